@@ -1,0 +1,1 @@
+"""The persistence layer for AI chat backends."""

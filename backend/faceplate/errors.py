@@ -1,0 +1,128 @@
+"""Every error that leaves the package.
+
+::
+
+    FaceplateError
+    ├── ConfigurationError      a setting is missing or malformed
+    ├── UsageError              the library was called in a way that cannot work
+    ├── InvalidInput            a value breaks a rule; nothing was written
+    ├── NotFound                no such row, or it is somebody else's
+    ├── Conflict                a unique or foreign key says no
+    ├── Unauthorized            the database refused the operation
+    ├── Unavailable             the server cannot be used now
+    │   └── PoolExhausted       no connection became free in time
+    ├── TimedOut                the server or the driver ran into a time limit
+    ├── Contention              deadlocks or serialization failures, beyond the retries
+    ├── CommitOutcomeUnknown    nobody can tell whether the COMMIT took effect
+    └── DatabaseError           any other error of the server
+
+No message carries a password, a token or the content of a row.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+
+class FaceplateError(Exception):
+    """The root of every error that faceplate raises.
+
+    ``sqlstate`` is PostgreSQL's five-character code where the server said one, else None.
+    ``unit`` is the name of the unit that was running, where one was.
+    """
+
+    sqlstate: str | None = None
+    unit: str | None = None
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if sqlstate is not None:
+            self.sqlstate = sqlstate
+
+    def __str__(self) -> str:
+        where = f"{self.unit}: " if self.unit else ""
+        code = f" [SQLSTATE {self.sqlstate}]" if self.sqlstate else ""
+        return f"{where}{self.message}{code}"
+
+
+class ConfigurationError(FaceplateError):
+    """A setting is missing or malformed: which one, what was read, what a right one looks like."""
+
+
+class UsageError(FaceplateError):
+    """The library was called in a way that cannot work; the message says what to do instead."""
+
+
+class InvalidInput(FaceplateError, ValueError):  # noqa: N818 - named for what it says
+    """A value breaks a rule. It was refused before anything was written.
+
+    ``field`` is ``table.column`` or the argument's name; ``rule`` says what is allowed and,
+    where a length counts, what was given. The value itself is never repeated.
+    """
+
+    def __init__(self, field: str, rule: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(f"{field}: {rule}", sqlstate=sqlstate)
+        self.field = field
+        self.rule = rule
+
+    def __reduce__(self) -> tuple[type["InvalidInput"], tuple[str, str]]:
+        return type(self), (self.field, self.rule)
+
+
+class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it says
+    """There is no such row for this user. Somebody else's row gives the very same error."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} not found")
+        self.what = what
+
+    def __reduce__(self) -> tuple[type["NotFound"], tuple[str]]:
+        return type(self), (self.what,)
+
+
+class Conflict(FaceplateError):  # noqa: N818 - named for what it says
+    """A row that is already there, or is missing, rules this one out.
+
+    ``constraint`` is the constraint's name in the database, or None where it did not say.
+    """
+
+    def __init__(
+        self, message: str, *, constraint: str | None = None, sqlstate: str | None = None
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.constraint = constraint
+
+
+class Unauthorized(FaceplateError):  # noqa: N818 - named for what it says
+    """The database refused the operation: a missing privilege, or row-level security."""
+
+
+class Unavailable(FaceplateError):  # noqa: N818 - named for what it says
+    """The server cannot be used now: not reached, refused, or the connection was lost."""
+
+
+class PoolExhausted(Unavailable):
+    """No pooled connection became free within ``pool_timeout_s``."""
+
+
+class TimedOut(FaceplateError):  # noqa: N818 - named for what it says
+    """A statement, lock, transaction or command ran into its time limit and was rolled back."""
+
+
+class Contention(FaceplateError):  # noqa: N818 - named for what it says
+    """Deadlocks or serialization failures went on beyond the retries; nothing was written."""
+
+
+class CommitOutcomeUnknown(FaceplateError):  # noqa: N818 - named for what it says
+    """The connection was lost during COMMIT and its outcome could not be found out.
+
+    ``ids`` are the ids that the unit minted, in order: look for them before trying again.
+    """
+
+    def __init__(self, message: str, *, ids: Sequence[UUID] = ()) -> None:
+        super().__init__(message)
+        self.ids = tuple(ids)
+
+
+class DatabaseError(FaceplateError):
+    """The server answered with an error that none of the other classes stands for."""
