@@ -1,1 +1,53 @@
 """The persistence layer for AI chat backends."""
+
+from faceplate.config import Settings
+from faceplate.database import Database
+from faceplate.errors import (
+    CannotConnect,
+    CommitOutcomeUnknown,
+    ConfigurationError,
+    Conflict,
+    ConnectionLost,
+    Contention,
+    DatabaseError,
+    FaceplateError,
+    InvalidInput,
+    NotFound,
+    PoolExhausted,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+)
+from faceplate.health import Health
+from faceplate.records import Conversation, McpConfig, Message, Task, User
+from faceplate.scope import Scope, Statement, SystemScope
+
+__all__ = [
+    "CannotConnect",
+    "CommitOutcomeUnknown",
+    "ConfigurationError",
+    "Conflict",
+    "ConnectionLost",
+    "Contention",
+    "Conversation",
+    "Database",
+    "DatabaseError",
+    "FaceplateError",
+    "Health",
+    "InvalidInput",
+    "McpConfig",
+    "Message",
+    "NotFound",
+    "PoolExhausted",
+    "Scope",
+    "Settings",
+    "Statement",
+    "SystemScope",
+    "Task",
+    "TimedOut",
+    "Unauthorized",
+    "Unavailable",
+    "UsageError",
+    "User",
+]

@@ -10,6 +10,8 @@
     ├── Conflict                a unique or foreign key says no
     ├── Unauthorized            the database refused the operation
     ├── Unavailable             the server cannot be used now
+    │   ├── CannotConnect       it never will, as things are: password, database, TLS
+    │   ├── ConnectionLost      the connection broke while a unit was running
     │   └── PoolExhausted       no connection became free in time
     ├── TimedOut                the server or the driver ran into a time limit
     ├── Contention              deadlocks or serialization failures, beyond the retries
@@ -19,6 +21,7 @@
 No message carries a password, a token or the content of a row.
 """
 
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -72,12 +75,13 @@ class InvalidInput(FaceplateError, ValueError):  # noqa: N818 - named for what i
 class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it says
     """There is no such row for this user. Somebody else's row gives the very same error."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} not found")
-        self.what = what
+    def __init__(self, record: type) -> None:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", record.__name__)
+        super().__init__(f"{words.lower()} not found")
+        self.record = record
 
-    def __reduce__(self) -> tuple[type["NotFound"], tuple[str]]:
-        return type(self), (self.what,)
+    def __reduce__(self) -> tuple[type["NotFound"], tuple[type]]:
+        return type(self), (self.record,)
 
 
 class Conflict(FaceplateError):  # noqa: N818 - named for what it says
@@ -99,6 +103,14 @@ class Unauthorized(FaceplateError):  # noqa: N818 - named for what it says
 
 class Unavailable(FaceplateError):  # noqa: N818 - named for what it says
     """The server cannot be used now: not reached, refused, or the connection was lost."""
+
+
+class CannotConnect(Unavailable):
+    """The server cannot be used with these settings; trying again would not help."""
+
+
+class ConnectionLost(Unavailable):
+    """The connection broke, or its server took no more writes, before COMMIT: nothing was kept."""
 
 
 class PoolExhausted(Unavailable):

@@ -1,0 +1,14 @@
+"""The ``faceplate`` command. Its parts need the ``cli`` extra: typer and rich."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 refused or unhealthy, 2 wrong usage or settings."""
+    try:
+        from faceplate.cli.app import run  # noqa: PLC0415 - the extra may be missing
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"typer", "rich"}:
+            raise
+        sys.exit("the faceplate command is not installed: pip install 'faceplate[cli]'")
+    sys.exit(run())

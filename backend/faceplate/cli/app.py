@@ -1,0 +1,51 @@
+"""The commands, and what becomes of an error that one of them raises."""
+
+import sys
+from io import TextIOWrapper
+
+import typer
+
+from faceplate.cli import chats, database, demo, server
+from faceplate.cli.output import note
+from faceplate.errors import ConfigurationError, FaceplateError, InvalidInput, UsageError
+
+app = typer.Typer(
+    name="faceplate",
+    help="""Chats in PostgreSQL: import them, list them, read them back.
+
+    The database is the one in DATABASE_URL; where that is not set, a local PostgreSQL 18 is
+    started and used. Results go to stdout, progress and messages to stderr.
+    """,
+    epilog="Exit codes: 0 done; 1 something was refused, not found or unhealthy; "
+    "2 wrong usage or settings; 130 interrupted.",
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("import")(chats.import_)
+app.command("conversations")(chats.list_conversations)
+app.command("show")(chats.show)
+app.command("check")(database.check)
+app.command("migrate")(database.migrate)
+app.add_typer(server.app, name="server")
+
+
+def run() -> int:
+    """Run the command of ``sys.argv`` and return its exit code; an error becomes one message."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that cannot show a character shows a "?" for it.
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except FaceplateError as error:
+        code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
+        note(f"error: {error.message}{code}", style="red")
+        is_usage = isinstance(error, ConfigurationError | UsageError | InvalidInput)
+        return 2 if is_usage else 1
+    except OSError as error:
+        note(f"error: {error}", style="red")
+        return 1
+    return 0

@@ -1,0 +1,93 @@
+"""``faceplate check`` and ``faceplate migrate``: the state of the database."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from alembic.util import CommandError
+from rich.table import Table
+from rich.text import Text
+
+from faceplate import migrate as migrations
+from faceplate.cli.output import AsJson, command_name, emit, note, out
+from faceplate.cli.session import run
+from faceplate.database import Database
+from faceplate.errors import ConfigurationError, FaceplateError, UsageError
+from faceplate.health import Health
+
+
+def check(*, as_json: AsJson = False) -> None:
+    """Say whether the database can be used and its schema is up to date.
+
+    Exit code 1 if not.
+    """
+    try:
+        health = run(Database.check)
+    except ConfigurationError:
+        raise
+    except FaceplateError as error:
+        if not as_json:
+            raise
+        emit({"ok": False, "reachable": False, "problem": error.message})
+        raise typer.Exit(1) from None
+    if as_json:
+        verdict = {"ok": health.ok, "reachable": health.reachable, "at_head": health.at_head}
+        emit(verdict | asdict(health))
+    else:
+        out.print(_health_table(health))
+    if not health.ok:
+        raise typer.Exit(1)
+
+
+def migrate(
+    *,
+    revision: Annotated[str, typer.Option(help="Where to stop, if not at the newest.")] = "head",
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL for an empty database; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the schema up to date. Any number of processes may do so at once."""
+
+    async def upgrade(db: Database) -> tuple[str | None, str | None]:
+        before = await migrations.current(db)
+        await migrations.upgrade(db, revision)
+        return before, await migrations.current(db)
+
+    try:
+        if sql:
+            out.print(migrations.offline_sql(revision), soft_wrap=True, end="")
+            return
+        before, after = run(upgrade)
+    except CommandError:
+        raise UsageError(f"there is no revision {revision}") from None
+    if as_json:
+        emit({"from": before, "to": after})
+    elif before == after:
+        note(f"The schema is at {after} already.")
+    else:
+        note(f"The schema went from {before or 'nothing'} to {after}.")
+
+
+def _health_table(health: Health) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+
+    def add(name: str, value: str, *, good: bool = True) -> None:
+        table.add_row(name, Text(value, "" if good else "red"))
+
+    add("database", health.target)
+    if not health.reachable:
+        add("reachable", f"no: {health.problem}", good=False)
+        return table
+    add("reachable", f"yes, in {health.latency_ms:.1f} ms")
+    add("server", f"PostgreSQL {health.server_version}")
+    if health.at_head:
+        add("schema", f"up to date ({health.revision})")
+    else:
+        state = f"at {health.revision}" if health.revision else "not there"
+        add("schema", f"{state}: run `{command_name()} migrate`", good=False)
+    pool = health.pool
+    add("pool", f"{pool.size} to {pool.limit} connections")
+    return table

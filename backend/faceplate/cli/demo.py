@@ -1,0 +1,107 @@
+"""``faceplate demo``: from nothing to chats that are stored, listed and read back."""
+
+import shlex
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.text import Text
+
+from faceplate import migrate
+from faceplate.cli.chats import describe_report, find_or_create_user, import_with_progress
+from faceplate.cli.output import command_name, note, out
+from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table
+from faceplate.cli.session import run
+from faceplate.config import Settings
+from faceplate.database import Database
+from faceplate.importers import Report
+from faceplate.records import Conversation
+from faceplate.services import conversations, messages
+
+EMAIL = "demo@example.com"
+CONVERSATIONS = 10
+MESSAGES = 20
+
+DemoFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE]",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        show_default=False,
+        help="Chats to import instead of the sample.",
+    ),
+]
+
+
+def demo(file: DemoFile = None) -> None:
+    """Migrate, import a sample of chats (or FILE), list them, and show one.
+
+    Works on DATABASE_URL, or else on the local PostgreSQL, which it starts. A second run finds
+    everything there and doubles nothing. The chats belong to the user demo@example.com.
+    """
+    with as_file(files("faceplate") / "samples" / "chats.jsonl") as sample:
+        report = run(lambda db: _demonstrate(db, file or sample))
+    _say_what_next()
+    if report.refused:
+        raise typer.Exit(1)
+
+
+async def _demonstrate(db: Database, file: Path) -> Report:
+    note("Bringing the schema up to date ...")
+    await migrate.upgrade(db)
+    user = await db.run_system(find_or_create_user, EMAIL)
+    report = await import_with_progress(db, user.id, file)
+    note(f"{file.name}: {describe_report(report)}.")
+    if report.skipped and not report.imported:
+        note("Everything was there from an earlier run; nothing was doubled.")
+
+    page = await db.run(user.id, conversations.page, limit=CONVERSATIONS)
+    _head(f"Conversations of {EMAIL}, newest first")
+    out.print(conversation_table(page.items))
+    if page.next_cursor:
+        out.print(f"... and more: {command_name()} conversations --user {EMAIL}\n")
+    if page.items:
+        _head("The newest of them")
+        await _show(db, user.id, page.items[0])
+    return report
+
+
+async def _show(db: Database, user_id: UUID, conversation: Conversation) -> None:
+    out.print(conversation_heading(conversation))
+    transcript = Transcript(out)
+    for message in await db.run(user_id, messages.history, conversation.id, limit=MESSAGES):
+        transcript.print(message)
+    if conversation.message_count > MESSAGES:
+        out.print(
+            f"\n(its last {MESSAGES} messages; all of them: "
+            f"{command_name()} show {conversation.id} --user {EMAIL})"
+        )
+
+
+def _say_what_next() -> None:
+    command = command_name()
+    steps = {"list them": f"{command} conversations --user {EMAIL}"}
+    steps["read one"] = f"{command} show ID --user {EMAIL}"
+    if Settings.has_database_url():
+        steps["look inside"] = 'psql "$DATABASE_URL"'
+    else:
+        from faceplate import embedded  # noqa: PLC0415 - an extra
+
+        if (server := embedded.find()) is not None:
+            steps["look inside"] = server.psql
+            steps["your program"] = f"export DATABASE_URL={shlex.quote(server.url)}"
+            steps["stop it"] = f"{command} server stop    (its data is kept)"
+            steps["delete it"] = f"{command} server wipe"
+    out.print()
+    _head("What next")
+    for name, step in steps.items():
+        out.print(Text.assemble((f"{name:<14}", "bold"), step), soft_wrap=True)
+
+
+def _head(title: str) -> None:
+    out.rule(Text(title, "bold"), align="left", style="dim")
+    out.print()

@@ -1,0 +1,49 @@
+"""Where output goes: results to stdout, as text or as JSON, and everything else to stderr."""
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+_CONTROLS = dict.fromkeys([*range(32), 127, *range(128, 160)], "\N{REPLACEMENT CHARACTER}")
+_CONTROLS |= {ord("\n"): "\n", ord("\t"): "    ", ord("\r"): ""}
+
+
+def printable(text: str) -> str:
+    """Stored text without the control characters that would drive the reader's terminal."""
+    return text.translate(_CONTROLS)
+
+
+def note(text: str, *, style: str = "") -> None:
+    """Tell the person at the terminal something that is not the result."""
+    err.print(Text(printable(text), style), soft_wrap=True)
+
+
+def emit(value: dict[str, Any]) -> None:
+    """Print one line of JSON. ASCII only, so that no terminal or pipe can spoil it."""
+    sys.stdout.write(json.dumps(value, default=_encode) + "\n")
+
+
+def command_name() -> str:
+    """How the reader would call this command again, from where they are."""
+    called = Path(sys.argv[0])
+    if called.name != "faceplate":
+        return "faceplate"
+    from_here = called.absolute()
+    if from_here.is_relative_to(Path.cwd()):
+        return str(from_here.relative_to(Path.cwd()))
+    return "faceplate"
+
+
+def _encode(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,142 @@
+"""Conversations and messages as a person wants to read them."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from markdown_it import MarkdownIt
+from rich.console import Console, RenderableType
+from rich.json import JSON
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from faceplate.cli.output import printable
+from faceplate.records import Conversation, Message
+
+ROLE_STYLES: Final = {
+    "user": "bold cyan",
+    "assistant": "bold green",
+    "system": "bold yellow",
+    "tool": "bold magenta",
+}
+
+
+def format_time(moment: datetime) -> str:
+    """A moment in the reader's own time zone."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def count(number: int, noun: str) -> str:
+    """``1 chat`` or ``2 chats``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def conversation_table(conversations: Iterable[Conversation]) -> Table:
+    """A row for each conversation; the id stands below the title, so that neither is cut."""
+    table = Table(box=None, padding=(0, 2, 1, 0), header_style="bold")
+    table.add_column("Conversation", min_width=36, overflow="fold")
+    table.add_column("Messages", justify="right", no_wrap=True)
+    table.add_column("Last activity", no_wrap=True)
+    for conversation in conversations:
+        table.add_row(
+            _title(conversation) + Text(f"\n{conversation.id}", "dim"),
+            str(conversation.message_count),
+            format_time(conversation.updated_at),
+        )
+    return table
+
+
+def conversation_heading(conversation: Conversation) -> Text:
+    """The title of a conversation, with what is to be known about it in one line below."""
+    messages = count(conversation.message_count, "message")
+    facts = f"{messages}, started {format_time(conversation.created_at)}"
+    return _title(conversation) + Text(f"\n{facts}\n{conversation.id}", "dim")
+
+
+class Transcript:
+    """Prints the messages of one conversation in order, and calls each tool by its name."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tools: dict[str, str] = {}
+
+    def print(self, message: Message) -> None:
+        heading = Text(message.role, ROLE_STYLES.get(message.role, "bold"))
+        heading.append(f"  {format_time(message.created_at)}", "not bold dim")
+        self._console.print()
+        self._console.print(heading)
+        if message.tool_results is None:
+            self._print_text(message)
+        for part in message.metadata.get("content_parts", ()):
+            self._print_part(part)
+        for call in message.tool_calls or ():
+            self._print_call(call)
+        for result in message.tool_results or ():
+            self._print_result(result)
+
+    def _print_text(self, message: Message) -> None:
+        # What an assistant writes is Markdown. What a person typed stays as it was typed.
+        if message.role == "assistant" and self._console.is_terminal:
+            self._print(_ChatMarkdown(printable(message.content)))
+        elif message.content:
+            self._print_verbatim(message.content)
+
+    def _print_call(self, call: dict[str, Any]) -> None:
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        name = str(function.get("name", call.get("type", "tool")))
+        self._tools[str(call.get("id"))] = name
+        self._print(Text(f"→ {printable(name)}", "magenta"))
+        self._print_json(function.get("arguments", ""))
+
+    def _print_result(self, result: dict[str, Any]) -> None:
+        call_id = str(result.get("tool_call_id"))
+        self._print(Text(f"← {printable(self._tools.get(call_id, call_id))}", "magenta"))
+        self._print_json(result.get("content", ""))
+
+    def _print_part(self, part: object) -> None:
+        inner = part.get("part") if isinstance(part, dict) else None
+        kind = inner.get("type", "text") if isinstance(inner, dict) else "unknown"
+        self._print(Text(f"[kept beside the text: {printable(str(kind))}]", "dim"))
+
+    def _print_json(self, value: object) -> None:
+        """A JSON object or list, given as such or as text, in lines; other text as it is."""
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        try:
+            is_nested = isinstance(json.loads(text), dict | list)
+        except (ValueError, RecursionError):
+            is_nested = False
+        if is_nested:
+            self._print(JSON(printable(text), ensure_ascii=False).text)
+        elif text:
+            self._print_verbatim(text)
+
+    def _print_verbatim(self, text: str) -> None:
+        self._print(Text(printable(text), overflow="fold"))
+
+    def _print(self, renderable: RenderableType) -> None:
+        if self._console.is_terminal:
+            self._console.print(Padding(renderable, (0, 0, 0, 2)))
+        else:
+            # In a file or a pipe every line stays as long as it was written.
+            self._console.print(renderable, soft_wrap=True)
+
+
+class _ChatMarkdown(Markdown):
+    """Markdown as chats have it: a line break is one, and what looks like HTML is text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("", code_theme="ansi_dark", hyperlinks=False)
+        parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+        self.parsed = parser.parse(text)
+        for token in self.parsed:
+            for child in token.children or ():
+                if child.type == "softbreak":
+                    child.type = "hardbreak"
+
+
+def _title(conversation: Conversation) -> Text:
+    return Text(" ".join(printable(conversation.title).split()), "bold")

@@ -1,0 +1,294 @@
+"""Column types that carry their own rules.
+
+A rule is declared once, where the column is declared, and holds three times: when an attribute of
+a model is set, on every bind (ORM and Core alike), and as a CHECK where SQL can say it. A value
+that breaks one raises `InvalidInput` naming ``table.column``, the rule and the offending length;
+the value itself is never repeated.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any, ClassVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator
+
+from faceplate.errors import InvalidInput
+
+JsonObject = dict[str, Any]
+
+
+class Ruled(TypeDecorator[Any]):
+    """A type that refuses, by its own rule, what must not reach the database."""
+
+    impl: Any = sa.Text
+    cache_ok = True
+    field: str = "value"  # "table.column", once the type belongs to one
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.cache_ok = True  # SQLAlchemy asks each class for its own word
+
+    def validate(self, value: Any) -> Any:
+        """Return the value to store, or raise InvalidInput."""
+        raise NotImplementedError
+
+    def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - some rules SQL cannot say
+        """The rule as a CHECK on ``column``, or None where SQL cannot say it."""
+        return None
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
+        return None if value is None else self.validate(value)
+
+    def refuse(self, rule: str) -> InvalidInput:
+        return InvalidInput(self.field, rule)
+
+
+class Id(Ruled):
+    """A UUID."""
+
+    impl = sa.Uuid
+
+    def validate(self, value: Any) -> UUID:
+        if isinstance(value, UUID):
+            return value
+        raise self.refuse(f"must be a UUID, not {type(value).__name__}")
+
+
+class Flag(Ruled):
+    """True or False."""
+
+    impl = sa.Boolean
+
+    def validate(self, value: Any) -> bool:
+        if isinstance(value, bool):
+            return value
+        raise self.refuse(f"must be True or False, not {type(value).__name__}")
+
+
+class Count(Ruled):
+    """A whole number, ``minimum`` or more, that fits four bytes."""
+
+    impl = sa.Integer
+    MAXIMUM: ClassVar[int] = 2**31 - 1
+
+    def __init__(self, *, minimum: int = 0) -> None:
+        super().__init__()
+        self.minimum = minimum
+
+    def validate(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.refuse(f"must be a whole number, not {type(value).__name__}")
+        if not self.minimum <= value <= self.MAXIMUM:
+            raise self.refuse(f"must be between {self.minimum} and {self.MAXIMUM:,}")
+        return value
+
+    def check_sql(self, column: str) -> str:
+        return f"{column} >= {self.minimum}"
+
+
+class Timestamp(Ruled):
+    """A moment in time: a datetime that knows its zone, stored in UTC."""
+
+    impl = sa.DateTime(timezone=True)
+
+    def validate(self, value: Any) -> datetime:
+        if not isinstance(value, datetime):
+            raise self.refuse(f"must be a datetime, not {type(value).__name__}")
+        if value.utcoffset() is None:
+            raise self.refuse("must carry a time zone; a naive datetime was given")
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise self.refuse("must lie between the years 1 and 9999 in UTC") from None
+
+
+class Text(Ruled):
+    """Text of at most ``max_chars`` characters, not blank unless ``blank`` says so."""
+
+    impl = sa.Text
+
+    def __init__(self, max_chars: int, *, blank: bool = False) -> None:
+        super().__init__()
+        self.max_chars = max_chars
+        self.blank = blank
+
+    def validate(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise self.refuse(f"must be text, not {type(value).__name__}")
+        if len(value) > self.max_chars:
+            raise self.refuse(f"at most {self.max_chars:,} characters; {len(value):,} were given")
+        if not self.blank and not value.strip():
+            raise self.refuse(f"must not be blank; {len(value):,} characters were given")
+        if (problem := text_problem(value)) is not None:
+            raise self.refuse(problem)
+        return value
+
+    def check_sql(self, column: str) -> str:
+        longest = f"char_length({column}) <= {self.max_chars}"
+        return longest if self.blank else f"{longest} AND btrim({column}) <> ''"
+
+
+class Email(Text):
+    """An address as a person writes it: something, one @, something, no space. Case is kept."""
+
+    def __init__(self, max_chars: int = 320) -> None:  # RFC 3696, erratum 1003: 64 + 1 + 255
+        super().__init__(max_chars)
+
+    def validate(self, value: Any) -> str:
+        text = super().validate(value)
+        local, at, domain = text.rpartition("@")
+        if not (local and at and domain) or any(map(str.isspace, text)):
+            raise self.refuse("must be an e-mail address such as name@example.com")
+        return text
+
+
+class OneOf(Ruled):
+    """One of a few words."""
+
+    impl = sa.Text
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        super().__init__()
+        self.words = words
+
+    def validate(self, value: Any) -> str:
+        if isinstance(value, str) and value in self.words:
+            return str(value)
+        raise self.refuse(f"must be one of {', '.join(self.words)}")
+
+    def check_sql(self, column: str) -> str:
+        words = ", ".join(f"'{word}'" for word in self.words)
+        return f"{column} IN ({words})"
+
+
+class Secret(Ruled):
+    """Encrypted bytes. The rule is only that nobody stores plain text here by mistake."""
+
+    impl = sa.LargeBinary
+
+    def validate(self, value: Any) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        raise self.refuse(f"must be encrypted bytes, not {type(value).__name__}")
+
+
+class Json(Ruled):
+    """A JSON object, or a list of objects, that comes back equal to what was stored.
+
+    At most ``MAX_VALUES`` values, ``MAX_DEPTH`` levels and ``max_chars`` characters of text in
+    all, so that checking one never holds the event loop for long. PostgreSQL's jsonb refuses NUL
+    and lone surrogates; infinities and NaN are no JSON; integers beyond 64 bits would come back
+    as floats from most JSON readers.
+    """
+
+    MAX_DEPTH: ClassVar[int] = 32
+    MAX_VALUES: ClassVar[int] = 20_000
+
+    impl = postgresql.JSONB(none_as_null=True)
+
+    def __init__(self, shape: type[dict[Any, Any]] | type[list[Any]], *, max_chars: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.max_chars = max_chars
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def validate(self, value: Any) -> Any:
+        if not isinstance(value, self.shape):
+            kind = "a JSON object" if self.shape is dict else "a list of JSON objects"
+            raise self.refuse(f"must be {kind}, not {type(value).__name__}")
+        if value:
+            if self.shape is list and not all(isinstance(item, dict) for item in value):
+                raise self.refuse("must be a list of JSON objects")
+            self._walk(value)
+        return value
+
+    def _walk(self, root: Any) -> None:
+        values = chars = 0
+        level: list[Any] = [root]
+        for depth in range(self.MAX_DEPTH + 2):
+            if not level:
+                return
+            if depth > self.MAX_DEPTH:
+                raise self.refuse(f"at most {self.MAX_DEPTH} levels deep")
+            below: list[Any] = []
+            for value in level:
+                values += 1
+                if isinstance(value, str):
+                    chars += len(value)
+                elif isinstance(value, dict | list):
+                    values += len(value)
+                if values > self.MAX_VALUES:
+                    raise self.refuse(f"at most {self.MAX_VALUES:,} values")
+                if chars > self.max_chars:
+                    raise self.refuse(f"at most {self.max_chars:,} characters of text")
+                below.extend(self._children(value))
+            level = below
+
+    def _children(self, value: Any) -> Iterable[Any]:
+        match value:
+            case dict():
+                if not all(isinstance(key, str) for key in value):
+                    raise self.refuse("keys must be text")
+                return chain(value.keys(), value.values())
+            case list():
+                return value
+        if (problem := _scalar_problem(value)) is not None:
+            raise self.refuse(problem)
+        return ()
+
+    def check_sql(self, column: str) -> str:
+        return f"jsonb_typeof({column}) = '{'object' if self.shape is dict else 'array'}'"
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON of a column's own rule, sent as text: for arrays, in which a list would be a dimension."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, rule: Json) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else encode_json(self.rule.validate(value))
+
+
+def encode_json(value: Any) -> str:
+    """Return ``value`` as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _scalar_problem(value: Any) -> str | None:
+    match value:
+        case None | bool():
+            return None
+        case str():
+            return text_problem(value)
+        case int() if not -(2**63) <= value < 2**64:
+            return "integers must fit 64 bits; write larger ones as text"
+        case float() if not math.isfinite(value):
+            return "numbers must be finite; NaN and infinity are not JSON"
+        case int() | float():
+            return None
+    return f"{type(value).__name__} is not a JSON value"
+
+
+def text_problem(value: str) -> str | None:
+    """What PostgreSQL would refuse in ``value``, or None."""
+    if "\x00" in value:
+        return "must not contain the NUL character"
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "must not contain a lone surrogate"
+    return None

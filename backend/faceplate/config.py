@@ -1,0 +1,571 @@
+"""Settings: from arguments, else the environment, else ``.env`` in the current directory.
+
+Importing reads nothing; ``Settings()`` reads everything, once. ``DATABASE_URL`` is taken as it is
+pasted from a provider or another library and turned into one form, ``Settings.dsn``.
+"""
+
+import base64
+import binascii
+import difflib
+import hashlib
+import ipaddress
+import os
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn, Self, get_args
+from urllib.parse import parse_qs, unquote_to_bytes, urlencode
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from faceplate.errors import ConfigurationError, UsageError
+
+__all__ = ["Settings"]
+
+_WRAPPING = " \t\r\n'\""  # what shells and .env files leave around a value
+_PREFIX = "faceplate_"  # names of variables are compared without regard to case
+# TEST_ and EMBEDDED_ belong to the tests and the embedded server; SERVICE_ and PORT are what
+# Kubernetes puts into every pod beside a service that is called "faceplate".
+_NOT_SETTINGS = tuple(_PREFIX + name for name in ("test_", "embedded_", "service_", "port"))
+
+TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+# The server counts its timeouts in milliseconds, in a signed 32-bit integer.
+Seconds = Annotated[float, Field(ge=0, le=2_147_483, allow_inf_nan=False)]
+PositiveSeconds = Annotated[Seconds, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What faceplate needs to know to use a database. Immutable; shows no password.
+
+    Raises ConfigurationError, which lists every problem: the variable, what was read, the rule
+    and an example.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # A str is taken and kept as a SecretStr; the type says so to whoever passes one.
+    database_url: SecretStr | str = Field(
+        default=SecretStr(""),
+        validate_default=True,
+        union_mode="left_to_right",
+        examples=["postgresql://user:password@localhost:5432/app"],
+        description="The database, as a PostgreSQL URL. FACEPLATE_DATABASE_URL wins over"
+        " DATABASE_URL. postgres:// and postgresql+driver:// are understood, as are sslmode and"
+        " channel_binding, several hosts (host1:5432,host2:5432), Unix sockets (?host=/directory)"
+        " and the other parameters of libpq. channel_binding=require is kept as"
+        " sslmode=verify-full, which protects as well, since the driver cannot bind channels;"
+        " FACEPLATE_TLS_MODE overrides it. connect_timeout and application_name in the URL give"
+        " way to the settings below. Percent-encode special characters of the password.",
+    )
+    pool_size: int = Field(
+        default=5, ge=1, le=1000, description="Connections that the pool keeps open."
+    )
+    max_overflow: int = Field(
+        default=15,
+        ge=0,
+        le=1000,
+        description="Connections that the pool opens beyond FACEPLATE_POOL_SIZE when it is busy,"
+        " and closes again.",
+    )
+    pool_timeout_s: Seconds = Field(
+        default=30.0,
+        description="Seconds that a unit waits for a free connection before it fails.",
+    )
+    connect_timeout_s: PositiveSeconds = Field(
+        default=3.0,
+        description="Seconds that one attempt to connect may take, name resolution and TLS"
+        " included.",
+    )
+    startup_timeout_s: PositiveSeconds = Field(
+        default=4.0,
+        description="Seconds that the first, verified connection may take with all its attempts.",
+    )
+    statement_timeout_s: Seconds = Field(
+        default=30.0,
+        description="Seconds after which the server cancels a statement. 0 switches it off.",
+    )
+    command_timeout_s: Seconds = Field(
+        default=40.0,
+        validate_default=True,
+        description="Seconds after which the driver gives up on any one command, for a server that"
+        " no longer answers. More than FACEPLATE_STATEMENT_TIMEOUT_S, so that the server speaks"
+        " first. 0 switches it off.",
+    )
+    lock_timeout_s: Seconds = Field(
+        default=10.0,
+        description="Seconds that a statement waits for a lock before the server cancels it."
+        " 0 switches it off.",
+    )
+    idle_in_transaction_timeout_s: Seconds = Field(
+        default=60.0,
+        description="Seconds after which the server ends a connection that holds a transaction"
+        " open without using it. 0 switches it off.",
+    )
+    retry_delay_s: Seconds = Field(
+        default=1.0,
+        description="Seconds to wait after a lost connection before a unit is repeated.",
+    )
+    reconnect_timeout_s: Seconds = Field(
+        default=15.0,
+        description="Seconds that a repeated unit may spend on getting a connection again.",
+    )
+    tls_mode: TlsMode | None = Field(
+        default=None,
+        examples=["verify-full"],
+        description="disable, allow, prefer, require, verify-ca or verify-full, as libpq's sslmode;"
+        " overrides the URL. Only verify-full makes sure that the server is the one in the URL."
+        " Without any: verify-full if a CA file is given, else prefer.",
+    )
+    tls_ca_file: Path | None = Field(
+        default=None,
+        examples=["/etc/ssl/certs/ca-certificates.crt"],
+        description="PEM file of the authorities that may vouch for the server; overrides"
+        " sslrootcert in the URL. With require it works as verify-ca; with a weaker mode, which"
+        " would ignore it, it is refused.",
+    )
+    row_level_security: bool = Field(
+        default=True,
+        description="Whether units run as the role faceplate_app, under the policies that the"
+        " migrations make. Only for a server where that role cannot be had: without it, a unit's"
+        " raw SQL reaches every user's rows.",
+    )
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        examples=["the output of `faceplate generate-key`"],
+        description="Fernet keys for the secrets of MCP configurations, separated by commas: the"
+        " first one encrypts, all of them decrypt. Put a new one in front and run"
+        " `faceplate rotate-keys`; then the old one may go.",
+    )
+    application_name: str = Field(
+        default="faceplate",
+        pattern=r"^[ -~]{1,63}$",
+        description="The name in pg_stat_activity and the server's log: 1 to 63 printable ASCII"
+        " characters.",
+    )
+    log_sql: bool = Field(
+        default=False, description="Whether to log each statement, without its values."
+    )
+    slow_statement_s: Seconds = Field(
+        default=1.0,
+        description="Seconds from which on a statement is logged as slow. 0 switches it off.",
+    )
+
+    @classmethod
+    def has_database_url(cls) -> bool:
+        """Returns whether a URL is configured in the environment or ``.env``.
+
+        An empty one counts: it is a mistake that ``Settings()`` reports, not a choice.
+        """
+        return "database_url" in _read_variables(cls)
+
+    @property
+    def dsn(self) -> str:
+        """The URL for ``asyncpg.connect(dsn=...)``, with the password and the TLS settings."""
+        # Parameters only: hosts, IPv6 addresses and sockets then need no rules of their own, and
+        # the path stays away because asyncpg would read an empty one as a database named "".
+        return "postgresql://?" + urlencode(self._connection_parameters())
+
+    @property
+    def hosts(self) -> list[str]:
+        """The names and addresses of the TCP hosts, in order; empty where sockets are used."""
+        hosts = self._connection_parameters().get("host", "").split(",")
+        return [host.strip("[]") for host in hosts if host and not host.startswith("/")]
+
+    @property
+    def cursor_key(self) -> bytes:
+        """What cursors are sealed with: the same for every process with these settings."""
+        secrets = self.encryption_keys or (self.database_url,)
+        text = "".join(map(_reveal, secrets))
+        return hashlib.sha256(f"faceplate cursor {text}".encode()).digest()
+
+    @property
+    def target(self) -> str:
+        """Hosts, ports and database for messages, such as ``db.example.com:5432/app``."""
+        parameters = self._connection_parameters()
+        hosts = parameters.get("host", "(default host)").split(",")
+        ports = parameters.get("port", "").split(",")
+        where = ",".join(
+            f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=True)
+        )
+        return f"{where}/{parameters['dbname']}" if "dbname" in parameters else where
+
+    @property
+    def server_settings(self) -> dict[str, str]:
+        """What each connection asks of the server, for asyncpg's ``server_settings``."""
+        return {
+            "application_name": self.application_name,
+            "timezone": "UTC",
+            "statement_timeout": _milliseconds(self.statement_timeout_s),
+            "lock_timeout": _milliseconds(self.lock_timeout_s),
+            "idle_in_transaction_session_timeout": _milliseconds(
+                self.idle_in_transaction_timeout_s
+            ),
+        }
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "Settings hold the database password and cannot be pickled;"
+            " build them in the process that needs them"
+        )
+
+    def _connection_parameters(self) -> dict[str, str]:
+        parameters = _parse_url(_reveal(self.database_url))
+        return _resolve_tls(parameters, self.tls_mode, self.tls_ca_file)
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(key.strip() for key in value.split(",") if key.strip())
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _check_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, key in enumerate(value, start=1):
+            try:
+                size = len(base64.urlsafe_b64decode(key.get_secret_value()))
+            except (binascii.Error, ValueError):
+                size = 0
+            if size != 32:
+                raise ValueError(f"key {number} is not 32 bytes in URL-safe base64")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr) -> SecretStr:
+        _parse_url(value.get_secret_value())
+        return value
+
+    @field_validator("command_timeout_s")
+    @classmethod
+    def _check_server_speaks_first(cls, value: float, info: ValidationInfo) -> float:
+        statement_timeout_s = info.data.get("statement_timeout_s", 0)
+        if value and value <= statement_timeout_s:
+            raise ValueError(
+                f"must be more than FACEPLATE_STATEMENT_TIMEOUT_S ({statement_timeout_s:g}),"
+                " so that the server speaks first, or 0"
+            )
+        return value
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _check_ca_file(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        _check_certificates(str(value.expanduser()))
+        return value.expanduser()
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        parameters = self._connection_parameters()
+        for name in ("sslcert", "sslkey", "passfile"):
+            if name in parameters and not os.access(parameters[name], os.R_OK):
+                raise ValueError(f"DATABASE_URL: {name} cannot be read: {parameters[name]!r}")
+        for name in ("sslrootcert", "sslcrl"):
+            if name in parameters:
+                _check_certificates(parameters[name])
+        return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _translate_errors(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            given = data if isinstance(data, dict) else {}
+            problems = dict.fromkeys(
+                _describe_problem(cls, str(problem["loc"][0]), problem["msg"], given)
+                if problem["loc"]
+                else problem["msg"].removeprefix("Value error, ")
+                for problem in error.errors()
+            )
+        # Raised out here, so that no traceback leads to pydantic's error, which holds the input.
+        raise ConfigurationError(
+            "The configuration cannot be used:" + "".join(f"\n  {line}" for line in problems)
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then variables, read by us so that a misspelt name is noticed."""
+        variables = _read_variables(settings_cls)
+        return init_settings, InitSettingsSource(settings_cls, init_kwargs=variables)
+
+
+def _read_environment(settings_cls: type[BaseSettings]) -> dict[str, str | None]:
+    """Returns the variables of ``.env`` and, before them, the environment; names in lower case."""
+    try:
+        in_file = DotEnvSettingsSource(settings_cls, env_file=".env").env_vars
+    except (OSError, UnicodeError):
+        raise ConfigurationError(
+            "The configuration cannot be used:\n  .env must be a readable file in UTF-8"
+        ) from None
+    return {**in_file, **EnvSettingsSource(settings_cls).env_vars}
+
+
+def _read_variables(settings_cls: type[BaseSettings]) -> dict[str, str]:
+    """Returns our variables by the names of the settings, misspelt ones as they are."""
+    environment = _read_environment(settings_cls)
+    named = {
+        name.removeprefix(_PREFIX): value or ""
+        for name, value in environment.items()
+        if name.startswith(_PREFIX) and not name.startswith(_NOT_SETTINGS)
+    }
+    if "database_url" in environment:
+        named.setdefault("database_url", environment["database_url"] or "")
+    return named
+
+
+def _variable(settings_cls: type[BaseSettings], name: str) -> str:
+    """Returns the variable that sets ``name``: of the two for the URL the one that was read."""
+    preferred = f"{_PREFIX}{name}"
+    if name == "database_url" and preferred not in _read_environment(settings_cls):
+        return "DATABASE_URL"
+    return preferred.upper()
+
+
+def _describe_problem(
+    settings_cls: type[BaseSettings], name: str, rule: str, given: dict[str, object]
+) -> str:
+    variable = _variable(settings_cls, name)
+    if name not in settings_cls.model_fields:
+        close = difflib.get_close_matches(name, settings_cls.model_fields, n=1)
+        hint = f"; did you mean {_variable(settings_cls, close[0])}?" if close else ""
+        return f"{variable}: there is no such setting{hint}"
+    field = settings_cls.model_fields[name]
+    read = f"read {_show(name, given[name])}" if name in given else "it is not set"
+    example = field.examples[0] if field.examples else field.default
+    rule = rule.removeprefix("Value error, ")
+    rule = re.sub("^(Input|String) should", "must", rule)
+    return f"{variable}: {rule}; {read}; a right one: {variable}={example}"
+
+
+def _show(name: str, value: object) -> str:
+    """Returns ``value`` for a message, without what may be a secret."""
+    text = _reveal(value)
+    if not text or (name != "database_url" and "@" not in text):
+        return repr(text[:100])
+    # Between the last "@" and the next "?" stands no password, unless that "@" is itself part of
+    # the parameters.
+    scheme, _, rest = text.strip(_WRAPPING).partition("://")
+    userinfo, at, location = rest.rpartition("@")
+    if not re.fullmatch(r"[a-zA-Z0-9+.]+", scheme) or not rest:
+        return "'***'"
+    if not at or re.search("[?#]", userinfo):
+        return f"'{scheme}://***'"
+    return f"'{scheme}://***@{re.split('[?#]', location)[0]}'"
+
+
+def _reveal(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)) if seconds else 0)
+
+
+def _check_certificates(path: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except OSError as error:
+        raise ValueError(
+            f"TLS needs a readable file of certificates in PEM form, which {path!r} is not"
+            f" ({error.strerror})"
+        ) from None
+
+
+# From here on: a pasted URL, turned into the connection parameters that asyncpg knows.
+
+_ALLOWED_VALUES: dict[str, tuple[str, ...]] = {
+    "sslmode": get_args(TlsMode),
+    "channel_binding": ("disable", "prefer", "require"),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": (
+        *("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
+    ),
+}
+_KNOWN_PARAMETERS = {
+    *("host", "port", "user", "password", "dbname", "passfile", "krbsrvname", "gsslib", "options"),
+    *("sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version"),
+    *_ALLOWED_VALUES,
+}
+_SYNONYMS = {"database": "dbname", "ssl": "sslmode"}
+# Settings of ours stand in for these, or asyncpg does the same in its own way.
+_IGNORED_PARAMETERS = {
+    *("application_name", "fallback_application_name", "connect_timeout", "client_encoding"),
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    *("tcp_user_timeout", "sslcompression", "sslsni"),
+}
+# And these ask for nothing.
+_IGNORED_VALUES = {("gssencmode", "disable"), ("gssencmode", "prefer"), ("pgbouncer", "false")}
+_HOST = re.compile(r"(\[[^\[\]\s]+\]|[^\[\]:\s]*)(?::([^:]*))?")
+
+
+def _parse_url(text: str) -> dict[str, str]:
+    """Returns libpq's parameters; ``host`` and ``port`` are lists with commas, of equal length.
+
+    Raises ValueError with the rule that is broken, and with nothing that may be of a password.
+    """
+    scheme, separator, rest = text.strip(_WRAPPING).partition("://")
+    if not scheme:
+        raise ValueError("a PostgreSQL URL is needed")
+    if not separator or not re.fullmatch(r"postgres(ql)?(\+\w+)?", scheme, re.IGNORECASE):
+        raise ValueError("must begin with postgresql:// or postgres://")
+    if not rest.isprintable():
+        raise ValueError("must be one line of printable characters; percent-encode others")
+    userinfo, location, query = _split(rest)
+    authority, _, dbname = location.partition("/")
+    hosts = _parse_hosts(authority)
+    parameters = _parse_query(query)
+    user, _, password = userinfo.partition(":")
+    for name, part in ("user", user), ("password", password), ("dbname", dbname):
+        if part and parameters.setdefault(name, _decode(part)) != _decode(part):
+            raise ValueError(f"gives {name} twice")
+    named_hosts = _parse_hosts(parameters.pop("host", ""))
+    if hosts and named_hosts:
+        raise ValueError("gives hosts twice: before the database and as host=")
+    parameters |= _join_hosts(hosts or named_hosts, parameters.pop("port", ""))
+    if "\0" in "".join(parameters.values()):
+        raise ValueError("must not contain NUL (%00)")
+    return parameters
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """Returns user and password, hosts and database, and the query, none of them decoded.
+
+    A password may hold special characters as they are, as long as there is one way to read it.
+    """
+    userinfo, _, tail = rest.rpartition("@")
+    location, _, query = tail.partition("?")
+    before_slash, slash, _ = userinfo.partition("/")
+    looks_like_hosts = all(re.fullmatch(r"[^:]*(:\d*)?", h) for h in before_slash.split(","))
+    if (
+        "?" in userinfo
+        or (slash and ("@" in before_slash or looks_like_hosts))
+        or "#" in tail
+        or location.count("/") > 1
+    ):
+        raise ValueError(
+            "can be read in more than one way: percent-encode special characters"
+            " (@ is %40, : is %3A, / is %2F, ? is %3F, # is %23, % is %25)"
+        )
+    return userinfo, location, query
+
+
+def _decode(part: str) -> str:
+    try:
+        return unquote_to_bytes(part).decode()
+    except UnicodeError:
+        raise ValueError("must be UTF-8 when percent-decoded; a % itself is %25") from None
+
+
+def _parse_query(query: str) -> dict[str, str]:
+    try:
+        given = parse_qs(query.strip("&"), strict_parsing=True, errors="strict") if query else {}
+    except ValueError:
+        raise ValueError("must have parameters like name=value&name=value after the ?") from None
+    parameters: dict[str, str] = {}
+    for given_name, values in given.items():
+        name = _SYNONYMS.get(given_name, given_name)
+        value = ",".join(values) if name in {"host", "port"} else values[0]
+        if name in _IGNORED_PARAMETERS or (name, value) in _IGNORED_VALUES:
+            continue
+        if name not in _KNOWN_PARAMETERS:
+            raise ValueError(f"has {name!r}, which faceplate cannot honour; use a URL without it")
+        if value not in _ALLOWED_VALUES.get(name, (value,)):
+            raise ValueError(f"must have {name} one of {', '.join(_ALLOWED_VALUES[name])}")
+        repeated = name not in {"host", "port"} and len(set(values)) > 1
+        if repeated or parameters.setdefault(name, value) != value:
+            raise ValueError(f"gives {name} twice")
+    return parameters
+
+
+def _parse_hosts(text: str) -> list[tuple[str, str]]:
+    """Returns each host, an IPv6 address in brackets, with its port or an empty string."""
+    hosts = []
+    for spec in text.split(",") if text else ():
+        # All of it is a socket's directory, which may hold colons, as Cloud SQL's do.
+        match = re.fullmatch("(/.*)()", spec) or _HOST.fullmatch(spec)
+        host, port = (_decode(match[1]), match[2] or "") if match else ("[]", "")
+        if not _is_host(host):
+            raise ValueError("must have hosts like name:5432, [::1]:5432 or a socket's directory")
+        hosts.append((host, port))
+    return hosts
+
+
+def _is_host(host: str) -> bool:
+    if not host.startswith("["):
+        return re.fullmatch(r"/[^,]*|[^/,@\s]*", host) is not None
+    try:
+        return ipaddress.ip_address(host[1:-1]).version == 6
+    except ValueError:
+        return False
+
+
+def _join_hosts(hosts: list[tuple[str, str]], port: str) -> dict[str, str]:
+    """Returns ``host`` and ``port`` for ``hosts``, and for ``port=`` where that gave the ports."""
+    names = [name for name, _ in hosts] or [""]
+    ports = [port for _, port in hosts] or [""]
+    if port and any(ports):
+        raise ValueError("gives ports twice: beside the hosts and as port=")
+    if port:
+        ports = port.split(",")
+        ports = ports * len(names) if len(ports) == 1 else ports
+    if len(ports) != len(names) or (len(names) > 1 and "" in names):
+        raise ValueError("must have as many ports as hosts, and no empty host among several")
+    if not all(re.fullmatch("[0-9]{1,5}", p) and 0 < int(p) < 65536 for p in ports if p):
+        raise ValueError("must have ports from 1 to 65535")
+    if names == [""]:
+        return {"port": ports[0]} if ports[0] else {}
+    return {"host": ",".join(names), "port": ",".join(port or "5432" for port in ports)}
+
+
+def _resolve_tls(
+    parameters: dict[str, str], tls_mode: TlsMode | None, ca_file: Path | None
+) -> dict[str, str]:
+    """Returns ``parameters`` with the TLS settings in them, verifying no less than was asked."""
+    parameters = dict(parameters)
+    mode = tls_mode or parameters.pop("sslmode", None)
+    ca = str(ca_file) if ca_file else parameters.pop("sslrootcert", None)
+    if parameters.pop("channel_binding", None) == "require" and tls_mode is None:
+        # asyncpg cannot bind channels; verifying the server's name keeps a middleman out as well.
+        ca = ca or (None if mode in {"verify-ca", "verify-full"} else "system")
+        mode = "verify-full"
+    if ca:
+        mode = mode or "verify-full"
+    if (ca and mode in {"disable", "allow", "prefer"}) or (
+        ca == "system" and mode != "verify-full"
+    ):
+        raise ValueError(
+            f"TLS: sslmode (or FACEPLATE_TLS_MODE) {mode} would not verify the server against"
+            f" {ca!r}; a right one: verify-full"
+        )
+    if ca == "system":
+        ca = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
+    resolved = {"sslmode": mode, "sslrootcert": ca}
+    return parameters | {name: value for name, value in resolved.items() if value}

@@ -1,0 +1,184 @@
+"""The runner: the only place that begins, commits, repeats and translates.
+
+::
+
+    async with Database("postgresql://...") as db:
+        message = await db.run(user_id, messages.append, conversation_id, role="user", content="hi")
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from faceplate.config import Settings
+from faceplate.engine import create_engine, open_connection
+from faceplate.errors import CannotConnect, FaceplateError, UsageError
+from faceplate.health import Health, examine
+from faceplate.repeat import Repeat
+from faceplate.scope import Ids, Scope, SystemScope, Transaction
+from faceplate.translation import DRIVER_ERRORS, translate_connect
+from faceplate.unit_of_work import UnitOfWork
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound=Transaction)
+
+RECONNECT_PAUSE_S = 0.05
+
+
+class Database:
+    """A pool of connections to one PostgreSQL, and the runner of units over it.
+
+    ``settings`` is a `Settings`, a URL, or None to read DATABASE_URL and FACEPLATE_* from the
+    environment and from .env. Making one connects to nothing; entering it does. It belongs to
+    the event loop and the process that entered it.
+
+    Raises ConfigurationError where a setting is missing or malformed.
+    """
+
+    def __init__(self, settings: Settings | str | None = None) -> None:
+        if isinstance(settings, str):
+            settings = Settings(database_url=settings)
+        self.settings = settings or Settings()
+        self._engine: AsyncEngine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    async def __aenter__(self) -> Self:
+        """Verify, within ``startup_timeout_s``, that the server can be used, and open the pool.
+
+        Raises Unavailable, Unauthorized or DatabaseError, which say which server and why.
+        """
+        await self._verify()
+        self._engine = create_engine(self.settings)
+        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.dispose()
+
+    async def dispose(self) -> None:
+        """Close the pool. Doing so twice is no error."""
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            await engine.dispose()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine. Raises UsageError unless this process and event loop have entered it."""
+        if self._engine is None:
+            raise UsageError("the database is not open: use `async with Database(...) as db:`")
+        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
+            raise UsageError(
+                "the database was opened in another event loop or process: "
+                "open one of its own in each, after the fork"
+            )
+        return self._engine
+
+    @property
+    def sessions(self) -> async_sessionmaker[AsyncSession]:
+        """Plain SQLAlchemy sessions over the same pool, as the connecting role.
+
+        No user is set and nothing is repeated: what is not for one user at a time, and code
+        that brings its own transactions, uses these.
+        """
+        transactional = self.engine.execution_options(isolation_level="READ COMMITTED")
+        return async_sessionmaker(transactional, expire_on_commit=False)
+
+    async def run(
+        self,
+        user_id: UUID,
+        unit: Callable[Concatenate[Scope, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run ``unit(scope, *args, **kwargs)`` in a transaction for one user; return its result.
+
+        After a lost connection the whole unit is repeated once, on a fresh connection, which it
+        may wait for up to ``reconnect_timeout_s``; after a deadlock or a serialization failure,
+        at once and a few times. A unit may therefore be called more than once, and should touch
+        nothing but the database; `Scope.new_id` gives it the same ids each time.
+
+        Raises what the unit raises, and FaceplateError for whatever the database says.
+        """
+        if not isinstance(user_id, UUID):
+            raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
+        return await self._run(Scope, user_id, unit, *args, **kwargs)
+
+    async def run_system(
+        self,
+        unit: Callable[Concatenate[SystemScope, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a unit across users, as the connecting role: no owner is added, no policy holds.
+
+        Otherwise as `run`. It is a method of its own so that a reviewer sees it.
+        """
+        return await self._run(SystemScope, None, unit, *args, **kwargs)
+
+    def begin(self, user_id: UUID) -> AbstractAsyncContextManager[Scope]:
+        """Return ``async with db.begin(user_id) as scope:``, a transaction around a block.
+
+        It commits when the block ends and rolls back when it raises. It is never repeated, since
+        a block cannot be entered twice: prefer `run`.
+        """
+        return UnitOfWork(self.engine, self.settings, Scope, user_id, Ids())
+
+    async def check(self) -> Health:
+        """Return what an operator asks first: reachable, how fast, which version, at head, pool.
+
+        What cannot be told because the server is not reached is None; nothing is raised for it.
+        """
+        return await examine(self)
+
+    async def _run(
+        self,
+        kind: type[S],
+        user_id: UUID | None,
+        unit: Callable[..., Awaitable[T]],
+        *args: Any,
+        **kwargs: Any,
+    ) -> T:
+        ids = Ids()
+        repeat = Repeat(self.settings)
+        while True:
+            try:
+                async with UnitOfWork(self.engine, self.settings, kind, user_id, ids) as scope:
+                    return await unit(scope, *args, **kwargs)
+            except FaceplateError as error:
+                error.unit = error.unit or getattr(unit, "__qualname__", None)
+                await repeat.after(error)  # raises it where a repeat would be wrong
+            ids.rewind()
+
+    async def _verify(self) -> None:
+        """Connect and say SELECT 1 within ``startup_timeout_s``, trying again what may pass."""
+        budget_s = self.settings.startup_timeout_s
+        started = time.monotonic()
+        pause_s = RECONNECT_PAUSE_S
+        while True:
+            left_s = budget_s - (time.monotonic() - started)
+            try:
+                async with asyncio.timeout(left_s):
+                    connection = await open_connection(self.settings)
+                    try:
+                        await connection.execute("SELECT 1")
+                    finally:
+                        connection.terminate()
+            except DRIVER_ERRORS as error:
+                failure = translate_connect(error, target=self.settings.target, limit_s=budget_s)
+                elapsed_s = time.monotonic() - started
+                if isinstance(failure, CannotConnect) or elapsed_s + pause_s >= budget_s:
+                    raise failure from error
+            else:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s *= 2

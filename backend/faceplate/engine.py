@@ -1,0 +1,213 @@
+"""The one place where connections and engines are made."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import select
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from faceplate.column_types import encode_json
+from faceplate.config import Settings
+
+logger = logging.getLogger("faceplate.sql")
+
+PING_AFTER_IDLE_S = 5.0
+PING_TIMEOUT_S = 2.0
+
+
+class Connection(asyncpg.Connection):
+    """A driver connection that can tell, mostly without asking, whether it is still alive."""
+
+    __slots__ = ("_last_heard_s",)
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come in since the last command, and that was not long ago.
+
+        What a server says unasked is that it is going away, and a socket with something to read
+        after its last answer was read says that, or is at its end.
+        """
+        now = time.monotonic()
+        last_heard_s = getattr(self, "_last_heard_s", now)
+        self._last_heard_s = now
+        if now - last_heard_s > PING_AFTER_IDLE_S:
+            return False
+        poll = select.poll()
+        transport: asyncio.Transport = self._transport  # type: ignore[attr-defined]  # not in stubs
+        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+
+class Dialect(PGDialect_asyncpg):
+    """SQLAlchemy's asyncpg dialect with a ping that is free on a warm connection.
+
+    JSON is encoded and decoded by the driver's codecs, set once for each connection, so that
+    a statement run through SQLAlchemy and one run on the driver see the same Python values.
+    """
+
+    supports_statement_cache = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+            **kwargs, json_serializer=_as_is, json_deserializer=_as_is
+        )
+
+    async def setup_asyncpg_json_codec(self, conn: Any) -> None:
+        await _set_codec(conn.driver_connection, "json", prefix=b"")
+
+    async def setup_asyncpg_jsonb_codec(self, conn: Any) -> None:
+        await _set_codec(conn.driver_connection, "jsonb", prefix=b"\x01")
+
+    def do_ping(self, dbapi_connection: Any) -> bool:
+        driver: Connection = dbapi_connection.driver_connection
+        if driver.is_closed():
+            return False
+        if driver.is_quiet():
+            return True
+        try:
+            dbapi_connection.run_async(_ping)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
+
+
+registry.register("postgresql.faceplate", __name__, Dialect.__name__)
+
+
+def create_engine(settings: Settings) -> AsyncEngine:
+    """Return the pooled engine over ``settings``. Nothing connects before it is used.
+
+    Its connections are in AUTOCOMMIT: whoever wants a transaction says BEGIN (`Database`), or
+    asks SQLAlchemy for it with ``execution_options(isolation_level=...)``.
+    """
+
+    return _create_engine(
+        partial(open_connection, settings),
+        pool_size=settings.pool_size,
+        max_overflow=settings.max_overflow,
+        pool_timeout=settings.pool_timeout_s,
+        pool_pre_ping=True,
+        pool_use_lifo=True,  # the connection used last is the one known to be alive
+    )
+
+
+def create_migration_engine(settings: Settings) -> AsyncEngine:
+    """Return an engine without a pool, for migrations and for looking at the schema.
+
+    Its search_path is fixed: a role that is called like the schema would have that schema as its
+    default one, and reflection leaves the name of a default schema out.
+    """
+    server_settings = settings.server_settings | {"search_path": "public"}
+    return _create_engine(
+        partial(open_connection, settings, server_settings=server_settings), poolclass=NullPool
+    )
+
+
+def _create_engine(connect: Callable[[], Awaitable[Connection]], **pool: Any) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+faceplate://",
+        async_creator=connect,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        **pool,
+    )
+
+
+async def open_connection(
+    settings: Settings, *, server_settings: dict[str, str] | None = None
+) -> Connection:
+    """Return a new connection, within ``connect_timeout_s``.
+
+    The driver's own errors leave as they are: OSError, TimeoutError, asyncpg.PostgresError.
+    """
+    async with asyncio.timeout(settings.connect_timeout_s):
+        for host in settings.hosts:
+            await _resolve(host)
+        connection: Connection = await asyncpg.connect(
+            settings.dsn,
+            connection_class=Connection,
+            command_timeout=settings.command_timeout_s or None,
+            server_settings=server_settings or settings.server_settings,
+        )
+    if settings.log_sql or settings.slow_statement_s:
+        connection.add_query_logger(_query_logger(settings))
+    return connection
+
+
+async def _resolve(host: str) -> None:
+    """Look ``host`` up in a thread that nobody waits for.
+
+    The event loop's own look-up runs in the default executor, and a process cannot end before
+    every thread of it has; with a name server that does not answer, that takes 10 s and more.
+    """
+    with contextlib.suppress(ValueError):
+        ip_address(host)
+        return
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: OSError | None) -> None:
+        if not found.done():
+            found.set_result(None) if error is None else found.set_exception(error)
+
+    def look_up() -> None:
+        error: OSError | None = None
+        try:
+            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as caught:
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(finish, error)
+
+    threading.Thread(target=look_up, name="faceplate-resolve", daemon=True).start()
+    await found
+
+
+def _query_logger(settings: Settings) -> Callable[[Any], None]:
+    """Log each statement, or the slow ones, without the values that it was sent with."""
+
+    def log(query: Any) -> None:
+        slow = 0 < settings.slow_statement_s <= query.elapsed
+        if slow:
+            logger.warning("slow statement, %.3f s: %s", query.elapsed, query.query)
+        elif settings.log_sql:
+            logger.info("%.3f s: %s", query.elapsed, query.query)
+
+    return log
+
+
+async def _ping(driver: Connection) -> None:
+    await driver.execute("SELECT 1", timeout=PING_TIMEOUT_S)
+
+
+async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:
+    def encode(value: Any) -> bytes:
+        return prefix + encode_json(value).encode()
+
+    def decode(data: bytes) -> Any:
+        return json.loads(data[len(prefix) :])
+
+    await driver.set_type_codec(
+        name, schema="pg_catalog", format="binary", encoder=encode, decoder=decode
+    )
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+DIALECT: sa.Dialect = Dialect()
+"""For compiling statements ahead of any connection."""

@@ -1,0 +1,223 @@
+"""The JSON values of a file, one at a time: JSON lines, a list, or an object that holds a list.
+
+The standard library's decoder reads every form, so that all of them keep one set of rules.
+(A streaming parser such as ijson over yajl turns a lone surrogate into "?" without a word, and
+one bad number ends the file.) Bytes that are not UTF-8 come out as lone surrogates, which
+whoever takes the value refuses together with those that were escaped.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from faceplate.importers.chats import Place, Refusal, Unreadable
+
+MAX_VALUE_CHARS: Final = 64 * 1024 * 1024
+_BLOCK_CHARS: Final = 64 * 1024
+_LIST_KEYS: Final = ("chats", "conversations")
+_SPACE: Final = " \t\r\n"
+
+# An escape that is not itself escaped: in JSON, "\\\\u0000" is a backslash and five characters.
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+_decoder = json.JSONDecoder()
+
+
+class Value(NamedTuple):
+    """One JSON value and where it stands."""
+
+    place: Place
+    value: Any
+
+
+def read_values(
+    path: Path, on_progress: Callable[[int], None] | None = None
+) -> Iterator[Value | Refusal]:
+    """Yield the values of a file in order, holding one of them at a time.
+
+    A file is JSON lines if its name ends in .jsonl or .ndjson, or its first line is a whole
+    object; then a bad line is refused by its number and the next one is read. Otherwise it is
+    one JSON document, and the first syntax error ends it. ``on_progress`` is told, before each
+    value, how many bytes were read. Raises OSError where the file cannot be read.
+    """
+    with path.open("rb") as raw:
+        # Only "\n" ends a line; the "\r" of a "\r\n" is white space to JSON.
+        text = TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="\n")
+        is_lines = _is_lines(path, text)
+        text.seek(0)
+        for item in _read_lines(text) if is_lines else _read_document(text):
+            if on_progress:
+                on_progress(raw.tell())
+            yield item
+        if on_progress:
+            on_progress(raw.tell())
+
+
+def encode(value: Any) -> bytes:
+    """Return a value as canonical JSON; raise Unreadable where PostgreSQL could not keep it."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True)
+        encoded = text.encode()
+    except RecursionError as error:
+        raise Unreadable(_explain(error)) from None
+    except UnicodeEncodeError:
+        raise Unreadable("text that is not Unicode: a lone surrogate, or not UTF-8") from None
+    except ValueError:
+        raise Unreadable("a number that is NaN or infinite") from None
+    if _NUL.search(encoded):
+        raise Unreadable("text with a NUL character")
+    return encoded
+
+
+def _is_lines(path: Path, text: TextIOWrapper) -> bool:
+    line = text.readline(MAX_VALUE_CHARS)
+    while line.isspace():
+        line = text.readline(MAX_VALUE_CHARS)
+    if line.lstrip().startswith("["):
+        return False
+    if path.suffix.lower() in {".jsonl", ".ndjson"}:
+        return True
+    try:
+        first = _decoder.decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and not any(isinstance(first.get(k), list) for k in _LIST_KEYS)
+
+
+def _read_lines(text: TextIOWrapper) -> Iterator[Value | Refusal]:
+    number = 0
+    while line := text.readline(MAX_VALUE_CHARS):
+        number += 1
+        place = Place("line", number)
+        if len(line) == MAX_VALUE_CHARS and not line.endswith("\n"):
+            while (rest := text.readline(_BLOCK_CHARS)) and not rest.endswith("\n"):
+                pass
+            yield Refusal(place, f"longer than {MAX_VALUE_CHARS:,} characters")
+        elif not line.isspace():
+            try:
+                yield Value(place, _decoder.decode(line.rstrip()))
+            except (ValueError, RecursionError) as error:
+                column = (
+                    f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+                )
+                yield Refusal(place, _explain(error) + column)
+
+
+def _read_document(text: TextIOWrapper) -> Iterator[Value | Refusal]:
+    number = 0
+    try:
+        for value in _Document(text).values():
+            number += 1
+            yield Value(Place("chat", number), value)
+    except Unreadable as error:
+        yield Refusal(Place("chat", number + 1), f"{error}; nothing after it could be read")
+
+
+def _explain(error: ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg.rstrip(': ')}"
+    return "a number with too many digits"
+
+
+class _Document:
+    """A JSON document whose outermost list is taken apart as it is read."""
+
+    def __init__(self, text: TextIOWrapper) -> None:
+        self._text = text
+        self._buffer = ""
+        self._at = 0
+        self._is_read = False
+        self._dropped_chars = 0
+
+    def values(self) -> Iterator[Any]:
+        opening = self._peek()
+        if opening == "[":
+            yield from self._elements()
+        elif opening == "{":
+            yield from self._members()
+        elif opening:
+            raise Unreadable("neither a chat nor a list of chats")
+        if self._peek():
+            raise Unreadable("not JSON: text after the end of the document")
+
+    def _elements(self) -> Iterator[Any]:
+        self._take("[")
+        while self._peek() != "]":
+            yield self._value()
+            if self._peek() != "]":
+                self._take(",")
+        self._take("]")
+
+    def _members(self) -> Iterator[Any]:
+        """The elements of an object's list of chats or, where it has none, the object itself."""
+        chat: dict[str, Any] = {}
+        holds_list = False
+        self._take("{")
+        while self._peek() != "}":
+            key = self._value()
+            self._take(":")
+            if key in _LIST_KEYS and self._peek() == "[":
+                holds_list = True
+                yield from self._elements()
+            else:
+                value = self._value()
+                if not holds_list:
+                    chat[str(key)] = value
+            if not holds_list and self._dropped_chars + self._at > MAX_VALUE_CHARS:
+                raise Unreadable(f"longer than {MAX_VALUE_CHARS:,} characters")
+            if self._peek() != "}":
+                self._take(",")
+        self._take("}")
+        if not holds_list:
+            yield chat
+
+    def _value(self) -> Any:
+        self._peek()
+        while True:
+            try:
+                value, end = _decoder.raw_decode(self._buffer, self._at)
+            except RecursionError as error:
+                raise Unreadable(_explain(error)) from None
+            except ValueError as error:
+                # Cut short by the buffer's end, as far as anyone can tell: read on.
+                if self._is_read:
+                    raise Unreadable(_explain(error)) from None
+            else:
+                # A number that ends with the buffer may have more digits.
+                if end < len(self._buffer) or self._is_read:
+                    self._at = end
+                    return value
+            self._grow()
+
+    def _take(self, sign: str) -> None:
+        if self._peek() != sign:
+            raise Unreadable(f'not JSON: expecting "{sign}"')
+        self._at += 1
+
+    def _peek(self) -> str:
+        """The next sign that is not white space; "" at the end."""
+        while True:
+            while self._at < len(self._buffer):
+                sign = self._buffer[self._at]
+                if sign not in _SPACE:
+                    return sign
+                self._at += 1
+            if self._is_read:
+                return ""
+            self._grow()
+
+    def _grow(self) -> None:
+        held = len(self._buffer) - self._at
+        if held >= MAX_VALUE_CHARS:
+            raise Unreadable(f"not JSON, or longer than {MAX_VALUE_CHARS:,} characters")
+        # As much again as is held: the work of decoding once more stays in proportion.
+        more = self._text.read(min(max(_BLOCK_CHARS, held), MAX_VALUE_CHARS))
+        self._is_read = not more
+        self._dropped_chars += self._at
+        self._buffer = self._buffer[self._at :] + more
+        self._at = 0

@@ -1,0 +1,224 @@
+"""Migrations, from a program: the same environment and revisions as ``alembic`` on the shell.
+
+Any number of processes may migrate one database at once: they take turns by an advisory lock,
+polled on a connection of its own. A revision waits for a table's lock only so briefly that it
+never holds up the queries behind it, and is tried again.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from faceplate.config import Settings
+from faceplate.engine import create_migration_engine, open_connection
+from faceplate.errors import TimedOut
+from faceplate.models import SCHEMA, Base
+from faceplate.translation import DRIVER_ERRORS, sqlstate_of, translate, translate_connect
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from faceplate.database import Database
+
+ADVISORY_LOCK = 0x66616365706C6174  # "faceplat" in ASCII
+LOCK_TIMEOUT_S = 0.25
+POLL_S = 0.1
+DEADLINE_S = 600.0
+RETRIED = {"55P03", "40P01"}
+
+_alembic = threading.Lock()
+"""Alembic keeps the environment that it runs in module globals: one at a time per process."""
+
+
+async def upgrade(database: "Database | Settings", revision: str = "head") -> None:
+    """Bring the schema up to ``revision``; it is no error to be there already.
+
+    Raises Unavailable where the server cannot be used, Unauthorized where the role may not
+    change the schema, and TimedOut where a lock was not to be had within ten minutes.
+    """
+    await _run_command(database, command.upgrade, revision)
+
+
+async def downgrade(database: "Database | Settings", revision: str) -> None:
+    """Take the schema back to ``revision``, or to nothing with "base". Rows are lost.
+
+    Raises as `upgrade` does.
+    """
+    await _run_command(database, command.downgrade, revision)
+
+
+async def current(database: "Database | Settings") -> str | None:
+    """Return the revision that the schema is at, or None where it was never migrated."""
+    connection = await open_connection(_settings_of(database))
+    try:
+        return await revision_of(connection)
+    finally:
+        await connection.close()
+
+
+async def check(database: "Database | Settings") -> list[str]:
+    """Return how the schema differs from the models, a line for each difference."""
+    engine = create_migration_engine(_settings_of(database))
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_differences)
+    finally:
+        await engine.dispose()
+
+
+def head() -> str:
+    """Return the newest revision that this version of the package knows."""
+    return cast("str", ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def offline_sql(revision: str = "head") -> str:
+    """Return what `upgrade` would run on an empty database, as SQL. Nothing connects."""
+    buffer = StringIO()
+    config = _config()
+    config.output_buffer = buffer
+    with _alembic:
+        command.upgrade(config, revision, sql=True)
+    return buffer.getvalue()
+
+
+async def revision_of(connection: "asyncpg.Connection[Any]") -> str | None:
+    """Return the revision that ``connection`` finds, or None."""
+    if await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.alembic_version')") is None:
+        return None
+    revision: str | None = await connection.fetchval(
+        f"SELECT version_num FROM {SCHEMA}.alembic_version"  # noqa: S608 - our own name
+    )
+    return revision
+
+
+async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> None:
+    """Run ``work`` on a connection of its own while no other process migrates this database.
+
+    The lock is polled, on a connection that stands in no transaction: one that waits, or that
+    holds a snapshot, would block a CREATE INDEX CONCURRENTLY for ever.
+    """
+    engine = create_migration_engine(_for_migrations(settings))
+    transactional = engine.execution_options(isolation_level="READ COMMITTED")
+    deadline_s = time.monotonic() + DEADLINE_S
+    try:
+        async with engine.connect() as guard, _turn(guard, deadline_s):
+            await _ensure_schema(guard)
+            async with transactional.connect() as connection:
+                await _run_patiently(connection, work, deadline_s)
+    finally:
+        await engine.dispose()
+
+
+async def _run_command(
+    database: "Database | Settings", run: Callable[[Config, str], None], revision: str
+) -> None:
+    def work(connection: Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        run(config, revision)
+
+    settings = _settings_of(database)
+    try:
+        await run_locked(settings, work)
+    except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        if isinstance(error, OSError):
+            limit_s = settings.connect_timeout_s
+            raise translate_connect(error, target=settings.target, limit_s=limit_s) from error
+        raise translate(error, target=settings.target) from error
+
+
+@asynccontextmanager
+async def _turn(guard: AsyncConnection, deadline_s: float) -> AsyncIterator[None]:
+    """Wait for this process's turn in its own program, and among all programs."""
+    try_lock = text(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})")
+    while not _alembic.acquire(blocking=False):
+        await _pause(deadline_s)
+    try:
+        while not (await guard.execute(try_lock)).scalar_one():
+            await _pause(deadline_s)
+        yield  # closing the guard's connection gives the advisory lock back
+    finally:
+        _alembic.release()
+
+
+async def _ensure_schema(guard: AsyncConnection) -> None:
+    """Create the schema unless it is there: a role that may not create one can still migrate."""
+    found = await guard.execute(text(f"SELECT to_regnamespace('{SCHEMA}')"))
+    if found.scalar_one() is None:
+        await guard.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+
+
+async def _run_patiently(
+    connection: AsyncConnection, work: Callable[[Connection], None], deadline_s: float
+) -> None:
+    """Run ``work``, again from the revision that it reached where a table was in use."""
+    while True:
+        try:
+            return await connection.run_sync(work)
+        except DBAPIError as error:
+            if sqlstate_of(error) not in RETRIED:
+                raise
+        await connection.rollback()
+        await _pause(deadline_s)
+
+
+async def _pause(deadline_s: float) -> None:
+    if time.monotonic() > deadline_s:
+        raise TimedOut(f"another process migrates, or uses a table, for over {DEADLINE_S:g} s")
+    await asyncio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+
+
+def _for_migrations(settings: Settings) -> Settings:
+    """An index takes as long as it takes to build; a lock is waited for only briefly."""
+    return settings.model_copy(
+        update={
+            "statement_timeout_s": 0,
+            "command_timeout_s": 0,
+            "idle_in_transaction_timeout_s": 0,
+            "lock_timeout_s": LOCK_TIMEOUT_S,
+            "slow_statement_s": 0,
+        }
+    )
+
+
+def _differences(connection: Connection) -> list[str]:
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "version_table_schema": SCHEMA,
+            "include_schemas": True,
+            "include_name": in_schema,
+            "compare_server_default": True,
+        },
+    )
+    return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+def in_schema(name: str | None, kind: str, _parents: object) -> bool:
+    """Alembic's ``include_name``: look at nothing outside the schema."""
+    return kind != "schema" or name == SCHEMA
+
+
+def _settings_of(database: "Database | Settings") -> Settings:
+    return database if isinstance(database, Settings) else database.settings
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

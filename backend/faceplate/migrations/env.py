@@ -1,0 +1,60 @@
+"""What Alembic runs, for its own command line and for `faceplate.migrate` alike."""
+
+import asyncio
+from logging.config import fileConfig
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import JSONB
+
+from faceplate import migrate
+from faceplate.column_types import Ruled
+from faceplate.config import Settings
+from faceplate.models import SCHEMA, Base
+
+
+def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
+    """Write a column type with a rule as the plain type under it: a revision outlives the rule."""
+    if kind != "type" or not isinstance(item, Ruled):
+        return False
+    if isinstance(item.impl_instance, JSONB):
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
+    return f"sa.{item.impl_instance!r}"
+
+
+OPTIONS: dict[str, Any] = {
+    "render_item": render_item,
+    "target_metadata": Base.metadata,
+    "version_table_schema": SCHEMA,
+    "include_schemas": True,
+    "include_name": migrate.in_schema,
+    "compare_server_default": True,
+    "transaction_per_migration": True,
+}
+
+
+def run_online(connection: Connection) -> None:
+    context.configure(connection=connection, **OPTIONS)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_offline() -> None:
+    context.configure(dialect_name="postgresql", literal_binds=True, **OPTIONS)
+    # The version table lies in the schema, so the schema comes before Alembic's own first words.
+    context.get_context().impl.static_output(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};\n")
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    run_offline()
+elif (connection := context.config.attributes.get("connection")) is not None:
+    run_online(connection)
+else:
+    if context.config.config_file_name is not None:
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    asyncio.run(migrate.run_locked(Settings(), run_online))

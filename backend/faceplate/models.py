@@ -1,0 +1,236 @@
+"""The five tables: the schema in one read.
+
+Every owned row carries ``user_id``, and every key, foreign key and unique constraint of an owned
+table begins with it. See docs/data-model.md.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ClauseElement,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    event,
+    func,
+    text,
+)
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    column_property,
+    mapped_column,
+    relationship,
+)
+from uuid6 import uuid7
+
+from faceplate import records
+from faceplate.column_types import (
+    Count,
+    Email,
+    Flag,
+    Id,
+    Json,
+    JsonObject,
+    OneOf,
+    Ruled,
+    Secret,
+    Text,
+    Timestamp,
+)
+from faceplate.errors import InvalidInput
+
+SCHEMA = "faceplate"
+ROLES = ("user", "assistant", "system", "tool")
+
+
+def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
+    """Name the rule's field, hold it on attribute set, and say it as a CHECK."""
+    rule = column.type
+    if not isinstance(rule, Ruled):
+        return
+    rule.field = f"{column.table.name}.{column.name}"
+
+    def validate(_target: Base, value: Any, _old: Any, _initiator: Any) -> Any:
+        if isinstance(value, ClauseElement):
+            return value
+        if value is not None:
+            return rule.validate(value)
+        if not column.nullable:
+            raise InvalidInput(rule.field, "is required")
+        return None
+
+    attribute = getattr(model, model.__mapper__.get_property_by_column(column).key)
+    event.listen(attribute, "set", validate, retval=True)
+    if (check := rule.check_sql(column.name)) is not None:
+        column.table.append_constraint(CheckConstraint(check, column.name))
+
+
+class Base(DeclarativeBase):
+    """Models refuse a value that breaks a column's rule, and a missing one, at construction."""
+
+    record: ClassVar[type[Any]]  # what a unit returns for a row of this table
+
+    metadata = MetaData(
+        schema=SCHEMA,
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        },
+    )
+
+    created_at: Mapped[datetime] = mapped_column(
+        Timestamp(), server_default=func.now(), sort_order=1
+    )
+    updated_at: Mapped[datetime] = mapped_column(
+        Timestamp(), server_default=func.now(), onupdate=func.now(), sort_order=1
+    )
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            if name not in self.__mapper__.attrs:
+                raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
+            setattr(self, name, value)
+        for column in self.__table__.columns:
+            default = column.nullable or column.default or column.server_default
+            key = self.__mapper__.get_property_by_column(column).key
+            if default is None and self.__dict__.get(key) is None:
+                raise InvalidInput(f"{column.table.name}.{column.name}", "is required")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__table__" in cls.__dict__:
+            for column in tuple(cast("Table", cls.__table__).columns):
+                _apply_rule(cls, column)
+
+    @classmethod
+    def columns(cls) -> tuple[Any, ...]:
+        """The columns of the record that a row of this table becomes, in its order."""
+        named = {"metadata": "metadata_"}
+        return tuple(getattr(cls, named.get(name, name)) for name in cls.record._fields)
+
+    def __repr__(self) -> str:
+        # From __dict__ alone, so that it works detached and expired, and shows no content.
+        return f"{type(self).__name__}(id={self.__dict__.get('id')})"
+
+
+class Owned:
+    """A row that belongs to one user: `Scope` adds that user to every statement about it."""
+
+    user_id: Mapped[UUID] = mapped_column(Id(), primary_key=True, sort_order=-3)
+    id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7, sort_order=-1)
+
+
+class User(Base):
+    __tablename__ = "users"
+    __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
+    record = records.User
+
+    id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7)
+    subject_id: Mapped[str] = mapped_column(Text(255), unique=True)
+    email: Mapped[str | None] = mapped_column(Email())
+
+    conversations: Mapped[list["Conversation"]] = relationship(
+        back_populates="user", lazy="raise", passive_deletes=True
+    )
+
+
+class Conversation(Owned, Base):
+    __tablename__ = "conversations"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),
+        # Serves the list, newest activity first.
+        Index("ix_conversations_activity", "user_id", text("updated_at DESC"), text("id DESC")),
+    )
+    record = records.Conversation
+
+    title: Mapped[str] = mapped_column(Text(255), server_default="New Chat")
+    message_count: Mapped[int] = mapped_column(Count(), server_default="0")
+    metadata_: Mapped[JsonObject] = mapped_column(
+        "metadata", Json(dict, max_chars=262_144), server_default="{}"
+    )
+    # The time of the last activity: only appending and removing messages move it.
+    updated_at: Mapped[datetime] = mapped_column(
+        Timestamp(), server_default=func.now(), sort_order=1
+    )
+
+    user: Mapped[User] = relationship(back_populates="conversations", lazy="raise")
+    messages: Mapped[list["Message"]] = relationship(
+        back_populates="conversation",
+        lazy="raise",
+        passive_deletes=True,
+        order_by="Message.position",
+    )
+
+
+class Message(Owned, Base):
+    __tablename__ = "messages"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "conversation_id"],
+            [Conversation.user_id, Conversation.id],
+            ondelete="CASCADE",
+        ),
+        # Serves the history: one range of this index is one page.
+        UniqueConstraint("user_id", "conversation_id", "position"),
+        CheckConstraint("tool_calls IS NULL OR role = 'assistant'", "tool_calls_role"),
+        CheckConstraint("(tool_results IS NOT NULL) = (role = 'tool')", "tool_results_role"),
+        # Serves pending_tool_calls, however long the conversation is.
+        Index(
+            "ix_messages_tools",
+            "user_id",
+            "conversation_id",
+            "position",
+            postgresql_where=text("tool_calls IS NOT NULL OR tool_results IS NOT NULL"),
+        ),
+    )
+    record = records.Message
+
+    conversation_id: Mapped[UUID] = mapped_column(Id(), primary_key=True, sort_order=-2)
+    position: Mapped[int] = mapped_column(Count(minimum=1))
+    role: Mapped[str] = mapped_column(OneOf(ROLES))
+    content: Mapped[str] = mapped_column(Text(1_000_000, blank=True), server_default="")
+    tool_calls: Mapped[list[JsonObject] | None] = mapped_column(Json(list, max_chars=1_000_000))
+    tool_results: Mapped[list[JsonObject] | None] = mapped_column(Json(list, max_chars=1_000_000))
+    metadata_: Mapped[JsonObject] = mapped_column(
+        "metadata", Json(dict, max_chars=262_144), server_default="{}"
+    )
+
+    conversation: Mapped[Conversation] = relationship(back_populates="messages", lazy="raise")
+
+
+class Task(Owned, Base):
+    __tablename__ = "tasks"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),
+        Index("ix_tasks_newest", "user_id", text("created_at DESC"), text("id DESC")),
+    )
+    record = records.Task
+
+    title: Mapped[str] = mapped_column(Text(500))
+    description: Mapped[str] = mapped_column(Text(5_000, blank=True), server_default="")
+    completed: Mapped[bool] = mapped_column(Flag(), server_default="false")
+
+
+class McpConfig(Owned, Base):
+    __tablename__ = "mcp_configs"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),
+        UniqueConstraint("user_id", "name"),
+    )
+    record = records.McpConfig
+
+    name: Mapped[str] = mapped_column(Text(100))
+    config: Mapped[JsonObject] = mapped_column(Json(dict, max_chars=65_536))
+    secrets: Mapped[bytes | None] = mapped_column(Secret(), deferred=True, deferred_raiseload=True)
+    has_secrets: Mapped[bool] = column_property(secrets.is_not(None))
+    enabled: Mapped[bool] = mapped_column(Flag(), server_default="true")

@@ -1,0 +1,83 @@
+"""Keyset pages: a cursor says which row a page ended with, and the next page begins after it."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from faceplate.errors import InvalidInput
+from faceplate.scope import Scope
+
+R = TypeVar("R")
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+_MAC_BYTES = 16
+_LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+"""Where the first page of a list, newest first, begins."""
+
+
+class Page(NamedTuple, Generic[R]):
+    """Some rows of a list, and the cursor for the rows after them: None at the end."""
+
+    items: list[R]
+    next_cursor: str | None
+
+
+def check_limit(limit: int) -> int:
+    """Return ``limit``. Raises InvalidInput unless it is between 1 and `MAX_LIMIT`."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
+        raise InvalidInput("limit", f"must be a whole number between 1 and {MAX_LIMIT}")
+    return limit
+
+
+def page_of(
+    scope: Scope, listing: str, rows: list[R], limit: int, key: Callable[[R], str]
+) -> Page[R]:
+    """Return the first ``limit`` of ``rows``, and a cursor if there is one row more."""
+    if len(rows) <= limit:
+        return Page(rows, None)
+    return Page(rows[:limit], seal(scope, listing, key(rows[limit - 1])))
+
+
+def seal(scope: Scope, listing: str, key: str) -> str:
+    """Return a cursor that only ``scope``'s user can use, and only for ``listing``."""
+    text = key.encode()
+    return base64.urlsafe_b64encode(_mac(scope, listing, text) + text).decode().rstrip("=")
+
+
+def unseal(scope: Scope, listing: str, cursor: str) -> str:
+    """Return what was sealed. Raises InvalidInput for anything but a cursor of this listing."""
+    refusal = InvalidInput("cursor", "is not one that this list has given out")
+    if not isinstance(cursor, str):
+        raise refusal
+    try:
+        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise refusal from None
+    mac, text = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
+    if not hmac.compare_digest(mac, _mac(scope, listing, text)):
+        raise refusal
+    return text.decode()
+
+
+def moment_key(moment: datetime, id: UUID) -> str:  # noqa: A002 - the column's name
+    """The key of a row in a list ordered by time and id."""
+    return f"{moment.isoformat()} {id}"
+
+
+def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[datetime, UUID]:
+    """The time and id that a page of a list, newest first, begins after."""
+    if cursor is None:
+        return _LATEST
+    moment, _, id_ = unseal(scope, listing, cursor).partition(" ")
+    return datetime.fromisoformat(moment), UUID(id_)
+
+
+def _mac(scope: Scope, listing: str, text: bytes) -> bytes:
+    context = f"{listing} {scope.user_id} ".encode()
+    return hmac.digest(scope.settings.cursor_key, context + text, "sha256")[:_MAC_BYTES]

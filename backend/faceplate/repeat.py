@@ -1,0 +1,77 @@
+"""When a unit is repeated, and how long is waited before."""
+
+import asyncio
+import logging
+import random
+import time
+
+from faceplate.config import Settings
+from faceplate.errors import (
+    CannotConnect,
+    ConnectionLost,
+    Contention,
+    FaceplateError,
+    PoolExhausted,
+    Unavailable,
+)
+
+logger = logging.getLogger("faceplate")
+
+CONTENTION_LIMIT_S = 10.0
+CONTENTION_PAUSE_S = 0.05
+RECONNECT_PAUSE_S = 0.1
+RECONNECT_PAUSE_MAX_S = 2.0
+
+
+class Repeat:
+    """The memory of one call of `Database.run`: what has been repeated already, and since when."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._contention_until_s: float | None = None
+        self._reconnect_until_s: float | None = None
+        self._was_lost = False
+        self._pause_s = RECONNECT_PAUSE_S
+
+    async def after(self, error: FaceplateError) -> None:
+        """Return when the unit may be repeated after ``error``; raise it where it may not."""
+        match error:
+            case Contention():
+                await self._after_contention(error)
+            case PoolExhausted() | CannotConnect():
+                raise error
+            case ConnectionLost():
+                await self._after_loss(error)
+            case Unavailable():
+                await self._until_reconnected(error)
+            case _:
+                raise error
+
+    async def _after_contention(self, error: Contention) -> None:
+        """At once, with jitter, for a limited time: somebody else got in the way and is gone."""
+        now = time.monotonic()
+        if self._contention_until_s is None:
+            self._contention_until_s = now + CONTENTION_LIMIT_S
+        if now >= self._contention_until_s:
+            raise error
+        logger.info("repeating %s: %s", error.unit, error.message)
+        await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE_S))  # noqa: S311 - no secret
+
+    async def _after_loss(self, error: ConnectionLost) -> None:
+        """Once, after a pause in which a server that restarts gets some way."""
+        if self._was_lost:
+            raise error
+        self._was_lost = True
+        logger.warning("repeating %s once: %s", error.unit, error.message)
+        await asyncio.sleep(self._settings.retry_delay_s)
+
+    async def _until_reconnected(self, error: Unavailable) -> None:
+        """With backoff and jitter until a deadline: no connection, so the unit has not begun."""
+        now = time.monotonic()
+        if self._reconnect_until_s is None:
+            self._reconnect_until_s = now + self._settings.reconnect_timeout_s
+            logger.warning("reconnecting for %s: %s", error.unit, error.message)
+        if now >= self._reconnect_until_s:
+            raise error
+        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        self._pause_s = min(2 * self._pause_s, RECONNECT_PAUSE_MAX_S)

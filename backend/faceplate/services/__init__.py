@@ -1,0 +1,1 @@
+"""The units: plain async functions whose first parameter is a scope."""

@@ -1,0 +1,239 @@
+"""MCP server configurations of the scope's user.
+
+``config`` holds what is not secret, in the shapes that MCP clients use::
+
+    {"transport": "stdio", "command": "uvx", "args": ["some-server"]}
+    {"transport": "sse", "url": "https://example.com/sse"}
+    {"transport": "streamable_http", "url": "https://example.com/mcp"}
+
+``secrets`` holds what is: ``env`` for a command, ``headers`` for a URL, tokens. It is encrypted
+(see `faceplate.encryption`), and only `get_secrets` reads it.
+"""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, func
+from sqlalchemy.dialects.postgresql import insert
+
+from faceplate import encryption, records
+from faceplate.column_types import JsonObject
+from faceplate.errors import NotFound
+from faceplate.models import McpConfig
+from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
+from faceplate.scope import Scope, Statement, SystemScope
+from faceplate.services.mcp_shapes import check_config, check_secrets
+
+_by_id = McpConfig.id == bindparam("id")
+_columns = McpConfig.columns()
+_new = insert(McpConfig).values(
+    user_id=bindparam("user_id"),
+    id=bindparam("id"),
+    name=bindparam("name"),
+    config=bindparam("config"),
+    secrets=bindparam("secrets"),
+    enabled=bindparam("enabled"),
+)
+
+
+class _Stored(NamedTuple):
+    user_id: UUID
+    id: UUID
+    secrets: bytes | None
+
+
+PUT = Statement(
+    records.McpConfig,
+    _new.on_conflict_do_update(
+        constraint="uq_mcp_configs_user_id_name",
+        set_={
+            "config": _new.excluded.config,
+            "secrets": sa.case(
+                (bindparam("keep", type_=sa.Boolean()), McpConfig.secrets),
+                else_=_new.excluded.secrets,
+            ),
+            "enabled": _new.excluded.enabled,
+            "updated_at": func.now(),
+        },
+    ).returning(*_columns),
+)
+GET = Statement(records.McpConfig, sa.select(*_columns).where(_by_id))
+BY_NAME = Statement(
+    records.McpConfig, sa.select(*_columns).where(McpConfig.name == bindparam("name"))
+)
+SECRETS = Statement(
+    _Stored, sa.select(McpConfig.user_id, McpConfig.id, McpConfig.secrets).where(_by_id)
+)
+PAGE = Statement(
+    records.McpConfig,
+    sa.select(*_columns)
+    .where(
+        McpConfig.name > bindparam("after", type_=sa.Text()),
+        McpConfig.enabled | ~bindparam("enabled_only", type_=sa.Boolean()),
+    )
+    .order_by(McpConfig.name)
+    .limit(bindparam("limit", type_=sa.Integer())),
+)
+RENAME = Statement(
+    records.McpConfig,
+    sa.update(McpConfig).where(_by_id).values(name=bindparam("name")).returning(*_columns),
+)
+SET_ENABLED = Statement(
+    records.McpConfig,
+    sa.update(McpConfig).where(_by_id).values(enabled=bindparam("enabled")).returning(*_columns),
+)
+DELETE = Statement(records.McpConfig, sa.delete(McpConfig).where(_by_id))
+
+COUNT_SECRETS = Statement(
+    int, sa.select(func.count()).where(McpConfig.secrets.is_not(None)).select_from(McpConfig)
+)
+NEXT_SECRETS = Statement(
+    _Stored,
+    sa.select(McpConfig.user_id, McpConfig.id, McpConfig.secrets)
+    .where(
+        McpConfig.secrets.is_not(None),
+        sa.tuple_(McpConfig.user_id, McpConfig.id)
+        > sa.tuple_(
+            bindparam("after_user", type_=McpConfig.user_id.type),
+            bindparam("after_id", type_=McpConfig.id.type),
+        ),
+    )
+    .order_by(McpConfig.user_id, McpConfig.id)
+    .limit(bindparam("limit", type_=sa.Integer()))
+    .with_for_update(),
+)
+REPLACE_SECRETS = Statement(
+    _Stored,
+    sa.update(McpConfig)
+    .where(McpConfig.user_id == bindparam("of_user"), _by_id)
+    .values(secrets=bindparam("secrets"), updated_at=McpConfig.updated_at),
+)
+
+
+async def put(
+    scope: Scope,
+    name: str,
+    config: JsonObject,
+    *,
+    secrets: JsonObject | None = None,
+    enabled: bool = True,
+) -> records.McpConfig:
+    """Store a configuration under ``name`` (1 to 100 characters), in place of what is there.
+
+    ``secrets`` of None leaves the stored ones as they are; ``{}`` removes them.
+
+    Raises InvalidInput for a config or secrets that no MCP client could use, and for a config
+    that holds something secret; ConfigurationError for secrets without an encryption key.
+    """
+    check_config(config)
+    encrypted = None
+    if secrets:
+        check_secrets(secrets)
+        encrypted = encryption.encrypt(scope.settings, scope.user_id, secrets)
+    return await scope.one(
+        PUT,
+        id=scope.new_id(),
+        name=name,
+        config=config,
+        secrets=encrypted,
+        enabled=enabled,
+        keep=secrets is None,
+    )
+
+
+async def get(scope: Scope, config_id: UUID) -> records.McpConfig:
+    """Return a configuration without its secrets. Raises NotFound, InvalidInput."""
+    return await scope.one(GET, id=config_id)
+
+
+async def by_name(scope: Scope, name: str) -> records.McpConfig:
+    """Return the configuration called ``name``, without its secrets.
+
+    Raises NotFound, InvalidInput.
+    """
+    return await scope.one(BY_NAME, name=name)
+
+
+async def get_secrets(scope: Scope, config_id: UUID) -> JsonObject:
+    """Return the decrypted secrets of a configuration, ``{}`` where it has none.
+
+    Raises NotFound, InvalidInput; ConfigurationError without an encryption key, DatabaseError
+    where none of the keys fits.
+    """
+    stored = await scope.one(SECRETS, id=config_id)
+    if stored.secrets is None:
+        return {}
+    return encryption.decrypt(scope.settings, scope.user_id, stored.secrets)
+
+
+async def page(
+    scope: Scope,
+    *,
+    enabled_only: bool = False,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> Page[records.McpConfig]:
+    """Return up to ``limit`` configurations (1 to 200) by name, all or the enabled ones.
+
+    ``cursor`` is the ``next_cursor`` of the page before, for the same ``enabled_only``.
+
+    Raises InvalidInput for a limit or cursor that is none.
+    """
+    listing = f"mcp_configs {'enabled' if enabled_only else 'all'}"
+    after = "" if cursor is None else unseal(scope, listing, cursor)
+    rows = await scope.all(
+        PAGE, after=after, enabled_only=enabled_only, limit=check_limit(limit) + 1
+    )
+    return page_of(scope, listing, rows, limit, lambda row: row.name)
+
+
+async def rename(scope: Scope, config_id: UUID, name: str) -> records.McpConfig:
+    """Rename a configuration; return it.
+
+    Raises NotFound, Conflict where another one has the name, InvalidInput.
+    """
+    return await scope.one(RENAME, id=config_id, name=name)
+
+
+async def enable(scope: Scope, config_id: UUID) -> records.McpConfig:
+    """Enable a configuration; return it. Raises NotFound, InvalidInput."""
+    return await scope.one(SET_ENABLED, id=config_id, enabled=True)
+
+
+async def disable(scope: Scope, config_id: UUID) -> records.McpConfig:
+    """Disable a configuration; return it. Raises NotFound, InvalidInput."""
+    return await scope.one(SET_ENABLED, id=config_id, enabled=False)
+
+
+async def delete(scope: Scope, config_id: UUID) -> None:
+    """Delete a configuration with its secrets. Raises NotFound, InvalidInput."""
+    if not await scope.execute(DELETE, id=config_id):
+        raise NotFound(records.McpConfig)
+
+
+async def count_secrets(scope: SystemScope) -> int:
+    """Return how many configurations of all users hold secrets. Run with ``run_system``."""
+    return await scope.one(COUNT_SECRETS)
+
+
+async def rotate_secrets(
+    scope: SystemScope, after: tuple[UUID, UUID] = (UUID(int=0), UUID(int=0)), *, limit: int = 100
+) -> list[tuple[UUID, UUID]]:
+    """Re-encrypt up to ``limit`` secrets under the first key, across users.
+
+    Return the (user_id, id) of each, in order; the last one is where the next call begins
+    ``after``, and none means that all are done. Run with ``run_system``.
+
+    Raises ConfigurationError without a key, DatabaseError where none of the keys fits.
+    """
+    done: list[tuple[UUID, UUID]] = []
+    after_user, after_id = after
+    batch: list[Any] = await scope.all(
+        NEXT_SECRETS, after_user=after_user, after_id=after_id, limit=check_limit(limit)
+    )
+    for row in batch:
+        secrets = encryption.reencrypt(scope.settings, row.secrets)
+        await scope.execute(REPLACE_SECRETS, of_user=row.user_id, id=row.id, secrets=secrets)
+        done.append((row.user_id, row.id))
+    return done

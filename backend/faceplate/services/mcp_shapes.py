@@ -1,0 +1,67 @@
+"""The shapes of an MCP server's configuration, as MCP clients write them."""
+
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from faceplate.column_types import Json, JsonObject
+from faceplate.errors import InvalidInput
+from faceplate.models import McpConfig
+
+CONFIG = "mcp_configs.config"
+SECRETS = "mcp_configs.secrets"
+URL_TRANSPORTS = ("sse", "http", "streamable_http", "streamable-http")
+TRANSPORTS = ("stdio", *URL_TRANSPORTS)
+
+_secrets_rule = Json(dict, max_chars=65_536)
+_secrets_rule.field = SECRETS
+
+
+def check_config(config: JsonObject) -> None:
+    """Raise InvalidInput unless ``config`` names a server to start or to reach, and no secret."""
+    cast("Json", McpConfig.__table__.c.config.type).validate(config)
+    for name in ("env", "headers"):
+        if name in config:
+            raise InvalidInput(CONFIG, f"{name} may hold secrets: give it in secrets instead")
+    transport = config.get("transport", config.get("type"))
+    if transport is None:
+        transport = "stdio" if "command" in config else "streamable_http"
+    if transport not in TRANSPORTS:
+        raise InvalidInput(CONFIG, f"transport must be one of {', '.join(TRANSPORTS)}")
+    if transport == "stdio":
+        _check_command(config)
+    else:
+        _check_url(config)
+
+
+def check_secrets(secrets: JsonObject) -> None:
+    """Raise InvalidInput unless ``secrets`` is a JSON object whose env and headers hold text."""
+    _secrets_rule.validate(secrets)
+    for name in ("env", "headers"):
+        values = secrets.get(name, {})
+        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+            raise InvalidInput(SECRETS, f"{name} must be an object of texts")
+
+
+def _check_command(config: JsonObject) -> None:
+    command, args = config.get("command"), config.get("args", [])
+    if "url" in config:
+        raise InvalidInput(CONFIG, "a stdio server has a command, not a url")
+    if not isinstance(command, str) or not command.strip():
+        raise InvalidInput(CONFIG, "a stdio server needs a command")
+    if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
+        raise InvalidInput(CONFIG, "args must be a list of texts")
+
+
+def _check_url(config: JsonObject) -> None:
+    url: Any = config.get("url")
+    if "command" in config:
+        raise InvalidInput(CONFIG, "only a stdio server has a command")
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidInput(CONFIG, "a server that is reached needs an http or https url")
+    if parts.username or parts.password:
+        raise InvalidInput(CONFIG, "the url must not hold a password: use headers in secrets")

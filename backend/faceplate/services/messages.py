@@ -1,0 +1,256 @@
+"""Messages of the scope's user: appended, read back in order, and removed from the end."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from faceplate import records
+from faceplate.column_types import Count, JsonObject
+from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.pagination import DEFAULT_LIMIT, check_limit
+from faceplate.scope import Scope
+from faceplate.services import conversations, tool_calls
+from faceplate.services import message_statements as sql
+from faceplate.services.tool_calls import PendingToolCall
+
+logger = logging.getLogger("faceplate")
+
+MAX_BATCH = 1_000
+MAX_BATCH_CHARS = 10_000_000
+
+
+class NewMessage(NamedTuple):
+    """A message to append. What is left out is empty; without an id it gets a new one."""
+
+    role: str
+    content: str = ""
+    tool_calls: list[JsonObject] | None = None
+    tool_results: list[JsonObject] | None = None
+    metadata: JsonObject | None = None
+    id: UUID | None = None
+
+    def __repr__(self) -> str:
+        return f"NewMessage(role={self.role!r}, chars={len(self.content)})"
+
+
+async def append(
+    scope: Scope,
+    conversation_id: UUID,
+    *,
+    role: str,
+    content: str = "",
+    tool_calls: list[JsonObject] | None = None,
+    tool_results: list[JsonObject] | None = None,
+    metadata: JsonObject | None = None,
+    id: UUID | None = None,  # noqa: A002 - the column's name
+) -> records.Message:
+    """Append a message to a conversation and return it.
+
+    ``role`` is user, assistant, system or tool; ``content`` has up to 1,000,000 characters. An
+    assistant message may carry ``tool_calls``, and a tool message needs ``tool_results``; see
+    `faceplate.services.tool_calls` for their shape. With an ``id`` of the caller's own the call
+    may be repeated: the second one returns the message that the first one stored.
+
+    Raises NotFound where there is no such conversation, Conflict where the id is there with
+    another content, InvalidInput for a value that breaks a rule, and for a result whose call was
+    never made or is answered.
+    """
+    message = NewMessage(
+        role, content, tool_calls, tool_results, metadata or {}, id or scope.new_id()
+    )
+    await _check_tools(scope, conversation_id, [message])
+    stored = await scope.first(sql.APPEND, conversation_id=conversation_id, **message._asdict())
+    if stored is None:
+        (stored,) = await _stored_before(scope, conversation_id, [message])
+    _log_tools([message])
+    return stored
+
+
+async def append_many(
+    scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
+) -> list[records.Message]:
+    """Append messages in their order, all or none, and return them in it.
+
+    Up to 1,000 messages with 10,000,000 characters of content together. With ids of the caller's
+    own the call may be repeated, as that of `append`.
+
+    Raises as `append` does, and Conflict where only some of the ids are there.
+    """
+    if not messages:
+        raise InvalidInput("messages", "must not be empty")
+    if len(messages) > MAX_BATCH:
+        raise InvalidInput("messages", f"at most {MAX_BATCH:,}; {len(messages):,} were given")
+    batch = [
+        message._replace(id=message.id or scope.new_id(), metadata=message.metadata or {})
+        for message in messages
+    ]
+    if len({message.id for message in batch}) < len(batch):
+        raise InvalidInput("messages.id", "the ids must be distinct")
+    if sum(len(str(message.content)) for message in batch) > MAX_BATCH_CHARS:
+        raise InvalidInput("messages.content", f"at most {MAX_BATCH_CHARS:,} characters at once")
+    await _check_tools(scope, conversation_id, batch)
+    columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
+    arrays: dict[str, Any] = {f"{name}s": list(values) for name, values in columns}
+    stored = await scope.all(sql.APPEND_MANY, conversation_id=conversation_id, **arrays)
+    if len(stored) < len(batch):
+        return await _stored_before(scope, conversation_id, batch)
+    _log_tools(batch)
+    return sorted(stored, key=lambda message: message.position)
+
+
+async def get(scope: Scope, conversation_id: UUID, message_id: UUID) -> records.Message:
+    """Return a message. Raises NotFound, InvalidInput."""
+    return await scope.one(sql.GET, conversation_id=conversation_id, id=message_id)
+
+
+async def history(
+    scope: Scope, conversation_id: UUID, *, limit: int = DEFAULT_LIMIT
+) -> list[records.Message]:
+    """Return the last ``limit`` messages (1 to 200), in the order of the conversation.
+
+    Raises NotFound where there is no such conversation, InvalidInput.
+    """
+    return await before(scope, conversation_id, Count.MAXIMUM, limit=limit)
+
+
+async def before(
+    scope: Scope, conversation_id: UUID, position: int, *, limit: int = DEFAULT_LIMIT
+) -> list[records.Message]:
+    """Return the last ``limit`` messages (1 to 200) before ``position``, in order.
+
+    Raises NotFound where there is no such conversation, InvalidInput.
+    """
+    rows = await scope.all(
+        sql.BEFORE, conversation_id=conversation_id, before=position, limit=check_limit(limit)
+    )
+    if not rows:
+        await conversations.get(scope, conversation_id)
+    rows.reverse()
+    return rows
+
+
+async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Message]:
+    """Yield every message of a conversation in order, however many: a few hundred at a time.
+
+    The transaction stays open meanwhile, so use it in a block, ``async with db.begin(user_id)``,
+    and do not wait for a model or a client in between.
+
+    Raises NotFound where there is no such conversation, InvalidInput.
+    """
+    await conversations.get(scope, conversation_id)
+    async for message in scope.stream(sql.WALK, conversation_id=conversation_id):
+        yield message
+
+
+async def pending_tool_calls(scope: Scope, conversation_id: UUID) -> list[PendingToolCall]:
+    """Return the tool calls that no result answers, in the order in which they were made.
+
+    After a crash in the middle of a turn, answer them or remove the message that made them.
+
+    Raises NotFound where there is no such conversation, InvalidInput.
+    """
+    pending = await scope.all(tool_calls.PENDING, conversation_id=conversation_id)
+    if not pending:
+        await conversations.get(scope, conversation_id)
+    return pending
+
+
+async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
+    """Remove every message after ``position``, 0 for all; return how many there were.
+
+    The next message is appended at the position after it: edit and regenerate.
+
+    Raises NotFound where there is no such conversation, InvalidInput.
+    """
+    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
+        raise InvalidInput("position", "must be a whole number, zero or more")
+    position = min(position, Count.MAXIMUM)
+    # The conversation first: who holds it is alone with its messages.
+    if not await scope.execute(sql.TRUNCATE, conversation_id=conversation_id, position=position):
+        raise NotFound(records.Conversation)
+    return await scope.execute(sql.DELETE_AFTER, conversation_id=conversation_id, position=position)
+
+
+async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
+    """Remove the last message and return it.
+
+    Raises NotFound where there is no such conversation or no message in it, InvalidInput.
+    """
+    left = await scope.first(sql.SHORTEN, conversation_id=conversation_id)
+    if left is None:
+        await conversations.get(scope, conversation_id)
+        raise NotFound(records.Message)
+    return await scope.one(sql.DELETE_LAST, conversation_id=conversation_id, position=left)
+
+
+async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]) -> None:
+    """Refuse tool calls and results that do not fit each other. Without any, ask nothing."""
+    for message in messages:
+        _check_shape(message)
+    if not any(message.tool_calls or message.tool_results for message in messages):
+        return
+    if await scope.first(sql.LOCK, conversation_id=conversation_id) is None:
+        raise NotFound(records.Conversation)
+    ids = [message.id for message in messages]
+    if await scope.first(sql.STORED, conversation_id=conversation_id, ids=ids) is not None:
+        return  # a repetition: what is stored was checked when it was
+    pending = {
+        call.id for call in await scope.all(tool_calls.PENDING, conversation_id=conversation_id)
+    }
+    for message in messages:
+        tool_calls.settle(pending, message.tool_calls, message.tool_results)
+
+
+def _check_shape(message: NewMessage) -> None:
+    if message.tool_calls is not None:
+        if message.role != "assistant":
+            raise InvalidInput(tool_calls.CALLS, "only an assistant message carries tool calls")
+        tool_calls.check_calls(message.tool_calls)
+    if message.tool_results is not None:
+        if message.role != "tool":
+            raise InvalidInput(tool_calls.RESULTS, "only a tool message carries tool results")
+        tool_calls.check_results(message.tool_results)
+    elif message.role == "tool":
+        raise InvalidInput(tool_calls.RESULTS, "is required in a tool message")
+
+
+async def _stored_before(
+    scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
+) -> list[records.Message]:
+    """Return what an earlier call with the same ids and content has stored."""
+    ids = [message.id for message in messages]
+    stored = {
+        message.id: message
+        for message in await scope.all(sql.STORED, conversation_id=conversation_id, ids=ids)
+    }
+    if not stored:
+        raise NotFound(records.Conversation)
+    for message in messages:
+        if message.id not in stored or _content_of(stored[message.id]) != _content_of(message):
+            raise Conflict(
+                "a message with this id exists already, with another content",
+                constraint="pk_messages",
+            )
+    await scope.execute(sql.RECOUNT, conversation_id=conversation_id)
+    return [stored[message.id] for message in messages if message.id is not None]
+
+
+def _content_of(message: NewMessage | records.Message) -> tuple[Any, ...]:
+    return (
+        message.role,
+        message.content,
+        message.tool_calls,
+        message.tool_results,
+        message.metadata,
+    )
+
+
+def _log_tools(messages: Sequence[NewMessage]) -> None:
+    """Names and counts, never arguments."""
+    for message in messages:
+        if message.tool_calls:
+            names = ", ".join(tool_calls.names_of(message.tool_calls))
+            logger.info("%d tool calls stored: %s", len(message.tool_calls), names)
+        elif message.tool_results:
+            logger.info("%d tool results stored", len(message.tool_results))
