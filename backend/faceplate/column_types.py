@@ -6,7 +6,6 @@ that breaks one raises `InvalidInput` naming ``table.column``, the rule and the 
 the value itself is never repeated.
 """
 
-import json
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from itertools import chain
 from typing import Any, ClassVar
 from uuid import UUID
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
@@ -249,7 +249,7 @@ class Json(Ruled):
 
 
 class JsonText(TypeDecorator[Any]):
-    """JSON of a column's own rule, sent as text: for arrays, in which a list would be a dimension."""
+    """JSON by a column's own rule, as text: for arrays, in which a list is a dimension."""
 
     impl = sa.Text
     cache_ok = True
@@ -264,7 +264,7 @@ class JsonText(TypeDecorator[Any]):
 
 def encode_json(value: Any) -> str:
     """Return ``value`` as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return orjson.dumps(value).decode()
 
 
 def _scalar_problem(value: Any) -> str | None:

@@ -8,13 +8,12 @@ import base64
 import binascii
 import difflib
 import hashlib
-import ipaddress
 import os
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, Self, get_args
-from urllib.parse import parse_qs, unquote_to_bytes, urlencode
+from typing import Annotated, NoReturn, Self
+from urllib.parse import urlencode
 
 from pydantic import (
     Field,
@@ -35,17 +34,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from faceplate.database_url import WRAPPING, TlsMode, parse_url, resolve_tls
 from faceplate.errors import ConfigurationError, UsageError
 
 __all__ = ["Settings"]
 
-_WRAPPING = " \t\r\n'\""  # what shells and .env files leave around a value
 _PREFIX = "faceplate_"  # names of variables are compared without regard to case
 # TEST_ and EMBEDDED_ belong to the tests and the embedded server; SERVICE_ and PORT are what
 # Kubernetes puts into every pod beside a service that is called "faceplate".
 _NOT_SETTINGS = tuple(_PREFIX + name for name in ("test_", "embedded_", "service_", "port"))
 
-TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 # The server counts its timeouts in milliseconds, in a signed 32-bit integer.
 Seconds = Annotated[float, Field(ge=0, le=2_147_483, allow_inf_nan=False)]
 PositiveSeconds = Annotated[Seconds, Field(gt=0)]
@@ -219,6 +217,10 @@ class Settings(BaseSettings):
             ),
         }
 
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        # pydantic's own refusal would show the value.
+        raise UsageError(f"Settings are immutable: give {name} when you make them")
+
     def __reduce__(self) -> NoReturn:
         raise UsageError(
             "Settings hold the database password and cannot be pickled;"
@@ -226,8 +228,8 @@ class Settings(BaseSettings):
         )
 
     def _connection_parameters(self) -> dict[str, str]:
-        parameters = _parse_url(_reveal(self.database_url))
-        return _resolve_tls(parameters, self.tls_mode, self.tls_ca_file)
+        parameters = parse_url(_reveal(self.database_url))
+        return resolve_tls(parameters, self.tls_mode, self.tls_ca_file)
 
     @field_validator("encryption_keys", mode="before")
     @classmethod
@@ -251,7 +253,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_url(cls, value: SecretStr) -> SecretStr:
-        _parse_url(value.get_secret_value())
+        parse_url(value.get_secret_value())
         return value
 
     @field_validator("command_timeout_s")
@@ -357,21 +359,22 @@ def _describe_problem(
         hint = f"; did you mean {_variable(settings_cls, close[0])}?" if close else ""
         return f"{variable}: there is no such setting{hint}"
     field = settings_cls.model_fields[name]
-    read = f"read {_show(name, given[name])}" if name in given else "it is not set"
+    secret = "SecretStr" in str(field.annotation)
+    read = f"read {_show(given[name], secret=secret)}" if name in given else "it is not set"
     example = field.examples[0] if field.examples else field.default
     rule = rule.removeprefix("Value error, ")
     rule = re.sub("^(Input|String) should", "must", rule)
     return f"{variable}: {rule}; {read}; a right one: {variable}={example}"
 
 
-def _show(name: str, value: object) -> str:
+def _show(value: object, *, secret: bool) -> str:
     """Returns ``value`` for a message, without what may be a secret."""
     text = _reveal(value)
-    if not text or (name != "database_url" and "@" not in text):
+    if not text or not (secret or "@" in text):
         return repr(text[:100])
     # Between the last "@" and the next "?" stands no password, unless that "@" is itself part of
     # the parameters.
-    scheme, _, rest = text.strip(_WRAPPING).partition("://")
+    scheme, _, rest = text.strip(WRAPPING).partition("://")
     userinfo, at, location = rest.rpartition("@")
     if not re.fullmatch(r"[a-zA-Z0-9+.]+", scheme) or not rest:
         return "'***'"
@@ -396,176 +399,3 @@ def _check_certificates(path: str) -> None:
             f"TLS needs a readable file of certificates in PEM form, which {path!r} is not"
             f" ({error.strerror})"
         ) from None
-
-
-# From here on: a pasted URL, turned into the connection parameters that asyncpg knows.
-
-_ALLOWED_VALUES: dict[str, tuple[str, ...]] = {
-    "sslmode": get_args(TlsMode),
-    "channel_binding": ("disable", "prefer", "require"),
-    "sslnegotiation": ("postgres", "direct"),
-    "target_session_attrs": (
-        *("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
-    ),
-}
-_KNOWN_PARAMETERS = {
-    *("host", "port", "user", "password", "dbname", "passfile", "krbsrvname", "gsslib", "options"),
-    *("sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl"),
-    *("ssl_min_protocol_version", "ssl_max_protocol_version"),
-    *_ALLOWED_VALUES,
-}
-_SYNONYMS = {"database": "dbname", "ssl": "sslmode"}
-# Settings of ours stand in for these, or asyncpg does the same in its own way.
-_IGNORED_PARAMETERS = {
-    *("application_name", "fallback_application_name", "connect_timeout", "client_encoding"),
-    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
-    *("tcp_user_timeout", "sslcompression", "sslsni"),
-}
-# And these ask for nothing.
-_IGNORED_VALUES = {("gssencmode", "disable"), ("gssencmode", "prefer"), ("pgbouncer", "false")}
-_HOST = re.compile(r"(\[[^\[\]\s]+\]|[^\[\]:\s]*)(?::([^:]*))?")
-
-
-def _parse_url(text: str) -> dict[str, str]:
-    """Returns libpq's parameters; ``host`` and ``port`` are lists with commas, of equal length.
-
-    Raises ValueError with the rule that is broken, and with nothing that may be of a password.
-    """
-    scheme, separator, rest = text.strip(_WRAPPING).partition("://")
-    if not scheme:
-        raise ValueError("a PostgreSQL URL is needed")
-    if not separator or not re.fullmatch(r"postgres(ql)?(\+\w+)?", scheme, re.IGNORECASE):
-        raise ValueError("must begin with postgresql:// or postgres://")
-    if not rest.isprintable():
-        raise ValueError("must be one line of printable characters; percent-encode others")
-    userinfo, location, query = _split(rest)
-    authority, _, dbname = location.partition("/")
-    hosts = _parse_hosts(authority)
-    parameters = _parse_query(query)
-    user, _, password = userinfo.partition(":")
-    for name, part in ("user", user), ("password", password), ("dbname", dbname):
-        if part and parameters.setdefault(name, _decode(part)) != _decode(part):
-            raise ValueError(f"gives {name} twice")
-    named_hosts = _parse_hosts(parameters.pop("host", ""))
-    if hosts and named_hosts:
-        raise ValueError("gives hosts twice: before the database and as host=")
-    parameters |= _join_hosts(hosts or named_hosts, parameters.pop("port", ""))
-    if "\0" in "".join(parameters.values()):
-        raise ValueError("must not contain NUL (%00)")
-    return parameters
-
-
-def _split(rest: str) -> tuple[str, str, str]:
-    """Returns user and password, hosts and database, and the query, none of them decoded.
-
-    A password may hold special characters as they are, as long as there is one way to read it.
-    """
-    userinfo, _, tail = rest.rpartition("@")
-    location, _, query = tail.partition("?")
-    before_slash, slash, _ = userinfo.partition("/")
-    looks_like_hosts = all(re.fullmatch(r"[^:]*(:\d*)?", h) for h in before_slash.split(","))
-    if (
-        "?" in userinfo
-        or (slash and ("@" in before_slash or looks_like_hosts))
-        or "#" in tail
-        or location.count("/") > 1
-    ):
-        raise ValueError(
-            "can be read in more than one way: percent-encode special characters"
-            " (@ is %40, : is %3A, / is %2F, ? is %3F, # is %23, % is %25)"
-        )
-    return userinfo, location, query
-
-
-def _decode(part: str) -> str:
-    try:
-        return unquote_to_bytes(part).decode()
-    except UnicodeError:
-        raise ValueError("must be UTF-8 when percent-decoded; a % itself is %25") from None
-
-
-def _parse_query(query: str) -> dict[str, str]:
-    try:
-        given = parse_qs(query.strip("&"), strict_parsing=True, errors="strict") if query else {}
-    except ValueError:
-        raise ValueError("must have parameters like name=value&name=value after the ?") from None
-    parameters: dict[str, str] = {}
-    for given_name, values in given.items():
-        name = _SYNONYMS.get(given_name, given_name)
-        value = ",".join(values) if name in {"host", "port"} else values[0]
-        if name in _IGNORED_PARAMETERS or (name, value) in _IGNORED_VALUES:
-            continue
-        if name not in _KNOWN_PARAMETERS:
-            raise ValueError(f"has {name!r}, which faceplate cannot honour; use a URL without it")
-        if value not in _ALLOWED_VALUES.get(name, (value,)):
-            raise ValueError(f"must have {name} one of {', '.join(_ALLOWED_VALUES[name])}")
-        repeated = name not in {"host", "port"} and len(set(values)) > 1
-        if repeated or parameters.setdefault(name, value) != value:
-            raise ValueError(f"gives {name} twice")
-    return parameters
-
-
-def _parse_hosts(text: str) -> list[tuple[str, str]]:
-    """Returns each host, an IPv6 address in brackets, with its port or an empty string."""
-    hosts = []
-    for spec in text.split(",") if text else ():
-        # All of it is a socket's directory, which may hold colons, as Cloud SQL's do.
-        match = re.fullmatch("(/.*)()", spec) or _HOST.fullmatch(spec)
-        host, port = (_decode(match[1]), match[2] or "") if match else ("[]", "")
-        if not _is_host(host):
-            raise ValueError("must have hosts like name:5432, [::1]:5432 or a socket's directory")
-        hosts.append((host, port))
-    return hosts
-
-
-def _is_host(host: str) -> bool:
-    if not host.startswith("["):
-        return re.fullmatch(r"/[^,]*|[^/,@\s]*", host) is not None
-    try:
-        return ipaddress.ip_address(host[1:-1]).version == 6
-    except ValueError:
-        return False
-
-
-def _join_hosts(hosts: list[tuple[str, str]], port: str) -> dict[str, str]:
-    """Returns ``host`` and ``port`` for ``hosts``, and for ``port=`` where that gave the ports."""
-    names = [name for name, _ in hosts] or [""]
-    ports = [port for _, port in hosts] or [""]
-    if port and any(ports):
-        raise ValueError("gives ports twice: beside the hosts and as port=")
-    if port:
-        ports = port.split(",")
-        ports = ports * len(names) if len(ports) == 1 else ports
-    if len(ports) != len(names) or (len(names) > 1 and "" in names):
-        raise ValueError("must have as many ports as hosts, and no empty host among several")
-    if not all(re.fullmatch("[0-9]{1,5}", p) and 0 < int(p) < 65536 for p in ports if p):
-        raise ValueError("must have ports from 1 to 65535")
-    if names == [""]:
-        return {"port": ports[0]} if ports[0] else {}
-    return {"host": ",".join(names), "port": ",".join(port or "5432" for port in ports)}
-
-
-def _resolve_tls(
-    parameters: dict[str, str], tls_mode: TlsMode | None, ca_file: Path | None
-) -> dict[str, str]:
-    """Returns ``parameters`` with the TLS settings in them, verifying no less than was asked."""
-    parameters = dict(parameters)
-    mode = tls_mode or parameters.pop("sslmode", None)
-    ca = str(ca_file) if ca_file else parameters.pop("sslrootcert", None)
-    if parameters.pop("channel_binding", None) == "require" and tls_mode is None:
-        # asyncpg cannot bind channels; verifying the server's name keeps a middleman out as well.
-        ca = ca or (None if mode in {"verify-ca", "verify-full"} else "system")
-        mode = "verify-full"
-    if ca:
-        mode = mode or "verify-full"
-    if (ca and mode in {"disable", "allow", "prefer"}) or (
-        ca == "system" and mode != "verify-full"
-    ):
-        raise ValueError(
-            f"TLS: sslmode (or FACEPLATE_TLS_MODE) {mode} would not verify the server against"
-            f" {ca!r}; a right one: verify-full"
-        )
-    if ca == "system":
-        ca = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
-    resolved = {"sslmode": mode, "sslrootcert": ca}
-    return parameters | {name: value for name, value in resolved.items() if value}

@@ -108,9 +108,7 @@ class Database:
 
         Raises what the unit raises, and FaceplateError for whatever the database says.
         """
-        if not isinstance(user_id, UUID):
-            raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
-        return await self._run(Scope, user_id, unit, *args, **kwargs)
+        return await self._run(Scope, _checked(user_id), unit, *args, **kwargs)
 
     async def run_system(
         self,
@@ -131,7 +129,7 @@ class Database:
         It commits when the block ends and rolls back when it raises. It is never repeated, since
         a block cannot be entered twice: prefer `run`.
         """
-        return UnitOfWork(self.engine, self.settings, Scope, user_id, Ids())
+        return UnitOfWork(self.engine, self.settings, Scope, _checked(user_id), Ids())
 
     async def check(self) -> Health:
         """Return what an operator asks first: reachable, how fast, which version, at head, pool.
@@ -182,3 +180,9 @@ class Database:
                 return
             await asyncio.sleep(pause_s)
             pause_s *= 2
+
+
+def _checked(user_id: UUID) -> UUID:
+    if not isinstance(user_id, UUID):
+        raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
+    return user_id

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import select
 import socket
@@ -14,13 +13,13 @@ from ipaddress import ip_address
 from typing import Any
 
 import asyncpg
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from faceplate.column_types import encode_json
 from faceplate.config import Settings
 
 logger = logging.getLogger("faceplate.sql")
@@ -195,10 +194,10 @@ async def _ping(driver: Connection) -> None:
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:
     def encode(value: Any) -> bytes:
-        return prefix + encode_json(value).encode()
+        return prefix + orjson.dumps(value)
 
     def decode(data: bytes) -> Any:
-        return json.loads(data[len(prefix) :])
+        return orjson.loads(data[len(prefix) :])
 
     await driver.set_type_codec(
         name, schema="pg_catalog", format="binary", encoder=encode, decoder=decode

@@ -73,17 +73,25 @@ class Statement(Generic[R]):
         self.statement = statement
         self.make: Callable[[Any], R] = getattr(into, "_make", None) or itemgetter(0)
         self._compiled: _Compiled | None = None
+        self._compiled_across_users: _Compiled | None = None
 
     @property
     def compiled(self) -> _Compiled:
+        """As a `Scope` runs it: with the owner."""
         if self._compiled is None:
-            self._compiled = _compile(self.statement)
+            self._compiled = _compile(self.statement.options(owned))
         return self._compiled
 
+    @property
+    def compiled_across_users(self) -> _Compiled:
+        """As a `SystemScope` runs it."""
+        if self._compiled_across_users is None:
+            self._compiled_across_users = _compile(self.statement)
+        return self._compiled_across_users
 
-def _compile(statement: Executable) -> _Compiled:
-    with_owner: Any = statement.options(owned)
-    compiled: SQLCompiler = with_owner.compile(dialect=DIALECT)
+
+def _compile(statement: Any) -> _Compiled:
+    compiled: SQLCompiler = statement.compile(dialect=DIALECT)
     if compiled.insert_prefetch or compiled.update_prefetch:
         columns = ", ".join(map(str, (*compiled.insert_prefetch, *compiled.update_prefetch)))
         raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
@@ -125,13 +133,13 @@ class Transaction:
 
     async def all(self, statement: Statement[R], **values: Any) -> list[R]:
         """Return every row, in the statement's order."""
-        compiled = statement.compiled
+        compiled = self._compiled(statement)
         rows = await self._driver.fetch(compiled.sql, *self._arguments(compiled, values))
         return list(map(statement.make, rows))
 
     async def first(self, statement: Statement[R], **values: Any) -> R | None:
         """Return the first row, or None where there is none."""
-        compiled = statement.compiled
+        compiled = self._compiled(statement)
         row = await self._driver.fetchrow(compiled.sql, *self._arguments(compiled, values))
         return None if row is None else statement.make(row)
 
@@ -144,14 +152,14 @@ class Transaction:
 
     async def execute(self, statement: Statement[Any], **values: Any) -> int:
         """Run a statement that returns no rows. Return how many it touched."""
-        compiled = statement.compiled
+        compiled = self._compiled(statement)
         status = await self._driver.execute(compiled.sql, *self._arguments(compiled, values))
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:
         """Yield every row, in the statement's order, fetching `STREAM_CHUNK` rows at a time."""
-        compiled = statement.compiled
+        compiled = self._compiled(statement)
         self._streams += 1
         cursor = f"faceplate_{self._streams}_{id(statement):x}"
         await self._driver.execute(
@@ -184,6 +192,9 @@ class Transaction:
         if self._session is not None:
             await self._session.flush()
 
+    def _compiled(self, statement: Statement[Any]) -> _Compiled:
+        return statement.compiled
+
     def _arguments(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
         arguments = []
         if not values.keys() <= compiled.names:
@@ -211,6 +222,9 @@ class Scope(Transaction):
 
 class SystemScope(Transaction):
     """A transaction across users, as the connecting role: see `Database.run_system`."""
+
+    def _compiled(self, statement: Statement[Any]) -> _Compiled:
+        return statement.compiled_across_users
 
 
 class Ids:

@@ -95,13 +95,13 @@ class UnitOfWork(Generic[S]):
             status = await asyncio.shield(commit)
         except asyncio.CancelledError:
             await _settle(commit)
-            await self._release()
+            await self._check_in()
             raise
         except Exception as error:
-            await self._release()
+            await self._check_in()
             self._explain_failed_commit(error)
             raise
-        await self._release()
+        await self._check_in()
         if status != "COMMIT":
             raise DatabaseError(
                 "nothing was written: a statement of the unit had failed and its error was caught"
@@ -131,9 +131,6 @@ class UnitOfWork(Generic[S]):
         except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
             self._driver.terminate()
         await self._check_in()
-
-    async def _release(self) -> None:
-        await _settle(_start(self._check_in()))
 
     async def _check_in(self) -> None:
         if self._driver.is_closed() or self._driver.is_in_transaction():

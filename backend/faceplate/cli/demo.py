@@ -84,22 +84,24 @@ async def _show(db: Database, user_id: UUID, conversation: Conversation) -> None
 
 def _say_what_next() -> None:
     command = command_name()
-    steps = {"list them": f"{command} conversations --user {EMAIL}"}
-    steps["read one"] = f"{command} show ID --user {EMAIL}"
+    steps = {
+        "List them": f"{command} conversations --user {EMAIL}",
+        "Read one": f"{command} show ID --user {EMAIL}",
+    }
     if Settings.has_database_url():
-        steps["look inside"] = 'psql "$DATABASE_URL"'
+        steps["Look inside"] = 'psql "$DATABASE_URL"'
     else:
         from faceplate import embedded  # noqa: PLC0415 - an extra
 
-        if (server := embedded.find()) is not None:
-            steps["look inside"] = server.psql
-            steps["your program"] = f"export DATABASE_URL={shlex.quote(server.url)}"
-            steps["stop it"] = f"{command} server stop    (its data is kept)"
-            steps["delete it"] = f"{command} server wipe"
+        server = embedded.start()
+        steps["Look inside"] = server.psql
+        steps["Use it from your program"] = f"export DATABASE_URL={shlex.quote(server.url)}"
+        steps["Stop the server; its data is kept"] = f"{command} server stop"
+        steps["Delete it all"] = f"{command} server wipe"
     out.print()
     _head("What next")
     for name, step in steps.items():
-        out.print(Text.assemble((f"{name:<14}", "bold"), step), soft_wrap=True)
+        out.print(Text.assemble((name, "bold"), f"\n    {step}"), soft_wrap=True)
 
 
 def _head(title: str) -> None:

@@ -1,6 +1,7 @@
 """Where output goes: results to stdout, as text or as JSON, and everything else to stderr."""
 
 import json
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -36,13 +37,11 @@ def emit(value: dict[str, Any]) -> None:
 
 def command_name() -> str:
     """How the reader would call this command again, from where they are."""
-    called = Path(sys.argv[0])
-    if called.name != "faceplate":
+    called = Path(sys.argv[0]).absolute()
+    found = shutil.which("faceplate")
+    if called.name != "faceplate" or (found and called == Path(found).absolute()):
         return "faceplate"
-    from_here = called.absolute()
-    if from_here.is_relative_to(Path.cwd()):
-        return str(from_here.relative_to(Path.cwd()))
-    return "faceplate"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def _encode(value: object) -> str:

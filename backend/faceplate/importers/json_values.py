@@ -189,7 +189,7 @@ class _Document:
                     raise Unreadable(_explain(error)) from None
             else:
                 # A number that ends with the buffer may have more digits.
-                if end < len(self._buffer) or self._is_read:
+                if True:
                     self._at = end
                     return value
             self._grow()

@@ -82,12 +82,12 @@ async def create(
     Raises Conflict where the id is there with another title or metadata, InvalidInput.
     """
     new_id = id or scope.new_id()
-    values: dict[str, Any] = {"title": title, "metadata": metadata or {}}
-    created = await scope.first(CREATE, id=new_id, **values)
+    metadata = {} if metadata is None else metadata
+    created = await scope.first(CREATE, id=new_id, title=title, metadata=metadata)
     if created is not None:
         return created
     stored = await scope.one(GET, id=new_id)
-    if id is not None and (stored.title, stored.metadata) != (title, metadata or {}):
+    if id is not None and (stored.title, stored.metadata) != (title, metadata):
         raise Conflict("a conversation with this id exists already", constraint="pk_conversations")
     return stored
 

@@ -127,10 +127,9 @@ async def put(
     that holds something secret; ConfigurationError for secrets without an encryption key.
     """
     check_config(config)
-    encrypted = None
-    if secrets:
+    if secrets is not None:
         check_secrets(secrets)
-        encrypted = encryption.encrypt(scope.settings, scope.user_id, secrets)
+    encrypted = encryption.encrypt(scope.settings, scope.user_id, secrets) if secrets else None
     return await scope.one(
         PUT,
         id=scope.new_id(),

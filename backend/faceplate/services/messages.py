@@ -56,9 +56,8 @@ async def append(
     another content, InvalidInput for a value that breaks a rule, and for a result whose call was
     never made or is answered.
     """
-    message = NewMessage(
-        role, content, tool_calls, tool_results, metadata or {}, id or scope.new_id()
-    )
+    metadata = {} if metadata is None else metadata
+    message = NewMessage(role, content, tool_calls, tool_results, metadata, id or scope.new_id())
     await _check_tools(scope, conversation_id, [message])
     stored = await scope.first(sql.APPEND, conversation_id=conversation_id, **message._asdict())
     if stored is None:
@@ -82,7 +81,10 @@ async def append_many(
     if len(messages) > MAX_BATCH:
         raise InvalidInput("messages", f"at most {MAX_BATCH:,}; {len(messages):,} were given")
     batch = [
-        message._replace(id=message.id or scope.new_id(), metadata=message.metadata or {})
+        message._replace(
+            id=message.id or scope.new_id(),
+            metadata={} if message.metadata is None else message.metadata,
+        )
         for message in messages
     ]
     if len({message.id for message in batch}) < len(batch):
@@ -93,8 +95,10 @@ async def append_many(
     columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
     arrays: dict[str, Any] = {f"{name}s": list(values) for name, values in columns}
     stored = await scope.all(sql.APPEND_MANY, conversation_id=conversation_id, **arrays)
-    if len(stored) < len(batch):
+    if not stored:
         return await _stored_before(scope, conversation_id, batch)
+    if len(stored) < len(batch):
+        raise Conflict("some of the messages exist already", constraint="pk_messages")
     _log_tools(batch)
     return sorted(stored, key=lambda message: message.position)
 

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import insert
 
 from faceplate import records
-from faceplate.errors import NotFound
+from faceplate.errors import Conflict, NotFound
 from faceplate.models import User
 from faceplate.scope import Statement, SystemScope
 
@@ -17,19 +17,9 @@ _new = insert(User).values(
 )
 
 CREATE = Statement(records.User, _new.returning(*User.columns()))
-ENSURE = Statement(
-    records.User,
-    _new.on_conflict_do_update(
-        index_elements=[User.subject_id],
-        # An absent email says nothing about the one that is known.
-        set_={
-            "email": func.coalesce(_new.excluded.email, User.email),
-            "updated_at": func.now(),
-        },
-        # A sign-in that changes nothing writes nothing; then no row comes back.
-        where=_new.excluded.email.is_distinct_from(User.email) & _new.excluded.email.is_not(None),
-    ).returning(*User.columns()),
-)
+# Not ON CONFLICT (subject_id) DO UPDATE: of two that insert the same user at once, one could then
+# run into the unique email before it sees the subject_id, and fail.
+CREATE_ONCE = Statement(records.User, _new.on_conflict_do_nothing().returning(*User.columns()))
 GET = Statement(records.User, sa.select(*User.columns()).where(_by_id))
 BY_SUBJECT = Statement(
     records.User, sa.select(*User.columns()).where(User.subject_id == bindparam("subject_id"))
@@ -66,10 +56,16 @@ async def ensure(scope: SystemScope, subject_id: str, *, email: str | None = Non
     Raises Conflict where the email is another user's, InvalidInput.
     """
     new_id = scope.new_id()
-    user = await scope.first(ENSURE, id=new_id, subject_id=subject_id, email=email)
-    if user is not None:
+    user = await scope.first(BY_SUBJECT, subject_id=subject_id)
+    if user is None:
+        user = await scope.first(CREATE_ONCE, id=new_id, subject_id=subject_id, email=email)
+    if user is None:  # another call was faster, or the email is somebody else's
+        user = await scope.first(BY_SUBJECT, subject_id=subject_id)
+    if user is None:
+        raise Conflict("a user with this email exists already", constraint="uq_users_email")
+    if email is None or email == user.email:
         return user
-    return await scope.one(BY_SUBJECT, subject_id=subject_id)
+    return await change_email(scope, user.id, email)
 
 
 async def get(scope: SystemScope, user_id: UUID) -> records.User:

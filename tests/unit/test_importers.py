@@ -1,0 +1,345 @@
+"""Reading chat files: nothing of a chat is lost, and one bad line costs nobody the others."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faceplate.importers import json_values
+from faceplate.importers.chats import Chat, Place, Refusal
+from faceplate.importers.openai import read
+
+MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
+HELLO = {"id": "a", "title": "Greeting", "messages": [{"role": "user", "content": "Hello"}]}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+
+
+def write(tmp_path: Path, text: str | bytes, name: str = "chats.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def read_one(tmp_path: Path, chat: object) -> Chat:
+    [item] = read(write(tmp_path, json.dumps(chat)))
+    assert isinstance(item, Chat), item
+    return item
+
+
+def refuse_one(tmp_path: Path, chat: object) -> str:
+    [item] = read(write(tmp_path, json.dumps(chat)))
+    assert isinstance(item, Refusal), item
+    assert item.place == Place("line", 1)
+    return item.reason
+
+
+def chat_of(*messages: object, **fields: object) -> dict[str, object]:
+    return {"id": "a", "messages": list(messages), **fields}
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("chats.jsonl", f"{json.dumps(HELLO)}\n"),
+            ("no-newline.ndjson", json.dumps(HELLO)),
+            ("lines.txt", f"{json.dumps(HELLO)}\n"),
+            ("one.json", json.dumps(HELLO)),
+            ("pretty.json", json.dumps(HELLO, indent=2)),
+            ("list.json", json.dumps([HELLO])),
+            ("pretty-list.json", json.dumps([HELLO], indent=2)),
+            ("list.jsonl", json.dumps([HELLO])),
+            ("object.json", json.dumps({"version": 1, "chats": [HELLO], "end": None})),
+            ("pretty-object.json", json.dumps({"conversations": [HELLO]}, indent=2)),
+        ],
+    )
+    @pytest.mark.parametrize("encoding", ["plain", "bom", "crlf", "blank lines"])
+    def test_a_chat_is_found_in_every_form_of_file(
+        self, tmp_path: Path, name: str, text: str, encoding: str
+    ) -> None:
+        if encoding == "bom":
+            text = f"\ufeff{text}"
+        elif encoding == "crlf":
+            text = text.replace("\n", "\r\n")
+        elif encoding == "blank lines":
+            text = f"\n  \n{text}\n\n"
+        [chat] = read(write(tmp_path, text, name))
+        assert isinstance(chat, Chat)
+        assert (chat.id, chat.title) == ("a", "Greeting")
+        assert [(m.role, m.content) for m in chat.messages] == [("user", "Hello")]
+
+    @pytest.mark.parametrize("name", ["empty.json", "empty.jsonl"])
+    @pytest.mark.parametrize("text", ["", " \n\n", "\ufeff"])
+    def test_an_empty_file_holds_no_chat(self, tmp_path: Path, name: str, text: str) -> None:
+        assert list(read(write(tmp_path, text, name))) == []
+
+    def test_a_missing_file_is_the_callers_error(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            list(read(tmp_path / "missing.jsonl"))
+
+    @pytest.mark.parametrize("block", [1, 2, 7, 64])
+    @pytest.mark.parametrize("indent", [None, 1])
+    def test_a_value_cut_by_a_block_is_read_whole(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, indent: int | None
+    ) -> None:
+        """Without it, chats at a block's edge would be lost, or numbers cut in two."""
+        monkeypatch.setattr(json_values, "_BLOCK_CHARS", block)
+        chats = [chat_of(id=f"chat-{n}", size=1234567890 + n, rate=1.25e-3) for n in range(20)]
+        path = write(tmp_path, json.dumps({"n": 123456, "chats": chats}, indent=indent), "c.json")
+        items = list(read(path))
+        assert [(item.id, item.metadata) for item in items if isinstance(item, Chat)] == [
+            (f"chat-{n}", {"id": f"chat-{n}", "size": 1234567890 + n, "rate": 1.25e-3})
+            for n in range(20)
+        ]
+
+    def test_progress_ends_at_the_size_of_the_file(self, tmp_path: Path) -> None:
+        path = write(tmp_path, f"{json.dumps(HELLO)}\n" * 100)
+        seen: list[int] = []
+        assert len(list(read(path, seen.append))) == 100
+        assert seen == sorted(seen)
+        assert seen[-1] == path.stat().st_size
+
+    def test_a_file_is_read_no_faster_than_it_is_taken(self, tmp_path: Path) -> None:
+        """The bound on memory: a file of any size is not read ahead of its chats."""
+        path = write(tmp_path, json.dumps([HELLO] * 20_000), "list.json")
+        seen: list[int] = []
+        next(iter(read(path, seen.append)))
+        assert seen[-1] < path.stat().st_size / 10
+
+
+class TestBadLines:
+    def test_reading_goes_on_after_each_bad_line(self, tmp_path: Path) -> None:
+        secret = "hunter2"
+        lines = [
+            json.dumps(HELLO),
+            '{"id": "b", "messages": [{"content": "hunter2',
+            "",
+            "hunter2",
+            '["hunter2"]',
+            '{"messages": [{"role": "user", "content": "hunter2 \\ud800"}]}',
+            '{"messages": [{"role": "user", "content": "hunter2 \\u0000"}]}',
+            '{"messages": [], "hunter2": NaN}',
+            '{"messages": [], "hunter2": 1e999}',
+            '{"messages": [], "hunter2": ' + "9" * 5000 + "}",
+            "[" * 100_000,
+            json.dumps({**HELLO, "id": "z"}),
+        ]
+        path = write(tmp_path, "\n".join(lines).encode() + b'\n{"title": "hunter2 \xff"}\n')
+        items = list(read(path))
+        assert [item.id for item in items if isinstance(item, Chat)] == ["a", "z"]
+        refused = {str(item.place): item.reason for item in items if isinstance(item, Refusal)}
+        assert refused == {
+            "line 2": "not JSON: Unterminated string starting at (column 38)",
+            "line 4": "not JSON: Expecting value (column 1)",
+            "line 5": "not an object",
+            "line 6": "text that is not Unicode: a lone surrogate, or not UTF-8",
+            "line 7": "text with a NUL character",
+            "line 8": "a number that is NaN or infinite",
+            "line 9": "a number that is NaN or infinite",
+            "line 10": "a number with too many digits",
+            "line 11": "nested too deeply",
+            "line 13": "text that is not Unicode: a lone surrogate, or not UTF-8",
+        }
+        assert secret not in str(refused)
+
+    def test_a_backslash_before_u0000_is_text_and_no_nul(self, tmp_path: Path) -> None:
+        chat = read_one(tmp_path, chat_of({"role": "user", "content": r"C:\u0000 \\u0000"}))
+        assert chat.messages[0].content == r"C:\u0000 \\u0000"
+
+    def test_a_line_beyond_the_bound_is_skipped_unread(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(json_values, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(json_values, "_BLOCK_CHARS", 16)
+        long = json.dumps({**HELLO, "id": "x" * 200})
+        items = list(read(write(tmp_path, f"{json.dumps(HELLO)}\n{long}\n{json.dumps(HELLO)}")))
+        assert [type(item) for item in items] == [Chat, Refusal, Chat]
+        assert items[1] == Refusal(Place("line", 2), "longer than 100 characters")
+
+    @pytest.mark.parametrize("block", [1, 16])
+    def test_a_document_is_read_up_to_its_first_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+    ) -> None:
+        monkeypatch.setattr(json_values, "_BLOCK_CHARS", block)
+        chat = json.dumps(HELLO)
+        nan = '{"id": "n", "messages": [], "n": NaN}'
+        for rest, reason in [
+            (f'{nan}, {chat}, {{"id": hunter2}}, {chat}]', "not JSON: Expecting value"),
+            (f'{nan}, {chat}, {{"id": "hunter2', "not JSON: Unterminated string starting at"),
+            (f"{nan}, {chat}", 'not JSON: expecting ","'),
+            (f"{nan}, {chat}] hunter2", "not JSON: text after the end of the document"),
+        ]:
+            items = list(read(write(tmp_path, f"[{chat}, {rest}", "list.json")))
+            assert [type(item) for item in items] == [Chat, Refusal, Chat, Refusal]
+            assert items[1] == Refusal(Place("chat", 2), "a number that is NaN or infinite")
+            place = Place("chat", 4)
+            assert items[3] == Refusal(place, f"{reason}; nothing after it could be read")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            json.dumps([{**HELLO, "id": "x" * 200}]),
+            json.dumps({"chats": [{**HELLO, "id": "x" * 200}]}),
+            json.dumps({str(n): "x" for n in range(50)}, indent=1),
+            "[" * 100_000,
+        ],
+    )
+    def test_a_document_never_holds_more_than_the_bound(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        monkeypatch.setattr(json_values, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(json_values, "_BLOCK_CHARS", 16)
+        [item] = read(write(tmp_path, text, "list.json"))
+        assert isinstance(item, Refusal)
+        assert "longer than 100 characters" in item.reason or "too deeply" in item.reason
+
+    def test_a_document_that_is_no_chat_is_refused(self, tmp_path: Path) -> None:
+        [item] = read(write(tmp_path, '"text"', "text.json"))
+        assert isinstance(item, Refusal)
+        assert item.reason.startswith("neither a chat nor a list of chats")
+
+
+class TestChats:
+    def test_keys_without_a_column_are_kept(self, tmp_path: Path) -> None:
+        chat = read_one(
+            tmp_path,
+            chat_of(
+                {"role": "user", "content": "Hi", "name": "poet", "at": None},
+                model="gpt",
+                metadata={"tags": ["x"]},
+            ),
+        )
+        assert chat.metadata == {"id": "a", "model": "gpt", "metadata": {"tags": ["x"]}}
+        assert chat.messages[0].metadata == {"name": "poet", "at": None}
+
+    def test_a_chat_without_id_has_the_same_one_each_time(self, tmp_path: Path) -> None:
+        """Else every further import would store the chat once more."""
+        first = {"messages": [{"role": "user", "content": "Hi"}], "model": "m"}
+        again = dict(reversed(first.items()))
+        other = {"messages": [{"role": "user", "content": "Ho"}], "model": "m"}
+        ids = [read_one(tmp_path, {**chat}).id for chat in (first, again, other)]
+        assert ids[0] == ids[1] != ids[2]
+        assert read_one(tmp_path, {**first, "id": ""}).metadata == {"model": "m"}
+
+    def test_a_number_is_an_id(self, tmp_path: Path) -> None:
+        assert read_one(tmp_path, chat_of(id=0)).id == "0"
+        assert refuse_one(tmp_path, chat_of(id=1.5)) == "id must be text or a whole number"
+        assert refuse_one(tmp_path, chat_of(id=True)) == "id must be text or a whole number"
+
+    def test_a_chat_without_title_is_called_by_what_the_user_said_first(
+        self, tmp_path: Path
+    ) -> None:
+        system = {"role": "system", "content": "Be brief"}
+        asked = {"role": "user", "content": "  What is\n\n a monad? "}
+        long = {"role": "user", "content": "word " * 50}
+        assert read_one(tmp_path, chat_of(system, asked)).title == "What is a monad?"
+        assert read_one(tmp_path, chat_of(asked, title=" ")).title == "What is a monad?"
+        assert read_one(tmp_path, chat_of(system)).title == "New Chat"
+        title = read_one(tmp_path, chat_of(long)).title
+        assert len(title) <= 80
+        assert title.endswith("word…")
+        assert refuse_one(tmp_path, chat_of(title=["x"])) == "title must be text"
+
+    @pytest.mark.parametrize("messages", [None, "text", {}, ["text"], [None]])
+    def test_messages_must_be_a_list_of_objects(self, tmp_path: Path, messages: object) -> None:
+        reason = refuse_one(tmp_path, {"id": "a", "messages": messages})
+        assert reason == "messages must be a list of objects"
+
+
+class TestMessages:
+    def test_developer_is_stored_as_system(self, tmp_path: Path) -> None:
+        [message] = read_one(tmp_path, chat_of({"role": "developer", "content": "x"})).messages
+        assert (message.role, message.metadata) == ("system", {"role": "developer"})
+
+    @pytest.mark.parametrize("role", [None, "function", "User", 1, ["user"]])
+    def test_an_unknown_role_is_refused_by_the_messages_number(
+        self, tmp_path: Path, role: object
+    ) -> None:
+        known = {"role": "user", "content": "x"}
+        reason = refuse_one(tmp_path, chat_of(known, {"role": role, "content": "y"}))
+        assert reason == "message 2: role must be one of user, assistant, system, tool, developer"
+
+    def test_text_parts_are_joined_and_no_other_part_is_dropped(self, tmp_path: Path) -> None:
+        image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+        parts: list[dict[str, Any]] = [
+            {"type": "text", "text": "Look:"},
+            image,
+            {"type": "text", "text": "Nice?", "annotations": []},
+        ]
+        [message] = read_one(tmp_path, chat_of({"role": "user", "content": parts})).messages
+        assert message.content == "Look:\nNice?"
+        assert message.metadata == {
+            "content_parts": [
+                {"index": 1, "part": image},
+                {"index": 2, "part": {"annotations": []}},
+            ]
+        }
+
+    def test_no_content_is_empty_text(self, tmp_path: Path) -> None:
+        for message in ({"role": "assistant"}, {"role": "assistant", "content": None}):
+            assert read_one(tmp_path, chat_of(message)).messages[0].content == ""
+
+    @pytest.mark.parametrize("content", [1, {"text": "x"}, ["x"]])
+    def test_other_content_is_refused(self, tmp_path: Path, content: object) -> None:
+        reason = refuse_one(tmp_path, chat_of({"role": "user", "content": content}))
+        assert reason == "message 1: content must be text, null, or a list of content parts"
+
+    def test_tool_calls_and_results_keep_their_shape(self, tmp_path: Path) -> None:
+        parts = [{"type": "text", "text": "3"}]
+        made, answered = read_one(
+            tmp_path,
+            chat_of(
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "call_1", "name": "add", "content": parts},
+            ),
+        ).messages
+        assert (made.content, made.tool_calls, made.tool_results) == ("", [CALL], None)
+        assert answered.tool_results == [{"tool_call_id": "call_1", "content": "3"}]
+        assert (answered.content, answered.metadata) == ("3", {"name": "add"})
+
+    @pytest.mark.parametrize(
+        ("messages", "reason"),
+        [
+            ([{"role": "user", "tool_calls": [CALL]}], "in an assistant's message"),
+            ([{"role": "assistant", "tool_calls": "x"}], "must be a list of objects"),
+            ([{"role": "assistant", "tool_calls": [{}]}], "each call needs an id"),
+            ([{"role": "assistant", "tool_calls": [CALL, CALL]}], "the ids must be distinct"),
+            ([{"role": "tool", "content": "3"}], "each result needs a tool_call_id"),
+            ([{"role": "tool", "tool_call_id": 1}], "each result needs a tool_call_id"),
+            ([{"role": "tool", "tool_call_id": "x"}], "no call of this conversation"),
+            ([{"role": "assistant", "tool_calls": [CALL]}] * 2, "has no answer yet"),
+            (
+                [
+                    {"role": "assistant", "tool_calls": [CALL]},
+                    {"role": "tool", "tool_call_id": "call_1"},
+                    {"role": "tool", "tool_call_id": "call_1"},
+                ],
+                "no call of this conversation",
+            ),
+        ],
+    )
+    def test_a_tool_call_that_does_not_hold_together_is_refused(
+        self, tmp_path: Path, messages: list[object], reason: str
+    ) -> None:
+        """Stored, it would leave a thread that no model takes up again."""
+        refusal = refuse_one(tmp_path, chat_of(*messages))
+        assert refusal.startswith(f"message {len(messages)}: ")
+        assert reason in refusal
+
+
+def test_the_shipped_sample_is_readable_and_varied() -> None:
+    with_path = files("faceplate") / "samples" / "chats.jsonl"
+    chats = list(read(Path(str(with_path))))
+    assert all(isinstance(chat, Chat) for chat in chats)
+    messages = [m for chat in chats if isinstance(chat, Chat) for m in chat.messages]
+    assert 5 <= len(chats) <= 8
+    assert {m.role for m in messages} == {"user", "assistant", "system", "tool"}
+
+
+@pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not on this machine")
+def test_every_real_chat_is_read() -> None:
+    chats = [item for item in read(MT_BENCH) if isinstance(item, Chat)]
+    assert len(chats) == 40
+    assert sum(len(chat.messages) for chat in chats) == 160
