@@ -1,0 +1,103 @@
+# One line per target: make help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= $(or $(shell command -v python3.11),python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+##@ Start here
+.PHONY: help demo test
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9%.-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Store chats in a local PostgreSQL 18 and read them back (FILE=chats.jsonl for your own)
+	@$(BIN)/faceplate demo $(if $(FILE),"$(FILE)")
+
+test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own arguments instead)
+	@$(BIN)/pytest $(or $(ARGS),--cov)
+
+##@ Develop
+.PHONY: install check format test-matrix test-container constraints clean
+install: $(INSTALLED) ## Install faceplate and its tools into .venv
+	@:
+
+check: $(INSTALLED) ## Lint, format, types, import layering, SQL of the migrations
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/alembic upgrade head --sql | $(BIN)/squawk --stdin-filepath migrations.sql
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Rewrite the sources the way check wants them
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test-matrix: test-sqlalchemy-2.0 test-sqlalchemy-2.1 ## Run the suite on the newest SQLAlchemy 2.0 and 2.1
+
+# The other version lies in a folder in front of .venv, so only one package is fetched.
+test-sqlalchemy-%: $(INSTALLED)
+	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
+	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(ARGS)
+
+test-container: $(INSTALLED) ## Run the integration tests on PostgreSQL in a container (needs Docker)
+	@$(BIN)/pytest --database=container $(or $(ARGS),tests/integration tests/migrations)
+
+constraints: ## Resolve the newest versions afresh and write them to constraints.txt
+	@rm -rf build/constraints
+	@$(PYTHON) -m venv build/constraints
+	@build/constraints/bin/pip install --quiet --editable '.[dev]'
+	@{ sed '/^[^#]/,$$d' constraints.txt; \
+	   build/constraints/bin/pip freeze --exclude-editable | grep '==' | LC_ALL=C sort -f; \
+	 } >build/constraints/constraints.txt
+	@mv build/constraints/constraints.txt constraints.txt
+	@rm -rf build/constraints
+
+clean: ## Stop the local server and remove .venv, build output and caches (stored chats stay)
+	@if [ -x $(BIN)/faceplate ]; then $(BIN)/faceplate server stop; fi
+	rm -rf $(VENV) build dist backend/*.egg-info .coverage* .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Database
+.PHONY: migrate migration server psql
+migrate: $(INSTALLED) ## Bring the schema to the newest revision
+	@$(BIN)/faceplate migrate
+
+migration: $(INSTALLED) ## Write a new revision from what changed in the models (MESSAGE="add ...")
+	@$(if $(MESSAGE),,echo 'Say what changes: make migration MESSAGE="add ..."' >&2; exit 2)
+	@export FACEPLATE_DATABASE_URL="$$($(BIN)/faceplate server start | sed -n 's/^DATABASE_URL *//p')"; \
+	  $(BIN)/faceplate migrate; \
+	  $(BIN)/alembic revision --autogenerate --message "$(MESSAGE)"
+
+server: $(INSTALLED) ## Start the local PostgreSQL and say how to connect (it keeps running)
+	@$(BIN)/faceplate server start
+
+psql: $(INSTALLED) ## Open psql on the local PostgreSQL
+	@psql="$$($(BIN)/faceplate server start | sed -n 's/^psql *//p')"; eval "$$psql"
+
+# On a terminal, one line that counts the packages as they arrive.
+progress = awk -v total="$$(grep -c == constraints.txt)" -v terminal="$$(test -t 2 && echo yes || true)" ' \
+  !terminal {next} \
+  /^Collecting / {printf "\r\033[K%d of %d: %s", ++count, total, $$2; fflush()} \
+  /^Installing collected/ {printf "\r\033[Kunpacking"; fflush()} \
+  END {if (terminal) printf "\r\033[K"}'
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'faceplate needs Python 3.11 or newer: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo 'Python cannot make a virtual environment here. On Debian: apt-get install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing faceplate and its tools into $(VENV) (a minute or two the first time)'
+	@PYTHONUNBUFFERED=1 $(BIN)/pip install --no-input --progress-bar off --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[dev]' 2>&1 | tee $(VENV)/install.log | $(progress) || { \
+	  echo 'pip failed; $(VENV)/install.log ends with:' >&2; tail -n 20 $(VENV)/install.log >&2; exit 1; }
+	@touch $@

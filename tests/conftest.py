@@ -1,0 +1,278 @@
+"""The server that the tests run against, and the databases on it.
+
+``--database`` says which server: ``embedded`` starts one from the wheel, ``container`` starts one
+with testcontainers, ``url`` takes the one in FACEPLATE_TEST_DATABASE_URL (and is the default where
+that is set). Its version stands below the number of collected tests. A server that cannot be
+reached ends the run at once; a run in which no test needs one starts none.
+
+Every database comes from ``alembic upgrade head`` and belongs to a role that is no superuser.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import URL, make_url
+from testcontainers.community.postgres import PostgresContainer
+
+from faceplate import Database, Settings, User, embedded
+from faceplate.services import users
+
+ROOT = Path(__file__).parent.parent
+TEST_URL = "FACEPLATE_TEST_DATABASE_URL"
+ROLE = "faceplate_test"
+# What would be lost in a crash of the machine does not matter here.
+EMBEDDED_OPTIONS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """``admin`` made ``owner``, the role that the databases of the tests belong to."""
+
+    admin: URL
+    owner: URL
+    version: str
+
+
+CLEANUP = pytest.StashKey[ExitStack]()
+EMBEDDED_DIRECTORY = pytest.StashKey[Path]()
+SERVER = pytest.StashKey[Server]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faceplate")
+    group.addoption(
+        "--database",
+        choices=("embedded", "container", "url"),
+        default="url" if os.environ.get(TEST_URL) else "embedded",
+        help=f"where PostgreSQL comes from; url reads {TEST_URL} (default: %(default)s)",
+    )
+    group.addoption(
+        "--postgres-image",
+        default="postgres:18",
+        metavar="IMAGE",
+        help="image for --database=container (default: %(default)s)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the developer's own database and settings, wherever the tests may look for them."""
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    config.stash[CLEANUP] = stack
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    for name in os.environ:
+        ours = name.startswith("FACEPLATE_") and not name.startswith("FACEPLATE_TEST_")
+        if ours or name == "DATABASE_URL" or name.startswith("PG"):
+            environment.delenv(name)
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faceplate-")))
+    directory.chmod(0o755)  # a server that root starts runs as somebody else
+    environment.setenv("FACEPLATE_EMBEDDED_DIR", str(directory / "default"))
+    stack.callback(embedded.wipe, directory / "default")
+    config.stash[EMBEDDED_DIRECTORY] = directory / "suite"
+
+
+def pytest_report_header() -> str:
+    return f"sqlalchemy {version('sqlalchemy')}, asyncpg {version('asyncpg')}"
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    needs_server = any("server" in getattr(item, "fixturenames", ()) for item in items)
+    if config.option.collectonly or not needs_server:
+        return None
+    return f"PostgreSQL {_server(config).version} ({config.option.database})"
+
+
+def _server(config: pytest.Config) -> Server:
+    if SERVER not in config.stash:
+        source = config.option.database
+        try:
+            url = config.stash[CLEANUP].enter_context(_start(config))
+            config.stash[SERVER] = _prepare(make_url(url).set(drivername="postgresql"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, no test can run
+            reason = str(error) or type(error).__name__
+            pytest.exit(f"no PostgreSQL from --database={source}: {reason}", returncode=3)
+    return config.stash[SERVER]
+
+
+def _start(config: pytest.Config) -> AbstractContextManager[str]:
+    """Return a context in which the server runs, and which yields its administrator's URL."""
+    match config.option.database:
+        case "embedded":
+            return _embedded(config.stash[EMBEDDED_DIRECTORY])
+        case "container":
+            return _container(config.option.postgres_image)
+    if not os.environ.get(TEST_URL):
+        raise pytest.UsageError(f"{TEST_URL} is not set")
+    return nullcontext(os.environ[TEST_URL])
+
+
+@contextmanager
+def _embedded(directory: Path) -> Iterator[str]:
+    try:
+        yield embedded.start(directory, options=EMBEDDED_OPTIONS).admin_url
+    finally:
+        embedded.wipe(directory)
+
+
+@contextmanager
+def _container(image: str) -> Iterator[str]:
+    with PostgresContainer(image, driver=None, password=secrets.token_hex()) as container:
+        yield container.get_connection_url()
+
+
+def _prepare(admin: URL) -> Server:
+    """Look who answers; a superuser makes the role that the tests shall work as."""
+    with closing(asyncio.new_event_loop()) as loop:
+        return loop.run_until_complete(_prepare_role(admin))
+
+
+async def _prepare_role(admin: URL) -> Server:
+    connection = await asyncpg.connect(_dsn(admin), timeout=5)
+    try:
+        server_version = await connection.fetchval("SHOW server_version")
+        if await connection.fetchval("SHOW is_superuser") == "off":
+            return Server(admin, admin, server_version)
+        # Derived, so that several runs may share a server.
+        password = hashlib.sha256(f"{ROLE} {_dsn(admin)}".encode()).hexdigest()
+        known = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", ROLE)
+        await connection.execute(
+            f"{'ALTER' if known else 'CREATE'} ROLE {ROLE} LOGIN NOSUPERUSER NOBYPASSRLS"
+            f" CREATEDB CREATEROLE PASSWORD '{password}'"
+        )
+        return Server(admin, admin.set(username=ROLE, password=password), server_version)
+    finally:
+        await connection.close(timeout=5)
+
+
+def _dsn(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _execute(url: URL, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(_dsn(url), timeout=5)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close(timeout=5)
+
+    # A loop of its own, so that a fixture can call this whatever loop its test has.
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(execute())
+
+
+@contextmanager
+def _database(server: Server, template: str) -> Iterator[URL]:
+    name, owner = f"{ROLE}_{secrets.token_hex(6)}", server.owner.username
+    _execute(server.admin, f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
+    try:
+        yield server.owner.set(database=name)
+    finally:
+        _execute(server.admin, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty directory, out of sight of the developer's .env."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Server:
+    """The server of this run."""
+    return _server(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def server_url(server: Server) -> str:
+    """A URL whose role may create databases and roles, on a database that is not for tests."""
+    return _dsn(server.admin)
+
+
+@pytest.fixture(scope="session")
+def template_database(server: Server) -> Iterator[str]:
+    """The name of a database that was migrated from empty to head; nobody connects to it."""
+    with _database(server, "template0") as url, tempfile.TemporaryDirectory() as directory:
+        migration = subprocess.run(
+            [sys.executable, "-m", "alembic", "-c", ROOT / "alembic.ini", "upgrade", "head"],
+            cwd=directory,
+            env=os.environ | {"DATABASE_URL": _dsn(url)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if migration.returncode:
+            pytest.exit(f"alembic upgrade head failed:\n{migration.stderr}", returncode=3)
+        assert url.database
+        yield url.database
+
+
+@pytest.fixture(scope="session")
+def database_url(server: Server, template_database: str) -> Iterator[str]:
+    """A migrated database that all tests share, each with a user of its own."""
+    with _database(server, template_database) as url:
+        yield _dsn(url)
+
+
+@pytest.fixture
+def make_database(server: Server, template_database: str) -> Iterator[Callable[[], str]]:
+    """Make migrated databases that are the test's alone."""
+    with ExitStack() as stack:
+        yield lambda: _dsn(stack.enter_context(_database(server, template_database)))
+
+
+@pytest.fixture
+def fresh_database_url(make_database: Callable[[], str]) -> str:
+    """A migrated database that is the test's alone."""
+    return make_database()
+
+
+@pytest.fixture
+def empty_database_url(server: Server) -> Iterator[str]:
+    """A database without anything in it that is the test's alone."""
+    with _database(server, "template0") as url:
+        yield _dsn(url)
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """The defaults, over the shared database."""
+    return Settings(database_url=SecretStr(database_url))
+
+
+@pytest.fixture
+async def db(settings: Settings) -> AsyncIterator[Database]:
+    """An open Database over the shared database."""
+    async with Database(settings) as database:
+        yield database
+
+
+async def _create_user(db: Database) -> User:
+    name = secrets.token_hex(8)
+    return await db.run_system(users.create, subject_id=name, email=f"{name}@example.com")
+
+
+@pytest.fixture
+async def user(db: Database) -> User:
+    """A user of this test's own."""
+    return await _create_user(db)
+
+
+@pytest.fixture
+async def other_user(db: Database) -> User:
+    """Somebody who must not see what is the user's."""
+    return await _create_user(db)
