@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         " included.",
     )
     startup_timeout_s: PositiveSeconds = Field(
-        default=4.0,
+        default=3.0,
         description="Seconds that the first, verified connection may take with all its attempts.",
     )
     statement_timeout_s: Seconds = Field(

@@ -18,7 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from faceplate.config import Settings
 from faceplate.engine import create_engine, open_connection
-from faceplate.errors import CannotConnect, FaceplateError, UsageError
+from faceplate.errors import (
+    CancelledAfterCommit,
+    CannotConnect,
+    CommitOutcomeUnknown,
+    FaceplateError,
+    UsageError,
+)
 from faceplate.health import Health, examine
 from faceplate.repeat import Repeat
 from faceplate.scope import Ids, Scope, SystemScope, Transaction
@@ -143,18 +149,31 @@ class Database:
         kind: type[S],
         user_id: UUID | None,
         unit: Callable[..., Awaitable[T]],
+        /,
         *args: Any,
         **kwargs: Any,
     ) -> T:
         ids = Ids()
         repeat = Repeat(self.settings)
+        replayable = getattr(unit, "replayable", False)
         while True:
+            work = UnitOfWork(self.engine, self.settings, kind, user_id, ids, replayable=replayable)
             try:
-                async with UnitOfWork(self.engine, self.settings, kind, user_id, ids) as scope:
-                    return await unit(scope, *args, **kwargs)
-            except FaceplateError as error:
-                error.unit = error.unit or getattr(unit, "__qualname__", None)
-                await repeat.after(error)  # raises it where a repeat would be wrong
+                try:
+                    async with work as scope:
+                        return await unit(scope, *args, **kwargs)
+                except FaceplateError as error:
+                    error.unit = error.unit or getattr(unit, "__qualname__", None)
+                    await repeat.after(error)  # raises it where a repeat would be wrong
+            except CancelledAfterCommit:
+                raise
+            except BaseException as error:
+                if repeat.in_doubt:
+                    raise CommitOutcomeUnknown(
+                        "the connection was lost during COMMIT, and the repeat failed",
+                        ids=ids.minted,
+                    ) from error
+                raise
             ids.rewind()
 
     async def _verify(self) -> None:

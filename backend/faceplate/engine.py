@@ -133,8 +133,9 @@ async def open_connection(
     The driver's own errors leave as they are: OSError, TimeoutError, asyncpg.PostgresError.
     """
     async with asyncio.timeout(settings.connect_timeout_s):
-        for host in settings.hosts:
-            await _resolve(host)
+        unknown = await asyncio.gather(*map(_resolve, settings.hosts), return_exceptions=True)
+        if unknown and all(unknown):
+            raise unknown[0]
         connection: Connection = await asyncpg.connect(
             settings.dsn,
             connection_class=Connection,
@@ -168,6 +169,8 @@ async def _resolve(host: str) -> None:
             socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as caught:
             error = caught
+        except UnicodeError:  # a part of the name is empty or too long
+            error = socket.gaierror(socket.EAI_NONAME, "not the name of a host")
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(finish, error)
 

@@ -12,15 +12,21 @@
     ├── Unavailable             the server cannot be used now
     │   ├── CannotConnect       it never will, as things are: password, database, TLS
     │   ├── ConnectionLost      the connection broke while a unit was running
+    │   ├── Overloaded          too many units wait for a connection already
     │   └── PoolExhausted       no connection became free in time
     ├── TimedOut                the server or the driver ran into a time limit
     ├── Contention              deadlocks or serialization failures, beyond the retries
+    ├── SchemaChanged           a migration has changed a table under a prepared statement
     ├── CommitOutcomeUnknown    nobody can tell whether the COMMIT took effect
     └── DatabaseError           any other error of the server
+
+    asyncio.CancelledError
+    └── CancelledAfterCommit    cancelled, but what was done is kept
 
 No message carries a password, a token or the content of a row.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from uuid import UUID
@@ -112,6 +118,12 @@ class CannotConnect(Unavailable):
 class ConnectionLost(Unavailable):
     """The connection broke, or its server took no more writes, before COMMIT: nothing was kept."""
 
+    in_doubt = False  # broke during the COMMIT of a unit that may simply be run again
+
+
+class Overloaded(Unavailable):
+    """Too many units wait for a connection already (``max_waiting``); this one was not begun."""
+
 
 class PoolExhausted(Unavailable):
     """No pooled connection became free within ``pool_timeout_s``."""
@@ -125,6 +137,10 @@ class Contention(FaceplateError):  # noqa: N818 - named for what it says
     """Deadlocks or serialization failures went on beyond the retries; nothing was written."""
 
 
+class SchemaChanged(FaceplateError):  # noqa: N818 - named for what it says
+    """A migration has changed a table under a prepared statement; a second try sees the new one."""
+
+
 class CommitOutcomeUnknown(FaceplateError):  # noqa: N818 - named for what it says
     """The connection was lost during COMMIT and its outcome could not be found out.
 
@@ -134,6 +150,13 @@ class CommitOutcomeUnknown(FaceplateError):  # noqa: N818 - named for what it sa
     def __init__(self, message: str, *, ids: Sequence[UUID] = ()) -> None:
         super().__init__(message)
         self.ids = tuple(ids)
+
+
+class CancelledAfterCommit(asyncio.CancelledError):
+    """The unit was cancelled when its COMMIT was under way, and it took effect: nothing is lost.
+
+    Any other CancelledError from `Database.run` means that nothing was written.
+    """
 
 
 class DatabaseError(FaceplateError):

@@ -14,8 +14,8 @@ POLL_S = 0.1
 # The timeline tells a server from the one that is promoted in its place: that one may use the
 # same transaction ids again, for other transactions.
 _TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
-_MARK = f"SELECT pg_current_xact_id_if_assigned()::text, pg_backend_pid(), {_TIMELINE}"  # noqa: S608 - constants
-_STATUS = f"SELECT pg_xact_status($1::text::xid8), {_TIMELINE}"  # noqa: S608 - constants
+_MARK = f"SELECT pg_current_xact_id_if_assigned()::text, pg_backend_pid(), {_TIMELINE}"
+_STATUS = f"SELECT pg_xact_status($1::text::xid8), {_TIMELINE}"
 _END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE pid = $1 AND backend_xid = $2::text::xid8::xid"""
 
@@ -64,7 +64,8 @@ async def find_out(settings: Settings, transaction: Mark) -> Outcome:
 
 async def _ask(connection: Connection, transaction: Mark, until_s: float) -> Outcome:
     while time.monotonic() < until_s:
-        status, timeline = await connection.fetchrow(_STATUS, transaction.xid)
+        row: Any = await connection.fetchrow(_STATUS, transaction.xid)
+        status, timeline = row
         if timeline != transaction.timeline:
             return Outcome.UNKNOWN
         match status:

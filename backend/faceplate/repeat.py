@@ -11,7 +11,9 @@ from faceplate.errors import (
     ConnectionLost,
     Contention,
     FaceplateError,
+    Overloaded,
     PoolExhausted,
+    SchemaChanged,
     Unavailable,
 )
 
@@ -31,14 +33,19 @@ class Repeat:
         self._contention_until_s: float | None = None
         self._reconnect_until_s: float | None = None
         self._was_lost = False
+        self._schema_changed = False
+        self.in_doubt = False
+        """Whether an earlier attempt may have taken effect, for all that is known."""
         self._pause_s = RECONNECT_PAUSE_S
 
     async def after(self, error: FaceplateError) -> None:
         """Return when the unit may be repeated after ``error``; raise it where it may not."""
         match error:
+            case SchemaChanged() if not self._schema_changed:
+                self._schema_changed = True
             case Contention():
                 await self._after_contention(error)
-            case PoolExhausted() | CannotConnect():
+            case Overloaded() | PoolExhausted() | CannotConnect():
                 raise error
             case ConnectionLost():
                 await self._after_loss(error)
@@ -59,6 +66,7 @@ class Repeat:
 
     async def _after_loss(self, error: ConnectionLost) -> None:
         """Once, after a pause in which a server that restarts gets some way."""
+        self.in_doubt |= error.in_doubt
         if self._was_lost:
             raise error
         self._was_lost = True

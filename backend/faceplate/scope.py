@@ -17,17 +17,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql import Executable
+from sqlalchemy.sql.base import ExecutableOption
+from sqlalchemy.sql.visitors import iterate
 from uuid6 import uuid7
 
 from faceplate.config import Settings
 from faceplate.engine import DIALECT
 from faceplate.errors import InvalidInput, NotFound, UsageError
-from faceplate.models import Owned
+from faceplate.models import Owned, User
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 R = TypeVar("R")
+U = TypeVar("U", bound=Callable[..., Any])
 
 STREAM_CHUNK = 200
 """Rows that a stream fetches at a time."""
@@ -35,10 +38,16 @@ STREAM_CHUNK = 200
 # The parameters that the scope fills with its user: the criterion's, and an INSERT's own.
 USER_PARAMETERS = ("owner", "user_id")
 
-owned = with_loader_criteria(
-    Owned, lambda model: model.user_id == bindparam("owner"), include_aliases=True
-)
-"""What adds the owner to a statement, wherever one of the owned tables appears in it."""
+
+def _of(user: Any) -> tuple[ExecutableOption, ...]:
+    return (
+        with_loader_criteria(Owned, lambda model: model.user_id == user, include_aliases=True),
+        with_loader_criteria(User, lambda model: model.id == user, include_aliases=True),
+    )
+
+
+owned = _of(bindparam("owner"))
+"""What adds the owner to a statement, wherever one of the tables appears in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,8 @@ class _Compiled:
     sql: str
     arguments: tuple[_Argument, ...]
     names: frozenset[str]
+    """Those that a unit gives; it never gives the user."""
+    writes: bool
 
 
 class Statement(Generic[R]):
@@ -79,7 +90,7 @@ class Statement(Generic[R]):
     def compiled(self) -> _Compiled:
         """As a `Scope` runs it: with the owner."""
         if self._compiled is None:
-            self._compiled = _compile(self.statement.options(owned))
+            self._compiled = _compile(self.statement.options(*owned), filled=USER_PARAMETERS)
         return self._compiled
 
     @property
@@ -90,7 +101,7 @@ class Statement(Generic[R]):
         return self._compiled_across_users
 
 
-def _compile(statement: Any) -> _Compiled:
+def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> _Compiled:
     compiled: SQLCompiler = statement.compile(dialect=DIALECT)
     if compiled.insert_prefetch or compiled.update_prefetch:
         columns = ", ".join(map(str, (*compiled.insert_prefetch, *compiled.update_prefetch)))
@@ -102,13 +113,17 @@ def _compile(statement: Any) -> _Compiled:
         bind = compiled.binds[name]
         process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
         arguments.append(_Argument(name, bind.effective_value, bind.required, process))
-    return _Compiled(compiled.string, tuple(arguments), frozenset(a.name for a in arguments))
+    names = frozenset(argument.name for argument in arguments) - {*filled}
+    writes = any(getattr(part, "is_dml", False) for part in iterate(statement))
+    return _Compiled(compiled.string, tuple(arguments), names, writes)
 
 
 class Transaction:
     """One transaction on one connection. The runner begins and ends it; a unit only uses it."""
 
     user_id: UUID | None
+    may_have_written: bool = False
+    """Whether more than plain SELECTs was run; a session counts, whatever it is used for."""
 
     def __init__(
         self,
@@ -178,6 +193,7 @@ class Transaction:
         The runner flushes it. Its ``commit`` and ``rollback`` are the runner's: UsageError.
         """
         if self._session is None:
+            self.may_have_written = True
             connection = Connection(self._engine.sync_engine, connection=self._pooled)
             self._session = AsyncSession(
                 AsyncConnection(self._engine, connection),
@@ -196,6 +212,8 @@ class Transaction:
         return statement.compiled
 
     def _arguments(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
+        if compiled.writes:
+            self.may_have_written = True
         arguments = []
         if not values.keys() <= compiled.names:
             unknown = ", ".join(sorted(values.keys() - compiled.names))
@@ -225,6 +243,17 @@ class SystemScope(Transaction):
 
     def _compiled(self, statement: Statement[Any]) -> _Compiled:
         return statement.compiled_across_users
+
+
+def replayable(unit: U) -> U:
+    """Mark a unit that, run again with the same ids, stores and returns what it did before.
+
+    When the answer to its COMMIT is lost, such a unit is simply run again. For any other the
+    runner asks PostgreSQL what became of the transaction, which takes one more round trip before
+    each COMMIT.
+    """
+    unit.__dict__["replayable"] = True
+    return unit
 
 
 class Ids:
@@ -258,10 +287,7 @@ class UnitSession(Session):
 def _add_owner(state: ORMExecuteState) -> None:
     user_id = state.session.info["transaction"].user_id
     if user_id is not None:
-        mine = with_loader_criteria(
-            Owned, lambda model: model.user_id == user_id, include_aliases=True
-        )
-        state.statement = state.statement.options(mine)
+        state.statement = state.statement.options(*_of(user_id))
 
 
 @event.listens_for(UnitSession, "before_flush")

@@ -4,6 +4,7 @@ An error is told by its SQLSTATE and its constraint, never by its class or its m
 fault arrives wrapped or bare depending on the version and on the moment it struck.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from faceplate.errors import (
     FaceplateError,
     InvalidInput,
     PoolExhausted,
+    SchemaChanged,
     TimedOut,
     Unauthorized,
     Unavailable,
@@ -46,13 +48,23 @@ CONFLICTS = {
 
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 LOST = {"57P01", "57P02", "57P03", "53300", "25006"}  # and class 08: see is_lost
-LIMITS = {
-    "57014": "the statement was cancelled, or ran longer than statement_timeout_s",
-    "55P03": "a lock was not free within lock_timeout_s",
-    "25P03": "the transaction stood idle longer than idle_in_transaction_timeout_s",
-    "25P04": "the transaction ran longer than the server's transaction_timeout",
+CONTENTION = "other transactions kept getting in the way"
+UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
+MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
+    "57014": (TimedOut, "the statement was cancelled, or ran longer than statement_timeout_s"),
+    "55P03": (TimedOut, "a lock was not free within lock_timeout_s"),
+    "25P03": (TimedOut, "the transaction was idle longer than idle_in_transaction_timeout_s"),
+    "25P04": (TimedOut, "the transaction ran longer than the server's transaction_timeout"),
+    "40001": (Contention, CONTENTION),
+    "40P01": (Contention, CONTENTION),
+    "42501": (Unauthorized, "the database refused the operation"),
+    "53100": (DatabaseError, "the server's disk is full"),
+    "42P01": (DatabaseError, UNMIGRATED),
+    "42703": (DatabaseError, UNMIGRATED),
+    "3F000": (DatabaseError, UNMIGRATED),
 }
-CONTENTION = {"40001", "40P01"}
+CONFLICTING = {"23503", "23505", "23P01"}
+REFUSED = {"23502": "is required", "23514": "breaks a rule of the table"}
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -135,40 +147,33 @@ def translate(error: Exception, *, target: str, closed: bool = False) -> Facepla
     return DatabaseError(f"unexpected {type(innermost).__name__} from the driver")
 
 
-def _by_sqlstate(  # noqa: PLR0911 - one return for each line of the table that it is
-    state: str, server: Any
-) -> FaceplateError:
+def _by_sqlstate(state: str, server: Any) -> FaceplateError:
+    if isinstance(server, asyncpg.InvalidCachedStatementError):
+        return SchemaChanged("a table was changed under a prepared statement", sqlstate=state)
+    if state in MEANINGS:
+        kind, message = MEANINGS[state]
+        return kind(message, sqlstate=state)
     constraint = getattr(server, "constraint_name", None)
-    table, column = getattr(server, "table_name", None), getattr(server, "column_name", None)
-    field = ".".join(filter(None, (table, column))) or "value"
-    match state:
-        case "23505" | "23503" | "23P01":
-            message = CONFLICTS.get(constraint or "", "another row rules this one out")
-            return Conflict(message, constraint=constraint, sqlstate=state)
-        case "23502":
-            return InvalidInput(field, "is required", sqlstate=state)
-        case "23514":
-            rule = f"breaks the rule {constraint or 'of the table'}"
-            return InvalidInput(field, rule, sqlstate=state)
-        case "42501":
-            return Unauthorized("the database refused the operation", sqlstate=state)
-        case _ if state in LIMITS:
-            return TimedOut(LIMITS[state], sqlstate=state)
-        case _ if state in CONTENTION:
-            return Contention("other transactions kept getting in the way", sqlstate=state)
-        case _ if state.startswith("22"):
-            return InvalidInput(field, "the database refused the value", sqlstate=state)
-        case "53100":
-            return DatabaseError("the server's disk is full", sqlstate=state)
-        case "42P01" | "3F000" | "42703":
-            return DatabaseError(
-                "the schema is not there or not up to date: run `faceplate migrate`", sqlstate=state
-            )
-        case _:
-            return DatabaseError(f"the server raised {type(server).__name__}", sqlstate=state)
+    if state in CONFLICTING:
+        message = CONFLICTS.get(constraint or "", "another row rules this one out")
+        return Conflict(message, constraint=constraint, sqlstate=state)
+    if state in REFUSED or state.startswith("22"):
+        rule = REFUSED.get(state, "the database refused the value")
+        table, column = getattr(server, "table_name", None), getattr(server, "column_name", None)
+        field = ".".join(filter(None, (table, column, constraint))) or "value"
+        return InvalidInput(field, rule, sqlstate=state)
+    return DatabaseError(f"the server raised {type(server).__name__}", sqlstate=state)
 
 
 def reason(error: BaseException) -> str:
     """The innermost cause of a lost connection in words. Such errors carry no value of a row."""
     innermost = list(causes(error))[-1]
-    return str(innermost) or type(innermost).__name__
+    if isinstance(innermost, OSError) and not isinstance(innermost, ssl.SSLError):
+        if (innermost.errno or 0) > 0:
+            return os.strerror(innermost.errno)  # asyncio's own words are less plain
+        if innermost.strerror:
+            return innermost.strerror
+        if type(innermost) is ConnectionError and "SSL" not in str(innermost):
+            return "the server closed the connection"
+    # What follows the first line is the server's DETAIL and HINT.
+    return str(innermost).partition("\n")[0] or type(innermost).__name__

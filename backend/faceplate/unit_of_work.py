@@ -10,8 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
+from faceplate import outcome
 from faceplate.config import Settings
-from faceplate.errors import CommitOutcomeUnknown, DatabaseError, Unavailable
+from faceplate.errors import (
+    CancelledAfterCommit,
+    CommitOutcomeUnknown,
+    ConnectionLost,
+    DatabaseError,
+    Unavailable,
+)
+from faceplate.outcome import Mark, Outcome
 from faceplate.scope import Ids, Transaction
 from faceplate.translation import is_lost, is_ours, reason, translate, translate_connect
 
@@ -30,7 +38,10 @@ class UnitOfWork(Generic[S]):
     clean, or is thrown away.
     """
 
-    __slots__ = ("_driver", "_engine", "_ids", "_kind", "_pooled", "_scope", "_settings", "_user")
+    __slots__ = (
+        *("_driver", "_engine", "_ids", "_kind", "_pooled", "_replayable", "_scope"),
+        *("_settings", "_user"),
+    )
 
     _pooled: PoolProxiedConnection
     _driver: Any
@@ -43,12 +54,15 @@ class UnitOfWork(Generic[S]):
         kind: type[S],
         user_id: UUID | None,
         ids: Ids,
+        *,
+        replayable: bool = False,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._kind = kind
         self._user = user_id
         self._ids = ids
+        self._replayable = replayable
 
     async def __aenter__(self) -> S:
         try:
@@ -71,15 +85,16 @@ class UnitOfWork(Generic[S]):
         error: BaseException | None,
         _tb: TracebackType | None,
     ) -> None:
-        if error is None:
-            try:
-                await self._scope.flush()
-            except BaseException as flaw:
-                await self._abandon(flaw)
-                raise
-            await self._commit()
-        else:
+        if error is not None:
             await self._abandon(error)
+            return
+        try:
+            await self._scope.flush()
+            mark = await self._mark()
+        except BaseException as flaw:
+            await self._abandon(flaw)
+            raise
+        await self._commit(mark)
 
     def _begin(self) -> str:
         if self._user is None:
@@ -89,38 +104,72 @@ class UnitOfWork(Generic[S]):
             return f"BEGIN; {mine}"
         return f"BEGIN; SET LOCAL ROLE faceplate_app; {mine}"
 
-    async def _commit(self) -> None:
+    async def _mark(self) -> Mark | None:
+        """What the transaction can be found again by, if it may have to be."""
+        if self._replayable or not self._scope.may_have_written:
+            return None
+        return await outcome.mark(self._driver)
+
+    async def _commit(self, mark: Mark | None) -> None:
+        """Say COMMIT and wait for its answer, however often the waiting is cancelled."""
         commit = _start(self._driver.execute("COMMIT"))
-        try:
-            status = await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            await _settle(commit)
-            await self._check_in()
-            raise
-        except Exception as error:
-            await self._check_in()
-            self._explain_failed_commit(error)
-            raise
-        await self._check_in()
-        if status != "COMMIT":
+        cancelled = await _settle(commit)
+        if (error := commit.exception()) is None:
+            ending = _start(self._check_in())
+        else:
+            ending = _start(self._after_failed_commit(error, mark))
+        cancelled |= await _settle(ending)
+        if (failure := ending.exception()) is not None:
+            raise self._as_cancelled(failure) if cancelled else failure
+        if error is None and commit.result() != "COMMIT":
             raise DatabaseError(
                 "nothing was written: a statement of the unit had failed and its error was caught"
             )
+        if cancelled:
+            raise CancelledAfterCommit
 
-    def _explain_failed_commit(self, error: Exception) -> None:
+    async def _after_failed_commit(self, error: BaseException, mark: Mark | None) -> None:
+        """Return where the transaction has taken effect all the same; raise where it has not."""
         closed = self._driver.is_closed()
-        if is_lost(error, closed=closed) or isinstance(error, TimeoutError):
-            raise CommitOutcomeUnknown(
-                f"the connection was lost during COMMIT: {reason(error)}", ids=self._ids.minted
-            ) from error
-        raise translate(error, target=self._settings.target, closed=closed) from None
+        if not (is_lost(error, closed=closed) or isinstance(error, TimeoutError)):
+            await self._roll_back()
+            if isinstance(error, Exception) and is_ours(error):
+                raise translate(error, target=self._settings.target, closed=closed) from None
+            raise error
+        self._driver.terminate()
+        await self._check_in()
+        message = f"the connection was lost during COMMIT: {reason(error)}"
+        if self._replayable and self._scope.may_have_written:
+            lost = ConnectionLost(message)
+            lost.in_doubt = True
+            raise lost from error
+        if mark is None:
+            return  # there was nothing to write
+        match await outcome.find_out(self._settings, mark):
+            case Outcome.ROLLED_BACK:
+                raise ConnectionLost(message) from error
+            case Outcome.UNKNOWN:
+                raise CommitOutcomeUnknown(message, ids=self._ids.minted) from error
+
+    def _as_cancelled(self, failure: BaseException) -> BaseException:
+        """What a cancelled caller is told: whether something may have been written or not."""
+        if isinstance(failure, ConnectionLost) and failure.in_doubt:
+            return CommitOutcomeUnknown(failure.message, ids=self._ids.minted)
+        if isinstance(failure, CommitOutcomeUnknown):
+            return failure
+        return asyncio.CancelledError()
 
     async def _abandon(self, error: BaseException) -> None:
-        """Roll back, release, and raise faceplate's error in place of a database's one."""
+        """Roll back, check in, and raise faceplate's error in place of a database's one."""
         closed = self._driver.is_closed()
-        await _settle(_start(self._roll_back()))
+        ours = None
         if isinstance(error, Exception) and is_ours(error):
             ours = translate(error, target=self._settings.target, closed=closed)
+        if isinstance(ours, ConnectionLost):
+            self._driver.terminate()  # a standby's connection works, and must be replaced too
+        if await _settle(_start(self._roll_back())):
+            raise asyncio.CancelledError
+        if ours is not None:
             # What a server says of a statement may quote the values that it was sent with.
             raise ours from (error if isinstance(ours, Unavailable) else None)
 
@@ -146,13 +195,12 @@ def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return task
 
 
-async def _settle(task: asyncio.Task[Any]) -> None:
-    """Wait until ``task`` is done, however often the waiting is cancelled meanwhile."""
+async def _settle(task: asyncio.Task[Any]) -> bool:
+    """Wait until ``task`` is done. Return whether the waiting was cancelled meanwhile."""
     cancelled = False
     while not task.done():
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
             cancelled = True
-    if not task.cancelled() and task.exception() is None and cancelled:
-        raise asyncio.CancelledError
+    return cancelled

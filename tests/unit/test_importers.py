@@ -1,6 +1,7 @@
 """Reading chat files: nothing of a chat is lost, and one bad line costs nobody the others."""
 
 import json
+import tracemalloc
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,19 @@ class TestForms:
         assert seen == sorted(seen)
         assert seen[-1] == path.stat().st_size
 
-    def test_a_file_is_read_no_faster_than_it_is_taken(self, tmp_path: Path) -> None:
-        """The bound on memory: a file of any size is not read ahead of its chats."""
-        path = write(tmp_path, json.dumps([HELLO] * 20_000), "list.json")
-        seen: list[int] = []
-        next(iter(read(path, seen.append)))
-        assert seen[-1] < path.stat().st_size / 10
+    @pytest.mark.parametrize("name", ["list.json", "lines.jsonl"])
+    def test_memory_holds_one_chat_and_not_the_file(self, tmp_path: Path, name: str) -> None:
+        long = {**HELLO, "messages": [{"role": "user", "content": "x" * 10_000}]}
+        chats = [json.dumps(long)] * 500
+        text = f"[{','.join(chats)}]" if name == "list.json" else "\n".join(chats)
+        path = write(tmp_path, text, name)
+        tracemalloc.start()
+        try:
+            assert sum(isinstance(item, Chat) for item in read(path)) == 500
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak_bytes < path.stat().st_size / 5
 
 
 class TestBadLines:

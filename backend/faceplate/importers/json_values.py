@@ -73,15 +73,14 @@ def encode(value: Any) -> bytes:
 
 
 def _is_lines(path: Path, text: TextIOWrapper) -> bool:
-    line = text.readline(MAX_VALUE_CHARS)
-    while line.isspace():
-        line = text.readline(MAX_VALUE_CHARS)
-    if line.lstrip().startswith("["):
+    while (opening := text.read(1)).isspace():
+        pass
+    if opening == "[":  # and not read on: the whole document may stand in this line
         return False
     if path.suffix.lower() in {".jsonl", ".ndjson"}:
         return True
     try:
-        first = _decoder.decode(line)
+        first = _decoder.decode(opening + text.readline(MAX_VALUE_CHARS).rstrip())
     except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and not any(isinstance(first.get(k), list) for k in _LIST_KEYS)
@@ -189,7 +188,7 @@ class _Document:
                     raise Unreadable(_explain(error)) from None
             else:
                 # A number that ends with the buffer may have more digits.
-                if True:
+                if end < len(self._buffer) or self._is_read:
                     self._at = end
                     return value
             self._grow()

@@ -18,7 +18,7 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, Statement
+from faceplate.scope import Scope, Statement, replayable
 
 LISTING = "conversations"
 
@@ -67,6 +67,7 @@ REPLACE_METADATA = Statement(
 DELETE = Statement(records.Conversation, sa.delete(Conversation).where(_by_id))
 
 
+@replayable
 async def create(
     scope: Scope,
     *,

@@ -9,7 +9,7 @@ from faceplate import records
 from faceplate.column_types import Count, JsonObject
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
-from faceplate.scope import Scope
+from faceplate.scope import Scope, replayable
 from faceplate.services import conversations, tool_calls
 from faceplate.services import message_statements as sql
 from faceplate.services.tool_calls import PendingToolCall
@@ -34,6 +34,7 @@ class NewMessage(NamedTuple):
         return f"NewMessage(role={self.role!r}, chars={len(self.content)})"
 
 
+@replayable
 async def append(
     scope: Scope,
     conversation_id: UUID,
@@ -66,6 +67,7 @@ async def append(
     return stored
 
 
+@replayable
 async def append_many(
     scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
 ) -> list[records.Message]:

@@ -18,7 +18,7 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, Statement
+from faceplate.scope import Scope, Statement, replayable
 
 State = Literal["all", "open", "done"]
 COMPLETED: dict[State, bool | None] = {"all": None, "open": False, "done": True}
@@ -74,6 +74,7 @@ SET_COMPLETED = Statement(
 DELETE = Statement(records.Task, sa.delete(Task).where(_by_id))
 
 
+@replayable
 async def create(
     scope: Scope,
     *,

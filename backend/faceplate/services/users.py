@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from faceplate import records
 from faceplate.errors import Conflict, NotFound
 from faceplate.models import User
-from faceplate.scope import Statement, SystemScope
+from faceplate.scope import Statement, SystemScope, replayable
 
 _by_id = User.id == bindparam("id")
 _new = insert(User).values(
@@ -48,6 +48,7 @@ async def create(scope: SystemScope, *, subject_id: str, email: str | None = Non
     return await scope.one(CREATE, id=scope.new_id(), subject_id=subject_id, email=email)
 
 
+@replayable
 async def ensure(scope: SystemScope, subject_id: str, *, email: str | None = None) -> records.User:
     """Return the user with ``subject_id``, made on first sight and once, however many race.
 

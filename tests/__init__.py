@@ -1,0 +1,1 @@
+"""A package, so that tests in any folder can import `tests.blocks`."""

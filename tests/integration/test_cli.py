@@ -1,0 +1,467 @@
+"""The ``faceplate`` command as a person or a script meets it: a process, its output, its code."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+
+import asyncpg
+import pytest
+
+from faceplate import Database
+from faceplate.cli import main
+from faceplate.records import User
+from faceplate.services import conversations
+
+MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
+COMMAND = [sys.executable, "-m", "faceplate.cli"]
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "find_trains", "arguments": '{"to": "Wien"}'},
+}
+TRIP = {
+    "id": "trip",
+    "title": "To Vienna",
+    "messages": [
+        {"role": "user", "content": "A train,\nplease"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "call_1", "content": '{"leaves": "20:09"}'},
+        {"role": "assistant", "content": "**20:09** <b>daily</b>"},
+    ],
+}
+
+
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def environment(database_url: str) -> dict[str, str]:
+    return os.environ | {"DATABASE_URL": database_url, "COLUMNS": "80", "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def faceplate(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the command as a script does, with pipes for outputs, but within this process."""
+
+    def run(*arguments: object, **variables: str) -> Result:
+        with monkeypatch.context() as patch:
+            for name, value in (environment | variables).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["faceplate", *map(str, arguments)])
+            with pytest.raises(SystemExit) as end:
+                main()
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
+    """Run the command as a person does, and return what the terminal was sent."""
+
+    def run(*arguments: object, **variables: str) -> str:
+        ours, its = pty.openpty()
+        with subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            env=environment | variables,
+            stdin=its,
+            stdout=its,
+            stderr=its,
+        ):
+            os.close(its)
+            sent = b""
+            try:
+                while block := os.read(ours, 65536):
+                    sent += block
+            except OSError:
+                pass  # Linux says that the other end was closed
+            os.close(ours)
+        return sent.decode()
+
+    return run
+
+
+@pytest.fixture
+def email() -> str:
+    return f"{secrets.token_hex(8)}@example.com"
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Path:
+    return write(tmp_path / "trip.jsonl", TRIP)
+
+
+def write(path: Path, *chats: object) -> Path:
+    path.write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
+    return path
+
+
+def lines(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+class TestImport:
+    def test_it_says_what_became_of_a_file(self, faceplate: Run, email: str, trip: Path) -> None:
+        first = faceplate("import", trip, "--user", email)
+        assert (first.returncode, first.stdout) == (0, "")
+        assert first.stderr == "1 new chat with 4 messages\n"
+        again = faceplate("import", trip, "--user", email)
+        assert again.returncode == 0
+        assert again.stderr == "0 new chats with 0 messages, 1 already there\n"
+
+    def test_scripts_get_the_report_as_json(self, faceplate: Run, email: str, trip: Path) -> None:
+        result = faceplate("import", trip, "--user", email, "--json")
+        counts = {"imported": 1, "messages": 4, "skipped": 0, "refused": 0}
+        assert lines(result.stdout) == [{"report": counts}]
+        assert result.stderr == ""
+
+    def test_bad_lines_are_named_and_fail_the_command(
+        self, faceplate: Run, email: str, tmp_path: Path
+    ) -> None:
+        """A script that saw 0 would delete the file, and the chats in its bad lines with it."""
+        path = write(tmp_path / "chats.jsonl", TRIP, {"hunter2": 1}, TRIP)
+        result = faceplate("import", path, "--user", email)
+        assert result.returncode == 1
+        assert result.stderr.splitlines() == [
+            "line 2: messages must be a list of objects",
+            "1 new chat with 4 messages, 1 already there, 1 refused",
+        ]
+        result = faceplate("import", path, "--user", email, "--json")
+        assert result.returncode == 1
+        assert lines(result.stdout)[0] == {
+            "refused": {"line": 2, "reason": "messages must be a list of objects"}
+        }
+
+    @pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not here")
+    def test_a_terminal_shows_how_far_it_is(
+        self, on_terminal: Callable[..., str], email: str
+    ) -> None:
+        sent = on_terminal("import", MT_BENCH, "--user", email)
+        assert "importing" in sent
+        assert sent.endswith("40 new chats with 160 messages\r\n")
+
+    async def test_an_interrupt_ends_it_cleanly_and_keeps_what_was_stored(
+        self,
+        database_url: str,
+        environment: dict[str, str],
+        db: Database,
+        user: User,
+        tmp_path: Path,
+    ) -> None:
+        path = write(tmp_path / "chats.jsonl", TRIP, {**TRIP, "id": "held"})
+        held = uuid5(user.id, "conversation:held")
+        connection = await asyncpg.connect(database_url)
+        try:
+            pid = "SELECT pid FROM pg_locks WHERE NOT granted AND $1 = ANY(pg_blocking_pids(pid))"
+            async with db.begin(user.id) as scope:
+                # Our transaction holds the id of the second chat, so that its import waits here.
+                await conversations.create(scope, id=held)
+                ours = await scope.session.connection()
+                our_pid = (await ours.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+                process = await asyncio.create_subprocess_exec(
+                    *COMMAND, "import", path, "--user", str(user.email),
+                    env=environment, stderr=asyncio.subprocess.PIPE,
+                )  # fmt: skip
+                async with asyncio.timeout(60):
+                    while await connection.fetchval(pid, our_pid) is None:
+                        assert process.returncode is None
+                process.send_signal(signal.SIGINT)
+                _, stderr = await process.communicate()
+        finally:
+            await connection.close()
+        assert process.returncode == 130
+        assert b"Traceback" not in stderr
+        page = await db.run(user.id, conversations.page)
+        assert {conversation.message_count for conversation in page.items} == {4, 0}
+
+
+class TestConversations:
+    def test_they_are_listed_newest_first(self, faceplate: Run, email: str, tmp_path: Path) -> None:
+        chats = [{**TRIP, "id": n, "title": f"Chat {n}"} for n in range(3)]
+        faceplate("import", write(tmp_path / "chats.jsonl", *chats), "--user", email)
+        result = faceplate("conversations", "--user", email)
+        assert re.findall(r"Chat \d", result.stdout) == ["Chat 2", "Chat 1", "Chat 0"]
+        assert max(map(len, result.stdout.splitlines())) <= 80
+
+    def test_pages_follow_one_another(self, faceplate: Run, email: str, tmp_path: Path) -> None:
+        chats = [{**TRIP, "id": n, "title": f"Chat {n}"} for n in range(3)]
+        faceplate("import", write(tmp_path / "chats.jsonl", *chats), "--user", email)
+        arguments = ("conversations", "--user", email, "--limit", 2)
+        *first, end = lines(faceplate(*arguments, "--json").stdout)
+        assert [line["conversation"]["title"] for line in first] == ["Chat 2", "Chat 1"]
+        cursor = end["next_cursor"]
+        [last] = lines(faceplate(*arguments, "--cursor", cursor, "--json").stdout)
+        assert last["conversation"]["title"] == "Chat 0"
+        UUID(last["conversation"]["id"])
+        assert f"--cursor {cursor}" in faceplate(*arguments).stderr
+
+    def test_none_is_no_error(self, faceplate: Run, user: User) -> None:
+        result = faceplate("conversations", "--user", user.email)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr == "no conversations\n"
+
+
+class TestShow:
+    @pytest.fixture
+    def conversation_id(self, faceplate: Run, email: str, trip: Path) -> str:
+        faceplate("import", trip, "--user", email)
+        [line] = lines(faceplate("conversations", "--user", email, "--json").stdout)
+        return str(line["conversation"]["id"])
+
+    def test_a_pipe_gets_every_word_as_it_was_written(
+        self, faceplate: Run, email: str, conversation_id: str
+    ) -> None:
+        result = faceplate("show", conversation_id, "--user", email)
+        without_times = re.sub(r"  \d{4}-\d\d-\d\d \d\d:\d\d\n", "\n", result.stdout)
+        heading, _, transcript = without_times.partition("\n\n")
+        assert heading.splitlines()[0] == "To Vienna"
+        assert transcript == (
+            "user\nA train,\nplease\n\n"
+            'assistant\n→ find_trains\n{\n  "to": "Wien"\n}\n\n'
+            'tool\n← find_trains\n{\n  "leaves": "20:09"\n}\n\n'
+            "assistant\n**20:09** <b>daily</b>\n"
+        )
+
+    def test_a_terminal_gets_markdown_rendered_and_nothing_left_out(
+        self, on_terminal: Callable[..., str], email: str, conversation_id: str
+    ) -> None:
+        sent = on_terminal("show", conversation_id, "--user", email)
+        assert "\x1b[1m20:09\x1b[0m <b>daily</b>" in sent
+        assert "\x1b[1;32massistant" in sent
+
+    def test_no_color_is_heeded(
+        self, on_terminal: Callable[..., str], email: str, conversation_id: str
+    ) -> None:
+        sent = on_terminal("show", conversation_id, "--user", email, NO_COLOR="1")
+        assert "assistant" in sent
+        assert re.search(r"\x1b\[(\d+;)*(3|4|9)\d", sent) is None
+
+    def test_stored_text_cannot_drive_the_terminal(
+        self, on_terminal: Callable[..., str], faceplate: Run, email: str, tmp_path: Path
+    ) -> None:
+        """What somebody once pasted into a chat must not clear a screen or forge a prompt."""
+        hostile = "\x1b]0;owned\x07\x1b[2J\x9b2J\r"
+        call = {"id": hostile, "function": {"name": hostile, "arguments": hostile}}
+        chat = {
+            "id": "x",
+            "title": f"title {hostile}",
+            "messages": [
+                {"role": "user", "content": hostile},
+                {"role": "assistant", "content": hostile, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": hostile, "content": [{"type": hostile}]},
+            ],
+        }
+        faceplate("import", write(tmp_path / "chats.jsonl", chat), "--user", email)
+        [line] = lines(faceplate("conversations", "--user", email, "--json").stdout)
+        for arguments in (["conversations"], ["show", line["conversation"]["id"]]):
+            sent = on_terminal(*arguments, "--user", email)
+            assert "title" in sent
+            assert not {"\x07", "\x9b"} & set(sent)
+            assert re.search(r"\x1b(?!\[[\d;]*m)", sent) is None
+
+    def test_scripts_get_a_line_for_each_message(
+        self, faceplate: Run, email: str, tmp_path: Path
+    ) -> None:
+        texts = [str(number) for number in range(250)]
+        long = {"title": "Long", "messages": [{"role": "user", "content": t} for t in texts]}
+        faceplate("import", write(tmp_path / "long.jsonl", long), "--user", email)
+        [line] = lines(faceplate("conversations", "--user", email, "--json").stdout)
+        result = faceplate("show", line["conversation"]["id"], "--user", email, "--json")
+        head, *messages = lines(result.stdout)
+        assert head == line
+        assert [message["message"]["content"] for message in messages] == texts
+
+    def test_somebody_elses_conversation_is_not_there(
+        self, faceplate: Run, user: User, conversation_id: str
+    ) -> None:
+        theirs = faceplate("show", conversation_id, "--user", user.email)
+        missing = faceplate("show", UUID(int=0), "--user", user.email)
+        assert theirs.returncode == missing.returncode == 1
+        assert theirs.stderr == missing.stderr == "error: conversation not found\n"
+        assert theirs.stdout == ""
+
+
+class TestDatabase:
+    def test_check_is_well(self, faceplate: Run) -> None:
+        result = faceplate("check")
+        assert result.returncode == 0, result.stderr
+        assert "PostgreSQL 1" in result.stdout
+        [health] = lines(faceplate("check", "--json").stdout)
+        assert (health["ok"], health["at_head"], health["reachable"]) == (True, True, True)
+
+    def test_an_empty_database_is_migrated_step_by_step(
+        self, faceplate: Run, empty_database_url: str, email: str, trip: Path
+    ) -> None:
+        """Each command says what to do next, from an empty database to a stored chat."""
+        empty = {"DATABASE_URL": empty_database_url}
+        result = faceplate("import", trip, "--user", email, **empty)
+        assert result.returncode == 1
+        assert "run `faceplate migrate`" in result.stderr
+        result = faceplate("check", **empty)
+        assert result.returncode == 1
+        assert "run `faceplate migrate`" in result.stdout
+        result = faceplate("migrate", "--json", **empty)
+        assert result.returncode == 0, result.stderr
+        [went] = lines(result.stdout)
+        assert went["from"] is None
+        assert faceplate("check", **empty).returncode == 0
+        assert faceplate("migrate", **empty).stderr.endswith(f"at {went['to']} already.\n")
+        assert faceplate("import", trip, "--user", email, **empty).returncode == 0
+
+    def test_the_sql_of_the_migrations_is_printed(self, faceplate: Run) -> None:
+        result = faceplate("migrate", "--sql")
+        assert result.returncode == 0, result.stderr
+        assert "CREATE TABLE faceplate.messages" in result.stdout
+
+    def test_an_unknown_revision_is_wrong_usage(self, faceplate: Run) -> None:
+        result = faceplate("migrate", "--revision", "nowhere")
+        assert (result.returncode, result.stderr) == (2, "error: there is no revision nowhere\n")
+
+    def test_an_unreachable_server_is_one_line_without_the_password(
+        self, faceplate: Run, tmp_path: Path
+    ) -> None:
+        url = f"postgresql://u:hunter2@/db?host={tmp_path}"
+        unreachable = {"DATABASE_URL": url, "FACEPLATE_STARTUP_TIMEOUT_S": "0.1"}
+        result = faceplate("check", **unreachable)
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert "hunter2" not in result.stderr
+        result = faceplate("check", "--json", **unreachable)
+        assert result.returncode == 1
+        [health] = lines(result.stdout)
+        assert (health["ok"], health["reachable"]) == (False, False)
+        assert "hunter2" not in result.stdout
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["import"],
+            ["import", "missing.jsonl", "--user", "a@example.com"],
+            ["import", ".", "--user", "a@example.com"],
+            ["show", "no-id", "--user", "a@example.com"],
+            ["conversations"],
+            ["conversations", "--user", "{user}", "--limit", "0"],
+            ["conversations", "--user", "{user}", "--cursor", "x"],
+            ["nonsense"],
+            ["server", "wipe"],
+        ],
+        ids=" ".join,
+    )
+    def test_wrong_usage_is_said_and_exits_2(
+        self, faceplate: Run, user: User, arguments: list[str]
+    ) -> None:
+        result = faceplate(*(argument.format(user=user.email) for argument in arguments))
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr
+
+    def test_a_wrong_address_makes_no_user(self, faceplate: Run, trip: Path) -> None:
+        assert faceplate("import", trip, "--user", "nobody").returncode == 2
+
+    def test_an_unknown_user_is_not_found(self, faceplate: Run) -> None:
+        result = faceplate("conversations", "--user", "nobody@example.com")
+        assert (result.returncode, result.stderr) == (1, "error: user not found\n")
+
+    def test_wrong_settings_are_said_without_the_password(self, faceplate: Run) -> None:
+        result = faceplate("check", DATABASE_URL="mysql://u:hunter2@localhost/db")
+        assert result.returncode == 2
+        assert "DATABASE_URL" in result.stderr
+        assert "hunter2" not in result.stderr
+
+    def test_help_says_what_each_command_does_and_the_exit_codes(self, faceplate: Run) -> None:
+        result = faceplate("--help")
+        assert result.returncode == 0
+        for word in ("demo", "import", "conversations", "show", "check", "migrate", "server"):
+            assert word in result.stdout
+        assert "Exit codes" in result.stdout
+
+    def test_a_missing_extra_is_named(self, environment: dict[str, str]) -> None:
+        code = "import sys; sys.modules['typer'] = None; from faceplate.cli import main; main()"
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert result.stderr.endswith("pip install 'faceplate[cli]'\n")
+        assert "Traceback" not in result.stderr
+
+
+def test_the_demo_runs_from_nothing_again_and_to_the_end(
+    environment: dict[str, str], faceplate: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two minutes of a newcomer: no database, no URL, one command."""
+    monkeypatch.delitem(environment, "DATABASE_URL")
+    first = subprocess.run(
+        [*COMMAND, "demo"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert first.returncode == 0, first.stderr
+    assert "starting the local PostgreSQL" in first.stderr
+    assert "7 new chats with 37 messages" in first.stderr
+    assert "Why is the orders page slow?" in first.stdout
+    assert "← explain_query" in first.stdout
+    assert "export DATABASE_URL=" in first.stdout
+    assert "\x1b" not in first.stdout + first.stderr
+
+    again = faceplate("demo")
+    assert again.returncode == 0, again.stderr
+    assert "nothing was doubled" in again.stderr
+    assert again.stdout == first.stdout
+
+    [status] = lines(faceplate("server", "status", "--json").stdout)
+    assert status["running"]
+    assert lines(faceplate("server", "start", "--json").stdout) == [status]
+    assert status["url"] in faceplate("server", "status").stdout
+    assert lines(faceplate("server", "stop", "--json").stdout) == [{"stopped": True}]
+    assert faceplate("server", "stop").stderr == "it was not running\n"
+    assert faceplate("server", "status").returncode == 1
+    [stopped] = lines(faceplate("server", "status", "--json").stdout)
+    assert stopped == {"running": False, "directory": status["directory"]}
+    assert faceplate("server", "wipe").returncode == 2
+    assert faceplate("server", "wipe", "--yes").returncode == 0
+    assert not Path(status["directory"]).exists()
+
+
+def test_the_demo_shows_a_file_of_ones_own(
+    faceplate: Run, fresh_database_url: str, tmp_path: Path
+) -> None:
+    long = [{"role": "user", "content": f"Message {number}"} for number in range(25)]
+    chats = [{"title": f"Chat {number}", "messages": long} for number in range(12)]
+    path = write(tmp_path / "chats.jsonl", *chats)
+    result = faceplate("demo", path, DATABASE_URL=fresh_database_url)
+    assert result.returncode == 0, result.stderr
+    assert "12 new chats with 300 messages" in result.stderr
+    assert re.findall(r"Message \d+", result.stdout) == [f"Message {n}" for n in range(5, 25)]
+    assert "and more: faceplate conversations" in result.stdout
+    assert "all of them: faceplate show" in result.stdout
+    assert 'psql "$DATABASE_URL"' in result.stdout

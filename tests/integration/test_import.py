@@ -1,0 +1,165 @@
+"""Importing chats: each is there exactly once and whole, or not at all and reported."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from faceplate import Database
+from faceplate.importers import Refusal, Report, import_file
+from faceplate.records import Conversation, Message, User
+from faceplate.services import conversations, messages
+
+MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
+
+
+def write(path: Path, chats: Iterable[object]) -> Path:
+    path.write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
+    return path
+
+
+def chat(number: int, *contents: str) -> dict[str, object]:
+    return {
+        "id": f"chat-{number}",
+        "title": f"Chat {number}",
+        "messages": [{"role": "user", "content": content} for content in contents],
+    }
+
+
+async def stored(db: Database, user: User) -> list[tuple[Conversation, list[Message]]]:
+    """All that a user has, newest activity first."""
+    page = await db.run(user.id, conversations.page, limit=200)
+    return [
+        (conversation, await db.run(user.id, messages.history, conversation.id, limit=200))
+        for conversation in page.items
+    ]
+
+
+@pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not on this machine")
+async def test_real_chats_come_back_as_they_were_and_only_once(db: Database, user: User) -> None:
+    chats = [json.loads(line) for line in MT_BENCH.read_text(encoding="utf-8").splitlines()]
+    assert await import_file(db, user.id, MT_BENCH) == Report(imported=40, messages=160)
+    assert await import_file(db, user.id, MT_BENCH) == Report(skipped=40)
+    assert [
+        (
+            conversation.metadata["id"],
+            conversation.title,
+            [{"role": message.role, "content": message.content} for message in history],
+        )
+        for conversation, history in await stored(db, user)
+    ] == [(chat["id"], chat["title"], chat["messages"]) for chat in reversed(chats)]
+
+
+async def test_tool_calls_results_and_unknown_keys_are_stored(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Lost, they would leave a thread that no model can take up again."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "[1, 2]"}}
+    path = write(
+        tmp_path / "chats.jsonl",
+        [
+            {
+                "id": "a",
+                "title": "Sum",
+                "model": "m",
+                "messages": [
+                    {"role": "developer", "content": "Be exact"},
+                    {"role": "assistant", "content": None, "tool_calls": [call]},
+                    {"role": "tool", "tool_call_id": "call_1", "content": "3", "name": "add"},
+                ],
+            }
+        ],
+    )
+    assert await import_file(db, user.id, path) == Report(imported=1, messages=3)
+    [(conversation, [system, made, answered])] = await stored(db, user)
+    assert conversation.metadata == {"id": "a", "model": "m"}
+    assert (system.role, system.metadata) == ("system", {"role": "developer"})
+    assert made.tool_calls == [call]
+    assert answered.tool_results == [{"tool_call_id": "call_1", "content": "3"}]
+    assert (answered.content, answered.metadata) == ("3", {"name": "add"})
+
+
+async def test_a_refused_chat_leaves_nothing_and_the_rest_goes_on(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Half a chat would look like a whole one, and be skipped when its file is mended."""
+    path = tmp_path / "chats.jsonl"
+    write(path, [chat(1, "x"), chat(2, "x", "hunter2" * 200_000), {"id": 3}, chat(4, "x")])
+    refusals: list[Refusal] = []
+    report = await import_file(db, user.id, path, on_refusal=refusals.append)
+    assert report == Report(imported=2, messages=2, refused=2)
+    assert [str(refusal.place) for refusal in refusals] == ["line 2", "line 3"]
+    assert "messages.content" in refusals[0].reason
+    assert "hunter2" not in str(refusals)
+    assert {conversation.title for conversation, _ in await stored(db, user)} == {
+        "Chat 1",
+        "Chat 4",
+    }
+
+    write(path, [chat(1, "x"), chat(2, "x", "y"), chat(4, "x")])
+    assert await import_file(db, user.id, path) == Report(imported=1, messages=2, skipped=2)
+
+
+async def test_imports_that_race_store_each_chat_once(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "chats.jsonl", (chat(number, "x", "y") for number in range(25)))
+    reports = await asyncio.gather(*(import_file(db, user.id, path) for _ in range(4)))
+    assert sum(report.imported for report in reports) == 25
+    assert [report.refused for report in reports] == [0, 0, 0, 0]
+    everything = await stored(db, user)
+    assert len(everything) == 25
+    assert all([m.content for m in history] == ["x", "y"] for _, history in everything)
+
+
+async def test_an_import_that_was_broken_off_goes_on_where_it_was(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "chats.jsonl", [chat(1, "x"), chat(2, "x"), {}, chat(3, "x")])
+
+    def break_off(_: Refusal) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await import_file(db, user.id, path, on_refusal=break_off)
+    assert len(await stored(db, user)) == 2
+    report = await import_file(db, user.id, path)
+    assert report == Report(imported=1, messages=1, skipped=2, refused=1)
+
+
+async def test_each_user_has_a_copy_of_their_own(
+    db: Database, user: User, other_user: User, tmp_path: Path
+) -> None:
+    """The ids are derived: were they the same for everyone, one user could block another."""
+    path = write(tmp_path / "chats.jsonl", [chat(1, secrets.token_hex())])
+    for owner in (user, other_user):
+        assert await import_file(db, owner.id, path) == Report(imported=1, messages=1)
+    [(mine, [my_message])] = await stored(db, user)
+    [(theirs, [their_message])] = await stored(db, other_user)
+    assert mine.id != theirs.id
+    assert my_message.id != their_message.id
+
+
+async def test_a_chat_without_messages_is_a_conversation(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "chats.jsonl", [chat(1)])
+    assert await import_file(db, user.id, path) == Report(imported=1)
+    [(conversation, history)] = await stored(db, user)
+    assert (conversation.title, conversation.message_count, history) == ("Chat 1", 0, [])
+
+
+async def test_a_chat_of_any_length_is_stored_in_order(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """It takes several batches, and still is there as a whole or not at all."""
+    texts = [str(number) for number in range(2_500)]
+    path = write(tmp_path / "chats.jsonl", [chat(1, *texts), chat(2, *["x" * 900_000] * 12)])
+    assert await import_file(db, user.id, path) == Report(imported=2, messages=2_512)
+    page = await db.run(user.id, conversations.page)
+    async with db.begin(user.id) as scope:
+        walk = messages.walk(scope, page.items[-1].id)
+        assert [message.content async for message in walk] == texts
