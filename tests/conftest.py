@@ -65,17 +65,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="IMAGE",
         help="image for --database=container (default: %(default)s)",
     )
+    group.addoption(
+        "--faults",
+        choices=("short", "long"),
+        default="short",
+        help="how much of the campaigns of tests/faults to run (default: %(default)s)",
+    )
+    group.addoption(
+        "--seed",
+        type=int,
+        default=secrets.randbelow(1_000_000),
+        help="what the campaigns of tests/faults cast their dice from (default: another each time)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the developer's own database and settings, wherever the tests may look for them."""
+    """Forget the developer's own database, settings and taste, wherever the tests may look."""
     stack = ExitStack()
     config.add_cleanup(stack.close)
     config.stash[CLEANUP] = stack
     environment = stack.enter_context(pytest.MonkeyPatch.context())
     for name in os.environ:
         ours = name.startswith("FACEPLATE_") and not name.startswith("FACEPLATE_TEST_")
-        if ours or name == "DATABASE_URL" or name.startswith("PG"):
+        if ours or name.startswith("PG") or name in {"DATABASE_URL", "NO_COLOR", "FORCE_COLOR"}:
             environment.delenv(name)
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faceplate-")))
     directory.chmod(0o755)  # a server that root starts runs as somebody else

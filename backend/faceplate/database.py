@@ -36,6 +36,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=Transaction)
 
 RECONNECT_PAUSE_S = 0.05
+RECONNECT_PAUSE_MAX_S = 0.4
 
 
 class Database:
@@ -181,6 +182,7 @@ class Database:
         budget_s = self.settings.startup_timeout_s
         started = time.monotonic()
         pause_s = RECONNECT_PAUSE_S
+        failure: FaceplateError | None = None
         while True:
             left_s = budget_s - (time.monotonic() - started)
             try:
@@ -191,14 +193,17 @@ class Database:
                     finally:
                         connection.terminate()
             except DRIVER_ERRORS as error:
-                failure = translate_connect(error, target=self.settings.target, limit_s=budget_s)
+                # An attempt that the deadline cut short says less than the one before it.
+                if failure is None or not isinstance(error, TimeoutError):
+                    target = self.settings.target
+                    failure = translate_connect(error, target=target, limit_s=budget_s)
                 elapsed_s = time.monotonic() - started
                 if isinstance(failure, CannotConnect) or elapsed_s + pause_s >= budget_s:
                     raise failure from error
             else:
                 return
             await asyncio.sleep(pause_s)
-            pause_s *= 2
+            pause_s = min(2 * pause_s, RECONNECT_PAUSE_MAX_S)
 
 
 def _checked(user_id: UUID) -> UUID:

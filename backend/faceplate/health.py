@@ -1,11 +1,12 @@
 """What an operator asks of a running database first."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faceplate import migrate
-from faceplate.engine import open_connection
+from faceplate import isolation, migrate
+from faceplate.engine import Connection, open_connection
 from faceplate.translation import DRIVER_ERRORS, translate_connect
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ class Health:
     server_version: str | None = None
     revision: str | None = None
     """The migration that the schema is at; None where it was never migrated, too."""
+    isolation: tuple[str, ...] | None = None
+    """The layers that are in force: owner criterion, composite keys, row-level security."""
+    gaps: tuple[str, ...] = ()
+    """Why a layer that should be in force is not, a sentence for each reason."""
+    warnings: tuple[str, ...] = ()
+    """What should be changed, a sentence each."""
 
     @property
     def reachable(self) -> bool:
@@ -48,34 +55,48 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        return self.reachable and self.at_head
+        """Whether the server is reachable, the schema at head, and no layer has a gap."""
+        return self.reachable and self.at_head and not self.gaps
 
 
 async def examine(database: "Database") -> Health:
+    """Return what there is to know, within ``connect_timeout_s`` and ``command_timeout_s``."""
     settings = database.settings
-    pool = _pool_of(database)
-    head = migrate.head()
+    limit_s = settings.connect_timeout_s
     try:
         connection = await open_connection(settings)
+        limit_s = settings.command_timeout_s
         try:
-            started = time.perf_counter()
-            await connection.execute("SELECT 1")
-            latency_ms = (time.perf_counter() - started) * 1000
-            version = await connection.fetchval("SHOW server_version")
-            revision = await migrate.revision_of(connection)
+            async with asyncio.timeout(limit_s or None):
+                return await _ask(connection, database)
         finally:
             connection.terminate()
     except DRIVER_ERRORS as error:
-        limit_s = settings.connect_timeout_s
         failure = translate_connect(error, target=settings.target, limit_s=limit_s)
-        return Health(settings.target, problem=failure.message, head=head, pool=pool)
+        pool = _pool_of(database)
+        return Health(settings.target, migrate.head(), pool, problem=failure.message)
+
+
+async def _ask(connection: Connection, database: "Database") -> Health:
+    started = time.perf_counter()
+    await connection.execute("SELECT 1")
+    latency_ms = (time.perf_counter() - started) * 1000
+    head, revision = migrate.head(), await migrate.revision_of(connection)
+    found = await isolation.examine(connection, database.settings)
+    warnings = found.warnings
+    if revision != head:
+        state = f"at {revision}" if revision else "not there"
+        warnings += (f"the schema is {state}, and {head} is needed: run `faceplate migrate`",)
     return Health(
-        settings.target,
+        database.settings.target,
+        head,
+        _pool_of(database),
         latency_ms=latency_ms,
-        server_version=version,
+        server_version=await connection.fetchval("SHOW server_version"),
         revision=revision,
-        head=head,
-        pool=pool,
+        isolation=found.layers,
+        gaps=found.gaps if revision else (),  # without a schema there is nothing to have one
+        warnings=warnings,
     )
 
 

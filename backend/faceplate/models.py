@@ -48,6 +48,7 @@ from faceplate.errors import InvalidInput
 
 SCHEMA = "faceplate"
 ROLES = ("user", "assistant", "system", "tool")
+STATUSES = ("streaming", "complete", "interrupted", "failed")
 
 
 def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
@@ -192,6 +193,10 @@ class Message(Owned, Base):
             "position",
             postgresql_where=text("tool_calls IS NOT NULL OR tool_results IS NOT NULL"),
         ),
+        # Serves the sweep. Not by updated_at, which every save of a draft changes.
+        Index(
+            "ix_messages_drafts", "created_at", postgresql_where=text("status = 'streaming'")
+        ),
     )
     record = records.Message
 
@@ -204,6 +209,7 @@ class Message(Owned, Base):
     metadata_: Mapped[JsonObject] = mapped_column(
         "metadata", Json(dict, max_chars=262_144), server_default="{}"
     )
+    status: Mapped[str] = mapped_column(OneOf(STATUSES), server_default="complete")
 
     conversation: Mapped[Conversation] = relationship(back_populates="messages", lazy="raise")
 

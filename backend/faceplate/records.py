@@ -45,6 +45,8 @@ class Message(NamedTuple):
     tool_calls: list[JsonObject] | None
     tool_results: list[JsonObject] | None
     metadata: JsonObject
+    status: str
+    """streaming while it is being written, then complete, interrupted or failed."""
     created_at: datetime
     updated_at: datetime
 

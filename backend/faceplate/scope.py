@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql import Executable
-from sqlalchemy.sql.base import ExecutableOption
 from sqlalchemy.sql.visitors import iterate
 from uuid6 import uuid7
 
@@ -38,15 +37,12 @@ STREAM_CHUNK = 200
 # The parameters that the scope fills with its user: the criterion's, and an INSERT's own.
 USER_PARAMETERS = ("owner", "user_id")
 
-
-def _of(user: Any) -> tuple[ExecutableOption, ...]:
-    return (
-        with_loader_criteria(Owned, lambda model: model.user_id == user, include_aliases=True),
-        with_loader_criteria(User, lambda model: model.id == user, include_aliases=True),
-    )
-
-
-owned = _of(bindparam("owner"))
+owned = (
+    with_loader_criteria(
+        Owned, lambda model: model.user_id == bindparam("owner"), include_aliases=True
+    ),
+    with_loader_criteria(User, User.id == bindparam("owner"), include_aliases=True),
+)
 """What adds the owner to a statement, wherever one of the tables appears in it."""
 
 
@@ -149,13 +145,15 @@ class Transaction:
     async def all(self, statement: Statement[R], **values: Any) -> list[R]:
         """Return every row, in the statement's order."""
         compiled = self._compiled(statement)
-        rows = await self._driver.fetch(compiled.sql, *self._arguments(compiled, values))
+        driver, arguments = self._driver, self._arguments(compiled, values)
+        rows = await driver.timed(driver.fetch, compiled.sql, *arguments)
         return list(map(statement.make, rows))
 
     async def first(self, statement: Statement[R], **values: Any) -> R | None:
         """Return the first row, or None where there is none."""
         compiled = self._compiled(statement)
-        row = await self._driver.fetchrow(compiled.sql, *self._arguments(compiled, values))
+        driver, arguments = self._driver, self._arguments(compiled, values)
+        row = await driver.timed(driver.fetchrow, compiled.sql, *arguments)
         return None if row is None else statement.make(row)
 
     async def one(self, statement: Statement[R], **values: Any) -> R:
@@ -168,7 +166,8 @@ class Transaction:
     async def execute(self, statement: Statement[Any], **values: Any) -> int:
         """Run a statement that returns no rows. Return how many it touched."""
         compiled = self._compiled(statement)
-        status = await self._driver.execute(compiled.sql, *self._arguments(compiled, values))
+        driver, arguments = self._driver, self._arguments(compiled, values)
+        status: str = await driver.timed(driver.execute, compiled.sql, *arguments)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
@@ -287,18 +286,35 @@ class UnitSession(Session):
 def _add_owner(state: ORMExecuteState) -> None:
     user_id = state.session.info["transaction"].user_id
     if user_id is not None:
-        state.statement = state.statement.options(*_of(user_id))
+        state.statement = state.statement.options(
+            with_loader_criteria(
+                Owned, lambda model: model.user_id == user_id, include_aliases=True
+            ),
+            with_loader_criteria(User, User.id == user_id, include_aliases=True),
+        )
+
+
+@event.listens_for(UnitSession, "before_attach")
+def _check_attached(session: Session, row: Any) -> None:
+    """Refuse what was loaded elsewhere: no criterion is added where a known row is refreshed."""
+    if isinstance(row, Owned):
+        identity = inspect(row).identity
+        _check_owner(session, row, row.user_id if identity is None else identity[0])
 
 
 @event.listens_for(UnitSession, "before_flush")
-def _check_owner(session: Session, _context: UOWTransaction, _instances: Any) -> None:
-    transaction: Transaction = session.info["transaction"]
+def _check_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
     for row in (*session.new, *session.dirty, *session.deleted):
-        if isinstance(row, Owned) and transaction.user_id not in (None, row.user_id):
-            raise InvalidInput(
-                f"{inspect(row).mapper.local_table.name}.user_id",
-                "must be the user that the unit runs for",
-            )
+        if isinstance(row, Owned):
+            _check_owner(session, row, row.user_id)
     for row in session.new:
         if getattr(row, "id", row) is None:
-            row.id = transaction.new_id()
+            row.id = session.info["transaction"].new_id()
+
+
+def _check_owner(session: Session, row: Owned, owner: UUID) -> None:
+    if session.info["transaction"].user_id not in (None, owner):
+        raise InvalidInput(
+            f"{inspect(row).mapper.local_table.name}.user_id",
+            "must be the user that the unit runs for",
+        )

@@ -7,6 +7,7 @@ fault arrives wrapped or bare depending on the version and on the moment it stru
 import os
 import socket
 import ssl
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,7 @@ CONFLICTS = {
 LOST = {"57P01", "57P02", "57P03", "53300", "25006"}  # and class 08: see is_lost
 CONTENTION = "other transactions kept getting in the way"
 UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
+SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
 MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
     "57014": (TimedOut, "the statement was cancelled, or ran longer than statement_timeout_s"),
     "55P03": (TimedOut, "a lock was not free within lock_timeout_s"),
@@ -57,6 +59,7 @@ MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
     "25P04": (TimedOut, "the transaction ran longer than the server's transaction_timeout"),
     "40001": (Contention, CONTENTION),
     "40P01": (Contention, CONTENTION),
+    "25P02": (DatabaseError, SWALLOWED),
     "42501": (Unauthorized, "the database refused the operation"),
     "53100": (DatabaseError, "the server's disk is full"),
     "42P01": (DatabaseError, UNMIGRATED),
@@ -103,7 +106,10 @@ def is_lost(error: BaseException, *, closed: bool) -> bool:
 
 def is_ours(error: BaseException) -> bool:
     """Whether ``error`` came from the database, and not from the code of a unit."""
-    return isinstance(error, (SQLAlchemyError, TimeoutError, *DRIVER_ERRORS))
+    if isinstance(error, OSError):  # a TimeoutError is one; a unit may have one of its own
+        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+        return any(frame.f_globals["__name__"].startswith("asyncpg.") for frame in frames)
+    return isinstance(error, (SQLAlchemyError, *DRIVER_ERRORS))
 
 
 def translate_connect(error: Exception, *, target: str, limit_s: float) -> FaceplateError:
@@ -168,8 +174,10 @@ def _by_sqlstate(state: str, server: Any) -> FaceplateError:
 def reason(error: BaseException) -> str:
     """The innermost cause of a lost connection in words. Such errors carry no value of a row."""
     innermost = list(causes(error))[-1]
+    if isinstance(innermost, asyncpg.InternalClientError):
+        return "the server closed the connection"  # the driver found it so, between statements
     if isinstance(innermost, OSError) and not isinstance(innermost, ssl.SSLError):
-        if (innermost.errno or 0) > 0:
+        if innermost.errno is not None and innermost.errno > 0:
             return os.strerror(innermost.errno)  # asyncio's own words are less plain
         if innermost.strerror:
             return innermost.strerror

@@ -22,6 +22,7 @@ from faceplate.errors import (
 from faceplate.outcome import Mark, Outcome
 from faceplate.scope import Ids, Transaction
 from faceplate.translation import is_lost, is_ours, reason, translate, translate_connect
+from faceplate.uninterrupted import Uninterrupted
 
 S = TypeVar("S", bound=Transaction)
 T = TypeVar("T")
@@ -112,30 +113,36 @@ class UnitOfWork(Generic[S]):
 
     async def _commit(self, mark: Mark | None) -> None:
         """Say COMMIT and wait for its answer, however often the waiting is cancelled."""
-        commit = _start(self._driver.execute("COMMIT"))
-        cancelled = await _settle(commit)
-        if (error := commit.exception()) is None:
-            ending = _start(self._check_in())
-        else:
-            ending = _start(self._after_failed_commit(error, mark))
-        cancelled |= await _settle(ending)
-        if (failure := ending.exception()) is not None:
-            raise self._as_cancelled(failure) if cancelled else failure
-        if error is None and commit.result() != "COMMIT":
+        commit = Uninterrupted(self._driver.timed(self._driver.execute, "COMMIT"))
+        try:
+            status = await commit
+        except Exception as error:  # noqa: BLE001 - looked into, and raised if it must be
+            await self._survive(error, mark, cancelled=commit.cancelled)
+            return
+        check_in = Uninterrupted(self._check_in())
+        await check_in
+        if status != "COMMIT":
             raise DatabaseError(
                 "nothing was written: a statement of the unit had failed and its error was caught"
             )
+        if commit.cancelled or check_in.cancelled:
+            raise CancelledAfterCommit
+
+    async def _survive(self, error: Exception, mark: Mark | None, *, cancelled: bool) -> None:
+        """Find out what a failed COMMIT means, and tell a cancelled caller just as much."""
+        ending = _start(self._after_failed_commit(error, mark))
+        cancelled |= await _settle(ending)
+        if (failure := ending.exception()) is not None:
+            raise self._as_cancelled(failure) if cancelled else failure
         if cancelled:
             raise CancelledAfterCommit
 
-    async def _after_failed_commit(self, error: BaseException, mark: Mark | None) -> None:
+    async def _after_failed_commit(self, error: Exception, mark: Mark | None) -> None:
         """Return where the transaction has taken effect all the same; raise where it has not."""
         closed = self._driver.is_closed()
         if not (is_lost(error, closed=closed) or isinstance(error, TimeoutError)):
             await self._roll_back()
-            if isinstance(error, Exception) and is_ours(error):
-                raise translate(error, target=self._settings.target, closed=closed) from None
-            raise error
+            raise translate(error, target=self._settings.target, closed=closed) from None
         self._driver.terminate()
         await self._check_in()
         message = f"the connection was lost during COMMIT: {reason(error)}"
@@ -185,7 +192,11 @@ class UnitOfWork(Generic[S]):
         if self._driver.is_closed() or self._driver.is_in_transaction():
             self._driver.terminate()
             await greenlet_spawn(self._pooled.invalidate)
-        await greenlet_spawn(self._pooled.close)
+        pool: Any = self._engine.sync_engine.pool
+        if pool.checkedin() < pool.size():
+            self._pooled.close()  # there is room, so nothing is closed and nothing awaited
+        else:
+            await greenlet_spawn(self._pooled.close)
 
 
 def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

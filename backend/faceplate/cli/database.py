@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faceplate import migrate as migrations
-from faceplate.cli.output import AsJson, command_name, emit, note, out
+from faceplate.cli.output import AsJson, emit, note, out, printable
 from faceplate.cli.session import run
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, FaceplateError, UsageError
@@ -17,9 +17,9 @@ from faceplate.health import Health
 
 
 def check(*, as_json: AsJson = False) -> None:
-    """Say whether the database can be used and its schema is up to date.
+    """Say whether the database can be used, its schema is up to date, and users are kept apart.
 
-    Exit code 1 if not.
+    Exit code 1 if not; a warning does not change it.
     """
     try:
         health = run(Database.check)
@@ -74,20 +74,23 @@ def _health_table(health: Health) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
 
-    def add(name: str, value: str, *, good: bool = True) -> None:
-        table.add_row(name, Text(value, "" if good else "red"))
+    def add(name: str, value: str, style: str = "") -> None:
+        table.add_row(name, Text(printable(value), style))
 
     add("database", health.target)
     if not health.reachable:
-        add("reachable", f"no: {health.problem}", good=False)
+        add("reachable", f"no: {health.problem}", "red")
         return table
     add("reachable", f"yes, in {health.latency_ms:.1f} ms")
     add("server", f"PostgreSQL {health.server_version}")
     if health.at_head:
         add("schema", f"up to date ({health.revision})")
     else:
-        state = f"at {health.revision}" if health.revision else "not there"
-        add("schema", f"{state}: run `{command_name()} migrate`", good=False)
-    pool = health.pool
-    add("pool", f"{pool.size} to {pool.limit} connections")
+        add("schema", f"at {health.revision}" if health.revision else "not there", "red")
+    add("isolation", ", ".join(health.isolation or ()), "red" if health.gaps else "")
+    for gap in health.gaps:
+        add("", gap, "red")
+    add("pool", f"{health.pool.size} to {health.pool.limit} connections")
+    for warning in health.warnings:
+        add("warning", warning, "yellow")
     return table

@@ -160,7 +160,9 @@ async def get_secrets(scope: Scope, config_id: UUID) -> JsonObject:
     Raises NotFound, InvalidInput; ConfigurationError without an encryption key, DatabaseError
     where none of the keys fits.
     """
-    stored = await scope.one(SECRETS, id=config_id)
+    stored = await scope.first(SECRETS, id=config_id)
+    if stored is None:
+        raise NotFound(records.McpConfig)
     if stored.secrets is None:
         return {}
     return encryption.decrypt(scope.settings, scope.user_id, stored.secrets)

@@ -1,0 +1,54 @@
+"""Awaiting something to its end, in the task that one is in, whoever cancels that task meanwhile.
+
+`asyncio.shield` does so with a task of its own, which takes several rounds of the event loop: too
+much for every COMMIT. Not for what uses `asyncio.timeout` inside, which works by cancelling.
+"""
+
+from asyncio import CancelledError, Future
+from collections.abc import Coroutine, Generator
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Uninterrupted(Generic[T]):
+    """Await it for the coroutine's result; ``cancelled`` says if somebody tried to meanwhile."""
+
+    __slots__ = ("_coroutine", "cancelled")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self.cancelled = False
+
+    def __await__(self) -> Generator[Any, None, T]:
+        while True:
+            try:
+                awaited = self._coroutine.send(None)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            yield from self._wait_for(awaited)
+
+    def _wait_for(self, awaited: Future[Any] | None) -> Generator[Any, None, None]:
+        """Wait through a future of our own: to cancel the task cancels what it waits for."""
+        if awaited is None:  # a bare yield, as in asyncio.sleep(0)
+            try:
+                yield
+            except CancelledError:
+                self.cancelled = True
+            return
+        # As a task does that takes a future over; every future has it, by asyncio's protocol.
+        awaited._asyncio_future_blocking = False  # noqa: SLF001
+        while not awaited.done():
+            relay: Future[None] = awaited.get_loop().create_future()
+            awaited.add_done_callback(partial(_release, relay))
+            try:
+                yield from relay
+            except CancelledError:
+                self.cancelled = True
+
+
+def _release(relay: Future[None], _awaited: Future[Any]) -> None:
+    if not relay.done():
+        relay.set_result(None)

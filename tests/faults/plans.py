@@ -1,0 +1,163 @@
+"""How each unit that writes is called, the shipped ones and a few of a user's own."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Identity, Integer, MetaData, Table, Text, Uuid, bindparam
+
+from faceplate import Scope, SystemScope
+from faceplate.models import Conversation, Task
+from faceplate.scope import Statement
+from faceplate.services.messages import NewMessage
+from tests.units import Belongings, calls, results, units
+
+TABLES = """
+    CREATE TABLE public.notes (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id uuid NOT NULL, body text
+    );
+    CREATE TABLE public.counters (user_id uuid PRIMARY KEY, n int NOT NULL);
+    CREATE FUNCTION public.note(author uuid, words text) RETURNS int LANGUAGE sql AS
+        'INSERT INTO public.notes (user_id, body) VALUES (author, words) RETURNING 1';
+    GRANT SELECT, INSERT, UPDATE ON public.notes, public.counters TO faceplate_app;
+"""
+"""What a user's own units write to: keys of the server's making, and sums."""
+
+_public = MetaData(schema="public")
+notes = Table(
+    "notes",
+    _public,
+    Column("id", BigInteger, Identity(always=True)),
+    Column("user_id", Uuid),
+    Column("body", Text),
+)
+counters = Table("counters", _public, Column("user_id", Uuid), Column("n", Integer))
+
+NOTE = Statement(
+    int,
+    sa.insert(notes)
+    .values(user_id=bindparam("user_id"), body=bindparam("body"))
+    .returning(sa.literal(1)),
+)
+NOTE_BY_FUNCTION = Statement(
+    int, sa.select(sa.func.public.note(bindparam("author", type_=Uuid()), bindparam("body")))
+)
+COUNT_UP = Statement(int, sa.update(counters).values(n=counters.c.n + 1).returning(counters.c.n))
+
+
+async def insert_a_note(scope: Scope, body: str) -> int:
+    """A key that the server makes: a repeat makes another one."""
+    return await scope.one(NOTE, body=body)
+
+
+async def insert_a_note_by_function(scope: Scope, body: str) -> int:
+    """A write that looks like a read."""
+    return await scope.one(NOTE_BY_FUNCTION, author=scope.user_id, body=body)
+
+
+async def insert_a_note_as_text(scope: Scope, body: str) -> int:
+    insert = sa.text("INSERT INTO public.notes (user_id, body) VALUES (:user_id, :body)")
+    await scope.session.execute(insert, {"user_id": scope.user_id, "body": body})
+    return 1
+
+
+async def count_up(scope: SystemScope, user_id: UUID) -> int | None:
+    """A sum: a repeat adds once more."""
+    update = sa.update(counters).where(counters.c.user_id == user_id)
+    n = counters.c.n
+    return await scope.session.scalar(update.values(n=n + 1).returning(n))
+
+
+async def use_the_orm(scope: Scope, conversation_id: UUID) -> str:
+    """An object that is added and one that is changed by what it was."""
+    scope.session.add(Task(user_id=scope.user_id, title="added"))
+    conversation = await scope.session.get_one(Conversation, (scope.user_id, conversation_id))
+    conversation.title += ", once more"
+    return conversation.title
+
+
+async def do_several_things(scope: Scope, conversation_id: UUID) -> int:
+    """A unit that is composed of shipped ones."""
+    found = units()
+    await found["messages.append"](scope, conversation_id, role="user", content="again")
+    await found["messages.remove_last"](scope, conversation_id)
+    await found["tasks.create"](scope, title="composed")
+    return await insert_a_note(scope, "composed")
+
+
+class Plan(NamedTuple):
+    unit: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def is_across_users(self) -> bool:
+        first = next(iter(inspect.signature(self.unit).parameters.values()))
+        return first.annotation is SystemScope
+
+
+def _plan(unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
+    return Plan(unit, args, kwargs)
+
+
+def _owned_plans(own: Belongings) -> dict[str, Plan]:
+    u, conversation = units(), own.conversation_id
+    turn = [NewMessage("user", "one"), NewMessage("assistant", tool_calls=calls("second"))]
+    config, rotated = {"url": "https://example.com/mcp"}, (own.user_id, UUID(int=0))
+    return {
+        "conversations.create": _plan(u["conversations.create"], title="b", metadata={"c": [1]}),
+        "conversations.rename": _plan(u["conversations.rename"], conversation, "renamed"),
+        "conversations.replace_metadata": _plan(
+            u["conversations.replace_metadata"], conversation, {"pinned": True}
+        ),
+        "conversations.delete": _plan(u["conversations.delete"], conversation),
+        "messages.append": _plan(u["messages.append"], conversation, role="user", content="hi"),
+        "messages.append, results": _plan(
+            u["messages.append"], conversation, role="tool", tool_results=results(own.call_id)
+        ),
+        "messages.append_many": _plan(u["messages.append_many"], conversation, turn),
+        "messages.remove_after": _plan(u["messages.remove_after"], conversation, 0),
+        "messages.remove_last": _plan(u["messages.remove_last"], conversation),
+        "tasks.create": _plan(u["tasks.create"], title="b", description="c"),
+        "tasks.edit": _plan(u["tasks.edit"], own.task_id, title="edited"),
+        "tasks.complete": _plan(u["tasks.complete"], own.task_id),
+        "tasks.reopen": _plan(u["tasks.reopen"], own.task_id),
+        "tasks.delete": _plan(u["tasks.delete"], own.task_id),
+        "mcp_configs.put": _plan(u["mcp_configs.put"], "new", config, secrets={"token": "t"}),
+        "mcp_configs.put, again": _plan(u["mcp_configs.put"], own.config_name, config),
+        "mcp_configs.rename": _plan(u["mcp_configs.rename"], own.config_id, "renamed"),
+        "mcp_configs.enable": _plan(u["mcp_configs.enable"], own.config_id),
+        "mcp_configs.disable": _plan(u["mcp_configs.disable"], own.config_id),
+        "mcp_configs.delete": _plan(u["mcp_configs.delete"], own.config_id),
+        "mcp_configs.rotate_secrets": _plan(u["mcp_configs.rotate_secrets"], rotated, limit=1),
+    }
+
+
+def plans(own: Belongings) -> dict[str, Plan]:
+    """Each unit that writes, with arguments that make it write to what ``own`` says."""
+    u, new = units(), f"new {own.subject_id}"
+    return _owned_plans(own) | {
+        "users.create": _plan(u["users.create"], subject_id=new, email=f"new-{own.email}"),
+        "users.ensure": _plan(u["users.ensure"], new, email=f"new-{own.email}"),
+        "users.ensure, known": _plan(u["users.ensure"], own.subject_id, email=f"new-{own.email}"),
+        "users.change_email": _plan(u["users.change_email"], own.user_id, f"new-{own.email}"),
+        "users.delete": _plan(u["users.delete"], own.user_id),
+        "own, a serial key": _plan(insert_a_note, "a note"),
+        "own, a function": _plan(insert_a_note_by_function, "a note"),
+        "own, text": _plan(insert_a_note_as_text, "a note"),
+        "own, a sum": _plan(count_up, own.user_id),
+        "own, the ORM": _plan(use_the_orm, own.conversation_id),
+        "own, composed": _plan(do_several_things, own.conversation_id),
+    }
+
+
+READS = {
+    *(f"conversations.{name}" for name in ("get", "page")),
+    *(f"messages.{name}" for name in ("get", "history", "before", "walk", "pending_tool_calls")),
+    *(f"tasks.{name}" for name in ("get", "page")),
+    *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
+    *(f"users.{name}" for name in ("get", "by_subject", "by_email")),
+}
+"""The units that write nothing. A unit is in here, or has a plan."""

@@ -1,0 +1,78 @@
+"""PostgreSQL servers of the fault suite's own, which it may kill."""
+
+import asyncio
+import os
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from faceplate import Settings, embedded, migrate
+
+DEADLINE_S = 30.0
+
+
+class OwnServer:
+    """A migrated server with a data directory of its own. ``url`` stays the same for good."""
+
+    def __init__(self, directory: Path, options: Mapping[str, str]) -> None:
+        self._directory = directory
+        self._options = options
+        self.start()
+        # A loop of its own, so that a fixture can call this whatever loop its test has.
+        with closing(asyncio.new_event_loop()) as loop:
+            loop.run_until_complete(migrate.upgrade(Settings(database_url=SecretStr(self.url))))
+
+    def start(self) -> None:
+        """Start it, again after `kill`, and return when it accepts connections."""
+        server = embedded.start(self._directory, options=self._options)
+        self.pid, self.url, self.admin_url = server.pid, server.url, server.admin_url
+
+    def kill(self) -> None:
+        """End the postmaster and all its children with SIGKILL, and return when they are gone."""
+        os.kill(self.pid, signal.SIGSTOP)  # so that it has no more children meanwhile
+        family = [*_children(self.pid), self.pid]
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + DEADLINE_S
+        while any(map(_is_alive, family)):
+            assert time.monotonic() < deadline, "a killed process is still there"
+            time.sleep(0.001)
+
+
+@contextmanager
+def own_server(**options: str) -> Iterator[OwnServer]:
+    """Yield a server that was started with ``options`` of postgresql.conf; wipe it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="faceplate-faults-") as name:
+        place = Path(name)
+        place.chmod(0o755)  # a server that root starts runs as somebody else
+        try:
+            yield OwnServer(place / "pg", options)
+        finally:
+            embedded.wipe(place / "pg")
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(status.parent.name)
+        for status in Path("/proc").glob("[0-9]*/status")
+        if (text := _read(status)) and re.search(rf"^PPid:\t{pid}$", text, re.MULTILINE)
+    ]
+
+
+def _is_alive(pid: int) -> bool:
+    text = _read(Path(f"/proc/{pid}/status"))
+    return bool(text) and not re.search(r"^State:\tZ", text, re.MULTILINE)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

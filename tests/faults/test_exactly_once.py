@@ -1,0 +1,207 @@
+"""Whatever message a connection breaks at, a unit has taken effect once, or says that it has not.
+
+A unit that writes is run over a proxy; what it returns and what it leaves behind are compared
+with a run in which nothing broke.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from itertools import product
+
+import pytest
+
+from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unavailable
+from tests.faults.conftest import Campaign
+from tests.faults.plans import READS, plans
+from tests.faults.proxy import Action, Fault, is_commit, is_committed
+from tests.faults.servers import OwnServer
+from tests.faults.trials import Bench, Trial, bench
+from tests.units import nobodys, units
+
+PLANS = list(plans(nobodys()))
+OWN = [name for name in PLANS if name.startswith("own, ")]
+DROPS = (Action.DROP_BEFORE, Action.DROP_AFTER)
+AROUND_COMMIT = [
+    Fault(Action.DROP_BEFORE, is_commit),  # which does not take effect
+    Fault(Action.DROP_AFTER, is_commit),  # which does
+    Fault(Action.DROP_BEFORE, is_committed),
+]
+
+
+@pytest.fixture
+async def wire(steady_server: OwnServer) -> AsyncIterator[Bench]:
+    async with bench(steady_server) as wire:
+        yield wire
+        await wire.check_leaks()
+
+
+@pytest.fixture
+async def impatient(steady_server: OwnServer) -> AsyncIterator[Bench]:
+    """Whose limits are so short that a hang does not take long."""
+    limits = {"command_timeout_s": 0.4, "statement_timeout_s": 0.3, "lock_timeout_s": 0.2}
+    async with bench(steady_server, **limits, idle_in_transaction_timeout_s=1.0) as wire:
+        yield wire
+        await wire.check_leaks()
+
+
+@pytest.fixture
+async def resigned(steady_server: OwnServer) -> AsyncIterator[Bench]:
+    """Who does not wait long for a server that is gone."""
+    async with bench(steady_server, reconnect_timeout_s=0.05) as wire:
+        yield wire
+        await wire.check_leaks()
+
+
+_known: dict[tuple[str, bool], Trial] = {}
+
+
+async def learn(wire: Bench, name: str, *, warm: bool = True) -> Trial:
+    """Return what the plan does without a fault, as the measure of the others."""
+    if (name, warm) not in _known:
+        trial = await wire.try_out(name, warm=warm)
+        assert trial.error is None, name
+        _known[name, warm] = trial
+    return _known[name, warm]
+
+
+class Book:
+    """What went wrong, so that one failure does not hide the others."""
+
+    def __init__(self) -> None:
+        self._wrong: list[str] = []
+        self._ends: dict[str, int] = {}
+
+    def judge(self, name: str, known: Trial, trial: Trial, *allowed: type) -> None:
+        """Note a trial that is neither as it was without a fault, nor an error of ``allowed``.
+
+        After CommitOutcomeUnknown a unit may have taken effect, once; after another error, not.
+        """
+        written, kept_out = trial.after == known.after, trial.after == known.before
+        match trial.error:
+            case None:
+                right = written and trial.result == known.result
+            case CommitOutcomeUnknown() as unknown:
+                has_ids = not written or trial.new_ids <= {*unknown.ids}
+                right = CommitOutcomeUnknown in allowed and (written or kept_out) and has_ids
+            case error:
+                right = isinstance(error, allowed) and kept_out
+        end = "acknowledged" if trial.error is None else type(trial.error).__name__
+        self._ends[end] = self._ends.get(end, 0) + 1
+        if not right:
+            state = "written" if written else "not written" if kept_out else "another state"
+            self._wrong.append(
+                f"{name}, {trial.faults}, struck {trial.struck}:"
+                f" {trial.error or end}, {state}, returned {trial.result}"
+            )
+
+    def check(self) -> None:
+        print(self._ends)  # noqa: T201 - shows how a campaign went, and that it had any strength
+        assert not self._wrong, "\n".join([f"{len(self._wrong)} went wrong:", *self._wrong])
+
+
+def test_every_unit_that_writes_has_a_plan() -> None:
+    """Else the campaigns say nothing about a unit that was added later."""
+    planned = {name.partition(",")[0] for name in PLANS if name not in OWN}
+    assert planned | READS == units().keys()
+    assert not planned & READS
+
+
+async def test_a_drop_at_any_message_is_ridden_out(wire: Bench, campaign: Campaign) -> None:
+    """Else a message is lost or stored twice, or a delete that took effect says NotFound."""
+    book = Book()
+    everywhere = [
+        (name, Fault(action, at))
+        for name in PLANS
+        for at, action in product(range(1, (await learn(wire, name)).messages + 1), DROPS)
+    ]
+    some = campaign.dice.sample(everywhere, campaign.size(30, len(everywhere)))
+    for name, fault in [*product(PLANS, AROUND_COMMIT), *some]:
+        trial = await wire.try_out(name, fault)
+        assert trial.struck, (name, fault)
+        book.judge(name, await learn(wire, name), trial)
+    book.check()
+
+
+async def test_a_drop_while_connecting_is_ridden_out(wire: Bench, campaign: Campaign) -> None:
+    """Else the first unit after a restart fails, or a unit is run that has no connection."""
+    book, name = Book(), "messages.append"
+    known = await learn(wire, name, warm=False)
+    actions = (*DROPS, Action.CUT)
+    everywhere = [Fault(*fault) for fault in product(actions, range(1, known.messages + 1))]
+    for fault in campaign.dice.sample(everywhere, campaign.size(20, len(everywhere))):
+        book.judge(name, known, await wire.try_out(name, fault, warm=False))
+    book.check()
+
+
+async def test_a_message_that_is_cut_is_as_good_as_lost(wire: Bench, campaign: Campaign) -> None:
+    """Else half a message is taken for a whole one, or its loss for another error."""
+    book, dice = Book(), campaign.dice
+    for _ in range(campaign.size(30, 300)):
+        name = dice.choice(PLANS)
+        known = await learn(wire, name)
+        at = dice.choice([dice.randint(1, known.messages), is_commit, is_committed])
+        book.judge(name, known, await wire.try_out(name, Fault(Action.CUT, at)))
+    book.check()
+
+
+async def test_a_block_takes_effect_or_says_that_it_has_not(wire: Bench) -> None:
+    """Else `begin`, which cannot repeat, reports a COMMIT that took effect as a failure."""
+    book = Book()
+    for name, fault in product(PLANS, AROUND_COMMIT):
+        if not plans(nobodys())[name].is_across_users:
+            known = await learn(wire, name)
+            trial = await wire.try_out(name, fault, in_block=True)
+            took_effect = fault.action is Action.DROP_AFTER or fault.at is is_committed
+            book.judge(name, known, trial, *([] if took_effect else [ConnectionLost]))
+    book.check()
+
+
+async def test_a_connection_that_goes_silent_is_given_up(
+    impatient: Bench, campaign: Campaign
+) -> None:
+    """Else a unit hangs, or a timeout of a COMMIT that took effect is taken for a failure.
+
+    What hangs before COMMIT is TimedOut, with nothing written. A silent COMMIT is found out, or
+    said to be unknown: the server may hold the transaction open, and its locks, for a while.
+    """
+    book, dice = Book(), campaign.dice
+    for _ in range(campaign.size(10, 120)):
+        name = dice.choice(PLANS)
+        known = await learn(impatient, name)
+        at = dice.choice([dice.randint(1, known.messages), is_commit, is_committed])
+        trial = await impatient.try_out(name, Fault(Action.HANG, at))
+        book.judge(name, known, trial, TimedOut, CommitOutcomeUnknown)
+        impatient.proxy.drop_all()
+    book.check()
+
+
+async def test_two_drops_double_nothing_and_hide_nothing(wire: Bench, campaign: Campaign) -> None:
+    """Else a message whose repeat fails too is reported as not written, and is written again.
+
+    The second drop falls into the repeat, into finding out, or into connecting for either.
+    """
+    book, dice = Book(), campaign.dice
+    for _ in range(campaign.size(60, 600)):
+        name = dice.choice(PLANS)
+        known = await learn(wire, name)
+        anywhere = Fault(dice.choice(DROPS), dice.randint(1, known.messages))
+        later = Fault(dice.choice(DROPS), dice.randint(1, 60))
+        faults = dice.choice([anywhere, *AROUND_COMMIT]), dice.choice([later, *AROUND_COMMIT])
+        trial = await wire.try_out(name, *faults)
+        book.judge(name, known, trial, ConnectionLost, CommitOutcomeUnknown)
+    book.check()
+
+
+async def test_a_commit_that_nobody_can_ask_about_is_unknown(
+    resigned: Bench, campaign: Campaign
+) -> None:
+    """Else a caller is told that nothing was written, tries again, and has it twice."""
+    book = Book()
+    for_ever = [Fault(Action.DROP_BEFORE, 1)] * 100
+    for name in campaign.dice.sample(PLANS, campaign.size(8, len(PLANS))):
+        known = await learn(resigned, name)
+        for first in AROUND_COMMIT:
+            trial = await resigned.try_out(name, first, *for_ever)
+            assert isinstance(trial.error, CommitOutcomeUnknown), (name, first, trial.error)
+            book.judge(name, known, trial, CommitOutcomeUnknown)
+        book.judge(name, known, await resigned.try_out(name, *for_ever), Unavailable)
+    book.check()

@@ -1,0 +1,130 @@
+"""Databases with a key for secrets, and two users of whom one must not reach what is the other's.
+
+The isolation suite takes away one layer of isolation after the other. Its tests share an event
+loop for each file, and in it the databases and the user whose rows must stay out of reach.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from pydantic import SecretStr
+from sqlalchemy import orm
+from tests.units import Belongings, everything_of, settle_in, statements
+
+from faceplate import Database, Settings, encryption, models, scope
+
+
+@pytest.fixture
+async def keyed(settings: Settings) -> AsyncIterator[Database]:
+    """An open Database over the shared database that has a key for secrets."""
+    key = SecretStr(encryption.generate_key())
+    async with Database(
+        Settings(database_url=settings.database_url, encryption_keys=(key,))
+    ) as database:
+        yield database
+
+
+class Layers(NamedTuple):
+    """Which of the layers of isolation are in force."""
+
+    criterion: bool = True
+    policies: bool = True
+
+
+class World(NamedTuple):
+    """The database as one of two users gets it. Each has one of everything."""
+
+    db: Database
+    mine: Belongings
+    theirs: Belongings
+
+
+class House(NamedTuple):
+    """The same database with row-level security in force, and without."""
+
+    policed: Database
+    unpoliced: Database
+    theirs: Belongings
+    their_rows: dict[str, list[Any]]
+
+
+def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
+    """Take the owner out of all that `Scope` adds it to."""
+
+    def everybody(*_: Any, **__: Any) -> Any:
+        return orm.with_loader_criteria(models.Owned, lambda _: sa.true())
+
+    patch.setattr(scope, "owned", (everybody(),))
+    patch.setattr(scope, "with_loader_criteria", everybody)
+    patch.setattr(scope, "_check_owner", lambda *_: None)
+    for statement in statements():
+        patch.setattr(statement, "_compiled", None)
+
+
+@asynccontextmanager
+async def _world(house: House, layers: Layers) -> AsyncIterator[World]:
+    mine = await settle_in(house.policed)
+    with pytest.MonkeyPatch.context() as patch:
+        if not layers.criterion:
+            _remove_criterion(patch)
+        db = house.policed if layers.policies else house.unpoliced
+        yield World(db, mine, house.theirs)
+    assert await everything_of(house.policed, house.theirs.user_id) == house.their_rows
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(database_url: str) -> AsyncIterator[House]:
+    key = SecretStr(encryption.generate_key())
+
+    def over(*, row_level_security: bool) -> Database:
+        return Database(
+            Settings(
+                database_url=SecretStr(database_url),
+                encryption_keys=(key,),
+                row_level_security=row_level_security,
+            )
+        )
+
+    policed, unpoliced = over(row_level_security=True), over(row_level_security=False)
+    async with policed, unpoliced:
+        theirs = await settle_in(policed)
+        yield House(policed, unpoliced, theirs, await everything_of(policed, theirs.user_id))
+
+
+LAYERS = {
+    "both": Layers(),
+    "policies": Layers(criterion=False),
+    "criterion": Layers(policies=False),
+}
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=LAYERS.values(), ids=LAYERS.keys())
+async def world(request: pytest.FixtureRequest, house: House) -> AsyncIterator[World]:
+    """Whatever is tried in it, the other user's rows must be what they were."""
+    async with _world(house, request.param) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def policed(house: House) -> AsyncIterator[World]:
+    """As `world`, under the policies alone: raw SQL has nothing else."""
+    async with _world(house, LAYERS["policies"]) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def lawless(house: House) -> AsyncIterator[World]:
+    """As `world`, without any layer, and with another user whose rows may come to harm."""
+    theirs = await settle_in(house.policed)
+    async with _world(house, Layers(criterion=False, policies=False)) as world:
+        yield world._replace(theirs=theirs)
+
+
+@pytest.fixture
+def without_criterion(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it, and until the end of the test no statement has its owner added."""
+    return lambda: _remove_criterion(monkeypatch)

@@ -1,0 +1,99 @@
+"""Conversations: listed by their last activity, changed, and deleted with what is in them."""
+
+from typing import Any
+
+import pytest
+from uuid6 import uuid7
+
+from faceplate import Conflict, Database, InvalidInput, NotFound, User
+from faceplate.services import conversations, messages
+
+
+async def test_a_conversation_comes_back_as_it_was_made(db: Database, user: User) -> None:
+    plain = await db.run(user.id, conversations.create)
+    assert (plain.title, plain.metadata, plain.message_count) == ("New Chat", {}, 0)
+    named = await db.run(user.id, conversations.create, title="Oslo", metadata={"pinned": True})
+    assert (named.title, named.metadata) == ("Oslo", {"pinned": True})
+    for conversation in (plain, named):
+        assert await db.run(user.id, conversations.get, conversation.id) == conversation
+
+
+async def test_a_repeated_create_makes_one_conversation(db: Database, user: User) -> None:
+    given: dict[str, Any] = {"id": uuid7(), "title": "Oslo", "metadata": {"pinned": True}}
+    first = await db.run(user.id, conversations.create, **given)
+    assert await db.run(user.id, conversations.create, **given) == first
+    others: list[dict[str, Any]] = [{"title": "Bergen"}, {"metadata": {}}]
+    for other in others:
+        with pytest.raises(Conflict, match="id exists already") as conflict:
+            await db.run(user.id, conversations.create, **given | other)
+        assert conflict.value.constraint == "pk_conversations"
+    assert (await db.run(user.id, conversations.page)).items == [first]
+
+
+async def test_the_conversation_with_the_newest_activity_is_listed_first(
+    db: Database, user: User
+) -> None:
+    made = [await db.run(user.id, conversations.create, title=title) for title in "abc"]
+
+    async def titles() -> str:
+        return "".join(row.title for row in (await db.run(user.id, conversations.page)).items)
+
+    assert await titles() == "cba"
+    await db.run(user.id, messages.append, made[0].id, role="user", content="hello")
+    assert await titles() == "acb"
+    await db.run(user.id, messages.append_many, made[1].id, [messages.NewMessage("user")] * 2)
+    assert await titles() == "bac"
+    await db.run(user.id, conversations.rename, made[2].id, "C")
+    await db.run(user.id, conversations.replace_metadata, made[0].id, {"pinned": True})
+    assert await titles() == "baC"
+    moved = await db.run(user.id, conversations.get, made[0].id)
+    assert moved.updated_at > made[0].updated_at
+
+
+async def test_title_and_metadata_are_replaced(db: Database, user: User) -> None:
+    made = await db.run(user.id, conversations.create, metadata={"pinned": True})
+    renamed = await db.run(user.id, conversations.rename, made.id, "Oslo")
+    assert renamed == made._replace(title="Oslo")
+    replaced = await db.run(user.id, conversations.replace_metadata, made.id, {"tags": ["a"]})
+    assert replaced == renamed._replace(metadata={"tags": ["a"]})
+    assert await db.run(user.id, conversations.get, made.id) == replaced
+
+
+async def test_a_deleted_conversation_takes_its_messages_along_and_no_others(
+    db: Database, user: User
+) -> None:
+    leaving, staying = [await db.run(user.id, conversations.create) for _ in range(2)]
+    for conversation in (leaving, staying):
+        await db.run(user.id, messages.append, conversation.id, role="user", content="hello")
+    await db.run(user.id, conversations.delete, leaving.id)
+    with pytest.raises(NotFound):
+        await db.run(user.id, messages.history, leaving.id)
+    assert len(await db.run(user.id, messages.history, staying.id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "given", "field"),
+    [
+        (conversations.create, {"title": "\t"}, "conversations.title"),
+        (conversations.create, {"title": "a" * 256}, "conversations.title"),
+        (conversations.create, {"title": None}, "conversations.title"),
+        (conversations.create, {"metadata": []}, "conversations.metadata"),
+        (conversations.create, {"id": "7"}, "conversations.id"),
+        (conversations.get, {"conversation_id": "7"}, "conversations.id"),
+        (conversations.page, {"limit": 0}, "limit"),
+        (conversations.rename, {"conversation_id": uuid7(), "title": ""}, "conversations.title"),
+        (
+            conversations.replace_metadata,
+            {"conversation_id": uuid7(), "metadata": "{}"},
+            "conversations.metadata",
+        ),
+        (conversations.delete, {"conversation_id": 7}, "conversations.id"),
+    ],
+)
+async def test_what_breaks_a_rule_is_refused_by_name(
+    db: Database, user: User, unit: Any, given: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        await db.run(user.id, unit, **given)
+    assert refusal.value.field == field
+    assert (await db.run(user.id, conversations.page)).items == []

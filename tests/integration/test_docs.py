@@ -1,0 +1,113 @@
+"""The documentation says what the code does: whoever copies from it gets what it promises."""
+
+import logging
+import re
+import runpy
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from tests.blocks import python_blocks, run_block
+
+from faceplate import Database, Settings, User, errors
+from faceplate.services import conversations, messages
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+RUNNABLE = [page for page in PAGES if python_blocks(page) and page.name != "units.md"]
+DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+
+
+def by_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=by_name)
+async def test_python_blocks_run(
+    page: Path, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied from a page runs: all its blocks, in order, in one namespace."""
+    monkeypatch.setenv("DATABASE_URL", fresh_database_url)
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    for line, source in python_blocks(page):
+        await run_block(source, str(page), line, namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Nobody who follows a link within the repository ends nowhere."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=by_name)
+def test_decisions_end_with_the_files_they_bind(page: Path) -> None:
+    """Whoever changes a file finds the decision that binds it, and the other way round."""
+    text, _, bound = page.read_text(encoding="utf-8").rpartition("Binds: ")
+    files = re.findall(r"`([^`]+)`", bound)
+    assert text
+    assert files
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_every_decision_is_listed() -> None:
+    """A decision that the index forgets is not found by the next one to change the code."""
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in DECISIONS if f"(decisions/{page.name})" not in index] == []
+
+
+def test_picture_shows_the_models() -> None:
+    """The entity-relationship picture has every column; `make erd` draws it anew."""
+    draw = runpy.run_path(str(DOCS / "erd.py"))["draw"]
+    assert draw() in (DOCS / "data-model.md").read_text(encoding="utf-8")
+
+
+def test_operations_list_every_setting() -> None:
+    """An operator finds every variable, with the default that holds."""
+    text = (DOCS / "operations.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `FACEPLATE_(\w+)` \| `?([^|`]*?)`? \|", text, re.MULTILINE))
+    assert listed == {
+        name.upper(): _show(field.default) for name, field in Settings.model_fields.items()
+    }
+
+
+def _show(default: object) -> str:
+    match default:
+        case None | () | SecretStr():
+            return "not set"
+        case bool():
+            return str(default).lower()
+        case float():
+            return f"{default:g}"
+    return str(default)
+
+
+def test_error_tree_is_complete() -> None:
+    """Whoever writes an except clause from the page misses no error."""
+    tree = textwrap.dedent((errors.__doc__ or "").split("::\n\n")[1].split("\n\nNo message")[0])
+    assert f"```\n{tree}\n```" in (DOCS / "architecture.md").read_text(encoding="utf-8")
+
+
+async def test_append_sends_what_the_architecture_shows(
+    settings: Settings, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An append costs three messages to the server, and these are they, word for word."""
+    async with Database(settings.model_copy(update={"log_sql": True})) as db:
+        chat = await db.run(user.id, conversations.create)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "faceplate.sql"):
+            await db.run(user.id, messages.append, chat.id, role="user", content="hello")
+    sent = [_sql_of(record.getMessage()) for record in caplog.records]
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    shown = re.findall(r"(?ms)^ *```sql\n(.*?)^ *```$", page)
+    assert sent == [_sql_of(block) for block in shown]
+
+
+def _sql_of(logged: str) -> str:
+    """The statement on one line, without the time that it took and whose it was."""
+    statement = re.sub(r"^[\d.]+ s: ", "", logged)
+    statement = re.sub(r"'[0-9a-f-]{36}'", "'<user_id>'", statement)
+    return re.sub(r"\s+", " ", statement).replace("( ", "(").replace(" )", ")").strip(" ;")

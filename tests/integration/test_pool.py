@@ -1,0 +1,218 @@
+"""The pool under many units at once, under connections that died in it, and its time limits."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from faceplate import (
+    ConnectionLost,
+    Database,
+    PoolExhausted,
+    Scope,
+    Settings,
+    Statement,
+    SystemScope,
+    TimedOut,
+    User,
+    engine,
+)
+from faceplate.services import tasks
+
+PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
+CONNECTIONS = Statement(
+    int,
+    sa.select(sa.func.count())
+    .select_from(sa.text("pg_stat_activity"))
+    .where(sa.text("application_name = current_setting('application_name')")),
+)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, **changes: Any) -> AsyncIterator[Database]:
+    """A Database over the same URL, with settings and an application name of its own."""
+    name = f"test {secrets.token_hex(8)}"
+    changed = Settings(database_url=settings.database_url, application_name=name, **changes)
+    async with Database(changed) as db:
+        yield db
+
+
+@asynccontextmanager
+async def outside(settings: Settings) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A connection beside the pool."""
+    connection = await asyncpg.connect(settings.dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def backend(scope: Scope) -> int:
+    return await scope.one(PID)
+
+
+async def test_fifty_units_share_twenty_connections(settings: Settings) -> None:
+    """Else a busy minute is refused, or it takes more connections than the server was told of."""
+    running = 0
+    counts: list[int] = []
+    all_taken = asyncio.Event()
+
+    async def count(scope: SystemScope) -> int:
+        nonlocal running
+        running += 1
+        if running == 20:
+            all_taken.set()
+        await all_taken.wait()
+        counts.append(await scope.one(CONNECTIONS))
+        running -= 1
+        return running
+
+    async with opened(settings) as db:
+        at_the_end = await asyncio.gather(*(db.run_system(count) for _ in range(50)))
+        assert len(at_the_end) == len(counts) == 50
+        assert max(at_the_end) == 19
+        assert max(counts) == 20
+        assert (await db.check()).pool.checked_out == 0
+        assert await db.run_system(lambda scope: scope.one(CONNECTIONS)) == 5
+
+
+async def test_an_exhausted_pool_says_so_in_time_and_recovers(
+    settings: Settings, user: User
+) -> None:
+    """Else requests pile up behind one that holds on, and the process never serves again."""
+    async with opened(settings, pool_size=2, max_overflow=0, pool_timeout_s=0.1) as db:
+        async with db.begin(user.id), db.begin(user.id):
+            with pytest.raises(PoolExhausted, match=r"^backend: .*pool_timeout_s; all are in use$"):
+                await db.run(user.id, backend)
+            assert (await db.check()).pool.checked_out == 2
+        await asyncio.gather(*(db.run(user.id, backend) for _ in range(10)))
+        assert (await db.check()).pool.checked_out == 0
+
+
+async def test_connections_that_were_ended_in_the_pool_are_replaced_unnoticed(
+    settings: Settings, user: User
+) -> None:
+    """Else each one costs a request, the morning after the firewall or an operator ended it."""
+    async with opened(settings, pool_size=2) as db, outside(settings) as operator:
+        met: set[int] = set()
+        for _ in range(10):
+            async with db.begin(user.id) as one, db.begin(user.id) as two:  # they never repeat
+                idle = [await backend(one), await backend(two)]
+            assert not met.intersection(idle)
+            met.update(idle)
+            for pid in idle:  # and wait until it is gone
+                assert await operator.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
+
+
+async def test_a_warm_connection_is_found_alive_without_a_statement(
+    settings: Settings,
+    user: User,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else every unit pays for one round trip more than it needs."""
+
+    async def statements() -> list[str]:
+        caplog.clear()
+        await db.run(user.id, backend)
+        await asyncio.sleep(0)  # the driver logs in the next turn of the loop
+        return [text.partition(" s: ")[2].partition(" ")[0] for text in caplog.messages]
+
+    caplog.set_level(logging.INFO, "faceplate.sql")
+    async with opened(settings, log_sql=True) as db:
+        await statements()
+        assert await statements() == ["BEGIN;", "SELECT", "COMMIT"]
+        monkeypatch.setattr(engine, "PING_AFTER_IDLE_S", -1)  # as if it had sat idle for long
+        assert await statements() == ["SELECT", "BEGIN;", "SELECT", "COMMIT"]
+
+
+SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
+
+
+async def sleep(scope: Scope) -> None:
+    await scope.one(SLEEP)
+
+
+async def test_a_slow_statement_ends_at_statement_timeout(settings: Settings, user: User) -> None:
+    """Else one bad query holds a connection and its locks for as long as it likes."""
+    async with opened(settings, statement_timeout_s=0.1) as db:
+        with pytest.raises(TimedOut, match="statement_timeout_s") as raised:
+            await db.run(user.id, sleep)
+        assert (raised.value.sqlstate, raised.value.unit) == ("57014", "sleep")
+        assert await db.run(user.id, backend)
+
+
+async def test_a_statement_that_waits_for_a_row_ends_at_lock_timeout(
+    settings: Settings, user: User
+) -> None:
+    """Else one stuck transaction stops every request for the same row."""
+    async with opened(settings, lock_timeout_s=0.1) as db:
+        task = await db.run(user.id, tasks.create, title="a")
+        async with db.begin(user.id) as holder:
+            await tasks.complete(holder, task.id)
+            with pytest.raises(TimedOut, match="lock_timeout_s") as raised:
+                await db.run(user.id, tasks.complete, task.id)
+        assert raised.value.sqlstate == "55P03"
+        await db.run(user.id, tasks.complete, task.id)
+
+
+async def test_a_transaction_that_does_nothing_is_ended(settings: Settings, user: User) -> None:
+    """Else a unit that waits for something else keeps its locks, and vacuum from its work."""
+    attempts = 0
+
+    async def dawdle(scope: Scope) -> None:
+        nonlocal attempts
+        attempts += 1
+        pid = await backend(scope)
+        while await watcher.fetchval("SELECT true FROM pg_stat_activity WHERE pid = $1", pid):
+            pass
+        await backend(scope)
+
+    limits = {"idle_in_transaction_timeout_s": 0.1, "retry_delay_s": 0}
+    async with opened(settings, **limits) as db, outside(settings) as watcher:
+        with pytest.raises(ConnectionLost, match="closed"):
+            await db.run(user.id, dawdle)
+        assert attempts == 2
+        assert await db.run(user.id, backend)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("statement_timeout_s", "statement_timeout"),
+        ("lock_timeout_s", "lock_timeout"),
+        ("idle_in_transaction_timeout_s", "idle_in_transaction_session_timeout"),
+    ],
+)
+async def test_zero_switches_a_timeout_off(
+    settings: Settings, user: User, setting: str, told: str
+) -> None:
+    """Else nobody can run what takes long on purpose."""
+    show = Statement(str, sa.select(sa.func.current_setting(told)))
+    async with opened(settings) as usual, opened(settings, **{setting: 0}) as without:
+        assert await usual.run(user.id, lambda scope: scope.one(show)) != "0"
+        assert await without.run(user.id, lambda scope: scope.one(show)) == "0"
+
+
+async def test_units_that_fail_give_their_connections_back(settings: Settings, user: User) -> None:
+    """Else the pool runs dry, an error at a time."""
+
+    async def fail(scope: Scope) -> None:
+        await backend(scope)
+        raise RuntimeError
+
+    limits = {"pool_size": 2, "max_overflow": 0, "pool_timeout_s": 5, "statement_timeout_s": 0.05}
+    async with opened(settings, **limits) as db:
+        for _ in range(3):
+            with pytest.raises(RuntimeError):
+                await db.run(user.id, fail)
+            with pytest.raises(TimedOut):
+                await db.run(user.id, sleep)
+        async with db.begin(user.id), db.begin(user.id):
+            assert (await db.check()).pool.checked_out == 2

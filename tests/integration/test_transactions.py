@@ -1,0 +1,291 @@
+"""Transactions: units compose, and what a transaction did is there all or not at all."""
+
+import asyncio
+import contextlib
+import itertools
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from tests.units import OWNED, everything_of
+
+from faceplate import (
+    Conflict,
+    Database,
+    DatabaseError,
+    InvalidInput,
+    NotFound,
+    Scope,
+    Settings,
+    Statement,
+    SystemScope,
+    UsageError,
+    User,
+    models,
+)
+from faceplate.services import conversations, messages, tasks
+from faceplate.services.messages import NewMessage
+
+
+async def book(scope: Scope, *, last_title: str = "Pack") -> UUID:
+    """A unit of an application's own: a conversation, three messages and two tasks."""
+    conversation = await conversations.create(scope, title="Oslo")
+    await messages.append(scope, conversation.id, role="user", content="Book it")
+    turn = [NewMessage("assistant", "Which day?"), NewMessage("user", "Friday")]
+    await messages.append_many(scope, conversation.id, turn)
+    await tasks.create(scope, title="Book")
+    await tasks.create(scope, title=last_title)
+    return conversation.id
+
+
+async def owned_rows(db: Database, user: User) -> dict[str, int]:
+    everything = await everything_of(db, user.id)
+    return {table: len(everything[table]) for table in OWNED}
+
+
+NOTHING = dict.fromkeys(OWNED, 0)
+BOOKED = NOTHING | {"conversations": 1, "messages": 3, "tasks": 2}
+
+
+async def test_units_that_call_units_are_kept_together(db: Database, user: User) -> None:
+    await db.run(user.id, book)
+    assert await owned_rows(db, user) == BOOKED
+
+
+async def test_a_failure_in_the_last_unit_leaves_nothing_of_the_first(
+    db: Database, user: User
+) -> None:
+    with pytest.raises(InvalidInput, match=r"tasks\.title"):
+        await db.run(user.id, book, last_title="")
+    assert await owned_rows(db, user) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("the model is down"), asyncio.CancelledError(), KeyboardInterrupt()]
+)
+async def test_whatever_ends_a_unit_early_leaves_nothing(
+    db: Database, user: User, failure: BaseException
+) -> None:
+    async def interrupted(scope: Scope) -> None:
+        await book(scope)
+        raise failure
+
+    with pytest.raises(type(failure)):
+        await db.run(user.id, interrupted)
+    assert await owned_rows(db, user) == NOTHING
+    await db.run(user.id, book)  # and the pool is as good as before
+    assert await owned_rows(db, user) == BOOKED
+
+
+async def test_a_block_commits_at_its_end_and_not_when_it_fails(db: Database, user: User) -> None:
+    async def failing() -> None:
+        async with db.begin(user.id) as scope:
+            await book(scope)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await failing()
+    assert await owned_rows(db, user) == NOTHING
+    async with db.begin(user.id) as scope:
+        await book(scope)
+        assert await owned_rows(db, user) == NOTHING  # not before the commit
+    assert await owned_rows(db, user) == BOOKED
+
+
+async def test_a_failed_statement_whose_error_was_swallowed_is_not_taken_for_success(
+    db: Database, user: User
+) -> None:
+    """PostgreSQL answers such a COMMIT with a quiet ROLLBACK."""
+
+    async def swallow(scope: Scope) -> None:
+        await book(scope)
+        with contextlib.suppress(asyncpg.DivisionByZeroError):
+            await scope.all(Statement(int, sa.select(sa.literal_column("1/0"))))
+
+    with pytest.raises(DatabaseError, match="nothing was written"):
+        await db.run(user.id, swallow)
+    assert await owned_rows(db, user) == NOTHING
+
+
+async def test_orm_and_units_share_one_transaction(db: Database, user: User) -> None:
+    async def mixed(scope: Scope) -> tuple[UUID, UUID]:
+        session = scope.session
+        task = models.Task(user_id=user.id, title="By the session")
+        session.add(task)
+        await session.flush()
+        await tasks.complete(scope, task.id)
+        by_unit = await tasks.create(scope, title="By the unit")
+        loaded = await session.get_one(models.Task, (user.id, by_unit.id))
+        loaded.title = "Renamed, and flushed by the runner"
+        return task.id, by_unit.id
+
+    by_session, by_unit = await db.run(user.id, mixed)
+    assert (await db.run(user.id, tasks.get, by_session)).completed
+    assert (await db.run(user.id, tasks.get, by_unit)).title.startswith("Renamed")
+
+
+async def test_orm_writes_of_a_failed_unit_are_gone(db: Database, user: User) -> None:
+    async def failing(scope: Scope) -> None:
+        scope.session.add(models.Task(user_id=user.id, title="a"))
+        await scope.session.flush()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await db.run(user.id, failing)
+    assert await owned_rows(db, user) == NOTHING
+
+
+async def test_a_flush_that_fails_at_the_end_leaves_nothing(db: Database, user: User) -> None:
+    async def duplicated(scope: Scope) -> None:
+        task = await tasks.create(scope, title="a")
+        scope.session.add(models.Task(user_id=user.id, id=task.id, title="b"))
+
+    with pytest.raises(Conflict, match="id exists already"):
+        await db.run(user.id, duplicated)
+    assert await owned_rows(db, user) == NOTHING
+
+
+async def commit(session: AsyncSession) -> None:
+    await session.commit()
+
+
+async def roll_back(session: AsyncSession) -> None:
+    await session.rollback()
+
+
+@pytest.mark.parametrize("end", [commit, roll_back])
+async def test_a_unit_cannot_end_its_transaction(db: Database, user: User, end: Any) -> None:
+    """Whoever composes it with another unit would find half of the two."""
+
+    async def hasty(scope: Scope) -> None:
+        await book(scope)
+        await end(scope.session)
+
+    with pytest.raises(UsageError, match="the runner does"):
+        await db.run(user.id, hasty)
+    assert await owned_rows(db, user) == NOTHING
+
+
+async def test_a_block_of_the_session_commits_nothing_early(db: Database, user: User) -> None:
+    async def nested(scope: Scope) -> None:
+        async with scope.session.begin():
+            scope.session.add(models.Task(user_id=user.id, title="a"))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await db.run(user.id, nested)
+    assert await owned_rows(db, user) == NOTHING
+
+
+async def test_a_savepoint_saves_what_came_before_it(db: Database, user: User) -> None:
+    async def with_savepoint(scope: Scope) -> None:
+        task = await tasks.create(scope, title="kept")
+        with pytest.raises(sa.exc.IntegrityError):
+            async with scope.session.begin_nested():
+                scope.session.add(models.Task(user_id=user.id, id=task.id, title="again"))
+
+    await db.run(user.id, with_savepoint)
+    (kept,) = (await db.run(user.id, tasks.page)).items
+    assert kept.title == "kept"
+
+
+async def serialization_failure(scope: Scope) -> None:
+    await scope.session.execute(
+        text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END $$")
+    )
+
+
+async def lost_connection(scope: Scope) -> None:
+    await scope.session.execute(text("RESET ROLE"))  # which may not do what follows
+    await scope.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+@pytest.mark.parametrize("fault", [serialization_failure, lost_connection])
+async def test_a_repeated_unit_makes_the_same_rows_once(
+    settings: Settings, user: User, fault: Any
+) -> None:
+    """A repeat that minted new ids could store a message twice."""
+    attempts: list[list[UUID]] = []
+
+    async def disturbed(scope: Scope) -> None:
+        ids = [scope.new_id() for _ in range(2)]
+        conversation_id = await book(scope)
+        task = models.Task(user_id=user.id, title="by the session")
+        scope.session.add(task)
+        await scope.session.flush()
+        attempts.append([*ids, conversation_id, task.id])
+        if len(attempts) == 1:
+            await fault(scope)
+
+    impatient = Settings(database_url=settings.database_url, retry_delay_s=0)
+    async with Database(impatient) as db:
+        await db.run(user.id, disturbed)
+        first, second = attempts
+        assert first == second
+        assert len(set(first)) == 4
+        assert await owned_rows(db, user) == BOOKED | {"tasks": 3}
+
+
+async def test_two_runs_never_get_the_same_id(db: Database, user: User) -> None:
+    async def mint(scope: Scope) -> list[UUID]:
+        return [scope.new_id() for _ in range(100)]
+
+    minted = await asyncio.gather(*(db.run(user.id, mint) for _ in range(10)))
+    assert len(set(itertools.chain(*minted))) == 1000
+
+
+@pytest.mark.parametrize("user_id", [None, "", "x'; RESET ROLE; --", 7])
+async def test_a_unit_runs_for_a_user_or_not_at_all(db: Database, user_id: Any) -> None:
+    with pytest.raises(UsageError, match="must be a UUID"):
+        await db.run(user_id, conversations.page)
+    with pytest.raises(UsageError, match="must be a UUID"):
+        async with db.begin(user_id):
+            pytest.fail("a block without a user has begun")
+
+
+async def test_a_unit_takes_arguments_of_every_name(db: Database, user: User) -> None:
+    """None of the runner's own parameters may get in the way of a unit's."""
+
+    async def greedy(
+        _scope: Scope | SystemScope, *, kind: int, unit: int, user_id: int, self: int
+    ) -> tuple[int, ...]:
+        return kind, unit, user_id, self
+
+    given = {"kind": 1, "unit": 2, "user_id": 3, "self": 4}
+    assert await db.run(user.id, greedy, **given) == (1, 2, 3, 4)
+    assert await db.run_system(greedy, **given) == (1, 2, 3, 4)
+
+
+async def test_an_error_names_the_unit_and_the_target_is_not_found_after_a_rollback(
+    db: Database, user: User
+) -> None:
+    seen: list[UUID] = []
+
+    async def failing(scope: Scope) -> None:
+        seen.append(await book(scope))
+        await tasks.get(scope, seen[0])
+
+    with pytest.raises(NotFound, match="task not found") as missing:
+        await db.run(user.id, failing)
+    assert missing.value.unit is not None
+    assert "failing" in missing.value.unit
+    with pytest.raises(NotFound, match="conversation not found"):
+        await db.run(user.id, conversations.get, seen[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [({}, "needs a value for id"), ({"id": None, "title": "x"}, "no parameter title")],
+)
+async def test_a_statement_with_the_wrong_values_says_which(
+    db: Database, user: User, values: dict[str, Any], problem: str
+) -> None:
+    async def wrong(scope: Scope) -> Any:
+        return await scope.all(conversations.GET, **values)
+
+    with pytest.raises(UsageError, match=problem):
+        await db.run(user.id, wrong)

@@ -1,0 +1,125 @@
+"""What the tests know of the units: which there are, and how a user's data is set up and seen."""
+
+import importlib
+import inspect
+import pkgutil
+import secrets
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from uuid6 import uuid7
+
+from faceplate import Database, Statement, SystemScope, services
+from faceplate.services import conversations, mcp_configs, messages, tasks, users
+from faceplate.services.messages import NewMessage
+
+OWNED = ("conversations", "messages", "tasks", "mcp_configs")
+
+
+def units() -> dict[str, Callable[..., Any]]:
+    """Every public unit of `faceplate.services` by its name, such as ``messages.append``."""
+    found = {}
+    for info in pkgutil.iter_modules(services.__path__):
+        module = importlib.import_module(f"{services.__name__}.{info.name}")
+        for name, value in vars(module).items():
+            is_unit = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+            if is_unit and value.__module__ == module.__name__ and not name.startswith("_"):
+                found[f"{info.name}.{name}"] = value
+    return found
+
+
+def statements() -> list[Statement[Any]]:
+    """Every statement of `faceplate.services`."""
+    found: dict[int, Statement[Any]] = {}
+    for info in pkgutil.iter_modules(services.__path__):
+        module = importlib.import_module(f"{services.__name__}.{info.name}")
+        found |= {
+            id(value): value for value in vars(module).values() if isinstance(value, Statement)
+        }
+    return list(found.values())
+
+
+def calls(id_: str, name: str = "weather") -> list[dict[str, Any]]:
+    """One tool call, as an assistant message carries it."""
+    return [{"id": id_, "type": "function", "function": {"name": name, "arguments": "{}"}}]
+
+
+def results(id_: str) -> list[dict[str, Any]]:
+    """The result that answers it."""
+    return [{"tool_call_id": id_, "content": "4 degrees, rain"}]
+
+
+class Belongings(NamedTuple):
+    """One of everything that a user can have, by its ids and names."""
+
+    user_id: UUID
+    subject_id: str
+    email: str
+    conversation_id: UUID
+    message_id: UUID
+    call_id: str
+    task_id: UUID
+    config_id: UUID
+    config_name: str
+
+
+def nobodys() -> Belongings:
+    """Ids and names that are nobody's."""
+    name = secrets.token_hex(8)
+    return Belongings(
+        user_id=uuid7(),
+        subject_id=name,
+        email=f"{name}@example.com",
+        conversation_id=uuid7(),
+        message_id=uuid7(),
+        call_id=f"call of {name}",
+        task_id=uuid7(),
+        config_id=uuid7(),
+        config_name=f"config of {name}",
+    )
+
+
+async def settle_in(db: Database) -> Belongings:
+    """Make a user who has one of everything, with a tool call that awaits its answer."""
+    plan = nobodys()
+    user = await db.run_system(users.create, subject_id=plan.subject_id, email=plan.email)
+    conversation = await db.run(user.id, conversations.create, title=plan.subject_id)
+    turn = [
+        NewMessage("user", f"a question of {plan.subject_id}"),
+        NewMessage("assistant", tool_calls=calls(plan.call_id)),
+    ]
+    message, _ = await db.run(user.id, messages.append_many, conversation.id, turn)
+    task = await db.run(user.id, tasks.create, title=f"a task of {plan.subject_id}")
+    config = await db.run(
+        user.id,
+        mcp_configs.put,
+        plan.config_name,
+        {"command": "uvx"},
+        secrets={"token": plan.subject_id},
+    )
+    return plan._replace(
+        user_id=user.id,
+        conversation_id=conversation.id,
+        message_id=message.id,
+        task_id=task.id,
+        config_id=config.id,
+    )
+
+
+async def _everything(scope: SystemScope, user_id: UUID) -> dict[str, list[Any]]:
+    found = {}
+    for table in ("users", *OWNED):
+        key = "id" if table == "users" else "user_id"
+        rows = await scope.session.execute(
+            text(f"SELECT to_jsonb(t) FROM faceplate.{table} t WHERE {key} = :user ORDER BY id"),
+            {"user": user_id},
+        )
+        found[table] = list(rows.scalars())
+    return found
+
+
+async def everything_of(db: Database, user_id: UUID) -> dict[str, list[Any]]:
+    """Every row of a user, column by column, as the owner of the tables sees it."""
+    return await db.run_system(_everything, user_id)
