@@ -26,9 +26,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from faceplate.config import Settings
 from faceplate.engine import create_migration_engine, open_connection
-from faceplate.errors import TimedOut
+from faceplate.errors import FaceplateError, TimedOut
 from faceplate.models import SCHEMA, Base
-from faceplate.translation import DRIVER_ERRORS, sqlstate_of, translate, translate_connect
+from faceplate.translation import DRIVER_ERRORS, causes, sqlstate_of, translate, translate_connect
 
 if TYPE_CHECKING:
     import asyncpg
@@ -130,6 +130,7 @@ async def _run_command(
     def work(connection: Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection
+        config.attributes["row_level_security"] = settings.row_level_security
         run(config, revision)
 
     settings = _settings_of(database)
@@ -139,7 +140,16 @@ async def _run_command(
         if isinstance(error, OSError):
             limit_s = settings.connect_timeout_s
             raise translate_connect(error, target=settings.target, limit_s=limit_s) from error
-        raise translate(error, target=settings.target) from error
+        failure = translate(error, target=settings.target)
+        raise _with_advice(failure, error) from error
+
+
+def _with_advice(failure: FaceplateError, error: Exception) -> FaceplateError:
+    """Add what the server says: here it speaks of the schema, never of the content of a row."""
+    server: Any = list(causes(error))[-1]
+    said = [getattr(server, part, None) for part in ("message", "hint")]
+    failure.message = ". ".join((failure.message, *filter(None, said)))
+    return failure
 
 
 @asynccontextmanager

@@ -43,7 +43,13 @@ def run_online(connection: Connection) -> None:
 
 
 def run_offline() -> None:
-    context.configure(dialect_name="postgresql", literal_binds=True, **OPTIONS)
+    # A named paramstyle: for the default one, every % of a statement would be doubled.
+    context.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        literal_binds=True,
+        **OPTIONS,
+    )
     # The version table lies in the schema, so the schema comes before Alembic's own first words.
     context.get_context().impl.static_output(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};\n")
     with context.begin_transaction():
@@ -57,4 +63,6 @@ elif (connection := context.config.attributes.get("connection")) is not None:
 else:
     if context.config.config_file_name is not None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
-    asyncio.run(migrate.run_locked(Settings(), run_online))
+    settings = Settings()
+    context.config.attributes["row_level_security"] = settings.row_level_security
+    asyncio.run(migrate.run_locked(settings, run_online))
