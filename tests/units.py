@@ -59,6 +59,7 @@ class Belongings(NamedTuple):
     email: str
     conversation_id: UUID
     message_id: UUID
+    draft_id: UUID
     call_id: str
     task_id: UUID
     config_id: UUID
@@ -74,6 +75,7 @@ def nobodys() -> Belongings:
         email=f"{name}@example.com",
         conversation_id=uuid7(),
         message_id=uuid7(),
+        draft_id=uuid7(),
         call_id=f"call of {name}",
         task_id=uuid7(),
         config_id=uuid7(),
@@ -82,7 +84,7 @@ def nobodys() -> Belongings:
 
 
 async def settle_in(db: Database) -> Belongings:
-    """Make a user who has one of everything, with a tool call that awaits its answer."""
+    """Make a user who has one of everything: a call without an answer and a draft, too."""
     plan = nobodys()
     user = await db.run_system(users.create, subject_id=plan.subject_id, email=plan.email)
     conversation = await db.run(user.id, conversations.create, title=plan.subject_id)
@@ -91,6 +93,7 @@ async def settle_in(db: Database) -> Belongings:
         NewMessage("assistant", tool_calls=calls(plan.call_id)),
     ]
     message, _ = await db.run(user.id, messages.append_many, conversation.id, turn)
+    draft = await db.run(user.id, messages.append_draft, conversation.id)
     task = await db.run(user.id, tasks.create, title=f"a task of {plan.subject_id}")
     config = await db.run(
         user.id,
@@ -103,6 +106,7 @@ async def settle_in(db: Database) -> Belongings:
         user_id=user.id,
         conversation_id=conversation.id,
         message_id=message.id,
+        draft_id=draft.id,
         task_id=task.id,
         config_id=config.id,
     )

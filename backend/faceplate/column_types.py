@@ -9,6 +9,7 @@ the value itself is never repeated.
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import chain
 from typing import Any, ClassVar
 from uuid import UUID
@@ -235,8 +236,8 @@ class Json(Ruled):
     def _children(self, value: Any) -> Iterable[Any]:
         match value:
             case dict():
-                if not all(isinstance(key, str) for key in value):
-                    raise self.refuse("keys must be text")
+                if not all(type(key) is str for key in value):  # the encoder takes no subclass
+                    raise self.refuse("keys must be plain text")
                 return chain(value.keys(), value.values())
             case list():
                 return value
@@ -264,7 +265,12 @@ class JsonText(TypeDecorator[Any]):
 
 def encode_json(value: Any) -> str:
     """Return ``value`` as compact JSON."""
-    return orjson.dumps(value).decode()
+    return dump_json(value).decode()
+
+
+def dump_json(value: Any) -> bytes:
+    """Return ``value``, which `Json` has passed, as compact JSON in UTF-8."""
+    return orjson.dumps(value, default=float)  # all that it would not know are kinds of float
 
 
 def _scalar_problem(value: Any) -> str | None:
@@ -275,11 +281,20 @@ def _scalar_problem(value: Any) -> str | None:
             return text_problem(value)
         case int() if not -(2**63) <= value < 2**64:
             return "integers must fit 64 bits; write larger ones as text"
-        case float() if not math.isfinite(value):
-            return "numbers must be finite; NaN and infinity are not JSON"
-        case int() | float():
+        case float():
+            return _float_problem(value)
+        case int():
             return None
     return f"{type(value).__name__} is not a JSON value"
+
+
+def _float_problem(value: float) -> str | None:
+    if not math.isfinite(value):
+        return "numbers must be finite; NaN and infinity are not JSON"
+    # jsonb writes a large float's digits out, and they read as an integer that it is not.
+    if 2**53 < abs(value) < 2**64 and Decimal(repr(float(value))) != Decimal(value):
+        return "floats beyond 2**53 come back as other integers; write them as integers"
+    return None
 
 
 def text_problem(value: str) -> str | None:

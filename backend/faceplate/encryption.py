@@ -5,6 +5,7 @@ does not open there.
 """
 
 import json
+from types import ModuleType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -41,17 +42,15 @@ def reencrypt(settings: Settings, encrypted: bytes) -> bytes:
 
 def generate_key() -> str:
     """Return a new key for FACEPLATE_ENCRYPTION_KEYS."""
-    from cryptography.fernet import Fernet  # noqa: PLC0415 - an extra, needed only here
-
-    return Fernet.generate_key().decode()
+    key: bytes = _fernet().Fernet.generate_key()
+    return key.decode()
 
 
 def _open(settings: Settings, encrypted: bytes) -> bytes:
-    from cryptography.fernet import InvalidToken  # noqa: PLC0415 - an extra, needed only here
-
+    cipher = _cipher(settings)
     try:
-        return _cipher(settings).decrypt(encrypted)
-    except InvalidToken:
+        return cipher.decrypt(encrypted)
+    except _fernet().InvalidToken:
         raise DatabaseError(
             "no key in FACEPLATE_ENCRYPTION_KEYS opens the stored secrets"
         ) from None
@@ -63,10 +62,18 @@ def _cipher(settings: Settings) -> "MultiFernet":
             "secrets need a key: set FACEPLATE_ENCRYPTION_KEYS to what `faceplate generate-key`"
             " prints"
         )
+    fernet = _fernet()
+    cipher: MultiFernet = fernet.MultiFernet(
+        [fernet.Fernet(key.get_secret_value()) for key in settings.encryption_keys]
+    )
+    return cipher
+
+
+def _fernet() -> ModuleType:
     try:
-        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - an extra
+        from cryptography import fernet  # noqa: PLC0415 - an extra, needed only here
     except ImportError:
         raise ConfigurationError(
             "secrets need a package: pip install 'faceplate[encryption]'"
         ) from None
-    return MultiFernet([Fernet(key.get_secret_value()) for key in settings.encryption_keys])
+    return fernet

@@ -194,9 +194,7 @@ class Message(Owned, Base):
             postgresql_where=text("tool_calls IS NOT NULL OR tool_results IS NOT NULL"),
         ),
         # Serves the sweep. Not by updated_at, which every save of a draft changes.
-        Index(
-            "ix_messages_drafts", "created_at", postgresql_where=text("status = 'streaming'")
-        ),
+        Index("ix_messages_drafts", "created_at", postgresql_where=text("status = 'streaming'")),
     )
     record = records.Message
 

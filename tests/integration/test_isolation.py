@@ -7,6 +7,7 @@ something, without either. The ORM and raw SQL have files of their own.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -90,6 +91,13 @@ ATTEMPTS = {
     "conversations.delete": in_conversation(),
     "messages.append": in_conversation(role="user", content="intruding"),
     "messages.append_many": in_conversation([NewMessage("user", "intruding")]),
+    "messages.append_draft": in_conversation(),
+    "messages.save_draft": Attempt(
+        lambda their: given(
+            their.conversation_id, their.draft_id, content="stolen", status="complete"
+        ),
+        Message,
+    ),
     "messages.get": Attempt(lambda their: given(their.conversation_id, their.message_id), Message),
     "messages.history": in_conversation(),
     "messages.before": in_conversation(2),
@@ -123,6 +131,9 @@ ATTEMPTS = {
     "mcp_configs.count_secrets": Attempt(lambda _: given(), own=lambda count, _: count == 1),
     "mcp_configs.rotate_secrets": Attempt(
         lambda _: given(), own=lambda done, mine: done == [(mine.user_id, mine.config_id)]
+    ),
+    "messages.sweep_drafts": Attempt(
+        lambda _: given(older_than=timedelta(0)), own=lambda count, _: count == 1
     ),
     "users.create": Attempt(
         lambda their: given(subject_id=their.subject_id, email=their.email), refusals=REFUSED

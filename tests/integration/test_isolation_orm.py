@@ -66,7 +66,8 @@ async def count_in_subquery(scope: Scope, their: Belongings) -> Any:
 
 
 async def exists_elsewhere(scope: Scope, their: Belongings) -> Any:
-    there = sa.exists().where(models.Task.id == their.task_id)
+    # SQLAlchemy 2.0 adds no criterion to an exists() that names a table in its WHERE alone.
+    there = sa.exists(models.Task.id).where(models.Task.id == their.task_id)
     found = await scope.session.scalars(sa.select(models.Conversation.id).where(there))
     return found.all()
 

@@ -175,6 +175,19 @@ async def test_history_is_read_backwards_page_by_page(
     assert await db.run(user.id, messages.before, conversation.id, 1, limit=3) == []
 
 
+async def test_the_order_is_that_of_positions_whatever_the_ids_are(
+    db: Database, user: User, conversation: Conversation
+) -> None:
+    """Ids come from many clocks; a history ordered by them would answer before it asks."""
+    ids = sorted((uuid7() for _ in range(4)), reverse=True)
+    batch = [NewMessage("user", str(number), id=id_) for number, id_ in enumerate(ids)]
+    written = await db.run(user.id, messages.append_many, conversation.id, batch)
+    assert [message.id for message in written] == ids
+    assert await db.run(user.id, messages.history, conversation.id) == written
+    assert await db.run(user.id, messages.before, conversation.id, 4, limit=2) == written[1:3]
+    assert await db.run(user.id, walked, conversation) == written
+
+
 async def test_an_empty_conversation_has_an_empty_history(
     db: Database, user: User, conversation: Conversation
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.units import calls, results
 from uuid6 import uuid7
 
-from faceplate import Conversation, Database, InvalidInput, Message, User
+from faceplate import Conversation, Database, InvalidInput, Message, Scope, User
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
 
@@ -119,12 +119,21 @@ async def test_an_answer_that_is_sent_again_is_the_same_answer(thread: Thread) -
 
 
 async def test_of_answers_that_race_one_is_kept(db: Database, user: User, thread: Thread) -> None:
-    await thread.call("a")
-    raced = await asyncio.gather(*(thread.answer("a") for _ in range(10)), return_exceptions=True)
-    assert sum(isinstance(answer, Message) for answer in raced) == 1
-    assert sum(isinstance(answer, InvalidInput) for answer in raced) == 9
+    all_have_begun = asyncio.Barrier(10)
+
+    async def answer(scope: Scope, id_: str) -> Message:
+        await all_have_begun.wait()
+        return await messages.append(scope, thread.id, role="tool", tool_results=results(id_))
+
+    for id_ in "abcd":  # on the first connections are cold, and one of them is far ahead
+        await thread.call(id_)
+        raced = await asyncio.gather(
+            *(db.run(user.id, answer, id_) for _ in range(10)), return_exceptions=True
+        )
+        assert sum(isinstance(answer, Message) for answer in raced) == 1
+        assert sum(isinstance(answer, InvalidInput) for answer in raced) == 9
     history = await db.run(user.id, messages.history, thread.id)
-    assert [message.position for message in history] == [1, 2]
+    assert [message.position for message in history] == list(range(1, 9))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@
     {"transport": "streamable_http", "url": "https://example.com/mcp"}
 
 ``secrets`` holds what is: ``env`` for a command, ``headers`` for a URL, tokens. It is encrypted
-(see `faceplate.encryption`), and only `get_secrets` reads it.
+(see `faceplate.encryption`), and only `get_secrets` reads it. What is called like a secret is
+refused in ``config``; a secret among the ``args`` cannot be told, and belongs into ``env``.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faceplate import encryption, records
 from faceplate.column_types import JsonObject
-from faceplate.errors import NotFound
+from faceplate.errors import DatabaseError, NotFound
 from faceplate.models import McpConfig
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
 from faceplate.scope import Scope, Statement, SystemScope
@@ -226,7 +227,8 @@ async def rotate_secrets(
     Return the (user_id, id) of each, in order; the last one is where the next call begins
     ``after``, and none means that all are done. Run with ``run_system``.
 
-    Raises ConfigurationError without a key, DatabaseError where none of the keys fits.
+    Raises ConfigurationError without a key, DatabaseError where none of the keys fits: it names
+    the configuration, and this call has then changed nothing.
     """
     done: list[tuple[UUID, UUID]] = []
     after_user, after_id = after
@@ -234,7 +236,13 @@ async def rotate_secrets(
         NEXT_SECRETS, after_user=after_user, after_id=after_id, limit=check_limit(limit)
     )
     for row in batch:
-        secrets = encryption.reencrypt(scope.settings, row.secrets)
+        try:
+            secrets = encryption.reencrypt(scope.settings, row.secrets)
+        except DatabaseError:
+            raise DatabaseError(
+                "no key in FACEPLATE_ENCRYPTION_KEYS opens the secrets of MCP configuration"
+                f" {row.id} of user {row.user_id}"
+            ) from None
         await scope.execute(REPLACE_SECRETS, of_user=row.user_id, id=row.id, secrets=secrets)
         done.append((row.user_id, row.id))
     return done

@@ -1,7 +1,8 @@
 """The shapes of an MCP server's configuration, as MCP clients write them."""
 
+import re
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from faceplate.column_types import Json, JsonObject
 from faceplate.errors import InvalidInput
@@ -12,6 +13,10 @@ SECRETS = "mcp_configs.secrets"
 URL_TRANSPORTS = ("sse", "http", "streamable_http", "streamable-http")
 TRANSPORTS = ("stdio", *URL_TRANSPORTS)
 
+# How whatever holds a secret is called, at the end of its name: bearer_token, clientSecret ...
+_SECRET = re.compile(
+    r"(env|headers|authorization|password|secrets?|tokens?|api[_-]?key)$", re.IGNORECASE
+)
 _secrets_rule = Json(dict, max_chars=65_536)
 _secrets_rule.field = SECRETS
 
@@ -19,9 +24,9 @@ _secrets_rule.field = SECRETS
 def check_config(config: JsonObject) -> None:
     """Raise InvalidInput unless ``config`` names a server to start or to reach, and no secret."""
     cast("Json", McpConfig.__table__.c.config.type).validate(config)
-    for name in ("env", "headers"):
-        if name in config:
-            raise InvalidInput(CONFIG, f"{name} may hold secrets: give it in secrets instead")
+    for name in config:
+        if kind := _SECRET.search(name):
+            raise InvalidInput(CONFIG, f"{kind[0]} may hold secrets: give it in secrets instead")
     transport = config.get("transport", config.get("type"))
     if transport is None:
         transport = "stdio" if "command" in config else "streamable_http"
@@ -57,11 +62,15 @@ def _check_url(config: JsonObject) -> None:
     if "command" in config:
         raise InvalidInput(CONFIG, "only a stdio server has a command")
     try:
-        parts = urlsplit(url if isinstance(url, str) else "")
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        parts = urlsplit(url if isinstance(url, str) and url.isprintable() else "")
+        # Reading the port is what checks it.
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid:
+    if not valid or " " in url:
         raise InvalidInput(CONFIG, "a server that is reached needs an http or https url")
-    if parts.username or parts.password:
-        raise InvalidInput(CONFIG, "the url must not hold a password: use headers in secrets")
+    parameters = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    if parts.username or parts.password or any(map(_SECRET.search, parameters)):
+        raise InvalidInput(
+            CONFIG, "the url must not hold a password or token: use headers in secrets"
+        )

@@ -15,6 +15,8 @@ from faceplate.scope import Statement
 _columns = Message.columns()
 _in_conversation = Message.conversation_id == bindparam("conversation_id")
 _conversation = Conversation.id == bindparam("conversation_id")
+_is_draft = Message.status == sa.literal_column("'streaming'")  # as the index has it
+_is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
 _BODY = ("role", "content", "tool_calls", "tool_results", "metadata")
 
 
@@ -40,8 +42,8 @@ def _counted(by: Any) -> sa.CTE:
     )
 
 
-def _insert(source: sa.Select[Any]) -> Statement[records.Message]:
-    names = ["user_id", "conversation_id", "position", "id", *_BODY]
+def _insert(source: sa.Select[Any], *columns: str) -> Statement[records.Message]:
+    names = ["user_id", "conversation_id", "position", "id", *columns]
     return Statement(
         records.Message,
         insert(Message)
@@ -54,7 +56,9 @@ def _insert(source: sa.Select[Any]) -> Statement[records.Message]:
 def _append() -> Statement[records.Message]:
     counted = _counted(1)
     values = [bindparam(name, type_=_type(name)) for name in ("id", *_BODY)]
-    return _insert(sa.select(counted.c.user_id, counted.c.id, counted.c.message_count, *values))
+    return _insert(
+        sa.select(counted.c.user_id, counted.c.id, counted.c.message_count, *values), *_BODY
+    )
 
 
 def _append_many() -> Statement[records.Message]:
@@ -75,12 +79,32 @@ def _append_many() -> Statement[records.Message]:
     return _insert(
         sa.select(counted.c.user_id, counted.c.id, position, *values).select_from(
             sa.join(counted, new, sa.true())
-        )
+        ),
+        *_BODY,
+    )
+
+
+def _append_draft() -> Statement[records.Message]:
+    counted = _counted(1)
+    return _insert(
+        sa.select(
+            counted.c.user_id,
+            counted.c.id,
+            counted.c.message_count,
+            bindparam("id", type_=_type("id")),
+            sa.literal_column("'assistant'"),
+            bindparam("metadata", type_=_type("metadata")),
+            sa.literal_column("'streaming'"),
+        ),
+        "role",
+        "metadata",
+        "status",
     )
 
 
 APPEND = _append()
 APPEND_MANY = _append_many()
+APPEND_DRAFT = _append_draft()
 LOCK = Statement(UUID, sa.select(Conversation.id).where(_conversation).with_for_update())
 STORED = Statement(
     records.Message,
@@ -140,4 +164,29 @@ DELETE_LAST = Statement(
     sa.delete(Message)
     .where(_in_conversation, Message.position > bindparam("position", type_=sa.Integer()))
     .returning(*_columns),
+)
+SAVE_DRAFT = Statement(
+    records.Message,
+    sa.update(Message)
+    .where(_in_conversation, Message.id == bindparam("id"), _is_draft)
+    .values(
+        content=bindparam("content"),
+        status=bindparam("new_status", type_=_type("status")),
+        updated_at=func.clock_timestamp(),
+    )
+    .returning(*_columns),
+)
+# In two steps, since Citus locks no rows for a LIMIT across shards.
+STALE_DRAFTS = Statement(
+    UUID,
+    sa.select(Message.id)
+    .where(_is_draft, _is_stale)
+    .order_by(Message.created_at)
+    .limit(bindparam("limit", type_=sa.Integer())),
+)
+CLOSE_DRAFTS = Statement(
+    int,
+    sa.update(Message)
+    .where(Message.id == sa.any_(bindparam("ids", type_=ARRAY(_type("id")))), _is_draft, _is_stale)
+    .values(status="interrupted", updated_at=func.clock_timestamp()),
 )

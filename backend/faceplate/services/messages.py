@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from faceplate import records
 from faceplate.column_types import Count, JsonObject
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
-from faceplate.scope import Scope, replayable
+from faceplate.scope import Scope, SystemScope, replayable
 from faceplate.services import conversations, tool_calls
 from faceplate.services import message_statements as sql
 from faceplate.services.tool_calls import PendingToolCall
@@ -103,6 +104,64 @@ async def append_many(
         raise Conflict("some of the messages exist already", constraint="pk_messages")
     _log_tools(batch)
     return sorted(stored, key=lambda message: message.position)
+
+
+@replayable
+async def append_draft(
+    scope: Scope,
+    conversation_id: UUID,
+    *,
+    metadata: JsonObject | None = None,
+    id: UUID | None = None,  # noqa: A002 - the column's name
+) -> records.Message:
+    """Append an empty assistant message whose status is streaming, and return it.
+
+    `faceplate.drafts` calls this and `save_draft` around a streamed reply. With an ``id`` of the
+    caller's own the call may be repeated, as that of `append`.
+
+    Raises NotFound where there is no such conversation, Conflict where the id is there already,
+    InvalidInput.
+    """
+    draft = NewMessage("assistant", metadata=metadata or {}, id=id or scope.new_id())
+    stored = await scope.first(
+        sql.APPEND_DRAFT, conversation_id=conversation_id, id=draft.id, metadata=draft.metadata
+    )
+    if stored is None:
+        (stored,) = await _stored_before(scope, conversation_id, [draft])
+    return stored
+
+
+@replayable
+async def save_draft(
+    scope: Scope, conversation_id: UUID, message_id: UUID, *, content: str, status: str
+) -> records.Message:
+    """Give a draft all of its ``content`` so far, and its ``status``; return the message.
+
+    While the status is streaming, more may follow; complete, interrupted and failed are final.
+    ``content`` has up to 1,000,000 characters. Saving a draft twice as the same is no error.
+
+    Raises NotFound where there is no such message, Conflict where it is no draft any more,
+    InvalidInput.
+    """
+    key = {"conversation_id": conversation_id, "id": message_id}
+    saved = await scope.first(sql.SAVE_DRAFT, content=content, new_status=status, **key)
+    if saved is None:
+        saved = await scope.one(sql.GET, **key)
+        if (saved.content, saved.status) != (content, status):
+            raise Conflict(f"the message is no draft any more: its status is {saved.status}")
+    return saved
+
+
+async def sweep_drafts(scope: SystemScope, *, older_than: timedelta, limit: int = MAX_BATCH) -> int:
+    """Close up to ``limit`` drafts that a dead process has left; return how many there were.
+
+    They become interrupted and keep what was saved. ``older_than`` is the time since the last
+    save; a live draft is saved every 30 seconds. Runs across users: ``run_system``.
+    """
+    if older_than < timedelta(0):
+        raise InvalidInput("older_than", "must not be negative")
+    ids = await scope.all(sql.STALE_DRAFTS, older_than=older_than, limit=limit)
+    return await scope.execute(sql.CLOSE_DRAFTS, ids=ids, older_than=older_than)
 
 
 async def get(scope: Scope, conversation_id: UUID, message_id: UUID) -> records.Message:

@@ -13,6 +13,7 @@ depends_on = None
 
 SCHEMA = "faceplate"
 OWNED = ("conversations", "messages", "tasks", "mcp_configs")
+LOCKED = ("users", "mcp_configs", "tasks", "conversations", "messages")
 
 # Bare current_setting: the only form that Citus accepts, and as fast as a sub-select. Without
 # `true` an unset user would be an error, and without nullif one that was reset would be.
@@ -66,6 +67,8 @@ def upgrade() -> None:
 
 def enable() -> None:
     op.execute(CREATE_ROLE)
+    # At once and before anything else: what an append waits for comes last, and is held briefly.
+    op.execute("LOCK TABLE " + ", ".join(f"{SCHEMA}.{table}" for table in LOCKED))
     op.execute(f"GRANT USAGE ON SCHEMA {SCHEMA} TO faceplate_app")
     for table in OWNED:
         op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.{table} TO faceplate_app")
