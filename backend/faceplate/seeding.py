@@ -7,15 +7,15 @@ the ids of users and of MCP configurations, and the times.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
+from faceplate.column_types import JsonObject
 from faceplate.database import Database
 from faceplate.errors import NotFound
-from faceplate.scope import Scope, replayable
+from faceplate.scope import Scope
 from faceplate.services import conversations, mcp_configs, messages, tasks, users
 from faceplate.services.messages import NewMessage
 
@@ -32,8 +32,8 @@ THINGS = (
     *("the audit log", "the price list", "the calendar sync", "the onboarding guide"),
 )
 TITLES = (
-    *("Why is {} slow?", "Plan for {}", "Tests for {}", "Moving {}", "Questions about {}"),
-    *("Documenting {}", "A better name for {}", "What broke {}", "Costs of {}"),
+    *("Why is {thing} slow?", "A plan for {thing}", "Tests for {thing}", "Moving {thing}"),
+    *("Documenting {thing}", "What broke {thing} on {day}", "{number} reports about {thing}"),
 )
 QUESTIONS = (
     "How would you start with {thing}?",
@@ -41,10 +41,10 @@ QUESTIONS = (
     "Can you write a short note to the team about {thing}?",
     "What could go wrong if we change {thing} on {day}?",
     "We have {number} open reports about {thing}. How do I sort them?",
-    "Is there a simpler way to do {thing}? It grew over {number} months, and nobody likes it.",
+    "Is there a simpler form of {thing}? It grew over {number} months, and nobody likes it.",
     "Summarise the last answer in two sentences, please.",
     "That did not help: {thing} still fails, about {number} times a day.",
-    "Grüße aus Zürich 🙂 Was heißt das für {thing} am {day}?",
+    "Grüße aus Zürich 🙂 Was heißt das für {thing}?",
 )
 SENTENCES = (
     "Start with what changed: most faults in {thing} are younger than {number} days.",
@@ -60,18 +60,18 @@ SENTENCES = (
 LISTS = (
     "\n\n1. Reproduce it.\n2. Read the log around the first failure.\n3. Change one thing.",
     "\n\n- **Today**: stop the damage\n- **By {day}**: find the cause\n- **Later**: a test for it",
-    "\n\n```sql\nSELECT count(*) FROM orders WHERE created_at > now() - interval '{number} days';\n```",
-    "\n\n| step | who | until |\n|---|---|---|\n| draft | you | {day} |\n| review | the team | later |",
+    "\n\n```sql\nSELECT count(*)\nFROM orders\nWHERE age(created_at) < '{number} days';\n```",
+    "\n\n| step | who | until |\n|---|---|---|\n| draft | you | {day} |\n| review | all | later |",
 )
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-TOOLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+TOOLS = {
     "search_documents": (
-        {"query": "{thing}", "limit": 3},
-        {"found": ["Notes on {thing}", "Report of {day}", "Checklist"]},
+        {"query": "{thing}", "language": "en"},
+        {"first": "Notes on {thing}", "second": "Report of {day}", "found": "{number}"},
     ),
     "run_query": (
         {"sql": "SELECT count(*) FROM events WHERE day = '{day}'"},
-        {"rows": [["{number}"]], "took_ms": "{number}"},
+        {"count": "{number}"},
     ),
     "read_file": (
         {"path": "notes/{day}.md"},
@@ -82,11 +82,11 @@ TASKS = (
     *("Write a test for {thing}", "Ask about {thing} on {day}", "Clean up {thing}"),
     *("Tell {number} customers about {thing}", "Review the plan for {thing}", "Archive {thing}"),
 )
-MCP_CONFIGS = {
+MCP_CONFIGS: dict[str, JsonObject] = {
     "filesystem": {
         "transport": "stdio",
-        "command": "npx",
-        "args": ["-y", "@modelcontextprotocol/server-filesystem", "."],
+        "command": "python",
+        "args": ["-m", "example_server", "--root", "."],
     },
     "documents": {"transport": "streamable_http", "url": "https://mcp.example.com/documents"},
     "old-search": {"transport": "sse", "url": "https://mcp.example.com/search/sse"},
@@ -111,11 +111,11 @@ class _Chat(NamedTuple):
 
 async def seed(
     db: Database,
+    seed: int,
     *,
     user_count: int,
     conversations_each: int,
     messages_each: int,
-    seed: int = 1,
     on_progress: Callable[[int], None] | None = None,
 ) -> Seeded:
     """Make users, each with conversations of so many messages, tasks and MCP configurations.
@@ -145,9 +145,12 @@ async def seed(
                 if on_progress:
                     on_progress(made + skipped)
 
-    async with asyncio.TaskGroup() as group:
-        for number in range(1, user_count + 1):
-            group.create_task(fill(number))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, user_count + 1):
+                group.create_task(fill(number))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     return Seeded(user_count, made, made * messages_each, skipped)
 
 
@@ -156,16 +159,13 @@ def email_of(seed: int, number: int) -> str:
     return f"user{number}@seed{seed}.example.com"
 
 
-@replayable
 async def _store(scope: Scope, chat: _Chat) -> bool:
     """Store a conversation with its messages; False if it was there already."""
-    try:
-        await conversations.get(scope, chat.id)
-    except NotFound:
-        pass
-    else:
+    if await _is_there(conversations.get(scope, chat.id)):
         return False
-    await conversations.create(scope, id=chat.id, title=chat.title, metadata={"made_up": True})
+    conversation = await conversations.create(scope, id=chat.id, title=chat.title)
+    if conversation.message_count:
+        return False  # another run has stored it since we looked
     for start in range(0, len(chat.messages), messages.MAX_BATCH):
         batch = chat.messages[start : start + messages.MAX_BATCH]
         await messages.append_many(scope, chat.id, batch)
@@ -174,29 +174,73 @@ async def _store(scope: Scope, chat: _Chat) -> bool:
 
 async def _equip(scope: Scope, seed: int, number: int) -> None:
     """Give a user tasks and MCP configurations, unless they are there already."""
-    random = _random(seed, number)
-    for index, pattern in enumerate(TASKS, start=1):
-        title = _fill(random, pattern)
-        task_id = uuid5(SEEDS, f"{seed}/{number}/task/{index}")
-        try:
-            await tasks.get(scope, task_id)
-        except NotFound:
-            await tasks.create(scope, id=task_id, title=title)
+    text = _Text(f"{seed}/{number}")
+    for index, pattern in enumerate(TASKS):
+        task_id, title = uuid5(SEEDS, f"{seed}/{number}/task/{index}"), text.fill(pattern)
+        if not await _is_there(tasks.get(scope, task_id)):
+            await tasks.create(scope, id=task_id, title=title, description=text.answer())
             if index % 3 == 0:
                 await tasks.complete(scope, task_id)
     for name, config in MCP_CONFIGS.items():
-        try:
-            await mcp_configs.by_name(scope, name)
-        except NotFound:
+        if not await _is_there(mcp_configs.by_name(scope, name)):
             await mcp_configs.put(scope, name, config, enabled=name not in DISABLED)
 
 
+async def _is_there(lookup: Awaitable[object]) -> bool:
+    try:
+        await lookup
+    except NotFound:
+        return False
+    return True
+
+
 def _chat(seed: int, user_number: int, number: int, length: int) -> _Chat:
-    random = _random(seed, user_number, number)
+    """The same chat for the same numbers: one thing that is asked about, turn by turn."""
+    text = _Text(f"{seed}/{user_number}/{number}")
     chat_id = uuid5(SEEDS, f"{seed}/{user_number}/{number}")
-    thing = random.choice(THINGS)
-    title = random.choice(TITLES).format(thing)
-    numbered = enumerate(islice(_turns(random, thing, length), length))
+    said: list[NewMessage] = []
+    while len(said) < length:
+        said.append(NewMessage("user", text.fill(text.choice(QUESTIONS))))
+        if length - len(said) >= 4 and text.random() < 0.2:
+            said += text.tool_turn()
+        said.append(NewMessage("assistant", text.answer()))
+    numbered = enumerate(said[:length])
     return _Chat(
-        chat_id, title, [message._replace(id=uuid5(chat_id, str(i))) for i, message in numbered]
+        chat_id,
+        title=text.fill(text.choice(TITLES)),
+        messages=[message._replace(id=uuid5(chat_id, str(index))) for index, message in numbered],
     )
+
+
+class _Text(Random):
+    """Sentences about one thing."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.thing = self.choice(THINGS)
+
+    def fill(self, pattern: str) -> str:
+        day, number = self.choice(DAYS), self.randint(2, 40)
+        return pattern.format(thing=self.thing, day=day, number=number)
+
+    def answer(self) -> str:
+        sentences = self.sample(SENTENCES, self.randint(1, 4))
+        text = " ".join(map(self.fill, sentences))
+        return text + self.fill(self.choice(LISTS)) if self.random() < 0.3 else text
+
+    def tool_turn(self) -> list[NewMessage]:
+        """An assistant's one or two calls at once, and the result of each."""
+        calls, results = [], []
+        for name in self.sample(sorted(TOOLS), self.randint(1, 2)):
+            arguments, result = TOOLS[name]
+            call_id = f"call_{self.getrandbits(96):024x}"
+            function = {"name": name, "arguments": self._fill_json(arguments)}
+            calls.append({"id": call_id, "type": "function", "function": function})
+            results.append({"tool_call_id": call_id, "content": self._fill_json(result)})
+        return [
+            NewMessage("assistant", tool_calls=calls),
+            *(NewMessage("tool", tool_results=[result]) for result in results),
+        ]
+
+    def _fill_json(self, patterns: Mapping[str, str]) -> str:
+        return json.dumps({name: self.fill(pattern) for name, pattern in patterns.items()})

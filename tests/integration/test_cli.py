@@ -16,11 +16,12 @@ from uuid import UUID, uuid5
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
-from faceplate import Database
+from faceplate import Database, Settings, encryption
 from faceplate.cli import main
 from faceplate.records import User
-from faceplate.services import conversations
+from faceplate.services import conversations, mcp_configs, users
 
 MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
 COMMAND = [sys.executable, "-m", "faceplate.cli"]
@@ -115,6 +116,17 @@ def trip(tmp_path: Path) -> Path:
 def write(path: Path, *chats: object) -> Path:
     path.write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
     return path
+
+
+def execute(url: str, statement: str) -> None:
+    async def work() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(work())
 
 
 def lines(output: str) -> list[dict[str, Any]]:
@@ -309,6 +321,26 @@ class TestDatabase:
         assert "PostgreSQL 1" in result.stdout
         [health] = lines(faceplate("check", "--json").stdout)
         assert (health["ok"], health["at_head"], health["reachable"]) == (True, True, True)
+        layers = ["owner criterion", "composite keys", "row-level security"]
+        assert (health["isolation"], health["gaps"], health["warnings"]) == (layers, [], [])
+        assert ", ".join(layers) in result.stdout
+
+    def test_a_gap_in_the_isolation_fails_the_check(
+        self, faceplate: Run, fresh_database_url: str
+    ) -> None:
+        """A deployment that looked at the exit code alone would go on without that layer."""
+        execute(fresh_database_url, "ALTER TABLE faceplate.tasks DISABLE ROW LEVEL SECURITY")
+        result = faceplate("check", DATABASE_URL=fresh_database_url)
+        assert result.returncode == 1
+        assert "several policies: tasks" in " ".join(result.stdout.split())
+        [health] = lines(faceplate("check", "--json", DATABASE_URL=fresh_database_url).stdout)
+        assert not health["ok"]
+        assert len(health["gaps"]) == 1
+
+    def test_a_warning_is_shown_and_passes_the_check(self, faceplate: Run) -> None:
+        result = faceplate("check", FACEPLATE_ROW_LEVEL_SECURITY="false")
+        assert result.returncode == 0
+        assert "row_level_security is switched off" in result.stdout
 
     def test_an_empty_database_is_migrated_step_by_step(
         self, faceplate: Run, empty_database_url: str, email: str, trip: Path
@@ -354,6 +386,116 @@ class TestDatabase:
         assert "hunter2" not in result.stdout
 
 
+class TestSeed:
+    @pytest.fixture
+    def size(self) -> tuple[object, ...]:
+        """A little data that is this test's alone."""
+        seed = secrets.randbelow(10**9)
+        return ("--users", 2, "--conversations", 3, "--messages", 10, "--seed", seed)
+
+    def test_it_says_what_was_made_and_where_to_look(
+        self, faceplate: Run, size: tuple[object, ...]
+    ) -> None:
+        result = faceplate("seed", *size)
+        assert (result.returncode, result.stdout) == (0, "")
+        made, look = result.stderr.splitlines()
+        assert made == "6 new conversations with 60 messages, for 2 users."
+        email = look.rpartition(" ")[2]
+        listed = lines(faceplate("conversations", "--user", email, "--json").stdout)
+        assert [line["conversation"]["message_count"] for line in listed] == [10, 10, 10]
+        again = faceplate("seed", *size)
+        assert again.stderr.startswith(
+            "0 new conversations with 0 messages, 6 already there, for 2 users.\n"
+        )
+
+    def test_scripts_get_the_numbers_as_json(
+        self, faceplate: Run, size: tuple[object, ...]
+    ) -> None:
+        result = faceplate("seed", *size, "--json")
+        numbers = {"users": 2, "conversations": 6, "messages": 60, "skipped": 0}
+        [line] = lines(result.stdout)
+        assert (line["seeded"], result.stderr) == (numbers, "")
+        assert faceplate("conversations", "--user", line["first_user"]).returncode == 0
+
+    def test_a_terminal_shows_how_far_it_is(
+        self, on_terminal: Callable[..., str], size: tuple[object, ...]
+    ) -> None:
+        sent = on_terminal("seed", *size)
+        assert "seeding" in sent
+        assert "6/6" in sent
+
+
+class TestKeys:
+    OLD = encryption.generate_key()
+
+    @pytest.fixture
+    def two_secrets(self, fresh_database_url: str) -> dict[str, str]:
+        """The variables of a database of its own that holds secrets under the old key."""
+
+        async def store() -> None:
+            key = SecretStr(self.OLD)
+            settings = Settings(database_url=SecretStr(fresh_database_url), encryption_keys=(key,))
+            async with Database(settings) as db:
+                for name in ("one", "two"):
+                    user = await db.run_system(users.create, subject_id=name)
+                    config = {"command": "uvx"}
+                    await db.run(user.id, mcp_configs.put, name, config, secrets={"pin": "hunter2"})
+
+        asyncio.run(store())
+        return {"DATABASE_URL": fresh_database_url}
+
+    def test_a_new_key_is_all_that_a_script_reads(self, faceplate: Run) -> None:
+        result = faceplate("generate-key")
+        key = result.stdout.removesuffix("\n")
+        assert result.returncode == 0
+        assert "rotate-keys" in result.stderr
+        assert key not in result.stderr
+        assert faceplate("check", FACEPLATE_ENCRYPTION_KEYS=key).returncode == 0
+        [line] = lines(faceplate("generate-key", "--json").stdout)
+        assert len(line["key"]) == len(key)
+        assert line["key"] != key
+
+    def test_rotated_secrets_need_the_new_key_alone(
+        self, faceplate: Run, two_secrets: dict[str, str]
+    ) -> None:
+        """Whoever then removes the old key must not lose a user's secrets with it."""
+        new = faceplate("generate-key").stdout.strip()
+        both, alone = (
+            two_secrets | {"FACEPLATE_ENCRYPTION_KEYS": keys} for keys in (f"{new},{self.OLD}", new)
+        )
+        assert faceplate("rotate-keys", **alone).returncode == 1
+        result = faceplate("rotate-keys", **both)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr.startswith("2 configurations had secrets; ")
+        assert "the other keys may be removed" in result.stderr
+        for again in (both, alone):
+            result = faceplate("rotate-keys", "--json", **again)
+            assert (lines(result.stdout), result.stderr) == ([{"rotated": 2}], "")
+        old = two_secrets | {"FACEPLATE_ENCRYPTION_KEYS": self.OLD}
+        assert faceplate("rotate-keys", **old).returncode == 1
+
+    def test_a_key_that_is_missing_is_said_and_shows_no_secret(
+        self, faceplate: Run, two_secrets: dict[str, str]
+    ) -> None:
+        wrong = encryption.generate_key()
+        for keys, code, words in (
+            ("", 2, "set FACEPLATE_ENCRYPTION_KEYS"),
+            (wrong, 1, "opens the secrets of MCP configuration "),
+        ):
+            result = faceplate("rotate-keys", **two_secrets, FACEPLATE_ENCRYPTION_KEYS=keys)
+            assert (result.returncode, result.stdout) == (code, "")
+            assert words in result.stderr
+            for secret in (self.OLD, wrong, "hunter2"):
+                assert secret not in result.stderr
+
+    def test_a_terminal_shows_how_far_it_is(
+        self, on_terminal: Callable[..., str], two_secrets: dict[str, str]
+    ) -> None:
+        sent = on_terminal("rotate-keys", **two_secrets, FACEPLATE_ENCRYPTION_KEYS=self.OLD)
+        assert "rotating" in sent
+        assert "2/2" in sent
+
+
 class TestUsage:
     @pytest.mark.parametrize(
         "arguments",
@@ -365,6 +507,7 @@ class TestUsage:
             ["conversations"],
             ["conversations", "--user", "{user}", "--limit", "0"],
             ["conversations", "--user", "{user}", "--cursor", "x"],
+            ["seed", "--users", "0"],
             ["nonsense"],
             ["server", "wipe"],
         ],
@@ -393,7 +536,8 @@ class TestUsage:
     def test_help_says_what_each_command_does_and_the_exit_codes(self, faceplate: Run) -> None:
         result = faceplate("--help")
         assert result.returncode == 0
-        for word in ("demo", "import", "conversations", "show", "check", "migrate", "server"):
+        words = "demo import conversations show check migrate seed generate-key rotate-keys server"
+        for word in words.split():
             assert word in result.stdout
         assert "Exit codes" in result.stdout
 

@@ -5,7 +5,7 @@ from io import TextIOWrapper
 
 import typer
 
-from faceplate.cli import chats, database, demo, server
+from faceplate.cli import chats, database, demo, drafts, keys, seed, server
 from faceplate.cli.output import note
 from faceplate.errors import ConfigurationError, FaceplateError, InvalidInput, UsageError
 
@@ -29,6 +29,10 @@ app.command("conversations")(chats.list_conversations)
 app.command("show")(chats.show)
 app.command("check")(database.check)
 app.command("migrate")(database.migrate)
+app.command("sweep")(drafts.sweep)
+app.command("seed")(seed.seed)
+app.command("generate-key")(keys.generate_key)
+app.command("rotate-keys")(keys.rotate_keys)
 app.add_typer(server.app, name="server")
 
 

@@ -1,0 +1,50 @@
+"""``faceplate seed``: made-up data for development."""
+
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from faceplate.cli.output import AsJson, command_name, emit, err, note
+from faceplate.cli.rendering import count
+from faceplate.cli.session import run
+from faceplate.database import Database
+from faceplate.seeding import Seeded, email_of
+from faceplate.seeding import seed as seed_database
+
+
+def seed(
+    *,
+    users: Annotated[int, typer.Option(min=1, help="How many users.")] = 10,
+    conversations: Annotated[int, typer.Option(min=0, help="Of each user.")] = 20,
+    messages: Annotated[int, typer.Option(min=0, help="In each conversation.")] = 50,
+    seed: Annotated[int, typer.Option(help="Another number makes other data.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Make users with conversations, tasks and MCP configurations, for development.
+
+    The same data for the same seed. Safe to repeat: what is there already is left as it is.
+    """
+
+    async def work(db: Database) -> Seeded:
+        columns = (TextColumn("seeding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+            task = bar.add_task("", total=users * conversations)
+            return await seed_database(
+                db,
+                seed,
+                user_count=users,
+                conversations_each=conversations,
+                messages_each=messages,
+                on_progress=lambda done: bar.update(task, completed=done),
+            )
+
+    seeded = run(work)
+    if as_json:
+        emit({"seeded": seeded._asdict(), "first_user": email_of(seed, 1)})
+        return
+    made = f"{count(seeded.conversations, 'new conversation')} with "
+    made += count(seeded.messages, "message")
+    there = f", {seeded.skipped} already there" if seeded.skipped else ""
+    note(f"{made}{there}, for {count(seeded.users, 'user')}.")
+    note(f"Look at them: {command_name()} conversations --user {email_of(seed, 1)}")

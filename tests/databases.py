@@ -1,0 +1,41 @@
+"""Databases over a test's URL with settings of its own, and connections beside their pools."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+from pydantic import SecretStr
+
+from faceplate import Database, Settings
+
+Operator: TypeAlias = "asyncpg.Connection[Any]"
+
+
+def settings_of(url: str, **changes: Any) -> Settings:
+    return Settings(database_url=SecretStr(url), **changes)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, **changes: Any) -> AsyncIterator[Database]:
+    """A Database over the same URL, whose connections have a name of their own."""
+    name = f"test {secrets.token_hex(8)}"
+    changed = Settings(database_url=settings.database_url, application_name=name, **changes)
+    async with Database(changed) as db:
+        yield db
+
+
+@asynccontextmanager
+async def outside(settings: Settings) -> AsyncIterator[Operator]:
+    """A connection beside the pool, as an operator has one."""
+    connection = await asyncpg.connect(settings.dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def end(operator: Operator, pid: int) -> None:
+    """End a connection's process and wait until it is gone."""
+    assert await operator.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
