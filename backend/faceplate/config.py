@@ -86,6 +86,26 @@ class Settings(BaseSettings):
         default=30.0,
         description="Seconds that a unit waits for a free connection before it fails.",
     )
+    max_waiting: int = Field(
+        default=500,
+        ge=0,
+        le=100_000,
+        description="Units that may wait for a free connection at the same time. One more fails at"
+        " once, so that an overloaded program answers instead of piling up work.",
+    )
+    pgbouncer: bool = Field(
+        default=False,
+        description="Whether the URL leads to PgBouncer, or another pooler that hands one"
+        " connection to several clients in turn. Then nothing is prepared or set beyond a"
+        " transaction, which costs each statement a round trip more.",
+    )
+    migration_url: SecretStr | str | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        examples=["postgresql://user:password@localhost:5432/app"],
+        description="A URL for migrations that leads to PostgreSQL itself, where the other one"
+        " leads to PgBouncer.",
+    )
     connect_timeout_s: PositiveSeconds = Field(
         default=3.0,
         description="Seconds that one attempt to connect may take, name resolution and TLS"
@@ -207,8 +227,17 @@ class Settings(BaseSettings):
     @property
     def server_settings(self) -> dict[str, str]:
         """What each connection asks of the server, for asyncpg's ``server_settings``."""
+        name = {"application_name": self.application_name}
+        return name if self.pgbouncer else name | self._limits
+
+    @property
+    def transaction_settings(self) -> dict[str, str]:
+        """What each transaction asks of the server, where a connection cannot."""
+        return self._limits if self.pgbouncer else {}
+
+    @property
+    def _limits(self) -> dict[str, str]:
         return {
-            "application_name": self.application_name,
             "timezone": "UTC",
             "statement_timeout": _milliseconds(self.statement_timeout_s),
             "lock_timeout": _milliseconds(self.lock_timeout_s),
@@ -227,8 +256,8 @@ class Settings(BaseSettings):
             " build them in the process that needs them"
         )
 
-    def _connection_parameters(self) -> dict[str, str]:
-        parameters = parse_url(_reveal(self.database_url))
+    def _connection_parameters(self, url: SecretStr | str | None = None) -> dict[str, str]:
+        parameters = parse_url(_reveal(url or self.database_url))
         return resolve_tls(parameters, self.tls_mode, self.tls_ca_file)
 
     @field_validator("encryption_keys", mode="before")
@@ -250,10 +279,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"key {number} is not 32 bytes in URL-safe base64")
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "migration_url")
     @classmethod
-    def _check_url(cls, value: SecretStr) -> SecretStr:
-        parse_url(value.get_secret_value())
+    def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_url(value.get_secret_value())
         return value
 
     @field_validator("command_timeout_s")
@@ -277,13 +307,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        parameters = self._connection_parameters()
-        for name in ("sslcert", "sslkey", "passfile"):
-            if name in parameters and not os.access(parameters[name], os.R_OK):
-                raise ValueError(f"DATABASE_URL: {name} cannot be read: {parameters[name]!r}")
-        for name in ("sslrootcert", "sslcrl"):
-            if name in parameters:
-                _check_certificates(parameters[name])
+        _check_files("DATABASE_URL", self._connection_parameters())
+        if self.migration_url is not None:
+            direct = self._connection_parameters(self.migration_url)
+            _check_files("FACEPLATE_MIGRATION_URL", direct)
         return self
 
     @model_validator(mode="wrap")
@@ -389,6 +416,15 @@ def _reveal(value: object) -> str:
 
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)) if seconds else 0)
+
+
+def _check_files(variable: str, parameters: dict[str, str]) -> None:
+    for name in ("sslcert", "sslkey", "passfile"):
+        if name in parameters and not os.access(parameters[name], os.R_OK):
+            raise ValueError(f"{variable}: {name} cannot be read: {parameters[name]!r}")
+    for name in ("sslrootcert", "sslcrl"):
+        if name in parameters:
+            _check_certificates(parameters[name])
 
 
 def _check_certificates(path: str) -> None:

@@ -9,15 +9,15 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from faceplate.config import Settings
-from faceplate.engine import create_engine, open_connection
+from faceplate.engine import create_engine, create_transactional_engine, open_connection
 from faceplate.errors import (
     CancelledAfterCommit,
     CannotConnect,
@@ -25,7 +25,8 @@ from faceplate.errors import (
     FaceplateError,
     UsageError,
 )
-from faceplate.health import Health, examine
+from faceplate.events import Call, Counters, Events
+from faceplate.health import Health, Pool, examine, pool_of
 from faceplate.repeat import Repeat
 from faceplate.scope import Ids, Scope, SystemScope, Transaction
 from faceplate.translation import DRIVER_ERRORS, translate_connect
@@ -53,6 +54,7 @@ class Database:
         if isinstance(settings, str):
             settings = Settings(database_url=settings)
         self.settings = settings or Settings()
+        self.events = Events()
         self._engine: AsyncEngine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -88,6 +90,15 @@ class Database:
             )
         return self._engine
 
+    def pool(self) -> Pool:
+        """Return how the pool stands. Any thread may ask, and before it is open, too."""
+        return pool_of(self.settings, self._engine)
+
+    @property
+    def counters(self) -> Counters:
+        """How many repeats, reconnects, refusals and unknown outcomes there were. It counts on."""
+        return self.events.counters
+
     @property
     def sessions(self) -> async_sessionmaker[AsyncSession]:
         """Plain SQLAlchemy sessions over the same pool, as the connecting role.
@@ -95,7 +106,7 @@ class Database:
         No user is set and nothing is repeated: what is not for one user at a time, and code
         that brings its own transactions, uses these.
         """
-        transactional = self.engine.execution_options(isolation_level="READ COMMITTED")
+        transactional = create_transactional_engine(self.engine, self.settings)
         return async_sessionmaker(transactional, expire_on_commit=False)
 
     async def run(
@@ -136,7 +147,7 @@ class Database:
         It commits when the block ends and rolls back when it raises. It is never repeated, since
         a block cannot be entered twice: prefer `run`.
         """
-        return UnitOfWork(self.engine, self.settings, Scope, _checked(user_id), Ids())
+        return self._watch(UnitOfWork(self.engine, self.settings, Scope, _checked(user_id), Ids()))
 
     async def check(self) -> Health:
         """Return what an operator asks first: reachable, how fast, which version, at head, pool.
@@ -144,6 +155,12 @@ class Database:
         What cannot be told because the server is not reached is None; nothing is raised for it.
         """
         return await examine(self)
+
+    @asynccontextmanager
+    async def _watch(self, work: UnitOfWork[S]) -> AsyncIterator[S]:
+        with Call(self.events, "begin"):
+            async with work as scope:
+                yield scope
 
     async def _run(
         self,
@@ -154,8 +171,21 @@ class Database:
         *args: Any,
         **kwargs: Any,
     ) -> T:
+        with Call(self.events, unit) as call:
+            return await self._repeat(call, kind, user_id, unit, *args, **kwargs)
+
+    async def _repeat(
+        self,
+        call: Call,
+        kind: type[S],
+        user_id: UUID | None,
+        unit: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        **kwargs: Any,
+    ) -> T:
         ids = Ids()
-        repeat = Repeat(self.settings)
+        repeat = Repeat(self.settings, call)
         replayable = getattr(unit, "replayable", False)
         while True:
             work = UnitOfWork(self.engine, self.settings, kind, user_id, ids, replayable=replayable)

@@ -21,7 +21,10 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from faceplate import pgbouncer
+from faceplate.column_types import dump_json
 from faceplate.config import Settings
+from faceplate.pool import Pool
 
 T = TypeVar("T")
 
@@ -112,14 +115,17 @@ def create_engine(settings: Settings) -> AsyncEngine:
 
     engine = _create_engine(
         partial(open_connection, settings),
+        prepares=not settings.pgbouncer,
+        poolclass=Pool,
+        max_waiting=settings.max_waiting,
         pool_size=settings.pool_size,
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout_s,
         pool_pre_ping=True,
         pool_use_lifo=True,  # the connection used last is the one known to be alive
     )
-    if settings.slow_statement_s:
-        _log_slow_statements(engine, settings.slow_statement_s)
+    if settings.log_sql or settings.slow_statement_s:
+        _log_statements(engine, settings)
     return engine
 
 
@@ -129,29 +135,61 @@ def create_migration_engine(settings: Settings) -> AsyncEngine:
     Its search_path is fixed: a role that is called like the schema would have that schema as its
     default one, and reflection leaves the name of a default schema out.
     """
-    server_settings = settings.server_settings | {"search_path": "public"}
-    return _create_engine(
-        partial(open_connection, settings, server_settings=server_settings), poolclass=NullPool
-    )
+
+    async def connect() -> Connection:
+        asked = settings.server_settings | {"search_path": "public"}
+        with pgbouncer.refused(settings, pgbouncer.GO_ROUND):
+            return await _connect(settings, asked, partial(pgbouncer.prove_settings, asked))
+
+    return _create_engine(connect, prepares=True, poolclass=NullPool)
 
 
-def _create_engine(connect: Callable[[], Awaitable[Connection]], **pool: Any) -> AsyncEngine:
-    return create_async_engine(
+def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
+    """Return ``engine`` for those who let SQLAlchemy begin and commit, over the same pool."""
+    transactional = engine.execution_options(isolation_level="READ COMMITTED")
+    if settings.pgbouncer:
+        pgbouncer.limit_transactions(transactional, settings)
+    return transactional
+
+
+def _create_engine(
+    connect: Callable[[], Awaitable[Connection]], *, prepares: bool, **pool: Any
+) -> AsyncEngine:
+    def create() -> Any:
+        # As create_async_engine does with an async_creator, which has no room for an argument.
+        dbapi: Any = engine.dialect.dbapi
+        return dbapi.connect(
+            async_creator_fn=connect, prepared_statement_cache_size=100 if prepares else 0
+        )
+
+    engine = create_async_engine(
         "postgresql+faceplate://",
-        async_creator=connect,
+        creator=create,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
         **pool,
     )
+    return engine
 
 
-async def open_connection(
-    settings: Settings, *, server_settings: dict[str, str] | None = None
-) -> Connection:
+async def open_connection(settings: Settings) -> Connection:
     """Return a new connection, within ``connect_timeout_s``.
 
-    The driver's own errors leave as they are: OSError, TimeoutError, asyncpg.PostgresError.
+    Raises CannotConnect where there is a pooler in between of which the settings do not know. The
+    driver's own errors leave as they are: OSError, TimeoutError, asyncpg.PostgresError.
     """
+    asked = settings.server_settings
+    if settings.pgbouncer:
+        return await _connect(settings, asked)
+    with pgbouncer.refused(settings, pgbouncer.SAY_SO):
+        return await _connect(settings, asked, pgbouncer.prove_own_backend)
+
+
+async def _connect(
+    settings: Settings,
+    server_settings: dict[str, str],
+    prove: Callable[[Connection], Awaitable[None]] | None = None,
+) -> Connection:
     async with asyncio.timeout(settings.connect_timeout_s):
         hosts = settings.hosts
         found = await asyncio.gather(*map(_resolve, hosts), return_exceptions=True)
@@ -162,8 +200,15 @@ async def open_connection(
             settings.dsn,
             connection_class=Connection,
             command_timeout=settings.command_timeout_s or None,
-            server_settings=server_settings or settings.server_settings,
+            server_settings=server_settings,
+            statement_cache_size=0 if settings.pgbouncer else 100,
         )
+        if prove is not None:
+            try:
+                await prove(connection)
+            except BaseException:
+                connection.terminate()
+                raise
     connection.slow_statement_s = settings.slow_statement_s
     if settings.log_sql:
         connection.add_query_logger(_log_statement)
@@ -211,8 +256,14 @@ def _log_statement(query: asyncpg.connection.LoggedQuery) -> None:
     logger.info("%.3f s: %s", query.elapsed, query.query)
 
 
-def _log_slow_statements(engine: AsyncEngine, slow_statement_s: float) -> None:
-    """The same for what goes through SQLAlchemy."""
+def _log_statements(engine: AsyncEngine, settings: Settings) -> None:
+    """The same for what goes through SQLAlchemy, of which the driver's loggers do not hear."""
+
+    def log(sql: str, context: Any) -> None:
+        elapsed_s = time.monotonic() - context.started_s
+        log_if_slow(sql, elapsed_s, settings.slow_statement_s)
+        if settings.log_sql:
+            logger.info("%.3f s: %s", elapsed_s, sql)
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def start(*call: Any) -> None:
@@ -220,7 +271,12 @@ def _log_slow_statements(engine: AsyncEngine, slow_statement_s: float) -> None:
 
     @event.listens_for(engine.sync_engine, "after_cursor_execute")
     def finish(*call: Any) -> None:
-        log_if_slow(call[2], time.monotonic() - call[4].started_s, slow_statement_s)
+        log(call[2], call[4])
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def fail(failure: sa.ExceptionContext) -> None:
+        if failure.statement is not None and hasattr(failure.execution_context, "started_s"):
+            log(failure.statement, failure.execution_context)
 
 
 async def _ping(driver: Connection) -> None:
@@ -229,7 +285,7 @@ async def _ping(driver: Connection) -> None:
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:
     def encode(value: Any) -> bytes:
-        return prefix + orjson.dumps(value)
+        return prefix + dump_json(value)
 
     def decode(data: bytes) -> Any:
         return orjson.loads(data[len(prefix) :])

@@ -41,6 +41,7 @@ class FaceplateError(Exception):
 
     sqlstate: str | None = None
     unit: str | None = None
+    is_recorded = False  # whether faceplate.events has counted and logged it already
 
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
@@ -74,8 +75,8 @@ class InvalidInput(FaceplateError, ValueError):  # noqa: N818 - named for what i
         self.field = field
         self.rule = rule
 
-    def __reduce__(self) -> tuple[type["InvalidInput"], tuple[str, str]]:
-        return type(self), (self.field, self.rule)
+    def __reduce__(self) -> tuple[type["InvalidInput"], tuple[str, str], dict[str, object]]:
+        return type(self), (self.field, self.rule), vars(self)
 
 
 class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it says
@@ -86,8 +87,8 @@ class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it s
         super().__init__(f"{words.lower()} not found")
         self.record = record
 
-    def __reduce__(self) -> tuple[type["NotFound"], tuple[type]]:
-        return type(self), (self.record,)
+    def __reduce__(self) -> tuple[type["NotFound"], tuple[type], dict[str, object]]:
+        return type(self), (self.record,), vars(self)
 
 
 class Conflict(FaceplateError):  # noqa: N818 - named for what it says

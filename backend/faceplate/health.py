@@ -3,14 +3,18 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate import isolation, migrate
+from faceplate.config import Settings
 from faceplate.engine import Connection, open_connection
 from faceplate.translation import DRIVER_ERRORS, translate_connect
 
 if TYPE_CHECKING:
     from faceplate.database import Database
+    from faceplate.pool import Pool as ConnectionPool
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,10 @@ class Pool:
     """Connections that the pool keeps open when idle (``pool_size``)."""
     limit: int
     """Connections that it opens at most (``pool_size + max_overflow``)."""
-    checked_out: int
-    idle: int
+    checked_out: int = 0
+    idle: int = 0
+    waiting: int = 0
+    """Units that wait for a connection to become free."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ async def examine(database: "Database") -> Health:
             connection.terminate()
     except DRIVER_ERRORS as error:
         failure = translate_connect(error, target=settings.target, limit_s=limit_s)
-        pool = _pool_of(database)
+        pool = pool_of(settings, database.engine)
         return Health(settings.target, migrate.head(), pool, problem=failure.message)
 
 
@@ -90,7 +96,7 @@ async def _ask(connection: Connection, database: "Database") -> Health:
     return Health(
         database.settings.target,
         head,
-        _pool_of(database),
+        pool_of(database.settings, database.engine),
         latency_ms=latency_ms,
         server_version=await connection.fetchval("SHOW server_version"),
         revision=revision,
@@ -100,12 +106,10 @@ async def _ask(connection: Connection, database: "Database") -> Health:
     )
 
 
-def _pool_of(database: "Database") -> Pool:
-    pool = database.engine.sync_engine.pool
-    settings = database.settings
-    return Pool(
-        size=settings.pool_size,
-        limit=settings.pool_size + settings.max_overflow,
-        checked_out=pool.checkedout(),  # type: ignore[attr-defined]  # the queue pools have it
-        idle=pool.checkedin(),  # type: ignore[attr-defined]  # the queue pools have it
-    )
+def pool_of(settings: Settings, engine: AsyncEngine | None) -> Pool:
+    """Return how the pool of ``engine`` stands. Without one, nothing is in use."""
+    size, limit = settings.pool_size, settings.pool_size + settings.max_overflow
+    if engine is None:
+        return Pool(size, limit)
+    pool = cast("ConnectionPool", engine.sync_engine.pool)
+    return Pool(size, limit, pool.checkedout(), pool.checkedin(), pool.waiting)

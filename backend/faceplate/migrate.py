@@ -9,8 +9,8 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,13 +20,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from alembic.util import CommandError
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from faceplate.config import Settings
 from faceplate.engine import create_migration_engine, open_connection
-from faceplate.errors import FaceplateError, TimedOut
+from faceplate.errors import DatabaseError, FaceplateError, TimedOut, UsageError
 from faceplate.models import SCHEMA, Base
 from faceplate.translation import DRIVER_ERRORS, causes, sqlstate_of, translate, translate_connect
 
@@ -36,10 +37,17 @@ if TYPE_CHECKING:
     from faceplate.database import Database
 
 ADVISORY_LOCK = 0x66616365706C6174  # "faceplat" in ASCII
-LOCK_TIMEOUT_S = 0.25
+# Appends queue behind a lock that is waited for, and a revision may take two that they need.
+LOCK_TIMEOUT_S = 0.1
 POLL_S = 0.1
 DEADLINE_S = 600.0
 RETRIED = {"55P03", "40P01"}
+INVALID_INDEXES = f"""
+SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relnamespace = to_regnamespace('{SCHEMA}')
+    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = c.oid)
+ORDER BY c.relname
+"""  # noqa: S608 - our own name
 
 _alembic = threading.Lock()
 """Alembic keeps the environment that it runs in module globals: one at a time per process."""
@@ -52,6 +60,7 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
     change the schema, and TimedOut where a lock was not to be had within ten minutes.
     """
     await _run_command(database, command.upgrade, revision)
+    await _check_indexes(_for_migrations(_settings_of(database)))
 
 
 async def downgrade(database: "Database | Settings", revision: str) -> None:
@@ -64,21 +73,22 @@ async def downgrade(database: "Database | Settings", revision: str) -> None:
 
 async def current(database: "Database | Settings") -> str | None:
     """Return the revision that the schema is at, or None where it was never migrated."""
-    connection = await open_connection(_settings_of(database))
-    try:
-        return await revision_of(connection)
-    finally:
-        await connection.close()
+    settings = _settings_of(database)
+    with _errors_translated(settings):
+        connection = await open_connection(settings)
+        try:
+            return await revision_of(connection)
+        finally:
+            connection.terminate()
 
 
 async def check(database: "Database | Settings") -> list[str]:
     """Return how the schema differs from the models, a line for each difference."""
-    engine = create_migration_engine(_settings_of(database))
-    try:
+    settings = _for_migrations(_settings_of(database))
+    engine = create_migration_engine(settings)
+    with _errors_translated(settings):
         async with engine.connect() as connection:
             return await connection.run_sync(_differences)
-    finally:
-        await engine.dispose()
 
 
 def head() -> str:
@@ -106,6 +116,14 @@ async def revision_of(connection: "asyncpg.Connection[Any]") -> str | None:
     return revision
 
 
+async def invalid_indexes(connection: "asyncpg.Connection[Any]") -> list[str]:
+    """Return the indexes of the schema that are written to and never read, by name.
+
+    That is what a CREATE INDEX CONCURRENTLY leaves that broke off.
+    """
+    return [row["name"] for row in await connection.fetch(INVALID_INDEXES)]
+
+
 async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> None:
     """Run ``work`` on a connection of its own while no other process migrates this database.
 
@@ -115,13 +133,30 @@ async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> 
     engine = create_migration_engine(_for_migrations(settings))
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
     deadline_s = time.monotonic() + DEADLINE_S
-    try:
+    with _errors_translated(settings):
         async with engine.connect() as guard, _turn(guard, deadline_s):
             await _ensure_schema(guard)
             async with transactional.connect() as connection:
                 await _run_patiently(connection, work, deadline_s)
-    finally:
-        await engine.dispose()
+
+
+async def _check_indexes(settings: Settings) -> None:
+    """A revision that broke off makes its index anew when it is run again; nothing else does."""
+    ours = {str(name) for table in Base.metadata.tables.values() for name in _index_names(table)}
+    with _errors_translated(settings):
+        connection = await open_connection(settings)
+        try:
+            found = await invalid_indexes(connection)
+        finally:
+            connection.terminate()
+    if invalid := [f"{SCHEMA}.{name}" for name in found if name in ours]:
+        advice = "; ".join(f"REINDEX INDEX CONCURRENTLY {name}" for name in invalid)
+        raise DatabaseError(f"indexes are invalid, and slow everything down; run: {advice}")
+
+
+def _index_names(table: Table) -> Iterator[object]:
+    yield from (index.name for index in table.indexes)
+    yield from (constraint.name for constraint in table.constraints)
 
 
 async def _run_command(
@@ -136,10 +171,18 @@ async def _run_command(
     settings = _settings_of(database)
     try:
         await run_locked(settings, work)
+    except CommandError as error:
+        raise UsageError(f"Alembic refused: {error}") from error
+
+
+@contextmanager
+def _errors_translated(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        limit_s = settings.connect_timeout_s
+        raise translate_connect(error, target=settings.target, limit_s=limit_s) from error
     except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-        if isinstance(error, OSError):
-            limit_s = settings.connect_timeout_s
-            raise translate_connect(error, target=settings.target, limit_s=limit_s) from error
         failure = translate(error, target=settings.target)
         raise _with_advice(failure, error) from error
 
@@ -197,6 +240,8 @@ def _for_migrations(settings: Settings) -> Settings:
     """An index takes as long as it takes to build; a lock is waited for only briefly."""
     return settings.model_copy(
         update={
+            "database_url": settings.migration_url or settings.database_url,
+            "pgbouncer": False,
             "statement_timeout_s": 0,
             "command_timeout_s": 0,
             "idle_in_transaction_timeout_s": 0,

@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
+
+import asyncpg
 
 from faceplate.config import Settings
 from faceplate.engine import Connection, open_connection
@@ -14,8 +17,19 @@ POLL_S = 0.1
 # The timeline tells a server from the one that is promoted in its place: that one may use the
 # same transaction ids again, for other transactions.
 _TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
-_MARK = f"SELECT pg_current_xact_id_if_assigned()::text, pg_backend_pid(), {_TIMELINE}"
-_STATUS = f"SELECT pg_xact_status($1::text::xid8), {_TIMELINE}"
+# When the server last came back from a crash; a restart in good order keeps it. A crash may give
+# the id of a transaction that has left nothing in the log to another one.
+_RECOVERED = "pg_stat_get_bgwriter_stat_reset_time()"
+_MARK = f"""SELECT pg_current_xact_id_if_assigned()::text, pg_backend_pid(),
+                   {_TIMELINE}, {_RECOVERED}"""
+_STATUS = "SELECT pg_xact_status($1::text::xid8)"
+# Recovery ends with a checkpoint, which says what the next id was. One of a running server, whose
+# redo_lsn lies before it, and one of a restart since then come too late for that.
+_SURVIVED = """
+    SELECT split_part(next_xid, ':', 1)::bigint * 4294967296 + split_part(next_xid, ':', 2)::bigint
+           > $1::text::bigint
+      FROM pg_control_checkpoint()
+     WHERE redo_lsn = checkpoint_lsn AND pg_postmaster_start_time() < $2"""
 _END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE pid = $1 AND backend_xid = $2::text::xid8::xid"""
 
@@ -26,6 +40,7 @@ class Mark(NamedTuple):
     xid: str
     backend_pid: int
     timeline: str
+    recovered_at: datetime
 
 
 class Outcome(Enum):
@@ -39,8 +54,8 @@ async def mark(driver: Any) -> Mark | None:
 
     One round trip.
     """
-    xid, backend_pid, timeline = await driver.fetchrow(_MARK)
-    return None if xid is None else Mark(xid, backend_pid, timeline)
+    xid, *where = await driver.fetchrow(_MARK)
+    return None if xid is None else Mark(xid, *where)
 
 
 async def find_out(settings: Settings, transaction: Mark) -> Outcome:
@@ -63,18 +78,34 @@ async def find_out(settings: Settings, transaction: Mark) -> Outcome:
 
 
 async def _ask(connection: Connection, transaction: Mark, until_s: float) -> Outcome:
+    timeline = await connection.fetchval(f"SELECT {_TIMELINE}")
+    if timeline != transaction.timeline:
+        return Outcome.UNKNOWN
     while time.monotonic() < until_s:
-        row: Any = await connection.fetchrow(_STATUS, transaction.xid)
-        status, timeline = row
-        if timeline != transaction.timeline:
-            return Outcome.UNKNOWN
-        match status:
-            case "committed":
-                return Outcome.COMMITTED
-            case "aborted":
-                return Outcome.ROLLED_BACK
-            case None:
-                return Outcome.UNKNOWN  # so old that the server has forgotten
+        try:
+            status = await connection.fetchval(_STATUS, transaction.xid)
+        except asyncpg.InvalidParameterValueError:
+            return Outcome.ROLLED_BACK  # the id is still to be given: a crash has left no trace
+        if status == "committed":
+            return await _identify(connection, transaction)
+        if status == "aborted":
+            return Outcome.ROLLED_BACK
+        if status is None:
+            return Outcome.UNKNOWN  # so old that the server has forgotten
         await asyncio.sleep(POLL_S)
         await connection.execute(_END, transaction.backend_pid, transaction.xid)
     return Outcome.UNKNOWN
+
+
+async def _identify(connection: Connection, transaction: Mark) -> Outcome:
+    """Return what became of ``transaction``, where one that has its id was committed."""
+    recovered_at = await connection.fetchval(f"SELECT {_RECOVERED}")
+    if recovered_at == transaction.recovered_at:
+        return Outcome.COMMITTED
+    try:
+        survived = await connection.fetchval(_SURVIVED, transaction.xid, recovered_at)
+    except asyncpg.InsufficientPrivilegeError:
+        return Outcome.UNKNOWN
+    if survived is None:
+        return Outcome.UNKNOWN
+    return Outcome.COMMITTED if survived else Outcome.ROLLED_BACK

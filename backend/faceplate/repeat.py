@@ -1,7 +1,6 @@
 """When a unit is repeated, and how long is waited before."""
 
 import asyncio
-import logging
 import random
 import time
 
@@ -16,11 +15,11 @@ from faceplate.errors import (
     SchemaChanged,
     Unavailable,
 )
-
-logger = logging.getLogger("faceplate")
+from faceplate.events import Call, Kind
 
 CONTENTION_LIMIT_S = 10.0
-CONTENTION_PAUSE_S = 0.05
+CONTENTION_PAUSE_S = 0.02
+CONTENTION_PAUSE_MAX_S = 1.0
 RECONNECT_PAUSE_S = 0.1
 RECONNECT_PAUSE_MAX_S = 2.0
 
@@ -28,9 +27,11 @@ RECONNECT_PAUSE_MAX_S = 2.0
 class Repeat:
     """The memory of one call of `Database.run`: what has been repeated already, and since when."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, call: Call) -> None:
         self._settings = settings
+        self._call = call
         self._contention_until_s: float | None = None
+        self._contention_pause_s = CONTENTION_PAUSE_S
         self._reconnect_until_s: float | None = None
         self._was_lost = False
         self._schema_changed = False
@@ -43,6 +44,7 @@ class Repeat:
         match error:
             case SchemaChanged() if not self._schema_changed:
                 self._schema_changed = True
+                self._begin_anew(error)
             case Contention():
                 await self._after_contention(error)
             case Overloaded() | PoolExhausted() | CannotConnect():
@@ -55,14 +57,18 @@ class Repeat:
                 raise error
 
     async def _after_contention(self, error: Contention) -> None:
-        """At once, with jitter, for a limited time: somebody else got in the way and is gone."""
+        """At once, with jitter, for a limited time: somebody else got in the way and is gone.
+
+        Where they keep coming, ever fewer at a time: else a crowd gets in its own way for ever.
+        """
         now = time.monotonic()
         if self._contention_until_s is None:
             self._contention_until_s = now + CONTENTION_LIMIT_S
         if now >= self._contention_until_s:
             raise error
-        logger.info("repeating %s: %s", error.unit, error.message)
-        await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE_S))  # noqa: S311 - no secret
+        self._begin_anew(error)
+        await asyncio.sleep(random.uniform(0, self._contention_pause_s))  # noqa: S311 - no secret
+        self._contention_pause_s = min(2 * self._contention_pause_s, CONTENTION_PAUSE_MAX_S)
 
     async def _after_loss(self, error: ConnectionLost) -> None:
         """Once, after a pause in which a server that restarts gets some way."""
@@ -70,7 +76,7 @@ class Repeat:
         if self._was_lost:
             raise error
         self._was_lost = True
-        logger.warning("repeating %s once: %s", error.unit, error.message)
+        self._begin_anew(error)
         await asyncio.sleep(self._settings.retry_delay_s)
 
     async def _until_reconnected(self, error: Unavailable) -> None:
@@ -78,8 +84,12 @@ class Repeat:
         now = time.monotonic()
         if self._reconnect_until_s is None:
             self._reconnect_until_s = now + self._settings.reconnect_timeout_s
-            logger.warning("reconnecting for %s: %s", error.unit, error.message)
+            self._call.record(Kind.RECONNECT, error)
         if now >= self._reconnect_until_s:
             raise error
         await asyncio.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
         self._pause_s = min(2 * self._pause_s, RECONNECT_PAUSE_MAX_S)
+
+    def _begin_anew(self, error: FaceplateError) -> None:
+        self._call.record(Kind.REPEAT, error)
+        self._call.attempt += 1

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import InvalidRequestError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from faceplate.errors import (
@@ -50,6 +50,10 @@ CONFLICTS = {
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 LOST = {"57P01", "57P02", "57P03", "53300", "25006"}  # and class 08: see is_lost
 CONTENTION = "other transactions kept getting in the way"
+SWALLOWED = (
+    "a flush had failed and its error was caught: a part that may fail belongs into"
+    " `async with scope.session.begin_nested():`"
+)
 UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
 SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
 MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
@@ -148,7 +152,8 @@ def translate(error: Exception, *, target: str, closed: bool = False) -> Facepla
     if any(isinstance(cause, TimeoutError) for cause in causes(error)):
         return TimedOut(f"{target}: no answer within command_timeout_s")
     if isinstance(error, InvalidRequestError):
-        return UsageError(f"SQLAlchemy refused the call: {error}")
+        swallowed = isinstance(error, PendingRollbackError)  # it repeats the first one's words
+        return UsageError(SWALLOWED if swallowed else f"SQLAlchemy refused the call: {error}")
     innermost = list(causes(error))[-1]
     return DatabaseError(f"unexpected {type(innermost).__name__} from the driver")
 

@@ -13,13 +13,17 @@ T = TypeVar("T")
 
 
 class Uninterrupted(Generic[T]):
-    """Await it for the coroutine's result; ``cancelled`` says if somebody tried to meanwhile."""
+    """Await it for the coroutine's result.
+
+    ``cancelled`` is the first cancellation that came meanwhile, if one did. Whoever made it may
+    know it again by its message only, so it is to be raised again, or as the cause of another.
+    """
 
     __slots__ = ("_coroutine", "cancelled")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
-        self.cancelled = False
+        self.cancelled: CancelledError | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
         while True:
@@ -35,18 +39,20 @@ class Uninterrupted(Generic[T]):
         if awaited is None:  # a bare yield, as in asyncio.sleep(0)
             try:
                 yield
-            except CancelledError:
-                self.cancelled = True
+            except CancelledError as error:
+                self.cancelled = self.cancelled or error
             return
         # As a task does that takes a future over; every future has it, by asyncio's protocol.
         awaited._asyncio_future_blocking = False  # noqa: SLF001
         while not awaited.done():
             relay: Future[None] = awaited.get_loop().create_future()
-            awaited.add_done_callback(partial(_release, relay))
+            release = partial(_release, relay)
+            awaited.add_done_callback(release)
             try:
                 yield from relay
-            except CancelledError:
-                self.cancelled = True
+            except CancelledError as error:
+                self.cancelled = self.cancelled or error
+                awaited.remove_done_callback(release)  # some cancel in every turn of the loop
 
 
 def _release(relay: Future[None], _awaited: Future[Any]) -> None:

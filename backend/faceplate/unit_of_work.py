@@ -98,12 +98,14 @@ class UnitOfWork(Generic[S]):
         await self._commit(mark)
 
     def _begin(self) -> str:
+        begin = "BEGIN"
+        for name, value in self._settings.transaction_settings.items():
+            begin += f"; SET LOCAL {name} = '{value}'"
         if self._user is None:
-            return "BEGIN"
-        mine = f"SET LOCAL faceplate.user_id = '{self._user}'"
-        if not self._settings.row_level_security:
-            return f"BEGIN; {mine}"
-        return f"BEGIN; SET LOCAL ROLE faceplate_app; {mine}"
+            return begin
+        if self._settings.row_level_security:
+            begin += "; SET LOCAL ROLE faceplate_app"
+        return f"{begin}; SET LOCAL faceplate.user_id = '{self._user}'"
 
     async def _mark(self) -> Mark | None:
         """What the transaction can be found again by, if it may have to be."""
@@ -117,7 +119,7 @@ class UnitOfWork(Generic[S]):
         try:
             status = await commit
         except Exception as error:  # noqa: BLE001 - looked into, and raised if it must be
-            await self._survive(error, mark, cancelled=commit.cancelled)
+            await self._survive(error, mark, commit.cancelled)
             return
         check_in = Uninterrupted(self._check_in())
         await check_in
@@ -125,17 +127,19 @@ class UnitOfWork(Generic[S]):
             raise DatabaseError(
                 "nothing was written: a statement of the unit had failed and its error was caught"
             )
-        if commit.cancelled or check_in.cancelled:
-            raise CancelledAfterCommit
+        if cancelled := commit.cancelled or check_in.cancelled:
+            raise CancelledAfterCommit(*cancelled.args) from cancelled
 
-    async def _survive(self, error: Exception, mark: Mark | None, *, cancelled: bool) -> None:
+    async def _survive(
+        self, error: Exception, mark: Mark | None, cancelled: asyncio.CancelledError | None
+    ) -> None:
         """Find out what a failed COMMIT means, and tell a cancelled caller just as much."""
         ending = _start(self._after_failed_commit(error, mark))
-        cancelled |= await _settle(ending)
+        cancelled = await _settle(ending) or cancelled
         if (failure := ending.exception()) is not None:
-            raise self._as_cancelled(failure) if cancelled else failure
+            raise self._as_cancelled(failure, cancelled) if cancelled else failure
         if cancelled:
-            raise CancelledAfterCommit
+            raise CancelledAfterCommit(*cancelled.args) from cancelled
 
     async def _after_failed_commit(self, error: Exception, mark: Mark | None) -> None:
         """Return where the transaction has taken effect all the same; raise where it has not."""
@@ -158,13 +162,15 @@ class UnitOfWork(Generic[S]):
             case Outcome.UNKNOWN:
                 raise CommitOutcomeUnknown(message, ids=self._ids.minted) from error
 
-    def _as_cancelled(self, failure: BaseException) -> BaseException:
+    def _as_cancelled(
+        self, failure: BaseException, cancelled: asyncio.CancelledError
+    ) -> BaseException:
         """What a cancelled caller is told: whether something may have been written or not."""
         if isinstance(failure, ConnectionLost) and failure.in_doubt:
             return CommitOutcomeUnknown(failure.message, ids=self._ids.minted)
         if isinstance(failure, CommitOutcomeUnknown):
             return failure
-        return asyncio.CancelledError()
+        return cancelled
 
     async def _abandon(self, error: BaseException) -> None:
         """Roll back, check in, and raise faceplate's error in place of a database's one."""
@@ -174,8 +180,8 @@ class UnitOfWork(Generic[S]):
             ours = translate(error, target=self._settings.target, closed=closed)
         if isinstance(ours, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
-        if await _settle(_start(self._roll_back())):
-            raise asyncio.CancelledError
+        if cancelled := await _settle(_start(self._roll_back())):
+            raise cancelled
         if ours is not None:
             # What a server says of a statement may quote the values that it was sent with.
             raise ours from (error if isinstance(ours, Unavailable) else None)
@@ -191,7 +197,8 @@ class UnitOfWork(Generic[S]):
     async def _check_in(self) -> None:
         if self._driver.is_closed() or self._driver.is_in_transaction():
             self._driver.terminate()
-            await greenlet_spawn(self._pooled.invalidate)
+            if self._pooled.is_valid:  # else a session has noticed before, and SQLAlchemy warns
+                await greenlet_spawn(self._pooled.invalidate)
         pool: Any = self._engine.sync_engine.pool
         if pool.checkedin() < pool.size():
             self._pooled.close()  # there is room, so nothing is closed and nothing awaited
@@ -206,12 +213,12 @@ def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return task
 
 
-async def _settle(task: asyncio.Task[Any]) -> bool:
-    """Wait until ``task`` is done. Return whether the waiting was cancelled meanwhile."""
-    cancelled = False
+async def _settle(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
+    """Wait until ``task`` is done. Return the first cancellation of the waiting, if there was."""
+    cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
+        except asyncio.CancelledError as error:
+            cancelled = cancelled or error
     return cancelled

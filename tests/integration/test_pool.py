@@ -2,18 +2,15 @@
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
+from tests.databases import end, opened, outside
 
 from faceplate import (
     ConnectionLost,
-    Database,
+    Overloaded,
     PoolExhausted,
     Scope,
     Settings,
@@ -32,25 +29,6 @@ CONNECTIONS = Statement(
     .select_from(sa.text("pg_stat_activity"))
     .where(sa.text("application_name = current_setting('application_name')")),
 )
-
-
-@asynccontextmanager
-async def opened(settings: Settings, **changes: Any) -> AsyncIterator[Database]:
-    """A Database over the same URL, with settings and an application name of its own."""
-    name = f"test {secrets.token_hex(8)}"
-    changed = Settings(database_url=settings.database_url, application_name=name, **changes)
-    async with Database(changed) as db:
-        yield db
-
-
-@asynccontextmanager
-async def outside(settings: Settings) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """A connection beside the pool."""
-    connection = await asyncpg.connect(settings.dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def backend(scope: Scope) -> int:
@@ -95,19 +73,75 @@ async def test_an_exhausted_pool_says_so_in_time_and_recovers(
         assert (await db.check()).pool.checked_out == 0
 
 
-async def test_connections_that_were_ended_in_the_pool_are_replaced_unnoticed(
+async def test_one_unit_too_many_is_refused_at_once(settings: Settings, user: User) -> None:
+    """Else an overloaded program answers nobody before pool_timeout_s is over."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold_on(_: Scope) -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async with opened(settings, pool_size=1, max_overflow=0, max_waiting=2) as db:
+        for _ in range(2):  # the second time shows that it recovers
+            units = [asyncio.create_task(db.run(user.id, hold_on)) for _ in range(3)]
+            await begun.wait()
+            with pytest.raises(Overloaded, match=r"2 units wait .* \(max_waiting\)"):
+                await db.run(user.id, hold_on)
+            with pytest.raises(Overloaded):
+                async with db.sessions() as session:
+                    await session.execute(sa.text("SELECT 1"))
+            go_on.set()
+            assert await asyncio.gather(*units) == ["done"] * 3
+            begun.clear()
+            go_on.clear()
+            await db.engine.dispose()  # which makes the pool anew
+
+
+async def test_a_unit_that_gives_up_waiting_makes_room_for_another(
     settings: Settings, user: User
 ) -> None:
-    """Else each one costs a request, the morning after the firewall or an operator ended it."""
-    async with opened(settings, pool_size=2) as db, outside(settings) as operator:
-        met: set[int] = set()
-        for _ in range(10):
-            async with db.begin(user.id) as one, db.begin(user.id) as two:  # they never repeat
-                idle = [await backend(one), await backend(two)]
-            assert not met.intersection(idle)
-            met.update(idle)
-            for pid in idle:  # and wait until it is gone
-                assert await operator.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
+    """Else clients that go away use the limit up for good."""
+    async with opened(settings, pool_size=1, max_overflow=0, max_waiting=1) as db:
+        async with db.begin(user.id):
+            for _ in range(3):
+                waiting = asyncio.create_task(db.run(user.id, backend))
+                await asyncio.sleep(0)
+                with pytest.raises(Overloaded):
+                    await db.run(user.id, backend)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+        await db.run(user.id, backend)
+
+
+async def test_nobody_has_to_wait(settings: Settings, user: User) -> None:
+    """max_waiting=0: who finds no free connection is refused, and who finds one is not."""
+    async with opened(settings, pool_size=1, max_overflow=1, max_waiting=0) as db:
+        await asyncio.gather(db.run(user.id, backend), db.run(user.id, backend))
+        async with db.begin(user.id), db.begin(user.id):
+            with pytest.raises(Overloaded):
+                await db.run(user.id, backend)
+
+
+async def test_a_connection_that_was_ended_in_the_pool_is_replaced_unnoticed(
+    settings: Settings, user: User
+) -> None:
+    """Else it costs a request, the morning after the firewall or an operator ended it."""
+
+    async def end_it(pid: int) -> None:
+        async with outside(settings) as operator:
+            await end(operator, pid)
+
+    met = []
+    async with opened(settings) as db:
+        with ThreadPoolExecutor() as elsewhere:
+            for _ in range(10):
+                async with db.begin(user.id) as scope:  # which never repeats
+                    met.append(await backend(scope))
+                # This loop stands still meanwhile, so that only the socket has heard of it.
+                elsewhere.submit(asyncio.run, end_it(met[-1])).result()
+    assert len(set(met)) == 10
 
 
 async def test_a_warm_connection_is_found_alive_without_a_statement(

@@ -504,6 +504,23 @@ def test_server_is_told_every_limit() -> None:
     }
 
 
+def test_limits_go_with_each_transaction_where_a_pooler_would_refuse_them() -> None:
+    """Otherwise PgBouncer refuses every connection, or nothing behind it has a limit."""
+    direct, pooled = (Settings(database_url=URL, pgbouncer=pooled) for pooled in (False, True))
+    assert direct.transaction_settings == {}
+    assert pooled.server_settings == {"application_name": "faceplate"}
+    assert pooled.server_settings | pooled.transaction_settings == direct.server_settings
+
+
+def test_migration_url_is_held_to_the_same_rules() -> None:
+    """Otherwise it is found to be wrong in the middle of a deploy, with its password shown."""
+    for url in ("", "mysql://ada:secret@h/app", f"{URL}?sslmode=verify-full&sslcert=/nowhere"):
+        with pytest.raises(ConfigurationError, match="FACEPLATE_MIGRATION_URL: ") as refusal:
+            Settings(database_url=URL, migration_url=url)
+        assert "secret" not in str(refusal.value)
+    assert "secret" not in repr(Settings(database_url=URL, migration_url="postgresql://a:secret@h"))
+
+
 def test_env_example_explains_every_setting() -> None:
     """Otherwise the file that people copy would tell them of defaults that no longer hold."""
     assert ENV_EXAMPLE.read_text() == render_env_example()

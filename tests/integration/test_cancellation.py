@@ -1,0 +1,89 @@
+"""Units that are cancelled, at every point that there is."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import text
+from tests.databases import opened
+
+from faceplate import Database, Scope, Settings, Statement, User, models
+from faceplate.errors import CancelledAfterCommit
+from faceplate.services import tasks
+
+IDLE_IN_TRANSACTION = Statement(
+    int,
+    sa.select(sa.literal_column("pid"))
+    .select_from(text("pg_stat_activity"))
+    .where(text("datname = current_database() AND state LIKE 'idle in transaction%'")),
+)
+SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
+
+
+async def test_nothing_is_left_checked_out_or_idle_in_a_transaction(
+    db: Database, user: User
+) -> None:
+    """Else each client that goes away costs a connection, until none is left."""
+    reached = asyncio.Event()
+
+    async def in_a_statement(scope: Scope) -> None:
+        await tasks.create(scope, title="a")
+        reached.set()
+        await scope.one(SLEEP)
+
+    async def between_statements(scope: Scope) -> None:
+        await tasks.create(scope, title="b")
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def in_the_orm(scope: Scope) -> None:
+        scope.session.add(models.Task(user_id=user.id, title="c"))
+        await scope.session.flush()
+        reached.set()
+        await scope.session.execute(text("SELECT pg_sleep(60)"))
+
+    for unit in (in_a_statement, between_statements, in_the_orm) * 3:
+        reached.clear()
+        running = asyncio.create_task(db.run(user.id, unit))
+        await reached.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert (await db.check()).pool.checked_out == 0
+        assert await db.run_system(lambda scope: scope.all(IDLE_IN_TRANSACTION)) == []
+    assert (await db.run(user.id, tasks.page)).items == []
+
+
+async def test_a_unit_that_waits_for_a_connection_can_be_cancelled(
+    settings: Settings, user: User
+) -> None:
+    """Else a cancelled crowd takes the connection of whoever is served next."""
+    async with opened(settings, pool_size=1, max_overflow=0) as db:
+        async with db.begin(user.id):
+            waiting = [asyncio.create_task(db.run(user.id, tasks.page)) for _ in range(10)]
+            await asyncio.sleep(0)
+            for task in waiting:
+                task.cancel()
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(isinstance(ended, asyncio.CancelledError) for ended in ends)
+        await db.run(user.id, tasks.page)
+
+
+async def test_what_was_committed_is_told_from_what_was_not(db: Database, user: User) -> None:
+    """Else a message whose sender went away at the wrong moment is stored a second time."""
+    told = []
+    for rounds in range(60):  # of the event loop, so that each step is hit
+        running = asyncio.create_task(db.run(user.id, tasks.create, title=str(rounds)))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        running.cancel()
+        try:
+            await running
+            told.append(rounds)
+        except CancelledAfterCommit:
+            told.append(rounds)
+        except asyncio.CancelledError:
+            pass
+    page = await db.run(user.id, tasks.page, limit=100)
+    assert sorted(int(task.title) for task in page.items) == told
+    assert (await db.check()).pool.checked_out == 0

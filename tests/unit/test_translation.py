@@ -1,0 +1,201 @@
+"""What an error of the driver means, told by SQLSTATE and constraint."""
+
+import socket
+import ssl
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import exc as sa_exc
+
+from faceplate import (
+    CannotConnect,
+    Conflict,
+    ConnectionLost,
+    Contention,
+    DatabaseError,
+    FaceplateError,
+    InvalidInput,
+    PoolExhausted,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+)
+from faceplate.errors import SchemaChanged
+from faceplate.models import Base
+from faceplate.translation import CONFLICTS, is_lost, is_ours, reason, translate, translate_connect
+
+TARGET = "db.example.com:5432/app"
+
+
+def server(sqlstate: str, message: str = "words", **fields: str) -> asyncpg.PostgresError:
+    """An error as the driver makes it of the server's."""
+    wire = {"S": "ERROR", "C": sqlstate, "M": message, **fields}
+    error: asyncpg.PostgresError = asyncpg.PostgresError.new(wire)
+    return error
+
+
+def wrapped(cause: BaseException, *, orig: BaseException | None = None) -> Exception:
+    """What SQLAlchemy makes of it."""
+    error = sa_exc.DBAPIError("SELECT 1", {}, orig or cause)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("wrap", [lambda error: error, wrapped], ids=["bare", "wrapped"])
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        ("23505", Conflict),
+        ("23503", Conflict),
+        ("23P01", Conflict),
+        ("23502", InvalidInput),
+        ("23514", InvalidInput),
+        ("22P02", InvalidInput),
+        ("22021", InvalidInput),
+        ("42501", Unauthorized),
+        ("57014", TimedOut),
+        ("55P03", TimedOut),
+        ("25P03", TimedOut),
+        ("25P04", TimedOut),
+        ("40001", Contention),
+        ("40P01", Contention),
+        ("53100", DatabaseError),
+        ("42P01", DatabaseError),
+        ("XX000", DatabaseError),
+        ("08003", ConnectionLost),
+        ("08006", ConnectionLost),
+        ("57P01", ConnectionLost),
+        ("57P02", ConnectionLost),
+        ("57P03", ConnectionLost),
+        ("25006", ConnectionLost),
+    ],
+)
+def test_each_sqlstate_has_its_class(sqlstate: str, kind: type[FaceplateError], wrap: Any) -> None:
+    """Else a handler answers 500 where it should say 409, or a unit is repeated that must not."""
+    translated = translate(wrap(server(sqlstate)), target=TARGET)
+    assert type(translated) is kind
+    assert translated.sqlstate == sqlstate
+
+
+def test_what_the_server_said_counts_and_not_what_is_around_it() -> None:
+    """Else a transaction that ran too long is taken for a lost connection, and run again."""
+    around = asyncpg.ConnectionDoesNotExistError("connection was closed")
+    around.__cause__ = server("25P04")
+    assert type(translate(wrapped(around), target=TARGET, closed=True)) is TimedOut
+
+
+def test_a_changed_table_is_told_from_bad_sql() -> None:
+    """Else each connection fails once after a migration."""
+    stale = asyncpg.InvalidCachedStatementError("cached statement plan is invalid")
+    assert type(translate(wrapped(stale), target=TARGET)) is SchemaChanged
+
+
+def test_every_constraint_that_can_conflict_has_its_words() -> None:
+    """Else whoever breaks one reads that 'another row rules this one out'."""
+    constraints = [c for table in Base.metadata.tables.values() for c in table.constraints]
+    unique = [c for c in constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
+    foreign = [c for table in Base.metadata.tables.values() for c in table.foreign_key_constraints]
+    indexes = [i for table in Base.metadata.tables.values() for i in table.indexes if i.unique]
+    assert {str(named.name) for named in (*unique, *foreign, *indexes)} == CONFLICTS.keys()
+    for name, words in CONFLICTS.items():
+        error = translate(server("23505", n=name), target=TARGET)
+        assert isinstance(error, Conflict)
+        assert (error.message, error.constraint) == (words, name)
+
+
+def test_a_rule_names_table_column_and_constraint() -> None:
+    """Else the caller knows that something was wrong, and not what."""
+    blank = translate(server("23502", t="tasks", c="title"), target=TARGET)
+    assert str(blank) == "tasks.title: is required [SQLSTATE 23502]"
+    broken = translate(server("23514", t="tasks", n="ck_tasks_title"), target=TARGET)
+    assert isinstance(broken, InvalidInput)
+    assert broken.field == "tasks.ck_tasks_title"
+
+
+def test_an_error_of_ours_comes_through_what_sqlalchemy_puts_around_it() -> None:
+    """Else a rule that is broken in a bind is reported as an error of the database."""
+    ours = InvalidInput("tasks.title", "must not be blank")
+    assert translate(sa_exc.StatementError("words", "SELECT", {}, ours), target=TARGET) is ours
+
+
+def test_a_closed_connection_is_lost_only_to_the_driver() -> None:
+    """Else a mistake of the caller's, made on a connection that died later, is run again."""
+    gone = asyncpg.InterfaceError("connection is closed")
+    assert is_lost(gone, closed=True)
+    assert not is_lost(gone, closed=False)
+    assert not is_lost(TimeoutError(), closed=True)
+    assert not is_lost(InvalidInput("a", "b"), closed=True)
+    assert not is_lost(server("23505"), closed=True)
+    assert not is_lost(sa_exc.InvalidRequestError("words"), closed=True)
+
+
+def test_a_misuse_of_the_session_says_what_sqlalchemy_says_of_it() -> None:
+    """Else a programmer looks for the reason in the database."""
+    error = translate(sa_exc.InvalidRequestError("This session is closed"), target=TARGET)
+    assert isinstance(error, UsageError)
+    assert "This session is closed" in str(error)
+
+
+def test_what_nobody_expected_is_named_without_its_words() -> None:
+    """They may hold a value."""
+    error = translate(asyncpg.InterfaceError("bad value: 'secret'"), target=TARGET)
+    assert type(error) is DatabaseError
+    assert str(error) == "unexpected InterfaceError from the driver"
+
+
+def test_errors_of_a_units_own_are_not_ours() -> None:
+    """Else an application's FileNotFoundError comes out as one of the database."""
+    for theirs in (FileNotFoundError(), TimeoutError(), ConnectionResetError(), ValueError()):
+        assert not is_ours(theirs)
+    for ours in (server("23505"), asyncpg.InterfaceError("words"), sa_exc.InvalidRequestError()):
+        assert is_ours(ours)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed"), Unavailable, "Connection refused"),
+        (FileNotFoundError(2, "words"), Unavailable, "No such file or directory"),
+        (TimeoutError(), Unavailable, "no answer within 3 s"),
+        (ConnectionError("unexpected call"), Unavailable, "the server closed the connection"),
+        (ConnectionError("rejected SSL upgrade"), CannotConnect, "rejected SSL upgrade"),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), Unavailable, "try again"),
+        (socket.gaierror(socket.EAI_NONAME, "not known"), CannotConnect, "not known"),
+        (ssl.SSLCertVerificationError(1, "self-signed"), CannotConnect, "self-signed"),
+        (server("57P03", "starting up"), Unavailable, "starting up"),
+        (server("53300", "too many clients"), Unavailable, "too many clients"),
+        (server("28P01", "password failed"), CannotConnect, "password failed"),
+        (server("3D000", "no such database"), CannotConnect, "no such database"),
+        (server("42501", "denied", D="a detail"), CannotConnect, "denied"),
+    ],
+)
+def test_a_connection_that_cannot_be_made_says_where_why_and_if_it_may_pass(
+    error: Exception, kind: type[FaceplateError], words: str
+) -> None:
+    """Else a program waits for what will not change, or gives up what would have."""
+    translated = translate_connect(error, target=TARGET, limit_s=3)
+    assert type(translated) is kind
+    assert translated.message == f"{TARGET}: {words}"
+
+
+def test_an_exhausted_pool_names_its_setting() -> None:
+    """Else it reads like a server that is down."""
+    error = translate_connect(sa_exc.TimeoutError("QueuePool limit"), target=TARGET, limit_s=3)
+    assert type(error) is PoolExhausted
+    assert "pool_timeout_s" in error.message
+
+
+def test_a_reason_is_one_line_without_detail() -> None:
+    """A DETAIL may quote a row."""
+    assert reason(wrapped(server("57P01", "going away", D="Key (title)=(secret)"))) == "going away"
+    assert reason(EOFError()) == "EOFError"
+
+
+def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
+    """Else one odd error hangs a worker."""
+    one, two = RuntimeError("one"), RuntimeError("two")
+    one.__cause__, two.__cause__ = two, one
+    assert type(translate(one, target=TARGET)) is DatabaseError
