@@ -24,7 +24,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov)
 
 ##@ Develop
-.PHONY: install check format erd test-matrix test-container constraints clean
+.PHONY: install check format erd test-faults test-matrix test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -42,6 +42,9 @@ format: $(INSTALLED) ## Rewrite the sources the way check wants them
 erd: $(INSTALLED) ## Draw the tables of the models in docs/data-model.md
 	@$(BIN)/python docs/erd.py
 
+test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= repeats a run, ARGS= for pytest)
+	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long $(if $(SEED),--seed=$(SEED)) $(ARGS)
+
 test-matrix: test-sqlalchemy-2.0 test-sqlalchemy-2.1 ## Run the suite on the newest SQLAlchemy 2.0 and 2.1
 
 # The other version lies in a folder in front of .venv, so only one package is fetched.
@@ -49,7 +52,7 @@ test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
 	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(ARGS)
 
-CONTAINER_TESTS := tests/integration tests/migrations --ignore=tests/integration/test_embedded.py
+CONTAINER_TESTS := tests/integration $(wildcard tests/migrations/*.py) --ignore=tests/integration/test_embedded.py
 test-container: $(INSTALLED) ## Run the integration tests on PostgreSQL in a container (needs Docker)
 	@$(BIN)/pytest --database=container $(or $(ARGS),$(CONTAINER_TESTS))
 

@@ -1,0 +1,203 @@
+"""A streamed reply that is kept as it arrives: however the stream ends, the message says how.
+
+::
+
+    async with drafts.open(db, user_id, conversation_id) as draft:
+        async for chunk in model:
+            await draft.write(chunk)
+            yield chunk
+    message = draft.message
+
+Entering appends an empty assistant message with the status streaming. While the model writes, no
+transaction is open and no connection is held. The message ends as
+
+- complete, when the block does;
+- interrupted, with what had arrived, when the block is cancelled or its generator is closed, as
+  web frameworks do when the client disconnects; also where the text got too long for a message;
+- failed, with what had arrived, when the block raises anything else.
+
+What a killed process leaves behind stays streaming until `faceplate sweep` closes it.
+"""
+
+import asyncio
+import logging
+import time
+from types import TracebackType
+from typing import Self, cast
+from uuid import UUID
+
+from uuid6 import uuid7
+
+from faceplate import records
+from faceplate.column_types import JsonObject, Text, text_problem
+from faceplate.database import Database
+from faceplate.errors import (
+    CancelledAfterCommit,
+    Conflict,
+    FaceplateError,
+    InvalidInput,
+    NotFound,
+    UsageError,
+)
+from faceplate.models import Message
+from faceplate.services import messages
+
+logger = logging.getLogger("faceplate")
+
+SAVE_EVERY_S = 2.0
+HEARTBEAT_S = 30.0
+"""A draft is saved this often even when nothing has arrived, so that no sweep takes it for dead."""
+
+_CONTENT = cast("Text", Message.__table__.c.content.type)
+
+
+def open(  # noqa: A001 - `drafts.open` reads as what it does
+    db: Database,
+    user_id: UUID,
+    conversation_id: UUID,
+    *,
+    metadata: JsonObject | None = None,
+    save_every_s: float = SAVE_EVERY_S,
+) -> "Draft":
+    """Return a draft to be entered with ``async with``, which appends its message.
+
+    What has arrived is saved at most every ``save_every_s`` (up to 30) seconds, beside the stream:
+    a slow or lost database does not hold it up. How it ended is saved under a shield, however often
+    the block is cancelled, within the time limits of `Database.run`.
+
+    Entering raises as `faceplate.services.messages.append` does. Leaving a block that did not raise
+    raises what kept the message from being saved: NotFound where it was removed meanwhile, Conflict
+    where a sweep has closed it. Where the block did raise, that error leaves, and such a failure is
+    logged. Cancelled while it ended as complete, it raises CancelledAfterCommit.
+    """
+    if not 0 < save_every_s <= HEARTBEAT_S:
+        raise InvalidInput("save_every_s", f"must be more than 0 and at most {HEARTBEAT_S:g}")
+    return Draft(db, user_id, conversation_id, metadata, save_every_s)
+
+
+class Draft:
+    """A message that is being written. Not to be made but by `open`."""
+
+    message: records.Message
+    """The message as it was stored last."""
+
+    def __init__(
+        self,
+        db: Database,
+        user_id: UUID,
+        conversation_id: UUID,
+        metadata: JsonObject | None,
+        save_every_s: float,
+    ) -> None:
+        self._db = db
+        self._user_id = user_id
+        self._conversation_id = conversation_id
+        self._id = uuid7()
+        self._metadata = metadata
+        self._save_every_s = save_every_s
+        self._chunks: list[str] = []
+        self._chars = self._saved_chars = 0
+        self._saved_at_s = 0.0
+        self._is_too_long = self._has_ended = False
+        self._saving: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._saving is not None:
+            raise UsageError("a draft can be entered once: open another one for another reply")
+        try:
+            self.message = await self._db.run(
+                self._user_id,
+                messages.append_draft,
+                self._conversation_id,
+                metadata=self._metadata,
+                id=self._id,
+            )
+        except CancelledAfterCommit:
+            await self._end("interrupted")
+            raise
+        self._saved_at_s = time.monotonic()
+        self._saving = asyncio.create_task(self._keep_saving())
+        return self
+
+    async def write(self, chunk: str) -> None:
+        """Add to the text, in memory.
+
+        Raises InvalidInput for what no message can hold. Where the text gets too long, what fits
+        is kept and the message will end as interrupted; any other such chunk is left out.
+        """
+        if self._saving is None or self._has_ended:
+            raise UsageError("a draft is written within its `async with` block")
+        if not isinstance(chunk, str):
+            raise InvalidInput(_CONTENT.field, f"must be text, not {type(chunk).__name__}")
+        if (problem := text_problem(chunk)) is not None:
+            raise InvalidInput(_CONTENT.field, problem)
+        fitting = chunk[: _CONTENT.max_chars - self._chars]
+        self._chunks.append(fitting)
+        self._chars += len(fitting)
+        if len(fitting) < len(chunk):
+            self._is_too_long = True
+            raise InvalidInput(_CONTENT.field, f"at most {_CONTENT.max_chars:,} characters")
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _tb: TracebackType | None,
+    ) -> None:
+        status = "complete" if error is None else "failed"
+        if self._is_too_long or isinstance(error, asyncio.CancelledError | GeneratorExit):
+            status = "interrupted"
+        try:
+            cancelled = await self._end(status)
+        except (FaceplateError, asyncio.CancelledError) as failure:
+            if error is None:
+                raise
+            logger.error("draft %s was not saved as %s: %s", self._id, status, failure)  # noqa: TRY400 - its cause may quote the server
+            return
+        if cancelled and error is None:
+            raise CancelledAfterCommit(*cancelled.args) from cancelled
+
+    async def _end(self, status: str) -> asyncio.CancelledError | None:
+        """Save for the last time. Return the first cancellation meanwhile, if there was one."""
+        self._has_ended = True
+        ending = asyncio.create_task(self._save_last(status))
+        cancelled: asyncio.CancelledError | None = None
+        while not ending.done():
+            try:
+                await asyncio.wait({ending})
+            except asyncio.CancelledError as error:
+                cancelled = cancelled or error
+        ending.result()
+        return cancelled
+
+    async def _save_last(self, status: str) -> None:
+        if self._saving is not None:
+            self._saving.cancel()
+            await asyncio.wait({self._saving})
+        await self._save(status)
+
+    async def _keep_saving(self) -> None:
+        while not self._has_ended:  # a cancelled COMMIT may end as an error and not as cancelled
+            await asyncio.sleep(self._save_every_s)
+            is_recent = time.monotonic() - self._saved_at_s < HEARTBEAT_S
+            if self._chars == self._saved_chars and is_recent:
+                continue
+            try:
+                await self._save("streaming")
+            except (NotFound, Conflict):
+                return  # removed or closed; the end of the block will say so
+            except FaceplateError as error:
+                logger.warning("draft %s is not saved yet: %s", self._id, error)
+
+    async def _save(self, status: str) -> None:
+        content = "".join(self._chunks)
+        self._chunks = [content]
+        self.message = await self._db.run(
+            self._user_id,
+            messages.save_draft,
+            self._conversation_id,
+            self._id,
+            content=content,
+            status=status,
+        )
+        self._saved_chars, self._saved_at_s = len(content), time.monotonic()

@@ -1,0 +1,1 @@
+"""faceplate within other frameworks. Each module needs an extra of its own."""

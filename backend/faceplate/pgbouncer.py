@@ -1,0 +1,69 @@
+"""PgBouncer, or a pooler like it, between faceplate and PostgreSQL.
+
+In transaction mode a client gets another server connection for each transaction. What one client
+prepares or sets there meets the next one, and the driver's names for prepared statements repeat
+in every process: sooner or later a query is answered with the rows of another. So with the setting
+``pgbouncer`` nothing outlives a transaction, and without it no pooler is accepted.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from faceplate.config import Settings
+from faceplate.errors import CannotConnect
+
+IN_BETWEEN = "PgBouncer or another pooler stands between this program and PostgreSQL"
+SAY_SO = "set FACEPLATE_PGBOUNCER=true"
+GO_ROUND = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MIGRATION_URL"
+
+
+@contextmanager
+def refused(settings: Settings, remedy: str) -> Iterator[None]:
+    """Tell from the error with which a connection ends that there is a pooler in between.
+
+    PgBouncer takes no time limits at the start (08P01), unless it was told to ignore them; then a
+    proof divides by zero. No PostgreSQL says either to a new connection.
+    """
+    try:
+        yield
+    except (asyncpg.ProtocolViolationError, asyncpg.DivisionByZeroError) as error:
+        raise CannotConnect(
+            f"{settings.target}: {IN_BETWEEN}; {remedy}", sqlstate=error.sqlstate
+        ) from None
+
+
+async def prove_own_backend(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Fail unless the server process is the one that the connection was promised.
+
+    A pooler makes up the process id that it promises. In one message and without a prepared
+    statement, since behind a pooler that would do the harm that is looked for.
+    """
+    await driver.execute(f"SELECT 1 / (pg_backend_pid() = {driver.get_server_pid()})::int")
+
+
+async def prove_settings(
+    asked: dict[str, str], driver: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Fail unless the connection was begun as it was asked to be.
+
+    A migration needs no more, and some hosts that give PostgreSQL itself make up process ids too.
+    """
+    lock_timeout = "(SELECT setting FROM pg_settings WHERE name = 'lock_timeout')"
+    await driver.execute(f"SELECT 1 / ({lock_timeout} = '{asked['lock_timeout']}')::int")
+
+
+def limit_transactions(engine: AsyncEngine, settings: Settings) -> None:
+    """Give each transaction that SQLAlchemy begins the time limits that a connection cannot have.
+
+    A round trip for each, since SQLAlchemy's BEGIN has no room for them.
+    """
+    asked = settings.transaction_settings.items()
+    limits = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in asked)
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def limit(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT {limits}")
