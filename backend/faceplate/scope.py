@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql import Executable
+from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.sql.functions import FunctionElement, GenericFunction
 from sqlalchemy.sql.visitors import iterate
 from uuid6 import uuid7
 
@@ -110,8 +112,15 @@ def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> _Compiled:
         process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
         arguments.append(_Argument(name, bind.effective_value, bind.required, process))
     names = frozenset(argument.name for argument in arguments) - {*filled}
-    writes = any(getattr(part, "is_dml", False) for part in iterate(statement))
+    writes = any(map(_may_write, iterate(statement)))
     return _Compiled(compiled.string, tuple(arguments), names, writes)
+
+
+def _may_write(part: Any) -> bool:
+    """Whether a part of a statement may change rows: as text may, or a function nobody knows."""
+    if isinstance(part, FunctionElement):
+        return not isinstance(part, GenericFunction)
+    return getattr(part, "is_dml", False) or isinstance(part, TextClause)
 
 
 class Transaction:

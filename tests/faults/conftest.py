@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-
+from tests.faults.plans import TABLES
 from tests.faults.servers import OwnServer, own_server
 
 # A crash of the machine is no part of this suite.
@@ -35,5 +35,5 @@ def campaign(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Cam
 @pytest.fixture(scope="session")
 def steady_server() -> Iterator[OwnServer]:
     """A server that runs on; its connections are what breaks."""
-    with own_server(**QUICK) as server:
+    with own_server(script=TABLES, **QUICK) as server:
         yield server

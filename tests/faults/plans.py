@@ -2,17 +2,18 @@
 
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Identity, Integer, MetaData, Table, Text, Uuid, bindparam
+from tests.units import Belongings, calls, results, units
 
 from faceplate import Scope, SystemScope
 from faceplate.models import Conversation, Task
 from faceplate.scope import Statement
 from faceplate.services.messages import NewMessage
-from tests.units import Belongings, calls, results, units
 
 TABLES = """
     CREATE TABLE public.notes (
@@ -63,7 +64,7 @@ async def insert_a_note_as_text(scope: Scope, body: str) -> int:
     return 1
 
 
-async def count_up(scope: SystemScope, user_id: UUID) -> int | None:
+async def count_up(scope: SystemScope, user_id: UUID) -> Any:
     """A sum: a repeat adds once more."""
     update = sa.update(counters).where(counters.c.user_id == user_id)
     n = counters.c.n
@@ -118,6 +119,14 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
             u["messages.append"], conversation, role="tool", tool_results=results(own.call_id)
         ),
         "messages.append_many": _plan(u["messages.append_many"], conversation, turn),
+        "messages.append_draft": _plan(u["messages.append_draft"], conversation),
+        "messages.save_draft": _plan(
+            u["messages.save_draft"],
+            conversation,
+            own.draft_id,
+            content="so far",
+            status="complete",
+        ),
         "messages.remove_after": _plan(u["messages.remove_after"], conversation, 0),
         "messages.remove_last": _plan(u["messages.remove_last"], conversation),
         "tasks.create": _plan(u["tasks.create"], title="b", description="c"),
@@ -144,6 +153,7 @@ def plans(own: Belongings) -> dict[str, Plan]:
         "users.ensure, known": _plan(u["users.ensure"], own.subject_id, email=f"new-{own.email}"),
         "users.change_email": _plan(u["users.change_email"], own.user_id, f"new-{own.email}"),
         "users.delete": _plan(u["users.delete"], own.user_id),
+        "messages.sweep_drafts": _plan(u["messages.sweep_drafts"], older_than=timedelta(0)),
         "own, a serial key": _plan(insert_a_note, "a note"),
         "own, a function": _plan(insert_a_note_by_function, "a note"),
         "own, text": _plan(insert_a_note_as_text, "a note"),

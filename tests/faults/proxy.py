@@ -129,6 +129,7 @@ class Proxy:
         """While True, every connection that has something to say hangs, as of a HANG."""
         self.traffic = Traffic()
         self.struck: list[Message] = []
+        self.has_struck = asyncio.Event()
         self._faults: list[Fault] = []
         self._count = 0
         self._links: set[_Link] = set()
@@ -161,15 +162,14 @@ class Proxy:
         self._faults = list(faults)
         self._count = 0
         self.struck = []
+        self.has_struck.clear()
 
     def drop_all(self) -> None:
         """Close every connection that is open, hanging ones too."""
         for link in self._links:
             link.close()
 
-    async def _accept(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -187,6 +187,8 @@ class Proxy:
             await asyncio.gather(
                 self._pump(link, Direction.TO_SERVER), self._pump(link, Direction.TO_CLIENT)
             )
+        except asyncio.CancelledError:  # `__aexit__`; asyncio would log it
+            pass
         finally:
             self._links.discard(link)
             for side in (client, link.server):
@@ -280,4 +282,5 @@ class Proxy:
             return None
         self._count = 0
         self.struck.append(message)
+        self.has_struck.set()
         return self._faults.pop(0)

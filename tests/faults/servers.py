@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import asyncpg
 from pydantic import SecretStr
 
 from faceplate import Settings, embedded, migrate
@@ -21,17 +22,18 @@ class OwnServer:
     """A migrated server with a data directory of its own. ``url`` stays the same for good."""
 
     def __init__(self, directory: Path, options: Mapping[str, str]) -> None:
-        self._directory = directory
+        self.directory = directory
         self._options = options
         self.start()
-        # A loop of its own, so that a fixture can call this whatever loop its test has.
-        with closing(asyncio.new_event_loop()) as loop:
-            loop.run_until_complete(migrate.upgrade(Settings(database_url=SecretStr(self.url))))
 
     def start(self) -> None:
-        """Start it, again after `kill`, and return when it accepts connections."""
-        server = embedded.start(self._directory, options=self._options)
+        """Start it, again after `stop` or `kill`, and return when it accepts connections."""
+        server = embedded.start(self.directory, options=self._options)
         self.pid, self.url, self.admin_url = server.pid, server.url, server.admin_url
+
+    def stop(self) -> None:
+        """Shut it down in good order, with every connection that is open."""
+        embedded.stop(self.directory)
 
     def kill(self) -> None:
         """End the postmaster and all its children with SIGKILL, and return when they are gone."""
@@ -47,15 +49,31 @@ class OwnServer:
 
 
 @contextmanager
-def own_server(**options: str) -> Iterator[OwnServer]:
-    """Yield a server that was started with ``options`` of postgresql.conf; wipe it afterwards."""
+def own_server(script: str = "", **options: str) -> Iterator[OwnServer]:
+    """Yield a server that was started with ``options`` of postgresql.conf; wipe it afterwards.
+
+    ``script`` is SQL that its administrator runs once, in the migrated database.
+    """
     with tempfile.TemporaryDirectory(prefix="faceplate-faults-") as name:
         place = Path(name)
         place.chmod(0o755)  # a server that root starts runs as somebody else
         try:
-            yield OwnServer(place / "pg", options)
+            server = OwnServer(place / "pg", options)
+            # A loop of its own, so that a fixture can call this whatever loop its test has.
+            with closing(asyncio.new_event_loop()) as loop:
+                loop.run_until_complete(_prepare(server, script))
+            yield server
         finally:
             embedded.wipe(place / "pg")
+
+
+async def _prepare(server: OwnServer, script: str) -> None:
+    await migrate.upgrade(Settings(database_url=SecretStr(server.url)))
+    admin = await asyncpg.connect(server.admin_url, database="faceplate")
+    try:
+        await admin.execute(script or "SELECT 1")  # asyncpg fails over an empty one
+    finally:
+        await admin.close()
 
 
 def _children(pid: int) -> list[int]:

@@ -4,18 +4,18 @@ A unit that writes is run over a proxy; what it returns and what it leaves behin
 with a run in which nothing broke.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from itertools import product
 
 import pytest
-
-from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unavailable
 from tests.faults.conftest import Campaign
 from tests.faults.plans import READS, plans
 from tests.faults.proxy import Action, Fault, is_commit, is_committed
 from tests.faults.servers import OwnServer
 from tests.faults.trials import Bench, Trial, bench
 from tests.units import nobodys, units
+
+from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unavailable
 
 PLANS = list(plans(nobodys()))
 OWN = [name for name in PLANS if name.startswith("own, ")]
@@ -113,8 +113,11 @@ async def test_a_drop_at_any_message_is_ridden_out(wire: Bench, campaign: Campai
         for name in PLANS
         for at, action in product(range(1, (await learn(wire, name)).messages + 1), DROPS)
     ]
-    some = campaign.dice.sample(everywhere, campaign.size(30, len(everywhere)))
-    for name, fault in [*product(PLANS, AROUND_COMMIT), *some]:
+    around_commit = list(product(PLANS, AROUND_COMMIT))
+    for name, fault in [
+        *campaign.dice.sample(around_commit, campaign.size(40, len(around_commit))),
+        *campaign.dice.sample(everywhere, campaign.size(20, len(everywhere))),
+    ]:
         trial = await wire.try_out(name, fault)
         assert trial.struck, (name, fault)
         book.judge(name, await learn(wire, name), trial)
@@ -135,23 +138,27 @@ async def test_a_drop_while_connecting_is_ridden_out(wire: Bench, campaign: Camp
 async def test_a_message_that_is_cut_is_as_good_as_lost(wire: Bench, campaign: Campaign) -> None:
     """Else half a message is taken for a whole one, or its loss for another error."""
     book, dice = Book(), campaign.dice
-    for _ in range(campaign.size(30, 300)):
+    for _ in range(campaign.size(20, 300)):
         name = dice.choice(PLANS)
         known = await learn(wire, name)
-        at = dice.choice([dice.randint(1, known.messages), is_commit, is_committed])
-        book.judge(name, known, await wire.try_out(name, Fault(Action.CUT, at)))
+        anywhere = Fault(Action.CUT, dice.randint(1, known.messages))
+        at_commit = [Fault(Action.CUT, is_commit), Fault(Action.CUT, is_committed)]
+        book.judge(name, known, await wire.try_out(name, dice.choice([anywhere, *at_commit])))
     book.check()
 
 
-async def test_a_block_takes_effect_or_says_that_it_has_not(wire: Bench) -> None:
+async def test_a_block_takes_effect_or_says_that_it_has_not(
+    wire: Bench, campaign: Campaign
+) -> None:
     """Else `begin`, which cannot repeat, reports a COMMIT that took effect as a failure."""
     book = Book()
-    for name, fault in product(PLANS, AROUND_COMMIT):
-        if not plans(nobodys())[name].is_across_users:
-            known = await learn(wire, name)
-            trial = await wire.try_out(name, fault, in_block=True)
-            took_effect = fault.action is Action.DROP_AFTER or fault.at is is_committed
-            book.judge(name, known, trial, *([] if took_effect else [ConnectionLost]))
+    owned = [name for name, plan in plans(nobodys()).items() if not plan.is_across_users]
+    everywhere = list(product(owned, AROUND_COMMIT))
+    for name, fault in campaign.dice.sample(everywhere, campaign.size(30, len(everywhere))):
+        known = await learn(wire, name)
+        trial = await wire.try_out(name, fault, in_block=True)
+        took_effect = fault.action is Action.DROP_AFTER or fault.at is is_committed
+        book.judge(name, known, trial, *([] if took_effect else [ConnectionLost]))
     book.check()
 
 
@@ -167,8 +174,9 @@ async def test_a_connection_that_goes_silent_is_given_up(
     for _ in range(campaign.size(10, 120)):
         name = dice.choice(PLANS)
         known = await learn(impatient, name)
-        at = dice.choice([dice.randint(1, known.messages), is_commit, is_committed])
-        trial = await impatient.try_out(name, Fault(Action.HANG, at))
+        anywhere = Fault(Action.HANG, dice.randint(1, known.messages))
+        at_commit = [Fault(Action.HANG, is_commit), Fault(Action.HANG, is_committed)]
+        trial = await impatient.try_out(name, dice.choice([anywhere, *at_commit]))
         book.judge(name, known, trial, TimedOut, CommitOutcomeUnknown)
         impatient.proxy.drop_all()
     book.check()
@@ -180,7 +188,7 @@ async def test_two_drops_double_nothing_and_hide_nothing(wire: Bench, campaign: 
     The second drop falls into the repeat, into finding out, or into connecting for either.
     """
     book, dice = Book(), campaign.dice
-    for _ in range(campaign.size(60, 600)):
+    for _ in range(campaign.size(40, 600)):
         name = dice.choice(PLANS)
         known = await learn(wire, name)
         anywhere = Fault(dice.choice(DROPS), dice.randint(1, known.messages))
@@ -197,7 +205,7 @@ async def test_a_commit_that_nobody_can_ask_about_is_unknown(
     """Else a caller is told that nothing was written, tries again, and has it twice."""
     book = Book()
     for_ever = [Fault(Action.DROP_BEFORE, 1)] * 100
-    for name in campaign.dice.sample(PLANS, campaign.size(8, len(PLANS))):
+    for name in campaign.dice.sample(PLANS, campaign.size(6, len(PLANS))):
         known = await learn(resigned, name)
         for first in AROUND_COMMIT:
             trial = await resigned.try_out(name, first, *for_ever)

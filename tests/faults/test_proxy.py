@@ -6,7 +6,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-
 from tests.faults.proxy import (
     Action,
     Direction,
@@ -23,9 +22,7 @@ DEADLINE_S = 10.0
 
 
 @pytest.fixture(params=["unix", "tcp"])
-async def proxy(
-    request: pytest.FixtureRequest, steady_server: OwnServer
-) -> AsyncIterator[Proxy]:
+async def proxy(request: pytest.FixtureRequest, steady_server: OwnServer) -> AsyncIterator[Proxy]:
     async with Proxy(steady_server.url, tcp=request.param == "tcp") as proxy:
         yield proxy
 
@@ -49,7 +46,7 @@ async def write(connection: asyncpg.Connection) -> None:
 async def wait_until(direct: asyncpg.Connection, query: str, expected: Any) -> None:
     """The server takes its time to notice that a client is gone."""
     async with asyncio.timeout(DEADLINE_S):
-        while await direct.fetchval(query) != expected:
+        while await direct.fetchval(query) != expected:  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0)
 
 

@@ -1,6 +1,7 @@
 """One trial: a unit, for a new user, over a connection on which faults strike."""
 
 import asyncio
+import gc
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,13 +11,13 @@ from uuid import UUID
 
 import asyncpg
 from pydantic import SecretStr
-
-from faceplate import Database, Settings, encryption
-from faceplate.services import tasks
-from tests.faults.plans import TABLES, Plan, plans
+from tests.faults.plans import Plan, plans
 from tests.faults.proxy import Fault, Message, Proxy, Traffic
 from tests.faults.servers import OwnServer
 from tests.units import OWNED, Belongings, settle_in
+
+from faceplate import Database, Settings, encryption
+from faceplate.services import tasks
 
 LEAK_DEADLINE_S = 10.0
 UNDER_FAULT = "faceplate under fault"
@@ -37,6 +38,8 @@ ROWS = {
     "notes": "SELECT (to_jsonb(t) - 'id')::text FROM public.notes t WHERE user_id = ANY($1)",
     "counters": "SELECT to_jsonb(t)::text FROM public.counters t WHERE user_id = ANY($1)",
 }
+CLOSE_DRAFTS = "UPDATE faceplate.messages SET status = 'complete' WHERE status = 'streaming'"
+"""So that a sweep finds the same in every trial."""
 LEAKED = """SELECT count(*) FROM pg_stat_activity
             WHERE application_name = $1 AND state LIKE 'idle in transaction%'"""
 
@@ -65,10 +68,13 @@ class Bench:
     def __init__(
         self, admin: asyncpg.Connection, direct: Database, db: Database, proxy: Proxy
     ) -> None:
-        self._admin = admin
+        self.admin = admin
         self._direct = direct
         self.db = db
         self.proxy = proxy
+        self.unseen: list[dict[str, Any]] = []
+        """What the event loop has to say of errors that nobody has caught."""
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: self.unseen.append(what))
 
     async def try_out(
         self, name: str, *faults: Fault, warm: bool = True, in_block: bool = False
@@ -78,9 +84,9 @@ class Bench:
         When ``warm``, on a connection that has been used, though not for these statements; else
         on one that is still to be made. ``in_block`` uses `Database.begin`.
         """
-        own = await settle_in(self._direct)
-        await self._admin.execute("INSERT INTO public.counters VALUES ($1, 1)", own.user_id)
-        before = await self._rows(own)
+        await self.admin.execute(CLOSE_DRAFTS)
+        own = await self.settle()
+        before = await self.rows(own)
         await self.db.engine.dispose()
         if warm:
             await self.db.run(own.user_id, tasks.get, own.task_id)
@@ -88,14 +94,14 @@ class Bench:
         self.proxy.plan(*faults)
         result, error = None, None
         try:
-            result = await self._run(own, plans(own)[name], in_block=in_block)
+            result = await self.run(own, plans(own)[name], in_block=in_block)
         except Exception as raised:  # noqa: BLE001 - the campaign judges it
             error = raised
         finally:
             struck, messages = self.proxy.struck, sum(self.proxy.traffic.messages.values())
             self.proxy.plan()
         assert self.db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # QueuePool's
-        after = await self._rows(own)
+        after = await self.rows(own)
         return Trial(
             before=_portrait(own, before),
             after=_portrait(own, after),
@@ -107,16 +113,24 @@ class Bench:
             new_ids=_ids(after) - _ids(before),
         )
 
+    async def settle(self) -> Belongings:
+        """Make a user who has one of everything, and a counter at 1."""
+        own = await settle_in(self._direct)
+        await self.admin.execute("INSERT INTO public.counters VALUES ($1, 1)", own.user_id)
+        return own
+
     async def check_leaks(self) -> None:
-        """Raise unless every connection is in the pool, and in no transaction.
+        """Raise if a connection is still in a transaction, or a task has failed unseen.
 
         A server takes its time to notice that a client is gone.
         """
+        gc.collect()
+        assert not self.unseen, self.unseen
         async with asyncio.timeout(LEAK_DEADLINE_S):
-            while await self._admin.fetchval(LEAKED, UNDER_FAULT):
+            while await self.admin.fetchval(LEAKED, UNDER_FAULT):  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0.01)
 
-    async def _run(self, own: Belongings, plan: Plan, *, in_block: bool) -> Any:
+    async def run(self, own: Belongings, plan: Plan, *, in_block: bool = False) -> Any:
         if in_block:
             async with self.db.begin(own.user_id) as scope:
                 return await plan.unit(scope, *plan.args, **plan.kwargs)
@@ -124,12 +138,12 @@ class Bench:
             return await self.db.run_system(plan.unit, *plan.args, **plan.kwargs)
         return await self.db.run(own.user_id, plan.unit, *plan.args, **plan.kwargs)
 
-    async def _rows(self, own: Belongings) -> State:
+    async def rows(self, own: Belongings) -> State:
         """Every row of the user and of those that were made by the user's name."""
-        made = [row["id"] for row in await self._admin.fetch(USERS, own.subject_id)]
+        made = [row["id"] for row in await self.admin.fetch(USERS, own.subject_id)]
         users = [own.user_id, *made]
         return {
-            table: [row[0] for row in await self._admin.fetch(query, users)]
+            table: [row[0] for row in await self.admin.fetch(query, users)]
             for table, query in ROWS.items()
         }
 
@@ -155,10 +169,8 @@ def _likeness(own: Belongings, text: str) -> str:
 async def bench(server: OwnServer, **settings: Any) -> AsyncIterator[Bench]:
     """Yield a bench on ``server``; ``settings`` are those of the Database under fault."""
     key = SecretStr(encryption.generate_key())
-    admin = await asyncpg.connect(server.admin_url.removesuffix("/postgres"), database="faceplate")
+    admin = await asyncpg.connect(server.admin_url, database="faceplate")
     try:
-        if not await admin.fetchval("SELECT to_regclass('public.notes')"):
-            await admin.execute(TABLES)
         async with Proxy(server.url) as proxy:
             quick = {"retry_delay_s": 0.01, "reconnect_timeout_s": 2.0, "connect_timeout_s": 1.0}
             under_fault = Settings(

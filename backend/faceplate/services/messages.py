@@ -208,6 +208,7 @@ async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Mes
         yield message
 
 
+@replayable
 async def pending_tool_calls(scope: Scope, conversation_id: UUID) -> list[PendingToolCall]:
     """Return the tool calls that no result answers, in the order in which they were made.
 

@@ -79,6 +79,7 @@ async def by_subject(scope: SystemScope, subject_id: str) -> records.User:
     return await scope.one(BY_SUBJECT, subject_id=subject_id)
 
 
+@replayable
 async def by_email(scope: SystemScope, email: str) -> records.User:
     """Return the user with ``email``, without regard to case. Raises NotFound, InvalidInput."""
     return await scope.one(BY_EMAIL, email=email)
