@@ -3,6 +3,7 @@
 from faceplate.config import Settings
 from faceplate.database import Database
 from faceplate.errors import (
+    CancelledAfterCommit,
     CannotConnect,
     CommitOutcomeUnknown,
     ConfigurationError,
@@ -22,9 +23,10 @@ from faceplate.errors import (
 )
 from faceplate.health import Health
 from faceplate.records import Conversation, McpConfig, Message, Task, User
-from faceplate.scope import Scope, Statement, SystemScope
+from faceplate.scope import Scope, Statement, SystemScope, replayable
 
 __all__ = [
+    "CancelledAfterCommit",
     "CannotConnect",
     "CommitOutcomeUnknown",
     "ConfigurationError",
@@ -52,4 +54,5 @@ __all__ = [
     "Unavailable",
     "UsageError",
     "User",
+    "replayable",
 ]
