@@ -100,6 +100,8 @@ class Dialect(PGDialect_asyncpg):
             dbapi_connection.run_async(_ping)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
+        except asyncpg.InternalClientError:  # the server has said that it goes, not yet gone
+            return False
         return True
 
 

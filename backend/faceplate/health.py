@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faceplate import isolation, migrate
 from faceplate.config import Settings
 from faceplate.engine import Connection, open_connection
+from faceplate.errors import CannotConnect
 from faceplate.translation import DRIVER_ERRORS, translate_connect
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ async def examine(database: "Database") -> Health:
                 return await _ask(connection, database)
         finally:
             connection.terminate()
-    except DRIVER_ERRORS as error:
+    except (CannotConnect, *DRIVER_ERRORS) as error:
         failure = translate_connect(error, target=settings.target, limit_s=limit_s)
         pool = pool_of(settings, database.engine)
         return Health(settings.target, migrate.head(), pool, problem=failure.message)

@@ -57,7 +57,8 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
     """Bring the schema up to ``revision``; it is no error to be there already.
 
     Raises Unavailable where the server cannot be used, Unauthorized where the role may not
-    change the schema, and TimedOut where a lock was not to be had within ten minutes.
+    change the schema, TimedOut where a lock was not to be had within ten minutes, and
+    DatabaseError where an index is invalid in the end.
     """
     await _run_command(database, command.upgrade, revision)
     await _check_indexes(_for_migrations(_settings_of(database)))
@@ -97,12 +98,18 @@ def head() -> str:
 
 
 def offline_sql(revision: str = "head") -> str:
-    """Return what `upgrade` would run on an empty database, as SQL. Nothing connects."""
+    """Return what `upgrade` would run on an empty database, as SQL. Nothing connects.
+
+    Raises UsageError for an unknown revision.
+    """
     buffer = StringIO()
     config = _config()
     config.output_buffer = buffer
-    with _alembic:
-        command.upgrade(config, revision, sql=True)
+    try:
+        with _alembic:
+            command.upgrade(config, revision, sql=True)
+    except CommandError as error:
+        raise UsageError(f"Alembic refused: {error}") from error
     return buffer.getvalue()
 
 

@@ -105,7 +105,9 @@ def is_lost(error: BaseException, *, closed: bool) -> bool:
         return state.startswith("08") or state in LOST
     if any(isinstance(cause, FaceplateError | TimeoutError) for cause in causes(error)):
         return False
-    return closed and any(isinstance(cause, DRIVER_ERRORS) for cause in causes(error))
+    # Between a server's last word and the end of the stream, the driver is only out of step.
+    kinds = DRIVER_ERRORS if closed else asyncpg.InternalClientError
+    return any(isinstance(cause, kinds) for cause in causes(error))
 
 
 def is_ours(error: BaseException) -> bool:
@@ -135,6 +137,8 @@ def _passes(error: Exception, state: str | None) -> bool:
         return state.startswith("08") or state in LOST
     if isinstance(error, ssl.SSLError | socket.gaierror):
         return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return True  # no host takes writes: one of them is about to be promoted
     return isinstance(error, OSError) and "SSL" not in str(error)
 
 

@@ -368,7 +368,9 @@ class TestDatabase:
 
     def test_an_unknown_revision_is_wrong_usage(self, faceplate: Run) -> None:
         result = faceplate("migrate", "--revision", "nowhere")
-        assert (result.returncode, result.stderr) == (2, "error: there is no revision nowhere\n")
+        assert result.returncode == 2
+        assert result.stderr.startswith("error: Alembic refused:")
+        assert "'nowhere'" in result.stderr
 
     def test_an_unreachable_server_is_one_line_without_the_password(
         self, faceplate: Run, tmp_path: Path

@@ -226,8 +226,7 @@ async def test_a_server_that_lets_in_and_answers_nothing_is_given_up(db: Databas
     async with fake(let_in_and_hang) as port:
         db.settings = Settings(
             database_url=SecretStr(f"postgresql://app:canary@127.0.0.1:{port}/shop"),
-            statement_timeout_s=0.1,
-            command_timeout_s=0.2,
+            connect_timeout_s=0.2,
         )
         health = await db.check()
     assert health.problem == f"127.0.0.1:{port}/shop: no answer within 0.2 s"

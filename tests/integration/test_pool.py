@@ -154,7 +154,7 @@ async def test_a_warm_connection_is_found_alive_without_a_statement(
 
     async def statements() -> list[str]:
         caplog.clear()
-        await db.run(user.id, backend)
+        await db.run(user.id, tasks.page)
         await asyncio.sleep(0)  # the driver logs in the next turn of the loop
         return [text.partition(" s: ")[2].partition(" ")[0] for text in caplog.messages]
 

@@ -97,7 +97,7 @@ async def report(settings: Settings, table: str, begun: asyncio.Event) -> None:
     async with outside(settings) as reader, reader.transaction():
         await reader.execute(f"SELECT count(*) FROM faceplate.{table}")
         begun.set()
-        tries = set()
+        tries: set[object] = set()
         while len(tries) < 3:
             tries |= {row["waitstart"] for row in await reader.fetch(WAITING, table)}
 

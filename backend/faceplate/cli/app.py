@@ -5,7 +5,7 @@ from io import TextIOWrapper
 
 import typer
 
-from faceplate.cli import chats, database, demo, drafts, keys, seed, server
+from faceplate.cli import chats, database, demo, doctor, drafts, keys, seed, server
 from faceplate.cli.output import note
 from faceplate.errors import ConfigurationError, FaceplateError, InvalidInput, UsageError
 
@@ -28,6 +28,7 @@ app.command("import")(chats.import_)
 app.command("conversations")(chats.list_conversations)
 app.command("show")(chats.show)
 app.command("check")(database.check)
+app.command("doctor")(doctor.doctor)
 app.command("migrate")(database.migrate)
 app.command("sweep")(drafts.sweep)
 app.command("seed")(seed.seed)

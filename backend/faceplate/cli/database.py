@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from alembic.util import CommandError
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +11,7 @@ from faceplate import migrate as migrations
 from faceplate.cli.output import AsJson, emit, note, out, printable
 from faceplate.cli.session import run
 from faceplate.database import Database
-from faceplate.errors import ConfigurationError, FaceplateError, UsageError
+from faceplate.errors import ConfigurationError, FaceplateError
 from faceplate.health import Health
 
 
@@ -54,13 +53,10 @@ def migrate(
         await migrations.upgrade(db, revision)
         return before, await migrations.current(db)
 
-    try:
-        if sql:
-            out.print(migrations.offline_sql(revision), soft_wrap=True, end="")
-            return
-        before, after = run(upgrade)
-    except CommandError:
-        raise UsageError(f"there is no revision {revision}") from None
+    if sql:
+        out.print(migrations.offline_sql(revision), soft_wrap=True, end="")
+        return
+    before, after = run(upgrade)
     if as_json:
         emit({"from": before, "to": after})
     elif before == after:

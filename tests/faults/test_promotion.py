@@ -1,0 +1,159 @@
+"""A standby takes the primary's place: the program goes on, and is told nothing that is not so."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+from tests.faults.servers import OwnServer, own_server
+from tests.faults.standbys import Standby, standby_of
+from tests.faults.writers import Writer, append_in_a_unit_of_ones_own
+
+from faceplate import ConnectionLost, Database, Settings, Statement, outcome
+from faceplate.outcome import Outcome
+from faceplate.services import conversations, messages, tasks, users
+
+POOL = 5
+READ_ONLY = Statement(str, sa.select(sa.func.current_setting("default_transaction_read_only")))
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[OwnServer]:
+    with own_server(fsync="off") as server:
+        yield server
+
+
+class Pair(NamedTuple):
+    primary: OwnServer
+    standby: Standby
+
+    def settings(self, kind: str, **changes: Any) -> Settings:
+        host = sa.make_url(self.primary.url).query["host"]
+        url = (
+            f"postgresql://faceplate@/faceplate?host={host},{self.standby.host}"
+            f"&port=5432,5432&target_session_attrs={kind}"
+        )
+        limits = {"pool_size": POOL, "max_overflow": 0, "retry_delay_s": 0.1}
+        return Settings(database_url=SecretStr(url), **(limits | changes))
+
+
+@pytest.fixture
+def pair(primary: OwnServer) -> Iterator[Pair]:
+    with standby_of(primary) as standby:
+        yield Pair(primary, standby)
+    primary.start()
+
+
+async def settle_writers(db: Database, name: str) -> list[Writer]:
+    """Two for each connection of the pool; the units of half of them are not replayable."""
+    user = await db.run_system(users.create, subject_id=name)
+    units = [messages.append, append_in_a_unit_of_ones_own] * POOL
+    chats = [await db.run(user.id, conversations.create) for _ in units]
+    return [
+        Writer(str(number), user.id, chat.id, unit)
+        for number, (chat, unit) in enumerate(zip(chats, units, strict=True))
+    ]
+
+
+async def test_a_promotion_costs_no_more_than_a_unit_for_each_connection(pair: Pair) -> None:
+    """Else a failover, which the database survives, is an outage until somebody restarts us."""
+    promoted = asyncio.Event()
+
+    async def write(db: Database, writer: Writer, begun: asyncio.Semaphore) -> None:
+        so_far = 0
+        while not promoted.is_set() or len(writer.told) < so_far + 5:
+            await writer.say(db)
+            begun.release()
+            so_far = so_far if promoted.is_set() else len(writer.told)
+
+    async with Database(pair.settings("primary")) as db:
+        writers = await settle_writers(db, "promotion")
+        begun = asyncio.Semaphore(0)
+        writing = [asyncio.create_task(write(db, writer, begun)) for writer in writers]
+        for _ in range(10 * len(writers)):
+            await begun.acquire()
+        await asyncio.to_thread(pair.primary.stop)  # it leaves when the standby has everything
+        await pair.standby.promote()
+        promoted.set()
+        await asyncio.gather(*writing)
+        for writer in writers:
+            await writer.check(db)
+    ends = Counter(word for writer in writers for word in writer.told.values())
+    print(dict(ends))  # noqa: T201 - that it had any strength
+    assert ends.total() - ends["stored"] <= POOL
+
+
+async def test_a_connection_whose_server_takes_no_more_writes_is_replaced(pair: Pair) -> None:
+    """Else each pooled connection to a demoted primary, which works well, fails for ever."""
+    admin = await asyncpg.connect(pair.primary.admin_url)
+    async with Database(pair.settings("read-write")) as db:
+        user = await db.run_system(users.create, subject_id="demotion")
+        await asyncio.gather(*(db.run(user.id, tasks.page) for _ in range(POOL)))
+        await wait_until_replayed(admin)
+        await admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        await admin.execute("SELECT pg_reload_conf()")
+        try:
+            await wait_until_read_only(db, user.id)
+            await pair.standby.promote()
+            failed: list[ConnectionLost] = []
+            for number in range(2 * POOL):
+                try:
+                    async with db.begin(user.id) as scope:  # which never repeats
+                        await tasks.create(scope, title=f"in a block {number}")
+                except ConnectionLost as error:
+                    failed.append(error)
+            assert 1 <= len(failed) <= POOL
+            assert {error.sqlstate for error in failed} == {"25006"}
+            await asyncio.gather(
+                *(db.run(user.id, tasks.create, title=str(n)) for n in range(2 * POOL))
+            )
+            page = await db.run(user.id, tasks.page, limit=100)
+            assert len(page.items) == 4 * POOL - len(failed)
+        finally:
+            await admin.execute("SET default_transaction_read_only = off")
+            await admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            await admin.execute("SELECT pg_reload_conf()")
+            await admin.close()
+
+
+async def wait_until_replayed(admin: asyncpg.Connection) -> None:
+    """Return when the standby has all that the primary has now."""
+    now = await admin.fetchval("SELECT pg_current_wal_lsn()::text")
+    query = "SELECT bool_and(replay_lsn >= $1::text::pg_lsn) FROM pg_stat_replication"
+    async with asyncio.timeout(30):
+        while not await admin.fetchval(query, now):
+            await asyncio.sleep(0.01)
+
+
+async def wait_until_read_only(db: Database, user_id: Any) -> None:
+    """Return when every connection of the pool has heard of it."""
+    async with asyncio.timeout(30):
+        while True:
+            async with AsyncExitStack() as stack:
+                scopes = [await stack.enter_async_context(db.begin(user_id)) for _ in range(POOL)]
+                if {await scope.one(READ_ONLY) for scope in scopes} == {"on"}:
+                    return
+
+
+async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -> None:
+    """Else another transaction, to which the promoted server gave the same id, vouches for it."""
+    lost = await asyncpg.connect(pair.primary.url)
+    await lost.execute("BEGIN")
+    await lost.fetchval("SELECT pg_current_xact_id()")
+    mark = await outcome.mark(lost)
+    assert mark is not None
+    await asyncio.to_thread(pair.primary.kill)
+    lost.terminate()
+    await pair.standby.promote()
+    promoted = await asyncpg.connect(pair.standby.url)
+    while int(await promoted.fetchval("SELECT pg_current_xact_id()::text")) < int(mark.xid):
+        pass
+    status = await promoted.fetchval("SELECT pg_xact_status($1::text::xid8)", mark.xid)
+    await promoted.close()
+    assert status == "committed"  # says the id alone
+    assert await outcome.find_out(pair.settings("primary"), mark) is Outcome.UNKNOWN
