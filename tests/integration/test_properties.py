@@ -68,9 +68,10 @@ def sent(caplog: pytest.LogCaptureFixture) -> Sent:
 
     async def take() -> list[str]:
         await asyncio.sleep(0)  # the driver logs a statement in the next round of the loop
-        statements = [record.getMessage() for record in caplog.records]
+        statements = [record.getMessage().partition(": ")[2] for record in caplog.records]
         caplog.clear()
-        return [statement.partition(": ")[2] for statement in statements]
+        # On a slow machine a connection may sit idle long enough to be pinged.
+        return [statement for statement in statements if statement != "SELECT 1"]
 
     return take
 
