@@ -206,6 +206,8 @@ class Json(Ruled):
             kind = "a JSON object" if self.shape is dict else "a list of JSON objects"
             raise self.refuse(f"must be {kind}, not {type(value).__name__}")
         if value:
+            if len(value) > self.MAX_VALUES:
+                raise self.refuse(f"at most {self.MAX_VALUES:,} values")
             if self.shape is list and not all(isinstance(item, dict) for item in value):
                 raise self.refuse("must be a list of JSON objects")
             self._walk(value)

@@ -157,6 +157,16 @@ class CancelledAfterCommit(asyncio.CancelledError):
     """The unit was cancelled when its COMMIT was under way, and it took effect: nothing is lost.
 
     Any other CancelledError from `Database.run` means that nothing was written.
+
+    Catch it right around `run`, and raise it again. What is further out may hide it:
+
+    - a task raises it to whoever awaits it first, and a plain CancelledError from then on;
+      `asyncio.gather` raises or returns a plain one always;
+    - `asyncio.timeout` lets it through in place of TimeoutError on Python 3.11 and 3.12; from 3.13
+      on it is the ``__cause__`` of the TimeoutError;
+    - `asyncio.TaskGroup` does not tell of it, but the task that was made in the group still does;
+      on 3.11 and 3.12, where the group's own block raises it, it is in the BaseExceptionGroup;
+    - a cancel scope of anyio, such as `move_on_after`, swallows it.
     """
 
 

@@ -17,6 +17,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _MAC_BYTES = 16
+_MAX_CURSOR_CHARS = 1_000  # more than the longest key makes, and nothing that takes time to decode
 _LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 """Where the first page of a list, newest first, begins."""
 
@@ -53,7 +54,7 @@ def seal(scope: Scope, listing: str, key: str) -> str:
 def unseal(scope: Scope, listing: str, cursor: str) -> str:
     """Return what was sealed. Raises InvalidInput for anything but a cursor of this listing."""
     refusal = InvalidInput("cursor", "is not one that this list has given out")
-    if not isinstance(cursor, str):
+    if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR_CHARS:
         raise refusal
     try:
         sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

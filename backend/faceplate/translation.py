@@ -135,11 +135,15 @@ def _passes(error: Exception, state: str | None) -> bool:
     """Whether the fault that kept a connection from being made may go away by itself."""
     if state is not None:
         return state.startswith("08") or state in LOST
-    if isinstance(error, ssl.SSLError | socket.gaierror):
-        return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return True  # no host takes writes: one of them is about to be promoted
-    return isinstance(error, OSError) and "SSL" not in str(error)
+    cause = list(causes(error))[-1]  # a connection that breaks while it is set up comes wrapped
+    if isinstance(cause, ssl.SSLError | socket.gaierror):
+        return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
+    if isinstance(cause, asyncpg.ClientConfigurationError):
+        return False
+    # Out of step with a server that ends; or no host takes writes, and one is being promoted.
+    if isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return True
+    return isinstance(cause, OSError) and "SSL" not in str(cause)
 
 
 def translate(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:

@@ -128,7 +128,8 @@ async def test_what_only_a_commit_can_tell_is_serializable_too(
         nonlocal attempts
         attempts += 1
         await serializable(scope)
-        await insert_a_note(scope, str(await scope.one(COUNT_NOTES, author=scope.user_id)))
+        number = await scope.one(COUNT_NOTES, author=scope.user_id)
+        await insert_a_note(scope, str(number))
 
     await all_at_once(times, lambda: wire.db.run(own.user_id, number_a_note))
     bodies = await wire.db.run(own.user_id, lambda scope: scope.all(BODIES, author=own.user_id))

@@ -90,9 +90,11 @@ async def append_many(
         )
         for message in messages
     ]
+    if not all(isinstance(message.id, UUID) for message in batch):
+        raise InvalidInput("messages.id", "must be a UUID")
     if len({message.id for message in batch}) < len(batch):
         raise InvalidInput("messages.id", "the ids must be distinct")
-    if sum(len(str(message.content)) for message in batch) > MAX_BATCH_CHARS:
+    if sum(len(m.content) for m in batch if isinstance(m.content, str)) > MAX_BATCH_CHARS:
         raise InvalidInput("messages.content", f"at most {MAX_BATCH_CHARS:,} characters at once")
     await _check_tools(scope, conversation_id, batch)
     columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
