@@ -34,6 +34,10 @@ class Pool(AsyncAdaptedQueuePool):
         finally:
             self.waiting -= 1
 
+    def replace_all(self, known: PoolProxiedConnection) -> None:
+        """Make each connection anew that is as old as ``known``, when it is next asked for."""
+        self._invalidate(known, _checkin=False)
+
     def recreate(self) -> "Pool":
         """Return an empty pool like this one, for `Engine.dispose`."""
         pool = cast("Pool", super().recreate())

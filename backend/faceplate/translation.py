@@ -187,6 +187,8 @@ def _by_sqlstate(state: str, server: Any) -> FaceplateError:
 def reason(error: BaseException) -> str:
     """The innermost cause of a lost connection in words. Such errors carry no value of a row."""
     innermost = list(causes(error))[-1]
+    if isinstance(innermost, asyncpg.TargetServerAttributeNotMatched):
+        return "no host is what target_session_attrs asks for"
     if isinstance(innermost, asyncpg.InternalClientError):
         return "the server closed the connection"  # the driver found it so, between statements
     if isinstance(innermost, OSError) and not isinstance(innermost, ssl.SSLError):

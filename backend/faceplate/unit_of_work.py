@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,6 +20,7 @@ from faceplate.errors import (
     Unavailable,
 )
 from faceplate.outcome import Mark, Outcome
+from faceplate.pool import Pool
 from faceplate.scope import Ids, Transaction
 from faceplate.translation import is_lost, is_ours, reason, translate, translate_connect
 from faceplate.uninterrupted import Uninterrupted
@@ -28,6 +29,7 @@ S = TypeVar("S", bound=Transaction)
 T = TypeVar("T")
 
 ROLLBACK_TIMEOUT_S = 2.0
+READ_ONLY = "25006"
 
 _under_way: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task alive
 
@@ -180,11 +182,17 @@ class UnitOfWork(Generic[S]):
             ours = translate(error, target=self._settings.target, closed=closed)
         if isinstance(ours, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
+            if ours.sqlstate == READ_ONLY:  # so do the others, and a repeat would meet one
+                self._pool.replace_all(self._pooled)
         if cancelled := await _settle(_start(self._roll_back())):
             raise cancelled
         if ours is not None:
             # What a server says of a statement may quote the values that it was sent with.
             raise ours from (error if isinstance(ours, Unavailable) else None)
+
+    @property
+    def _pool(self) -> Pool:
+        return cast("Pool", self._engine.sync_engine.pool)
 
     async def _roll_back(self) -> None:
         try:
@@ -199,8 +207,7 @@ class UnitOfWork(Generic[S]):
             self._driver.terminate()
             if self._pooled.is_valid:  # else a session has noticed before, and SQLAlchemy warns
                 await greenlet_spawn(self._pooled.invalidate)
-        pool: Any = self._engine.sync_engine.pool
-        if pool.checkedin() < pool.size():
+        if self._pool.checkedin() < self._pool.size():
             self._pooled.close()  # there is room, so nothing is closed and nothing awaited
         else:
             await greenlet_spawn(self._pooled.close)

@@ -1,7 +1,7 @@
 """A streaming standby of a server of the fault suite's own, which can be promoted."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -30,7 +30,13 @@ class Standby:
         (directory / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # the primary's, copied along
         embedded._configure(directory, account, None)  # a socket of its own
         log = directory / "standby.log"
-        start = [programs / "pg_ctl", "start", "--silent", "--wait", f"--log={log}"]
+        start: list[str | Path] = [
+            programs / "pg_ctl",
+            "start",
+            "--silent",
+            "--wait",
+            f"--log={log}",
+        ]
         _run(start, account, pgdata=directory)
         sockets = quote(str(_postgres.socket_directory(directory, account)))
         self.host = sockets
@@ -44,7 +50,9 @@ class Standby:
         await admin.close()
 
 
-def _run(command: list[str | Path], account: _postgres.Account, pgdata: Path | None = None) -> None:
+def _run(
+    command: Sequence[str | Path], account: _postgres.Account, pgdata: Path | None = None
+) -> None:
     ran = _postgres.run(command, account, pgdata=pgdata, timeout_s=TIMEOUT_S)
     assert ran.returncode == 0, ran.stdout
 
