@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -211,12 +211,16 @@ def make_certificate(place: Path, name: str) -> tuple[Path, Path]:
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
     """Stop a server and its processes in their tracks, as a machine that swaps or migrates does."""
+    os.kill(postmaster, signal.SIGSTOP)  # so that it has no more children meanwhile
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    pids = [postmaster, *map(int, children)]
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        _signal(map(int, children), signal.SIGSTOP)
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal([postmaster, *map(int, children)], signal.SIGCONT)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # a session may have ended by itself
+            os.kill(pid, number)
