@@ -66,4 +66,5 @@ def standby_of(primary: OwnServer) -> Iterator[Standby]:
         try:
             yield Standby(primary, place / "pg")
         finally:
+            embedded.stop(place / "pg", mode="immediate")
             embedded.wipe(place / "pg")
