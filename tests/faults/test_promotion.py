@@ -1,9 +1,10 @@
 """A standby takes the primary's place: the program goes on, and is told nothing that is not so."""
 
 import asyncio
+import secrets
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -14,7 +15,7 @@ from tests.faults.servers import OwnServer, own_server
 from tests.faults.standbys import Standby, standby_of
 from tests.faults.writers import Writer, append_in_a_unit_of_ones_own
 
-from faceplate import Database, Settings, Statement, Unavailable, outcome
+from faceplate import Database, Settings, Statement, Unavailable, User, outcome
 from faceplate.outcome import Outcome
 from faceplate.services import conversations, messages, tasks, users
 
@@ -88,41 +89,61 @@ async def test_a_promotion_costs_no_more_than_a_unit_for_each_connection(pair: P
     assert ends.total() - ends["stored"] <= POOL
 
 
-async def test_a_connection_whose_server_takes_no_more_writes_is_replaced(pair: Pair) -> None:
-    """Else each pooled connection to a demoted primary, which works well, fails for ever."""
+@asynccontextmanager
+async def demoted(pair: Pair, **changes: Any) -> AsyncIterator[tuple[Database, User]]:
+    """A full pool of connections to a primary that has begun to refuse to write."""
     admin = await asyncpg.connect(pair.primary.admin_url)
-    async with Database(pair.settings("read-write")) as db:
-        user = await db.run_system(users.create, subject_id="demotion")
-        await asyncio.gather(*(db.run(user.id, tasks.page) for _ in range(POOL)))
-        await wait_until_replayed(admin)
-        await admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-        await admin.execute("SELECT pg_reload_conf()")
-        try:
-            await wait_until_read_only(db, user.id)
-            waiting = [
-                asyncio.create_task(db.run(user.id, tasks.create, title=str(number)))
-                for number in range(POOL)
-            ]
-            async with asyncio.timeout(30):  # until each knows that no host takes writes
-                while db.counters.reconnects < POOL:  # noqa: ASYNC110 - nobody is told
-                    await asyncio.sleep(0.01)
-            with pytest.raises(Unavailable, match="no host is what target_session_attrs asks for"):
-                async with db.begin(user.id):
-                    pass
-            await pair.standby.promote()
-            await asyncio.gather(*waiting)
-            for number in range(POOL, 2 * POOL):
-                async with db.begin(user.id) as scope:  # which never repeats
-                    await tasks.create(scope, title=str(number))
-            page = await db.run(user.id, tasks.page, limit=100)
-            assert {task.title for task in page.items} == {str(n) for n in range(2 * POOL)}
-            assert dict(db.counters.repeats) == {"ConnectionLost": POOL}
-            assert (await db.check()).pool.checked_out == 0
-        finally:
-            await admin.execute("SET default_transaction_read_only = off")
-            await admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+    try:
+        async with Database(pair.settings("read-write", **changes)) as db:
+            user = await db.run_system(users.create, subject_id=secrets.token_hex())
+            await asyncio.gather(*(db.run(user.id, tasks.page) for _ in range(POOL)))
+            await wait_until_replayed(admin)
+            await admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             await admin.execute("SELECT pg_reload_conf()")
-            await admin.close()
+            await wait_until_read_only(db, user.id)
+            yield db, user
+            assert (await db.check()).pool.checked_out == 0
+    finally:
+        await admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        await admin.execute("SELECT pg_reload_conf()")
+        await admin.close()
+
+
+async def test_units_wait_for_a_server_that_takes_writes(pair: Pair) -> None:
+    """Else each pooled connection to a demoted primary, which works well, fails for ever."""
+    async with demoted(pair) as (db, user):
+        waiting = [
+            asyncio.create_task(db.run(user.id, tasks.create, title=str(number)))
+            for number in range(POOL)
+        ]
+        await wait_until(lambda: db.counters.reconnects == POOL)
+        with pytest.raises(Unavailable, match="no host is what target_session_attrs asks for"):
+            async with db.begin(user.id):
+                pass
+        await pair.standby.promote()
+        await asyncio.gather(*waiting)
+        assert dict(db.counters.repeats) == {"ConnectionLost": POOL}
+        for number in range(POOL, 2 * POOL):
+            async with db.begin(user.id) as scope:  # which never repeats
+                await tasks.create(scope, title=str(number))
+        page = await db.run(user.id, tasks.page, limit=100)
+        assert {task.title for task in page.items} == {str(n) for n in range(2 * POOL)}
+
+
+async def test_a_repeat_does_not_meet_another_connection_of_that_kind(pair: Pair) -> None:
+    """Else a unit fails although there is a server for it, and uses up two connections."""
+    async with demoted(pair, retry_delay_s=1.0) as (db, user):
+        await pair.standby.promote()
+        repeating = asyncio.create_task(db.run(user.id, tasks.create, title="a"))
+        await wait_until(lambda: bool(db.counters.repeats))
+        async with db.begin(user.id):  # takes the place of the one that was given up
+            await repeating
+
+
+async def wait_until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
 
 
 async def wait_until_replayed(admin: asyncpg.Connection) -> None:
