@@ -173,8 +173,7 @@ async def test_a_storm_leaves_nothing_behind_and_nobody_misinformed(
     loop, dice = asyncio.get_running_loop(), campaign.dice
     wrong: list[str] = []
     ends: Counter[str] = Counter()
-    await time_a_crowd(wire, dice)  # which is slower, for it has to connect
-    longest_s = await time_a_crowd(wire, dice)
+    longest_s = min([await time_a_crowd(wire, dice) for _ in range(3)])  # the first one connects
     for _ in range(campaign.size(50, 1000) // CROWD):
         crowd = [await pick(wire, dice.choice(NAMES)) for _ in range(CROWD)]
         moments = [loop.create_future() for _ in crowd]
