@@ -23,7 +23,8 @@ from faceplate.errors import (
 )
 from faceplate.health import Health
 from faceplate.records import Conversation, McpConfig, Message, Task, User
-from faceplate.scope import Scope, Statement, SystemScope, replayable
+from faceplate.scope import Scope, SystemScope, replayable
+from faceplate.statement import Statement
 
 __all__ = [
     "CancelledAfterCommit",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from faceplate import encryption, isolation, migrate
 from faceplate.config import Settings
-from faceplate.engine import Connection
+from faceplate.connection import Connection
 from faceplate.errors import ConfigurationError, DatabaseError
 
 OLDEST_VERSION, TESTED_VERSION = 16, 18

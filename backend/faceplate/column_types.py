@@ -44,6 +44,10 @@ class Ruled(TypeDecorator[Any]):
         return None
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
+        return self.checked(value)
+
+    def checked(self, value: Any) -> Any:
+        """The value to store, or None; what `process_bind_param` does for a driver's own type."""
         return None if value is None else self.validate(value)
 
     def refuse(self, rule: str) -> InvalidInput:

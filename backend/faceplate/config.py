@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import ssl
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, NoReturn, Self
 from urllib.parse import urlencode
@@ -206,7 +207,7 @@ class Settings(BaseSettings):
         hosts = self._connection_parameters().get("host", "").split(",")
         return [host.strip("[]") for host in hosts if host and not host.startswith("/")]
 
-    @property
+    @cached_property
     def cursor_key(self) -> bytes:
         """What cursors are sealed with: the same for every process with these settings."""
         secrets = self.encryption_keys or (self.database_url,)

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from faceplate.alone import NotAlone
 from faceplate.config import Settings
 from faceplate.engine import create_engine, create_transactional_engine, open_connection
 from faceplate.errors import (
@@ -185,21 +186,34 @@ class Database:
         **kwargs: Any,
     ) -> T:
         ids = Ids()
-        repeat = Repeat(self.settings, call)
+        repeat: Repeat | None = None
         replayable = getattr(unit, "replayable", False)
+        may_be_alone = getattr(unit, "one_statement", False) and not self.settings.pgbouncer
         while True:
-            work = UnitOfWork(self.engine, self.settings, kind, user_id, ids, replayable=replayable)
+            work = UnitOfWork(
+                self.engine,
+                self.settings,
+                kind,
+                user_id,
+                ids,
+                replayable=replayable,
+                may_be_alone=may_be_alone,
+            )
+            may_be_alone = False  # a repeat finds out in one transaction what there is
             try:
                 try:
                     async with work as scope:
                         return await unit(scope, *args, **kwargs)
                 except FaceplateError as error:
                     error.unit = error.unit or getattr(unit, "__qualname__", None)
+                    repeat = repeat or Repeat(self.settings, call)
                     await repeat.after(error)  # raises it where a repeat would be wrong
+            except NotAlone:
+                pass
             except CancelledAfterCommit:
                 raise
             except BaseException as error:
-                if repeat.in_doubt:
+                if repeat is not None and repeat.in_doubt:
                     raise CommitOutcomeUnknown(
                         "the connection was lost during COMMIT, and the repeat failed",
                         ids=ids.minted,

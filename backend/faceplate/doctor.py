@@ -7,7 +7,8 @@ whether a database will do, or why it does not.
 from faceplate import migrate
 from faceplate.checkups import CHECKS, Check, Finding, Level, Patient
 from faceplate.config import Settings
-from faceplate.engine import Connection, open_connection
+from faceplate.connection import Connection
+from faceplate.engine import open_connection
 from faceplate.errors import FaceplateError
 from faceplate.translation import DRIVER_ERRORS, translate, translate_connect
 

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import logging
-import select
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 import orjson
@@ -24,50 +23,10 @@ from sqlalchemy.pool import NullPool
 from faceplate import pgbouncer
 from faceplate.column_types import dump_json
 from faceplate.config import Settings
+from faceplate.connection import Connection, log_if_slow
 from faceplate.pool import Pool
 
-T = TypeVar("T")
-
 logger = logging.getLogger("faceplate.sql")
-
-PING_AFTER_IDLE_S = 5.0
-PING_TIMEOUT_S = 2.0
-
-
-class Connection(asyncpg.Connection):
-    """A driver connection that can tell, mostly without asking, whether it is still alive."""
-
-    __slots__ = ("_last_heard_s", "slow_statement_s")
-
-    slow_statement_s: float
-
-    async def timed(self, run: Callable[..., Awaitable[T]], sql: str, *values: Any) -> T:
-        """Return what ``run(sql, *values)``, a method of this connection, returns.
-
-        A slow one is logged, without its values. The driver's own query loggers cost every
-        statement as much as a fifth of its round trip.
-        """
-        started_s = time.monotonic()
-        try:
-            return await run(sql, *values)
-        finally:
-            log_if_slow(sql, time.monotonic() - started_s, self.slow_statement_s)
-
-    def is_quiet(self) -> bool:
-        """Whether nothing has come in since the last command, and that was not long ago.
-
-        What a server says unasked is that it is going away, and a socket with something to read
-        after its last answer was read says that, or is at its end.
-        """
-        now = time.monotonic()
-        last_heard_s = getattr(self, "_last_heard_s", now)
-        self._last_heard_s = now
-        if now - last_heard_s > PING_AFTER_IDLE_S:
-            return False
-        poll = select.poll()
-        transport: asyncio.Transport = self._transport  # type: ignore[attr-defined]  # not in stubs
-        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
 
 
 class Dialect(PGDialect_asyncpg):
@@ -94,10 +53,11 @@ class Dialect(PGDialect_asyncpg):
         driver: Connection = dbapi_connection.driver_connection
         if driver.is_closed():
             return False
-        if driver.is_quiet():
+        is_trusted, driver.is_trusted = driver.is_trusted, False
+        if is_trusted or driver.is_quiet():
             return True
         try:
-            dbapi_connection.run_async(_ping)
+            dbapi_connection.run_async(lambda _: driver.ping())
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         except asyncpg.InternalClientError:  # the server has said that it goes, not yet gone
@@ -205,15 +165,13 @@ async def _connect(
             server_settings=server_settings,
             statement_cache_size=0 if settings.pgbouncer else 100,
         )
+        connection.set_up(settings)
         if prove is not None:
             try:
                 await prove(connection)
             except BaseException:
                 connection.terminate()
                 raise
-    connection.slow_statement_s = settings.slow_statement_s
-    if settings.log_sql:
-        connection.add_query_logger(_log_statement)
     return connection
 
 
@@ -248,16 +206,6 @@ async def _resolve(host: str) -> None:
     await found
 
 
-def log_if_slow(sql: str, elapsed_s: float, slow_statement_s: float) -> None:
-    """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does."""
-    if 0 < slow_statement_s <= elapsed_s:
-        logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)
-
-
-def _log_statement(query: asyncpg.connection.LoggedQuery) -> None:
-    logger.info("%.3f s: %s", query.elapsed, query.query)
-
-
 def _log_statements(engine: AsyncEngine, settings: Settings) -> None:
     """The same for what goes through SQLAlchemy, of which the driver's loggers do not hear."""
 
@@ -279,10 +227,6 @@ def _log_statements(engine: AsyncEngine, settings: Settings) -> None:
     def fail(failure: sa.ExceptionContext) -> None:
         if failure.statement is not None and hasattr(failure.execution_context, "started_s"):
             log(failure.statement, failure.execution_context)
-
-
-async def _ping(driver: Connection) -> None:
-    await driver.execute("SELECT 1", timeout=PING_TIMEOUT_S)
 
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:

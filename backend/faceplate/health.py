@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate import isolation, migrate
 from faceplate.config import Settings
-from faceplate.engine import Connection, open_connection
+from faceplate.connection import Connection
+from faceplate.engine import open_connection
 from faceplate.errors import CannotConnect
 from faceplate.translation import DRIVER_ERRORS, translate_connect
 

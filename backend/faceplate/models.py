@@ -114,10 +114,14 @@ class Base(DeclarativeBase):
                 _apply_rule(cls, column)
 
     @classmethod
-    def columns(cls) -> tuple[Any, ...]:
-        """The columns of the record that a row of this table becomes, in its order."""
+    def columns(cls, alias: Any = None) -> tuple[Any, ...]:
+        """The columns of the record that a row of this table becomes, in its order.
+
+        With an ``alias`` of the model, that one's.
+        """
         named = {"metadata": "metadata_"}
-        return tuple(getattr(cls, named.get(name, name)) for name in cls.record._fields)
+        source = cls if alias is None else alias
+        return tuple(getattr(source, named.get(name, name)) for name in cls.record._fields)
 
     def __repr__(self) -> str:
         # From __dict__ alone, so that it works detached and expired, and shows no content.

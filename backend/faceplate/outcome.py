@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from faceplate.config import Settings
-from faceplate.engine import Connection, open_connection
+from faceplate.connection import Connection
+from faceplate.engine import open_connection
 from faceplate.translation import DRIVER_ERRORS
 
 POLL_S = 0.1

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -81,4 +82,5 @@ def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[dateti
 
 def _mac(scope: Scope, listing: str, text: bytes) -> bytes:
     context = f"{listing} {scope.user_id} ".encode()
-    return hmac.digest(scope.settings.cursor_key, context + text, "sha256")[:_MAC_BYTES]
+    key = scope.settings.cursor_key
+    return hashlib.blake2b(context + text, key=key, digest_size=_MAC_BYTES).digest()

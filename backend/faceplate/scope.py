@@ -1,149 +1,68 @@
 """What a unit of work is given: a transaction, the user it is for, and new ids.
 
-A unit runs statements. A `Statement` is ordinary SQLAlchemy, made once, as a constant of its
-module; it is compiled on its first use and from then on costs no more than the driver does. The
-scope adds the owner to it when it is compiled, wherever an owned table appears: in a join, in a
-subquery, in an UPDATE. So there is no filter to forget.
+A unit runs statements, each a `Statement`. The scope adds the owner to it when it is compiled,
+wherever an owned table appears: in a join, in a subquery, in an UPDATE. So there is no filter to
+forget.
+
+A scope begins its transaction with the first statement that may write or lock, and in the same
+flight: a plain SELECT before that is a transaction of its own. At READ COMMITTED, which is what
+units run at, that makes no difference to what either sees.
 """
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, event, inspect
+from asyncpg.prepared_stmt import PreparedStatement
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
-from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
-from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.sql import Executable
-from sqlalchemy.sql.elements import TextClause
-from sqlalchemy.sql.functions import FunctionElement, GenericFunction
-from sqlalchemy.sql.visitors import iterate
 from uuid6 import uuid7
 
+from faceplate import prelude
+from faceplate.alone import Alone, NotAlone
 from faceplate.config import Settings
-from faceplate.engine import DIALECT
-from faceplate.errors import InvalidInput, NotFound, UsageError
-from faceplate.models import Owned, User
-
-if TYPE_CHECKING:
-    from sqlalchemy.sql.compiler import SQLCompiler
+from faceplate.errors import NotFound, UsageError
+from faceplate.pool import Lease
+from faceplate.prelude import Prelude
+from faceplate.statement import Compiled, Statement
+from faceplate.unit_session import UnitSession
 
 R = TypeVar("R")
+T = TypeVar("T")
 U = TypeVar("U", bound=Callable[..., Any])
 
 STREAM_CHUNK = 200
 """Rows that a stream fetches at a time."""
 
-# The parameters that the scope fills with its user: the criterion's, and an INSERT's own.
-USER_PARAMETERS = ("owner", "user_id")
-
-owned = (
-    with_loader_criteria(
-        Owned, lambda model: model.user_id == bindparam("owner"), include_aliases=True
-    ),
-    with_loader_criteria(User, User.id == bindparam("owner"), include_aliases=True),
-)
-"""What adds the owner to a statement, wherever one of the tables appears in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Argument:
-    name: str
-    default: Any
-    required: bool
-    process: Callable[[Any], Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    sql: str
-    arguments: tuple[_Argument, ...]
-    names: frozenset[str]
-    """Those that a unit gives; it never gives the user."""
-    writes: bool
-
-
-class Statement(Generic[R]):
-    """A statement and what each of its rows becomes.
-
-    ``into`` is a NamedTuple whose fields are the statement's columns in their order, or the type
-    of its only column. Values come by the names of the statement's ``bindparam``s.
-
-    ::
-
-        OPEN = Statement(records.Task, select(*Task.columns()).where(~Task.completed))
-        tasks = await scope.all(OPEN)
-    """
-
-    def __init__(self, into: type[R], statement: Executable) -> None:
-        self.into = into
-        self.statement = statement
-        self.make: Callable[[Any], R] = getattr(into, "_make", None) or itemgetter(0)
-        self._compiled: _Compiled | None = None
-        self._compiled_across_users: _Compiled | None = None
-
-    @property
-    def compiled(self) -> _Compiled:
-        """As a `Scope` runs it: with the owner."""
-        if self._compiled is None:
-            self._compiled = _compile(self.statement.options(*owned), filled=USER_PARAMETERS)
-        return self._compiled
-
-    @property
-    def compiled_across_users(self) -> _Compiled:
-        """As a `SystemScope` runs it."""
-        if self._compiled_across_users is None:
-            self._compiled_across_users = _compile(self.statement)
-        return self._compiled_across_users
-
-
-def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> _Compiled:
-    compiled: SQLCompiler = statement.compile(dialect=DIALECT)
-    if compiled.insert_prefetch or compiled.update_prefetch:
-        columns = ", ".join(map(str, (*compiled.insert_prefetch, *compiled.update_prefetch)))
-        raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
-    if compiled.post_compile_params or compiled.literal_execute_params:
-        raise UsageError("a Statement has a fixed text: write `column == any_(array)` for an IN")
-    arguments = []
-    for name in compiled.positiontup or ():
-        bind = compiled.binds[name]
-        process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
-        arguments.append(_Argument(name, bind.effective_value, bind.required, process))
-    names = frozenset(argument.name for argument in arguments) - {*filled}
-    writes = any(map(_may_write, iterate(statement)))
-    return _Compiled(compiled.string, tuple(arguments), names, writes)
-
-
-def _may_write(part: Any) -> bool:
-    """Whether a part of a statement may change rows: as text may, or a function nobody knows."""
-    if isinstance(part, FunctionElement):
-        return not isinstance(part, GenericFunction)
-    return getattr(part, "is_dml", False) or isinstance(part, TextClause)
-
 
 class Transaction:
-    """One transaction on one connection. The runner begins and ends it; a unit only uses it."""
+    """One transaction on one connection. The runner ends it; a unit only uses it."""
 
     user_id: UUID | None
+    is_open: bool = False
+    """Whether BEGIN was sent."""
     may_have_written: bool = False
     """Whether more than plain SELECTs was run; a session counts, whatever it is used for."""
+    alone: Alone | None = None
+    """How a statement went that was the whole of its unit, if there was one."""
 
     def __init__(
         self,
         engine: AsyncEngine,
-        pooled: PoolProxiedConnection,
+        lease: Lease,
         settings: Settings,
         user_id: UUID | None,
         ids: "Ids",
+        *,
+        may_be_alone: bool = False,
     ) -> None:
         self.settings = settings
         self.user_id = user_id
         self._engine = engine
-        self._pooled = pooled
-        self._driver: Any = pooled.driver_connection
+        self._lease = lease
+        self._driver = lease.driver
         self._ids = ids
+        self._may_be_alone = may_be_alone
         self._session: AsyncSession | None = None
         self._streams = 0
 
@@ -153,16 +72,12 @@ class Transaction:
 
     async def all(self, statement: Statement[R], **values: Any) -> list[R]:
         """Return every row, in the statement's order."""
-        compiled = self._compiled(statement)
-        driver, arguments = self._driver, self._arguments(compiled, values)
-        rows = await driver.timed(driver.fetch, compiled.sql, *arguments)
+        rows = await self._run(PreparedStatement.fetch, self._compiled(statement), values)
         return list(map(statement.make, rows))
 
     async def first(self, statement: Statement[R], **values: Any) -> R | None:
         """Return the first row, or None where there is none."""
-        compiled = self._compiled(statement)
-        driver, arguments = self._driver, self._arguments(compiled, values)
-        row = await driver.timed(driver.fetchrow, compiled.sql, *arguments)
+        row = await self._run(PreparedStatement.fetchrow, self._compiled(statement), values)
         return None if row is None else statement.make(row)
 
     async def one(self, statement: Statement[R], **values: Any) -> R:
@@ -175,14 +90,14 @@ class Transaction:
     async def execute(self, statement: Statement[Any], **values: Any) -> int:
         """Run a statement that returns no rows. Return how many it touched."""
         compiled = self._compiled(statement)
-        driver, arguments = self._driver, self._arguments(compiled, values)
-        status: str = await driver.timed(driver.execute, compiled.sql, *arguments)
-        count = status.rpartition(" ")[2]
+        await self._run(PreparedStatement.fetch, compiled, values)
+        count = self._driver.tag_of(compiled.sql).rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:
         """Yield every row, in the statement's order, fetching `STREAM_CHUNK` rows at a time."""
         compiled = self._compiled(statement)
+        await self.open()
         self._streams += 1
         cursor = f"faceplate_{self._streams}_{id(statement):x}"
         await self._driver.execute(
@@ -194,6 +109,20 @@ class Transaction:
                 yield statement.make(row)
         await self._driver.execute(f"CLOSE {cursor}")
 
+    async def open(self) -> None:
+        """Begin the transaction now, for what goes to the driver by another way than `Statement`.
+
+        One round trip. A unit need not call it.
+        """
+        if self.is_open:
+            return
+        self._refuse_company()
+        self.is_open = True
+        limits = self.settings.transaction_settings.items()
+        setting = [f"SET LOCAL {name} = '{value}'" for name, value in limits]
+        sql = "; ".join([self._beginning().sql, *setting])
+        await self._driver.timed(self._driver.execute, sql)
+
     @property
     def session(self) -> AsyncSession:
         """An ORM session on this very transaction, made when a unit first asks for it.
@@ -202,7 +131,8 @@ class Transaction:
         """
         if self._session is None:
             self.may_have_written = True
-            connection = Connection(self._engine.sync_engine, connection=self._pooled)
+            connection = Connection(self._engine.sync_engine, connection=self._lease.proxied)
+            event.listen(connection, "begin", self._open_for_session)
             self._session = AsyncSession(
                 AsyncConnection(self._engine, connection),
                 sync_session_class=UnitSession,
@@ -216,24 +146,60 @@ class Transaction:
         if self._session is not None:
             await self._session.flush()
 
-    def _compiled(self, statement: Statement[Any]) -> _Compiled:
+    def _compiled(self, statement: Statement[Any]) -> Compiled:
         return statement.compiled
 
-    def _arguments(self, compiled: _Compiled, values: dict[str, Any]) -> list[Any]:
-        if compiled.writes:
-            self.may_have_written = True
-        arguments = []
+    async def _run(
+        self, fetch: Callable[..., Awaitable[T]], compiled: Compiled, values: dict[str, Any]
+    ) -> T:
+        """Run a statement, with what has to go ahead of it."""
+        if self._may_be_alone:
+            self._refuse_company(compiled)
+        arguments = self._arguments(compiled, values)
+        if self.is_open:
+            return await self._driver.run_after(prelude.NONE, fetch, compiled.sql, arguments)
+        if not compiled.needs_transaction:
+            return await self._driver.run_after(self._entry(), fetch, compiled.sql, arguments)
+        self.may_have_written |= compiled.writes
+        if self._may_be_alone:
+            self.alone = Alone(self.settings, self._driver)
+            running = self._driver.run_after(self._entry(), fetch, compiled.sql, arguments)
+            return await self.alone.run(running)
+        self.is_open = True
+        return await self._driver.run_after(self._beginning(), fetch, compiled.sql, arguments)
+
+    def _refuse_company(self, compiled: Compiled | None = None) -> None:
+        """Begin anew where a unit goes on after a statement that was to be the whole of it."""
+        locks_for_more = compiled is None or (compiled.locks and not compiled.writes)
+        if self._may_be_alone and (self.alone is not None or locks_for_more):
+            raise NotAlone
+
+    def _entry(self) -> Prelude:
+        """What goes ahead of a statement that is a transaction of its own."""
+        if self.user_id is None or not self.settings.row_level_security:
+            return prelude.NONE
+        return prelude.enter(self.user_id)
+
+    def _beginning(self) -> Prelude:
+        """What goes ahead of the first statement of a transaction."""
+        return prelude.begin(self.user_id, row_level_security=self.settings.row_level_security)
+
+    def _open_for_session(self, connection: Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        driver.run_async(lambda _: self.open())
+
+    def _arguments(self, compiled: Compiled, values: dict[str, Any]) -> list[Any]:
         if not values.keys() <= compiled.names:
             unknown = ", ".join(sorted(values.keys() - compiled.names))
             raise UsageError(f"the statement has no parameter {unknown}")
+        arguments = []
         for argument in compiled.arguments:
-            name = argument.name
-            if name in values:
-                value = values[name]
-            elif name in USER_PARAMETERS and self.user_id is not None:
+            if argument.is_user:
                 value = self.user_id
+            elif argument.name in values:
+                value = values[argument.name]
             elif argument.required:
-                raise UsageError(f"the statement needs a value for {name}")
+                raise UsageError(f"the statement needs a value for {argument.name}")
             else:
                 value = argument.default
             arguments.append(value if argument.process is None else argument.process(value))
@@ -249,7 +215,7 @@ class Scope(Transaction):
 class SystemScope(Transaction):
     """A transaction across users, as the connecting role: see `Database.run_system`."""
 
-    def _compiled(self, statement: Statement[Any]) -> _Compiled:
+    def _compiled(self, statement: Statement[Any]) -> Compiled:
         return statement.compiled_across_users
 
 
@@ -262,6 +228,18 @@ def replayable(unit: U) -> U:
     """
     unit.__dict__["replayable"] = True
     return unit
+
+
+def one_statement(unit: U) -> U:
+    """Mark a `replayable` unit that is done once its first writing statement has returned a row.
+
+    `Database.run` sends that statement as a transaction of its own: one round trip for the whole
+    unit, where BEGIN and COMMIT would make two. The unit must do nothing that fails after it. If
+    it goes on to another statement, as where no row came back, all of it is run again in one
+    transaction; so a statement that returns no row must not have written anything.
+    """
+    unit.__dict__["one_statement"] = True
+    return replayable(unit)
 
 
 class Ids:
@@ -279,51 +257,3 @@ class Ids:
 
     def rewind(self) -> None:
         self._given = 0
-
-
-class UnitSession(Session):
-    """The ORM session of a unit: its statements get the owner too, and it never commits."""
-
-    def commit(self) -> None:
-        raise UsageError("a unit does not commit: the runner does, when the unit has returned")
-
-    def rollback(self) -> None:
-        raise UsageError("a unit does not roll back: raise an error, and the runner does")
-
-
-@event.listens_for(UnitSession, "do_orm_execute")
-def _add_owner(state: ORMExecuteState) -> None:
-    user_id = state.session.info["transaction"].user_id
-    if user_id is not None:
-        state.statement = state.statement.options(
-            with_loader_criteria(
-                Owned, lambda model: model.user_id == user_id, include_aliases=True
-            ),
-            with_loader_criteria(User, User.id == user_id, include_aliases=True),
-        )
-
-
-@event.listens_for(UnitSession, "before_attach")
-def _check_attached(session: Session, row: Any) -> None:
-    """Refuse what was loaded elsewhere: no criterion is added where a known row is refreshed."""
-    if isinstance(row, Owned):
-        identity = inspect(row).identity
-        _check_owner(session, row, row.user_id if identity is None else identity[0])
-
-
-@event.listens_for(UnitSession, "before_flush")
-def _check_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
-    for row in (*session.new, *session.dirty, *session.deleted):
-        if isinstance(row, Owned):
-            _check_owner(session, row, row.user_id)
-    for row in session.new:
-        if getattr(row, "id", row) is None:
-            row.id = session.info["transaction"].new_id()
-
-
-def _check_owner(session: Session, row: Owned, owner: UUID) -> None:
-    if session.info["transaction"].user_id not in (None, owner):
-        raise InvalidInput(
-            f"{inspect(row).mapper.local_table.name}.user_id",
-            "must be the user that the unit runs for",
-        )

@@ -5,7 +5,7 @@ much for every COMMIT. Not for what uses `asyncio.timeout` inside, which works b
 """
 
 from asyncio import CancelledError, Future
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -17,12 +17,18 @@ class Uninterrupted(Generic[T]):
 
     ``cancelled`` is the first cancellation that came meanwhile, if one did. Whoever made it may
     know it again by its message only, so it is to be raised again, or as the cause of another.
+    ``on_cancel`` is called when it comes.
     """
 
-    __slots__ = ("_coroutine", "cancelled")
+    __slots__ = ("_coroutine", "_on_cancel", "cancelled")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        on_cancel: Callable[[], object] = lambda: None,
+    ) -> None:
         self._coroutine = coroutine
+        self._on_cancel = on_cancel
         self.cancelled: CancelledError | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -40,7 +46,7 @@ class Uninterrupted(Generic[T]):
             try:
                 yield
             except CancelledError as error:
-                self.cancelled = self.cancelled or error
+                self._note(error)
             return
         # As a task does that takes a future over; every future has it, by asyncio's protocol.
         awaited._asyncio_future_blocking = False  # noqa: SLF001
@@ -51,8 +57,13 @@ class Uninterrupted(Generic[T]):
             try:
                 yield from relay
             except CancelledError as error:
-                self.cancelled = self.cancelled or error
+                self._note(error)
                 awaited.remove_done_callback(release)  # some cancel in every turn of the loop
+
+    def _note(self, error: CancelledError) -> None:
+        if self.cancelled is None:
+            self.cancelled = error
+            self._on_cancel()
 
 
 def _release(relay: Future[None], _awaited: Future[Any]) -> None:

@@ -1,4 +1,4 @@
-"""One attempt at a unit: a connection, BEGIN, the block, COMMIT or ROLLBACK, back to the pool."""
+"""One attempt at a unit: a connection, the block, COMMIT or ROLLBACK, back to the pool."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,22 +7,29 @@ from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util import greenlet_spawn
 
 from faceplate import outcome
 from faceplate.config import Settings
+from faceplate.connection import Connection
 from faceplate.errors import (
     CancelledAfterCommit,
     CommitOutcomeUnknown,
     ConnectionLost,
     DatabaseError,
+    FaceplateError,
     Unavailable,
 )
 from faceplate.outcome import Mark, Outcome
-from faceplate.pool import Pool
+from faceplate.pool import Lease, Pool
 from faceplate.scope import Ids, Transaction
-from faceplate.translation import is_lost, is_ours, reason, translate, translate_connect
+from faceplate.translation import (
+    is_lost,
+    is_ours,
+    reason,
+    sqlstate_of,
+    translate,
+    translate_connect,
+)
 from faceplate.uninterrupted import Uninterrupted
 
 S = TypeVar("S", bound=Transaction)
@@ -42,12 +49,12 @@ class UnitOfWork(Generic[S]):
     """
 
     __slots__ = (
-        *("_driver", "_engine", "_ids", "_kind", "_pooled", "_replayable", "_scope"),
-        *("_settings", "_user"),
+        *("_driver", "_engine", "_ids", "_kind", "_lease", "_may_be_alone", "_replayable"),
+        *("_scope", "_settings", "_user"),
     )
 
-    _pooled: PoolProxiedConnection
-    _driver: Any
+    _lease: Lease
+    _driver: Connection
     _scope: S
 
     def __init__(
@@ -59,6 +66,7 @@ class UnitOfWork(Generic[S]):
         ids: Ids,
         *,
         replayable: bool = False,
+        may_be_alone: bool = False,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -66,20 +74,29 @@ class UnitOfWork(Generic[S]):
         self._user = user_id
         self._ids = ids
         self._replayable = replayable
+        self._may_be_alone = may_be_alone
 
     async def __aenter__(self) -> S:
         try:
-            self._pooled = await greenlet_spawn(self._engine.sync_engine.pool.connect)
+            self._lease = await self._pool.lease()
         except Exception as error:
             limit_s = self._settings.connect_timeout_s
             raise translate_connect(error, target=self._settings.target, limit_s=limit_s) from error
-        self._driver = self._pooled.driver_connection
-        try:
-            await self._driver.execute(self._begin())
-        except BaseException as error:
-            await self._abandon(error)
-            raise
-        self._scope = self._kind(self._engine, self._pooled, self._settings, self._user, self._ids)
+        self._driver = self._lease.driver
+        self._scope = self._kind(
+            self._engine,
+            self._lease,
+            self._settings,
+            self._user,
+            self._ids,
+            may_be_alone=self._may_be_alone,
+        )
+        if self._settings.pgbouncer:
+            try:
+                await self._scope.open()
+            except BaseException as error:
+                await self._abandon(error)
+                raise
         return self._scope
 
     async def __aexit__(
@@ -97,23 +114,30 @@ class UnitOfWork(Generic[S]):
         except BaseException as flaw:
             await self._abandon(flaw)
             raise
-        await self._commit(mark)
-
-    def _begin(self) -> str:
-        begin = "BEGIN"
-        for name, value in self._settings.transaction_settings.items():
-            begin += f"; SET LOCAL {name} = '{value}'"
-        if self._user is None:
-            return begin
-        if self._settings.row_level_security:
-            begin += "; SET LOCAL ROLE faceplate_app"
-        return f"{begin}; SET LOCAL faceplate.user_id = '{self._user}'"
+        if self._scope.is_open:
+            await self._commit(mark)
+        else:
+            await self._leave()
 
     async def _mark(self) -> Mark | None:
         """What the transaction can be found again by, if it may have to be."""
-        if self._replayable or not self._scope.may_have_written:
+        if self._replayable or not (self._scope.is_open and self._scope.may_have_written):
             return None
         return await outcome.mark(self._driver)
+
+    async def _leave(self) -> None:
+        """Give the connection back: what was done is done, without a COMMIT."""
+        alone = self._scope.alone
+        cancelled = alone.cancelled if alone is not None else None
+        if not self._lease.give_back_at_once():
+            check_in = Uninterrupted(self._check_in())
+            await check_in
+            cancelled = cancelled or check_in.cancelled
+        if cancelled is None:
+            return
+        if alone is not None:
+            raise CancelledAfterCommit(*cancelled.args) from cancelled
+        raise cancelled
 
     async def _commit(self, mark: Mark | None) -> None:
         """Say COMMIT and wait for its answer, however often the waiting is cancelled."""
@@ -176,19 +200,34 @@ class UnitOfWork(Generic[S]):
 
     async def _abandon(self, error: BaseException) -> None:
         """Roll back, check in, and raise faceplate's error in place of a database's one."""
-        closed = self._driver.is_closed()
-        ours = None
-        if isinstance(error, Exception) and is_ours(error):
-            ours = translate(error, target=self._settings.target, closed=closed)
+        ours = self._translate(error)
         if isinstance(ours, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
             if ours.sqlstate == READ_ONLY:  # so do the others, and a repeat would meet one
-                self._pool.replace_all(self._pooled)
-        if cancelled := await _settle(_start(self._roll_back())):
-            raise cancelled
+                self._pool.replace_all()
+        cancelled = await _settle(_start(self._roll_back()))
+        if self._scope.alone is not None:
+            cancelled = self._scope.alone.cancelled or cancelled
+        if cancelled:
+            raise self._as_cancelled(ours, cancelled) if ours else cancelled
         if ours is not None:
             # What a server says of a statement may quote the values that it was sent with.
             raise ours from (error if isinstance(ours, Unavailable) else None)
+
+    def _translate(self, error: BaseException) -> FaceplateError | None:
+        """Return faceplate's error for one of the database, and None for any other."""
+        closed, target = self._driver.is_closed(), self._settings.target
+        if not (isinstance(error, Exception) and is_ours(error)):
+            return None
+        # Such a statement is its own COMMIT: where its answer is lost, it may have taken effect.
+        may_have_committed = self._scope.alone is not None
+        if may_have_committed and (
+            is_lost(error, closed=closed) or isinstance(error, TimeoutError)
+        ):
+            lost = ConnectionLost(f"{target}: {reason(error)}", sqlstate=sqlstate_of(error))
+            lost.in_doubt = lost.sqlstate != READ_ONLY
+            return lost
+        return translate(error, target=target, closed=closed)
 
     @property
     def _pool(self) -> Pool:
@@ -196,21 +235,20 @@ class UnitOfWork(Generic[S]):
 
     async def _roll_back(self) -> None:
         try:
-            if not self._driver.is_closed():
+            if not self._driver.is_closed() and self._scope.is_open:
                 await self._driver.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT_S)
+                self._driver.is_adrift = False
         except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
             self._driver.terminate()
         await self._check_in()
 
     async def _check_in(self) -> None:
-        if self._driver.is_closed() or self._driver.is_in_transaction():
-            self._driver.terminate()
-            if self._pooled.is_valid:  # else a session has noticed before, and SQLAlchemy warns
-                await greenlet_spawn(self._pooled.invalidate)
-        if self._pool.checkedin() < self._pool.size():
-            self._pooled.close()  # there is room, so nothing is closed and nothing awaited
-        else:
-            await greenlet_spawn(self._pooled.close)
+        if self._driver.is_adrift and not self._driver.is_closed():
+            try:
+                await self._driver.settle()
+            except Exception:  # noqa: BLE001 - whatever it is, the connection is of no more use
+                self._driver.terminate()
+        await self._lease.give_back()
 
 
 def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -12,8 +12,8 @@ from tests.units import Belongings, calls, results, units
 
 from faceplate import Scope, SystemScope
 from faceplate.models import Conversation, Task
-from faceplate.scope import Statement
 from faceplate.services.messages import NewMessage
+from faceplate.statement import Statement
 
 TABLES = """
     CREATE TABLE public.notes (

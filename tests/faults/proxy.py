@@ -12,6 +12,7 @@ It listens on a Unix socket or on loopback TCP and speaks to a Unix socket. It d
 
 import asyncio
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ class Message(NamedTuple):
     type: str
     payload: bytes
     connection: int
+    is_final: bool
+    """Whether it ends, without a COMMIT, a transaction that wrote; or the server says that it did."""
 
     def __repr__(self) -> str:
         return f"<{self.type or 'startup'} {self.direction.value}, {len(self.payload)} bytes>"
@@ -72,12 +75,16 @@ class Fault(NamedTuple):
 
 
 def is_commit(message: Message) -> bool:
-    """Whether this is COMMIT on its way to the server."""
+    """Whether this makes a transaction take effect: COMMIT, or the Sync after a write by itself."""
+    if message.type == "S" and message.direction is Direction.TO_SERVER:
+        return message.is_final
     return message.type == "Q" and message.payload == b"COMMIT\0"
 
 
 def is_committed(message: Message) -> bool:
-    """Whether this is the server's word that a COMMIT has taken effect."""
+    """Whether this is the server's word that a transaction has taken effect."""
+    if message.type == "Z":
+        return message.is_final
     return message.type == "C" and message.payload == b"COMMIT\0"
 
 
@@ -106,6 +113,27 @@ class _Link:
         self.is_started = False
         self.hangs = False
         self.last: Direction | None = None
+        self._writing: set[bytes] = set()
+        self._is_in_transaction = self._has_written = self._is_final = False
+
+    def is_final(self, direction: Direction, kind: str, payload: bytes) -> bool:
+        """Follow the extended protocol; see `Message.is_final`."""
+        was_final = False
+        match direction, kind:
+            case Direction.TO_SERVER, "P":
+                name, sql, _ = payload.split(b"\0", 2)
+                self._is_in_transaction |= sql == b"BEGIN"
+                if re.search(rb"\b(INSERT INTO|UPDATE|DELETE FROM) ", sql):
+                    self._writing.add(name)
+            case Direction.TO_SERVER, "B":
+                self._has_written |= payload.split(b"\0", 2)[1] in self._writing
+            case Direction.TO_SERVER, "S":
+                was_final = self._is_final = self._has_written and not self._is_in_transaction
+                self._has_written = False
+            case Direction.TO_CLIENT, "Z":
+                was_final, self._is_final = self._is_final, False
+                self._is_in_transaction = payload != b"I"
+        return was_final
 
     def close(self) -> None:
         """Both ends read what was written to them, and then the end of the stream."""
@@ -238,7 +266,9 @@ class Proxy:
                     continue
                 link.is_started = True
             kind = chr(raw[0]) if typed else ""
-            yield Message(direction, kind, raw[int(typed) + 4 :], link.number), raw
+            payload = raw[int(typed) + 4 :]
+            is_final = link.is_final(direction, kind, payload)
+            yield Message(direction, kind, payload, link.number, is_final), raw
 
     async def _pass(
         self, link: _Link, message: Message, raw: bytes, writer: asyncio.StreamWriter

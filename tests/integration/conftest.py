@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import orm
 from tests.units import Belongings, everything_of, settle_in, statements
 
-from faceplate import Database, Settings, encryption, models, scope
+from faceplate import Database, Settings, encryption, models, statement, unit_session
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
     def everybody(*_: Any, **__: Any) -> Any:
         return orm.with_loader_criteria(models.Owned, lambda _: sa.true())
 
-    patch.setattr(scope, "owned", (everybody(),))
-    patch.setattr(scope, "with_loader_criteria", everybody)
-    patch.setattr(scope, "_check_owner", lambda *_: None)
-    for statement in statements():
-        patch.setattr(statement, "_compiled", None)
+    patch.setattr(statement, "owned", (everybody(),))
+    patch.setattr(unit_session, "with_loader_criteria", everybody)
+    patch.setattr(unit_session, "_check_owner", lambda *_: None)
+    for each in statements():
+        patch.setattr(each, "_compiled", None)
 
 
 @asynccontextmanager

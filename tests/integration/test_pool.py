@@ -18,7 +18,7 @@ from faceplate import (
     SystemScope,
     TimedOut,
     User,
-    engine,
+    connection,
 )
 from faceplate.services import tasks
 
@@ -57,7 +57,9 @@ async def test_fifty_units_share_twenty_connections(settings: Settings) -> None:
         assert max(at_the_end) == 19
         assert max(counts) == 20
         assert (await db.check()).pool.checked_out == 0
-        assert await db.run_system(lambda scope: scope.one(CONNECTIONS)) == 5
+        async with asyncio.timeout(30):  # the server takes a moment to notice what was closed
+            while await db.run_system(lambda scope: scope.one(CONNECTIONS)) != 5:
+                pass
 
 
 async def test_an_exhausted_pool_says_so_in_time_and_recovers(
@@ -155,15 +157,14 @@ async def test_a_warm_connection_is_found_alive_without_a_statement(
     async def statements() -> list[str]:
         caplog.clear()
         await db.run(user.id, tasks.page)
-        await asyncio.sleep(0)  # the driver logs in the next turn of the loop
         return [text.partition(" s: ")[2].partition(" ")[0] for text in caplog.messages]
 
     caplog.set_level(logging.INFO, "faceplate.sql")
     async with opened(settings, log_sql=True) as db:
         await statements()
-        assert await statements() == ["BEGIN;", "SELECT", "COMMIT"]
-        monkeypatch.setattr(engine, "PING_AFTER_IDLE_S", -1)  # as if it had sat idle for long
-        assert await statements() == ["SELECT", "BEGIN;", "SELECT", "COMMIT"]
+        assert await statements() == ["EXECUTE"]  # what goes ahead of the page, in one flight
+        monkeypatch.setattr(connection, "PING_AFTER_IDLE_S", -1)  # as if it had sat idle for long
+        assert await statements() == ["SELECT", "EXECUTE"]
 
 
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))

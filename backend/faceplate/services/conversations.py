@@ -18,7 +18,8 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, Statement, replayable
+from faceplate.scope import Scope, one_statement
+from faceplate.statement import Statement
 
 LISTING = "conversations"
 
@@ -67,7 +68,7 @@ REPLACE_METADATA = Statement(
 DELETE = Statement(records.Conversation, sa.delete(Conversation).where(_by_id))
 
 
-@replayable
+@one_statement
 async def create(
     scope: Scope,
     *,

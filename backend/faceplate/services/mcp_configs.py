@@ -23,8 +23,9 @@ from faceplate.column_types import JsonObject
 from faceplate.errors import DatabaseError, NotFound
 from faceplate.models import McpConfig
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
-from faceplate.scope import Scope, Statement, SystemScope
+from faceplate.scope import Scope, SystemScope
 from faceplate.services.mcp_shapes import check_config, check_secrets
+from faceplate.statement import Statement
 
 _by_id = McpConfig.id == bindparam("id")
 _columns = McpConfig.columns()

@@ -6,17 +6,24 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.orm import aliased
 
 from faceplate import records
 from faceplate.column_types import Json, JsonText
 from faceplate.models import Conversation, Message
-from faceplate.scope import Statement
+from faceplate.statement import Statement
 
 _columns = Message.columns()
 _in_conversation = Message.conversation_id == bindparam("conversation_id")
 _conversation = Conversation.id == bindparam("conversation_id")
 _is_draft = Message.status == sa.literal_column("'streaming'")  # as the index has it
 _is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
+_locked = (
+    sa.select(Conversation.user_id, Conversation.id, Conversation.message_count)
+    .where(_conversation)
+    .with_for_update(key_share=True)
+    .cte("locked")
+)
 _BODY = ("role", "content", "tool_calls", "tool_results", "metadata")
 
 
@@ -28,37 +35,40 @@ def _item(name: str) -> Any:
     return JsonText(_type(name)) if isinstance(_type(name), Json) else _type(name)
 
 
-def _counted(by: Any) -> sa.CTE:
-    """Lock the conversation, count its messages up, and mark the activity."""
-    return (
+def _appending(
+    columns: dict[str, Any], position: Any, source: sa.FromClause = _locked
+) -> Statement[records.Message]:
+    """Lock the conversation, insert after its last message, and count up what was inserted.
+
+    In this order, so that a message that is there already changes nothing: no row comes back.
+    """
+    values = {
+        "user_id": _locked.c.user_id,
+        "conversation_id": _locked.c.id,
+        "position": position,
+        **columns,
+    }
+    appended = (
+        insert(Message)
+        .from_select(list(values), sa.select(*values.values()).select_from(source))
+        .on_conflict_do_nothing(constraint="pk_messages")
+        .returning(Message.user_id, *_columns)
+        .cte("appended")
+    )
+    last = sa.select(func.max(appended.c.position)).scalar_subquery()
+    counted = (
         sa.update(Conversation)
-        .where(_conversation)
-        .values(
-            message_count=Conversation.message_count + by,
-            updated_at=func.clock_timestamp(),
-        )
-        .returning(Conversation.user_id, Conversation.id, Conversation.message_count)
+        .where(_conversation, last.is_not(None))
+        .values(message_count=last, updated_at=func.clock_timestamp())
         .cte("counted")
     )
-
-
-def _insert(source: sa.Select[Any], *columns: str) -> Statement[records.Message]:
-    names = ["user_id", "conversation_id", "position", "id", *columns]
-    return Statement(
-        records.Message,
-        insert(Message)
-        .from_select(names, source)
-        .on_conflict_do_nothing(constraint="pk_messages")
-        .returning(*_columns),
-    )
+    stored = aliased(Message, appended)
+    return Statement(records.Message, sa.select(*Message.columns(stored)).add_cte(counted))
 
 
 def _append() -> Statement[records.Message]:
-    counted = _counted(1)
-    values = [bindparam(name, type_=_type(name)) for name in ("id", *_BODY)]
-    return _insert(
-        sa.select(counted.c.user_id, counted.c.id, counted.c.message_count, *values), *_BODY
-    )
+    values = {name: bindparam(name, type_=_type(name)) for name in ("id", *_BODY)}
+    return _appending(values, _locked.c.message_count + sa.literal_column("1"))
 
 
 def _append_many() -> Statement[records.Message]:
@@ -66,40 +76,25 @@ def _append_many() -> Statement[records.Message]:
         name: bindparam(f"{name}s", type_=ARRAY(_item(name), dimensions=1))
         for name in ("id", *_BODY)
     }
-    size = func.cardinality(arrays["id"])
-    counted = _counted(size)
     columns = [sa.column(name, _item(name)) for name in arrays]
     new = (
         func.unnest(*arrays.values())
         .table_valued(*columns, with_ordinality="number", name="new")
         .render_derived()
     )
-    position = counted.c.message_count - size + sa.cast(new.c.number, sa.Integer)
-    values = [sa.cast(new.c[name], _type(name)) for name in arrays]
-    return _insert(
-        sa.select(counted.c.user_id, counted.c.id, position, *values).select_from(
-            sa.join(counted, new, sa.true())
-        ),
-        *_BODY,
-    )
+    values = {name: sa.cast(new.c[name], _type(name)) for name in arrays}
+    position = _locked.c.message_count + sa.cast(new.c.number, sa.Integer)
+    return _appending(values, position, sa.join(_locked, new, sa.true()))
 
 
 def _append_draft() -> Statement[records.Message]:
-    counted = _counted(1)
-    return _insert(
-        sa.select(
-            counted.c.user_id,
-            counted.c.id,
-            counted.c.message_count,
-            bindparam("id", type_=_type("id")),
-            sa.literal_column("'assistant'"),
-            bindparam("metadata", type_=_type("metadata")),
-            sa.literal_column("'streaming'"),
-        ),
-        "role",
-        "metadata",
-        "status",
-    )
+    values = {
+        "id": bindparam("id", type_=_type("id")),
+        "role": sa.literal_column("'assistant'"),
+        "metadata": bindparam("metadata", type_=_type("metadata")),
+        "status": sa.literal_column("'streaming'"),
+    }
+    return _appending(values, _locked.c.message_count + sa.literal_column("1"))
 
 
 APPEND = _append()
@@ -110,16 +105,6 @@ STORED = Statement(
     records.Message,
     sa.select(*_columns).where(
         _in_conversation, Message.id == sa.any_(bindparam("ids", type_=ARRAY(_type("id"))))
-    ),
-)
-RECOUNT = Statement(
-    int,
-    sa.update(Conversation)
-    .where(_conversation)
-    .values(
-        message_count=sa.select(func.coalesce(func.max(Message.position), 0))
-        .where(_in_conversation)
-        .scalar_subquery()
     ),
 )
 GET = Statement(

@@ -10,7 +10,7 @@ from faceplate import records
 from faceplate.column_types import Count, JsonObject
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
-from faceplate.scope import Scope, SystemScope, replayable
+from faceplate.scope import Scope, SystemScope, one_statement, replayable
 from faceplate.services import conversations, tool_calls
 from faceplate.services import message_statements as sql
 from faceplate.services.tool_calls import PendingToolCall
@@ -35,7 +35,7 @@ class NewMessage(NamedTuple):
         return f"NewMessage(role={self.role!r}, chars={len(self.content)})"
 
 
-@replayable
+@one_statement
 async def append(
     scope: Scope,
     conversation_id: UUID,
@@ -108,7 +108,7 @@ async def append_many(
     return sorted(stored, key=lambda message: message.position)
 
 
-@replayable
+@one_statement
 async def append_draft(
     scope: Scope,
     conversation_id: UUID,
@@ -133,7 +133,7 @@ async def append_draft(
     return stored
 
 
-@replayable
+@one_statement
 async def save_draft(
     scope: Scope, conversation_id: UUID, message_id: UUID, *, content: str, status: str
 ) -> records.Message:
@@ -300,7 +300,6 @@ async def _stored_before(
                 "a message with this id exists already, with another content",
                 constraint="pk_messages",
             )
-    await scope.execute(sql.RECOUNT, conversation_id=conversation_id)
     return [stored[message.id] for message in messages if message.id is not None]
 
 

@@ -18,7 +18,8 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, Statement, replayable
+from faceplate.scope import Scope, one_statement
+from faceplate.statement import Statement
 
 State = Literal["all", "open", "done"]
 COMPLETED: dict[State, bool | None] = {"all": None, "open": False, "done": True}
@@ -74,7 +75,7 @@ SET_COMPLETED = Statement(
 DELETE = Statement(records.Task, sa.delete(Task).where(_by_id))
 
 
-@replayable
+@one_statement
 async def create(
     scope: Scope,
     *,

@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, func
 from faceplate.column_types import Json, JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.models import Message
-from faceplate.scope import Statement
+from faceplate.statement import Statement
 
 CALLS = "messages.tool_calls"
 RESULTS = "messages.tool_results"

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from faceplate import records
 from faceplate.errors import Conflict, NotFound
 from faceplate.models import User
-from faceplate.scope import Statement, SystemScope, replayable
+from faceplate.scope import SystemScope, one_statement, replayable
+from faceplate.statement import Statement
 
 _by_id = User.id == bindparam("id")
 _new = insert(User).values(
@@ -48,7 +49,7 @@ async def create(scope: SystemScope, *, subject_id: str, email: str | None = Non
     return await scope.one(CREATE, id=scope.new_id(), subject_id=subject_id, email=email)
 
 
-@replayable
+@one_statement
 async def ensure(scope: SystemScope, subject_id: str, *, email: str | None = None) -> records.User:
     """Return the user with ``subject_id``, made on first sight and once, however many race.
 

@@ -1,0 +1,174 @@
+"""One connection of the driver: a statement goes out together with what has to go ahead of it."""
+
+import logging
+import select
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import asyncpg
+
+from faceplate.config import Settings
+from faceplate.prelude import NONE, Prelude
+
+if TYPE_CHECKING:
+    from asyncpg.prepared_stmt import PreparedStatement
+
+T = TypeVar("T")
+
+logger = logging.getLogger("faceplate.sql")
+
+MAX_PREPARED = 200
+OUTDATED = (
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+PING_AFTER_IDLE_S = 5.0
+PING_TIMEOUT_S = 2.0
+SETTLE_TIMEOUT_S = 2.0
+
+
+class Connection(asyncpg.Connection):
+    """It keeps statements prepared, and can tell, mostly without asking, whether it is alive."""
+
+    __slots__ = (
+        *("_ahead", "_poll", "_prepared", "_said"),
+        *("is_adrift", "is_trusted", "last_heard_s", "logs_sql", "slow_statement_s"),
+    )
+
+    logs_sql: bool
+    slow_statement_s: float
+    is_adrift: bool
+    """Whether a prelude was sent whose statement is still running, or has failed."""
+    last_heard_s: float
+    is_trusted: bool
+    """Whether the next ping may be left out: it has only just been seen to be alive."""
+
+    def set_up(self, settings: Settings) -> None:
+        """Make ready what the driver's own constructor has no room for."""
+        self.logs_sql = settings.log_sql
+        self.slow_statement_s = settings.slow_statement_s
+        self.is_adrift = False
+        self.is_trusted = False
+        self._prepared: dict[str, PreparedStatement[Any]] = {}
+        self._said = {""}
+        self.last_heard_s = time.monotonic()
+        self._poll = select.poll()
+        transport: Any = self._transport  # type: ignore[attr-defined]  # not in stubs
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._ahead = _join_writes(transport)
+
+    async def run_after(
+        self, ahead: Prelude, fetch: Callable[..., Awaitable[T]], sql: str, values: list[Any]
+    ) -> T:
+        """Return what ``fetch``, a method of `PreparedStatement`, makes of ``sql``.
+
+        It is sent together with what goes ahead of it: one round trip, but for the first time
+        that a connection runs ``sql``. An error of the server may be about either. After any
+        error the connection has to `settle`.
+        """
+        statement = self._prepared.get(sql) or await self._prepare_once(sql)
+        if ahead.messages:
+            await self._send_ahead(ahead)
+        started_s = time.monotonic()
+        try:
+            result = await fetch(statement, *values)
+        except OUTDATED:
+            self._forget_prepared()
+            raise
+        finally:
+            self._log(sql, time.monotonic() - started_s, ahead)
+        self.is_adrift = False
+        return result
+
+    def tag_of(self, sql: str) -> str:
+        """The tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""
+        return self._prepared[sql].get_statusmsg() or ""
+
+    async def timed(self, run: Callable[..., Awaitable[T]], sql: str, *values: Any) -> T:
+        """Return what ``run(sql, *values)``, a method of the driver's own, returns."""
+        started_s = time.monotonic()
+        try:
+            return await run(sql, *values)
+        finally:
+            self._log(sql, time.monotonic() - started_s)
+
+    async def ping(self) -> None:
+        """Ask whether the server is there. Raises the driver's errors."""
+        await self.timed(partial(self.execute, timeout=PING_TIMEOUT_S), "SELECT 1")
+        self.last_heard_s = time.monotonic()
+
+    async def settle(self) -> None:
+        """Let the server be done with a prelude whose statement has failed or was never sent."""
+        if self.is_adrift:
+            await self.execute("SELECT 1", timeout=SETTLE_TIMEOUT_S)
+            self.is_adrift = False
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come in since the last command, and that was not long ago.
+
+        What a server says unasked is that it is going away, and a socket with something to read
+        after its last answer was read says that, or is at its end.
+        """
+        now = time.monotonic()
+        if now - self.last_heard_s > PING_AFTER_IDLE_S or self._poll.poll(0):
+            return False
+        self.last_heard_s = now
+        return True
+
+    async def _prepare_once(self, sql: str) -> "PreparedStatement[Any]":
+        if len(self._prepared) >= MAX_PREPARED:
+            del self._prepared[next(iter(self._prepared))]
+        statement = self._prepared[sql] = await self.prepare(sql)
+        return statement
+
+    async def _send_ahead(self, ahead: Prelude) -> None:
+        """Write a prelude. From here to the statement itself nothing may be waited for."""
+        if ahead.prepare not in self._said:
+            await self.execute(ahead.prepare)
+            self._said.add(ahead.prepare)
+        await self.settle()
+        self.is_adrift = True
+        self._ahead(ahead.messages)
+
+    def _forget_prepared(self) -> None:
+        """After a migration, or somebody's DEALLOCATE ALL, each is prepared anew."""
+        self._prepared.clear()
+        self._said = {""}
+
+    def _log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
+        """The driver's own query loggers cost a statement as much as a fifth of its round trip."""
+        log_if_slow(sql, elapsed_s, self.slow_statement_s)
+        if self.logs_sql:
+            logger.info("%.3f s: %s", elapsed_s, f"{ahead.sql}; {sql}" if ahead.sql else sql)
+
+
+def _join_writes(transport: Any) -> Callable[[bytes], None]:
+    """Return a function whose argument goes out in one piece with what is written next.
+
+    asyncio sends each write at once. The second send of a statement would cost as much as all
+    the rest of it, since the first has just woken the server up. Other event loops, as uvloop,
+    send by themselves in one piece what is written in one turn, and do not let write be replaced.
+    """
+    write = transport.write
+    ahead: list[bytes] = []
+
+    def write_joined(data: Any) -> None:
+        if ahead:
+            data = b"".join((*ahead, data))
+            ahead.clear()
+        write(data)
+
+    try:
+        transport.write = write_joined
+    except AttributeError:
+        return cast("Callable[[bytes], None]", write)
+    return ahead.append
+
+
+def log_if_slow(sql: str, elapsed_s: float, slow_statement_s: float) -> None:
+    """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does."""
+    if 0 < slow_statement_s <= elapsed_s:
+        logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)

@@ -1,0 +1,80 @@
+"""What says for whom a statement runs: messages that travel ahead of it, in the same flight.
+
+PostgreSQL answers nothing before it is told to (Sync), and runs all that was sent until then in
+one transaction. So a statement can have others ahead of it that nobody waits for: one round trip
+for all of them. After `enter` the transaction ends with the statement; after `begin` it stays open.
+
+None of them returns a row, since the driver takes every row for one of the statement's.
+
+The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
+"""
+
+import struct
+from functools import lru_cache
+from typing import NamedTuple
+from uuid import UUID
+
+ROLE = "faceplate_app"
+"""The role of units: it owns nothing, and is held to one user's rows by the policies."""
+
+_PREPARE = f"""
+    PREPARE faceplate_enter (text) AS SELECT
+    WHERE set_config('role', '{ROLE}', true) IS NULL
+       OR set_config('faceplate.user_id', $1, true) IS NULL"""
+"""Neither is ever NULL: both are set, and no row comes back."""
+
+
+class Prelude(NamedTuple):
+    messages: bytes
+    sql: str
+    """The same to read, for the log."""
+    prepare: str = ""
+    """What has to be said before, once on a connection."""
+
+
+NONE = Prelude(b"", "")
+
+
+@lru_cache(maxsize=4096)
+def enter(user_id: UUID) -> Prelude:
+    """The next statement runs as the role of units, for this user, in a transaction of its own."""
+    sql = f"EXECUTE faceplate_enter ('{user_id}')"
+    return Prelude(_bind("faceplate_enter", str(user_id)) + _EXECUTE, sql, _PREPARE)
+
+
+@lru_cache(maxsize=4096)
+def begin(user_id: UUID | None, *, row_level_security: bool) -> Prelude:
+    """The next statement begins a transaction for this user, or for none."""
+    statements = ["BEGIN"]
+    if user_id is not None:
+        # Not by `enter`: after a query it would be too late for SET TRANSACTION.
+        if row_level_security:
+            statements.append(f"SET LOCAL ROLE {ROLE}")
+        statements.append(f"SET LOCAL faceplate.user_id = '{user_id}'")
+    return Prelude(b"".join(map(_run, statements)), "; ".join(statements))
+
+
+def _message(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return kind + struct.pack("!i", len(body) + 4) + body
+
+
+def _string(text: str) -> bytes:
+    return text.encode() + b"\0"
+
+
+def _bind(name: str, *values: str) -> bytes:
+    """Bind text values to a prepared statement."""
+    encoded = [value.encode() for value in values]
+    sized = [struct.pack("!i", len(value)) + value for value in encoded]
+    counts = struct.pack("!hh", 0, len(values))
+    return _message(b"B", _string(""), _string(name), counts, *sized, struct.pack("!h", 0))
+
+
+_EXECUTE = _message(b"E", _string(""), struct.pack("!i", 0))
+
+
+def _run(sql: str) -> bytes:
+    """Parse, bind and execute a statement that has no name."""
+    parse = _message(b"P", _string(""), _string(sql), struct.pack("!h", 0))
+    return parse + _bind("") + _EXECUTE

@@ -1,0 +1,136 @@
+"""A statement is ordinary SQLAlchemy, compiled once; the owner is added when it is compiled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import ColumnClause, Select, bindparam
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import with_loader_criteria
+from sqlalchemy.sql import Executable, functions
+from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.types import TypeEngine
+
+from faceplate.column_types import Ruled
+from faceplate.engine import DIALECT
+from faceplate.errors import UsageError
+from faceplate.models import Owned, User
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+R = TypeVar("R")
+
+# The parameters that the scope fills with its user: the criterion's, and an INSERT's own.
+USER_PARAMETERS = ("owner", "user_id")
+
+owned = (
+    with_loader_criteria(
+        Owned, lambda model: model.user_id == bindparam("owner"), include_aliases=True
+    ),
+    with_loader_criteria(User, User.id == bindparam("owner"), include_aliases=True),
+)
+"""What adds the owner to a statement, wherever one of the tables appears in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    name: str
+    default: Any
+    required: bool
+    process: Callable[[Any], Any] | None
+    is_user: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    sql: str
+    arguments: tuple[Argument, ...]
+    names: frozenset[str]
+    """Those that a unit gives; it never gives the user."""
+    writes: bool
+    """Whether it may do more than read."""
+    locks: bool
+    """Whether it locks the rows that it reads, for what comes after it."""
+
+    @property
+    def needs_transaction(self) -> bool:
+        """Whether it is to be kept or undone, or has to hold, together with what comes after it."""
+        return self.writes or self.locks
+
+
+class Statement(Generic[R]):
+    """A statement and what each of its rows becomes.
+
+    ``into`` is a NamedTuple whose fields are the statement's columns in their order, or the type
+    of its only column. Values come by the names of the statement's ``bindparam``s.
+
+    ::
+
+        OPEN = Statement(records.Task, select(*Task.columns()).where(~Task.completed))
+        tasks = await scope.all(OPEN)
+    """
+
+    def __init__(self, into: type[R], statement: Executable) -> None:
+        self.into = into
+        self.statement = statement
+        self.make: Callable[[Any], R] = getattr(into, "_make", None) or itemgetter(0)
+        self._compiled: Compiled | None = None
+        self._compiled_across_users: Compiled | None = None
+
+    @property
+    def compiled(self) -> Compiled:
+        """As a `Scope` runs it: with the owner."""
+        if self._compiled is None:
+            self._compiled = _compile(self.statement.options(*owned), filled=USER_PARAMETERS)
+        return self._compiled
+
+    @property
+    def compiled_across_users(self) -> Compiled:
+        """As a `SystemScope` runs it."""
+        if self._compiled_across_users is None:
+            self._compiled_across_users = _compile(self.statement)
+        return self._compiled_across_users
+
+
+def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
+    compiled: SQLCompiler = statement.compile(dialect=DIALECT)
+    if compiled.insert_prefetch or compiled.update_prefetch:
+        columns = ", ".join(map(str, (*compiled.insert_prefetch, *compiled.update_prefetch)))
+        raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
+    if compiled.post_compile_params or compiled.literal_execute_params:
+        raise UsageError("a Statement has a fixed text: write `column == any_(array)` for an IN")
+    arguments = []
+    for name in compiled.positiontup or ():
+        bind = compiled.binds[name]
+        default, process = bind.effective_value, _processor(bind.type)
+        arguments.append(Argument(name, default, bind.required, process, name in filled))
+    names = frozenset(argument.name for argument in arguments) - {*filled}
+    parts = list(iterate(statement))
+    writes, locks = any(map(_may_write, parts)), any(map(_locks, parts))
+    return Compiled(compiled.string, tuple(arguments), names, writes, locks)
+
+
+def _processor(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """What each value goes through: for a rule the rule alone, if the driver takes the value so."""
+    if isinstance(type_, Ruled) and (
+        isinstance(type_.impl_instance, JSONB)  # the driver's codec does the rest
+        or type_.impl_instance.dialect_impl(DIALECT).bind_processor(DIALECT) is None
+    ):
+        return type_.checked
+    return type_.dialect_impl(DIALECT).bind_processor(DIALECT)
+
+
+def _may_write(part: Any) -> bool:
+    """Whether a part of a statement may change rows: as text may, or a function nobody knows."""
+    if isinstance(part, functions.FunctionElement):
+        return type(part).__module__ != functions.__name__ or type(part) is functions.Function
+    if isinstance(part, ColumnClause) and part.is_literal:
+        return "(" in part.name
+    return getattr(part, "is_dml", False) or isinstance(part, TextClause)
+
+
+def _locks(part: Any) -> bool:
+    return isinstance(part, Select) and part._for_update_arg is not None  # noqa: SLF001 - no other way to ask

@@ -1,0 +1,58 @@
+"""The ORM session of a unit: on the unit's transaction, under the unit's isolation."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import event, inspect
+from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
+
+from faceplate.errors import InvalidInput, UsageError
+from faceplate.models import Owned, User
+
+
+class UnitSession(Session):
+    """The ORM session of a unit: its statements get the owner too, and it never commits."""
+
+    def commit(self) -> None:
+        raise UsageError("a unit does not commit: the runner does, when the unit has returned")
+
+    def rollback(self) -> None:
+        raise UsageError("a unit does not roll back: raise an error, and the runner does")
+
+
+@event.listens_for(UnitSession, "do_orm_execute")
+def _add_owner(state: ORMExecuteState) -> None:
+    user_id = state.session.info["transaction"].user_id
+    if user_id is not None:
+        state.statement = state.statement.options(
+            with_loader_criteria(
+                Owned, lambda model: model.user_id == user_id, include_aliases=True
+            ),
+            with_loader_criteria(User, User.id == user_id, include_aliases=True),
+        )
+
+
+@event.listens_for(UnitSession, "before_attach")
+def _check_attached(session: Session, row: Any) -> None:
+    """Refuse what was loaded elsewhere: no criterion is added where a known row is refreshed."""
+    if isinstance(row, Owned):
+        identity = inspect(row).identity
+        _check_owner(session, row, row.user_id if identity is None else identity[0])
+
+
+@event.listens_for(UnitSession, "before_flush")
+def _check_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+    for row in (*session.new, *session.dirty, *session.deleted):
+        if isinstance(row, Owned):
+            _check_owner(session, row, row.user_id)
+    for row in session.new:
+        if getattr(row, "id", row) is None:
+            row.id = session.info["transaction"].new_id()
+
+
+def _check_owner(session: Session, row: Owned, owner: UUID) -> None:
+    if session.info["transaction"].user_id not in (None, owner):
+        raise InvalidInput(
+            f"{inspect(row).mapper.local_table.name}.user_id",
+            "must be the user that the unit runs for",
+        )
