@@ -40,7 +40,7 @@ class Message(NamedTuple):
     payload: bytes
     connection: int
     is_final: bool
-    """Whether it ends, without a COMMIT, a transaction that wrote; or the server says that it did."""
+    """Whether it ends a transaction that wrote, without a COMMIT, or says that this took effect."""
 
     def __repr__(self) -> str:
         return f"<{self.type or 'startup'} {self.direction.value}, {len(self.payload)} bytes>"

@@ -1,7 +1,7 @@
 """The values that a server, a driver or an encoder stumbles over: refused before they get there.
 
-What is refused has cost no message, and its connection stays as it was. Neither that nor the largest
-value that is allowed holds up whoever else runs on the event loop.
+What is refused has cost no message, and its connection stays as it was. Neither that nor the
+largest value that is allowed holds up whoever else runs on the event loop.
 """
 
 import asyncio
