@@ -90,10 +90,11 @@ def is_committed(message: Message) -> bool:
 
 @dataclass
 class Traffic:
-    """``round_trips`` counts how often the server has begun to answer."""
+    """``round_trips`` counts how often the server began to answer, ``statements`` what it ran."""
 
     connections: int = 0
     round_trips: int = 0
+    statements: int = 0
     messages: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
     bytes: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
 
@@ -298,6 +299,8 @@ class Proxy:
     def _tally(self, link: _Link, message: Message, size: int) -> None:
         answers = message.direction is Direction.TO_CLIENT and link.last is Direction.TO_SERVER
         self.traffic.round_trips += answers
+        if message.direction is Direction.TO_SERVER:
+            self.traffic.statements += message.type in {"E", "Q"}
         self.traffic.messages[message.direction] += 1
         self.traffic.bytes[message.direction] += size
         link.last = message.direction

@@ -1,0 +1,139 @@
+"""What each unit of the hot path costs on the wire, once its statements are prepared."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
+
+import pytest
+from tests.faults.proxy import Direction, Proxy, Traffic
+from tests.faults.servers import OwnServer
+from tests.units import Belongings, settle_in
+
+from faceplate import Database, Scope, Settings, encryption, models
+from faceplate.services import conversations, mcp_configs, messages, tasks, users
+from faceplate.services.messages import NewMessage
+
+CONTENT = "a question of one hundred characters " * 3
+TURN = [NewMessage("user", CONTENT), NewMessage("assistant", CONTENT)]
+
+
+class Cost(NamedTuple):
+    """Statements count what goes ahead of one, and BEGIN and COMMIT."""
+
+    round_trips: int
+    statements: int
+    max_bytes_to_server: int
+    max_bytes_to_client: int
+
+
+async def rename_in_the_orm(scope: Scope, task_id: Any) -> None:
+    task = await scope.session.get_one(models.Task, (scope.user_id, task_id))
+    task.title = secrets.token_hex()
+
+
+Call = Callable[[Database, Belongings], Awaitable[Any]]
+HOT: dict[str, tuple[Call, Cost]] = {
+    "append": (
+        lambda db, own: db.run(
+            own.user_id, messages.append, own.conversation_id, role="user", content=CONTENT
+        ),
+        Cost(1, 2, 400, 500),
+    ),
+    "append_many": (
+        lambda db, own: db.run(own.user_id, messages.append_many, own.conversation_id, TURN),
+        Cost(2, 5, 900, 800),
+    ),
+    "append_draft": (
+        lambda db, own: db.run(own.user_id, messages.append_draft, own.conversation_id),
+        Cost(1, 2, 250, 400),
+    ),
+    "history": (
+        lambda db, own: db.run(own.user_id, messages.history, own.conversation_id),
+        Cost(1, 2, 250, 60 + 50 * 350),
+    ),
+    "the page before": (
+        lambda db, own: db.run(own.user_id, messages.before, own.conversation_id, 2),
+        Cost(1, 2, 250, 500),
+    ),
+    "a message": (
+        lambda db, own: db.run(own.user_id, messages.get, own.conversation_id, own.message_id),
+        Cost(1, 2, 250, 500),
+    ),
+    "list conversations": (
+        lambda db, own: db.run(own.user_id, conversations.page, limit=20),
+        Cost(1, 2, 250, 400),
+    ),
+    "a conversation": (
+        lambda db, own: db.run(own.user_id, conversations.get, own.conversation_id),
+        Cost(1, 2, 250, 400),
+    ),
+    "create a conversation": (
+        lambda db, own: db.run(own.user_id, conversations.create),
+        Cost(1, 2, 250, 300),
+    ),
+    "a page of tasks": (lambda db, own: db.run(own.user_id, tasks.page), Cost(1, 2, 250, 700)),
+    "create a task": (
+        lambda db, own: db.run(own.user_id, tasks.create, title="a"),
+        Cost(1, 2, 250, 300),
+    ),
+    "configurations": (
+        lambda db, own: db.run(own.user_id, mcp_configs.page),
+        Cost(1, 2, 250, 400),
+    ),
+    "a known user": (
+        lambda db, own: db.run_system(users.ensure, own.subject_id),
+        Cost(1, 1, 150, 300),
+    ),
+    "complete a task": (  # not replayable: it asks for its transaction's id before COMMIT
+        lambda db, own: db.run(own.user_id, tasks.complete, own.task_id),
+        Cost(3, 6, 500, 700),
+    ),
+    "a unit over the ORM": (  # BEGIN, SELECT, UPDATE, the id of the transaction, COMMIT
+        lambda db, own: db.run(own.user_id, rename_in_the_orm, own.task_id),
+        Cost(5, 5, 700, 900),
+    ),
+}
+
+
+class Wire(NamedTuple):
+    db: Database
+    proxy: Proxy
+    own: Belongings
+
+
+@pytest.fixture
+async def wire(steady_server: OwnServer) -> AsyncIterator[Wire]:
+    async with Proxy(steady_server.url) as proxy:
+        settings = Settings(
+            database_url=proxy.url, encryption_keys=(encryption.generate_key(),), pool_size=1
+        )
+        async with Database(settings) as db:
+            yield Wire(db, proxy, await settle_in(db))
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_a_unit_costs_what_is_promised(wire: Wire, name: str) -> None:
+    """Else a round trip that somebody adds makes each request slower, and nobody notices."""
+    call, cost = HOT[name]
+    await call(wire.db, wire.own)  # prepares its statements
+    wire.proxy.traffic = traffic = Traffic()
+    await call(wire.db, wire.own)
+    to_server, to_client = traffic.bytes[Direction.TO_SERVER], traffic.bytes[Direction.TO_CLIENT]
+    print(traffic)  # noqa: T201 - for who changes it
+    assert (traffic.round_trips, traffic.statements) == cost[:2]
+    assert to_server <= cost.max_bytes_to_server
+    assert to_client <= cost.max_bytes_to_client
+    assert traffic.connections == 0
+
+
+async def test_units_that_call_units_begin_once(wire: Wire) -> None:
+    """Else what a unit composes is kept in parts, or each part pays for a transaction."""
+
+    async def turn(scope: Scope) -> None:
+        await messages.append(scope, wire.own.conversation_id, role="user", content="a")
+        await messages.append(scope, wire.own.conversation_id, role="assistant", content="b")
+
+    await wire.db.run(wire.own.user_id, turn)
+    wire.proxy.traffic = traffic = Traffic()
+    await wire.db.run(wire.own.user_id, turn)
+    assert traffic.round_trips == 4  # two appends, the id of the transaction, COMMIT
