@@ -69,9 +69,10 @@ class Connection(asyncpg.Connection):
         that a connection runs ``sql``. An error of the server may be about either. After any
         error the connection has to `settle`.
         """
-        statement = self._prepared.get(sql) or await self._prepare_once(sql)
+        statement = await self.make_ready(ahead, sql)
         if ahead.messages:
-            await self._send_ahead(ahead)
+            self.is_adrift = True
+            self._ahead(ahead.messages)
         started_s = time.monotonic()
         try:
             result = await fetch(statement, *values)
@@ -82,6 +83,20 @@ class Connection(asyncpg.Connection):
             self._log(sql, time.monotonic() - started_s, ahead)
         self.is_adrift = False
         return result
+
+    async def make_ready(self, ahead: Prelude, sql: str) -> "PreparedStatement[Any]":
+        """Prepare what is not yet prepared, so that `run_after` has nothing left to wait for."""
+        statement = self._prepared.get(sql)
+        if statement is None:
+            if len(self._prepared) >= MAX_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            statement = self._prepared[sql] = await self.prepare(sql)
+        if ahead.prepare not in self._said:
+            await self.execute(ahead.prepare)
+            self._said.add(ahead.prepare)
+        if self.is_adrift and ahead.messages:
+            await self.settle()
+        return statement
 
     def tag_of(self, sql: str) -> str:
         """The tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""
@@ -117,21 +132,6 @@ class Connection(asyncpg.Connection):
             return False
         self.last_heard_s = now
         return True
-
-    async def _prepare_once(self, sql: str) -> "PreparedStatement[Any]":
-        if len(self._prepared) >= MAX_PREPARED:
-            del self._prepared[next(iter(self._prepared))]
-        statement = self._prepared[sql] = await self.prepare(sql)
-        return statement
-
-    async def _send_ahead(self, ahead: Prelude) -> None:
-        """Write a prelude. From here to the statement itself nothing may be waited for."""
-        if ahead.prepare not in self._said:
-            await self.execute(ahead.prepare)
-            self._said.add(ahead.prepare)
-        await self.settle()
-        self.is_adrift = True
-        self._ahead(ahead.messages)
 
     def _forget_prepared(self) -> None:
         """After a migration, or somebody's DEALLOCATE ALL, each is prepared anew."""

@@ -156,17 +156,19 @@ class Transaction:
         if self._may_be_alone:
             self._refuse_company(compiled)
         arguments = self._arguments(compiled, values)
-        if self.is_open:
-            return await self._driver.run_after(prelude.NONE, fetch, compiled.sql, arguments)
-        if not compiled.needs_transaction:
-            return await self._driver.run_after(self._entry(), fetch, compiled.sql, arguments)
         self.may_have_written |= compiled.writes
+        driver, sql = self._driver, compiled.sql
+        if self.is_open:
+            return await driver.run_after(prelude.NONE, fetch, sql, arguments)
+        if not compiled.needs_transaction:
+            return await driver.run_after(self._entry(), fetch, sql, arguments)
         if self._may_be_alone:
-            self.alone = Alone(self.settings, self._driver)
-            running = self._driver.run_after(self._entry(), fetch, compiled.sql, arguments)
-            return await self.alone.run(running)
+            # Until it is sent, a statement that is its own COMMIT leaves nobody in doubt.
+            await driver.make_ready(self._entry(), sql)
+            self.alone = Alone(self.settings, driver)
+            return await self.alone.run(driver.run_after(self._entry(), fetch, sql, arguments))
         self.is_open = True
-        return await self._driver.run_after(self._beginning(), fetch, compiled.sql, arguments)
+        return await driver.run_after(self._beginning(), fetch, sql, arguments)
 
     def _refuse_company(self, compiled: Compiled | None = None) -> None:
         """Begin anew where a unit goes on after a statement that was to be the whole of it."""

@@ -1,12 +1,11 @@
 """Awaiting something to its end, in the task that one is in, whoever cancels that task meanwhile.
 
-`asyncio.shield` does so with a task of its own, which takes several rounds of the event loop: too
+`asyncio.shield` does so with a task of its own, which takes several turns of the event loop: too
 much for every COMMIT. Not for what uses `asyncio.timeout` inside, which works by cancelling.
 """
 
-from asyncio import CancelledError, Future
+from asyncio import AbstractEventLoop, CancelledError, Future
 from collections.abc import Callable, Coroutine, Generator
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -23,9 +22,7 @@ class Uninterrupted(Generic[T]):
     __slots__ = ("_coroutine", "_on_cancel", "cancelled")
 
     def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, T],
-        on_cancel: Callable[[], object] = lambda: None,
+        self, coroutine: Coroutine[Any, Any, T], on_cancel: Callable[[], object] = lambda: None
     ) -> None:
         self._coroutine = coroutine
         self._on_cancel = on_cancel
@@ -40,32 +37,45 @@ class Uninterrupted(Generic[T]):
                 return result
             yield from self._wait_for(awaited)
 
-    def _wait_for(self, awaited: Future[Any] | None) -> Generator[Any, None, None]:
-        """Wait through a future of our own: to cancel the task cancels what it waits for."""
-        if awaited is None:  # a bare yield, as in asyncio.sleep(0)
-            try:
-                yield
-            except CancelledError as error:
-                self._note(error)
-            return
-        # As a task does that takes a future over; every future has it, by asyncio's protocol.
-        awaited._asyncio_future_blocking = False  # noqa: SLF001
-        while not awaited.done():
-            relay: Future[None] = awaited.get_loop().create_future()
-            release = partial(_release, relay)
-            awaited.add_done_callback(release)
-            try:
-                yield from relay
-            except CancelledError as error:
-                self._note(error)
-                awaited.remove_done_callback(release)  # some cancel in every turn of the loop
-
-    def _note(self, error: CancelledError) -> None:
+    def note(self, error: CancelledError) -> None:
+        """Take notice of a cancellation."""
         if self.cancelled is None:
             self.cancelled = error
             self._on_cancel()
 
+    def _wait_for(self, awaited: Future[Any] | None) -> Generator[Any, None, None]:
+        if awaited is None:  # a bare yield, as in asyncio.sleep(0)
+            try:
+                yield
+            except CancelledError as error:
+                self.note(error)
+            return
+        # As a task does that takes a future over; every future has it, by asyncio's protocol.
+        awaited._asyncio_future_blocking = False  # noqa: SLF001
+        while not awaited.done():
+            try:
+                yield _Uncancellable(awaited, self.note)
+            except BaseException:  # the future's own, which the coroutine asks it for again
+                if not awaited.done():
+                    raise
 
-def _release(relay: Future[None], _awaited: Future[Any]) -> None:
-    if not relay.done():
-        relay.set_result(None)
+
+class _Uncancellable:
+    """What a task waits for in place of a future, which would be cancelled together with it."""
+
+    __slots__ = ("_asyncio_future_blocking", "_future", "_note")
+
+    def __init__(self, future: Future[Any], note: Callable[[CancelledError], None]) -> None:
+        self._asyncio_future_blocking = True
+        self._future = future
+        self._note = note
+
+    def get_loop(self) -> AbstractEventLoop:
+        return self._future.get_loop()
+
+    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
+        self._future.add_done_callback(callback, context=context)
+
+    def cancel(self, msg: Any = None) -> bool:
+        self._note(CancelledError() if msg is None else CancelledError(msg))
+        return True

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 import pytest
+from pydantic import SecretStr
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
 from tests.units import Belongings, settle_in
@@ -105,7 +106,9 @@ class Wire(NamedTuple):
 async def wire(steady_server: OwnServer) -> AsyncIterator[Wire]:
     async with Proxy(steady_server.url) as proxy:
         settings = Settings(
-            database_url=proxy.url, encryption_keys=(encryption.generate_key(),), pool_size=1
+            database_url=proxy.url,
+            encryption_keys=(SecretStr(encryption.generate_key()),),
+            pool_size=1,
         )
         async with Database(settings) as db:
             yield Wire(db, proxy, await settle_in(db))
