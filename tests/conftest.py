@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import URL, make_url
@@ -49,6 +50,10 @@ class Server:
 CLEANUP = pytest.StashKey[ExitStack]()
 EMBEDDED_DIRECTORY = pytest.StashKey[Path]()
 SERVER = pytest.StashKey[Server]()
+
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

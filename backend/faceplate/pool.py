@@ -54,6 +54,10 @@ class Pool(AsyncAdaptedQueuePool):
         record.driver_connection.is_trusted = True
         return super().connect()
 
+    def _do_get(self) -> Any:
+        # Some versions of SQLAlchemy wait, in a greenlet, even for what is there.
+        return super()._do_get() if self._pool.empty() else self._pool.get(block=False)
+
     def _take_warm(self) -> Any:
         """Take a connection that is known to be alive without having to ask, if one is free.
 

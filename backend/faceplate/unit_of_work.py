@@ -205,7 +205,9 @@ class UnitOfWork(Generic[S]):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
             if ours.sqlstate == READ_ONLY:  # so do the others, and a repeat would meet one
                 self._pool.replace_all()
-        cancelled = await _settle(_start(self._roll_back()))
+        cancelled = None
+        if self._scope.is_open or not self._lease.give_back_at_once():
+            cancelled = await _settle(_start(self._roll_back()))
         if self._scope.alone is not None:
             cancelled = self._scope.alone.cancelled or cancelled
         if cancelled:
@@ -219,11 +221,8 @@ class UnitOfWork(Generic[S]):
         closed, target = self._driver.is_closed(), self._settings.target
         if not (isinstance(error, Exception) and is_ours(error)):
             return None
-        # Such a statement is its own COMMIT: where its answer is lost, it may have taken effect.
-        may_have_committed = self._scope.alone is not None
-        if may_have_committed and (
-            is_lost(error, closed=closed) or isinstance(error, TimeoutError)
-        ):
+        is_unanswered = is_lost(error, closed=closed) or isinstance(error, TimeoutError)
+        if self._scope.alone is not None and is_unanswered:  # and may have been its own COMMIT
             lost = ConnectionLost(f"{target}: {reason(error)}", sqlstate=sqlstate_of(error))
             lost.in_doubt = lost.sqlstate != READ_ONLY
             return lost
