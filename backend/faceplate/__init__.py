@@ -23,7 +23,7 @@ from faceplate.errors import (
 )
 from faceplate.health import Health
 from faceplate.records import Conversation, McpConfig, Message, Task, User
-from faceplate.scope import Scope, SystemScope, replayable
+from faceplate.scope import Scope, SystemScope, one_statement, replayable
 from faceplate.statement import Statement
 
 __all__ = [
@@ -55,5 +55,6 @@ __all__ = [
     "Unavailable",
     "UsageError",
     "User",
+    "one_statement",
     "replayable",
 ]
