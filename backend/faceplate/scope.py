@@ -6,8 +6,9 @@ scope adds the owner to it when it is compiled, wherever an owned table appears:
 subquery, in an UPDATE. So there is no filter to forget.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
@@ -179,6 +180,29 @@ class Transaction:
         status: str = await driver.timed(driver.execute, compiled.sql, *arguments)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
+
+    async def execute_many(
+        self, statement: Statement[Any], values: Iterable[Mapping[str, Any]]
+    ) -> int:
+        """Run a statement that returns no rows once for each of ``values``; return how often.
+
+        They are drawn and sent while the server works on those before them, so that neither waits
+        for the other. Together they are one command to ``command_timeout_s``.
+        """
+        compiled = self._compiled(statement)
+        count = 0
+
+        def arguments() -> Iterator[list[Any]]:
+            nonlocal count
+            for count, one in enumerate(values, start=1):  # noqa: B007 - it outlives the loop
+                yield self._arguments(compiled, dict(one))
+
+        rest = arguments()
+        # The first one ahead of the driver, so that what is refused at once is refused unsent.
+        if (first := next(rest, None)) is not None:
+            driver = self._driver
+            await driver.timed(driver.executemany, compiled.sql, chain([first], rest))
+        return count
 
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:
         """Yield every row, in the statement's order, fetching `STREAM_CHUNK` rows at a time."""

@@ -13,6 +13,7 @@ from tests.units import Belongings, calls, results, units
 from faceplate import Scope, SystemScope
 from faceplate.models import Conversation, Task
 from faceplate.scope import Statement
+from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
 
 TABLES = """
@@ -114,6 +115,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
             u["conversations.replace_metadata"], conversation, {"pinned": True}
         ),
         "conversations.delete": _plan(u["conversations.delete"], conversation),
+        "chats.store": _plan(u["chats.store"], [NewChat(UUID(int=7), "c", turn)]),
         "messages.append": _plan(u["messages.append"], conversation, role="user", content="hi"),
         "messages.append, results": _plan(
             u["messages.append"], conversation, role="tool", tool_results=results(own.call_id)

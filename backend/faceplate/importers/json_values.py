@@ -67,7 +67,7 @@ def encode(value: Any) -> bytes:
         raise Unreadable("text that is not Unicode: a lone surrogate, or not UTF-8") from None
     except ValueError:
         raise Unreadable("a number that is NaN or infinite") from None
-    if _NUL.search(encoded):
+    if b"\\u0000" in encoded and _NUL.search(encoded):
         raise Unreadable("text with a NUL character")
     return encoded
 

@@ -1,5 +1,6 @@
 """The statements of `faceplate.services.messages`."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from faceplate import records
-from faceplate.column_types import Json, JsonText
+from faceplate.column_types import ArrayOf, Json
 from faceplate.models import Conversation, Message
 from faceplate.scope import Statement
 
@@ -24,8 +25,24 @@ def _type(name: str) -> Any:
     return Message.__table__.c[name].type
 
 
-def _item(name: str) -> Any:
-    return JsonText(_type(name)) if isinstance(_type(name), Json) else _type(name)
+def unnest(table: Any, names: Sequence[str]) -> tuple[Any, list[Any]]:
+    """Many rows from one array for each column, ``id`` from ``ids`` and so on, in their order.
+
+    Return them as a FROM, with a ``number`` from 1, and the values for the columns.
+    """
+    arrays: list[Any] = [bindparam(f"{name}s", type_=ArrayOf(table.c[name].type)) for name in names]
+    items = [array.type.impl_instance.item_type for array in arrays]
+    columns = [sa.column(name, item) for name, item in zip(names, items, strict=True)]
+    rows = (
+        func.unnest(*arrays)
+        .table_valued(*columns, with_ordinality="number", name="new")
+        .render_derived()
+    )
+    return rows, [_value(rows.c[name], table.c[name].type) for name in names]
+
+
+def _value(item: Any, rule: Any) -> Any:
+    return sa.cast(item, rule.impl_instance) if isinstance(rule, Json) else item
 
 
 def _counted(by: Any) -> sa.CTE:
@@ -62,20 +79,10 @@ def _append() -> Statement[records.Message]:
 
 
 def _append_many() -> Statement[records.Message]:
-    arrays = {
-        name: bindparam(f"{name}s", type_=ARRAY(_item(name), dimensions=1))
-        for name in ("id", *_BODY)
-    }
-    size = func.cardinality(arrays["id"])
+    new, values = unnest(Message.__table__, ("id", *_BODY))
+    size = func.cardinality(bindparam("ids", type_=ArrayOf(_type("id"))))
     counted = _counted(size)
-    columns = [sa.column(name, _item(name)) for name in arrays]
-    new = (
-        func.unnest(*arrays.values())
-        .table_valued(*columns, with_ordinality="number", name="new")
-        .render_derived()
-    )
     position = counted.c.message_count - size + sa.cast(new.c.number, sa.Integer)
-    values = [sa.cast(new.c[name], _type(name)) for name in arrays]
     return _insert(
         sa.select(counted.c.user_id, counted.c.id, position, *values).select_from(
             sa.join(counted, new, sa.true())

@@ -255,7 +255,7 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
 async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]) -> None:
     """Refuse tool calls and results that do not fit each other. Without any, ask nothing."""
     for message in messages:
-        _check_shape(message)
+        check_shape(message)
     if not any(message.tool_calls or message.tool_results for message in messages):
         return
     if await scope.first(sql.LOCK, conversation_id=conversation_id) is None:
@@ -270,7 +270,8 @@ async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[N
         tool_calls.settle(pending, message.tool_calls, message.tool_results)
 
 
-def _check_shape(message: NewMessage) -> None:
+def check_shape(message: NewMessage) -> None:
+    """Raise InvalidInput unless tool calls and results have their shape and their role."""
     if message.tool_calls is not None:
         if message.role != "assistant":
             raise InvalidInput(tool_calls.CALLS, "only an assistant message carries tool calls")
