@@ -27,6 +27,9 @@ TABLES = """
 """
 """What a user's own units write to: keys of the server's making, and sums."""
 
+GIVEN_IDS = tuple(UUID(int=number) for number in (7, 8, 9))
+"""Those that a plan gives, and no unit makes."""
+
 _public = MetaData(schema="public")
 notes = Table(
     "notes",
@@ -107,6 +110,9 @@ def _plan(unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
 def _owned_plans(own: Belongings) -> dict[str, Plan]:
     u, conversation = units(), own.conversation_id
     turn = [NewMessage("user", "one"), NewMessage("assistant", tool_calls=calls("second"))]
+    chat_id, *message_ids = GIVEN_IDS
+    said = zip(turn, message_ids, strict=True)
+    chat = NewChat(chat_id, "c", [message._replace(id=id_) for message, id_ in said])
     config, rotated = {"url": "https://example.com/mcp"}, (own.user_id, UUID(int=0))
     return {
         "conversations.create": _plan(u["conversations.create"], title="b", metadata={"c": [1]}),
@@ -115,7 +121,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
             u["conversations.replace_metadata"], conversation, {"pinned": True}
         ),
         "conversations.delete": _plan(u["conversations.delete"], conversation),
-        "chats.store": _plan(u["chats.store"], [NewChat(UUID(int=7), "c", turn)]),
+        "chats.store": _plan(u["chats.store"], [chat]),
         "messages.append": _plan(u["messages.append"], conversation, role="user", content="hi"),
         "messages.append, results": _plan(
             u["messages.append"], conversation, role="tool", tool_results=results(own.call_id)

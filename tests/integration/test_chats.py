@@ -1,7 +1,8 @@
 """Whole conversations: each is there with all its messages, once, or nothing of it is."""
 
+from itertools import islice
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import RFC_4122, UUID
 
 import pytest
 from tests.units import calls, results
@@ -35,13 +36,21 @@ async def test_chats_come_back_as_they_were_stored(db: Database, user: User) -> 
     assert await db.run(user.id, chats.store, [given, other]) == [given.id, other.id]
     stored = await db.run(user.id, conversations.get, given.id)
     assert (stored.title, stored.metadata, stored.message_count) == ("Oslo", {"model": "m"}, 3)
-    for index, message in enumerate(await db.run(user.id, messages.history, given.id)):
+    history = await db.run(user.id, messages.history, given.id)
+    for index, (message, id_) in enumerate(zip(history, chats.message_ids(given.id), strict=False)):
         expected = turn[index]._replace(
-            id=turn[index].id or uuid5(given.id, str(index)),
-            metadata=turn[index].metadata or {},
+            id=turn[index].id or id_, metadata=turn[index].metadata or {}
         )
         assert tuple(getattr(message, name) for name in NewMessage._fields) == expected
         assert (message.position, message.status) == (index + 1, "complete")
+
+
+async def test_ids_that_are_made_are_uuids_in_the_order_of_their_messages() -> None:
+    """Else they collide between two chats, or an index grows in a thousand places at once."""
+    one, other = (list(islice(chats.message_ids(uuid7()), 1_000)) for _ in range(2))
+    assert len({*one, *other}) == 2_000
+    assert one == sorted(one)
+    assert {(id_.version, id_.variant) for id_ in one} == {(8, RFC_4122)}
 
 
 async def test_a_conversation_that_was_stored_goes_on(db: Database, user: User) -> None:

@@ -1,7 +1,7 @@
 """Whole conversations of the scope's user, stored together with all their messages."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
@@ -25,6 +25,10 @@ _ROW_CHARS: Final = 64  # what a message without content counts as
 _BATCHES_AT_ONCE: Final = 100  # a command has a time limit
 
 _COLUMNS: Final = ("conversation_id", "position", "id", *NewMessage._fields[:-1])
+
+
+_VERSION_8: Final = 8 << 76
+_REST: Final = 2**80 - 1 ^ 0xF << 76
 
 
 class NewChat(NamedTuple):
@@ -124,15 +128,28 @@ def _batches(chats: Sequence[NewChat]) -> Iterator[dict[str, Sequence[Any]]]:
     rows: list[tuple[Any, ...]] = []
     chars = 0
     for chat in chats:
-        for index, (*body, metadata, id_) in enumerate(chat.messages):
-            key = (chat.id, index + 1, id_ or uuid5(chat.id, str(index)))
-            rows.append((*key, *body, None if metadata == {} else metadata))
+        ids = message_ids(chat.id)
+        for position, (*body, metadata, id_) in enumerate(chat.messages, start=1):
+            derived = next(ids)
+            rows.append(
+                (chat.id, position, id_ or derived, *body, None if metadata == {} else metadata)
+            )
             chars += _ROW_CHARS + (len(body[1]) if isinstance(body[1], str) else 0)
             if chars >= _BATCH_CHARS:
                 yield _arrays(rows)
                 rows, chars = [], 0
     if rows:
         yield _arrays(rows)
+
+
+def message_ids(conversation_id: UUID) -> Iterator[UUID]:
+    """The ids of a conversation's messages by their place, as `store` makes them, without end.
+
+    UUIDv8: 48 bits of the place, so that each goes to the end of its conversation's part of the
+    index, and then bits that follow from the conversation's id.
+    """
+    rest = uuid5(conversation_id, "messages").int & _REST
+    return (UUID(int=place << 80 | rest | _VERSION_8) for place in count())
 
 
 def _arrays(rows: list[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
