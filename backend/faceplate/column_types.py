@@ -283,6 +283,11 @@ def dump_json(value: Any) -> bytes:
     return orjson.dumps(value, default=float)  # all that it would not know are kinds of float
 
 
+def json_copy(value: Any) -> Any:
+    """Return ``value``, which `Json` has passed, as it is read back: of plain types, and new."""
+    return None if value is None else orjson.loads(dump_json(value))
+
+
 def _scalar_problem(value: Any) -> str | None:
     match value:
         case None | bool():

@@ -1,7 +1,8 @@
 """The statements of `faceplate.services.messages`."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -59,14 +60,25 @@ def _counted(by: Any) -> sa.CTE:
     )
 
 
-def _insert(source: sa.Select[Any], *columns: str) -> Statement[records.Message]:
+class Stamp(NamedTuple):
+    """What the server adds to a message that it was sent."""
+
+    position: int
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+def _insert(
+    source: sa.Select[Any], *columns: str, into: Any = records.Message, returning: Any = _columns
+) -> Statement[Any]:
     names = ["user_id", "conversation_id", "position", "id", *columns]
     return Statement(
-        records.Message,
+        into,
         insert(Message)
         .from_select(names, source)
         .on_conflict_do_nothing(constraint="pk_messages")
-        .returning(*_columns),
+        .returning(*returning),
     )
 
 
@@ -78,7 +90,7 @@ def _append() -> Statement[records.Message]:
     )
 
 
-def _append_many() -> Statement[records.Message]:
+def _append_many() -> Statement[Stamp]:
     new, values = unnest(Message.__table__, ("id", *_BODY))
     size = func.cardinality(bindparam("ids", type_=ArrayOf(_type("id"))))
     counted = _counted(size)
@@ -88,6 +100,8 @@ def _append_many() -> Statement[records.Message]:
             sa.join(counted, new, sa.true())
         ),
         *_BODY,
+        into=Stamp,
+        returning=[getattr(Message, name) for name in Stamp._fields],
     )
 
 

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from faceplate import records
-from faceplate.column_types import Count, JsonObject
+from faceplate.column_types import Count, JsonObject, json_copy
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
 from faceplate.scope import Scope, SystemScope, replayable
@@ -99,13 +99,17 @@ async def append_many(
     await _check_tools(scope, conversation_id, batch)
     columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
     arrays: dict[str, Any] = {f"{name}s": list(values) for name, values in columns}
-    stored = await scope.all(sql.APPEND_MANY, conversation_id=conversation_id, **arrays)
-    if not stored:
+    stamps = await scope.all(sql.APPEND_MANY, conversation_id=conversation_id, **arrays)
+    if not stamps:
         return await _stored_before(scope, conversation_id, batch)
-    if len(stored) < len(batch):
+    if len(stamps) < len(batch):
         raise Conflict("some of the messages exist already", constraint="pk_messages")
     _log_tools(batch)
-    return sorted(stored, key=lambda message: message.position)
+    stamps.sort()
+    return [
+        _stored(conversation_id, message, stamp)
+        for message, stamp in zip(batch, stamps, strict=True)
+    ]
 
 
 @replayable
@@ -282,6 +286,23 @@ def check_shape(message: NewMessage) -> None:
         tool_calls.check_results(message.tool_results)
     elif message.role == "tool":
         raise InvalidInput(tool_calls.RESULTS, "is required in a tool message")
+
+
+def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> records.Message:
+    """The row of a message that was sent, as it would be read back."""
+    return records.Message(
+        conversation_id=conversation_id,
+        id=cast("UUID", message.id),
+        position=stamp.position,
+        role=str.__str__(message.role),
+        content=str.__str__(message.content),
+        tool_calls=json_copy(message.tool_calls),
+        tool_results=json_copy(message.tool_results),
+        metadata=json_copy(message.metadata),
+        status=stamp.status,
+        created_at=stamp.created_at,
+        updated_at=stamp.updated_at,
+    )
 
 
 async def _stored_before(
