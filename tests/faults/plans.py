@@ -173,7 +173,8 @@ def plans(own: Belongings) -> dict[str, Plan]:
 
 READS = {
     *(f"conversations.{name}" for name in ("get", "page")),
-    *(f"messages.{name}" for name in ("get", "history", "before", "walk", "pending_tool_calls")),
+    *(f"messages.{name}" for name in ("get", "history", "before", "after", "walk")),
+    "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email")),

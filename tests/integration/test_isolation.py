@@ -106,6 +106,7 @@ ATTEMPTS = {
     "messages.get": Attempt(lambda their: given(their.conversation_id, their.message_id), Message),
     "messages.history": in_conversation(),
     "messages.before": in_conversation(2),
+    "messages.after": in_conversation(0),
     "messages.walk": in_conversation(),
     "messages.pending_tool_calls": in_conversation(),
     "messages.remove_after": in_conversation(0),

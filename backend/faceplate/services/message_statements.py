@@ -153,6 +153,13 @@ BEFORE = Statement(
     .order_by(Message.position.desc())
     .limit(bindparam("limit", type_=sa.Integer())),
 )
+AFTER = Statement(
+    records.Message,
+    sa.select(*_columns)
+    .where(_in_conversation, Message.position > bindparam("position", type_=sa.Integer()))
+    .order_by(Message.position)
+    .limit(bindparam("limit", type_=sa.Integer())),
+)
 WALK = Statement(
     records.Message, sa.select(*_columns).where(_in_conversation).order_by(Message.position)
 )

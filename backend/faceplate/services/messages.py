@@ -201,11 +201,27 @@ async def before(
     return rows
 
 
+async def after(
+    scope: Scope, conversation_id: UUID, position: int, *, limit: int = DEFAULT_LIMIT
+) -> list[records.Message]:
+    """Return the first ``limit`` messages (1 to 200) after ``position``, 0 for all, in order.
+
+    Raises NotFound where there is no such conversation, InvalidInput.
+    """
+    position = _checked_position(position)
+    rows = await scope.all(
+        sql.AFTER, conversation_id=conversation_id, position=position, limit=check_limit(limit)
+    )
+    if not rows:
+        await conversations.get(scope, conversation_id)
+    return rows
+
+
 async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Message]:
     """Yield every message of a conversation in order, however many: a few hundred at a time.
 
     The transaction stays open meanwhile, so use it in a block, ``async with db.begin(user_id)``,
-    and do not wait for a model or a client in between.
+    and do not wait for a model or a client in between; `faceplate.transcripts` can.
 
     Raises NotFound where there is no such conversation, InvalidInput.
     """
@@ -235,9 +251,7 @@ async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> in
 
     Raises NotFound where there is no such conversation, InvalidInput.
     """
-    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
-        raise InvalidInput("position", "must be a whole number, zero or more")
-    position = min(position, Count.MAXIMUM)
+    position = _checked_position(position)
     # The conversation first: who holds it is alone with its messages.
     if not await scope.execute(sql.TRUNCATE, conversation_id=conversation_id, position=position):
         raise NotFound(records.Conversation)
@@ -286,6 +300,12 @@ def check_shape(message: NewMessage) -> None:
         tool_calls.check_results(message.tool_results)
     elif message.role == "tool":
         raise InvalidInput(tool_calls.RESULTS, "is required in a tool message")
+
+
+def _checked_position(position: int) -> int:
+    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
+        raise InvalidInput("position", "must be a whole number, zero or more")
+    return min(position, Count.MAXIMUM)
 
 
 def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> records.Message:
