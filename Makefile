@@ -24,7 +24,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov)
 
 ##@ Develop
-.PHONY: install check format erd test-faults test-matrix test-container constraints clean
+.PHONY: install check format erd test-faults test-memory test-matrix test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -44,6 +44,12 @@ erd: $(INSTALLED) ## Draw the tables of the models in docs/data-model.md
 
 test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= repeats a run, ARGS= for pytest)
 	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long $(if $(SEED),--seed=$(SEED)) $(ARGS)
+
+test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported and read (MESSAGES=)
+	@export DATABASE_URL="$$($(BIN)/faceplate server start | sed -n 's/^DATABASE_URL *//p')"; \
+	  $(BIN)/faceplate migrate; \
+	  for step in import 'import a list' export walk; do \
+	    echo "$$step: $$($(BIN)/python -m tests.memory "$$step" $(or $(MESSAGES),1000000))"; done
 
 test-matrix: test-sqlalchemy-2.0 test-sqlalchemy-2.1 ## Run the suite on the newest SQLAlchemy 2.0 and 2.1
 

@@ -30,15 +30,22 @@ def units() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def statements() -> list[Statement[Any]]:
-    """Every statement of `faceplate.services`."""
-    found: dict[int, Statement[Any]] = {}
+def named_statements() -> dict[str, Statement[Any]]:
+    """Every statement of `faceplate.services` by its name, such as ``conversations.GET``."""
+    found: dict[str, Statement[Any]] = {}
     for info in pkgutil.iter_modules(services.__path__):
         module = importlib.import_module(f"{services.__name__}.{info.name}")
         found |= {
-            id(value): value for value in vars(module).values() if isinstance(value, Statement)
+            f"{info.name}.{name}": value
+            for name, value in vars(module).items()
+            if isinstance(value, Statement)
         }
-    return list(found.values())
+    return found
+
+
+def statements() -> list[Statement[Any]]:
+    """Every statement of `faceplate.services`."""
+    return list({id(value): value for value in named_statements().values()}.values())
 
 
 def calls(id_: str, name: str = "weather") -> list[dict[str, Any]]:

@@ -255,18 +255,26 @@ class Json(Ruled):
         return f"jsonb_typeof({column}) = '{'object' if self.shape is dict else 'array'}'"
 
 
-class JsonText(TypeDecorator[Any]):
-    """JSON by a column's own rule, as text: for arrays, in which a list is a dimension."""
+class ArrayOf(TypeDecorator[Any]):
+    """Many values of one column, each by the column's own rule: an array for UNNEST.
 
-    impl = sa.Text
+    JSON goes as text, as in an array a list is a dimension. Nothing but None goes as no array at
+    all, of which UNNEST makes as many NULLs.
+    """
+
+    impl = postgresql.ARRAY
     cache_ok = True
 
-    def __init__(self, rule: Json) -> None:
-        super().__init__()
+    def __init__(self, rule: Ruled) -> None:
+        is_json = isinstance(rule, Json)
+        super().__init__(sa.Text() if is_json else rule.impl_instance, dimensions=1)
         self.rule = rule
+        self._item = (lambda value: encode_json(rule.validate(value))) if is_json else rule.validate
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else encode_json(self.rule.validate(value))
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002
+        item = self._item
+        items = [None if one is None else item(one) for one in value]
+        return items if any(one is not None for one in items) else None
 
 
 def encode_json(value: Any) -> str:
@@ -277,6 +285,11 @@ def encode_json(value: Any) -> str:
 def dump_json(value: Any) -> bytes:
     """Return ``value``, which `Json` has passed, as compact JSON in UTF-8."""
     return orjson.dumps(value, default=float)  # all that it would not know are kinds of float
+
+
+def json_copy(value: Any) -> Any:
+    """Return ``value``, which `Json` has passed, as it is read back: of plain types, and new."""
+    return None if value is None else orjson.loads(dump_json(value))
 
 
 def _scalar_problem(value: Any) -> str | None:

@@ -9,7 +9,8 @@ flight: a plain SELECT before that is a transaction of its own. At READ COMMITTE
 units run at, that makes no difference to what either sees.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -93,6 +94,31 @@ class Transaction:
         await self._run(PreparedStatement.fetch, compiled, values)
         count = self._driver.tag_of(compiled.sql).rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
+
+    async def execute_many(
+        self, statement: Statement[Any], values: Iterable[Mapping[str, Any]]
+    ) -> int:
+        """Run a statement that returns no rows once for each of ``values``; return how often.
+
+        They are drawn and sent while the server works on those before them, so that neither waits
+        for the other. Together they are one command to ``command_timeout_s``.
+        """
+        compiled = self._compiled(statement)
+        self.may_have_written |= compiled.writes
+        count = 0
+
+        def arguments() -> Iterator[list[Any]]:
+            nonlocal count
+            for count, one in enumerate(values, start=1):  # noqa: B007 - it outlives the loop
+                yield self._arguments(compiled, dict(one))
+
+        rest = arguments()
+        # The first one ahead of the driver, so that what is refused at once is refused unsent.
+        if (first := next(rest, None)) is not None:
+            await self.open()
+            driver = self._driver
+            await driver.timed(driver.executemany, compiled.sql, chain([first], rest))
+        return count
 
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:
         """Yield every row, in the statement's order, fetching `STREAM_CHUNK` rows at a time."""

@@ -35,6 +35,7 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "messages.get": (*conversation, own.message_id),
         "messages.history": conversation,
         "messages.before": (*conversation, 3),
+        "messages.after": (*conversation, 1),
         "messages.pending_tool_calls": conversation,
         "tasks.get": (own.task_id,),
         "tasks.page": (),

@@ -12,6 +12,7 @@ from tests.units import Belongings, calls, results, units
 
 from faceplate import Scope, SystemScope
 from faceplate.models import Conversation, Task
+from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
 from faceplate.statement import Statement
 
@@ -25,6 +26,9 @@ TABLES = """
     GRANT SELECT, INSERT, UPDATE ON public.notes, public.counters TO faceplate_app;
 """
 """What a user's own units write to: keys of the server's making, and sums."""
+
+GIVEN_IDS = tuple(UUID(int=number) for number in (7, 8, 9))
+"""Those that a plan gives, and no unit makes."""
 
 _public = MetaData(schema="public")
 notes = Table(
@@ -106,6 +110,9 @@ def _plan(unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
 def _owned_plans(own: Belongings) -> dict[str, Plan]:
     u, conversation = units(), own.conversation_id
     turn = [NewMessage("user", "one"), NewMessage("assistant", tool_calls=calls("second"))]
+    chat_id, *message_ids = GIVEN_IDS
+    said = zip(turn, message_ids, strict=True)
+    chat = NewChat(chat_id, "c", [message._replace(id=id_) for message, id_ in said])
     config, rotated = {"url": "https://example.com/mcp"}, (own.user_id, UUID(int=0))
     return {
         "conversations.create": _plan(u["conversations.create"], title="b", metadata={"c": [1]}),
@@ -114,6 +121,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
             u["conversations.replace_metadata"], conversation, {"pinned": True}
         ),
         "conversations.delete": _plan(u["conversations.delete"], conversation),
+        "chats.store": _plan(u["chats.store"], [chat]),
         "messages.append": _plan(u["messages.append"], conversation, role="user", content="hi"),
         "messages.append, results": _plan(
             u["messages.append"], conversation, role="tool", tool_results=results(own.call_id)
@@ -165,7 +173,8 @@ def plans(own: Belongings) -> dict[str, Plan]:
 
 READS = {
     *(f"conversations.{name}" for name in ("get", "page")),
-    *(f"messages.{name}" for name in ("get", "history", "before", "walk", "pending_tool_calls")),
+    *(f"messages.{name}" for name in ("get", "history", "before", "after", "walk")),
+    "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email")),

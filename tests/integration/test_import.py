@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from faceplate import Database
+from faceplate import Database, Settings
 from faceplate.importers import Refusal, Report, import_file
 from faceplate.records import Conversation, Message, User
 from faceplate.services import conversations, messages
@@ -21,7 +23,7 @@ def write(path: Path, chats: Iterable[object]) -> Path:
     return path
 
 
-def chat(number: int, *contents: str) -> dict[str, object]:
+def chat(number: int, *contents: str) -> dict[str, Any]:
     return {
         "id": f"chat-{number}",
         "title": f"Chat {number}",
@@ -101,6 +103,48 @@ async def test_a_refused_chat_leaves_nothing_and_the_rest_goes_on(
 
     write(path, [chat(1, "x"), chat(2, "x", "y"), chat(4, "x")])
     assert await import_file(db, user.id, path) == Report(imported=1, messages=2, skipped=2)
+
+
+async def test_refused_chats_do_not_take_their_neighbours_along(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Small chats are stored together: else one flaw in a file costs hundreds of chats."""
+    flawed = {3, 4, 77, 199}
+    chats = [chat(n, "x", "y") for n in range(200)]
+    for n in flawed:  # what the reader lets through
+        chats[n]["messages"] = [{"role": "user", "content": "x" * 1_000_001}]
+    refusals: list[Refusal] = []
+    path = write(tmp_path / "chats.jsonl", chats)
+    report = await import_file(db, user.id, path, on_refusal=refusals.append)
+    assert report == Report(imported=196, messages=392, refused=4)
+    assert [refusal.place.number - 1 for refusal in refusals] == sorted(flawed)
+    page = await db.run(user.id, conversations.page, limit=200)
+    assert [int(row.title.split()[1]) for row in page.items] == [
+        n for n in reversed(range(200)) if n not in flawed
+    ]
+
+
+async def test_a_chat_that_stands_twice_in_a_file_is_stored_once(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Else it is refused, or the whole batch that it stands in."""
+    path = write(tmp_path / "chats.jsonl", [chat(1, "x"), chat(2, "x"), chat(1, "x"), chat(3, "x")])
+    assert await import_file(db, user.id, path) == Report(imported=3, messages=3, skipped=1)
+
+
+async def test_small_chats_share_a_transaction(
+    settings: Settings, user: User, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else an import of a hundred thousand of them takes as many commits, one after the other."""
+    path = write(tmp_path / "chats.jsonl", (chat(number, *"abcd") for number in range(900)))
+    async with Database(settings.model_copy(update={"log_sql": True})) as db:
+        with caplog.at_level(logging.INFO, "faceplate.sql"):
+            report = await import_file(db, user.id, path)
+            await asyncio.sleep(0)  # the driver tells its query loggers one round later
+    assert report == Report(imported=900, messages=3_600)
+    sent = [record.getMessage() for record in caplog.records]
+    assert 1 <= sum("BEGIN" in message for message in sent) <= 3
+    assert len(sent) <= 5 * 3
 
 
 async def test_imports_that_race_store_each_chat_once(

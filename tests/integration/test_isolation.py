@@ -31,6 +31,7 @@ from faceplate import (
     User,
 )
 from faceplate.services import conversations, messages, tasks, users
+from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,6 +90,10 @@ ATTEMPTS = {
     "conversations.rename": in_conversation("stolen"),
     "conversations.replace_metadata": in_conversation({"stolen": True}),
     "conversations.delete": in_conversation(),
+    "chats.store": Attempt(
+        lambda their: given([NewChat(their.conversation_id, "mine", [NewMessage("user", "mine")])]),
+        own=lambda stored, _: len(stored) == 1,
+    ),
     "messages.append": in_conversation(role="user", content="intruding"),
     "messages.append_many": in_conversation([NewMessage("user", "intruding")]),
     "messages.append_draft": in_conversation(),
@@ -101,6 +106,7 @@ ATTEMPTS = {
     "messages.get": Attempt(lambda their: given(their.conversation_id, their.message_id), Message),
     "messages.history": in_conversation(),
     "messages.before": in_conversation(2),
+    "messages.after": in_conversation(0),
     "messages.walk": in_conversation(),
     "messages.pending_tool_calls": in_conversation(),
     "messages.remove_after": in_conversation(0),

@@ -1,6 +1,5 @@
 """``faceplate import``, ``conversations`` and ``show``: a user's chats."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -16,6 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from faceplate import transcripts
 from faceplate.cli.output import AsJson, emit, err, note, out, printable
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
 from faceplate.cli.session import Email, run
@@ -23,11 +23,9 @@ from faceplate.database import Database
 from faceplate.errors import NotFound
 from faceplate.importers import Refusal, Report, import_file
 from faceplate.pagination import Page
-from faceplate.records import Conversation, Message, User
+from faceplate.records import Conversation, User
 from faceplate.scope import SystemScope
-from faceplate.services import conversations, messages, users
-
-PAGE = 100
+from faceplate.services import conversations, users
 
 ChatFile = Annotated[
     Path,
@@ -110,31 +108,13 @@ def show(
         else:
             out.print(conversation_heading(conversation))
         transcript = Transcript(out)
-        async for message in _read(db, user.id, conversation_id):
+        async for message in transcripts.read(db, user.id, conversation_id):
             if as_json:
                 emit({"message": message._asdict()})
             else:
                 transcript.print(message)
 
     run(work)
-
-
-async def _read(db: Database, user_id: UUID, conversation_id: UUID) -> AsyncIterator[Message]:
-    """The messages in order, a page and a transaction at a time.
-
-    Not `messages.walk`: a reader may rest in a pager for as long as they like, and a transaction
-    that waited for them would be ended by the server.
-    """
-    last = 0
-    while True:
-        upto = last + PAGE + 1
-        page = await db.run(user_id, messages.before, conversation_id, upto, limit=PAGE)
-        news = [message for message in page if message.position > last]
-        for message in news:
-            yield message
-        if not news:
-            return
-        last = news[-1].position
 
 
 async def find_or_create_user(scope: SystemScope, email: str) -> User:

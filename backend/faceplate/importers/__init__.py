@@ -1,20 +1,26 @@
 """Chats from files into a user's conversations, each once, however often a file is imported."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
 from faceplate.database import Database
-from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers import openai
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.scope import Scope
-from faceplate.services import conversations, messages
-from faceplate.services.messages import NewMessage
+from faceplate.services.chats import MAX_CHATS, NewChat, store
 
-__all__ = ["Chat", "Refusal", "Report", "import_chat", "import_file"]
+__all__ = ["Chat", "Refusal", "Report", "import_chat", "import_chats", "import_file"]
+
+T = TypeVar("T")
+
+_BATCH_CHARS: Final = 1_000_000  # of a transaction, which makes a batch but for a longer chat
+_TURN_CHARS: Final = 50_000  # are read without a pause: some milliseconds
+_MESSAGE_CHARS: Final = 500  # what a message counts as beside its content
 
 
 class Report(NamedTuple):
@@ -31,27 +37,27 @@ async def import_chat(scope: Scope, chat: Chat) -> bool:
 
     The ids follow from the user, the chat's id and each message's place in it, so that two
     imports of one chat meet in the same rows, whichever way they race. Raises InvalidInput where
-    a value breaks a rule of its column, and Conflict where another import has just stored it.
+    a value breaks a rule of its column.
     """
-    conversation_id = uuid5(scope.user_id, f"conversation:{chat.id}")
-    try:
-        await conversations.get(scope, conversation_id)
-    except NotFound:
-        pass
-    else:
-        return False
-    conversation = await conversations.create(
-        scope, id=conversation_id, title=chat.title, metadata=chat.metadata
+    return bool(await import_chats(scope, [chat]))
+
+
+async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Chat]:
+    """Store up to 1,000 chats as `import_chat` does, all or none; return those that are new.
+
+    Raises InvalidInput also where two of them have the same id.
+    """
+    ids = [uuid5(scope.user_id, f"conversation:{chat.id}") for chat in chats]
+    new = set(
+        await store(
+            scope,
+            [
+                NewChat(id_, chat.title, chat.messages, chat.metadata)
+                for id_, chat in zip(ids, chats, strict=True)
+            ],
+        )
     )
-    if conversation.message_count:
-        return False  # another import has stored it since we looked
-    numbered = (
-        message._replace(id=uuid5(conversation_id, str(index)))
-        for index, message in enumerate(chat.messages)
-    )
-    for batch in _batches(numbered):
-        await messages.append_many(scope, conversation_id, batch)
-    return True
+    return [chat for id_, chat in zip(ids, chats, strict=True) if id_ in new]
 
 
 async def import_file(
@@ -62,56 +68,100 @@ async def import_file(
     on_progress: Callable[[int], None] | None = None,
     on_refusal: Callable[[Refusal], None] | None = None,
 ) -> Report:
-    """Import the chats of a file (see `openai.read`), one transaction and one chat at a time.
+    """Import the chats of a file (see `openai.read`), some at a time, each whole or not at all.
 
-    A chat that cannot be read or stored is refused as a whole and handed to ``on_refusal``; the
-    rest goes on. ``on_progress`` is told how many bytes of the file were read. Raises OSError
-    where the file cannot be read, and whatever `Database.run` raises that is not about one chat;
-    what was imported until then stays, and importing again goes on from there.
+    A chat that cannot be read or stored is refused as a whole and handed to ``on_refusal``, in
+    the order of the file and after what stands before it was stored; the rest goes on.
+    ``on_progress`` is told how many bytes of the file were read. Raises OSError where the file
+    cannot be read, and whatever `Database.run` raises that is not about one chat; what was
+    imported until then stays, and importing again goes on from there.
     """
-    imported = message_count = skipped = refused = 0
-
-    def refuse(refusal: Refusal) -> None:
-        nonlocal refused
-        refused += 1
-        if on_refusal:
-            on_refusal(refusal)
-
+    storing = _Storing(db, user_id, on_refusal)
     with closing(openai.read(path, on_progress)) as items:
-        for item in items:
-            if isinstance(item, Refusal):
-                refuse(item)
-                continue
-            try:
-                is_new = await _store(db, user_id, item)
-            except (InvalidInput, Conflict) as error:
-                refuse(Refusal(item.place, error.message))
-                continue
-            if is_new:
-                imported += 1
-                message_count += len(item.messages)
-            else:
-                skipped += 1
-    return Report(imported, message_count, skipped, refused)
+        await _one_ahead(_batches(items), storing.store)
+    return storing.report
 
 
-async def _store(db: Database, user_id: UUID, chat: Chat) -> bool:
-    try:
-        return await db.run(user_id, import_chat, chat)
-    except Conflict:
-        # Another import has stored this id with another title: now it is there to be found.
-        return await db.run(user_id, import_chat, chat)
+class _Storing:
+    """Where the items of a file go, and the report of it."""
+
+    def __init__(
+        self, db: Database, user_id: UUID, on_refusal: Callable[[Refusal], None] | None
+    ) -> None:
+        self._db = db
+        self._user_id = user_id
+        self._on_refusal = on_refusal
+        self.report = Report()
+
+    async def store(self, batch: Sequence[Chat] | Refusal) -> None:
+        """Store all that can be stored of a batch, and tell what cannot."""
+        if isinstance(batch, Refusal):
+            self._refuse(batch)
+            return
+        try:
+            new = await self._db.run(self._user_id, import_chats, batch)
+        except (InvalidInput, Conflict) as error:
+            if len(batch) == 1:
+                self._refuse(Refusal(batch[0].place, error.message))
+                return
+            middle = len(batch) // 2
+            await self.store(batch[:middle])
+            await self.store(batch[middle:])
+        else:
+            self._count(
+                imported=len(new),
+                messages=sum(len(chat.messages) for chat in new),
+                skipped=len(batch) - len(new),
+            )
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._count(refused=1)
+        if self._on_refusal:
+            self._on_refusal(refusal)
+
+    def _count(self, **more: int) -> None:
+        counted = {name: getattr(self.report, name) + count for name, count in more.items()}
+        self.report = self.report._replace(**counted)
 
 
-def _batches(items: Iterable[NewMessage]) -> Iterator[list[NewMessage]]:
-    """The messages in lists that `messages.append_many` takes."""
-    batch: list[NewMessage] = []
-    chars = 0
+async def _batches(items: Iterable[Chat | Refusal]) -> AsyncGenerator[list[Chat] | Refusal, None]:
+    """The chats in lists that make a transaction each, and the refusals in between.
+
+    Others get their turn meanwhile, the transaction of the batch before among them.
+    """
+    batch: dict[str, Chat] = {}
+    size = size_since_turn = 0
     for item in items:
-        chars += len(item.content)
-        if batch and (len(batch) == messages.MAX_BATCH or chars > messages.MAX_BATCH_CHARS):
-            yield batch
-            batch, chars = [], len(item.content)
-        batch.append(item)
+        is_full = size >= _BATCH_CHARS or len(batch) == MAX_CHATS
+        if batch and (is_full or isinstance(item, Refusal) or item.id in batch):
+            yield [*batch.values()]
+            batch, size = {}, 0
+        if isinstance(item, Refusal):
+            yield item
+            continue
+        batch[item.id] = item
+        weight = sum(_MESSAGE_CHARS + len(message.content) for message in item.messages)
+        size += weight
+        size_since_turn += weight
+        if size_since_turn >= _TURN_CHARS:
+            size_since_turn = 0
+            await asyncio.sleep(0)
     if batch:
-        yield batch
+        yield [*batch.values()]
+
+
+async def _one_ahead(items: AsyncGenerator[T, None], work: Callable[[T], Awaitable[None]]) -> None:
+    """Do ``work`` on each item, one after the other, while the next item is made."""
+    under_way: asyncio.Task[None] | None = None
+    try:
+        async with aclosing(items):
+            async for item in items:
+                if under_way is not None:
+                    await under_way
+                under_way = asyncio.ensure_future(work(item))
+        if under_way is not None:
+            await under_way
+    finally:
+        if under_way is not None and not under_way.done():
+            under_way.cancel()
+            await asyncio.wait({under_way})

@@ -67,7 +67,7 @@ def encode(value: Any) -> bytes:
         raise Unreadable("text that is not Unicode: a lone surrogate, or not UTF-8") from None
     except ValueError:
         raise Unreadable("a number that is NaN or infinite") from None
-    if _NUL.search(encoded):
+    if b"\\u0000" in encoded and _NUL.search(encoded):
         raise Unreadable("text with a NUL character")
     return encoded
 
@@ -97,12 +97,15 @@ def _read_lines(text: TextIOWrapper) -> Iterator[Value | Refusal]:
             yield Refusal(place, f"longer than {MAX_VALUE_CHARS:,} characters")
         elif not line.isspace():
             try:
-                yield Value(place, _decoder.decode(line.rstrip()))
+                value = _decoder.decode(line.rstrip())
             except (ValueError, RecursionError) as error:
                 column = (
                     f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
                 )
                 yield Refusal(place, _explain(error) + column)
+            else:
+                line = ""  # it may be long, and is needed no more
+                yield Value(place, value)
 
 
 def _read_document(text: TextIOWrapper) -> Iterator[Value | Refusal]:

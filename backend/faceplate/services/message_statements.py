@@ -1,6 +1,8 @@
 """The statements of `faceplate.services.messages`."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import aliased
 
 from faceplate import records
-from faceplate.column_types import Json, JsonText
+from faceplate.column_types import ArrayOf, Json
 from faceplate.models import Conversation, Message
 from faceplate.statement import Statement
 
@@ -31,13 +33,42 @@ def _type(name: str) -> Any:
     return Message.__table__.c[name].type
 
 
-def _item(name: str) -> Any:
-    return JsonText(_type(name)) if isinstance(_type(name), Json) else _type(name)
+def unnest(table: Any, names: Sequence[str]) -> tuple[Any, list[Any]]:
+    """Many rows from one array for each column, ``id`` from ``ids`` and so on, in their order.
+
+    Return them as a FROM, with a ``number`` from 1, and the values for the columns.
+    """
+    arrays: list[Any] = [bindparam(f"{name}s", type_=ArrayOf(table.c[name].type)) for name in names]
+    items = [array.type.impl_instance.item_type for array in arrays]
+    columns = [sa.column(name, item) for name, item in zip(names, items, strict=True)]
+    rows = (
+        func.unnest(*arrays)
+        .table_valued(*columns, with_ordinality="number", name="new")
+        .render_derived()
+    )
+    return rows, [_value(rows.c[name], table.c[name].type) for name in names]
+
+
+def _value(item: Any, rule: Any) -> Any:
+    return sa.cast(item, rule.impl_instance) if isinstance(rule, Json) else item
+
+
+class Stamp(NamedTuple):
+    """What the server adds to a message that it was sent."""
+
+    position: int
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+def _stamps(source: Any = Message) -> list[Any]:
+    return [getattr(source, name) for name in Stamp._fields]
 
 
 def _appending(
     columns: dict[str, Any], position: Any, source: sa.FromClause = _locked
-) -> Statement[records.Message]:
+) -> Statement[Stamp]:
     """Lock the conversation, insert after its last message, and count up what was inserted.
 
     In this order, so that a message that is there already changes nothing: no row comes back.
@@ -52,7 +83,7 @@ def _appending(
         insert(Message)
         .from_select(list(values), sa.select(*values.values()).select_from(source))
         .on_conflict_do_nothing(constraint="pk_messages")
-        .returning(Message.user_id, *_columns)
+        .returning(Message.user_id, *_stamps())
         .cte("appended")
     )
     last = sa.select(func.max(appended.c.position)).scalar_subquery()
@@ -63,31 +94,23 @@ def _appending(
         .cte("counted")
     )
     stored = aliased(Message, appended)
-    return Statement(records.Message, sa.select(*Message.columns(stored)).add_cte(counted))
+    return Statement(Stamp, sa.select(*_stamps(stored)).add_cte(counted))
 
 
-def _append() -> Statement[records.Message]:
+def _append() -> Statement[Stamp]:
     values = {name: bindparam(name, type_=_type(name)) for name in ("id", *_BODY)}
     return _appending(values, _locked.c.message_count + sa.literal_column("1"))
 
 
-def _append_many() -> Statement[records.Message]:
-    arrays = {
-        name: bindparam(f"{name}s", type_=ARRAY(_item(name), dimensions=1))
-        for name in ("id", *_BODY)
-    }
-    columns = [sa.column(name, _item(name)) for name in arrays]
-    new = (
-        func.unnest(*arrays.values())
-        .table_valued(*columns, with_ordinality="number", name="new")
-        .render_derived()
-    )
-    values = {name: sa.cast(new.c[name], _type(name)) for name in arrays}
+def _append_many() -> Statement[Stamp]:
+    names = ("id", *_BODY)
+    new, values = unnest(Message.__table__, names)
     position = _locked.c.message_count + sa.cast(new.c.number, sa.Integer)
-    return _appending(values, position, sa.join(_locked, new, sa.true()))
+    source = sa.join(_locked, new, sa.true())
+    return _appending(dict(zip(names, values, strict=True)), position, source)
 
 
-def _append_draft() -> Statement[records.Message]:
+def _append_draft() -> Statement[Stamp]:
     values = {
         "id": bindparam("id", type_=_type("id")),
         "role": sa.literal_column("'assistant'"),
@@ -115,6 +138,13 @@ BEFORE = Statement(
     sa.select(*_columns)
     .where(_in_conversation, Message.position < bindparam("before"))
     .order_by(Message.position.desc())
+    .limit(bindparam("limit", type_=sa.Integer())),
+)
+AFTER = Statement(
+    records.Message,
+    sa.select(*_columns)
+    .where(_in_conversation, Message.position > bindparam("position", type_=sa.Integer()))
+    .order_by(Message.position)
     .limit(bindparam("limit", type_=sa.Integer())),
 )
 WALK = Statement(

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from faceplate import records
-from faceplate.column_types import Count, JsonObject
+from faceplate.column_types import Count, JsonObject, json_copy
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
 from faceplate.scope import Scope, SystemScope, one_statement, replayable
@@ -61,11 +61,12 @@ async def append(
     metadata = {} if metadata is None else metadata
     message = NewMessage(role, content, tool_calls, tool_results, metadata, id or scope.new_id())
     await _check_tools(scope, conversation_id, [message])
-    stored = await scope.first(sql.APPEND, conversation_id=conversation_id, **message._asdict())
-    if stored is None:
+    stamp = await scope.first(sql.APPEND, conversation_id=conversation_id, **message._asdict())
+    if stamp is None:
         (stored,) = await _stored_before(scope, conversation_id, [message])
+        return stored
     _log_tools([message])
-    return stored
+    return _stored(conversation_id, message, stamp)
 
 
 @replayable
@@ -99,13 +100,17 @@ async def append_many(
     await _check_tools(scope, conversation_id, batch)
     columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
     arrays: dict[str, Any] = {f"{name}s": list(values) for name, values in columns}
-    stored = await scope.all(sql.APPEND_MANY, conversation_id=conversation_id, **arrays)
-    if not stored:
+    stamps = await scope.all(sql.APPEND_MANY, conversation_id=conversation_id, **arrays)
+    if not stamps:
         return await _stored_before(scope, conversation_id, batch)
-    if len(stored) < len(batch):
+    if len(stamps) < len(batch):
         raise Conflict("some of the messages exist already", constraint="pk_messages")
     _log_tools(batch)
-    return sorted(stored, key=lambda message: message.position)
+    stamps.sort()
+    return [
+        _stored(conversation_id, message, stamp)
+        for message, stamp in zip(batch, stamps, strict=True)
+    ]
 
 
 @one_statement
@@ -125,12 +130,13 @@ async def append_draft(
     InvalidInput.
     """
     draft = NewMessage("assistant", metadata=metadata or {}, id=id or scope.new_id())
-    stored = await scope.first(
+    stamp = await scope.first(
         sql.APPEND_DRAFT, conversation_id=conversation_id, id=draft.id, metadata=draft.metadata
     )
-    if stored is None:
+    if stamp is None:
         (stored,) = await _stored_before(scope, conversation_id, [draft])
-    return stored
+        return stored
+    return _stored(conversation_id, draft, stamp)
 
 
 @one_statement
@@ -197,11 +203,27 @@ async def before(
     return rows
 
 
+async def after(
+    scope: Scope, conversation_id: UUID, position: int, *, limit: int = DEFAULT_LIMIT
+) -> list[records.Message]:
+    """Return the first ``limit`` messages (1 to 200) after ``position``, 0 for all, in order.
+
+    Raises NotFound where there is no such conversation, InvalidInput.
+    """
+    position = _checked_position(position)
+    rows = await scope.all(
+        sql.AFTER, conversation_id=conversation_id, position=position, limit=check_limit(limit)
+    )
+    if not rows:
+        await conversations.get(scope, conversation_id)
+    return rows
+
+
 async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Message]:
     """Yield every message of a conversation in order, however many: a few hundred at a time.
 
     The transaction stays open meanwhile, so use it in a block, ``async with db.begin(user_id)``,
-    and do not wait for a model or a client in between.
+    and do not wait for a model or a client in between; `faceplate.transcripts` can.
 
     Raises NotFound where there is no such conversation, InvalidInput.
     """
@@ -231,9 +253,7 @@ async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> in
 
     Raises NotFound where there is no such conversation, InvalidInput.
     """
-    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
-        raise InvalidInput("position", "must be a whole number, zero or more")
-    position = min(position, Count.MAXIMUM)
+    position = _checked_position(position)
     # The conversation first: who holds it is alone with its messages.
     if not await scope.execute(sql.TRUNCATE, conversation_id=conversation_id, position=position):
         raise NotFound(records.Conversation)
@@ -255,7 +275,7 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
 async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]) -> None:
     """Refuse tool calls and results that do not fit each other. Without any, ask nothing."""
     for message in messages:
-        _check_shape(message)
+        check_shape(message)
     if not any(message.tool_calls or message.tool_results for message in messages):
         return
     if await scope.first(sql.LOCK, conversation_id=conversation_id) is None:
@@ -270,7 +290,8 @@ async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[N
         tool_calls.settle(pending, message.tool_calls, message.tool_results)
 
 
-def _check_shape(message: NewMessage) -> None:
+def check_shape(message: NewMessage) -> None:
+    """Raise InvalidInput unless tool calls and results have their shape and their role."""
     if message.tool_calls is not None:
         if message.role != "assistant":
             raise InvalidInput(tool_calls.CALLS, "only an assistant message carries tool calls")
@@ -281,6 +302,29 @@ def _check_shape(message: NewMessage) -> None:
         tool_calls.check_results(message.tool_results)
     elif message.role == "tool":
         raise InvalidInput(tool_calls.RESULTS, "is required in a tool message")
+
+
+def _checked_position(position: int) -> int:
+    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
+        raise InvalidInput("position", "must be a whole number, zero or more")
+    return min(position, Count.MAXIMUM)
+
+
+def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> records.Message:
+    """The row of a message that was sent, as it would be read back."""
+    return records.Message(
+        conversation_id=conversation_id,
+        id=cast("UUID", message.id),
+        position=stamp.position,
+        role=str.__str__(message.role),
+        content=str.__str__(message.content),
+        tool_calls=json_copy(message.tool_calls),
+        tool_results=json_copy(message.tool_results),
+        metadata=json_copy(message.metadata),
+        status=stamp.status,
+        created_at=stamp.created_at,
+        updated_at=stamp.updated_at,
+    )
 
 
 async def _stored_before(

@@ -26,6 +26,7 @@ COMPLETED: dict[State, bool | None] = {"all": None, "open": False, "done": True}
 
 _by_id = Task.id == bindparam("id")
 _columns = Task.columns()
+_completed: sa.BindParameter[bool | None] = bindparam("completed", type_=Task.completed.type)
 
 CREATE = Statement(
     records.Task,
@@ -50,8 +51,7 @@ PAGE = Statement(
             bindparam("after_time", type_=Task.created_at.type),
             bindparam("after_id", type_=Task.id.type),
         ),
-        Task.completed
-        == func.coalesce(bindparam("completed", type_=Task.completed.type), Task.completed),
+        _completed.is_(None) | (Task.completed == _completed),
     )
     .order_by(Task.created_at.desc(), Task.id.desc())
     .limit(bindparam("limit", type_=sa.Integer())),

@@ -1,0 +1,301 @@
+"""What each statement costs does not grow with the tables: the index, and nothing beside it.
+
+Each is planned as a unit runs it, under its role and the policies, once for its values and once
+for any values, as PostgreSQL plans what it has seen often.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, NoReturn
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+from sqlalchemy import text
+from tests.conftest import Server, _database, _dsn
+from tests.units import named_statements
+from uuid6 import uuid7
+
+from faceplate import Database, Settings, Statement
+from faceplate.scope import Transaction
+from faceplate.services import users
+
+LONG = 5_000
+LIMIT = 10
+LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+
+FILL = f"""
+INSERT INTO faceplate.users (id, subject_id, email)
+SELECT gen_random_uuid(), 'user ' || n, n || '@example.com' FROM generate_series(1, 3000) n;
+
+CREATE TEMPORARY TABLE few ON COMMIT DROP AS
+SELECT id FROM faceplate.users ORDER BY id = :user_id DESC LIMIT 100;
+
+INSERT INTO faceplate.conversations (user_id, id, message_count, updated_at)
+SELECT u.id, gen_random_uuid(), 20, now() - n * interval '1 minute'
+  FROM few u, generate_series(1, 30) n;
+
+INSERT INTO faceplate.messages (user_id, conversation_id, id, position, role, content, status)
+SELECT c.user_id, c.id, gen_random_uuid(), n, 'user', repeat('x', 200),
+       CASE WHEN n = 20 THEN 'streaming' ELSE 'complete' END
+  FROM faceplate.conversations c, generate_series(1, 20) n;
+
+INSERT INTO faceplate.conversations (user_id, id, message_count)
+VALUES (:user_id, :long_id, {LONG});
+
+INSERT INTO faceplate.messages
+       (user_id, conversation_id, id, position, role, content, tool_calls)
+SELECT :user_id, :long_id, gen_random_uuid(), n, 'assistant', repeat('x', 200),
+       CASE WHEN n % 1000 = 0 THEN jsonb_build_array(jsonb_build_object('id', n)) END
+  FROM generate_series(1, {LONG}) n;
+
+INSERT INTO faceplate.tasks (user_id, id, title, created_at)
+SELECT u.id, gen_random_uuid(), 'a task', now() - n * interval '1 minute'
+  FROM few u, generate_series(1, 50) n;
+
+INSERT INTO faceplate.mcp_configs (user_id, id, name, config, secrets)
+SELECT u.id, gen_random_uuid(), 'config ' || n, '{{}}', 'x'
+  FROM few u, generate_series(1, 50) n;
+
+ANALYZE
+"""
+
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)"
+
+PK = {name: {f"pk_{name}"} for name in ("users", "conversations", "messages", "tasks")}
+CONFIG, NAME = {"pk_mcp_configs"}, {"uq_mcp_configs_user_id_name"}
+POSITION = {"uq_messages_user_id_conversation_id_position"}
+DRAFTS = {"ix_messages_drafts"}
+
+
+class World(NamedTuple):
+    db: Database
+    user_id: UUID
+    conversation_id: UUID
+
+
+class Case(NamedTuple):
+    """A statement's values, and all the indexes that its plan reads."""
+
+    indexes: set[str]
+    values: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    is_page: bool = False
+    """Reads as many entries as it returns, and `LIMIT` is how many."""
+    is_streamed: bool = False
+    """Runs as a cursor, for which it is planned each time."""
+    sorts: bool = False
+    filters: bool = False
+    across_users: bool = False
+
+
+def by_id(indexes: set[str], /, **values: Any) -> Case:
+    return Case(indexes, {"id": uuid7(), **values})
+
+
+def in_conversation(indexes: set[str], /, **values: Any) -> Case:
+    """``conversation_id`` is filled in: the long one."""
+    return Case(indexes, {"conversation_id": None, **values})
+
+
+def page(indexes: set[str], /, **values: Any) -> Case:
+    return Case(indexes, {"limit": LIMIT, **values}, is_page=True)
+
+
+def system(indexes: set[str], /, *, filters: bool = False, **values: Any) -> Case:
+    return Case(indexes, values, filters=filters, across_users=True)
+
+
+MESSAGE: dict[str, Any] = {
+    "id": uuid7(),
+    "role": "user",
+    "content": "hello",
+    "tool_calls": None,
+    "tool_results": None,
+    "metadata": {},
+}
+MESSAGES: dict[str, Any] = {f"{name}s": [value] * 3 for name, value in MESSAGE.items()}
+MESSAGES["ids"] = [uuid7() for _ in range(3)]
+CONFIG_VALUES: dict[str, Any] = {"config": {}, "secrets": None, "enabled": True, "keep": True}
+
+CASES = {
+    "chats.CREATE": Case(
+        set(),
+        {
+            "ids": [uuid7(), uuid7()],
+            "titles": ["a", "b"],
+            "message_counts": [1, 2],
+            "metadatas": [{}, {}],
+        },
+        sorts=True,  # what it is given, by id
+    ),
+    "chats.FILL": Case(
+        set(),
+        {**MESSAGES, "conversation_ids": [None] * 3, "positions": [LONG + n for n in (1, 2, 3)]},
+    ),
+    "conversations.CREATE": by_id(set(), title="a", metadata={}),
+    "conversations.GET": by_id(PK["conversations"]),
+    "conversations.PAGE": page(
+        {"ix_conversations_activity"}, after_time=LATEST, after_id=UUID(int=0)
+    ),
+    "conversations.RENAME": by_id(PK["conversations"], title="a"),
+    "conversations.REPLACE_METADATA": by_id(PK["conversations"], metadata={}),
+    "conversations.DELETE": by_id(PK["conversations"]),
+    "mcp_configs.PUT": by_id(set(), name="config 1", **CONFIG_VALUES),
+    "mcp_configs.GET": by_id(CONFIG),
+    "mcp_configs.BY_NAME": Case(NAME, {"name": "config 1"}),
+    "mcp_configs.SECRETS": by_id(CONFIG),
+    "mcp_configs.PAGE": page(NAME, after="", enabled_only=True),
+    "mcp_configs.RENAME": by_id(CONFIG, name="a"),
+    "mcp_configs.SET_ENABLED": by_id(CONFIG, enabled=True),
+    "mcp_configs.DELETE": by_id(CONFIG),
+    "mcp_configs.NEXT_SECRETS": page(CONFIG, after_user=UUID(int=0), after_id=UUID(int=0))._replace(
+        across_users=True
+    ),
+    "mcp_configs.REPLACE_SECRETS": system(CONFIG, secrets=b"", of_user=None, id=uuid7()),
+    "message_statements.APPEND": in_conversation(PK["conversations"], **MESSAGE),
+    "message_statements.APPEND_MANY": in_conversation(PK["conversations"], **MESSAGES),
+    "message_statements.APPEND_DRAFT": in_conversation(
+        PK["conversations"], id=uuid7(), metadata={}
+    ),
+    "message_statements.LOCK": in_conversation(PK["conversations"]),
+    "message_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
+    "message_statements.GET": in_conversation(PK["messages"], id=uuid7()),
+    "message_statements.BEFORE": page(POSITION, conversation_id=None, before=LONG // 2),
+    "message_statements.AFTER": page(POSITION, conversation_id=None, position=LONG // 2),
+    "message_statements.WALK": in_conversation(POSITION)._replace(is_streamed=True),
+    "message_statements.TRUNCATE": in_conversation(PK["conversations"], position=LONG),
+    "message_statements.DELETE_AFTER": in_conversation(POSITION, position=LONG - 2),
+    "message_statements.SHORTEN": in_conversation(PK["conversations"]),
+    "message_statements.DELETE_LAST": in_conversation(POSITION, position=LONG - 1),
+    "message_statements.SAVE_DRAFT": in_conversation(
+        PK["messages"], id=uuid7(), content="a", new_status="complete"
+    ),
+    "message_statements.STALE_DRAFTS": page(DRAFTS, older_than=timedelta(0))._replace(
+        across_users=True
+    ),
+    "message_statements.CLOSE_DRAFTS": system(
+        DRAFTS, filters=True, ids=[uuid7()], older_than=timedelta(0)
+    ),
+    "tasks.CREATE": by_id(set(), title="a", description=""),
+    "tasks.GET": by_id(PK["tasks"]),
+    "tasks.PAGE": page(
+        {"ix_tasks_newest"}, after_time=LATEST, after_id=UUID(int=0), completed=None
+    ),
+    "tasks.EDIT": by_id(PK["tasks"], new_title="a", new_description=None),
+    "tasks.SET_COMPLETED": by_id(PK["tasks"], completed=True),
+    "tasks.DELETE": by_id(PK["tasks"]),
+    "tool_calls.PENDING": in_conversation({"ix_messages_tools"})._replace(sorts=True),
+    "users.CREATE": system(set(), id=uuid7(), subject_id="a", email=None),
+    "users.CREATE_ONCE": system(set(), id=uuid7(), subject_id="a", email=None),
+    "users.GET": system(PK["users"], id=uuid7()),
+    "users.BY_SUBJECT": system({"uq_users_subject_id"}, subject_id="user 1"),
+    "users.BY_EMAIL": system({"uq_users_email"}, email="1@example.com"),
+    "users.CHANGE_EMAIL": system(PK["users"], id=uuid7(), new_email=None),
+    "users.DELETE": system(PK["users"], id=uuid7()),
+}
+READS_ALL = {"mcp_configs.COUNT_SECRETS"}
+"""What an operator asks for once, before the keys are rotated, may read a whole table."""
+
+
+class Planned(Exception):  # noqa: N818 - ends a transaction, and is no error
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+
+
+async def explain(
+    scope: Transaction, statement: Statement[Any], case: Case, values: dict[str, Any], mode: str
+) -> NoReturn:
+    """Run a statement, roll back, and raise Planned."""
+    driver = scope._driver
+    compiled = scope._compiled(statement)
+    arguments = scope._arguments(compiled, values)
+    await scope.open()
+    await driver.execute(f"SET LOCAL plan_cache_mode = force_{mode}_plan")
+    if case.is_streamed:
+        found = await driver.fetchval(
+            f"{EXPLAIN} DECLARE streamed CURSOR FOR {compiled.sql}", *arguments
+        )
+    else:
+        prepared = await driver.prepare(compiled.sql)
+        literals = [
+            await driver.fetchval(
+                f"SELECT quote_nullable(CAST($1 AS {type_.name})::text)", argument
+            )
+            for type_, argument in zip(prepared.get_parameters(), arguments, strict=True)
+        ]
+        execute = f'EXECUTE "{prepared.get_name()}" ({", ".join(literals)})'
+        found = await driver.fetchval(f"{EXPLAIN} {execute}")
+    (explained,) = json.loads(found) if isinstance(found, str) else found
+    raise Planned(explained["Plan"])
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+@pytest.fixture(scope="module")
+def own_settings(server: Server, template_database: str) -> Iterator[Settings]:
+    with _database(server, template_database) as url:
+        yield Settings(database_url=SecretStr(_dsn(url)))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(own_settings: Settings) -> AsyncIterator[World]:
+    """A user with a long conversation, among many others. Nothing in it is changed."""
+    async with Database(own_settings) as db:
+        user = await db.run_system(users.create, subject_id="me")
+        ids = {"user_id": user.id, "long_id": uuid7()}
+        async with db.sessions.begin() as session:
+            for sql in FILL.split(";"):
+                await session.execute(text(sql), ids if ":user_id" in sql else {})
+        yield World(db, user.id, ids["long_id"])
+
+
+async def planned(world: World, name: str, mode: str) -> dict[str, Any]:
+    case, statement = CASES[name], named_statements()[name]
+    values = dict(case.values)
+    if "conversation_id" in values:
+        values["conversation_id"] = world.conversation_id
+    if "of_user" in values:
+        values["of_user"] = world.user_id
+    if "conversation_ids" in values:
+        values["conversation_ids"] = [world.conversation_id] * 3
+    try:
+        if case.across_users:
+            await world.db.run_system(explain, statement, case, values, mode)
+        await world.db.run(world.user_id, explain, statement, case, values, mode)
+    except Planned as ended:
+        return ended.plan
+    raise AssertionError("nothing was planned")
+
+
+def test_no_statement_is_forgotten() -> None:
+    """A new statement is planned before it meets a table of any size."""
+    assert CASES.keys() | READS_ALL == named_statements().keys()
+
+
+@pytest.mark.parametrize("mode", ["custom", "generic"])
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_statement_reads_its_index_and_nothing_else(
+    world: World, name: str, mode: str
+) -> None:
+    """Else it gets slower with everything that anybody stores."""
+    case = CASES[name]
+    plan = await planned(world, name, mode)
+    tree = list(nodes(plan))
+    told = json.dumps(plan, indent=1)
+    scans = [node for node in tree if "Index Name" in node]
+    assert {node["Index Name"] for node in scans} == case.indexes, told
+    assert not [node for node in tree if node["Node Type"] == "Seq Scan"], told
+    assert case.sorts or not [node for node in tree if "Sort" in node["Node Type"]], told
+    if not case.filters:
+        assert not [node for node in tree if node.get("Rows Removed by Filter")], told
+    if case.is_page:
+        (scan,) = scans
+        assert scan["Actual Rows"] == plan["Actual Rows"] == LIMIT, told
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 2 * LIMIT + 10, told
