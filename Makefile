@@ -47,7 +47,7 @@ erd: $(INSTALLED) ## Draw the tables of the models in docs/pictures/data-model.s
 	@$(BIN)/python docs/erd.py
 
 test-package: $(INSTALLED) ## Build wheel and sdist, and use them from empty environments with each extra
-	@$(BIN)/pytest tests/package $(ARGS)
+	@$(BIN)/pytest tests/package -m package $(ARGS)
 
 test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= repeats a run, ARGS= for pytest)
 	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long $(if $(SEED),--seed=$(SEED)) $(ARGS)
