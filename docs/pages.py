@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import faceplate
-from faceplate import Settings, integrations, scaffold, services
-from faceplate.scope import Transaction
+from faceplate import Scope, Settings, SystemScope, integrations, scaffold, services
 
 SETTINGS = "<!-- settings -->"
 REFERENCE = "<!-- reference -->"
@@ -122,6 +121,6 @@ def _public() -> list[str]:
 def _autoname(name: str) -> str:
     if inspect.isfunction(getattr(faceplate, name)):
         return f".. autofunction:: {name}\n"
-    if issubclass(getattr(faceplate, name), Transaction):  # made by the runner alone
+    if issubclass(getattr(faceplate, name), Scope | SystemScope):  # made by the runner alone
         return f".. autoclass:: {name}()\n   :inherited-members:\n"
     return f".. autoclass:: {name}{'(**settings)' if name == 'Settings' else ''}\n"

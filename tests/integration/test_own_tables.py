@@ -96,7 +96,7 @@ class Project(NamedTuple):
         done = subprocess.run(
             [sys.executable, *command],
             cwd=self.directory,
-            env=os.environ | {"DATABASE_URL": self.url, "PYTHONPATH": str(self.directory)},
+            env=os.environ | {"DATABASE_URL": self.url},
             capture_output=True,
             text=True,
             timeout=120,
