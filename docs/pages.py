@@ -20,6 +20,7 @@ NAVIGATION = {
         "docs/data-model",
         "docs/security",
         "docs/reliability",
+        "docs/faults",
         "docs/performance",
         "docs/comparison",
     ],

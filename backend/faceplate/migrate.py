@@ -100,13 +100,10 @@ def head() -> str:
     return cast("str", ScriptDirectory.from_config(_config()).get_current_head())
 
 
-def is_behind(revision: str | None) -> bool:
-    """Return whether this version of the package has revisions that come after ``revision``.
-
-    One that it does not know was made by a newer version, and is not behind.
-    """
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return revision is None or (revision != head() and revision in known)
+def knows(revision: str) -> bool:
+    """Return whether this version of the package has ``revision``; a newer one's it has not."""
+    known = ScriptDirectory.from_config(_config()).walk_revisions()
+    return revision in {script.revision for script in known}
 
 
 def offline_sql(revision: str = "head") -> str:

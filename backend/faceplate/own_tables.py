@@ -95,7 +95,7 @@ def _options(metadata: MetaData) -> dict[str, Any]:
 
 async def _run_after_ours(settings: Settings, work: Callable[[Connection], None]) -> None:
     revision = await migrate.current(settings)
-    if migrate.is_behind(revision):
+    if revision is None or (revision != migrate.head() and migrate.knows(revision)):
         raise CommandError(
             f"faceplate's own tables are {f'at {revision}' if revision else 'not there'}, and this"
             f" version of it needs {migrate.head()}: run `faceplate migrate` first"

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import re
 import runpy
+import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pydantic import SecretStr
@@ -45,7 +47,9 @@ async def test_what_a_page_shows_runs(
     """
     commands = any(block.language == "console" for block in runnable_blocks(page))
     monkeypatch.setenv("DATABASE_URL", empty_database_url if commands else fresh_database_url)
-    await run_page(page, tmp_path, {"__name__": page.stem})
+    module = ModuleType(f"page_{page.stem}")  # frameworks look the module of a handler up
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    await run_page(page, tmp_path, vars(module))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)

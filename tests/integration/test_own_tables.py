@@ -1,6 +1,7 @@
 """A project with tables of its own, from ``faceplate init`` on: its revisions, its isolation."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -283,6 +284,12 @@ def test_init_says_what_it_wrote_and_what_comes_next(tmp_path: Path) -> None:
         assert (tmp_path / "new" / "project" / name).is_file()
     assert "alembic upgrade head" in said
     assert (tmp_path / "new/project/migrations/versions").is_dir()
+
+
+def test_init_tells_a_script_what_it_wrote(tmp_path: Path) -> None:
+    """Else a script that sets projects up has to guess their files."""
+    written = json.loads(Project(tmp_path, "").faceplate("init", "--json"))["written"]
+    assert [name for name in written if not (tmp_path / name).is_file()] == []
 
 
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
