@@ -59,10 +59,6 @@ def _run(metadata: MetaData) -> None:
     if context.is_offline_mode():
         _run_offline(options)
         return
-    connection: Connection | None = context.config.attributes.get("connection")
-    if connection is not None:
-        _run_online(options, connection)
-        return
     if context.config.config_file_name is not None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
     settings = Settings()
@@ -104,10 +100,11 @@ async def _run_after_ours(settings: Settings, work: Callable[[Connection], None]
 
 
 def _run_online(options: dict[str, Any], connection: Connection) -> None:
-    schema = options["version_table_schema"]
-    if schema is not None and not inspect(connection).has_schema(schema):
-        connection.execute(CreateSchema(schema))
-    connection.commit()
+    if (schema := options["version_table_schema"]) is not None:
+        # The version table lies in it. A role that may not create a schema can still migrate.
+        with connection.begin():
+            if not inspect(connection).has_schema(schema):
+                connection.execute(CreateSchema(schema))
     context.configure(connection=connection, **options)
     with context.begin_transaction():
         context.run_migrations()

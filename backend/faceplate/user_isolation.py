@@ -83,7 +83,7 @@ def _disable(operations: Operations, operation: DisableUserIsolation) -> None:
     if not _is_wanted(operations.migration_context.config):
         return
     name = _quoted(operations, operation)
-    operations.execute(f"DROP POLICY {POLICY} ON {name}")
+    operations.execute(f"DROP POLICY IF EXISTS {POLICY} ON {name}")
     operations.execute(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY")
     operations.execute(f"REVOKE ALL ON {name} FROM faceplate_app")
 
