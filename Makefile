@@ -24,7 +24,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov)
 
 ##@ Develop
-.PHONY: install check format erd test-faults test-memory test-matrix test-container constraints clean
+.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -39,8 +39,15 @@ format: $(INSTALLED) ## Rewrite the sources the way check wants them
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-erd: $(INSTALLED) ## Draw the tables of the models in docs/data-model.md
+docs: $(INSTALLED) ## Build the documentation site in build/docs, offline; a warning is an error
+	@$(BIN)/sphinx-build -b html -c docs -d build/doctrees -E -W -n --keep-going -q . build/docs
+	@echo 'Open build/docs/index.html'
+
+erd: $(INSTALLED) ## Draw the tables of the models in docs/pictures/data-model.svg
 	@$(BIN)/python docs/erd.py
+
+test-package: $(INSTALLED) ## Build wheel and sdist, and use them from empty environments with each extra
+	@$(BIN)/pytest tests/package -m package $(ARGS)
 
 test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= repeats a run, ARGS= for pytest)
 	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long $(if $(SEED),--seed=$(SEED)) $(ARGS)

@@ -1,43 +1,111 @@
 #!/usr/bin/env python
-"""Draw the models as a Mermaid diagram, between the markers in data-model.md: `make erd`."""
+"""Draw the tables of the models and their foreign keys in pictures/data-model.svg: `make erd`."""
 
-import re
+from itertools import groupby
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import sqlalchemy as sa
 
 from faceplate.engine import DIALECT
 from faceplate.models import Base
 
-PAGE = Path(__file__).with_name("data-model.md")
-DRAWING = re.compile(r"(?<=<!-- erd -->\n).*(?=<!-- /erd -->)", re.DOTALL)
+PICTURE = Path(__file__).with_name("pictures") / "data-model.svg"
+WIDTH, ROW, HEAD, GAP, BETWEEN, MARGIN = 316, 20, 30, 28, 84, 20
+STYLE = """
+  .paper { fill: #fdfdfc; }
+  .box { fill: #ffffff; stroke: #5b6470; }
+  .head { fill: #dfe8f1; stroke: #5b6470; }
+  text { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; fill: #1b1f24; }
+  .name { font-weight: bold; }
+  .kind, .mark { fill: #4a525c; }
+  .key { fill: none; stroke: #2f5d8a; stroke-width: 1.5; }
+"""
 
 
 def draw() -> str:
-    """Return the tables with their columns, and a line for each foreign key."""
+    """Return the picture: who refers to a table stands right of it, with a fork at its end."""
     tables = Base.metadata.sorted_tables
-    lines = [line for table in tables for line in _entity(table)]
-    lines += sorted(_reference(key) for table in tables for key in table.foreign_key_constraints)
-    return "\n".join(["```mermaid", "erDiagram", *(f"    {line}" for line in lines), "```", ""])
+    columns = [list(group) for _, group in groupby(sorted(tables, key=_depth), key=_depth)]
+    places = {
+        table: (MARGIN + depth * (WIDTH + BETWEEN), MARGIN + sum(map(_height, column[:above])))
+        for depth, column in enumerate(columns)
+        for above, table in enumerate(column)
+    }
+    width = 2 * MARGIN + len(columns) * (WIDTH + BETWEEN) - BETWEEN
+    height = 2 * MARGIN - GAP + max(sum(map(_height, column)) for column in columns)
+    keys = [key for table in tables for key in table.foreign_key_constraints]
+    names = ", ".join(table.name for table in tables)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"',
+            'role="img" aria-labelledby="title description">',
+            '<title id="title">The tables of faceplate</title>',
+            f'<desc id="description">{names}. {" ".join(map(_sentence, keys))}</desc>',
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{width}" height="{height}"/>',
+            *(_line(places[key.referred_table], places[key.table]) for key in keys),
+            *(_box(table, *place) for table, place in places.items()),
+            "</svg>",
+            "",
+        ]
+    )
 
 
-def _entity(table: sa.Table) -> list[str]:
-    return [f"{table.name} {{", *(f"    {_attribute(column)}" for column in table.columns), "}"]
+def _depth(table: sa.Table) -> int:
+    """How many foreign keys lead from the table to one that has none."""
+    keys = table.foreign_key_constraints
+    return max((1 + _depth(key.referred_table) for key in keys), default=0)
 
 
-def _attribute(column: sa.Column[object]) -> str:
-    kind = column.type.compile(DIALECT).lower().replace(" with time zone", "tz")
-    marks = {"PK": column.primary_key, "FK": column.foreign_keys, "UK": column.unique}
-    keys = ", ".join(mark for mark, holds in marks.items() if holds)
-    note = '"or null"' if column.nullable else ""
-    return " ".join(filter(None, (kind, column.name, keys, note)))
+def _height(table: sa.Table) -> int:
+    return HEAD + len(table.columns) * ROW + GAP
 
 
-def _reference(key: sa.ForeignKeyConstraint) -> str:
-    owner, owned = key.referred_table.name, key.table.name
-    return f'{owner} ||--o{{ {owned} : "{", ".join(key.column_keys)}"'
+def _sentence(key: sa.ForeignKeyConstraint) -> str:
+    columns = ", ".join(key.column_keys)
+    return f"{key.table.name} ({columns}) refers to {key.referred_table.name}."
+
+
+def _line(start: tuple[int, int], end: tuple[int, int]) -> str:
+    left, right = start[0] + WIDTH, end[0]
+    top, bottom = start[1] + HEAD // 2, end[1] + HEAD // 2
+    path = f"M{left} {top}H{left + BETWEEN // 2}V{bottom}H{right}"
+    fork = f"M{right} {bottom - 7}L{right - 13} {bottom}L{right} {bottom + 7}"
+    return f'<path class="key" d="{path}{fork}"/>'
+
+
+def _box(table: sa.Table, x: int, y: int) -> str:
+    height = HEAD + len(table.columns) * ROW
+    rows = [
+        f'<rect class="box" x="{x}" y="{y}" width="{WIDTH}" height="{height}"/>',
+        f'<rect class="head" x="{x}" y="{y}" width="{WIDTH}" height="{HEAD}"/>',
+        f'<text class="name" x="{x + 10}" y="{y + 20}">{escape(table.name)}</text>',
+    ]
+    for row, column in enumerate(table.columns):
+        baseline = y + HEAD + 15 + row * ROW
+        rows.append(f'<text x="{x + 10}" y="{baseline}">{escape(column.name)}</text>')
+        rows.append(f'<text class="kind" x="{x + 140}" y="{baseline}">{_kind(column)}</text>')
+        rows.append(
+            f'<text class="mark" x="{x + WIDTH - 10}" y="{baseline}" text-anchor="end">'
+            f"{_marks(column)}</text>"
+        )
+    return "\n".join(rows)
+
+
+def _kind(column: sa.Column[object]) -> str:
+    return column.type.compile(DIALECT).lower().replace(" with time zone", "tz")
+
+
+def _marks(column: sa.Column[object]) -> str:
+    marks = {
+        "PK": column.primary_key,
+        "FK": column.foreign_keys,
+        "UK": column.unique,
+        "null": column.nullable,
+    }
+    return " ".join(mark for mark, holds in marks.items() if holds)
 
 
 if __name__ == "__main__":
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(DRAWING.sub(lambda _: draw(), page), encoding="utf-8")
+    PICTURE.write_text(draw(), encoding="utf-8")

@@ -1,11 +1,11 @@
 """Which of the layers that keep users apart are in force, asked of the database itself."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import CheckConstraint, Table
 
 from faceplate.config import Settings
-from faceplate.models import SCHEMA, Base, Owned
+from faceplate.models import SCHEMA, Base, owned_tables
 
 if TYPE_CHECKING:
     import asyncpg
@@ -33,14 +33,17 @@ SELECT conname FROM pg_constraint
 WHERE connamespace = to_regnamespace('{SCHEMA}') AND convalidated
 """  # noqa: S608 - our own name
 # Permissive policies are alternatives: a second one would let more rows through than the first.
-GUARDED = f"""
-SELECT c.relname FROM pg_class c
-WHERE c.relnamespace = to_regnamespace('{SCHEMA}') AND c.relrowsecurity AND 1 = (
+GUARDED = """
+SELECT c.relname AS name, n.nspname AS schema, c.relrowsecurity AND 1 = (
     SELECT count(*) FROM pg_policy p
     WHERE p.polrelid = c.oid AND p.polpermissive
         AND p.polroles && ARRAY[0, to_regrole('faceplate_app')]::oid[]
-)
-"""  # noqa: S608 - our own name
+) AS guarded
+FROM unnest($1::text[], $2::text[]) AS t (schema, name)
+JOIN pg_class c ON c.relname = t.name
+JOIN pg_namespace n ON n.oid = c.relnamespace
+    AND (n.nspname = t.schema OR t.schema IS NULL AND pg_table_is_visible(c.oid))
+"""
 
 
 class Isolation(NamedTuple):
@@ -56,7 +59,10 @@ async def examine(connection: "asyncpg.Connection[Any]", settings: Settings) -> 
     """Return what ``connection`` finds. Raises the driver's errors."""
     roles = await connection.fetchrow(ROLES)
     keys = {row["conname"] for row in await connection.fetch(KEYS)}
-    guarded = {row["relname"] for row in await connection.fetch(GUARDED)}
+    tables = _tables()
+    found = await connection.fetch(
+        GUARDED, [table.schema for table in tables], [table.name for table in tables]
+    )
 
     layers, gaps = [OWNER_CRITERION], []
     if lost := _key_names() - keys:
@@ -64,19 +70,25 @@ async def examine(connection: "asyncpg.Connection[Any]", settings: Settings) -> 
     else:
         layers.append(COMPOSITE_KEYS)
     if settings.row_level_security:
-        if holes := [*_role_gaps(roles), *_policy_gaps(guarded)]:
+        if holes := [*_role_gaps(roles), *_policy_gaps(found)]:
             gaps += holes
         else:
             layers.append(ROW_LEVEL_SECURITY)
     return Isolation(tuple(layers), tuple(gaps), tuple(_warnings(roles, settings)))
 
 
+def _tables() -> list[Table]:
+    """The tables that a policy must guard: ours, and the owned ones of the application."""
+    return list({*Base.metadata.tables.values(), *owned_tables()})
+
+
 def _key_names() -> set[str]:
-    """The primary, unique and foreign keys of the owned tables: each begins with the user."""
+    """The primary, unique and foreign keys of our owned tables: each begins with the user."""
     return {
         str(constraint.name)
-        for model in Owned.__subclasses__()
-        for constraint in cast("Table", model.__table__).constraints  # type: ignore[attr-defined]
+        for table in owned_tables()
+        if table.schema == SCHEMA
+        for constraint in table.constraints
         if not isinstance(constraint, CheckConstraint)
     }
 
@@ -95,10 +107,17 @@ def _role_gaps(roles: Any) -> list[str]:
     return gaps
 
 
-def _policy_gaps(guarded: set[str]) -> list[str]:
-    tables = {cast("Table", model.__table__).name for model in Base.__subclasses__()}
-    if bare := tables - guarded:
-        return [f"without row-level security, or under several policies: {', '.join(sorted(bare))}"]
+def _policy_gaps(found: list[Any]) -> list[str]:
+    """Ours must be guarded; so must a table of the application, once it is there."""
+    guarded = {row["name"] for row in found if row["schema"] == SCHEMA and row["guarded"]}
+    bare = sorted({table.name for table in Base.metadata.tables.values()} - guarded)
+    bare += sorted(
+        f"{row['schema']}.{row['name']}"
+        for row in found
+        if row["schema"] != SCHEMA and not row["guarded"]
+    )
+    if bare:
+        return [f"without row-level security, or under several policies: {', '.join(bare)}"]
     return []
 
 

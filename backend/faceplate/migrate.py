@@ -13,18 +13,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Table, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from faceplate.column_types import Ruled
 from faceplate.config import Settings
 from faceplate.engine import create_migration_engine, open_connection
 from faceplate.errors import DatabaseError, FaceplateError, TimedOut, UsageError
@@ -95,6 +98,12 @@ async def check(database: "Database | Settings") -> list[str]:
 def head() -> str:
     """Return the newest revision that this version of the package knows."""
     return cast("str", ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def knows(revision: str) -> bool:
+    """Return whether this version of the package has ``revision``; a newer one's it has not."""
+    known = ScriptDirectory.from_config(_config()).walk_revisions()
+    return revision in {script.revision for script in known}
 
 
 def offline_sql(revision: str = "head") -> str:
@@ -274,6 +283,18 @@ def _differences(connection: Connection) -> list[str]:
 def in_schema(name: str | None, kind: str, _parents: object) -> bool:
     """Alembic's ``include_name``: look at nothing outside the schema."""
     return kind != "schema" or name == SCHEMA
+
+
+def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
+    """Alembic's ``render_item``: write a type with a rule as the plain one, since a revision
+    outlives the rule.
+    """
+    if kind != "type" or not isinstance(item, Ruled):
+        return False
+    if isinstance(item.impl_instance, JSONB):
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
+    return f"sa.{item.impl_instance!r}"
 
 
 def _settings_of(database: "Database | Settings") -> Settings:

@@ -135,6 +135,17 @@ class Owned:
     id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7, sort_order=-1)
 
 
+def owned_tables() -> list[Table]:
+    """Return the tables of all models that are `Owned`: ours, and those of the application."""
+    models, found = [Owned], []
+    while models:
+        model = models.pop(0)
+        models += model.__subclasses__()
+        if "__table__" in vars(model):  # not a base class between
+            found.append(cast("Table", vars(model)["__table__"]))
+    return found
+
+
 class User(Base):
     __tablename__ = "users"
     __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)

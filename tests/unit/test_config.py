@@ -3,7 +3,6 @@
 import copy
 import pickle
 import ssl
-import textwrap
 import traceback
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from asyncpg import connect_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faceplate import scaffold
 from faceplate.config import Settings
 from faceplate.errors import ConfigurationError, UsageError
 
@@ -523,25 +523,5 @@ def test_migration_url_is_held_to_the_same_rules() -> None:
 
 def test_env_example_explains_every_setting() -> None:
     """Otherwise the file that people copy would tell them of defaults that no longer hold."""
-    assert ENV_EXAMPLE.read_text() == render_env_example()
-
-
-def render_env_example() -> str:
-    """``.env.example`` as the settings have it; write this to the file after changing them."""
-    head = (
-        "# Settings of faceplate. Copy this file to .env and uncomment what you need; the\n"
-        "# environment wins over .env, and arguments to Settings() win over both.\n"
-    )
-    parts = [head]
-    for name, field in Settings.model_fields.items():
-        assert field.description, name
-        variable = "DATABASE_URL" if name == "database_url" else f"FACEPLATE_{name.upper()}"
-        value = field.examples[0] if field.examples else field.default
-        text = field.description + (" Not set by default." if field.examples else "")
-        value = {False: "false", True: "true"}[value] if isinstance(value, bool) else value
-        value = f"{value:g}" if isinstance(value, float) else value
-        comment = textwrap.fill(
-            text, width=96, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
-        )
-        parts.append(f"{comment}\n#{variable}={value}\n")
-    return "\n".join(parts)
+    assert ENV_EXAMPLE.read_text() == scaffold.env_example()
+    assert all(field.description for field in Settings.model_fields.values())

@@ -5,7 +5,7 @@ from io import TextIOWrapper
 
 import typer
 
-from faceplate.cli import chats, database, demo, doctor, drafts, keys, seed, server
+from faceplate.cli import chats, database, demo, doctor, drafts, init, keys, seed, server
 from faceplate.cli.output import note
 from faceplate.errors import ConfigurationError, FaceplateError, InvalidInput, UsageError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
+app.command("init")(init.init)
 app.command("import")(chats.import_)
 app.command("conversations")(chats.list_conversations)
 app.command("show")(chats.show)

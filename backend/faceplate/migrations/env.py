@@ -2,31 +2,17 @@
 
 import asyncio
 from logging.config import fileConfig
-from typing import Any, Literal
+from typing import Any
 
 from alembic import context
-from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import JSONB
 
 from faceplate import migrate
-from faceplate.column_types import Ruled
 from faceplate.config import Settings
 from faceplate.models import SCHEMA, Base
 
-
-def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
-    """Write a column type with a rule as the plain type under it: a revision outlives the rule."""
-    if kind != "type" or not isinstance(item, Ruled):
-        return False
-    if isinstance(item.impl_instance, JSONB):
-        context.imports.add("from sqlalchemy.dialects import postgresql")
-        return "postgresql.JSONB()"
-    return f"sa.{item.impl_instance!r}"
-
-
 OPTIONS: dict[str, Any] = {
-    "render_item": render_item,
+    "render_item": migrate.render_item,
     "target_metadata": Base.metadata,
     "version_table_schema": SCHEMA,
     "include_schemas": True,

@@ -1,0 +1,36 @@
+"""``faceplate init``: a project's own migrations, beside faceplate's."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from faceplate.cli.output import AsJson, command_name, emit, note, out
+from faceplate.scaffold import write_project
+
+
+def init(
+    directory: Annotated[
+        Path, typer.Argument(file_okay=False, help="The project's folder; made if it is missing.")
+    ] = Path(),
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write alembic.ini, .env.example and migrations/ for a project's own tables.
+
+    Their revisions leave faceplate's tables alone. Nothing is overwritten: where one of the files
+    is there, nothing is written at all.
+    """
+    written = write_project(directory)
+    if as_json:
+        emit({"written": [str(path) for path in written]})
+        return
+    for path in written:
+        out.print(str(path), soft_wrap=True)
+    note(
+        f"Now copy .env.example to .env and set DATABASE_URL, name your models in"
+        f" {directory / 'migrations' / 'env.py'}, and run there:\n"
+        f"  {command_name()} migrate\n"
+        '  alembic revision --autogenerate -m "..."\n'
+        "  alembic upgrade head"
+    )

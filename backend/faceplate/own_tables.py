@@ -1,0 +1,124 @@
+"""Tables of the application's own beside faceplate's: their migrations, and their isolation.
+
+An application declares them on a base class with metadata of its own. A model that is also
+`Owned` belongs to a user as ours do: the owner is added to every statement about it, and its
+revision puts it under the same policy::
+
+    class AppBase(Base):
+        __abstract__ = True
+        metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+
+    class Note(Owned, AppBase):
+        __tablename__ = "notes"
+        __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
+
+`faceplate init` writes the folder of migrations whose env.py calls `run_migrations`. Importing
+this module teaches Alembic the operations ``op.enable_user_isolation`` and
+``op.disable_user_isolation``, and to write the first of them by itself.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from logging.config import fileConfig
+from typing import Any
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy.schema import CreateSchema
+
+from faceplate import migrate
+from faceplate.config import Settings
+from faceplate.errors import FaceplateError
+from faceplate.models import SCHEMA
+from faceplate.user_isolation import DisableUserIsolation, EnableUserIsolation
+
+__all__ = ["DisableUserIsolation", "EnableUserIsolation", "run_migrations"]
+
+
+def run_migrations(metadata: MetaData) -> None:
+    """Run what Alembic was asked for on the tables of ``metadata``: all that env.py has to do.
+
+    faceplate's own tables are left alone: they lie in another schema, which is not looked at, and
+    have a version table of their own. Only one process migrates at a time, as with
+    `migrate.upgrade`.
+
+    Raises Alembic's CommandError, which its command line shows as one message, where the database
+    cannot be used, where faceplate's tables are missing or behind this version of the package,
+    and where ``metadata`` has tables in faceplate's schema.
+    """
+    try:
+        _run(metadata)
+    except FaceplateError as error:
+        raise CommandError(str(error)) from error
+
+
+def _run(metadata: MetaData) -> None:
+    options = _options(metadata)
+    if context.is_offline_mode():
+        _run_offline(options)
+        return
+    if context.config.config_file_name is not None:
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    settings = Settings()
+    context.config.attributes["row_level_security"] = settings.row_level_security
+    asyncio.run(_run_after_ours(settings, partial(_run_online, options)))
+
+
+def _options(metadata: MetaData) -> dict[str, Any]:
+    ours = [table.name for table in metadata.tables.values() if table.schema == SCHEMA]
+    if ours or metadata.schema == SCHEMA:
+        raise CommandError(
+            f"the schema {SCHEMA} is faceplate's own: give the base class of the application's"
+            " models a MetaData of its own" + (f" ({', '.join(ours)})" if ours else "")
+        )
+    schemas = {metadata.schema, *(table.schema for table in metadata.tables.values())}
+
+    def include_name(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "schema" or name in schemas
+
+    return {
+        "render_item": migrate.render_item,
+        "target_metadata": metadata,
+        "version_table_schema": metadata.schema,
+        "include_schemas": True,
+        "include_name": include_name,
+        "compare_server_default": True,
+        "transaction_per_migration": True,
+    }
+
+
+async def _run_after_ours(settings: Settings, work: Callable[[Connection], None]) -> None:
+    revision = await migrate.current(settings)
+    if revision is None or (revision != migrate.head() and migrate.knows(revision)):
+        raise CommandError(
+            f"faceplate's own tables are {f'at {revision}' if revision else 'not there'}, and this"
+            f" version of it needs {migrate.head()}: run `faceplate migrate` first"
+        )
+    await migrate.run_locked(settings, work)
+
+
+def _run_online(options: dict[str, Any], connection: Connection) -> None:
+    if (schema := options["version_table_schema"]) is not None:
+        # The version table lies in it. A role that may not create a schema can still migrate.
+        with connection.begin():
+            if not inspect(connection).has_schema(schema):
+                connection.execute(CreateSchema(schema))
+    context.configure(connection=connection, **options)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _run_offline(options: dict[str, Any]) -> None:
+    # A named paramstyle: for the default one, every % of a statement would be doubled.
+    context.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        literal_binds=True,
+        **options,
+    )
+    if (schema := options["version_table_schema"]) is not None:
+        context.execute(CreateSchema(schema, if_not_exists=True))
+    with context.begin_transaction():
+        context.run_migrations()

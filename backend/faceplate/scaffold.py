@@ -1,0 +1,72 @@
+"""What `faceplate init` writes into a project: settings to fill in, and a folder of migrations."""
+
+import textwrap
+from importlib.resources import files
+from pathlib import Path
+
+from faceplate.config import Settings
+from faceplate.errors import UsageError
+
+PACKAGE = files("faceplate")
+
+
+def write_project(directory: Path) -> list[Path]:
+    """Write alembic.ini, .env.example and migrations/ into ``directory``; return the files.
+
+    Raises UsageError, which names them, where some of the files are there: then none is written.
+    Raises OSError where one cannot be written.
+    """
+    contents = {directory / name: text for name, text in _project().items()}
+    if there := [path for path in contents if path.exists() or path.is_symlink()]:
+        names = ", ".join(str(path.relative_to(directory)) for path in there)
+        raise UsageError(f"nothing was written, because {directory} has these already: {names}")
+    for path, text in contents.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    return list(contents)
+
+
+def env_example() -> str:
+    """Return every setting as a comment, with what it does and its default."""
+    head = (
+        "# Settings of faceplate. Copy this file to .env and uncomment what you need; the\n"
+        "# environment wins over .env, and arguments to Settings() win over both.\n"
+    )
+    return "\n".join([head, *map(_explained, Settings.model_fields)])
+
+
+def variable_of(setting: str) -> str:
+    """Return the variable that people set for it."""
+    return "DATABASE_URL" if setting == "database_url" else f"FACEPLATE_{setting.upper()}"
+
+
+def example_of(setting: str) -> str:
+    """Return a value as it stands in the environment: an example, or else the default."""
+    field = Settings.model_fields[setting]
+    value = field.examples[0] if field.examples else field.default
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _explained(setting: str) -> str:
+    field = Settings.model_fields[setting]
+    text = f"{field.description}{' Not set by default.' if field.examples else ''}"
+    comment = textwrap.fill(
+        text, width=96, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
+    return f"{comment}\n#{variable_of(setting)}={example_of(setting)}\n"
+
+
+def _project() -> dict[str, str]:
+    def read(*path: str) -> str:
+        return PACKAGE.joinpath(*path).read_text(encoding="utf-8")
+
+    return {
+        "alembic.ini": read("templates", "alembic.ini"),
+        ".env.example": env_example(),
+        "migrations/env.py": read("templates", "env.py"),
+        "migrations/script.py.mako": read("migrations", "script.py.mako"),
+        "migrations/versions/.gitkeep": "",
+    }

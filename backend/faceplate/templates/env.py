@@ -1,0 +1,16 @@
+"""What Alembic runs for the tables of this project; faceplate's own are migrated apart from them.
+
+First ``faceplate migrate``, then ``alembic upgrade head``.
+"""
+
+from sqlalchemy import MetaData
+
+from faceplate import own_tables
+
+# What `alembic revision --autogenerate` compares with the database. Import the base class of the
+# project's models, with every module that declares one, and take its metadata:
+#     from app.models import AppBase
+#     METADATA = AppBase.metadata
+METADATA = MetaData()
+
+own_tables.run_migrations(METADATA)

@@ -1,0 +1,303 @@
+"""A project with tables of its own, from ``faceplate init`` on: its revisions, its isolation."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+
+from faceplate import Database, migrate
+
+MODELS = """
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, MetaData
+from sqlalchemy.orm import Mapped, mapped_column
+
+from faceplate.column_types import Json, JsonObject, Text
+from faceplate.models import Base, Owned, User
+
+
+class AppBase(Base):
+    __abstract__ = True
+    metadata = MetaData(SCHEMA, naming_convention=Base.metadata.naming_convention)
+
+
+class Note(Owned, AppBase):
+    __tablename__ = "notes"
+    __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
+
+    body: Mapped[str] = mapped_column(Text(1000))
+    marks: Mapped[JsonObject] = mapped_column(Json(dict, max_chars=1000), server_default="{}")
+
+
+class Price(AppBase):
+    __tablename__ = "prices"
+
+    name: Mapped[str] = mapped_column(Text(100), primary_key=True)
+"""
+# Two users; each writes a note, and both then read all that there are, by three ways.
+PROGRAM = """
+import asyncio
+
+from app.models import Note
+from sqlalchemy import bindparam, insert, select, text
+
+from faceplate import Database, InvalidInput, Statement
+from faceplate.services import users
+
+WRITE = Statement(str, insert(Note).values(
+    user_id=bindparam("user_id"), id=bindparam("id"), body=bindparam("body")
+).returning(Note.body))
+READ = Statement(str, select(Note.body))
+
+
+async def write(scope, body):
+    return await scope.one(WRITE, id=scope.new_id(), body=body)
+
+
+async def read(scope):
+    raw = await scope.session.execute(text(f"SELECT body FROM {Note.__table__.fullname}"))
+    mapped = await scope.session.scalars(select(Note.body))
+    return await scope.all(READ), list(mapped), list(raw.scalars())
+
+
+async def main():
+    async with Database() as db:
+        for name in ("ada", "bob"):
+            user = await db.run_system(users.ensure, name)
+            await db.run(user.id, write, f"of {name}")
+        for name in ("ada", "bob"):
+            user = await db.run_system(users.ensure, name)
+            print(name, *await db.run(user.id, read))
+        try:
+            await db.run(user.id, write, " ")
+        except InvalidInput as error:
+            print(error.field)
+        health = await db.check()
+        print(health.ok, health.gaps)
+        await db.run_system(users.delete, user.id)
+
+
+asyncio.run(main())
+"""
+
+
+class Project(NamedTuple):
+    directory: Path
+    url: str
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=self.directory,
+            env=os.environ | {"DATABASE_URL": self.url},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert bool(done.returncode) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def alembic(self, *arguments: str, fails: bool = False) -> str:
+        return self.run("-m", "alembic", *arguments, fails=fails)
+
+    def faceplate(self, *arguments: str, fails: bool = False) -> str:
+        return self.run("-m", "faceplate.cli", *arguments, fails=fails)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def revision(self) -> str:
+        (written,) = (self.directory / "migrations" / "versions").glob("*.py")
+        return written.read_text(encoding="utf-8")
+
+
+def start(directory: Path, url: str, schema: str | None = None) -> Project:
+    """A project after ``faceplate init``, with two models, one of which is owned."""
+    project = Project(directory, url)
+    project.faceplate("init")
+    project.write("app/models.py", MODELS.replace("SCHEMA", f"schema={schema!r}"))
+    env = directory / "migrations" / "env.py"
+    text = env.read_text(encoding="utf-8")
+    text = text.replace("from sqlalchemy import MetaData\n", "from app.models import AppBase\n")
+    env.write_text(text.replace("METADATA = MetaData()", "METADATA = AppBase.metadata"), "utf-8")
+    return project
+
+
+async def tables(url: str) -> dict[str, set[str]]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(
+            "SELECT schemaname, tablename FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        )
+    finally:
+        await connection.close()
+    found: dict[str, set[str]] = {}
+    for schema, table in rows:
+        found.setdefault(schema, set()).add(table)
+    return found
+
+
+@pytest.mark.parametrize("schema", [None, "app"])
+async def test_the_tables_of_a_project_live_beside_ours(
+    schema: str | None, fresh_database_url: str, tmp_path: Path
+) -> None:
+    """Else a project's first revision drops our tables, or its own rows are everybody's."""
+    url = fresh_database_url
+    ours = (await tables(url))["faceplate"]
+    project = await asyncio.to_thread(start, tmp_path, url, schema)
+
+    project.alembic("revision", "--autogenerate", "-m", "notes")
+    revision = project.revision()
+    assert re.findall(r"op\.create_table\(\s*'(\w+)'", revision) == ["notes", "prices"]
+    assert re.findall(r"op\.drop_table\('(\w+)'", revision) == ["prices", "notes"]
+    assert revision.count("op.enable_user_isolation('notes'") == 1
+    assert "faceplate.users.id" in revision
+    assert "import faceplate" not in revision  # it outlives the rules of today
+
+    project.alembic("upgrade", "head")
+    assert "No new upgrade operations detected" in project.alembic("check")
+    assert await tables(url) == {
+        "faceplate": ours,
+        schema or "public": {"notes", "prices", "alembic_version"},
+    }
+    assert await migrate.check(Database(url).settings) == []
+
+    project.write("program.py", PROGRAM)
+    assert project.run("program.py").splitlines() == [
+        "ada ['of ada'] ['of ada'] ['of ada']",
+        "bob ['of bob'] ['of bob'] ['of bob']",
+        "notes.body",
+        "True ()",
+    ]
+
+    project.alembic("downgrade", "base")
+    assert (await tables(url))["faceplate"] == ours
+    project.alembic("upgrade", "head")
+
+
+async def test_an_owned_table_without_its_policy_is_found(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    """Else a forgotten policy is noticed by the first one who reads what is not theirs."""
+    url = fresh_database_url
+    project = await asyncio.to_thread(start, tmp_path, url)
+    project.alembic("revision", "--autogenerate", "-m", "notes")
+    project.alembic("upgrade", "head")
+    connection = await asyncpg.connect(url)
+    await connection.execute("ALTER TABLE notes DISABLE ROW LEVEL SECURITY")
+    await connection.close()
+
+    assert "EnableUserIsolation" in project.alembic("check", fails=True)
+    project.write("program.py", PROGRAM)
+    gap = "without row-level security, or under several policies: public.notes"
+    assert project.run("program.py").splitlines()[-1] == f"False ({gap!r},)"
+
+
+async def test_without_row_level_security_a_project_migrates_too(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who cannot have the role for units cannot have a table of their own either."""
+    monkeypatch.setenv("FACEPLATE_ROW_LEVEL_SECURITY", "false")
+    project = await asyncio.to_thread(start, tmp_path, empty_database_url)
+    project.faceplate("migrate")
+    project.alembic("revision", "--autogenerate", "-m", "notes")
+    assert "user_isolation" not in project.revision()
+    project.alembic("upgrade", "head")
+    assert "No new upgrade operations detected" in project.alembic("check")
+
+
+async def test_ours_come_first(empty_database_url: str, tmp_path: Path) -> None:
+    """Else a project's revision fails half-way, at a foreign key to a table that is not there."""
+    project = await asyncio.to_thread(start, tmp_path, empty_database_url)
+    said = project.alembic("upgrade", "head", fails=True)
+    assert "FAILED: faceplate's own tables are not there" in said
+    assert "run `faceplate migrate` first" in said
+    assert "Traceback" not in said
+    project.faceplate("migrate", "--revision", "0001")
+    assert "are at 0001" in project.alembic("upgrade", "head", fails=True)
+    assert await tables(empty_database_url) == {
+        "faceplate": {*(await tables(empty_database_url))["faceplate"]}
+    }
+
+
+async def test_a_database_that_is_ahead_of_the_program_is_not_in_its_way(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    """Else, in a rolling deploy, the old version of a program cannot be started any more."""
+    url = fresh_database_url
+    project = await asyncio.to_thread(start, tmp_path, url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE faceplate.alembic_version SET version_num = '9999'")
+    await connection.close()
+    project.alembic("upgrade", "head")
+
+
+def test_sql_for_whoever_runs_it_by_hand(tmp_path: Path) -> None:
+    """Else a database administrator has nothing to read before it is run."""
+    project = start(tmp_path, "postgresql://nobody@localhost:1/nowhere", "app")
+    project.write(
+        "migrations/versions/1_notes.py",
+        'from alembic import op\nrevision = "1"\ndown_revision = None\n'
+        'def upgrade():\n    op.enable_user_isolation("no\'te%s", schema="app")\n'
+        'def downgrade():\n    op.disable_user_isolation("no\'te%s", schema="app")\n',
+    )
+    sql = project.alembic("upgrade", "head", "--sql")
+    assert "CREATE SCHEMA IF NOT EXISTS app;" in sql
+    assert 'CREATE POLICY of_user ON app."no\'te%s" TO faceplate_app USING (user_id = ' in sql
+    assert "DROP POLICY IF EXISTS of_user ON app" in project.alembic("downgrade", "1:base", "--sql")
+
+
+def test_our_schema_is_not_for_a_projects_tables(tmp_path: Path) -> None:
+    """Else the next revision of ours, or of theirs, drops the other's table."""
+    project = start(tmp_path, "postgresql://nobody@localhost:1/nowhere", "faceplate")
+    said = project.alembic("check", fails=True)
+    assert "the schema faceplate is faceplate's own" in said
+    assert "(notes, prices)" in said
+
+
+def test_a_database_that_is_away_is_one_message(tmp_path: Path) -> None:
+    """Else who forgot to start PostgreSQL reads a page of traceback."""
+    project = start(tmp_path, "postgresql://nobody@127.0.0.1:1/nowhere")
+    said = project.alembic("upgrade", "head", fails=True)
+    assert "FAILED: " in said
+    assert "127.0.0.1:1/nowhere" in said
+    assert "Traceback" not in said
+
+
+def test_init_says_what_it_wrote_and_what_comes_next(tmp_path: Path) -> None:
+    """Else somebody has to look for what has appeared in their project."""
+    said = Project(tmp_path, "").faceplate("init", "new/project")
+    for name in ("alembic.ini", ".env.example", "migrations/env.py", "migrations/script.py.mako"):
+        assert f"new/project/{name}\n" in said
+        assert (tmp_path / "new" / "project" / name).is_file()
+    assert "alembic upgrade head" in said
+    assert (tmp_path / "new/project/migrations/versions").is_dir()
+
+
+def test_init_tells_a_script_what_it_wrote(tmp_path: Path) -> None:
+    """Else a script that sets projects up has to guess their files."""
+    written = json.loads(Project(tmp_path, "").faceplate("init", "--json"))["written"]
+    assert [name for name in written if not (tmp_path / name).is_file()] == []
+
+
+def test_init_overwrites_nothing(tmp_path: Path) -> None:
+    """Else a project loses the settings or the migrations that it has."""
+    project = Project(tmp_path, "")
+    project.write("alembic.ini", "theirs")
+    project.write("migrations/env.py", "theirs")
+    said = project.faceplate("init", fails=True)
+    assert "has these already: alembic.ini, migrations/env.py" in said
+    assert (tmp_path / "alembic.ini").read_text() == "theirs"
+    assert not (tmp_path / ".env.example").exists()
