@@ -115,14 +115,16 @@ async def append_draft(
     *,
     metadata: JsonObject | None = None,
     id: UUID | None = None,  # noqa: A002 - the column's name
+    after: int | None = None,
 ) -> records.Message:
     """Append an empty assistant message whose status is streaming, and return it.
 
     `faceplate.drafts` calls this and `save_draft` around a streamed reply. With an ``id`` of the
-    caller's own the call may be repeated, as that of `append`.
+    caller's own the call may be repeated, as that of `append`. ``after`` is the position of the
+    message that is answered: of two replies to it, only the first is begun.
 
-    Raises NotFound where there is no such conversation, Conflict where the id is there already,
-    InvalidInput.
+    Raises NotFound where there is no such conversation, Conflict where the id is there already or
+    the message at ``after`` is not the last one, InvalidInput.
     """
     draft = NewMessage("assistant", metadata=metadata or {}, id=id or scope.new_id())
     stored = await scope.first(
@@ -130,6 +132,8 @@ async def append_draft(
     )
     if stored is None:
         (stored,) = await _stored_before(scope, conversation_id, [draft])
+    if after is not None and stored.position != after + 1:
+        raise Conflict("the conversation has gone on since the message that is answered")
     return stored
 
 
