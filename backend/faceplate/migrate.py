@@ -97,6 +97,12 @@ def head() -> str:
     return cast("str", ScriptDirectory.from_config(_config()).get_current_head())
 
 
+def knows(revision: str) -> bool:
+    """Return whether this version of the package has ``revision``; a newer one's it has not."""
+    known = ScriptDirectory.from_config(_config()).walk_revisions()
+    return revision in {script.revision for script in known}
+
+
 def offline_sql(revision: str = "head") -> str:
     """Return what `upgrade` would run on an empty database, as SQL. Nothing connects.
 
