@@ -67,8 +67,9 @@ async def ask(
     Then the turn has its answers, if they are complete or the conversation has gone on. A reply
     that broke off at the end of the conversation is removed, to be given again.
 
-    Raises as `faceplate.services.messages.append` does.
+    Raises as `faceplate.services.messages.append` does, and InvalidInput where it is blank.
     """
+    _check_question(content)
     question = await messages.append(scope, conversation_id, role="user", content=content, id=id)
     found = await scope.all(
         FOLLOWING, conversation_id=conversation_id, position=question.position, limit=MAX_ANSWERS
@@ -102,8 +103,9 @@ async def ask_otherwise(
 ) -> Turn:
     """Replace a message of the user, and all after it, by a new text under the same id.
 
-    Raises NotFound, and InvalidInput for a message that is not the user's.
+    Raises NotFound, and InvalidInput for a message that is not the user's, or a blank text.
     """
+    _check_question(content)
     await _lock(scope, conversation_id)
     old = await messages.get(scope, conversation_id, message_id)
     if old.role != "user":
@@ -130,6 +132,12 @@ async def append_next(
     if stored.position != last.position + 1:
         raise Conflict("the conversation has gone on meanwhile")
     return stored
+
+
+def _check_question(content: str) -> None:
+    """A message may be empty, as one with tool calls is; a question may not."""
+    if not content.strip():
+        raise InvalidInput("messages.content", "must not be blank")
 
 
 async def _lock(scope: Scope, conversation_id: UUID) -> None:
