@@ -39,11 +39,12 @@ STALE = timedelta(seconds=90)
 """A draft that nobody has saved for so long is a dead process's: a live one is every 30 seconds."""
 SWEEP_EVERY_S = 30.0
 STATIC = Path(__file__).parent / "static"
-UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
-    401: {
-        "description": "Unauthorized: nobody is named in the header",
-        "content": {MEDIA_TYPE: {"schema": {"type": "object"}}},
-    }
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
+    for status, description in (
+        (400, "Bad Request: the body is not JSON"),
+        (401, "Unauthorized: nobody is named in the header"),
+    )
 }
 
 
@@ -77,7 +78,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _answer_refusal)
     app.add_exception_handler(Exception, _answer_mistake)
     app.include_router(health_router())
-    app.include_router(routes.router, responses={**RESPONSES, **UNAUTHORIZED})
+    app.include_router(routes.router, responses={**RESPONSES, **REFUSALS})
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)

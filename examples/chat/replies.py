@@ -20,7 +20,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
@@ -52,15 +52,19 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[Event, None]) -> None:
-        self._encoded = _encode(events)
+    @classmethod
+    def of(cls, events: AsyncGenerator[Event, None]) -> Self:
         # Proxies and browsers shall neither keep a stream nor hold it back.
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(self._encoded, headers=headers)
+        return cls(
+            _encode(events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
 
     async def stream_response(self, send: Send) -> None:
-        async with aclosing(self._encoded):
+        try:
             await super().stream_response(send)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
 
 
 async def answer(

@@ -18,10 +18,18 @@ from faceplate.services import conversations, messages, tasks
 if TYPE_CHECKING:
     from examples.chat.model import Model
 
+EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["message", "draft", "delta", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: message, draft, delta, done, error",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     }
 }
 
@@ -36,7 +44,7 @@ class Answering:
         self._save_every_s = float(connection.state.save_every_s)
 
     def stream(self, chat: Chat, turn: turns.Turn) -> EventStream:
-        return EventStream(answer(chat, self._model, turn, save_every_s=self._save_every_s))
+        return EventStream.of(answer(chat, self._model, turn, save_every_s=self._save_every_s))
 
 
 Answers = Annotated[Answering, Depends()]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from faceplate.pagination import DEFAULT_LIMIT, MAX_LIMIT
 
 _NO_NUL = r"^[^\x00]*$"
-_NOT_BLANK = r"^[^\x00]*[^\s\x00-\x20\x85][^\x00]*$"
+_NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
 
 
 def _text(max_chars: int, *, blank: bool = False) -> WithJsonSchema:

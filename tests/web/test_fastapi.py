@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -152,7 +152,7 @@ async def test_an_application_keeps_its_own_lifespan(settings: Settings, calling
 
 
 async def test_a_lifespan_waits_for_its_drafts(settings: Settings, user: User) -> None:
-    """Else a server that cancels its streams as it ends closes the database before they are saved."""
+    """Else a server that ends closes the database before its cancelled streams are saved."""
     async with lifespan(settings)(None) as state:
         db = state["faceplate"]
         chat = await db.run(user.id, conversations.create)
@@ -188,50 +188,46 @@ async def test_a_handler_without_the_lifespan_says_what_is_missing(
     assert "FastAPI(lifespan=" in caplog.text
 
 
-PROBLEMS: list[tuple[Exception, int, str, dict[str, Any], str | None]] = [
-    (InvalidInput("tasks.title", "must not be blank"), 422, "invalid_input", {}, None),
-    (NotFound(Task), 404, "not_found", {}, None),
-    (Conflict("a task with this id exists already"), 409, "conflict", {}, None),
-    (Overloaded(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
-    (PoolExhausted(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
-    (Contention(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
-    (ConnectionLost(SECRET), 503, "interrupted", {"safe_to_repeat": True}, "1"),
-    (errors.SchemaChanged(SECRET), 503, "interrupted", {"safe_to_repeat": True}, "1"),
-    (Unavailable(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
-    (CannotConnect(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
-    (CommitOutcomeUnknown(SECRET), 503, "outcome_unknown", {"safe_to_repeat": False}, "5"),
-    (TimedOut(SECRET), 504, "timed_out", {"safe_to_repeat": True}, None),
-    (Unauthorized(SECRET), 500, "internal_error", {}, None),
-    (DatabaseError(SECRET, sqlstate="XX000"), 500, "internal_error", {}, None),
-    (UsageError(SECRET), 500, "internal_error", {}, None),
+class Told(NamedTuple):
+    error: Exception
+    status: int
+    code: str
+    more: dict[str, Any]
+    retry_after: str | None
+
+
+PROBLEMS = [
+    Told(InvalidInput("tasks.title", "must not be blank"), 422, "invalid_input", {}, None),
+    Told(NotFound(Task), 404, "not_found", {}, None),
+    Told(Conflict("a task with this id exists already"), 409, "conflict", {}, None),
+    Told(Overloaded(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
+    Told(PoolExhausted(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
+    Told(Contention(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
+    Told(ConnectionLost(SECRET), 503, "interrupted", {"safe_to_repeat": True}, "1"),
+    Told(errors.SchemaChanged(SECRET), 503, "interrupted", {"safe_to_repeat": True}, "1"),
+    Told(Unavailable(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
+    Told(CannotConnect(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
+    Told(CommitOutcomeUnknown(SECRET), 503, "outcome_unknown", {"safe_to_repeat": False}, "5"),
+    Told(TimedOut(SECRET), 504, "timed_out", {"safe_to_repeat": True}, None),
+    Told(Unauthorized(SECRET), 500, "internal_error", {}, None),
+    Told(DatabaseError(SECRET, sqlstate="XX000"), 500, "internal_error", {}, None),
+    Told(UsageError(SECRET), 500, "internal_error", {}, None),
 ]
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "code", "more", "retry_after"),
-    PROBLEMS,
-    ids=[type(row[0]).__name__ for row in PROBLEMS],
-)
-async def test_errors_are_problems(
-    settings: Settings,
-    calling: Calling,
-    error: Exception,
-    status: int,
-    code: str,
-    more: dict[str, Any],
-    retry_after: str | None,
-) -> None:
+@pytest.mark.parametrize("expected", PROBLEMS, ids=lambda told: type(told.error).__name__)
+async def test_errors_are_problems(settings: Settings, calling: Calling, expected: Told) -> None:
     """Else a client cannot tell what to do, or is told what is none of its business."""
-    error.__cause__ = asyncpg.PostgresError(SECRET)
-    async with calling(failing(settings, error)) as http:
+    expected.error.__cause__ = asyncpg.PostgresError(SECRET)
+    async with calling(failing(settings, expected.error)) as http:
         answered = await http.get("/")
     told = answered.json()
-    assert answered.status_code == told["status"] == status
+    assert answered.status_code == told["status"] == expected.status
     assert answered.headers["content-type"] == "application/problem+json"
-    assert answered.headers.get("retry-after") == retry_after
-    assert told["code"] == code
-    assert told | more == told
-    assert ("safe_to_repeat" in told) == ("safe_to_repeat" in more)
+    assert answered.headers.get("retry-after") == expected.retry_after
+    assert told["code"] == expected.code
+    assert told | expected.more == told
+    assert ("safe_to_repeat" in told) == ("safe_to_repeat" in expected.more)
     for word in ("internal:5432", "SELECT", "secret"):
         assert word not in answered.text
     assert "XX000" not in answered.text
@@ -248,7 +244,7 @@ def test_the_table_covers_every_error() -> None:
     }
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     found = {kind.__name__ for kind in kinds if issubclass(kind, errors.FaceplateError)}
-    shown = {type(row[0]).__name__ for row in PROBLEMS}
+    shown = {type(told.error).__name__ for told in PROBLEMS}
     assert found == shown | internal
 
 
