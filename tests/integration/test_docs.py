@@ -4,9 +4,10 @@ import asyncio
 import logging
 import re
 import runpy
+import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 from pydantic import SecretStr
@@ -32,9 +33,10 @@ async def test_python_blocks_run(
 ) -> None:
     """What is copied from a page runs: all its blocks, in order, in one namespace."""
     monkeypatch.setenv("DATABASE_URL", fresh_database_url)
-    namespace: dict[str, Any] = {"__name__": page.stem}
+    module = ModuleType(f"page_{page.stem}")  # frameworks look the module of a handler up
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     for line, source in python_blocks(page):
-        await run_block(source, str(page), line, namespace)
+        await run_block(source, str(page), line, vars(module))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)

@@ -21,7 +21,13 @@ def calling() -> Calling:
 
     @asynccontextmanager
     async def called(app: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-        async with LifespanManager(app, startup_timeout=30, shutdown_timeout=30) as manager:
+        async def with_state_of_its_own(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "lifespan":  # each request gets a copy, as servers give it one
+                scope["state"] = scope["state"].copy()
+            await app(scope, receive, send)
+
+        served = LifespanManager(with_state_of_its_own, startup_timeout=30, shutdown_timeout=30)
+        async with served as manager:
             transport = httpx.ASGITransport(manager.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://test", **options

@@ -35,16 +35,23 @@ def serving(
     factory: str = "examples.chat.app:create_app",
     *,
     workers: int = 1,
-    grace_s: int = 1,
     **environment: str,
 ) -> Iterator[Server]:
-    """Run ``factory`` until the end of the block; it takes requests when the block begins."""
-    command = [sys.executable, "-m", "uvicorn", "--factory", factory, "--app-dir", str(ROOT)]
-    command += ["--port", "0", "--workers", str(workers), "--no-access-log"]
-    command += ["--timeout-graceful-shutdown", str(grace_s)]
+    """Run ``factory`` under uvicorn until the end of the block."""
+    arguments = ["uvicorn", "--factory", factory, "--timeout-graceful-shutdown", "1"]
+    arguments += ["--workers", str(workers), "--no-access-log"]
+    with running(arguments, database_url, workers=workers, **environment) as server:
+        yield server
+
+
+@contextmanager
+def running(
+    arguments: list[str], database_url: str, *, workers: int = 1, **environment: str
+) -> Iterator[Server]:
+    """Run ``python -m`` with ``arguments``. It takes requests when the block begins."""
     process = subprocess.Popen(
-        command,
-        env=os.environ | {"DATABASE_URL": database_url} | environment,
+        [sys.executable, "-m", *arguments, "--port", "0"],
+        env=os.environ | {"DATABASE_URL": database_url, "PYTHONPATH": str(ROOT)} | environment,
         stderr=subprocess.PIPE,
         text=True,
     )

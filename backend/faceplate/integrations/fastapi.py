@@ -18,26 +18,23 @@
 Each worker process opens a `Database`, and so a pool, of its own.
 """
 
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 from uuid import UUID
 
-from faceplate import drafts
-from faceplate.config import Settings
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, FaceplateError, UsageError
 from faceplate.integrations.web import (
     ANSWERS,
-    DRAIN_S,
     MEDIA_TYPE,
     READY_WITHIN_S,
     Probe,
     Problem,
     Readiness,
+    State,
     UserRunner,
+    lifespan,
     problem,
     problem_of,
 )
@@ -65,42 +62,9 @@ __all__ = [
     "runner_for",
 ]
 
-logger = logging.getLogger("faceplate")
-
 MAX_PROBLEMS = 20
 
 Identity = UUID | str
-
-
-class State(TypedDict):
-    """What the lifespan hands on: ``request.state.faceplate``."""
-
-    faceplate: Database
-
-
-def lifespan(
-    settings: Settings | str | None = None,
-) -> Callable[[object], AbstractAsyncContextManager[State]]:
-    """Return a lifespan that opens a `Database`, and closes it when its drafts are saved.
-
-    ``settings`` are as those of `Database`, and read when the application starts. An application
-    with a lifespan of its own enters this one in it::
-
-        @asynccontextmanager
-        async def own(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-            async with lifespan()(app) as state:
-                yield {**state, "model": await load_model(state["faceplate"])}
-    """
-
-    @asynccontextmanager
-    async def opened(_app: object) -> AsyncIterator[State]:
-        async with Database(settings) as db:
-            yield {"faceplate": db}
-            # A server that ends cancels the streams that take too long, and waits for none.
-            if left := await drafts.wait_until_closed(db, timeout_s=DRAIN_S):
-                logger.error("closing the database while %d drafts are still open", left)
-
-    return opened
 
 
 def database(connection: HTTPConnection) -> Database:

@@ -1,6 +1,8 @@
-"""What every web framework needs: a runner for one user, errors as HTTP, whether to send traffic.
+"""What every web framework needs of faceplate, and nothing of any framework.
 
-Nothing here knows a framework; `faceplate.integrations.fastapi` does, and docs/web.md shows others.
+A lifespan, a runner for one user, errors as HTTP, and whether to send traffic to this process.
+
+`faceplate.integrations.fastapi` is made of it; docs/web.md shows it under Starlette and Litestar.
 
 ===============================================  ======  ==========================  ==============
 error                                            status  code                        Retry-After
@@ -21,15 +23,16 @@ anything else                                    500     internal_error         
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypedDict, TypeVar
 from uuid import UUID
 
 from faceplate import drafts, migrate
 from faceplate.column_types import JsonObject
+from faceplate.config import Settings
 from faceplate.database import Database
 from faceplate.errors import (
     CommitOutcomeUnknown,
@@ -57,6 +60,37 @@ MEDIA_TYPE = "application/problem+json"
 DRAIN_S = 10.0
 """How long a program that ends waits for its drafts to be saved for the last time."""
 READY_WITHIN_S = 5.0
+
+
+class State(TypedDict):
+    """What the lifespan hands on: ``request.state.faceplate``."""
+
+    faceplate: Database
+
+
+def lifespan(
+    settings: Settings | str | None = None,
+) -> Callable[[object], AbstractAsyncContextManager[State]]:
+    """Return a lifespan that opens a `Database`, and closes it when its drafts are saved.
+
+    ``settings`` are as those of `Database`, and read when the application starts. An application
+    with a lifespan of its own enters this one in it::
+
+        @asynccontextmanager
+        async def own(app: object) -> AsyncIterator[Mapping[str, Any]]:
+            async with lifespan()(app) as state:
+                yield {**state, "model": await load_model(state["faceplate"])}
+    """
+
+    @asynccontextmanager
+    async def opened(_app: object) -> AsyncIterator[State]:
+        async with Database(settings) as db:
+            yield {"faceplate": db}
+            # A server that ends cancels the streams that take too long, and waits for none.
+            if left := await drafts.wait_until_closed(db, timeout_s=DRAIN_S):
+                logger.error("closing the database while %d drafts are still open", left)
+
+    return opened
 
 
 @dataclass(frozen=True, slots=True)
