@@ -8,6 +8,13 @@
             yield chunk
     message = draft.message
 
+With `Draft.keep` the text is saved before it is shown, so that no reader has seen what a reload
+would not show, even if the process is killed::
+
+    async with drafts.open(db, user_id, conversation_id, save_every_s=0.1) as draft:
+        async for text in draft.keep(model):
+            yield text
+
 Entering appends an empty assistant message with the status streaming. While the model writes, no
 transaction is open and no connection is held. The message ends as
 

@@ -38,12 +38,15 @@ logger = logging.getLogger("examples.chat")
 STALE = timedelta(seconds=90)
 """A draft that nobody has saved for so long is a dead process's: a live one is every 30 seconds."""
 SWEEP_EVERY_S = 30.0
+MAX_BODY_BYTES = 16 * 2**20
+"""More than a million characters take, each escaped as JSON may."""
 STATIC = Path(__file__).parent / "static"
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
-    for status, description in (
-        (400, "Bad Request: the body is not JSON"),
-        (401, "Unauthorized: nobody is named in the header"),
+    status: {"description": description, "content": {media_type: {}}}
+    for status, description, media_type in (
+        (400, "Bad Request: the body is not JSON", MEDIA_TYPE),
+        (401, "Unauthorized: nobody is named in the header", MEDIA_TYPE),
+        (413, "Content Too Large: refused before it is read", "text/plain"),
     )
 }
 
@@ -73,7 +76,9 @@ def create_app(
             sweeping.cancel()
             await asyncio.wait({sweeping})
 
-    app = FastAPI(title="Chat over faceplate", version="1", lifespan=opened)
+    app = FastAPI(
+        title="Chat over faceplate", version="1", lifespan=opened, max_body_size=MAX_BODY_BYTES
+    )
     install(app)
     app.add_exception_handler(HTTPException, _answer_refusal)
     app.add_exception_handler(Exception, _answer_mistake)

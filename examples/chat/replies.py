@@ -75,9 +75,9 @@ async def answer(
         async with aclosing(_answer(chat, model, turn, save_every_s)) as events:
             async for event in events:
                 yield event
-    except Exception as error:  # noqa: BLE001 - the status was sent long ago: told as an event
+    except Exception as error:
         if not isinstance(error, FaceplateError):
-            logger.error("a reply failed: %s", type(error).__name__)  # noqa: TRY400 - no content
+            logger.exception("a reply failed in the model or a tool")
         yield Event("error", problem_of(error).body)
 
 

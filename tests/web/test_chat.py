@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from examples.chat.app import MAX_BODY_BYTES
 from tests.web.servers import Event, ask, messages_of, open_conversation, text_of
 from uuid6 import uuid7
 
@@ -234,6 +235,13 @@ async def test_bad_input_names_its_field(
     assert (refused.status_code, told["code"], told["field"]) == (422, "invalid_input", field)
     assert told["rule"]
     assert await messages_of(http, chat) == []
+
+
+async def test_a_body_without_end_is_refused(http: httpx.AsyncClient) -> None:
+    """Else one request takes all the memory there is."""
+    body = b'{"title": "' + b"x" * (MAX_BODY_BYTES + 1)
+    refused = await http.post("/api/tasks", content=body)
+    assert refused.status_code == 413
 
 
 @pytest.mark.parametrize(

@@ -270,21 +270,14 @@ class Probe:
         pool = db.pool()
         is_full = pool.checked_out >= pool.limit
         accepting = not is_full or pool.waiting < db.settings.max_waiting
-        if health is None or not health.reachable:
-            return Readiness(
-                ready=False,
-                reachable=False,
-                migrated=None,
-                isolated=None,
-                accepting=accepting,
-                pool=pool,
-            )
-        revision = health.revision
-        migrated = health.at_head or (revision is not None and not migrate.knows(revision))
-        isolated = bool(health.isolation) and not health.gaps
+        reachable, migrated, isolated = False, None, None
+        if health is not None and health.reachable:
+            reachable = True
+            migrated = health.at_head or _is_newer(health.revision)
+            isolated = bool(health.isolation) and not health.gaps
         return Readiness(
-            ready=migrated and isolated and accepting,
-            reachable=True,
+            ready=reachable and bool(migrated) and bool(isolated) and accepting,
+            reachable=reachable,
             migrated=migrated,
             isolated=isolated,
             accepting=accepting,
@@ -297,3 +290,8 @@ class Probe:
                 return await db.check()
         except TimeoutError:
             return None
+
+
+def _is_newer(revision: str | None) -> bool:
+    """Whether a later version of the package has made ``revision``."""
+    return revision is not None and not migrate.knows(revision)
