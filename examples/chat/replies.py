@@ -90,8 +90,10 @@ async def _answer(
             yield _stored("message", message)
         yield _stored("done", turn.answers[-1])
         return
-    conversation_id = turn.question.conversation_id
-    history = await chat.run(messages.history, conversation_id, limit=MAX_HISTORY)
+    # Up to the question and no further: what another request has answered meanwhile is a conflict.
+    conversation_id, position = turn.question.conversation_id, turn.question.position
+    history = await chat.run(messages.before, conversation_id, position, limit=MAX_HISTORY)
+    history.append(turn.question)
     for _ in range(MAX_ROUNDS):
         async with aclosing(model(history)) as pieces:
             first = await anext(pieces, "")

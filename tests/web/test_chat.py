@@ -1,5 +1,6 @@
 """The example's HTTP interface: what the page, or any other client, can rely on."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -119,6 +120,20 @@ async def test_a_question_sent_twice_is_answered_once(http: httpx.AsyncClient) -
         f"/api/conversations/{chat}/replies", json=body | {"content": "something else"}
     )
     assert other.status_code == 409
+
+
+async def test_a_question_sent_at_once_is_answered_once(http: httpx.AsyncClient) -> None:
+    """Else an impatient click leaves two answers, or a question without any."""
+    chat = await open_conversation(http)
+    body = {"content": "hello", "id": str(uuid7())}
+    path = f"/api/conversations/{chat}/replies"
+    replies = await asyncio.gather(*(ask(http, path, **body) for _ in range(5)))
+    question, reply = await messages_of(http, chat)
+    assert (question["id"], reply["status"]) == (body["id"], "complete")
+    ended = [events[-1] for events in replies]
+    assert Event("done", reply) in ended
+    given_up = [event.data for event in ended if event != Event("done", reply)]
+    assert {told["code"] for told in given_up if "code" in told} <= {"conflict", "not_found"}
 
 
 async def test_regenerating_replaces_the_answer_alone(http: httpx.AsyncClient) -> None:

@@ -1,10 +1,12 @@
 """The FastAPI integration: a runner for the current user, errors as problems, and probes."""
 
 import asyncio
+import importlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, assert_type
 from uuid import UUID
 
 import asyncpg
@@ -17,9 +19,11 @@ from uuid6 import uuid7
 from faceplate import (
     CannotConnect,
     CommitOutcomeUnknown,
+    ConfigurationError,
     Conflict,
     ConnectionLost,
     Contention,
+    Conversation,
     Database,
     DatabaseError,
     InvalidInput,
@@ -121,7 +125,7 @@ async def test_a_subject_is_made_a_user_on_first_sight(
 async def test_a_runner_streams_drafts(db: Database, user: User) -> None:
     """Else a handler that streams needs the database and the id after all."""
     runner = UserRunner(db, user.id)
-    chat = await runner.run(conversations.create)
+    chat = assert_type(await runner.run(conversations.create), Conversation)
     async with runner.draft(chat.id, metadata={"model": "m"}, after=0) as draft:
         await draft.write("a reply")
     assert [draft.message] == await runner.run(messages.history, chat.id)
@@ -171,6 +175,14 @@ async def test_a_lifespan_waits_for_its_drafts(settings: Settings, user: User) -
     async with Database(settings) as after:
         (message,) = await after.run(user.id, messages.history, chat.id)
     assert (message.content, message.status) == ("half", "interrupted")
+
+
+def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever forgot the extra gets a ModuleNotFoundError for something else."""
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.delitem(sys.modules, "faceplate.integrations.fastapi")
+    with pytest.raises(ConfigurationError, match=r"pip install 'faceplate\[fastapi\]'"):
+        importlib.import_module("faceplate.integrations.fastapi")
 
 
 async def test_a_handler_without_the_lifespan_says_what_is_missing(
@@ -329,26 +341,28 @@ async def test_an_empty_database_is_not_ready(empty_database_url: str, calling: 
     assert (told["reachable"], told["migrated"]) == (True, False)
 
 
-async def test_a_newer_schema_is_ready(fresh_database_url: str, calling: Calling) -> None:
-    """Else the first process of a deploy that migrates takes all the old ones out of service."""
-    settings = Settings(database_url=fresh_database_url)
-    async with outside(settings) as operator:
-        await operator.execute("UPDATE faceplate.alembic_version SET version_num = '9999_later'")
-    async with calling(application(settings)) as http:
-        ready = await http.get("/readyz")
-    assert (ready.status_code, ready.json()["migrated"]) == (200, True)
+LATER = "UPDATE faceplate.alembic_version SET version_num = '9999_later'"
+UNGUARDED = "ALTER TABLE faceplate.tasks DISABLE ROW LEVEL SECURITY"
 
 
-async def test_a_lost_layer_of_isolation_is_not_ready(
-    fresh_database_url: str, calling: Calling
+@pytest.mark.parametrize(
+    ("change", "status", "told"),
+    [(LATER, 200, {"migrated": True}), (UNGUARDED, 503, {"migrated": True, "isolated": False})],
+    ids=["a newer schema", "a layer that is lost"],
+)
+async def test_readiness_is_about_what_this_process_needs(
+    fresh_database_url: str, calling: Calling, change: str, status: int, told: dict[str, bool]
 ) -> None:
-    """Else a process goes on serving when nothing but its own code keeps users apart."""
+    """Else a deploy that migrates first takes the old processes out of service, and a process goes
+    on serving when nothing but its own code keeps users apart.
+    """
     settings = Settings(database_url=fresh_database_url)
     async with outside(settings) as operator:
-        await operator.execute("ALTER TABLE faceplate.tasks DISABLE ROW LEVEL SECURITY")
+        await operator.execute(change)
     async with calling(application(settings)) as http:
         ready = await http.get("/readyz")
-    assert (ready.status_code, ready.json()["isolated"]) == (503, False)
+    assert ready.status_code == status
+    assert ready.json() | told == ready.json()
 
 
 async def test_a_process_without_its_database_is_alive_and_not_ready(
