@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 ##@ Start here
-.PHONY: help demo test
+.PHONY: help demo serve test
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -19,6 +19,10 @@ help: ## List the targets
 
 demo: $(INSTALLED) ## Store chats in a local PostgreSQL 18 and read them back (FILE=chats.jsonl for your own)
 	@$(BIN)/faceplate demo $(if $(FILE),"$(FILE)")
+	@printf 'Chat in a browser\n    make serve\n'
+
+serve: $(INSTALLED) ## Chat in a browser, on a local PostgreSQL 18 (PORT=8000)
+	@$(BIN)/python -m examples.chat --port $(or $(PORT),8000)
 
 test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own arguments instead)
 	@$(BIN)/pytest $(or $(ARGS),--cov)

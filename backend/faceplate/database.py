@@ -56,6 +56,7 @@ class Database:
             settings = Settings(database_url=settings)
         self.settings = settings or Settings()
         self.events = Events()
+        self.open_drafts: set[asyncio.Future[None]] = set()  # belongs to faceplate.drafts
         self._engine: AsyncEngine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0

@@ -8,6 +8,13 @@
             yield chunk
     message = draft.message
 
+With `Draft.keep` the text is saved before it is shown, so that no reader has seen what a reload
+would not show, even if the process is killed::
+
+    async with drafts.open(db, user_id, conversation_id, save_every_s=0.1) as draft:
+        async for text in draft.keep(model):
+            yield text
+
 Entering appends an empty assistant message with the status streaming. While the model writes, no
 transaction is open and no connection is held. The message ends as
 
@@ -22,6 +29,8 @@ What a killed process leaves behind stays streaming until `faceplate sweep` clos
 import asyncio
 import logging
 import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, cast
 from uuid import UUID
@@ -57,22 +66,39 @@ def open(  # noqa: A001 - `drafts.open` reads as what it does
     conversation_id: UUID,
     *,
     metadata: JsonObject | None = None,
+    after: int | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> "Draft":
     """Return a draft to be entered with ``async with``, which appends its message.
+
+    ``after`` is the position of the message that is answered: where another one follows it
+    already, entering raises Conflict.
 
     What has arrived is saved at most every ``save_every_s`` (up to 30) seconds, beside the stream:
     a slow or lost database does not hold it up. How it ended is saved under a shield, however often
     the block is cancelled, within the time limits of `Database.run`.
 
-    Entering raises as `faceplate.services.messages.append` does. Leaving a block that did not raise
-    raises what kept the message from being saved: NotFound where it was removed meanwhile, Conflict
-    where a sweep has closed it. Where the block did raise, that error leaves, and such a failure is
-    logged. Cancelled while it ended as complete, it raises CancelledAfterCommit.
+    Entering raises as `faceplate.services.messages.append_draft` does. Leaving a block that did not
+    raise raises what kept the message from being saved: NotFound where it was removed meanwhile,
+    Conflict where a sweep has closed it. Where the block did raise, that error leaves, and such a
+    failure is logged. Cancelled while it ended as complete, it raises CancelledAfterCommit.
     """
     if not 0 < save_every_s <= HEARTBEAT_S:
         raise InvalidInput("save_every_s", f"must be more than 0 and at most {HEARTBEAT_S:g}")
-    return Draft(db, user_id, conversation_id, metadata, save_every_s)
+    return Draft(
+        db, user_id, conversation_id, metadata=metadata, after=after, save_every_s=save_every_s
+    )
+
+
+async def wait_until_closed(db: Database, *, timeout_s: float) -> int:
+    """Wait until no draft is open on ``db``, for ``timeout_s`` at most; return how many still are.
+
+    A program that ends calls it before it closes ``db``: a draft whose block has been cancelled
+    has to be saved for the last time.
+    """
+    if db.open_drafts:
+        await asyncio.wait(db.open_drafts, timeout=timeout_s)
+    return len(db.open_drafts)
 
 
 class Draft:
@@ -86,7 +112,9 @@ class Draft:
         db: Database,
         user_id: UUID,
         conversation_id: UUID,
+        *,
         metadata: JsonObject | None,
+        after: int | None,
         save_every_s: float,
     ) -> None:
         self._db = db
@@ -94,16 +122,22 @@ class Draft:
         self._conversation_id = conversation_id
         self._id = uuid7()
         self._metadata = metadata
+        self._after = after
         self._save_every_s = save_every_s
         self._chunks: list[str] = []
         self._chars = self._saved_chars = 0
         self._saved_at_s = 0.0
         self._is_too_long = self._has_ended = False
+        self._turn = asyncio.Lock()  # who saves has it, so that no save overtakes another one
         self._saving: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._closed: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._saving is not None:
             raise UsageError("a draft can be entered once: open another one for another reply")
+        self._closed = asyncio.get_running_loop().create_future()
+        self._db.open_drafts.add(self._closed)
         try:
             self.message = await self._db.run(
                 self._user_id,
@@ -111,9 +145,13 @@ class Draft:
                 self._conversation_id,
                 metadata=self._metadata,
                 id=self._id,
+                after=self._after,
             )
         except CancelledAfterCommit:
             await self._end("interrupted")
+            raise
+        except BaseException:
+            self._close()
             raise
         self._saved_at_s = time.monotonic()
         self._saving = asyncio.create_task(self._keep_saving())
@@ -137,6 +175,37 @@ class Draft:
         if len(fitting) < len(chunk):
             self._is_too_long = True
             raise InvalidInput(_CONTENT.field, f"at most {_CONTENT.max_chars:,} characters")
+
+    async def save(self) -> None:
+        """Save what was written, now. Raises as `Database.run` does, NotFound and Conflict too."""
+        async with self._turn:
+            if self._chars > self._saved_chars:
+                await self._save("streaming")
+
+    async def keep(self, pieces: AsyncGenerator[str, None]) -> AsyncIterator[str]:
+        """Write ``pieces`` as they come, and yield their text again once it is saved.
+
+        So whatever its reader was shown is there, even after a SIGKILL. The text arrives in other
+        pieces, every ``save_every_s`` or a little later. Raises what ``pieces`` raises, when all
+        that came before it is saved; raises as `write` and `save` do. ``pieces`` are closed when
+        the block is left, at the latest.
+        """
+        if self._writing is not None:
+            raise UsageError("a draft keeps one stream: join them before")
+        kept = self._chars
+        writing = self._writing = asyncio.create_task(self._write_all(pieces))
+        while not writing.done() or self._chars > kept:
+            await asyncio.wait({writing}, timeout=self._save_every_s)
+            await self.save()
+            if text := self.message.content[kept:]:
+                kept += len(text)
+                yield text
+        await writing
+
+    async def _write_all(self, pieces: AsyncGenerator[str, None]) -> None:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                await self.write(piece)
 
     async def __aexit__(
         self,
@@ -167,13 +236,20 @@ class Draft:
                 await asyncio.wait({ending})
             except asyncio.CancelledError as error:
                 cancelled = cancelled or error
+        self._close()
         ending.result()
         return cancelled
 
+    def _close(self) -> None:
+        if self._closed is not None:
+            self._db.open_drafts.discard(self._closed)
+            self._closed.set_result(None)
+
     async def _save_last(self, status: str) -> None:
-        if self._saving is not None:
-            self._saving.cancel()
-            await asyncio.wait({self._saving})
+        for task in (self._writing, self._saving):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)  # `keep` has raised its error
         await self._save(status)
 
     async def _keep_saving(self) -> None:
@@ -183,7 +259,8 @@ class Draft:
             if self._chars == self._saved_chars and is_recent:
                 continue
             try:
-                await self._save("streaming")
+                async with self._turn:
+                    await self._save("streaming")
             except (NotFound, Conflict):
                 return  # removed or closed; the end of the block will say so
             except FaceplateError as error:

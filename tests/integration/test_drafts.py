@@ -72,6 +72,11 @@ class Chat:
             self.half_way.set()
             await asyncio.Event().wait()
 
+    async def reply_for_ever(self) -> AsyncGenerator[str, None]:
+        while True:
+            yield "word "
+            await asyncio.sleep(0)
+
     async def read(self) -> None:
         async for _ in self.reply():
             pass
@@ -107,6 +112,134 @@ async def wait_until(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not await holds():
             pass
+
+
+async def _model(*pieces: str, then: BaseException | None = None) -> AsyncGenerator[str, None]:
+    for piece in pieces:
+        yield piece
+    if then is not None:
+        raise then
+
+
+async def test_what_is_kept_is_stored_before_it_is_shown(chat: Chat) -> None:
+    """Else a reload in the middle of a reply shows less than its reader has seen."""
+    shown = ""
+    pieces = ["Grüße", ", ", "世界 🙂", "", " and more"]
+    async with chat.draft(save_every_s=0.001) as draft:
+        async for text in draft.keep(_model(*pieces)):
+            assert text
+            shown += text
+            assert await chat.stored() == (shown, "streaming")
+    assert await chat.stored() == (shown, "complete")
+    assert shown == "".join(pieces)
+
+
+async def test_what_was_kept_before_an_error_is_shown(chat: Chat) -> None:
+    """Else the end of what a model has said is stored, and nobody sees it."""
+    shown: list[str] = []
+
+    async def read() -> None:
+        pieces = _model("half ", "of", then=RuntimeError("the model is gone"))
+        async with chat.draft(save_every_s=10) as draft:
+            async for text in draft.keep(pieces):
+                shown.append(text)  # noqa: PERF401 - what was shown before the error counts
+
+    with pytest.raises(RuntimeError, match="the model is gone"):
+        await read()
+    assert shown == ["half of"]
+    assert await chat.stored() == ("half of", "failed")
+
+
+async def test_a_kept_stream_is_closed_with_its_draft(chat: Chat) -> None:
+    """Else a reader who goes away leaves the model running, and what it says is an error."""
+    closed = asyncio.Event()
+
+    async def model() -> AsyncGenerator[str, None]:
+        try:
+            while True:
+                yield "word "
+                await asyncio.sleep(0)
+        finally:
+            closed.set()
+
+    async with chat.draft(save_every_s=0.001) as draft:
+        async for _ in draft.keep(model()):
+            break
+    assert closed.is_set()
+    content, status = await chat.stored()
+    assert (content, status) == (draft.message.content, "complete")
+    with pytest.raises(UsageError, match="one stream"):
+        await anext(aiter(draft.keep(_model("more"))))
+
+
+async def test_a_kept_reply_that_is_cancelled_has_all_that_had_arrived(chat: Chat) -> None:
+    """Else a closed tab loses what the model said after the last save."""
+    arrived = asyncio.Event()
+
+    async def model() -> AsyncGenerator[str, None]:
+        yield "half of"
+        arrived.set()
+        await asyncio.Event().wait()
+
+    async def read() -> None:
+        async with chat.draft(save_every_s=30) as draft:
+            async for _ in draft.keep(model()):
+                pass
+
+    reading = asyncio.create_task(read())
+    await arrived.wait()
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert reading.cancelled()
+    assert await chat.stored() == ("half of", "interrupted")
+
+
+async def test_a_reply_whose_message_is_removed_ends_at_once(chat: Chat) -> None:
+    """Else a reply that was regenerated elsewhere goes on, and costs a model, until its end."""
+
+    async def read() -> None:
+        async with chat.draft(save_every_s=0.001) as draft:
+            async for _ in draft.keep(chat.reply_for_ever()):
+                await chat.db.run(chat.user.id, messages.remove_after, chat.id, 0)
+
+    with pytest.raises(NotFound):
+        await read()
+    assert await chat.history() == []
+
+
+async def test_a_save_is_there_when_it_returns(chat: Chat) -> None:
+    """Else whoever waits for it shows what is lost with the process."""
+    async with chat.draft(save_every_s=30) as draft:
+        await draft.write("some ")
+        await draft.write("words")
+        await asyncio.gather(draft.save(), draft.save())
+        assert await chat.stored() == ("some words", "streaming")
+
+
+async def test_of_two_replies_to_a_message_one_is_begun(chat: Chat) -> None:
+    """Else a button that is clicked twice gives two answers."""
+    asked = await chat.db.run(chat.user.id, messages.append, chat.id, role="user", content="?")
+
+    async def reply() -> str:
+        async with chat.draft(after=asked.position) as draft:
+            await draft.write("an answer")
+        return draft.message.content
+
+    ended = await asyncio.gather(*(reply() for _ in range(5)), return_exceptions=True)
+    assert [end for end in ended if not isinstance(end, Conflict)] == ["an answer"]
+    assert await drafts.wait_until_closed(chat.db, timeout_s=0) == 0
+    assert [message.position for message in await chat.history()] == [1, 2]
+
+
+async def test_a_program_can_wait_for_its_drafts(chat: Chat) -> None:
+    """Else it closes the database before a cancelled reply is saved."""
+    reading = asyncio.create_task(chat.read())
+    await chat.half_way.wait()
+    assert await drafts.wait_until_closed(chat.db, timeout_s=0) == 1
+    reading.cancel()
+    assert await drafts.wait_until_closed(chat.db, timeout_s=DEADLINE_S) == 0
+    assert await chat.stored() == ("half of", "interrupted")
+    await asyncio.gather(reading, return_exceptions=True)
 
 
 async def test_a_reply_that_ends_is_complete(chat: Chat) -> None:

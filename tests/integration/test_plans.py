@@ -157,7 +157,7 @@ CASES = {
     "message_statements.APPEND": in_conversation(PK["conversations"], **MESSAGE),
     "message_statements.APPEND_MANY": in_conversation(PK["conversations"], **MESSAGES),
     "message_statements.APPEND_DRAFT": in_conversation(
-        PK["conversations"], id=uuid7(), metadata={}
+        PK["conversations"], id=uuid7(), metadata={}, after=None
     ),
     "message_statements.LOCK": in_conversation(PK["conversations"]),
     "message_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),

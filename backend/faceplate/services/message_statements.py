@@ -67,7 +67,11 @@ def _stamps(source: Any = Message) -> list[Any]:
 
 
 def _appending(
-    columns: dict[str, Any], position: Any, source: sa.FromClause = _locked
+    columns: dict[str, Any],
+    position: Any,
+    *,
+    source: sa.FromClause = _locked,
+    where: sa.ColumnElement[bool] | None = None,
 ) -> Statement[Stamp]:
     """Lock the conversation, insert after its last message, and count up what was inserted.
 
@@ -79,9 +83,10 @@ def _appending(
         "position": position,
         **columns,
     }
+    new = sa.select(*values.values()).select_from(source)
     appended = (
         insert(Message)
-        .from_select(list(values), sa.select(*values.values()).select_from(source))
+        .from_select(list(values), new if where is None else new.where(where))
         .on_conflict_do_nothing(constraint="pk_messages")
         .returning(Message.user_id, *_stamps())
         .cte("appended")
@@ -107,7 +112,7 @@ def _append_many() -> Statement[Stamp]:
     new, values = unnest(Message.__table__, names)
     position = _locked.c.message_count + sa.cast(new.c.number, sa.Integer)
     source = sa.join(_locked, new, sa.true())
-    return _appending(dict(zip(names, values, strict=True)), position, source)
+    return _appending(dict(zip(names, values, strict=True)), position, source=source)
 
 
 def _append_draft() -> Statement[Stamp]:
@@ -117,7 +122,9 @@ def _append_draft() -> Statement[Stamp]:
         "metadata": bindparam("metadata", type_=_type("metadata")),
         "status": sa.literal_column("'streaming'"),
     }
-    return _appending(values, _locked.c.message_count + sa.literal_column("1"))
+    after = bindparam("after", type_=sa.Integer())
+    is_last = sa.or_(after.is_(None), _locked.c.message_count == after)
+    return _appending(values, _locked.c.message_count + sa.literal_column("1"), where=is_last)
 
 
 APPEND = _append()

@@ -120,23 +120,31 @@ async def append_draft(
     *,
     metadata: JsonObject | None = None,
     id: UUID | None = None,  # noqa: A002 - the column's name
+    after: int | None = None,
 ) -> records.Message:
     """Append an empty assistant message whose status is streaming, and return it.
 
     `faceplate.drafts` calls this and `save_draft` around a streamed reply. With an ``id`` of the
-    caller's own the call may be repeated, as that of `append`.
+    caller's own the call may be repeated, as that of `append`. ``after`` is the position of the
+    message that is answered: of two replies to it, only the first is begun.
 
-    Raises NotFound where there is no such conversation, Conflict where the id is there already,
-    InvalidInput.
+    Raises NotFound where there is no such conversation, Conflict where the id is there already or
+    the message at ``after`` is not the last one, InvalidInput.
     """
     draft = NewMessage("assistant", metadata=metadata or {}, id=id or scope.new_id())
     stamp = await scope.first(
-        sql.APPEND_DRAFT, conversation_id=conversation_id, id=draft.id, metadata=draft.metadata
+        sql.APPEND_DRAFT,
+        conversation_id=conversation_id,
+        id=draft.id,
+        metadata=draft.metadata,
+        after=after,
     )
-    if stamp is None:
-        (stored,) = await _stored_before(scope, conversation_id, [draft])
-        return stored
-    return _stored(conversation_id, draft, stamp)
+    if stamp is not None:
+        return _stored(conversation_id, draft, stamp)
+    if after is not None:
+        await _refuse_if_overtaken(scope, conversation_id, draft)
+    (stored,) = await _stored_before(scope, conversation_id, [draft])
+    return stored
 
 
 @one_statement
@@ -325,6 +333,13 @@ def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> rec
         created_at=stamp.created_at,
         updated_at=stamp.updated_at,
     )
+
+
+async def _refuse_if_overtaken(scope: Scope, conversation_id: UUID, draft: NewMessage) -> None:
+    """Raise Conflict where the conversation is there, and the draft is not."""
+    if await scope.first(sql.GET, conversation_id=conversation_id, id=draft.id) is None:
+        await conversations.get(scope, conversation_id)
+        raise Conflict("the conversation has gone on since the message that is answered")
 
 
 async def _stored_before(

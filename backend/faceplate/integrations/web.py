@@ -1,0 +1,297 @@
+"""What every web framework needs of faceplate, and nothing of any framework.
+
+A lifespan, a runner for one user, errors as HTTP, and whether to send traffic to this process.
+
+`faceplate.integrations.fastapi` is made of it; docs/web.md shows it under Starlette and Litestar.
+
+===============================================  ======  ==========================  ==============
+error                                            status  code                        Retry-After
+===============================================  ======  ==========================  ==============
+InvalidInput                                     422     invalid_input               no
+NotFound                                         404     not_found                   no
+Conflict                                         409     conflict                    no
+Overloaded, PoolExhausted, Contention            503     busy                        1
+ConnectionLost, SchemaChanged                    503     interrupted                 1
+Unavailable                                      503     unavailable                 5
+CommitOutcomeUnknown                             503     outcome_unknown             5
+TimedOut                                         504     timed_out                   no
+anything else                                    500     internal_error              no
+===============================================  ======  ==========================  ==============
+
+`faceplate.CancelledAfterCommit` is no error but a cancellation, and nobody is left to be answered.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypedDict, TypeVar
+from uuid import UUID
+
+from faceplate import drafts, migrate
+from faceplate.column_types import JsonObject
+from faceplate.config import Settings
+from faceplate.database import Database
+from faceplate.errors import (
+    CommitOutcomeUnknown,
+    Conflict,
+    ConnectionLost,
+    Contention,
+    FaceplateError,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    PoolExhausted,
+    SchemaChanged,
+    TimedOut,
+    Unavailable,
+)
+from faceplate.health import Health, Pool
+from faceplate.scope import Scope
+
+logger = logging.getLogger("faceplate")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MEDIA_TYPE = "application/problem+json"
+DRAIN_S = 10.0
+"""How long a program that ends waits for its drafts to be saved for the last time."""
+READY_WITHIN_S = 5.0
+
+
+class State(TypedDict):
+    """What the lifespan hands on: ``request.state.faceplate``."""
+
+    faceplate: Database
+
+
+def lifespan(
+    settings: Settings | str | None = None,
+) -> Callable[[object], AbstractAsyncContextManager[State]]:
+    """Return a lifespan that opens a `Database`, and closes it when its drafts are saved.
+
+    ``settings`` are as those of `Database`, and read when the application starts. An application
+    with a lifespan of its own enters this one in it::
+
+        @asynccontextmanager
+        async def own(app: object) -> AsyncIterator[Mapping[str, Any]]:
+            async with lifespan()(app) as state:
+                yield {**state, "model": await load_model(state["faceplate"])}
+    """
+
+    @asynccontextmanager
+    async def opened(_app: object) -> AsyncIterator[State]:
+        async with Database(settings) as db:
+            yield {"faceplate": db}
+            # A server that ends cancels the streams that take too long, and waits for none.
+            if left := await drafts.wait_until_closed(db, timeout_s=DRAIN_S):
+                logger.error("closing the database while %d drafts are still open", left)
+
+    return opened
+
+
+@dataclass(frozen=True, slots=True)
+class UserRunner:
+    """A `Database` for one user. Who that is, the application says: nothing here authenticates."""
+
+    db: Database
+    user_id: UUID
+
+    async def run(
+        self,
+        unit: Callable[Concatenate[Scope, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a unit for the user and return its result: see `Database.run`."""
+        return await self.db.run(self.user_id, unit, *args, **kwargs)
+
+    def begin(self) -> AbstractAsyncContextManager[Scope]:
+        """Return a transaction around a block, which is never repeated: see `Database.begin`."""
+        return self.db.begin(self.user_id)
+
+    def draft(
+        self,
+        conversation_id: UUID,
+        *,
+        metadata: JsonObject | None = None,
+        after: int | None = None,
+        save_every_s: float = drafts.SAVE_EVERY_S,
+    ) -> drafts.Draft:
+        """Return a streamed reply to be entered with ``async with``: see `faceplate.drafts`."""
+        return drafts.open(
+            self.db,
+            self.user_id,
+            conversation_id,
+            metadata=metadata,
+            after=after,
+            save_every_s=save_every_s,
+        )
+
+
+class Answer(NamedTuple):
+    """What a kind of error is answered with."""
+
+    status: HTTPStatus
+    code: str
+    detail: str | None = None
+    """None for the words of the error itself, which are about the request and nothing else."""
+    retry_after_s: int | None = None
+    safe_to_repeat: bool | None = None
+    """Whether the unit that failed has written nothing. None where a repeat would fail as well."""
+
+
+BUSY = Answer(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "busy",
+    "Too much is asked at the moment; nothing was changed.",
+    retry_after_s=1,
+    safe_to_repeat=True,
+)
+INTERRUPTED = Answer(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "interrupted",
+    "The work was interrupted; nothing was changed.",
+    retry_after_s=1,
+    safe_to_repeat=True,
+)
+INTERNAL = Answer(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "internal_error",
+    "The server made a mistake, which has been logged.",
+)
+ANSWERS: dict[type[Exception], Answer] = {
+    InvalidInput: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input"),
+    NotFound: Answer(HTTPStatus.NOT_FOUND, "not_found"),
+    Conflict: Answer(HTTPStatus.CONFLICT, "conflict"),
+    Overloaded: BUSY,
+    PoolExhausted: BUSY,
+    Contention: BUSY,
+    ConnectionLost: INTERRUPTED,
+    SchemaChanged: INTERRUPTED,
+    Unavailable: Answer(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable",
+        "The database cannot be used at the moment; nothing was changed.",
+        retry_after_s=5,
+        safe_to_repeat=True,
+    ),
+    CommitOutcomeUnknown: Answer(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "outcome_unknown",
+        "It cannot be told whether this was done: look before you ask for it again.",
+        retry_after_s=5,
+        safe_to_repeat=False,
+    ),
+    TimedOut: Answer(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "timed_out",
+        "This took too long and was given up; nothing was changed.",
+        safe_to_repeat=True,
+    ),
+    Exception: INTERNAL,
+}
+
+
+class Problem(NamedTuple):
+    """A problem document of RFC 9457: ``body`` goes out as JSON of the type `MEDIA_TYPE`."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+def problem(status: HTTPStatus, code: str, detail: str, **more: Any) -> Problem:
+    """Return a problem of the application's own, in the same form. ``more`` are its members."""
+    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code}
+    return Problem(int(status), body | {"detail": detail} | more, {})
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return what a client is told of ``error``; one that is no fault of the client's is logged.
+
+    A member ``code`` says what it was in one word. `InvalidInput` has ``field`` and ``rule``, and
+    what may be tried again has ``safe_to_repeat``: of the unit that failed, so a handler that runs
+    several has to know itself whether those before it may be run twice.
+
+    No host, role, SQL, SQLSTATE or value of a row is in it, nor in the log.
+    """
+    answer = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    detail = answer.detail
+    if isinstance(error, FaceplateError):
+        detail = detail or error.message
+        if answer is INTERNAL:
+            logger.error("answered with status 500: %s: %s", type(error).__name__, error)
+    more: dict[str, Any] = {}
+    if isinstance(error, InvalidInput):
+        more |= {"field": error.field, "rule": error.rule}
+    if answer.safe_to_repeat is not None:
+        more["safe_to_repeat"] = answer.safe_to_repeat
+    told = problem(answer.status, answer.code, detail or answer.status.phrase, **more)
+    if answer.retry_after_s is not None:
+        told.headers["Retry-After"] = str(answer.retry_after_s)
+    return told
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether traffic should be sent to this process. None is what could not be asked."""
+
+    ready: bool
+    reachable: bool
+    migrated: bool | None
+    """At the revision that the code needs, or at a newer one, of a deploy that is under way."""
+    isolated: bool | None
+    """Every layer that should keep users apart is in force."""
+    accepting: bool
+    """A unit would get a connection, or may still wait for one."""
+    pool: Pool
+
+
+class Probe:
+    """Asks `Database.check` whether the process is ready.
+
+    However many ask at a time, it asks once: whoever may ask cannot open more than one connection.
+    """
+
+    def __init__(self, *, within_s: float = READY_WITHIN_S) -> None:
+        self._within_s = within_s
+        self._asking: asyncio.Task[Health | None] | None = None
+
+    async def ask(self, db: Database) -> Readiness:
+        """Return how things stand, after ``within_s`` at most."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._check(db))
+        health = await asyncio.shield(self._asking)  # others may wait for it as well
+        pool = db.pool()
+        is_full = pool.checked_out >= pool.limit
+        accepting = not is_full or pool.waiting < db.settings.max_waiting
+        reachable, migrated, isolated = False, None, None
+        if health is not None and health.reachable:
+            reachable = True
+            migrated = health.at_head or _is_newer(health.revision)
+            isolated = bool(health.isolation) and not health.gaps
+        return Readiness(
+            ready=reachable and bool(migrated) and bool(isolated) and accepting,
+            reachable=reachable,
+            migrated=migrated,
+            isolated=isolated,
+            accepting=accepting,
+            pool=pool,
+        )
+
+    async def _check(self, db: Database) -> Health | None:
+        try:
+            async with asyncio.timeout(self._within_s):
+                return await db.check()
+        except TimeoutError:
+            return None
+
+
+def _is_newer(revision: str | None) -> bool:
+    """Whether a later version of the package has made ``revision``."""
+    return revision is not None and not migrate.knows(revision)

@@ -1,0 +1,1 @@
+"""A chat: a web page, a back end over faceplate, and a model that only echoes."""

@@ -1,0 +1,123 @@
+"""The application: ``uvicorn --factory examples.chat.app:create_app``, or ``make serve``.
+
+faceplate comes in with `lifespan`, `install`, `health_router` and the parameter `Chat` of each
+handler; the rest is the example.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from examples.chat import routes
+from examples.chat.model import Echo, Model
+from examples.chat.people import DEMO_PEOPLE, settle
+from examples.chat.settings import ChatSettings
+from faceplate import Database, FaceplateError, Settings
+from faceplate.integrations.fastapi import (
+    RESPONSES,
+    health_router,
+    install,
+    lifespan,
+    problem_response,
+)
+from faceplate.integrations.web import MEDIA_TYPE, problem, problem_of
+from faceplate.services import messages
+
+logger = logging.getLogger("examples.chat")
+
+STALE = timedelta(seconds=90)
+"""A draft that nobody has saved for so long is a dead process's: a live one is every 30 seconds."""
+SWEEP_EVERY_S = 30.0
+MAX_BODY_BYTES = 16 * 2**20
+"""More than a million characters take, each escaped as JSON may."""
+STATIC = Path(__file__).parent / "static"
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {media_type: {}}}
+    for status, description, media_type in (
+        (400, "Bad Request: the body is not JSON", MEDIA_TYPE),
+        (401, "Unauthorized: nobody is named in the header", MEDIA_TYPE),
+        (413, "Content Too Large: refused before it is read", "text/plain"),
+    )
+}
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    chat_settings: ChatSettings | None = None,
+    model: Model | None = None,
+    people: Mapping[str, str] = DEMO_PEOPLE,
+) -> FastAPI:
+    """Return the application. Without arguments everything is read from the environment."""
+    chat = chat_settings or ChatSettings()
+
+    @asynccontextmanager
+    async def opened(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        async with lifespan(settings)(app) as state:
+            db = state["faceplate"]
+            await _sweep(db, timedelta(0) if chat.alone else STALE)
+            sweeping = asyncio.create_task(_keep_sweeping(db))
+            yield {
+                **state,
+                "people": await settle(db, people),
+                "model": model or Echo(chat.token_delay_s),
+                "save_every_s": chat.save_every_s,
+            }
+            sweeping.cancel()
+            await asyncio.wait({sweeping})
+
+    app = FastAPI(
+        title="Chat over faceplate", version="1", lifespan=opened, max_body_size=MAX_BODY_BYTES
+    )
+    install(app)
+    app.add_exception_handler(HTTPException, _answer_refusal)
+    app.add_exception_handler(Exception, _answer_mistake)
+    app.include_router(health_router())
+    app.include_router(routes.router, responses={**RESPONSES, **REFUSALS})
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    return app
+
+
+async def _answer_refusal(_request: Request, error: Exception) -> Response:
+    """What the framework refuses (no such path, no such method, nobody named), as a problem."""
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    told = problem(status, status.name.lower(), str(error.detail))
+    told.headers.update(error.headers or {})
+    return problem_response(told)
+
+
+async def _answer_mistake(_request: Request, error: Exception) -> Response:
+    """Anything else. Starlette raises it again behind the answer, and the server logs it."""
+    return problem_response(problem_of(error))
+
+
+async def _keep_sweeping(db: Database) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        try:
+            await _sweep(db, STALE)
+        except FaceplateError as error:
+            logger.warning("drafts are not swept yet: %s", error)
+
+
+async def _sweep(db: Database, older_than: timedelta) -> None:
+    """End the replies of dead processes. Each worker does so, as it may be the one that is left."""
+    while closed := await db.run_system(messages.sweep_drafts, older_than=older_than):
+        logger.info("%d replies of a dead process ended as interrupted", closed)

@@ -1,0 +1,121 @@
+"""What goes over the wire.
+
+The rules of texts are only told here, to whoever reads the OpenAPI document. The column types of
+`faceplate.models` make them hold, and say in plain words what was wrong.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from faceplate.pagination import DEFAULT_LIMIT, MAX_LIMIT
+
+_NO_NUL = r"^[^\x00]*$"
+_NOT_BLANK = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
+
+
+def _text(max_chars: int, *, blank: bool = False) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 0 if blank else 1,
+            "maxLength": max_chars,
+            "pattern": _NO_NUL if blank else _NOT_BLANK,
+        }
+    )
+
+
+Title = Annotated[str, _text(255)]
+Content = Annotated[str, _text(1_000_000)]
+TaskTitle = Annotated[str, _text(500)]
+TaskDescription = Annotated[str, _text(5_000, blank=True)]
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+DEFAULT = DEFAULT_LIMIT
+
+
+class FromRecord(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PersonOut(FromRecord):
+    name: str
+    title: str
+
+
+class ConversationOut(FromRecord):
+    id: UUID
+    title: str
+    message_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConversationPage(FromRecord):
+    items: list[ConversationOut]
+    next_cursor: str | None
+
+
+class ConversationIn(In):
+    title: Title = "New Chat"
+    id: UUID | None = Field(default=None, description="Yours, if you may send this again.")
+
+
+class ConversationChange(In):
+    title: Title
+
+
+class MessageOut(FromRecord):
+    id: UUID
+    position: int
+    role: Literal["user", "assistant", "system", "tool"]
+    content: str
+    tool_calls: list[dict[str, Any]] | None
+    tool_results: list[dict[str, Any]] | None
+    status: Literal["streaming", "complete", "interrupted", "failed"]
+    created_at: datetime
+
+
+class MessageList(FromRecord):
+    items: list[MessageOut]
+
+
+class Question(In):
+    content: Content
+    id: UUID | None = Field(default=None, description="Yours, if you may send this again.")
+
+
+class QuestionChange(In):
+    content: Content
+
+
+class TaskOut(FromRecord):
+    id: UUID
+    title: str
+    description: str
+    completed: bool
+    created_at: datetime
+
+
+class TaskPage(FromRecord):
+    items: list[TaskOut]
+    next_cursor: str | None
+
+
+class TaskIn(In):
+    title: TaskTitle
+    description: TaskDescription = ""
+
+
+class TaskChange(In):
+    title: TaskTitle | None = None
+    description: TaskDescription | None = None
+    completed: bool | None = None
