@@ -57,9 +57,12 @@ def write_chats(path: Path, count: int) -> None:
 
 
 async def fill(db: Database, user_id: UUID, *, chats: int, length: int) -> None:
-    values = {"user_id": user_id, "chats": chats, "length": length, "content": CONTENT}
-    async with db.sessions.begin() as session:
-        await session.execute(text(FILL), values)
+    """A few chats at a time, as a statement has a time limit."""
+    for first in range(0, chats, 100):
+        count = min(100, chats - first)
+        values = {"user_id": user_id, "chats": count, "length": length, "content": CONTENT}
+        async with db.sessions.begin() as session:
+            await session.execute(text(FILL), values)
 
 
 async def import_chats(db: Database, user_id: UUID, path: Path) -> int:
