@@ -8,7 +8,18 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Identity, Integer, MetaData, Table, Text, Uuid, bindparam
-from tests.units import Belongings, calls, results, units
+from tests.units import (
+    Belongings,
+    calls,
+    config_of,
+    conversation_of,
+    message_of,
+    nobodys,
+    results,
+    task_of,
+    units,
+    user_of,
+)
 
 from faceplate import Scope, SystemScope
 from faceplate.models import Conversation, Task
@@ -106,6 +117,7 @@ def _plan(unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
 def _owned_plans(own: Belongings) -> dict[str, Plan]:
     u, conversation = units(), own.conversation_id
     turn = [NewMessage("user", "one"), NewMessage("assistant", tool_calls=calls("second"))]
+    new = nobodys()
     config, rotated = {"url": "https://example.com/mcp"}, (own.user_id, UUID(int=0))
     return {
         "conversations.create": _plan(u["conversations.create"], title="b", metadata={"c": [1]}),
@@ -141,6 +153,14 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "mcp_configs.disable": _plan(u["mcp_configs.disable"], own.config_id),
         "mcp_configs.delete": _plan(u["mcp_configs.delete"], own.config_id),
         "mcp_configs.rotate_secrets": _plan(u["mcp_configs.rotate_secrets"], rotated, limit=1),
+        "archives.restore_task": _plan(u["archives.restore_task"], task_of(new)),
+        "archives.restore_mcp_config": _plan(u["archives.restore_mcp_config"], config_of(new)),
+        "archives.restore_conversation": _plan(
+            u["archives.restore_conversation"], conversation_of(new), [[message_of(new)]]
+        ),
+        "retention.remove_conversations": _plan(u["retention.remove_conversations"]),
+        "retention.remove_conversations, long": _plan(u["retention.remove_conversations"], limit=1),
+        "retention.remove_rows": _plan(u["retention.remove_rows"], "tasks"),
     }
 
 
@@ -152,6 +172,7 @@ def plans(own: Belongings) -> dict[str, Plan]:
         "users.ensure": _plan(u["users.ensure"], new, email=f"new-{own.email}"),
         "users.ensure, known": _plan(u["users.ensure"], own.subject_id, email=f"new-{own.email}"),
         "users.change_email": _plan(u["users.change_email"], own.user_id, f"new-{own.email}"),
+        "archives.restore_user": _plan(u["archives.restore_user"], user_of(nobodys())),
         "users.delete": _plan(u["users.delete"], own.user_id),
         "messages.sweep_drafts": _plan(u["messages.sweep_drafts"], older_than=timedelta(0)),
         "own, a serial key": _plan(insert_a_note, "a note"),
@@ -169,5 +190,7 @@ READS = {
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email")),
+    *(f"archives.{name}" for name in ("holdings", "walk")),
+    *(f"retention.{name}" for name in ("idle_since", "idle_users")),
 }
 """The units that write nothing. A unit is in here, or has a plan."""
