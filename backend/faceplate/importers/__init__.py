@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput, NotFound
-from faceplate.importers import openai
+from faceplate.importers import archive, openai
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.scope import Scope
 from faceplate.services import conversations, messages
@@ -68,7 +68,14 @@ async def import_file(
     rest goes on. ``on_progress`` is told how many bytes of the file were read. Raises OSError
     where the file cannot be read, and whatever `Database.run` raises that is not about one chat;
     what was imported until then stays, and importing again goes on from there.
+
+    A user's archive is restored, see `archive.restore`, and reported by its conversations.
     """
+    if archive.is_archive(path):
+        restored = await archive.restore(
+            db, user_id, path, on_progress=on_progress, on_refusal=on_refusal
+        )
+        return Report(restored.conversations, restored.messages, restored.skipped, restored.refused)
     imported = message_count = skipped = refused = 0
 
     def refuse(refusal: Refusal) -> None:
