@@ -5,7 +5,19 @@ from io import TextIOWrapper
 
 import typer
 
-from faceplate.cli import chats, database, demo, doctor, drafts, keys, seed, server
+from faceplate.cli import (
+    archives,
+    chats,
+    database,
+    demo,
+    doctor,
+    drafts,
+    erase,
+    keys,
+    purge,
+    seed,
+    server,
+)
 from faceplate.cli.output import note
 from faceplate.errors import ConfigurationError, FaceplateError, InvalidInput, UsageError
 
@@ -30,6 +42,9 @@ app.command("show")(chats.show)
 app.command("check")(database.check)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(database.migrate)
+app.command("export")(archives.export)
+app.command("erase")(erase.erase)
+app.command("purge")(purge.purge)
 app.command("sweep")(drafts.sweep)
 app.command("seed")(seed.seed)
 app.command("generate-key")(keys.generate_key)

@@ -16,12 +16,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from faceplate.cli.archives import import_archive
 from faceplate.cli.output import AsJson, emit, err, note, out, printable
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
 from faceplate.cli.session import Email, run
 from faceplate.database import Database
 from faceplate.errors import NotFound
 from faceplate.importers import Refusal, Report, import_file
+from faceplate.importers.archive import is_archive
 from faceplate.pagination import Page
 from faceplate.records import Conversation, Message, User
 from faceplate.scope import SystemScope
@@ -36,14 +38,21 @@ ChatFile = Annotated[
 
 
 def import_(file: ChatFile, email: Email, *, as_json: AsJson = False) -> None:
-    """Import chats from a file of OpenAI chat messages, as JSON or JSON lines.
+    """Import chats from a file of OpenAI chat messages, as JSON or JSON lines, or an export.
 
     Safe to repeat: a chat that is there already is skipped. A chat that cannot be read or stored
     is reported by its number, and the rest goes on; the exit code is then 1. The user is made if
     there is none with this e-mail address.
 
+    What `faceplate export` has written comes back with its ids, places and times, for the user
+    that --user names, by an id too. A user who is not there, but was exported, is made anew as
+    they were.
+
     With --json, a line {"refused": ...} for each refusal and a last one {"report": ...}.
     """
+    if is_archive(file):
+        import_archive(file, email, as_json=as_json)
+        return
 
     async def work(db: Database) -> Report:
         user = await db.run_system(find_or_create_user, email)
