@@ -167,12 +167,13 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
 def plans(own: Belongings) -> dict[str, Plan]:
     """Each unit that writes, with arguments that make it write to what ``own`` says."""
     u, new = units(), f"new {own.subject_id}"
+    newcomer = nobodys()._replace(subject_id=new, email=f"new-{own.email}")
     return _owned_plans(own) | {
         "users.create": _plan(u["users.create"], subject_id=new, email=f"new-{own.email}"),
         "users.ensure": _plan(u["users.ensure"], new, email=f"new-{own.email}"),
         "users.ensure, known": _plan(u["users.ensure"], own.subject_id, email=f"new-{own.email}"),
         "users.change_email": _plan(u["users.change_email"], own.user_id, f"new-{own.email}"),
-        "archives.restore_user": _plan(u["archives.restore_user"], user_of(nobodys())),
+        "archives.restore_user": _plan(u["archives.restore_user"], user_of(newcomer)),
         "users.delete": _plan(u["users.delete"], own.user_id),
         "messages.sweep_drafts": _plan(u["messages.sweep_drafts"], older_than=timedelta(0)),
         "own, a serial key": _plan(insert_a_note, "a note"),

@@ -17,6 +17,7 @@ from faceplate.cli import (
     purge,
     seed,
     server,
+    stats,
 )
 from faceplate.cli.output import note
 from faceplate.errors import ConfigurationError, FaceplateError, InvalidInput, UsageError
@@ -42,6 +43,7 @@ app.command("show")(chats.show)
 app.command("check")(database.check)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(database.migrate)
+app.command("stats")(stats.stats)
 app.command("export")(archives.export)
 app.command("erase")(erase.erase)
 app.command("purge")(purge.purge)
