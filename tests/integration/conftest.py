@@ -1,9 +1,11 @@
-"""Databases with a key for secrets, and two users of whom one must not reach what is the other's.
+"""The command, databases with a key for secrets, and two users who must be kept apart.
 
 The isolation suite takes away one layer of isolation after the other. Its tests share an event
 loop for each file, and in it the databases and the user whose rows must stay out of reach.
 """
 
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -13,9 +15,47 @@ import pytest_asyncio
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import orm
+from tests.commands import Result, Run, run_on_terminal
 from tests.units import Belongings, everything_of, settle_in, statements
 
 from faceplate import Database, Settings, encryption, models, scope
+from faceplate.cli import main
+
+
+@pytest.fixture
+def environment(database_url: str) -> dict[str, str]:
+    return os.environ | {"DATABASE_URL": database_url, "COLUMNS": "80", "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def faceplate(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the command as a script does, with pipes for outputs, but within this process."""
+
+    def run(*arguments: object, **variables: str) -> Result:
+        with monkeypatch.context() as patch:
+            for name, value in (environment | variables).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["faceplate", *map(str, arguments)])
+            with pytest.raises(SystemExit) as end:
+                main()
+        assert isinstance(end.value.code, int)
+        return Result(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
+    """Run the command as a person does, and return what the terminal was sent."""
+
+    def run(*arguments: object, typed: str = "", **variables: str) -> str:
+        return run_on_terminal(environment | variables, *map(str, arguments), typed=typed)
+
+    return run
 
 
 @pytest.fixture

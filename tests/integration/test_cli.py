@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import pty
 import re
 import secrets
 import signal
@@ -11,20 +9,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from tests.commands import COMMAND, Run, lines
 
 from faceplate import Database, Settings, encryption
-from faceplate.cli import main
 from faceplate.records import User
 from faceplate.services import conversations, mcp_configs, users
 
 MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
-COMMAND = [sys.executable, "-m", "faceplate.cli"]
 CALL = {
     "id": "call_1",
     "type": "function",
@@ -40,67 +36,6 @@ TRIP = {
         {"role": "assistant", "content": "**20:09** <b>daily</b>"},
     ],
 }
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def environment(database_url: str) -> dict[str, str]:
-    return os.environ | {"DATABASE_URL": database_url, "COLUMNS": "80", "TERM": "xterm-256color"}
-
-
-@pytest.fixture
-def faceplate(
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Run the command as a script does, with pipes for outputs, but within this process."""
-
-    def run(*arguments: object, **variables: str) -> Result:
-        with monkeypatch.context() as patch:
-            for name, value in (environment | variables).items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["faceplate", *map(str, arguments)])
-            with pytest.raises(SystemExit) as end:
-                main()
-        assert isinstance(end.value.code, int)
-        return Result(end.value.code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
-    """Run the command as a person does, and return what the terminal was sent."""
-
-    def run(*arguments: object, **variables: str) -> str:
-        ours, its = pty.openpty()
-        with subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            env=environment | variables,
-            stdin=its,
-            stdout=its,
-            stderr=its,
-        ):
-            os.close(its)
-            sent = b""
-            try:
-                while block := os.read(ours, 65536):
-                    sent += block
-            except OSError:
-                pass  # Linux says that the other end was closed
-            os.close(ours)
-        return sent.decode()
-
-    return run
 
 
 @pytest.fixture
@@ -127,10 +62,6 @@ def execute(url: str, statement: str) -> None:
             await connection.close()
 
     asyncio.run(work())
-
-
-def lines(output: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output.splitlines()]
 
 
 class TestImport:
