@@ -56,18 +56,15 @@ def _as_json(found: Stats) -> dict[str, object]:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None)
-    for number, column in enumerate(columns):
-        if number == 0:
-            table.add_column(column, no_wrap=True)
-        else:
-            table.add_column(column, justify="right", header_style="dim", overflow="fold")
+    table.padding, table.pad_edge = (0, 1, 0, 0), False
+    table.add_column("", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", header_style="dim", no_wrap=True)
     return table
 
 
 def _tables(found: Stats) -> Table:
-    table = _table(
-        "Tables", "", "rows", "heap", "toast", "indexes", "dead rows", "vacuumed", "hits"
-    )
+    table = _table("Tables", "rows", "heap", "toast", "indexes", "dead rows", "vacuumed", "hits")
     for row in found.tables:
         table.add_row(
             printable(row.name),
@@ -83,7 +80,7 @@ def _tables(found: Stats) -> Table:
 
 
 def _growth(found: Stats) -> Table:
-    table = _table("New rows, of those that are still there", "", "24 hours", "7 days", "30 days")
+    table = _table("New rows, of those that are still there", "24 hours", "7 days", "30 days")
     for row in found.growth:
         counts = (row.day, row.week, row.month)
         table.add_row(row.table, *(_number(n, exact=row.sampled == 1) for n in counts))
@@ -92,7 +89,7 @@ def _growth(found: Stats) -> Table:
 
 def _busiest(found: Stats) -> Table:
     of = "" if found.busiest_are_exact else ", of those that ANALYZE found often"
-    table = _table(f"Busiest users{of}", "", "messages", "conversations")
+    table = _table(f"Busiest users{of}", "messages", "conversations")
     for row in found.busiest:
         name = Text(printable(row.email or ""))
         if row.email:
@@ -105,15 +102,12 @@ def _busiest(found: Stats) -> Table:
 
 def _indexes(found: Stats) -> Table:
     since = f" since {format_time(found.since)}" if found.since else ""
-    table = _table(f"Indexes, with their use{since}", "", "size", "scans", "hits", "look at")
+    table = _table(f"Indexes, with their use{since}", "size", "scans", "hits")
     for row in found.indexes:
-        table.add_row(
-            printable(row.name),
-            decimal(row.bytes),
-            f"{row.scans:,}",
-            _ratio(row.hit_ratio),
-            Text(", ".join(_complaints(row)), "yellow"),
-        )
+        name = Text(printable(row.name))
+        for complaint in _complaints(row):
+            name.append(f"\n  {complaint}", "yellow")
+        table.add_row(name, decimal(row.bytes), f"{row.scans:,}", _ratio(row.hit_ratio))
     return table
 
 

@@ -15,6 +15,7 @@ from faceplate.scope import Scope, Statement, SystemScope
 from faceplate.services import message_statements
 
 MAX_BATCH = 1_000
+MAX_CONVERSATIONS = 100
 FIRST = UUID(int=0)
 LONGEST = timedelta(days=36_500)
 
@@ -138,7 +139,8 @@ async def idle_users(
     """Return what the next ``limit`` users have that saw no activity since ``before``, by id.
 
     A user with nothing of that kind is among them, with zeros. The last one is what the next call
-    begins ``after``, and none means that all were seen. Runs across users: ``run_system``.
+    begins ``after``, and none means that all were seen. Raises InvalidInput for a limit (1 to
+    1,000) that is none. Runs across users: ``run_system``.
     """
     return await scope.all(IDLE_USERS, before=before, after=after, limit=_check_limit(limit))
 
@@ -152,9 +154,11 @@ async def remove_conversations(
 ) -> Removed:
     """Remove conversations without activity since ``before``, the longest idle first.
 
-    As many as have ``limit`` messages together, and are ``limit`` at most. One that is longer
-    loses its last ``limit`` messages, and the next call goes on with it; it stays whole as far as
-    it goes. A conversation in which something happens meanwhile is left as it then is.
+    As many as have ``limit`` messages together (1 to 1,000), a hundred at most. One that is longer
+    loses its last ``limit`` messages, and the next call goes on with it; what is left of it is in
+    order. A conversation in which something happens meanwhile is left as it then is.
+
+    Raises InvalidInput for a limit that is none.
     """
     after_time, after_id = after
     candidates = await scope.all(
@@ -162,7 +166,7 @@ async def remove_conversations(
         before=before,
         after_time=after_time,
         after_id=after_id,
-        limit=_check_limit(limit),
+        limit=min(_check_limit(limit), MAX_CONVERSATIONS),
     )
     if not candidates:
         return Removed(0, 0, None)
@@ -182,7 +186,8 @@ async def remove_rows(
 ) -> list[UUID]:
     """Remove the next ``limit`` tasks or configurations of the user; return their ids in order.
 
-    The last one is what the next call begins ``after``, and none means that all are gone.
+    The last one is what the next call begins ``after``, and none means that all are gone. Raises
+    InvalidInput for a limit (1 to 1,000) or a table that is none.
     """
     if table not in _REMOVE:
         raise InvalidInput("table", f"must be one of {', '.join(_REMOVE)}")
