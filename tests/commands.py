@@ -6,9 +6,25 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 COMMAND = [sys.executable, "-m", "faceplate.cli"]
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "find_trains", "arguments": '{"to": "Wien"}'},
+}
+TRIP = {
+    "id": "trip",
+    "title": "To Vienna",
+    "messages": [
+        {"role": "user", "content": "A train,\nplease"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "call_1", "content": '{"leaves": "20:09"}'},
+        {"role": "assistant", "content": "**20:09** <b>daily</b>"},
+    ],
+}
 
 
 class Result(NamedTuple):
@@ -18,6 +34,11 @@ class Result(NamedTuple):
 
 
 Run = Callable[..., Result]
+
+
+def write(path: Path, *chats: object) -> Path:
+    path.write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
+    return path
 
 
 def lines(output: str) -> list[dict[str, Any]]:

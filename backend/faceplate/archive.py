@@ -44,7 +44,7 @@ KINDS: Final[dict[str, type[Any]]] = {
 }
 
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
-_PROGRESS_EVERY: Final = 200
+PROGRESS_EVERY: Final = 200
 # Before the first query, and so before the snapshot.
 _ONE_SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
@@ -75,7 +75,7 @@ async def write(
             put(_line(**{name: item._asdict()}))
             counts[name] += 1
             written = counts["conversation"] + counts["message"]
-            if on_progress and written % _PROGRESS_EVERY == 0:
+            if on_progress and written % PROGRESS_EVERY == 0:
                 on_progress(written)
     held = Holdings(
         conversations=counts["conversation"],

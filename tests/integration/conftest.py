@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,7 +16,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import orm
-from tests.commands import Result, Run, run_on_terminal
+from tests.commands import TRIP, Result, Run, run_on_terminal, write
 from tests.units import Belongings, everything_of, settle_in, statements
 
 from faceplate import Database, Settings, encryption, models, scope
@@ -66,6 +67,12 @@ async def keyed(settings: Settings) -> AsyncIterator[Database]:
         Settings(database_url=settings.database_url, encryption_keys=(key,))
     ) as database:
         yield database
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Path:
+    """A file with one chat of four messages."""
+    return write(tmp_path / "trip.jsonl", TRIP)
 
 
 class Layers(NamedTuple):

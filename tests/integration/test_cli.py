@@ -1,7 +1,6 @@
 """The ``faceplate`` command as a person or a script meets it: a process, its output, its code."""
 
 import asyncio
-import json
 import re
 import secrets
 import signal
@@ -14,43 +13,18 @@ from uuid import UUID, uuid5
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from tests.commands import COMMAND, Run, lines
+from tests.commands import COMMAND, TRIP, Run, lines, write
 
 from faceplate import Database, Settings, encryption
 from faceplate.records import User
 from faceplate.services import conversations, mcp_configs, users
 
 MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
-CALL = {
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "find_trains", "arguments": '{"to": "Wien"}'},
-}
-TRIP = {
-    "id": "trip",
-    "title": "To Vienna",
-    "messages": [
-        {"role": "user", "content": "A train,\nplease"},
-        {"role": "assistant", "content": None, "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "call_1", "content": '{"leaves": "20:09"}'},
-        {"role": "assistant", "content": "**20:09** <b>daily</b>"},
-    ],
-}
 
 
 @pytest.fixture
 def email() -> str:
     return f"{secrets.token_hex(8)}@example.com"
-
-
-@pytest.fixture
-def trip(tmp_path: Path) -> Path:
-    return write(tmp_path / "trip.jsonl", TRIP)
-
-
-def write(path: Path, *chats: object) -> Path:
-    path.write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
-    return path
 
 
 def execute(url: str, statement: str) -> None:
