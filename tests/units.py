@@ -176,6 +176,19 @@ async def settle_in(db: Database) -> Belongings:
     )
 
 
+async def say(db: Database, user_id: UUID, *counts: int) -> list[Conversation]:
+    """Make a conversation of each length, of messages that say 0, 1, 2 ...; return them."""
+    made = []
+    for count in counts:
+        chat = await db.run(user_id, conversations.create)
+        said = [NewMessage("user", str(number)) for number in range(count)]
+        for start in range(0, count, messages.MAX_BATCH):
+            batch = said[start : start + messages.MAX_BATCH]
+            await db.run(user_id, messages.append_many, chat.id, batch)
+        made.append(await db.run(user_id, conversations.get, chat.id))
+    return made
+
+
 async def _everything(scope: SystemScope, user_id: UUID) -> dict[str, list[Any]]:
     found = {}
     for table in ("users", *OWNED):
