@@ -415,6 +415,15 @@ class TestUsage:
             ["conversations", "--user", "{user}", "--limit", "0"],
             ["conversations", "--user", "{user}", "--cursor", "x"],
             ["seed", "--users", "0"],
+            ["export"],
+            ["export", "--user", "{user}", "--output", "."],
+            ["erase", "--yes"],
+            ["erase", "--user", "{user}"],
+            ["purge", "--yes"],
+            ["purge", "--older-than", "90d"],
+            ["purge", "--older-than", "90", "--yes"],
+            ["purge", "--older-than", "23h", "--dry-run"],
+            ["stats", "--busiest", "0"],
             ["nonsense"],
             ["server", "wipe"],
         ],
@@ -444,6 +453,7 @@ class TestUsage:
         result = faceplate("--help")
         assert result.returncode == 0
         words = "demo import conversations show check migrate seed generate-key rotate-keys server"
+        words += " doctor stats export erase purge sweep"
         for word in words.split():
             assert word in result.stdout
         assert "Exit codes" in result.stdout
