@@ -1,11 +1,13 @@
 """The ``faceplate`` command as a person or a script meets it: a process, its output, its code."""
 
+import asyncio
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +46,19 @@ def write(path: Path, *chats: object) -> Path:
 def lines(output: str) -> list[dict[str, Any]]:
     """What a command has printed for scripts."""
     return [json.loads(line) for line in output.splitlines()]
+
+
+async def interrupt(
+    environment: Mapping[str, str], is_under_way: Callable[[], Awaitable[None]], *arguments: str
+) -> tuple[int | None, str]:
+    """Run the command, interrupt it once it is under way; return its exit code and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    await is_under_way()
+    process.send_signal(signal.SIGINT)
+    _, stderr = await process.communicate()
+    return process.returncode, stderr.decode()
 
 
 def run_on_terminal(environment: Mapping[str, str], *arguments: str, typed: str = "") -> str:

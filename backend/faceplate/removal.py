@@ -154,7 +154,7 @@ async def _idle_users(db: Database, before: datetime) -> AsyncIterator[Idle]:
 
 def _add(purge: Purge, conversations: int, messages: int) -> Purge:
     return purge._replace(
-        users=purge.users + 1,
+        users=purge.users + (conversations + messages > 0),
         conversations=purge.conversations + conversations,
         messages=purge.messages + messages,
     )

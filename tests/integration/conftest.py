@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import orm
 from tests.commands import TRIP, Result, Run, run_on_terminal, write
+from tests.databases import Operator, outside
 from tests.units import Belongings, everything_of, settle_in, statements
 
 from faceplate import Database, Settings, encryption, models, scope
@@ -57,6 +58,13 @@ def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
         return run_on_terminal(environment | variables, *map(str, arguments), typed=typed)
 
     return run
+
+
+@pytest.fixture
+async def operator(settings: Settings) -> AsyncIterator[Operator]:
+    """A connection beside the pool, as the owner of the tables."""
+    async with outside(settings) as connection:
+        yield connection
 
 
 @pytest.fixture

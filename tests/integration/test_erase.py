@@ -2,13 +2,12 @@
 
 import asyncio
 import secrets
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
-from tests.commands import COMMAND, Run, lines
+from tests.commands import Run, interrupt, lines
 from tests.databases import hurdle, outside, settings_of
 from tests.units import OWNED, everything_of, nobodys, say, settle_in
 
@@ -275,15 +274,10 @@ class TestCommand:
         await say(db, user.id, 3)
         lock = f"SELECT FROM faceplate.conversations WHERE user_id = '{user.id}' FOR UPDATE"
         async with hurdle(settings, lock) as is_met:
-            process = await asyncio.create_subprocess_exec(
-                *COMMAND, "erase", "--user", str(user.email), "--yes",
-                env=environment, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            await is_met()
-            process.send_signal(signal.SIGINT)
-            _, stderr = await process.communicate()
-        assert process.returncode == 130
-        assert stderr.decode() == (
+            arguments = ("erase", "--user", str(user.email), "--yes")
+            code, stderr = await interrupt(environment, is_met, *arguments)
+        assert code == 130
+        assert stderr == (
             "interrupted: what was erased is gone; run it again to go on from there\n"
         )
         assert (await removal.remains(db, user.id))["messages"] == 3

@@ -1,10 +1,8 @@
 """`faceplate stats`: what it says of the tables is so, and what is an estimate says that it is."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from tests.commands import Run, lines
-from tests.databases import Operator, outside, settings_of
+from tests.databases import Operator, settings_of
 from tests.units import say
 
 from faceplate import Database, DatabaseError, InvalidInput, Settings, User, stats
@@ -17,12 +15,6 @@ TABLES = {"messages", "conversations", "users", "tasks", "mcp_configs"}
 def settings(fresh_database_url: str) -> Settings:
     """The database of this test alone."""
     return settings_of(fresh_database_url)
-
-
-@pytest.fixture
-async def operator(settings: Settings) -> AsyncIterator[Operator]:
-    async with outside(settings) as connection:
-        yield connection
 
 
 async def test_rows_are_counted_on_request(db: Database, user: User) -> None:

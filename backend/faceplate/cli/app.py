@@ -29,7 +29,7 @@ app = typer.Typer(
     The database is the one in DATABASE_URL; where that is not set, a local PostgreSQL 18 is
     started and used. Results go to stdout, progress and messages to stderr.
     """,
-    epilog="Exit codes: 0 done; 1 something was refused, not found or unhealthy; "
+    epilog="Exit codes: 0 done; 1 something was refused, not found, unhealthy or left over; "
     "2 wrong usage or settings; 130 interrupted.",
     rich_markup_mode="markdown",
     no_args_is_help=True,

@@ -1,5 +1,6 @@
 """``faceplate export``, and ``import`` of what it has written: all of a user as JSON lines."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +13,13 @@ from faceplate import archive
 from faceplate.cli.output import AsJson, emit, err, note, printable
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
-from faceplate.cli.session import Who, find_user, id_of, interruptible, run
+from faceplate.cli.session import Who, find_or_create_user, find_user, interruptible, run
 from faceplate.database import Database
 from faceplate.errors import NotFound
 from faceplate.importers.archive import Restored, read_user, restore
 from faceplate.importers.chats import Refusal
 from faceplate.records import User
-from faceplate.services import archives, users
+from faceplate.services import archives
 from faceplate.services.archives import Holdings
 
 
@@ -108,15 +109,11 @@ def describe(held: Holdings) -> str:
 
 async def _find_owner(db: Database, who: str, archived: User) -> User:
     """The user who is named; made if there is none, as they were if it is their own archive."""
-    user_id = id_of(who)
-    try:
-        return await db.run_system(find_user, who)
-    except NotFound:
-        if who.lower() in {str(archived.id), (archived.email or "").lower()}:
-            return await db.run_system(archives.restore_user, archived)
-        if user_id is not None:
-            raise
-    return await db.run_system(users.ensure, who, email=who)
+    if who.lower() in {str(archived.id), (archived.email or "").lower()}:
+        with contextlib.suppress(NotFound):
+            return await db.run_system(find_user, who)
+        return await db.run_system(archives.restore_user, archived)
+    return await db.run_system(find_or_create_user, who)
 
 
 def _describe_restored(restored: Restored) -> str:

@@ -12,14 +12,13 @@ import typer
 from faceplate.cli.output import command_name, note
 from faceplate.config import Settings
 from faceplate.database import Database
-from faceplate.errors import UsageError
+from faceplate.errors import NotFound, UsageError
 from faceplate.records import User
 from faceplate.scope import SystemScope
 from faceplate.services import users
 
 T = TypeVar("T")
 
-Email = Annotated[str, typer.Option("--user", metavar="EMAIL", help="Whose conversations.")]
 Who = Annotated[
     str, typer.Option("--user", metavar="EMAIL|ID", help="Who, by e-mail address or id.")
 ]
@@ -65,6 +64,19 @@ async def find_user(scope: SystemScope, who: str) -> User:
     if user_id is None:
         return await users.by_email(scope, who)
     return await users.get(scope, user_id)
+
+
+async def find_or_create_user(scope: SystemScope, who: str) -> User:
+    """A unit: the user with this e-mail address, made if there is none, or with this id.
+
+    Raises NotFound for an id that is nobody's, InvalidInput.
+    """
+    try:
+        return await find_user(scope, who)
+    except NotFound:
+        if id_of(who) is not None:
+            raise
+    return await users.ensure(scope, who, email=who)
 
 
 def require_asking(what: str, *, yes: bool) -> None:
