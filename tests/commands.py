@@ -11,6 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
+from faceplate.cli import main
+
 COMMAND = [sys.executable, "-m", "faceplate.cli"]
 CALL = {
     "id": "call_1",
@@ -59,6 +63,16 @@ async def interrupt(
     process.send_signal(signal.SIGINT)
     _, stderr = await process.communicate()
     return process.returncode, stderr.decode()
+
+
+def run_in_process(*arguments: str) -> int:
+    """Run the command within this process; return its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["faceplate", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert isinstance(end.value.code, int)
+    return end.value.code
 
 
 def run_on_terminal(environment: Mapping[str, str], *arguments: str, typed: str = "") -> str:

@@ -5,7 +5,6 @@ loop for each file, and in it the databases and the user whose rows must stay ou
 """
 
 import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,55 +15,11 @@ import pytest_asyncio
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import orm
-from tests.commands import TRIP, Result, Run, run_on_terminal, write
+from tests.commands import TRIP, Result, Run, run_in_process, run_on_terminal, write
 from tests.databases import Operator, outside
 from tests.units import Belongings, everything_of, settle_in, statements
 
 from faceplate import Database, Settings, encryption, models, scope
-from faceplate.cli import main
-
-
-@pytest.fixture
-def environment(database_url: str) -> dict[str, str]:
-    return os.environ | {"DATABASE_URL": database_url, "COLUMNS": "80", "TERM": "xterm-256color"}
-
-
-@pytest.fixture
-def faceplate(
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Run the command as a script does, with pipes for outputs, but within this process."""
-
-    def run(*arguments: object, **variables: str) -> Result:
-        with monkeypatch.context() as patch:
-            for name, value in (environment | variables).items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["faceplate", *map(str, arguments)])
-            with pytest.raises(SystemExit) as end:
-                main()
-        assert isinstance(end.value.code, int)
-        return Result(end.value.code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
-    """Run the command as a person does, and return what the terminal was sent."""
-
-    def run(*arguments: object, typed: str = "", **variables: str) -> str:
-        return run_on_terminal(environment | variables, *map(str, arguments), typed=typed)
-
-    return run
-
-
-@pytest.fixture
-async def operator(settings: Settings) -> AsyncIterator[Operator]:
-    """A connection beside the pool, as the owner of the tables."""
-    async with outside(settings) as connection:
-        yield connection
 
 
 @pytest.fixture
@@ -75,12 +30,6 @@ async def keyed(settings: Settings) -> AsyncIterator[Database]:
         Settings(database_url=settings.database_url, encryption_keys=(key,))
     ) as database:
         yield database
-
-
-@pytest.fixture
-def trip(tmp_path: Path) -> Path:
-    """A file with one chat of four messages."""
-    return write(tmp_path / "trip.jsonl", TRIP)
 
 
 class Layers(NamedTuple):
@@ -183,3 +132,49 @@ async def lawless(house: House) -> AsyncIterator[World]:
 def without_criterion(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it, and until the end of the test no statement has its owner added."""
     return lambda: _remove_criterion(monkeypatch)
+
+
+@pytest.fixture
+def environment(database_url: str) -> dict[str, str]:
+    return os.environ | {"DATABASE_URL": database_url, "COLUMNS": "80", "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def faceplate(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the command as a script does, with pipes for outputs, but within this process."""
+
+    def run(*arguments: object, **variables: str) -> Result:
+        with monkeypatch.context() as patch:
+            for name, value in (environment | variables).items():
+                patch.setenv(name, value)
+            code = run_in_process(*map(str, arguments))
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
+    """Run the command as a person does, and return what the terminal was sent."""
+
+    def run(*arguments: object, typed: str = "", **variables: str) -> str:
+        return run_on_terminal(environment | variables, *map(str, arguments), typed=typed)
+
+    return run
+
+
+@pytest.fixture
+async def operator(settings: Settings) -> AsyncIterator[Operator]:
+    """A connection beside the pool, as the owner of the tables."""
+    async with outside(settings) as connection:
+        yield connection
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Path:
+    """A file with one chat of four messages."""
+    return write(tmp_path / "trip.jsonl", TRIP)
