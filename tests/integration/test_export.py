@@ -25,6 +25,7 @@ from tests.units import (
     user_of,
 )
 
+import faceplate as faceplate_package
 from faceplate import Conflict, Database, InvalidInput, NotFound, Settings, User, archive
 from faceplate.importers import Refusal, Report, import_file
 from faceplate.importers.archive import Restored, read_user, restore
@@ -32,6 +33,9 @@ from faceplate.services import archives, conversations, messages, tasks
 from faceplate.services.archives import Holdings
 from faceplate.services.messages import NewMessage
 
+SAMPLE = Path(faceplate_package.__file__).parent / "samples" / "chats.jsonl"
+MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
+CHATS = [path for path in (SAMPLE, MT_BENCH) if path.exists()]
 ALL = Restored(conversations=2, messages=8, tasks=2, mcp_configs=1, secrets=1)
 
 
@@ -506,6 +510,35 @@ class TestCommand:
         assert "File exists" in there.stderr
         asked = faceplate("export", "--user", user.email, "--output", f"{path}2", "--json")
         assert lines(asked.stdout)[0]["exported"]["messages"] == 4
+
+    @pytest.mark.parametrize("chats", CHATS, ids=lambda path: path.name)
+    def test_chats_are_imported_shown_exported_moved_and_erased(
+        self, faceplate: Run, make_database: Callable[[], str], tmp_path: Path, chats: Path
+    ) -> None:
+        """Else one of the steps that lead out of faceplate loses what another one has kept."""
+        user, path, elsewhere = nobodys().email, tmp_path / "mine.jsonl", make_database()
+        imported = lines(faceplate("import", chats, "--user", user, "--json").stdout)[-1]["report"]
+        listed = faceplate("conversations", "--user", user, "--limit", 200, "--json").stdout
+        found = [line["conversation"] for line in lines(listed) if "conversation" in line]
+        shown = {
+            chat["id"]: lines(faceplate("show", chat["id"], "--user", user, "--json").stdout)
+            for chat in found
+        }
+        assert sum(len(chat) - 1 for chat in shown.values()) == imported["messages"] > 0
+
+        faceplate("export", "--user", user, "--output", path)
+        moved = faceplate("import", path, "--user", user, DATABASE_URL=elsewhere)
+        assert moved.returncode == 0, moved.stderr
+        for id_, chat in shown.items():
+            there = faceplate("show", id_, "--user", user, "--json", DATABASE_URL=elsewhere)
+            assert lines(there.stdout) == chat
+        again = faceplate("export", "--user", user, DATABASE_URL=elsewhere)
+        assert again.stdout.split("\n")[1:] == path.read_text(encoding="utf-8").split("\n")[1:]
+
+        for url in ({}, {"DATABASE_URL": elsewhere}):
+            [report] = lines(faceplate("erase", "--user", user, "--yes", "--json", **url).stdout)
+            assert report["erased"]["messages"] == imported["messages"]
+            assert set(report["left"].values()) == {0}
 
     def test_a_refusal_fails_the_command(self, faceplate: Run, user: User, tmp_path: Path) -> None:
         """A script that saw 0 would delete the file, and what was refused with it."""
