@@ -43,8 +43,9 @@ KINDS: Final[dict[str, type[Any]]] = {
     "message": records.Message,
 }
 
-_NAMES: Final = {kind: name for name, kind in KINDS.items()}
 PROGRESS_EVERY: Final = 200
+
+_NAMES: Final = {record: kind for kind, record in KINDS.items()}
 # Before the first query, and so before the snapshot.
 _ONE_SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
@@ -67,7 +68,14 @@ async def write(
     was put cannot be taken back: raises ConnectionLost.
     """
     counts = dict.fromkeys(KINDS, 0)
-    put(_line(format=FORMAT, version=VERSION, exported_at=_now(), faceplate=version("faceplate")))
+    put(
+        _line(
+            format=FORMAT,
+            version=VERSION,
+            exported_at=datetime.now(UTC),
+            faceplate=version("faceplate"),
+        )
+    )
     async with db.begin(user_id) as scope:
         await scope.session.execute(_ONE_SNAPSHOT)
         async for item in archives.walk(scope):
@@ -85,15 +93,6 @@ async def write(
     )
     put(_line(end=held._asdict()))
     return held
-
-
-def _line(**members: Any) -> bytes:
-    # The driver's UUIDs are of a class of its own.
-    return orjson.dumps(members, default=str, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 async def write_file(
@@ -115,6 +114,7 @@ async def write_file(
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there when the block is through, or not at all."""
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     part = path.with_name(f"{path.name}.part")
@@ -133,3 +133,8 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(directory)  # else the name may be lost in a crash
     finally:
         os.close(directory)
+
+
+def _line(**members: Any) -> bytes:
+    # The driver's UUIDs are of a class of its own.
+    return orjson.dumps(members, default=str, option=orjson.OPT_APPEND_NEWLINE)

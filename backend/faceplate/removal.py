@@ -163,14 +163,12 @@ def _add(purge: Purge, conversations: int, messages: int) -> Purge:
 async def _count_rows(scope: SystemScope, user_id: UUID) -> dict[str, int]:
     await scope.session.execute(NO_POLICY)
     owned = await scope.session.execute(OWNED_TABLES, {"schema": SCHEMA})
-    quote = DIALECT.identifier_preparer.quote
     found = {}
     tables = [("users", "id", True), *((name, "user_id", is_uuid) for name, is_uuid in owned)]
     for name, column, is_uuid in tables:
         key = column if is_uuid else f"CAST({column} AS text)"
-        count = text(
-            f"SELECT count(*) FROM {SCHEMA}.{quote(name)} WHERE {key} = :user_id"  # noqa: S608 - quoted
-        )
+        quoted = DIALECT.identifier_preparer.quote(name).replace(":", "\\:")
+        count = text(f"SELECT count(*) FROM {SCHEMA}.{quoted} WHERE {key} = :user_id")  # noqa: S608 - quoted
         value = user_id if is_uuid else str(user_id)
         found[name] = (await scope.session.execute(count, {"user_id": value})).scalar_one()
     return found

@@ -209,7 +209,7 @@ async def _growth(scope: SystemScope, table: str, rows: int, part: float) -> Gro
 
 
 async def _count(scope: SystemScope, table: str) -> int:
-    quoted = DIALECT.identifier_preparer.quote(table)
+    quoted = DIALECT.identifier_preparer.quote(table).replace(":", "\\:")
     count = text(f"SELECT count(*) FROM {SCHEMA}.{quoted}")  # noqa: S608 - quoted
     return int((await scope.session.execute(count)).scalar_one())
 

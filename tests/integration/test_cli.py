@@ -457,6 +457,8 @@ class TestUsage:
         for word in words.split():
             assert word in result.stdout
         assert "Exit codes" in result.stdout
+        for command in ("stats", "export", "erase", "purge"):
+            assert "Exit codes" in faceplate(command, "--help").stdout
 
     def test_a_missing_extra_is_named(self, environment: dict[str, str]) -> None:
         code = "import sys; sys.modules['typer'] = None; from faceplate.cli import main; main()"

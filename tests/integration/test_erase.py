@@ -93,20 +93,20 @@ class TestRemains:
         async with Database(settings) as db, outside(settings) as operator:
             user = await db.run_system(users.create, subject_id="somebody")
             await operator.execute(
-                'CREATE TABLE faceplate."Odd ""one" (user_id uuid);'
+                'CREATE TABLE faceplate."Odd "":one" (user_id uuid);'
                 "CREATE TABLE faceplate.texts (user_id text);"
                 "CREATE TABLE faceplate.parted (user_id uuid) PARTITION BY HASH (user_id);"
                 "CREATE TABLE faceplate.part PARTITION OF faceplate.parted"
                 " FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
                 "CREATE VIEW faceplate.view AS SELECT user_id FROM faceplate.tasks"
             )
-            for table in ('"Odd ""one"', "texts", "parted"):
+            for table in ('"Odd "":one"', "texts", "parted"):
                 await operator.execute(
                     f"INSERT INTO faceplate.{table} VALUES ('{user.id}'), (gen_random_uuid())"
                 )
             await removal.erase(db, user.id)
             left = await removal.remains(db, user.id)
-        assert left == NOTHING | {'Odd "one': 1, "texts": 1, "parted": 1}
+        assert left == NOTHING | {'Odd ":one': 1, "texts": 1, "parted": 1}
 
     async def test_every_row_is_counted(self, keyed: Database) -> None:
         """Else zeros would prove nothing."""

@@ -398,6 +398,7 @@ class TestDamage:
         [
             ({"format": "faceplate-export", "version": 2}, "an archive of version 2; version 1"),
             ({"format": "faceplate-export"}, "an archive of version 0; version 1"),
+            ({"format": "faceplate-export", "version": "canary"}, "an archive of version unknown"),
             ({"format": "other", "version": 1}, "is not an archive"),
         ],
     )

@@ -106,7 +106,8 @@ class _Lines:
     def __init__(self, file: BinaryIO) -> None:
         version = _version(file)
         if version != VERSION:
-            what = "not an archive" if version is None else f"an archive of version {version}"
+            number = version if isinstance(version, int) else "unknown"
+            what = "not an archive" if version is None else f"an archive of version {number}"
             raise InvalidInput("file", f"is {what}; version {VERSION} is what can be read")
         self._file = file
         self.number = 1
