@@ -1,7 +1,8 @@
 """Databases over a test's URL with settings of its own, and connections beside their pools."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from faceplate import Database, Settings
 
 Operator: TypeAlias = "asyncpg.Connection[Any]"
+BLOCKED = "SELECT pid FROM pg_locks WHERE NOT granted AND $1 = ANY(pg_blocking_pids(pid))"
 
 
 def settings_of(url: str, **changes: Any) -> Settings:
@@ -34,6 +36,21 @@ async def outside(settings: Settings) -> AsyncIterator[Operator]:
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def hurdle(settings: Settings, sql: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A transaction that has run ``sql``. Await a call of what it yields, until it holds one up."""
+    async with outside(settings) as holder, outside(settings) as observer, holder.transaction():
+        await holder.execute(sql)
+        pid = await holder.fetchval("SELECT pg_backend_pid()")
+
+        async def is_met() -> None:
+            async with asyncio.timeout(60):
+                while await observer.fetchval(BLOCKED, pid) is None:  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0.01)
+
+        yield is_met
 
 
 async def end(operator: Operator, pid: int) -> None:

@@ -5,17 +5,29 @@ import inspect
 import pkgutil
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from uuid6 import uuid7
 
-from faceplate import Database, Statement, SystemScope, services
+from faceplate import (
+    Conversation,
+    Database,
+    McpConfig,
+    Message,
+    Statement,
+    SystemScope,
+    Task,
+    User,
+    services,
+)
 from faceplate.services import conversations, mcp_configs, messages, tasks, users
 from faceplate.services.messages import NewMessage
 
 OWNED = ("conversations", "messages", "tasks", "mcp_configs")
+LONG_AGO = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 
 def units() -> dict[str, Callable[..., Any]]:
@@ -73,6 +85,58 @@ class Belongings(NamedTuple):
     config_name: str
 
 
+def conversation_of(own: Belongings, message_count: int = 1) -> Conversation:
+    """A record of a conversation with that id, as an archive holds one."""
+    return Conversation(own.conversation_id, "kept", message_count, {}, LONG_AGO, LONG_AGO)
+
+
+def message_of(own: Belongings, position: int = 1) -> Message:
+    """A record of a message in it."""
+    return Message(
+        conversation_id=own.conversation_id,
+        id=own.message_id,
+        position=position,
+        role="user",
+        content="kept",
+        tool_calls=None,
+        tool_results=None,
+        metadata={},
+        status="complete",
+        created_at=LONG_AGO,
+        updated_at=LONG_AGO,
+    )
+
+
+def task_of(own: Belongings) -> Task:
+    """A record of a task with that id."""
+    return Task(
+        id=own.task_id,
+        title="kept",
+        description="",
+        completed=True,
+        created_at=LONG_AGO,
+        updated_at=LONG_AGO,
+    )
+
+
+def config_of(own: Belongings) -> McpConfig:
+    """A record of a configuration with that id and a name of its own."""
+    return McpConfig(
+        id=own.config_id,
+        name=f"kept {own.config_id}",
+        config={"command": "uvx"},
+        has_secrets=False,
+        enabled=True,
+        created_at=LONG_AGO,
+        updated_at=LONG_AGO,
+    )
+
+
+def user_of(own: Belongings) -> User:
+    """A record of the user."""
+    return User(own.user_id, own.subject_id, own.email, LONG_AGO, LONG_AGO)
+
+
 def nobodys() -> Belongings:
     """Ids and names that are nobody's."""
     name = secrets.token_hex(8)
@@ -117,6 +181,19 @@ async def settle_in(db: Database) -> Belongings:
         task_id=task.id,
         config_id=config.id,
     )
+
+
+async def say(db: Database, user_id: UUID, *counts: int) -> list[Conversation]:
+    """Make a conversation of each length, of messages that say 0, 1, 2 ...; return them."""
+    made = []
+    for count in counts:
+        chat = await db.run(user_id, conversations.create)
+        said = [NewMessage("user", str(number)) for number in range(count)]
+        for start in range(0, count, messages.MAX_BATCH):
+            batch = said[start : start + messages.MAX_BATCH]
+            await db.run(user_id, messages.append_many, chat.id, batch)
+        made.append(await db.run(user_id, conversations.get, chat.id))
+    return made
 
 
 async def _everything(scope: SystemScope, user_id: UUID) -> dict[str, list[Any]]:

@@ -8,7 +8,18 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Identity, Integer, MetaData, Table, Text, Uuid, bindparam
-from tests.units import Belongings, calls, results, units
+from tests.units import (
+    Belongings,
+    calls,
+    config_of,
+    conversation_of,
+    message_of,
+    nobodys,
+    results,
+    task_of,
+    units,
+    user_of,
+)
 
 from faceplate import Scope, SystemScope
 from faceplate.models import Conversation, Task
@@ -113,6 +124,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
     chat_id, *message_ids = GIVEN_IDS
     said = zip(turn, message_ids, strict=True)
     chat = NewChat(chat_id, "c", [message._replace(id=id_) for message, id_ in said])
+    new = nobodys()
     config, rotated = {"url": "https://example.com/mcp"}, (own.user_id, UUID(int=0))
     return {
         "conversations.create": _plan(u["conversations.create"], title="b", metadata={"c": [1]}),
@@ -149,17 +161,27 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "mcp_configs.disable": _plan(u["mcp_configs.disable"], own.config_id),
         "mcp_configs.delete": _plan(u["mcp_configs.delete"], own.config_id),
         "mcp_configs.rotate_secrets": _plan(u["mcp_configs.rotate_secrets"], rotated, limit=1),
+        "archives.restore_task": _plan(u["archives.restore_task"], task_of(new)),
+        "archives.restore_mcp_config": _plan(u["archives.restore_mcp_config"], config_of(new)),
+        "archives.restore_conversation": _plan(
+            u["archives.restore_conversation"], conversation_of(new), [[message_of(new)]]
+        ),
+        "retention.remove_conversations": _plan(u["retention.remove_conversations"]),
+        "retention.remove_conversations, long": _plan(u["retention.remove_conversations"], limit=1),
+        "retention.remove_rows": _plan(u["retention.remove_rows"], "tasks"),
     }
 
 
 def plans(own: Belongings) -> dict[str, Plan]:
     """Each unit that writes, with arguments that make it write to what ``own`` says."""
     u, new = units(), f"new {own.subject_id}"
+    newcomer = nobodys()._replace(subject_id=new, email=f"new-{own.email}")
     return _owned_plans(own) | {
         "users.create": _plan(u["users.create"], subject_id=new, email=f"new-{own.email}"),
         "users.ensure": _plan(u["users.ensure"], new, email=f"new-{own.email}"),
         "users.ensure, known": _plan(u["users.ensure"], own.subject_id, email=f"new-{own.email}"),
         "users.change_email": _plan(u["users.change_email"], own.user_id, f"new-{own.email}"),
+        "archives.restore_user": _plan(u["archives.restore_user"], user_of(newcomer)),
         "users.delete": _plan(u["users.delete"], own.user_id),
         "messages.sweep_drafts": _plan(u["messages.sweep_drafts"], older_than=timedelta(0)),
         "own, a serial key": _plan(insert_a_note, "a note"),
@@ -178,5 +200,7 @@ READS = {
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email")),
+    *(f"archives.{name}" for name in ("holdings", "walk")),
+    *(f"retention.{name}" for name in ("idle_since", "idle_users")),
 }
 """The units that write nothing. A unit is in here, or has a plan."""

@@ -1,11 +1,13 @@
-"""Databases with a key for secrets, and two users of whom one must not reach what is the other's.
+"""The command, databases with a key for secrets, and two users who must be kept apart.
 
 The isolation suite takes away one layer of isolation after the other. Its tests share an event
 loop for each file, and in it the databases and the user whose rows must stay out of reach.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +15,8 @@ import pytest_asyncio
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import orm
+from tests.commands import TRIP, Result, Run, run_in_process, run_on_terminal, write
+from tests.databases import Operator, outside
 from tests.units import Belongings, everything_of, settle_in, statements
 
 from faceplate import Database, Settings, encryption, models, statement, unit_session
@@ -128,3 +132,49 @@ async def lawless(house: House) -> AsyncIterator[World]:
 def without_criterion(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it, and until the end of the test no statement has its owner added."""
     return lambda: _remove_criterion(monkeypatch)
+
+
+@pytest.fixture
+def environment(database_url: str) -> dict[str, str]:
+    return os.environ | {"DATABASE_URL": database_url, "COLUMNS": "80", "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def faceplate(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the command as a script does, with pipes for outputs, but within this process."""
+
+    def run(*arguments: object, **variables: str) -> Result:
+        with monkeypatch.context() as patch:
+            for name, value in (environment | variables).items():
+                patch.setenv(name, value)
+            code = run_in_process(*map(str, arguments))
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
+    """Run the command as a person does, and return what the terminal was sent."""
+
+    def run(*arguments: object, typed: str = "", **variables: str) -> str:
+        return run_on_terminal(environment | variables, *map(str, arguments), typed=typed)
+
+    return run
+
+
+@pytest.fixture
+async def operator(settings: Settings) -> AsyncIterator[Operator]:
+    """A connection beside the pool, as the owner of the tables."""
+    async with outside(settings) as connection:
+        yield connection
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Path:
+    """A file with one chat of four messages."""
+    return write(tmp_path / "trip.jsonl", TRIP)

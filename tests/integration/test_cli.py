@@ -1,9 +1,6 @@
 """The ``faceplate`` command as a person or a script meets it: a process, its output, its code."""
 
 import asyncio
-import json
-import os
-import pty
 import re
 import secrets
 import signal
@@ -11,111 +8,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from tests.commands import COMMAND, TRIP, Run, lines, write
 
 from faceplate import Database, Settings, encryption
-from faceplate.cli import main
 from faceplate.records import User
 from faceplate.services import conversations, mcp_configs, users
 
 MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
-COMMAND = [sys.executable, "-m", "faceplate.cli"]
-CALL = {
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "find_trains", "arguments": '{"to": "Wien"}'},
-}
-TRIP = {
-    "id": "trip",
-    "title": "To Vienna",
-    "messages": [
-        {"role": "user", "content": "A train,\nplease"},
-        {"role": "assistant", "content": None, "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "call_1", "content": '{"leaves": "20:09"}'},
-        {"role": "assistant", "content": "**20:09** <b>daily</b>"},
-    ],
-}
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def environment(database_url: str) -> dict[str, str]:
-    return os.environ | {"DATABASE_URL": database_url, "COLUMNS": "80", "TERM": "xterm-256color"}
-
-
-@pytest.fixture
-def faceplate(
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Run the command as a script does, with pipes for outputs, but within this process."""
-
-    def run(*arguments: object, **variables: str) -> Result:
-        with monkeypatch.context() as patch:
-            for name, value in (environment | variables).items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["faceplate", *map(str, arguments)])
-            with pytest.raises(SystemExit) as end:
-                main()
-        assert isinstance(end.value.code, int)
-        return Result(end.value.code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def on_terminal(environment: dict[str, str]) -> Callable[..., str]:
-    """Run the command as a person does, and return what the terminal was sent."""
-
-    def run(*arguments: object, **variables: str) -> str:
-        ours, its = pty.openpty()
-        with subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            env=environment | variables,
-            stdin=its,
-            stdout=its,
-            stderr=its,
-        ):
-            os.close(its)
-            sent = b""
-            try:
-                while block := os.read(ours, 65536):
-                    sent += block
-            except OSError:
-                pass  # Linux says that the other end was closed
-            os.close(ours)
-        return sent.decode()
-
-    return run
 
 
 @pytest.fixture
 def email() -> str:
     return f"{secrets.token_hex(8)}@example.com"
-
-
-@pytest.fixture
-def trip(tmp_path: Path) -> Path:
-    return write(tmp_path / "trip.jsonl", TRIP)
-
-
-def write(path: Path, *chats: object) -> Path:
-    path.write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
-    return path
 
 
 def execute(url: str, statement: str) -> None:
@@ -127,10 +36,6 @@ def execute(url: str, statement: str) -> None:
             await connection.close()
 
     asyncio.run(work())
-
-
-def lines(output: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output.splitlines()]
 
 
 class TestImport:
@@ -510,6 +415,15 @@ class TestUsage:
             ["conversations", "--user", "{user}", "--limit", "0"],
             ["conversations", "--user", "{user}", "--cursor", "x"],
             ["seed", "--users", "0"],
+            ["export"],
+            ["export", "--user", "{user}", "--output", "."],
+            ["erase", "--yes"],
+            ["erase", "--user", "{user}"],
+            ["purge", "--yes"],
+            ["purge", "--older-than", "90d"],
+            ["purge", "--older-than", "90", "--yes"],
+            ["purge", "--older-than", "23h", "--dry-run"],
+            ["stats", "--busiest", "0"],
             ["nonsense"],
             ["server", "wipe"],
         ],
@@ -539,9 +453,12 @@ class TestUsage:
         result = faceplate("--help")
         assert result.returncode == 0
         words = "demo import conversations show check migrate seed generate-key rotate-keys server"
+        words += " doctor stats export erase purge sweep"
         for word in words.split():
             assert word in result.stdout
         assert "Exit codes" in result.stdout
+        for command in ("stats", "export", "erase", "purge"):
+            assert "Exit codes" in faceplate(command, "--help").stdout
 
     def test_a_missing_extra_is_named(self, environment: dict[str, str]) -> None:
         code = "import sys; sys.modules['typer'] = None; from faceplate.cli import main; main()"

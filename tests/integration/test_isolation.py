@@ -7,13 +7,24 @@ something, without either. The ORM and raw SQL have files of their own.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import pytest
 from tests.integration.conftest import World
-from tests.units import Belongings, calls, nobodys, results, statements, units
+from tests.units import (
+    Belongings,
+    calls,
+    config_of,
+    conversation_of,
+    message_of,
+    nobodys,
+    results,
+    statements,
+    task_of,
+    units,
+    user_of,
+)
 
 from faceplate import (
     Conflict,
@@ -30,9 +41,11 @@ from faceplate import (
     UsageError,
     User,
 )
-from faceplate.services import conversations, messages, tasks, users
+from faceplate.services import archives, conversations, messages, retention, tasks, users
+from faceplate.services.archives import Holdings
 from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
+from faceplate.services.retention import LATEST
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -133,6 +146,29 @@ ATTEMPTS = {
     "mcp_configs.enable": of_config(),
     "mcp_configs.disable": of_config(),
     "mcp_configs.delete": of_config(),
+    "archives.holdings": Attempt(
+        lambda _: given(), own=lambda held, _: held == Holdings(1, 3, 1, 1)
+    ),
+    "archives.walk": Attempt(
+        lambda _: given(),
+        own=lambda items, mine: (items[0].id, len(items)) == (mine.user_id, 7),
+    ),
+    "archives.restore_conversation": Attempt(
+        lambda their: given(conversation_of(their), [[message_of(their)]]),
+        own=lambda is_new, _: is_new,
+    ),
+    "archives.restore_task": Attempt(
+        lambda their: given(task_of(their)), own=lambda is_new, _: is_new
+    ),
+    "archives.restore_mcp_config": Attempt(
+        lambda their: given(config_of(their)), own=lambda is_new, _: is_new
+    ),
+    "retention.remove_conversations": Attempt(
+        lambda _: given(), own=lambda removed, _: removed[:2] == (1, 3)
+    ),
+    "retention.remove_rows": Attempt(
+        lambda _: given("tasks"), own=lambda ids, mine: ids == [mine.task_id]
+    ),
     # Units across users. A type checker refuses them here; should one slip through all the same:
     "mcp_configs.count_secrets": Attempt(lambda _: given(), own=lambda count, _: count == 1),
     "mcp_configs.rotate_secrets": Attempt(
@@ -140,6 +176,13 @@ ATTEMPTS = {
     ),
     "messages.sweep_drafts": Attempt(
         lambda _: given(older_than=timedelta(0)), own=lambda count, _: count == 1
+    ),
+    "archives.restore_user": Attempt(lambda their: given(user_of(their)), refusals=REFUSED),
+    "retention.idle_since": Attempt(
+        lambda _: given(timedelta(0)), own=lambda moment, _: isinstance(moment, datetime)
+    ),
+    "retention.idle_users": Attempt(
+        lambda _: given(LATEST), own=lambda idle, mine: idle == [(mine.user_id, 1, 3)]
     ),
     "users.create": Attempt(
         lambda their: given(subject_id=their.subject_id, email=their.email), refusals=REFUSED
@@ -157,11 +200,11 @@ ATTEMPTS = {
 
 def runnable(name: str) -> Callable[..., Awaitable[Any]]:
     unit = units()[name]
-    if name != "messages.walk":
+    if not name.endswith(".walk"):
         return unit
 
-    async def walk(scope: Scope, conversation_id: UUID) -> list[Message]:
-        return [message async for message in messages.walk(scope, conversation_id)]
+    async def walk(scope: Scope, *args: Any) -> list[Any]:
+        return [item async for item in unit(scope, *args)]
 
     return walk
 
@@ -175,7 +218,7 @@ async def test_every_statement_has_an_owner_until_it_is_taken_out(
     without_criterion: Callable[[], None],
 ) -> None:
     """Were it not gone, the runs without it would show nothing."""
-    new_users = (users.CREATE, users.CREATE_ONCE)
+    new_users = (users.CREATE, users.CREATE_ONCE, archives.RESTORE_USER, retention.IDLE_SINCE)
     for statement in statements():
         names = {argument.name for argument in statement.compiled.arguments}
         assert statement in new_users or names & {"owner", "user_id"}

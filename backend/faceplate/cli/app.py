@@ -5,9 +5,28 @@ from io import TextIOWrapper
 
 import typer
 
-from faceplate.cli import chats, database, demo, doctor, drafts, init, keys, seed, server
+from faceplate.cli import (
+    archives,
+    chats,
+    database,
+    demo,
+    doctor,
+    drafts,
+    erase,
+    init,
+    keys,
+    purge,
+    seed,
+    server,
+    stats,
+)
 from faceplate.cli.output import note
 from faceplate.errors import ConfigurationError, FaceplateError, InvalidInput, UsageError
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 something was refused, not found, unhealthy or left over; "
+    "2 wrong usage or settings; 130 interrupted."
+)
 
 app = typer.Typer(
     name="faceplate",
@@ -16,8 +35,7 @@ app = typer.Typer(
     The database is the one in DATABASE_URL; where that is not set, a local PostgreSQL 18 is
     started and used. Results go to stdout, progress and messages to stderr.
     """,
-    epilog="Exit codes: 0 done; 1 something was refused, not found or unhealthy; "
-    "2 wrong usage or settings; 130 interrupted.",
+    epilog=EXIT_CODES,
     rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=False,
@@ -31,6 +49,10 @@ app.command("show")(chats.show)
 app.command("check")(database.check)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(database.migrate)
+app.command("stats", epilog=EXIT_CODES)(stats.stats)
+app.command("export", epilog=EXIT_CODES)(archives.export)
+app.command("erase", epilog=EXIT_CODES)(erase.erase)
+app.command("purge", epilog=EXIT_CODES)(purge.purge)
 app.command("sweep")(drafts.sweep)
 app.command("seed")(seed.seed)
 app.command("generate-key")(keys.generate_key)

@@ -16,16 +16,16 @@ from rich.progress import (
 from rich.text import Text
 
 from faceplate import transcripts
+from faceplate.cli.archives import import_archive
 from faceplate.cli.output import AsJson, emit, err, note, out, printable
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
-from faceplate.cli.session import Email, run
+from faceplate.cli.session import Who, find_or_create_user, find_user, run
 from faceplate.database import Database
-from faceplate.errors import NotFound
 from faceplate.importers import Refusal, Report, import_file
+from faceplate.importers.archive import is_archive
 from faceplate.pagination import Page
-from faceplate.records import Conversation, User
-from faceplate.scope import SystemScope
-from faceplate.services import conversations, users
+from faceplate.records import Conversation
+from faceplate.services import conversations
 
 ChatFile = Annotated[
     Path,
@@ -33,18 +33,24 @@ ChatFile = Annotated[
 ]
 
 
-def import_(file: ChatFile, email: Email, *, as_json: AsJson = False) -> None:
-    """Import chats from a file of OpenAI chat messages, as JSON or JSON lines.
+def import_(file: ChatFile, who: Who, *, as_json: AsJson = False) -> None:
+    """Import chats from a file of OpenAI chat messages, as JSON or JSON lines, or an export.
 
     Safe to repeat: a chat that is there already is skipped. A chat that cannot be read or stored
     is reported by its number, and the rest goes on; the exit code is then 1. The user is made if
     there is none with this e-mail address.
 
+    What `faceplate export` has written comes back with its ids, places and times. A user who is
+    not there, but is the one who was exported, is made anew as they were.
+
     With --json, a line {"refused": ...} for each refusal and a last one {"report": ...}.
     """
+    if is_archive(file):
+        import_archive(file, who, as_json=as_json)
+        return
 
     async def work(db: Database) -> Report:
-        user = await db.run_system(find_or_create_user, email)
+        user = await db.run_system(find_or_create_user, who)
         return await import_with_progress(db, user.id, file, as_json=as_json)
 
     report = run(work)
@@ -57,7 +63,7 @@ def import_(file: ChatFile, email: Email, *, as_json: AsJson = False) -> None:
 
 
 def list_conversations(
-    email: Email,
+    who: Who,
     *,
     limit: Annotated[int, typer.Option(help="How many, 1 to 200.")] = 20,
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
@@ -70,7 +76,7 @@ def list_conversations(
     """
 
     async def work(db: Database) -> Page[Conversation]:
-        user = await db.run_system(users.by_email, email)
+        user = await db.run_system(find_user, who)
         return await db.run(user.id, conversations.page, limit=limit, cursor=cursor)
 
     page = run(work)
@@ -90,7 +96,7 @@ def list_conversations(
 
 def show(
     conversation_id: Annotated[UUID, typer.Argument(metavar="ID", show_default=False)],
-    email: Email,
+    who: Who,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +107,7 @@ def show(
     """
 
     async def work(db: Database) -> None:
-        user = await db.run_system(users.by_email, email)
+        user = await db.run_system(find_user, who)
         conversation = await db.run(user.id, conversations.get, conversation_id)
         if as_json:
             emit({"conversation": conversation._asdict()})
@@ -115,14 +121,6 @@ def show(
                 transcript.print(message)
 
     run(work)
-
-
-async def find_or_create_user(scope: SystemScope, email: str) -> User:
-    """A unit: the user with this e-mail address, made if there is none."""
-    try:
-        return await users.by_email(scope, email)
-    except NotFound:
-        return await users.ensure(scope, email, email=email)
 
 
 async def import_with_progress(

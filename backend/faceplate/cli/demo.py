@@ -10,10 +10,10 @@ import typer
 from rich.text import Text
 
 from faceplate import migrate
-from faceplate.cli.chats import describe_report, find_or_create_user, import_with_progress
+from faceplate.cli.chats import describe_report, import_with_progress
 from faceplate.cli.output import command_name, note, out
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table
-from faceplate.cli.session import run
+from faceplate.cli.session import find_or_create_user, run
 from faceplate.config import Settings
 from faceplate.database import Database
 from faceplate.importers import Report

@@ -1,25 +1,16 @@
 """``faceplate sweep``: drafts whose process is gone."""
 
-import re
 from datetime import timedelta
 from typing import Annotated
 
 import typer
 
+from faceplate.cli.durations import parse_duration
 from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.rendering import count
 from faceplate.cli.session import run
 from faceplate.database import Database
 from faceplate.services import messages
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _parse_duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if match is None:
-        raise typer.BadParameter("a whole number and s, m, h or d, such as 90s, 10m or 2h")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
 def sweep(
@@ -27,7 +18,7 @@ def sweep(
     older_than: Annotated[
         timedelta,
         typer.Option(
-            parser=_parse_duration,
+            parser=parse_duration,
             metavar="DURATION",
             help="How long a draft has not been saved: 90s, 10m, 2h. A live one is every 30s.",
         ),

@@ -1,9 +1,8 @@
 """``faceplate generate-key`` and ``rotate-keys``: the keys of the secrets."""
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from faceplate import encryption
-from faceplate.cli.output import AsJson, emit, err, note, out
+from faceplate.cli.output import AsJson, emit, note, out
+from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
 from faceplate.cli.session import run
 from faceplate.database import Database
@@ -46,13 +45,11 @@ def rotate_keys(*, as_json: AsJson = False) -> None:
 
 async def _rotate(db: Database) -> int:
     """Rotate a batch and a transaction at a time; return how many configurations there were."""
-    columns = (TextColumn("rotating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("", total=await db.run_system(mcp_configs.count_secrets))
+    with progress_bar("rotating", await db.run_system(mcp_configs.count_secrets)) as update:
         rotated = 0
         batch = await db.run_system(mcp_configs.rotate_secrets)
         while batch:
             rotated += len(batch)
-            progress.update(task, completed=rotated)
+            update(completed=rotated)
             batch = await db.run_system(mcp_configs.rotate_secrets, batch[-1])
     return rotated

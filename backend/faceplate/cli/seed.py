@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from faceplate.cli.output import AsJson, command_name, emit, err, note
+from faceplate.cli.output import AsJson, command_name, emit, note
+from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
 from faceplate.cli.session import run
 from faceplate.database import Database
@@ -27,16 +27,14 @@ def seed(
     """
 
     async def work(db: Database) -> Seeded:
-        columns = (TextColumn("seeding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-            task = bar.add_task("", total=users * conversations)
+        with progress_bar("seeding", users * conversations) as update:
             return await seed_database(
                 db,
                 seed,
                 user_count=users,
                 conversations_each=conversations,
                 messages_each=messages,
-                on_progress=lambda done: bar.update(task, completed=done),
+                on_progress=lambda done: update(completed=done),
             )
 
     seeded = run(work)

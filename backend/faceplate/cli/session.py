@@ -1,18 +1,28 @@
 """The database that the commands work on, and the user they work for."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Annotated, TypeVar
+from uuid import UUID
 
 import typer
 
 from faceplate.cli.output import command_name, note
 from faceplate.config import Settings
 from faceplate.database import Database
+from faceplate.errors import NotFound, UsageError
+from faceplate.records import User
+from faceplate.scope import SystemScope
+from faceplate.services import users
 
 T = TypeVar("T")
 
-Email = Annotated[str, typer.Option("--user", metavar="EMAIL", help="Whose conversations.")]
+Who = Annotated[
+    str, typer.Option("--user", metavar="EMAIL|ID", help="Who, by e-mail address or id.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def find_settings() -> Settings:
@@ -38,3 +48,48 @@ def run(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
 
     settings = find_settings()
     return asyncio.run(connected())
+
+
+def id_of(who: str) -> UUID | None:
+    """The id that ``who`` is, or None where it is an e-mail address."""
+    try:
+        return UUID(who)
+    except ValueError:
+        return None
+
+
+async def find_user(scope: SystemScope, who: str) -> User:
+    """A unit: the user with this e-mail address or id. Raises NotFound, InvalidInput."""
+    user_id = id_of(who)
+    if user_id is None:
+        return await users.by_email(scope, who)
+    return await users.get(scope, user_id)
+
+
+async def find_or_create_user(scope: SystemScope, who: str) -> User:
+    """A unit: the user with this e-mail address, made if there is none, or with this id.
+
+    Raises NotFound for an id that is nobody's, InvalidInput.
+    """
+    try:
+        return await find_user(scope, who)
+    except NotFound:
+        if id_of(who) is not None:
+            raise
+    return await users.ensure(scope, who, email=who)
+
+
+def require_asking(what: str, *, yes: bool) -> None:
+    """Raise UsageError where ``what`` has to be confirmed, and nobody is there to be asked."""
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(f"--yes is needed to {what} where nobody can be asked")
+
+
+@contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """When the block is interrupted, say how things stand, and end with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"interrupted: {advice}", style="yellow")
+        raise typer.Exit(130) from None

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
-from faceplate.importers import openai
+from faceplate.importers import archive, openai
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.scope import Scope
 from faceplate.services.chats import MAX_CHATS, NewChat, store
@@ -75,7 +75,14 @@ async def import_file(
     ``on_progress`` is told how many bytes of the file were read. Raises OSError where the file
     cannot be read, and whatever `Database.run` raises that is not about one chat; what was
     imported until then stays, and importing again goes on from there.
+
+    A user's archive is restored, see `archive.restore`, and reported by its conversations.
     """
+    if archive.is_archive(path):
+        restored = await archive.restore(
+            db, user_id, path, on_progress=on_progress, on_refusal=on_refusal
+        )
+        return Report(restored.conversations, restored.messages, restored.skipped, restored.refused)
     storing = _Storing(db, user_id, on_refusal)
     with closing(openai.read(path, on_progress)) as items:
         await _one_ahead(_batches(items), storing.store)

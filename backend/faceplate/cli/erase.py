@@ -1,0 +1,127 @@
+"""``faceplate erase``: a user and everything of theirs, and the proof that nothing is left."""
+
+from pathlib import Path
+from typing import Annotated, NamedTuple
+from uuid import UUID
+
+import typer
+from rich.table import Table
+
+from faceplate import removal
+from faceplate.cli.archives import describe, export_to_file
+from faceplate.cli.output import AsJson, emit, note, out, printable
+from faceplate.cli.progress import progress_bar
+from faceplate.cli.session import Who, Yes, find_user, id_of, interruptible, require_asking, run
+from faceplate.database import Database
+from faceplate.errors import NotFound, UsageError
+from faceplate.removal import Erased
+from faceplate.services import archives
+from faceplate.services.archives import Holdings
+
+
+class _Subject(NamedTuple):
+    user_id: UUID
+    name: str
+    """The e-mail address or, where there is none, the id: what has to be typed."""
+    is_there: bool
+    held: Holdings
+
+
+class _Outcome(NamedTuple):
+    exported: Holdings | None
+    erased: Erased
+    left: dict[str, int]
+
+
+def erase(
+    who: Who,
+    *,
+    export_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            show_default=False,
+            help="Export first, to a file that is not there yet.",
+        ),
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a user and everything of theirs, and show for each table that nothing is left.
+
+    Asks for the user's e-mail address to be typed. Works in short transactions while others go on;
+    safe to interrupt, and to run again. With an id that is nobody's it shows just that.
+
+    Exit code 1 if anything is left, or no user has that e-mail address. With --json, one line
+    {"erased": ..., "exported": ..., "left": {table: rows}}.
+    """
+    require_asking("erase a user", yes=yes)
+    if export_to is not None and export_to.exists():
+        raise UsageError(
+            f"{export_to} is there already: name another file, or leave --export-to out if it is"
+            " this user's from before"
+        )
+    subject = run(lambda db: _find(db, who))
+    if subject.is_there and not yes:
+        _confirm(subject)
+    with interruptible("what was erased is gone; run it again to go on from there"):
+        outcome = run(lambda db: _erase(db, subject, export_to))
+    if as_json:
+        emit(
+            {
+                "erased": {"user_id": subject.user_id, **outcome.erased._asdict()},
+                "exported": outcome.exported and outcome.exported._asdict(),
+                "left": outcome.left,
+            }
+        )
+    else:
+        _print(subject, outcome, export_to)
+    if any(outcome.left.values()):
+        raise typer.Exit(1)
+
+
+async def _find(db: Database, who: str) -> _Subject:
+    user_id = id_of(who)
+    try:
+        user = await db.run_system(find_user, who)
+    except NotFound:
+        if user_id is None:
+            raise
+        return _Subject(user_id, str(user_id), is_there=False, held=Holdings(0, 0, 0, 0))
+    held = await db.run(user.id, archives.holdings)
+    return _Subject(user.id, user.email or str(user.id), is_there=True, held=held)
+
+
+def _confirm(subject: _Subject) -> None:
+    note(f"{subject.name} has {describe(subject.held)}.", style="bold")
+    typed = typer.prompt(f"Type {printable(subject.name)} to erase all of it for ever", err=True)
+    if typed.strip() != subject.name:
+        note("That is something else; nothing was erased.")
+        raise typer.Exit(1)
+
+
+async def _erase(db: Database, subject: _Subject, export_to: Path | None) -> _Outcome:
+    exported = None
+    if export_to is not None and subject.is_there:
+        exported = await export_to_file(db, subject.user_id, export_to)
+    with progress_bar("erasing", subject.held.conversations + subject.held.messages) as update:
+        erased = await removal.erase(
+            db, subject.user_id, on_progress=lambda gone: update(completed=gone)
+        )
+    return _Outcome(exported, erased, await removal.remains(db, subject.user_id))
+
+
+def _print(subject: _Subject, outcome: _Outcome, export_to: Path | None) -> None:
+    if outcome.exported is not None:
+        note(f"{describe(outcome.exported)} written to {export_to}")
+    if outcome.erased.user:
+        note(f"{subject.name} is erased, with {describe(Holdings(*outcome.erased[:4]))}.")
+    else:
+        note(f"There is no user {subject.name}.")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Table")
+    table.add_column("Rows left", justify="right")
+    for name, rows in outcome.left.items():
+        table.add_row(printable(name), f"{rows:,}", style="bold red" if rows else "")
+    out.print(table)

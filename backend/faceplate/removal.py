@@ -1,0 +1,174 @@
+"""What an operator removes: all of a user, or all that was idle for long. In short transactions.
+
+Each batch is a transaction of its own, of about a thousand rows. So nothing is locked for long, and
+what was begun can be stopped at any point and begun again: what is removed stays removed, and the
+rest is found.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+
+from faceplate.database import Database
+from faceplate.engine import DIALECT
+from faceplate.errors import NotFound
+from faceplate.models import SCHEMA
+from faceplate.scope import SystemScope
+from faceplate.services import retention, users
+from faceplate.services.retention import Idle, Removed
+
+OnProgress = Callable[[int], None]
+"""Is told how many messages and conversations are gone."""
+
+# From the catalog, so that no table is forgotten that a revision or somebody else has added.
+OWNED_TABLES = text("""
+SELECT c.relname, a.atttypid = 'uuid'::regtype AS is_uuid
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = to_regnamespace(:schema) AND c.relkind IN ('r', 'p')
+    AND NOT c.relispartition AND a.attname = 'user_id' AND NOT a.attisdropped
+ORDER BY c.relname
+""")
+# Where a policy would hide rows, the question is then refused (42501).
+NO_POLICY = text("SET LOCAL row_security = off")
+
+
+class Erased(NamedTuple):
+    """What was removed in batches, and whether there was a user to remove in the end.
+
+    What was stored meanwhile went with the user's own row, and is not counted.
+    """
+
+    conversations: int
+    messages: int
+    tasks: int
+    mcp_configs: int
+    user: bool
+
+
+class Purge(NamedTuple):
+    """What was idle since ``before``: of how many users, how many conversations and messages."""
+
+    before: datetime
+    users: int
+    conversations: int
+    messages: int
+
+
+async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None = None) -> Erased:
+    """Remove everything of a user, and the user last; return what there was.
+
+    What the user stores meanwhile goes with the user's row: its removal waits for whoever is
+    writing under it, takes along what they have written, and refuses whoever comes later with
+    Conflict. Called once more, it finds nothing.
+
+    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, and Conflict
+    where a table of somebody else's refers to the user.
+    """
+    conversations = messages = 0
+    async for batch in _batches(db, user_id, retention.LATEST):
+        conversations += batch.conversations
+        messages += batch.messages
+        if on_progress:
+            on_progress(conversations + messages)
+    tasks = await _remove_rows(db, user_id, "tasks")
+    mcp_configs = await _remove_rows(db, user_id, "mcp_configs")
+    try:
+        await db.run_system(users.delete, user_id)
+    except NotFound:
+        was_there = False
+    else:
+        was_there = True
+    return Erased(conversations, messages, tasks, mcp_configs, was_there)
+
+
+async def remains(db: Database, user_id: UUID) -> dict[str, int]:
+    """Return how many rows of a user each table still holds, by the table's name.
+
+    Each table of the schema that has a column ``user_id`` is asked, and the users themselves, as
+    the connecting role. Raises Unauthorized where that role is under a policy, and so would not
+    see what is there.
+    """
+    return await db.run_system(_count_rows, user_id)
+
+
+async def survey(db: Database, older_than: timedelta) -> Purge:
+    """Return what `purge` would remove. The cost is a range of an index for each user.
+
+    Raises InvalidInput for a time that is negative or longer than a hundred years.
+    """
+    before = await db.run_system(retention.idle_since, older_than)
+    found = Purge(before, 0, 0, 0)
+    async for idle in _idle_users(db, before):
+        found = _add(found, idle.conversations, idle.messages)
+    return found
+
+
+async def purge(db: Database, before: datetime, *, on_progress: OnProgress | None = None) -> Purge:
+    """Remove every conversation without activity since ``before``, with its messages.
+
+    User by user. A conversation in which something happens meanwhile is left as it then is.
+    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``.
+    """
+    done = Purge(before, 0, 0, 0)
+    async for idle in _idle_users(db, before):
+        conversations = messages = 0
+        async for batch in _batches(db, idle.user_id, before):
+            conversations += batch.conversations
+            messages += batch.messages
+            if on_progress:
+                on_progress(done.conversations + done.messages + conversations + messages)
+        done = _add(done, conversations, messages)
+    return done
+
+
+async def _batches(db: Database, user_id: UUID, before: datetime) -> AsyncIterator[Removed]:
+    removed = await db.run(user_id, retention.remove_conversations, before=before)
+    while removed.after is not None:
+        yield removed
+        removed = await db.run(
+            user_id, retention.remove_conversations, before=before, after=removed.after
+        )
+
+
+async def _remove_rows(db: Database, user_id: UUID, table: Literal["tasks", "mcp_configs"]) -> int:
+    removed = 0
+    ids = await db.run(user_id, retention.remove_rows, table)
+    while ids:
+        removed += len(ids)
+        ids = await db.run(user_id, retention.remove_rows, table, after=ids[-1])
+    return removed
+
+
+async def _idle_users(db: Database, before: datetime) -> AsyncIterator[Idle]:
+    """Those of all users who have something that was idle since ``before``."""
+    page = await db.run_system(retention.idle_users, before)
+    while page:
+        for idle in page:
+            if idle.conversations:
+                yield idle
+        page = await db.run_system(retention.idle_users, before, after=page[-1].user_id)
+
+
+def _add(purge: Purge, conversations: int, messages: int) -> Purge:
+    return purge._replace(
+        users=purge.users + (conversations + messages > 0),
+        conversations=purge.conversations + conversations,
+        messages=purge.messages + messages,
+    )
+
+
+async def _count_rows(scope: SystemScope, user_id: UUID) -> dict[str, int]:
+    await scope.session.execute(NO_POLICY)
+    owned = await scope.session.execute(OWNED_TABLES, {"schema": SCHEMA})
+    found = {}
+    tables = [("users", "id", True), *((name, "user_id", is_uuid) for name, is_uuid in owned)]
+    for name, column, is_uuid in tables:
+        key = column if is_uuid else f"CAST({column} AS text)"
+        quoted = DIALECT.identifier_preparer.quote(name).replace(":", "\\:")
+        count = text(f"SELECT count(*) FROM {SCHEMA}.{quoted} WHERE {key} = :user_id")  # noqa: S608 - quoted
+        value = user_id if is_uuid else str(user_id)
+        found[name] = (await scope.session.execute(count, {"user_id": value})).scalar_one()
+    return found

@@ -1,0 +1,223 @@
+"""What is removed in bulk: in batches, each small enough for a transaction of its own."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, func
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from faceplate.errors import InvalidInput
+from faceplate.models import Conversation, McpConfig, Task, User
+from faceplate.scope import Scope, SystemScope
+from faceplate.services import message_statements
+from faceplate.statement import Statement
+
+MAX_BATCH = 1_000
+MAX_CONVERSATIONS = 100
+FIRST = UUID(int=0)
+LONGEST = timedelta(days=36_500)
+
+EARLIEST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
+LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+
+_moment, _id = Conversation.updated_at.type, Conversation.id.type
+_limit = bindparam("limit", type_=sa.Integer())
+_is_idle = Conversation.updated_at < bindparam("before", type_=_moment)
+_activity = sa.tuple_(Conversation.updated_at, Conversation.id)
+
+
+class Idle(NamedTuple):
+    """What a user has that was idle for so long."""
+
+    user_id: UUID
+    conversations: int
+    messages: int
+
+
+class Removed(NamedTuple):
+    """What a batch has removed, and what the next one begins ``after``: None where that was all."""
+
+    conversations: int
+    messages: int
+    after: tuple[datetime, UUID] | None
+
+
+class _Candidate(NamedTuple):
+    updated_at: datetime
+    id: UUID
+    message_count: int
+
+
+def _idle_users() -> Statement[Idle]:
+    page = (
+        sa.select(User.id)
+        .where(User.id > bindparam("after", type_=_id))
+        .order_by(User.id)
+        .limit(_limit)
+        .subquery("page")
+    )
+    # Lateral: one range of ix_conversations_activity for each user, and no scan of all there are.
+    idle = (
+        sa.select(
+            func.count().label("conversations"),
+            func.coalesce(func.sum(Conversation.message_count), 0).label("messages"),
+        )
+        .where(Conversation.user_id == page.c.id, _is_idle)
+        .lateral("idle")
+    )
+    return Statement(
+        Idle,
+        sa.select(page.c.id, idle.c.conversations, idle.c.messages)
+        .select_from(page.join(idle, sa.true()))
+        .order_by(page.c.id),
+    )
+
+
+def _remove(model: type[Task | McpConfig]) -> Statement[UUID]:
+    next_ones = (
+        sa.select(model.id)
+        .where(model.id > bindparam("after", type_=_id))
+        .order_by(model.id)
+        .limit(_limit)
+    )
+    return Statement(UUID, sa.delete(model).where(model.id.in_(next_ones)).returning(model.id))
+
+
+IDLE_SINCE = Statement(
+    datetime, sa.select(func.now() - bindparam("older_than", type_=sa.Interval()))
+)
+IDLE_USERS = _idle_users()
+OLDEST = Statement(
+    _Candidate,
+    sa.select(Conversation.updated_at, Conversation.id, Conversation.message_count)
+    .where(
+        _is_idle,
+        _activity
+        > sa.tuple_(bindparam("after_time", type_=_moment), bindparam("after_id", type_=_id)),
+    )
+    .order_by(Conversation.updated_at, Conversation.id)
+    .limit(_limit),
+)
+# Both wait for an append that is under way, and then see that the conversation is idle no more.
+REMOVE_CONVERSATIONS = Statement(
+    int,
+    sa.delete(Conversation)
+    .where(Conversation.id == sa.any_(bindparam("ids", type_=ARRAY(_id))), _is_idle)
+    .returning(Conversation.message_count),
+)
+SHORTEN = Statement(
+    int,
+    sa.update(Conversation)
+    .where(Conversation.id == bindparam("id"), _is_idle)
+    .values(
+        message_count=func.greatest(
+            Conversation.message_count - bindparam("by", type_=sa.Integer()), 0
+        )
+    )
+    .returning(Conversation.message_count),
+)
+REMOVE_TASKS = _remove(Task)
+REMOVE_MCP_CONFIGS = _remove(McpConfig)
+_REMOVE = {"tasks": REMOVE_TASKS, "mcp_configs": REMOVE_MCP_CONFIGS}
+
+
+async def idle_since(scope: SystemScope, older_than: timedelta) -> datetime:
+    """Return the moment ``older_than`` ago by the server's clock, which stamps all activity.
+
+    Raises InvalidInput for a time that is negative or longer than a hundred years.
+    """
+    if not timedelta(0) <= older_than <= LONGEST:
+        raise InvalidInput("older_than", "must be between nothing and a hundred years")
+    return await scope.one(IDLE_SINCE, older_than=older_than)
+
+
+async def idle_users(
+    scope: SystemScope, before: datetime, *, after: UUID = FIRST, limit: int = MAX_BATCH
+) -> list[Idle]:
+    """Return what the next ``limit`` users have that saw no activity since ``before``, by id.
+
+    A user with nothing of that kind is among them, with zeros. The last one is what the next call
+    begins ``after``, and none means that all were seen. Raises InvalidInput for a limit (1 to
+    1,000) that is none. Runs across users: ``run_system``.
+    """
+    return await scope.all(IDLE_USERS, before=before, after=after, limit=_check_limit(limit))
+
+
+async def remove_conversations(
+    scope: Scope,
+    *,
+    before: datetime = LATEST,
+    after: tuple[datetime, UUID] = EARLIEST,
+    limit: int = MAX_BATCH,
+) -> Removed:
+    """Remove conversations without activity since ``before``, the longest idle first.
+
+    As many as have ``limit`` messages together (1 to 1,000), a hundred at most. One that is longer
+    loses its last ``limit`` messages, and the next call goes on with it; what is left of it is in
+    order. A conversation in which something happens meanwhile is left as it then is.
+
+    Raises InvalidInput for a limit that is none.
+    """
+    after_time, after_id = after
+    candidates = await scope.all(
+        OLDEST,
+        before=before,
+        after_time=after_time,
+        after_id=after_id,
+        limit=min(_check_limit(limit), MAX_CONVERSATIONS),
+    )
+    if not candidates:
+        return Removed(0, 0, None)
+    if candidates[0].message_count > limit:
+        return await _shorten(scope, candidates[0], before, after, limit)
+    chosen = _within(candidates, limit)
+    counts = await scope.all(REMOVE_CONVERSATIONS, ids=[row.id for row in chosen], before=before)
+    return Removed(len(counts), sum(counts), (chosen[-1].updated_at, chosen[-1].id))
+
+
+async def remove_rows(
+    scope: Scope,
+    table: Literal["tasks", "mcp_configs"],
+    *,
+    after: UUID = FIRST,
+    limit: int = MAX_BATCH,
+) -> list[UUID]:
+    """Remove the next ``limit`` tasks or configurations of the user; return their ids in order.
+
+    The last one is what the next call begins ``after``, and none means that all are gone. Raises
+    InvalidInput for a limit (1 to 1,000) or a table that is none.
+    """
+    if table not in _REMOVE:
+        raise InvalidInput("table", f"must be one of {', '.join(_REMOVE)}")
+    return sorted(await scope.all(_REMOVE[table], after=after, limit=_check_limit(limit)))
+
+
+async def _shorten(
+    scope: Scope, row: _Candidate, before: datetime, after: tuple[datetime, UUID], by: int
+) -> Removed:
+    left = await scope.first(SHORTEN, id=row.id, before=before, by=by)
+    if left is None:
+        return Removed(0, 0, (row.updated_at, row.id))
+    removed = await scope.execute(
+        message_statements.DELETE_AFTER, conversation_id=row.id, position=left
+    )
+    return Removed(0, removed, after)
+
+
+def _within(candidates: Sequence[_Candidate], limit: int) -> Sequence[_Candidate]:
+    """The first candidates, as many as have ``limit`` messages together."""
+    messages = 0
+    for index, row in enumerate(candidates):
+        messages += row.message_count
+        if messages > limit:
+            return candidates[:index]
+    return candidates
+
+
+def _check_limit(limit: int) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_BATCH:
+        raise InvalidInput("limit", f"must be a whole number between 1 and {MAX_BATCH:,}")
+    return limit

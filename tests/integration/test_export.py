@@ -1,0 +1,578 @@
+"""A user's archive: whole, of one moment, and back again as it was, once."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.commands import Run, lines
+from tests.databases import opened, outside
+from tests.units import (
+    OWNED,
+    Belongings,
+    calls,
+    conversation_of,
+    everything_of,
+    message_of,
+    nobodys,
+    results,
+    settle_in,
+    user_of,
+)
+
+import faceplate as faceplate_package
+from faceplate import Conflict, Database, InvalidInput, NotFound, Settings, User, archive
+from faceplate.importers import Refusal, Report, import_file
+from faceplate.importers.archive import Restored, read_user, restore
+from faceplate.services import archives, conversations, messages, tasks
+from faceplate.services.archives import Holdings
+from faceplate.services.messages import NewMessage
+
+SAMPLE = Path(faceplate_package.__file__).parent / "samples" / "chats.jsonl"
+MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
+CHATS = [path for path in (SAMPLE, MT_BENCH) if path.exists()]
+ALL = Restored(conversations=2, messages=8, tasks=2, mcp_configs=1, secrets=1)
+
+
+async def settle_in_for_long(db: Database) -> Belongings:
+    """A user with one of everything, and then some that is harder to keep."""
+    own = await settle_in(db)
+    task = await db.run(own.user_id, tasks.create, title="Done", description="a\nb\u2028c")
+    await db.run(own.user_id, tasks.complete, task.id)
+    chat = await db.run(own.user_id, conversations.create, metadata={"π": [1.5, None, {"a": -0.1}]})
+    turn = [
+        NewMessage("system", "Be\r\nexact \N{GRINNING FACE}", metadata={"n": 2**63}),
+        NewMessage("assistant", tool_calls=calls("a") + calls("b")),
+        NewMessage("tool", tool_results=results("a") + results("b")),
+    ]
+    await db.run(own.user_id, messages.append_many, chat.id, turn)
+    await db.run(own.user_id, conversations.rename, chat.id, "Renamed")
+    for status in ("interrupted", "failed"):
+        draft = await db.run(own.user_id, messages.append_draft, chat.id)
+        saved = {"content": "as far as", "status": status}
+        await db.run(own.user_id, messages.save_draft, chat.id, draft.id, **saved)
+    return own
+
+
+@pytest.fixture
+async def own(keyed: Database) -> Belongings:
+    return await settle_in_for_long(keyed)
+
+
+@pytest.fixture
+async def file(keyed: Database, own: Belongings, tmp_path: Path) -> Path:
+    path = tmp_path / "archive.jsonl"
+    held = await archive.write_file(keyed, own.user_id, path)
+    assert held == ALL[: len(held)]
+    return path
+
+
+async def rows_of(db: Database, user: User | Belongings) -> dict[str, list[Any]]:
+    """Every row of a user, column by column, but for whose it is and the secrets."""
+    user_id = user.id if isinstance(user, User) else user.user_id
+    found = await everything_of(db, user_id)
+    return {
+        table: [row | {"user_id": None, "secrets": None} for row in found[table]] for table in OWNED
+    }
+
+
+async def refusals_of(db: Database, user: User, path: Path) -> tuple[Restored, list[str]]:
+    refusals: list[Refusal] = []
+    done = await restore(db, user.id, path, on_refusal=refusals.append)
+    assert done.refused == len(refusals)
+    return done, [f"{refusal.place}: {refusal.reason}" for refusal in refusals]
+
+
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def names_in(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def rewrite(path: Path, change: Callable[[list[Any]], object]) -> Path:
+    found = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    change(found)
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in found), encoding="utf-8")
+    return path
+
+
+class TestRoundTrip:
+    async def test_all_comes_back_elsewhere_as_it_was_and_once(
+        self, keyed: Database, own: Belongings, file: Path, make_database: Callable[[], str]
+    ) -> None:
+        """Else whoever moves to another database loses a link, a place, a time or a state."""
+        url = await asyncio.to_thread(make_database)
+        async with Database(url) as elsewhere:
+            await elsewhere.run_system(archives.restore_user, read_user(file))
+            assert await restore(elsewhere, own.user_id, file) == ALL
+            assert await rows_of(elsewhere, own) == await rows_of(keyed, own)
+            [user] = (await everything_of(elsewhere, own.user_id))["users"]
+            assert [user] == (await everything_of(keyed, own.user_id))["users"]
+            assert await restore(elsewhere, own.user_id, file) == Restored(skipped=5)
+            assert await rows_of(elsewhere, own) == await rows_of(keyed, own)
+
+    async def test_the_same_database_has_nothing_twice(
+        self, keyed: Database, own: Belongings, file: Path
+    ) -> None:
+        before = await everything_of(keyed, own.user_id)
+        assert await restore(keyed, own.user_id, file) == Restored(skipped=5)
+        assert await everything_of(keyed, own.user_id) == before
+
+    async def test_another_user_gets_a_copy_and_nothing_of_the_first(
+        self, keyed: Database, own: Belongings, file: Path, user: User
+    ) -> None:
+        before = await everything_of(keyed, own.user_id)
+        assert await restore(keyed, user.id, file) == ALL
+        assert await rows_of(keyed, user) == await rows_of(keyed, own)
+        assert await everything_of(keyed, own.user_id) == before
+
+    async def test_a_chat_goes_on_behind_what_was_restored(
+        self, keyed: Database, own: Belongings, file: Path, user: User
+    ) -> None:
+        """Else the next message of a restored conversation meets a place that is taken."""
+        await restore(keyed, user.id, file)
+        message = await keyed.run(
+            user.id,
+            messages.append,
+            own.conversation_id,
+            role="tool",
+            tool_results=results(own.call_id),
+        )
+        assert message.position == 4
+        await restore(keyed, user.id, file)
+        assert await keyed.run(user.id, messages.history, own.conversation_id, limit=1) == [message]
+
+    async def test_what_was_changed_since_is_left(
+        self, keyed: Database, own: Belongings, file: Path
+    ) -> None:
+        """Else restoring one thing takes back everything that was done since."""
+        await keyed.run(own.user_id, conversations.rename, own.conversation_id, "Newer")
+        await keyed.run(own.user_id, messages.remove_after, own.conversation_id, 1)
+        await keyed.run(own.user_id, tasks.delete, own.task_id)
+        assert await restore(keyed, own.user_id, file) == Restored(tasks=1, skipped=4)
+        chat = await keyed.run(own.user_id, conversations.get, own.conversation_id)
+        assert (chat.title, chat.message_count) == ("Newer", 1)
+
+    async def test_a_long_conversation_comes_back_in_order(
+        self, db: Database, user: User, other_user: User, tmp_path: Path
+    ) -> None:
+        """It takes several batches of either, and still is there as a whole."""
+        chat = await db.run(user.id, conversations.create)
+        for start in range(0, 2500, 500):
+            said = [NewMessage("user", str(number)) for number in range(start, start + 500)]
+            await db.run(user.id, messages.append_many, chat.id, said)
+        path = tmp_path / "long.jsonl"
+        assert await archive.write_file(db, user.id, path) == Holdings(1, 2500, 0, 0)
+        assert (await restore(db, other_user.id, path)).messages == 2500
+        assert await rows_of(db, other_user) == await rows_of(db, user)
+
+    async def test_restores_that_race_store_each_thing_once(
+        self, keyed: Database, own: Belongings, file: Path, user: User
+    ) -> None:
+        done = await asyncio.gather(*(restore(keyed, user.id, file) for _ in range(4)))
+        totals = Restored(*map(sum, zip(*done, strict=True)))
+        assert totals == ALL._replace(skipped=15)
+        assert await rows_of(keyed, user) == await rows_of(keyed, own)
+
+    async def test_a_program_may_import_it_like_any_other_file(
+        self, keyed: Database, file: Path, user: User
+    ) -> None:
+        assert await import_file(keyed, user.id, file) == Report(imported=2, messages=8)
+        assert await import_file(keyed, user.id, file) == Report(skipped=5)
+
+
+class TestFile:
+    async def test_no_secret_is_in_it(self, own: Belongings, file: Path) -> None:
+        """Else a copy on somebody's laptop opens the servers of the user's configurations."""
+        found = [json.loads(line) for line in read(file).splitlines()]
+        [config] = [line["mcp_config"] for line in found if "mcp_config" in line]
+        assert config["has_secrets"]
+        assert "secrets" not in config
+        text = read(file).decode().replace(own.config_name, "").replace(own.email, "")
+        assert text.count(own.subject_id) == 5  # user, title, message, id of a call, task
+
+    async def test_it_is_of_one_moment(self, settings: Settings, db: Database, user: User) -> None:
+        """Else a message may be in it without its conversation, or a count that is wrong."""
+        chat = await db.run(user.id, conversations.create)
+        await db.run(user.id, messages.append, chat.id, role="user", content="before")
+        written: list[Any] = []
+
+        def say_more() -> None:
+            async def run() -> None:
+                async with opened(settings) as other:
+                    await other.run(user.id, messages.append, chat.id, role="user", content="after")
+                    await other.run(user.id, tasks.create, title="after")
+
+            asyncio.run(run())
+
+        with ThreadPoolExecutor() as elsewhere:
+
+            def put(line: bytes) -> None:
+                written.append(json.loads(line))
+                if "user" in written[-1]:
+                    elsewhere.submit(say_more).result()
+
+            assert await archive.write(db, user.id, put) == Holdings(1, 1, 0, 0)
+        assert [line["message"]["content"] for line in written if "message" in line] == ["before"]
+        assert await db.run(user.id, archives.holdings) == Holdings(1, 2, 1, 0)
+
+    def test_only_its_owner_may_read_it(self, faceplate: Run, user: User, tmp_path: Path) -> None:
+        file = tmp_path / "archive.jsonl"
+        faceplate("export", "--user", user.email, "--output", file)
+        assert file.stat().st_mode & 0o077 == 0
+
+    async def test_what_is_there_is_not_overwritten(
+        self, keyed: Database, own: Belongings, file: Path
+    ) -> None:
+        """Else the second run of a script that erases leaves an empty archive."""
+        before = read(file)
+        with pytest.raises(FileExistsError):
+            await archive.write_file(keyed, own.user_id, file)
+        assert read(file) == before
+
+    async def test_it_is_whole_or_not_there(
+        self, keyed: Database, own: Belongings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else somebody deletes what they believe to have exported."""
+
+        def stop(_: int) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr(archive, "PROGRESS_EVERY", 5)
+        path = tmp_path / "archive.jsonl"
+        with pytest.raises(RuntimeError):
+            await archive.write_file(keyed, own.user_id, path, on_progress=stop)
+        with pytest.raises(NotFound):
+            await archive.write_file(keyed, nobodys().user_id, path)
+        assert names_in(tmp_path) == []
+
+
+class TestDamage:
+    async def test_a_file_that_is_cut_anywhere_says_so_and_stores_nothing_by_half(
+        self, keyed: Database, own: Belongings, file: Path, make_database: Callable[[], str]
+    ) -> None:
+        """Else a transfer that broke off loses the end of a conversation without a word."""
+        whole = read(file)
+        expected = {row["id"]: row for row in (await rows_of(keyed, own))["messages"]}
+        ends = [at for at in range(len(whole)) if whole[at : at + 1] == b"\n"][1:-1]
+        url = await asyncio.to_thread(make_database)
+        async with Database(url) as elsewhere:
+            user = await elsewhere.run_system(archives.restore_user, read_user(file))
+            for at in ends:
+                for cut in (at, at + 1, at + 20):
+                    write(file, whole[:cut])
+                    done, said = await refusals_of(elsewhere, user, file)
+                    assert done.refused, cut
+                    assert "the file ends before its export did" in said[-1]
+                stored = await rows_of(elsewhere, user)
+                counts = {row["id"]: row["message_count"] for row in stored["conversations"]}
+                for id_, number in counts.items():
+                    kept = [row for row in stored["messages"] if row["conversation_id"] == id_]
+                    assert len(kept) == number
+            write(file, whole)
+            done, said = await refusals_of(elsewhere, user, file)
+            assert said == []
+            stored = await rows_of(elsewhere, user)
+            assert {row["id"]: row for row in stored["messages"]} == expected
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            ("canary", "not JSON"),
+            ('"canary"', "not a line of an archive"),
+            ('{"message": 1}', "not a line of an archive"),
+            ('{"message": {}, "task": {}}', "not a line of an archive"),
+            ('{"canary": {}}', "not one of user, task, mcp_config, conversation, message, end"),
+            ('{"task": {"canary": 1}}', "task: must have id, title, description, completed"),
+            ("[" * 100_000, "nested too deeply"),
+            ("\udcff", "not JSON"),
+        ],
+    )  # fmt: skip
+    async def test_a_line_that_is_none_is_named_and_the_rest_goes_on(
+        self, db: Database, user: User, tmp_path: Path, line: str, reason: str
+    ) -> None:
+        """Else one bad line costs all that follows, or its content is in somebody's log."""
+        path = tmp_path / "archive.jsonl"
+        await archive.write_file(db, user.id, path)
+        head, owner, end = read(path).splitlines(keepends=True)
+        bad = line.encode(errors="surrogateescape") + b"\n"
+        write(path, head + owner + bad + end)
+        _, (first, second) = await refusals_of(db, user, path)
+        assert first.startswith(f"line 3: {reason}")
+        assert "canary" not in first
+        assert second == "line 4: lines before this one are missing, or were added"
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"content": ["canary"]}, "messages.content: must be text, not list"),
+            ({"content": None}, "messages.content: is required"),
+            ({"position": 2}, "messages.position: must go up, as far as"),
+            ({"position": 0}, "messages.position: must go up, as far as"),
+            ({"position": "canary"}, "messages.position: must be a whole number"),
+            ({"role": "canary"}, "messages.role: must be one of user, assistant, system, tool"),
+            ({"role": "tool"}, "breaks a rule of the table"),
+            ({"id": "canary"}, "line 4: message.id: must be a UUID"),
+            ({"created_at": "canary"}, "line 4: message.created_at: must be a time in ISO 8601"),
+            ({"created_at": "2020-02-29"}, "messages.created_at: must carry a time zone"),
+            ({"metadata": {"a": float("nan")}}, "messages.metadata: numbers must be finite"),
+            ({"content": "canary\0"}, "messages.content: must not contain the NUL character"),
+            ({"content": "canary\ud800"}, "messages.content: must not contain a lone surrogate"),
+            ({"conversation_id": str(nobodys().conversation_id)}, "must be that of the"),
+        ],
+        ids=str,
+    )  # fmt: skip
+    async def test_a_value_that_breaks_a_rule_refuses_its_conversation(
+        self, db: Database, user: User, tmp_path: Path, change: dict[str, Any], reason: str
+    ) -> None:
+        """Else a conversation is stored without what was bad in it, and looks whole."""
+        own = nobodys()
+        await db.run(
+            user.id, archives.restore_conversation, conversation_of(own), [[message_of(own)]]
+        )
+        path = tmp_path / "archive.jsonl"
+        await archive.write_file(db, user.id, path)
+        await db.run(user.id, conversations.delete, own.conversation_id)
+        rewrite(path, lambda found: found[3]["message"].update(change))
+        done, said = await refusals_of(db, user, path)
+        assert done.conversations == 0
+        assert said[0].startswith("line 3: ")
+        assert reason in said[0]
+        assert "canary" not in said[0].replace("user, assistant", "")
+        with pytest.raises(NotFound):
+            await db.run(user.id, conversations.get, own.conversation_id)
+
+    async def test_a_message_twice_refuses_its_conversation(
+        self, keyed: Database, user: User, file: Path
+    ) -> None:
+        def double(found: list[Any]) -> None:
+            at = next(i for i, line in enumerate(found) if "message" in line)
+            found[at + 1]["message"]["id"] = found[at]["message"]["id"]
+
+        done, said = await refusals_of(keyed, user, rewrite(file, double))
+        assert done.conversations == 1
+        assert len(said) == 1
+
+    async def test_a_message_without_its_conversation_is_said_once(
+        self, keyed: Database, user: User, file: Path
+    ) -> None:
+        def orphan(found: list[Any]) -> None:
+            del found[next(i for i, line in enumerate(found) if "conversation" in line)]
+
+        done, said = await refusals_of(keyed, user, rewrite(file, orphan))
+        assert done.conversations == 1
+        assert [reason.partition(": ")[2] for reason in said] == [
+            "a message without its conversation before it",
+            "lines before this one are missing, or were added",
+        ]
+
+    async def test_a_configuration_whose_name_is_taken_is_refused(
+        self, keyed: Database, user: User, file: Path
+    ) -> None:
+        """Else one of two configurations is gone, and nobody has said so."""
+        other = str(nobodys().config_id)
+
+        def rename(found: list[Any]) -> None:
+            config = next(line["mcp_config"] for line in found if "mcp_config" in line)
+            config["id"] = other
+
+        await restore(keyed, user.id, file)
+        _, said = await refusals_of(keyed, user, rewrite(file, rename))
+        assert [reason.partition(": ")[2] for reason in said] == [
+            "another configuration has this name"
+        ]
+
+    @pytest.mark.parametrize(
+        ("header", "words"),
+        [
+            ({"format": "faceplate-export", "version": 2}, "an archive of version 2; version 1"),
+            ({"format": "faceplate-export"}, "an archive of version 0; version 1"),
+            ({"format": "faceplate-export", "version": "canary"}, "an archive of version unknown"),
+            ({"format": "other", "version": 1}, "is not an archive"),
+        ],
+    )
+    async def test_another_format_is_refused_before_anything_is_stored(
+        self, keyed: Database, user: User, file: Path, header: dict[str, Any], words: str
+    ) -> None:
+        """Else an older faceplate drops what a newer one has written, without a word."""
+
+        def change(found: list[Any]) -> None:
+            found[0] = header
+
+        with pytest.raises(InvalidInput, match=words):
+            await restore(keyed, user.id, rewrite(file, change))
+        assert await keyed.run(user.id, archives.holdings) == Holdings(0, 0, 0, 0)
+
+    async def test_a_user_who_would_take_anothers_place_is_refused(
+        self, db: Database, user: User
+    ) -> None:
+        with pytest.raises(Conflict):
+            await db.run_system(
+                archives.restore_user, user_of(nobodys())._replace(email=user.email)
+            )
+
+
+MEASURED = """
+import resource, sys
+from faceplate.cli import main
+sys.argv = ["faceplate", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+"""
+MANY = """
+INSERT INTO faceplate.conversations (user_id, id, message_count)
+SELECT '{user}', gen_random_uuid(), 5000 FROM generate_series(1, {number} / 5000);
+INSERT INTO faceplate.messages (user_id, conversation_id, id, position, role, content)
+SELECT user_id, id, gen_random_uuid(), position, 'user', repeat('canary ', 1400)
+FROM faceplate.conversations, generate_series(1, 5000) AS position WHERE user_id = '{user}'
+"""
+
+
+class TestMemory:
+    async def test_it_is_bounded_however_much_there_is(
+        self,
+        settings: Settings,
+        environment: dict[str, str],
+        user: User,
+        other_user: User,
+        tmp_path: Path,
+    ) -> None:
+        """Else the users who have most to lose are the ones who cannot be exported."""
+
+        async def measure(*arguments: str) -> int:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", MEASURED, *arguments),
+                env=environment, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            _, stderr = await process.communicate()
+            assert process.returncode == 0, stderr
+            return int(stderr.split()[-1])
+
+        async with outside(settings) as operator:
+            await operator.execute(MANY.format(user=user.id, number=20_000), timeout=120)
+        little, much = tmp_path / "little.jsonl", tmp_path / "much.jsonl"
+        idle_mb = await measure("export", "--user", str(other_user.id), "--output", str(little))
+        export_mb = await measure("export", "--user", str(user.id), "--output", str(much))
+        size_mb = much.stat().st_size >> 20
+        import_mb = await measure("import", str(much), "--user", str(other_user.id))
+        print(f"{size_mb} MB: {idle_mb} at rest, {export_mb} out, {import_mb} in")  # noqa: T201 - a figure to see
+        assert size_mb > 180
+        assert export_mb < idle_mb + 60
+        assert import_mb < idle_mb + 90
+
+
+class TestCommand:
+    def test_stdout_gets_the_lines_and_nothing_else(self, faceplate: Run, user: User) -> None:
+        result = faceplate("export", "--user", user.email)
+        assert result.returncode == 0, result.stderr
+        header, owner, end = lines(result.stdout)
+        assert (header["format"], header["version"]) == ("faceplate-export", 1)
+        assert owner["user"]["id"] == str(user.id)
+        assert end["end"] == {"conversations": 0, "messages": 0, "tasks": 0, "mcp_configs": 0}
+        by_id = lines(faceplate("export", "--user", user.id).stdout)
+        assert by_id[1:] == [owner, end]
+
+    def test_a_file_is_reported_and_comes_back(
+        self, faceplate: Run, user: User, other_user: User, tmp_path: Path, trip: Path
+    ) -> None:
+        path = tmp_path / "mine.jsonl"
+        faceplate("import", trip, "--user", user.email)
+        result = faceplate("export", "--user", user.email, "--output", path)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr == (
+            f"1 conversation with 4 messages, 0 tasks, 0 MCP configurations written to {path}\n"
+        )
+        result = faceplate("import", path, "--user", other_user.id)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr == (
+            "new: 1 conversation with 4 messages, 0 tasks, 0 MCP configurations\n"
+        )
+        again = faceplate("import", path, "--user", other_user.email, "--json")
+        [line] = lines(again.stdout)
+        assert line["report"] == Restored(skipped=1)._asdict()
+        other = faceplate("export", "--user", other_user.email).stdout
+        assert other.splitlines()[2:] == path.read_text(encoding="utf-8").splitlines()[2:]
+
+        there = faceplate("export", "--user", user.email, "--output", path)
+        assert (there.returncode, there.stdout) == (1, "")
+        assert "File exists" in there.stderr
+        asked = faceplate("export", "--user", user.email, "--output", f"{path}2", "--json")
+        assert lines(asked.stdout)[0]["exported"]["messages"] == 4
+
+    @pytest.mark.parametrize("chats", CHATS, ids=lambda path: path.name)
+    def test_chats_are_imported_shown_exported_moved_and_erased(
+        self, faceplate: Run, make_database: Callable[[], str], tmp_path: Path, chats: Path
+    ) -> None:
+        """Else one of the steps that lead out of faceplate loses what another one has kept."""
+        user, path, elsewhere = nobodys().email, tmp_path / "mine.jsonl", make_database()
+        imported = lines(faceplate("import", chats, "--user", user, "--json").stdout)[-1]["report"]
+        listed = faceplate("conversations", "--user", user, "--limit", 200, "--json").stdout
+        found = [line["conversation"] for line in lines(listed) if "conversation" in line]
+        shown = {
+            chat["id"]: lines(faceplate("show", chat["id"], "--user", user, "--json").stdout)
+            for chat in found
+        }
+        assert sum(len(chat) - 1 for chat in shown.values()) == imported["messages"] > 0
+
+        faceplate("export", "--user", user, "--output", path)
+        moved = faceplate("import", path, "--user", user, DATABASE_URL=elsewhere)
+        assert moved.returncode == 0, moved.stderr
+        for id_, chat in shown.items():
+            there = faceplate("show", id_, "--user", user, "--json", DATABASE_URL=elsewhere)
+            assert lines(there.stdout) == chat
+        again = faceplate("export", "--user", user, DATABASE_URL=elsewhere)
+        assert again.stdout.split("\n")[1:] == path.read_text(encoding="utf-8").split("\n")[1:]
+
+        for url in ({}, {"DATABASE_URL": elsewhere}):
+            [report] = lines(faceplate("erase", "--user", user, "--yes", "--json", **url).stdout)
+            assert report["erased"]["messages"] == imported["messages"]
+            assert set(report["left"].values()) == {0}
+
+    def test_a_refusal_fails_the_command(self, faceplate: Run, user: User, tmp_path: Path) -> None:
+        """A script that saw 0 would delete the file, and what was refused with it."""
+        path = tmp_path / "mine.jsonl"
+        faceplate("export", "--user", user.email, "--output", path)
+        rewrite(path, lambda found: found.pop())
+        result = faceplate("import", path, "--user", user.email)
+        assert result.returncode == 1
+        assert "line 2: the file ends before its export did" in result.stderr
+        result = faceplate("import", path, "--user", user.email, "--json")
+        refused, report = lines(result.stdout)
+        assert refused["refused"]["line"] == 2
+        assert report["report"]["refused"] == 1
+
+    def test_nobody_is_not_found(self, faceplate: Run, user: User, tmp_path: Path) -> None:
+        path = tmp_path / "mine.jsonl"
+        faceplate("export", "--user", user.email, "--output", path)
+        for arguments in (
+            ("export", "--user", nobodys().user_id),
+            ("export", "--user", nobodys().email, "--output", tmp_path / "new"),
+            ("import", path, "--user", nobodys().user_id),
+        ):
+            result = faceplate(*arguments)
+            assert (result.returncode, result.stdout) == (1, ""), arguments
+            assert result.stderr == "error: user not found\n"
+
+    def test_a_terminal_shows_how_far_it_is(
+        self, faceplate: Run, on_terminal: Callable[..., str], user: User, trip: Path
+    ) -> None:
+        faceplate("import", trip, "--user", user.email)
+        sent = on_terminal("export", "--user", user.email, "--output", "mine.jsonl")
+        assert "exporting" in sent
+        assert sent.endswith("written to mine.jsonl\r\n")
+        sent = on_terminal("import", "mine.jsonl", "--user", user.email)
+        assert "importing" in sent
+        assert sent.endswith("; 1 already there\r\n")
