@@ -194,7 +194,6 @@ class Database:
                     async with work as scope:
                         return await unit(scope, *args, **kwargs)
                 except FaceplateError as error:
-                    error.unit = error.unit or getattr(unit, "__qualname__", None)
                     await repeat.after(error)  # raises it where a repeat would be wrong
             except CancelledAfterCommit:
                 raise

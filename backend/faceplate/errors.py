@@ -36,7 +36,8 @@ class FaceplateError(Exception):
     """The root of every error that faceplate raises.
 
     ``sqlstate`` is PostgreSQL's five-character code where the server said one, else None.
-    ``unit`` is the name of the unit that was running, where one was.
+    ``unit`` is the module and name of the unit that was running, such as ``messages.append``, and
+    ``begin`` in a block; None outside of both.
     """
 
     sqlstate: str | None = None

@@ -138,7 +138,9 @@ class Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # An error that leaves several calls, one inside the other, is recorded for the first.
+        # An error that leaves several calls, one inside the other, is the first one's.
+        if isinstance(error, FaceplateError):
+            error.unit = error.unit or self.unit
         if isinstance(error, FaceplateError) and not error.is_recorded:
             error.is_recorded = True
             if isinstance(error, CommitOutcomeUnknown):

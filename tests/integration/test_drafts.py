@@ -342,7 +342,7 @@ async def test_an_error_of_the_block_is_not_hidden_by_one_of_the_save(
 
     with pytest.raises(RuntimeError, match="the model"):
         await write()
-    assert "was not saved as failed: save_draft: message not found" in caplog.text
+    assert "was not saved as failed: messages.save_draft: message not found" in caplog.text
 
 
 async def test_a_draft_is_saved_as_the_same_twice_but_not_as_something_else(chat: Chat) -> None:
