@@ -13,7 +13,8 @@
     │   ├── CannotConnect       it never will, as things are: password, database, TLS
     │   ├── ConnectionLost      the connection broke while a unit was running
     │   ├── Overloaded          too many units wait for a connection already
-    │   └── PoolExhausted       no connection became free in time
+    │   ├── PoolExhausted       no connection became free in time
+    │   └── ShuttingDown        the Database is being closed
     ├── TimedOut                the server or the driver ran into a time limit
     ├── Contention              deadlocks or serialization failures, beyond the retries
     ├── SchemaChanged           a migration has changed a table under a prepared statement
@@ -129,6 +130,13 @@ class Overloaded(Unavailable):
 
 class PoolExhausted(Unavailable):
     """No pooled connection became free within ``pool_timeout_s``."""
+
+
+class ShuttingDown(Unavailable):
+    """The `Database` is being closed: this was not begun, or cut off and rolled back.
+
+    Another process may do it.
+    """
 
 
 class TimedOut(FaceplateError):  # noqa: N818 - named for what it says
