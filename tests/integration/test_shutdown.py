@@ -80,7 +80,7 @@ class Gate:
         self.begun = asyncio.Semaphore(0)
         self.opens = asyncio.Event()
 
-    async def unit(self, scope: Scope, title: str) -> str:
+    async def unit(self, scope: Scope, /, title: str) -> str:
         await tasks.create(scope, title=title)
         self.begun.release()
         await self.opens.wait()
@@ -150,10 +150,12 @@ async def test_what_does_not_end_in_time_is_cut_off(
             await gate.opens.wait()
             await session.execute(sa.text("SELECT 1"))
 
-    units = in_a_statement, in_the_orm
-    running = [asyncio.create_task(house.db.run(house.user.id, unit)) for unit in units]
-    running.append(asyncio.create_task(house.db.run(house.user.id, gate.unit, "unit")))
-    running.append(asyncio.create_task(in_a_block()))
+    running: list[asyncio.Task[Any]] = [
+        asyncio.create_task(house.db.run(house.user.id, in_a_statement)),
+        asyncio.create_task(house.db.run(house.user.id, in_the_orm)),
+        asyncio.create_task(house.db.run(house.user.id, gate.unit, "unit")),
+        asyncio.create_task(in_a_block()),
+    ]
     in_session = asyncio.create_task(in_a_session())
     for _ in range(5):
         await gate.begun.acquire()
