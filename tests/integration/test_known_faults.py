@@ -115,12 +115,15 @@ async def test_what_was_read_before_the_connection_ended_is_returned(
 ) -> None:
     """Else a list that was there is fetched a second time, or is an error."""
 
-    async def unit(scope: Scope) -> int:
-        pid = await scope.one(PID)
-        await end(operator, pid)
-        return pid
+    pid = await quick.run(user.id, lambda scope: scope.one(PID))  # the pool's only connection
 
-    assert await quick.run(user.id, unit)
+    async def unit(scope: Scope) -> list[str]:
+        titles = [task.title for task in (await tasks.page(scope)).items]
+        await end(operator, pid)
+        return titles
+
+    await quick.run(user.id, tasks.create, title="a")
+    assert await quick.run(user.id, unit) == ["a"]
     assert not quick.counters.repeats
 
 
