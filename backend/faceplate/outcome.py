@@ -68,7 +68,13 @@ async def mark(driver: Any) -> Mark | None:
     answers = _answers.get(driver)
     if answers is None:
         return await _try_to_mark(driver)
-    return await _mark(driver) if answers else UNMARKED
+    if not answers:
+        return UNMARKED
+    try:
+        return await _mark(driver)
+    except asyncpg.PostgresError:
+        del _answers[driver]  # it did before, so it is tried anew
+        raise
 
 
 async def _mark(driver: Any) -> Mark | None:

@@ -15,7 +15,7 @@ from tests.faults.servers import OwnServer, own_server
 from tests.faults.trials import Bench, Trial, bench
 from tests.units import nobodys, units
 
-from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unavailable
+from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unauthorized, Unavailable
 
 PLANS = list(plans(nobodys()))
 OWN = [name for name in PLANS if name.startswith("own, ")]
@@ -224,6 +224,24 @@ async def test_a_commit_that_nobody_can_ask_about_is_unknown(
             book.judge(name, known, trial, CommitOutcomeUnknown)
         book.judge(name, known, await resigned.try_out(name, *for_ever), Unavailable)
     book.check()
+
+
+async def test_a_server_that_has_become_discreet_costs_a_unit_for_each_connection(
+    steady_server: OwnServer,
+) -> None:
+    """Else a right that is taken away stops every write until somebody restarts the program."""
+    function = f"EXECUTE ON FUNCTION pg_catalog.{REFUSALS[0]}"
+    async with bench(steady_server, pool_size=1, max_overflow=0) as wire:
+        own = await wire.settle()
+        edit = plans(own)["tasks.edit"]
+        await wire.run(own, edit)
+        await wire.admin.execute(f"REVOKE {function} FROM PUBLIC")
+        try:
+            with pytest.raises(Unauthorized):
+                await wire.run(own, edit)
+            await wire.run(own, edit)
+        finally:
+            await wire.admin.execute(f"GRANT {function} TO PUBLIC")
 
 
 async def test_a_server_that_says_nothing_of_its_transactions_still_takes_them(
