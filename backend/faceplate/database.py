@@ -64,12 +64,14 @@ class Database:
     async def __aenter__(self) -> Self:
         """Verify, within ``startup_timeout_s``, that the server can be used, and open the pool.
 
-        Raises Unavailable, Unauthorized or DatabaseError, which say which server and why.
+        Raises Unavailable, Unauthorized or DatabaseError, which say which server and why, and
+        UsageError where it is open already.
         """
-        if self._engine is not None and self._pid == os.getpid():
-            raise UsageError("the database is open already: enter it once, and share it")
         await self._verify()
-        await self.dispose()  # what a parent process had open when this one was forked
+        if self._pid != os.getpid():
+            await self.dispose()  # what a parent process had open when this one was forked
+        if self._engine is not None:
+            raise UsageError("the database is open already: enter it once, and share it")
         self._engine = create_engine(self.settings)
         self._shutdown = Shutdown(self._engine, self.events.under_way)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()

@@ -137,8 +137,14 @@ class Draft:
 
     def cut_off(self, _task: Task) -> None:
         """Save it as interrupted, beside the block, whose next `write` will fail."""
-        self._is_cut_off = True
-        self._begin_ending("interrupted")
+        if self._ending is None:
+            self._is_cut_off = True
+            self._begin_ending("interrupted")
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Those that save it, beside the block."""
+        return [task for task in (self._saving, self._ending) if task is not None]
 
     async def write(self, chunk: str) -> None:
         """Add to the text, in memory.

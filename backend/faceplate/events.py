@@ -112,6 +112,7 @@ class Events:
 class Call:
     """``with`` it around one call of `Database.run` or `Database.begin`, all attempts together."""
 
+    tasks = ()
     __slots__ = ("_cut_off_in", "_events", "_observation", "_started_s", "_unit", "attempt")
 
     def __init__(self, events: Events, unit: object) -> None:
@@ -158,7 +159,7 @@ class Call:
         if isinstance(told, FaceplateError):
             self._record_end(told)
         if self._observation is not None:
-            self._observation.__exit__(type(told) if told else None, told, traceback)
+            self._observation.__exit__(None if told is None else type(told), told, traceback)
         if told is not None and told is not error:
             raise told from error
 

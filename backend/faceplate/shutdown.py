@@ -50,15 +50,17 @@ class Shutdown:
         """
         under_way = self._under_way
         under_way.is_closing = True
-        cancelled = await _until_cancelled(_wait_while(self._is_busy, limit_s))
-        count = self._cut_off()
-        ended = await _until_cancelled(_wait_while(under_way.others, CUT_OFF_S))
-        self._is_over = True
-        closed = await _until_cancelled(self._close())
-        await self._engine.dispose()  # it finds them closed, and so awaits nothing
-        under_way.is_closing = False
-        if failure := cancelled or ended or closed:
-            raise failure
+        try:
+            first = await _until_cancelled(_wait_while(self._is_busy, limit_s))
+            count = self._cut_off()
+            second = await _until_cancelled(_wait_while(under_way.others, CUT_OFF_S))
+            self._is_over = True
+            third = await _until_cancelled(self._close())
+            await self._engine.dispose()  # it finds them closed, and so awaits nothing
+        finally:
+            under_way.is_closing = False
+        if cancelled := first or second or third:
+            raise cancelled
         return count
 
     def leave_to_parent(self) -> None:
@@ -86,7 +88,9 @@ class Shutdown:
         return bool(self._under_way.others()) or in_use > len(self._under_way)
 
     def _cut_off(self) -> int:
-        works = self._under_way.others()
+        others = self._under_way.others()
+        parts = {task for work in others for task in work.tasks}
+        works = {work: task for work, task in others.items() if task not in parts}
         if works:
             names = ", ".join(sorted({work.unit for work in works}))
             logger.warning("closing cuts off what is under way: %d of %s", len(works), names)

@@ -1,7 +1,7 @@
 """What a `Database` has begun and not ended, so that whoever closes it can wait, or cut it off."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias
@@ -19,6 +19,10 @@ class Work(Protocol):
     @property
     def unit(self) -> str:
         """What a log line calls it."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """Those that it has made, whose work is its own and not cut off for itself."""
 
     def cut_off(self, task: Task) -> None:
         """See to it that what was begun in ``task`` ends soon. It must neither raise nor block."""

@@ -370,26 +370,31 @@ async def test_who_is_cut_off_during_commit_can_tell(fresh_database_url: str) ->
         assert await operator.fetchval("SELECT title FROM faceplate.tasks") == "a"
 
 
+LOCK_MESSAGES = "SELECT 1 FROM faceplate.messages WHERE conversation_id = $1 FOR UPDATE"
+OWN_PID = "SELECT pg_backend_pid()"
+WAITING_FOR = "SELECT true FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
+
+
 class Stream:
     """A reply that is streamed as a web framework does it, a chunk each time it is asked for."""
 
     def __init__(self, house: House, chat: Conversation) -> None:
         self._house = house
-        self._chat = chat
+        self.chat = chat
         self.chunks: asyncio.Queue[str | None] = asyncio.Queue()
         self.written = asyncio.Semaphore(0)
 
     async def run(self) -> None:
-        async with drafts.open(self._house.db, self._house.user.id, self._chat.id) as draft:
+        async with drafts.open(self._house.db, self._house.user.id, self.chat.id) as draft:
             while (chunk := await self.chunks.get()) is not None:
                 await draft.write(chunk)
                 self.written.release()
 
     async def again(self) -> None:
-        await Stream(self._house, self._chat).run()
+        await Stream(self._house, self.chat).run()
 
     async def message(self) -> tuple[str, str]:
-        history = await self._house.other.run(self._house.user.id, messages.history, self._chat.id)
+        history = await self._house.other.run(self._house.user.id, messages.history, self.chat.id)
         return history[-1].content, history[-1].status
 
 
@@ -441,6 +446,26 @@ async def test_a_draft_that_goes_on_is_kept_as_interrupted(
         await ending
     assert await done.message() == ("half of", "interrupted")
     assert await house.connections() == 0
+
+
+async def test_a_draft_that_is_just_ending_ends_as_it_was_to(
+    make_house: Make, make_stream: MakeStream, settings: Settings
+) -> None:
+    """Else a reply that was complete is said to be interrupted, or its last words are lost."""
+    house = await make_house(shutdown_timeout_s=0)
+    stream, running = await make_stream(house)
+    async with outside(settings) as operator:
+        async with operator.transaction():
+            await operator.execute(LOCK_MESSAGES, stream.chat.id)
+            stream.chunks.put_nowait(" the reply")
+            stream.chunks.put_nowait(None)
+            while not await operator.fetchval(WAITING_FOR, await operator.fetchval(OWN_PID)):
+                pass
+            disposing = await closing(house.db)
+            await asyncio.sleep(0)
+        assert await disposing == 1
+    await running
+    assert await stream.message() == ("half of the reply", "complete")
 
 
 def test_a_forked_process_leaves_the_parents_connections_alone(
