@@ -6,18 +6,21 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from faceplate.engine import Connection
 from faceplate.errors import ShuttingDown
 from faceplate.under_way import UnderWay
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from faceplate.pool import Pool
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 logger = logging.getLogger("faceplate")
 
