@@ -51,7 +51,7 @@ CONFLICTS = {
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 LOST = {"57P01", "57P02", "57P03", "53300", "25006"}  # and class 08: see is_lost
 CONTENTION = "other transactions kept getting in the way"
-FLUSH_FAILED = (
+FLUSH_SWALLOWED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
     " `async with scope.session.begin_nested():`"
 )
@@ -169,7 +169,7 @@ def translate(error: Exception, *, target: str, closed: bool = False) -> Facepla
         return TimedOut(f"{target}: no answer within command_timeout_s")
     if isinstance(error, InvalidRequestError):
         swallowed = isinstance(error, PendingRollbackError)  # it repeats the first one's words
-        return UsageError(FLUSH_FAILED if swallowed else f"SQLAlchemy refused the call: {error}")
+        return UsageError(FLUSH_SWALLOWED if swallowed else f"SQLAlchemy refused the call: {error}")
     return _by_words(list(causes(error))[-1])
 
 
