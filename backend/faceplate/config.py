@@ -145,6 +145,11 @@ class Settings(BaseSettings):
         default=15.0,
         description="Seconds that a repeated unit may spend on getting a connection again.",
     )
+    shutdown_timeout_s: Seconds = Field(
+        default=10.0,
+        description="Seconds that what is under way may take to end when the database is closed:"
+        " units, blocks and drafts. Then it is cut off. 0 cuts it off at once.",
+    )
     tls_mode: TlsMode | None = Field(
         default=None,
         examples=["verify-full"],

@@ -76,8 +76,8 @@ class Connection(asyncpg.Connection):
         started_s = time.monotonic()
         try:
             result = await fetch(statement, *values)
-        except OUTDATED:
-            self._forget_prepared()
+        except OUTDATED as error:
+            self._forget_prepared(error)
             raise
         finally:
             self._log(sql, time.monotonic() - started_s, ahead)
@@ -133,10 +133,11 @@ class Connection(asyncpg.Connection):
         self.last_heard_s = now
         return True
 
-    def _forget_prepared(self) -> None:
+    def _forget_prepared(self, error: Exception) -> None:
         """After a migration, or somebody's DEALLOCATE ALL, each is prepared anew."""
         self._prepared.clear()
-        self._said = {""}
+        if isinstance(error, asyncpg.InvalidSQLStatementNameError):
+            self._said = {""}  # else the server still knows it
 
     def _log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
         """The driver's own query loggers cost a statement as much as a fifth of its round trip."""

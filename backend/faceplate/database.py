@@ -30,6 +30,7 @@ from faceplate.events import Call, Counters, Events
 from faceplate.health import Health, Pool, examine, pool_of
 from faceplate.repeat import Repeat
 from faceplate.scope import Ids, Scope, SystemScope, Transaction
+from faceplate.shutdown import POLL_S, Shutdown
 from faceplate.translation import DRIVER_ERRORS, translate_connect
 from faceplate.unit_of_work import UnitOfWork
 
@@ -56,40 +57,67 @@ class Database:
             settings = Settings(database_url=settings)
         self.settings = settings or Settings()
         self.events = Events()
-        self.open_drafts: set[asyncio.Future[None]] = set()  # belongs to faceplate.drafts
         self._engine: AsyncEngine | None = None
+        self._shutdown: Shutdown | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
 
     async def __aenter__(self) -> Self:
         """Verify, within ``startup_timeout_s``, that the server can be used, and open the pool.
 
-        Raises Unavailable, Unauthorized or DatabaseError, which say which server and why.
+        Raises Unavailable, Unauthorized or DatabaseError, which say which server and why, and
+        UsageError where it is open already.
         """
         await self._verify()
+        if self._pid != os.getpid():
+            await self.dispose()  # what a parent process had open when this one was forked
+        if self._engine is not None:
+            raise UsageError("the database is open already: enter it once, and share it")
         self._engine = create_engine(self.settings)
+        self._shutdown = Shutdown(self._engine, self.events.under_way)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.dispose()
 
-    async def dispose(self) -> None:
-        """Close the pool. Doing so twice is no error."""
-        if self._engine is not None:
-            engine, self._engine = self._engine, None
-            await engine.dispose()
+    async def dispose(self) -> int:
+        """Close the pool when what is under way has ended, or after ``shutdown_timeout_s``.
+
+        Return how many units, blocks and drafts were cut off. New ones are refused from now on,
+        with ShuttingDown. A unit or block that is cut off is rolled back, and its caller gets
+        ShuttingDown, or CancelledAfterCommit where it had taken effect; a draft ends as
+        interrupted. That takes some seconds at most. Whoever is cancelled while waiting for this
+        cuts all off at once.
+
+        A second call waits for the first one and returns 0, as does one where nothing is open. In
+        a forked process it leaves the parent's connections alone.
+
+        Raises UsageError in another event loop than the one that has entered it.
+        """
+        shutdown = self._shutdown
+        if shutdown is None:
+            return 0
+        if self._pid != os.getpid():
+            shutdown.leave_to_parent()
+            self._engine = self._shutdown = None
+            return 0
+        self._check_place()
+        if shutdown.has_begun:
+            while self._shutdown is shutdown:  # noqa: ASYNC110 - see UnderWay
+                await asyncio.sleep(POLL_S)
+            return 0
+        try:
+            return await shutdown.run(self.settings.shutdown_timeout_s)
+        finally:
+            self._engine = self._shutdown = None
 
     @property
     def engine(self) -> AsyncEngine:
         """The engine. Raises UsageError unless this process and event loop have entered it."""
         if self._engine is None:
             raise UsageError("the database is not open: use `async with Database(...) as db:`")
-        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
-            raise UsageError(
-                "the database was opened in another event loop or process: "
-                "open one of its own in each, after the fork"
-            )
+        self._check_place()
         return self._engine
 
     def pool(self) -> Pool:
@@ -106,8 +134,9 @@ class Database:
         """Plain SQLAlchemy sessions over the same pool, as the connecting role.
 
         No user is set and nothing is repeated: what is not for one user at a time, and code
-        that brings its own transactions, uses these.
+        that brings its own transactions, uses these. Raises ShuttingDown.
         """
+        self.events.under_way.check_is_open()
         transactional = create_transactional_engine(self.engine, self.settings)
         return async_sessionmaker(transactional, expire_on_commit=False)
 
@@ -158,6 +187,13 @@ class Database:
         """
         return await examine(self)
 
+    def _check_place(self) -> None:
+        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
+            raise UsageError(
+                "the database was opened in another event loop or process: "
+                "open one of its own in each, after the fork"
+            )
+
     @asynccontextmanager
     async def _watch(self, work: UnitOfWork[S]) -> AsyncIterator[S]:
         with Call(self.events, "begin"):
@@ -206,7 +242,6 @@ class Database:
                     async with work as scope:
                         return await unit(scope, *args, **kwargs)
                 except FaceplateError as error:
-                    error.unit = error.unit or getattr(unit, "__qualname__", None)
                     repeat = repeat or Repeat(self.settings, call)
                     await repeat.after(error)  # raises it where a repeat would be wrong
             except NotAlone:

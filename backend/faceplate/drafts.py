@@ -23,6 +23,9 @@ transaction is open and no connection is held. The message ends as
   web frameworks do when the client disconnects; also where the text got too long for a message;
 - failed, with what had arrived, when the block raises anything else.
 
+Closing the `Database` waits for drafts as it does for units. One that is not done in time ends as
+interrupted, and what writes to it next gets ShuttingDown.
+
 What a killed process leaves behind stays streaming until `faceplate sweep` closes it.
 """
 
@@ -46,16 +49,20 @@ from faceplate.errors import (
     FaceplateError,
     InvalidInput,
     NotFound,
+    ShuttingDown,
     UsageError,
 )
 from faceplate.models import Message
 from faceplate.services import messages
+from faceplate.under_way import Task, part_of_older
 
 logger = logging.getLogger("faceplate")
 
 SAVE_EVERY_S = 2.0
 HEARTBEAT_S = 30.0
 """A draft is saved this often even when nothing has arrived, so that no sweep takes it for dead."""
+
+CUT_OFF = "the draft has ended as interrupted, since the database is being closed"
 
 _CONTENT = cast("Text", Message.__table__.c.content.type)
 
@@ -90,22 +97,12 @@ def open(  # noqa: A001 - `drafts.open` reads as what it does
     )
 
 
-async def wait_until_closed(db: Database, *, timeout_s: float) -> int:
-    """Wait until no draft is open on ``db``, for ``timeout_s`` at most; return how many still are.
-
-    A program that ends calls it before it closes ``db``: a draft whose block has been cancelled
-    has to be saved for the last time.
-    """
-    if db.open_drafts:
-        await asyncio.wait(db.open_drafts, timeout=timeout_s)
-    return len(db.open_drafts)
-
-
 class Draft:
     """A message that is being written. Not to be made but by `open`."""
 
     message: records.Message
     """The message as it was stored last."""
+    unit = "draft"
 
     def __init__(
         self,
@@ -131,13 +128,12 @@ class Draft:
         self._turn = asyncio.Lock()  # who saves has it, so that no save overtakes another one
         self._saving: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._closed: asyncio.Future[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._is_cut_off = False
 
     async def __aenter__(self) -> Self:
         if self._saving is not None:
             raise UsageError("a draft can be entered once: open another one for another reply")
-        self._closed = asyncio.get_running_loop().create_future()
-        self._db.open_drafts.add(self._closed)
         try:
             self.message = await self._db.run(
                 self._user_id,
@@ -148,21 +144,39 @@ class Draft:
                 after=self._after,
             )
         except CancelledAfterCommit:
+            self._join()
             await self._end("interrupted")
-            raise
-        except BaseException:
-            self._close()
             raise
         self._saved_at_s = time.monotonic()
         self._saving = asyncio.create_task(self._keep_saving())
+        self._join()
         return self
+
+    def _join(self) -> None:
+        with part_of_older():  # as the unit was that has just ended
+            self._db.events.under_way.begin(self)
+
+    def cut_off(self, _task: Task) -> None:
+        """Save it as interrupted, beside the block, whose next `write` will fail."""
+        if self._ending is None:
+            self._is_cut_off = True
+            self._begin_ending("interrupted")
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Those that save it, beside the block."""
+        found = (self._saving, self._writing, self._ending)
+        return [task for task in found if task is not None]
 
     async def write(self, chunk: str) -> None:
         """Add to the text, in memory.
 
         Raises InvalidInput for what no message can hold. Where the text gets too long, what fits
-        is kept and the message will end as interrupted; any other such chunk is left out.
+        is kept and the message will end as interrupted; any other such chunk is left out. Raises
+        ShuttingDown where the database was closed meanwhile.
         """
+        if self._is_cut_off:
+            raise ShuttingDown(CUT_OFF)
         if self._saving is None or self._has_ended:
             raise UsageError("a draft is written within its `async with` block")
         if not isinstance(chunk, str):
@@ -223,27 +237,35 @@ class Draft:
                 raise
             logger.error("draft %s was not saved as %s: %s", self._id, status, failure)  # noqa: TRY400 - its cause may quote the server
             return
-        if cancelled and error is None:
+        if error is not None:
+            return
+        if cancelled:
             raise CancelledAfterCommit(*cancelled.args) from cancelled
+        if self._is_cut_off:
+            raise ShuttingDown(CUT_OFF)
 
     async def _end(self, status: str) -> asyncio.CancelledError | None:
         """Save for the last time. Return the first cancellation meanwhile, if there was one."""
-        self._has_ended = True
-        ending = asyncio.create_task(self._save_last(status))
+        ending = self._ending or self._begin_ending(status)
         cancelled: asyncio.CancelledError | None = None
         while not ending.done():
             try:
                 await asyncio.wait({ending})
             except asyncio.CancelledError as error:
                 cancelled = cancelled or error
-        self._close()
         ending.result()
         return cancelled
 
-    def _close(self) -> None:
-        if self._closed is not None:
-            self._db.open_drafts.discard(self._closed)
-            self._closed.set_result(None)
+    def _begin_ending(self, status: str) -> asyncio.Task[None]:
+        self._has_ended = True
+        self._ending = asyncio.create_task(self._save_last(status))
+        self._ending.add_done_callback(self._leave)
+        return self._ending
+
+    def _leave(self, ending: asyncio.Task[None]) -> None:
+        self._db.events.under_way.end(self)
+        if not ending.cancelled():
+            ending.exception()  # the end of the block tells of it, if that is still to come
 
     async def _save_last(self, status: str) -> None:
         for task in (self._writing, self._saving):
@@ -269,12 +291,13 @@ class Draft:
     async def _save(self, status: str) -> None:
         content = "".join(self._chunks)
         self._chunks = [content]
-        self.message = await self._db.run(
-            self._user_id,
-            messages.save_draft,
-            self._conversation_id,
-            self._id,
-            content=content,
-            status=status,
-        )
+        with part_of_older():
+            self.message = await self._db.run(
+                self._user_id,
+                messages.save_draft,
+                self._conversation_id,
+                self._id,
+                content=content,
+                status=status,
+            )
         self._saved_chars, self._saved_at_s = len(content), time.monotonic()

@@ -13,7 +13,8 @@
     │   ├── CannotConnect       it never will, as things are: password, database, TLS
     │   ├── ConnectionLost      the connection broke while a unit was running
     │   ├── Overloaded          too many units wait for a connection already
-    │   └── PoolExhausted       no connection became free in time
+    │   ├── PoolExhausted       no connection became free in time
+    │   └── ShuttingDown        the Database is being closed
     ├── TimedOut                the server or the driver ran into a time limit
     ├── Contention              deadlocks or serialization failures, beyond the retries
     ├── SchemaChanged           a migration has changed a table under a prepared statement
@@ -36,7 +37,8 @@ class FaceplateError(Exception):
     """The root of every error that faceplate raises.
 
     ``sqlstate`` is PostgreSQL's five-character code where the server said one, else None.
-    ``unit`` is the name of the unit that was running, where one was.
+    ``unit`` is the module and name of the unit that was running, such as ``messages.append``, and
+    ``begin`` in a block; None outside of both.
     """
 
     sqlstate: str | None = None
@@ -128,6 +130,13 @@ class Overloaded(Unavailable):
 
 class PoolExhausted(Unavailable):
     """No pooled connection became free within ``pool_timeout_s``."""
+
+
+class ShuttingDown(Unavailable):
+    """The `Database` is being closed: this was not begun, or cut off and rolled back.
+
+    Another process may do it.
+    """
 
 
 class TimedOut(FaceplateError):  # noqa: N818 - named for what it says

@@ -10,6 +10,7 @@ unknown outcome    a unit was given up, and nobody can tell whether its COMMIT t
 Nothing here holds or writes what is in a row, or whose it is.
 """
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -26,13 +27,15 @@ from faceplate.errors import (
     Overloaded,
     PoolExhausted,
     SchemaChanged,
+    ShuttingDown,
     Unavailable,
 )
+from faceplate.under_way import Task, UnderWay
 
 logger = logging.getLogger("faceplate")
 
 PASSING = (Contention, SchemaChanged)
-BUSY = (Contention, Overloaded, PoolExhausted)
+BUSY = (Contention, Overloaded, PoolExhausted, ShuttingDown)
 GIVEN_UP = (Contention, SchemaChanged, Unavailable)
 
 
@@ -92,9 +95,10 @@ class Counters:
 
 
 class Events:
-    """Where events of one `Database` go."""
+    """Where events of one `Database` go, and what is under way in it."""
 
     def __init__(self) -> None:
+        self.under_way = UnderWay()
         self.counters = Counters()
         self.listener: Listener | None = None
 
@@ -108,25 +112,37 @@ class Events:
 class Call:
     """``with`` it around one call of `Database.run` or `Database.begin`, all attempts together."""
 
-    __slots__ = ("_events", "_observation", "_started_s", "_unit", "attempt")
+    tasks = ()
+    __slots__ = ("_cut_off_in", "_events", "_observation", "_started_s", "_unit", "attempt")
 
     def __init__(self, events: Events, unit: object) -> None:
         self._events = events
         self._unit = unit
         self._observation: AbstractContextManager[Any] | None = None
+        self._cut_off_in: Task | None = None
         self._started_s = time.monotonic()
         self.attempt = 1
 
     @property
     def unit(self) -> str:
-        """The unit's module and name, such as ``messages.append``."""
+        """The unit's module and name, such as ``messages.append``, or ``begin`` for a block."""
         if isinstance(self._unit, str):
             return self._unit
         module = str(getattr(self._unit, "__module__", "")).rpartition(".")[2]
         name = getattr(self._unit, "__qualname__", None) or type(self._unit).__name__
         return f"{module}.{name}"
 
+    def cut_off(self, task: Task) -> None:
+        """Cancel it, and let the caller be told by ShuttingDown, as by `asyncio.timeout`."""
+        self._cut_off_in = task
+        task.cancel()
+
     def __enter__(self) -> Self:
+        try:
+            self._events.under_way.begin(self)
+        except ShuttingDown as refusal:
+            self._record_end(refusal)
+            raise
         if self._events.listener is not None:
             self._observation = self._events.listener.observe(self)
             self._observation.__enter__()
@@ -134,19 +150,41 @@ class Call:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        _kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # An error that leaves several calls, one inside the other, is recorded for the first.
-        if isinstance(error, FaceplateError) and not error.is_recorded:
-            error.is_recorded = True
-            if isinstance(error, CommitOutcomeUnknown):
-                self.record(Kind.UNKNOWN_OUTCOME, error)
-            elif isinstance(error, GIVEN_UP):
-                self.record(Kind.REFUSAL, error)
+        self._events.under_way.end(self)
+        told = error if self._cut_off_in is None else self._told(self._cut_off_in, error)
+        if isinstance(told, FaceplateError):
+            self._record_end(told)
         if self._observation is not None:
-            self._observation.__exit__(kind, error, traceback)
+            self._observation.__exit__(None if told is None else type(told), told, traceback)
+        if told is not None and told is not error:
+            raise told from error
+
+    def _told(self, task: Task, error: BaseException | None) -> BaseException | None:
+        """What the caller is told who was cut off. ``error`` is what came of it.
+
+        A CancelledAfterCommit stays, and so does a plain one where somebody else has cancelled too.
+        """
+        if task.uncancel() == 0 and type(error) is asyncio.CancelledError:
+            return ShuttingDown("cut off and rolled back, since the database is being closed")
+        return error
+
+    def _record_end(self, error: FaceplateError) -> None:
+        """Name the unit, and record a refusal or an unknown outcome, once.
+
+        An error that leaves several calls, one inside the other, is the first one's.
+        """
+        error.unit = error.unit or self.unit
+        if error.is_recorded:
+            return
+        error.is_recorded = True
+        if isinstance(error, CommitOutcomeUnknown):
+            self.record(Kind.UNKNOWN_OUTCOME, error)
+        elif isinstance(error, GIVEN_UP):
+            self.record(Kind.REFUSAL, error)
 
     def record(self, kind: Kind, error: FaceplateError) -> None:
         """Record what ``error``, which ended an attempt, leads to."""

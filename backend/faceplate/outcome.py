@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -44,6 +45,15 @@ class Mark(NamedTuple):
     recovered_at: datetime
 
 
+UNMARKED = Mark("", 0, "", datetime.min.replace(tzinfo=UTC))
+"""One that may have written something, on a server that does not let itself be asked."""
+
+# No privilege, no such function, not supported, not on a standby.
+_REFUSED = {"42501", "42883", "0A000", "55000"}
+_answers: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+"""Whether a connection's server answers to `_MARK`."""
+
+
 class Outcome(Enum):
     COMMITTED = "committed"
     ROLLED_BACK = "rolled back"
@@ -53,10 +63,38 @@ class Outcome(Enum):
 async def mark(driver: Any) -> Mark | None:
     """Return the mark of the transaction on ``driver``, or None where it has written nothing.
 
-    One round trip.
+    One round trip; two on a connection's first call, which finds out whether the server answers.
+    Where it does not, this returns `UNMARKED`, and from then on without asking.
     """
+    answers = _answers.get(driver)
+    if answers is None:
+        return await _try_to_mark(driver)
+    if not answers:
+        return UNMARKED
+    try:
+        return await _mark(driver)
+    except asyncpg.PostgresError:
+        del _answers[driver]  # it did before, so it is tried anew
+        raise
+
+
+async def _mark(driver: Any) -> Mark | None:
     xid, *where = await driver.fetchrow(_MARK)
     return None if xid is None else Mark(xid, *where)
+
+
+async def _try_to_mark(driver: Any) -> Mark | None:
+    await driver.execute("SAVEPOINT faceplate_mark")
+    try:
+        found = await _mark(driver)
+    except asyncpg.PostgresError as error:
+        if error.sqlstate not in _REFUSED:
+            raise
+        await driver.execute("ROLLBACK TO SAVEPOINT faceplate_mark")
+        _answers[driver] = False
+        return UNMARKED
+    _answers[driver] = True
+    return found
 
 
 async def find_out(settings: Settings, transaction: Mark) -> Outcome:
@@ -65,6 +103,8 @@ async def find_out(settings: Settings, transaction: Mark) -> Outcome:
     A backend that still holds the transaction open, because it has not heard that its client is
     gone, is ended: what it has not committed by then, it never will.
     """
+    if transaction is UNMARKED:
+        return Outcome.UNKNOWN
     until_s = time.monotonic() + settings.reconnect_timeout_s
     while time.monotonic() < until_s:
         try:

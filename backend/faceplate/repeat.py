@@ -13,6 +13,7 @@ from faceplate.errors import (
     Overloaded,
     PoolExhausted,
     SchemaChanged,
+    ShuttingDown,
     Unavailable,
 )
 from faceplate.events import Call, Kind
@@ -47,7 +48,7 @@ class Repeat:
                 self._begin_anew(error)
             case Contention():
                 await self._after_contention(error)
-            case Overloaded() | PoolExhausted() | CannotConnect():
+            case Overloaded() | PoolExhausted() | CannotConnect() | ShuttingDown():
                 raise error
             case ConnectionLost():
                 await self._after_loss(error)

@@ -1,7 +1,8 @@
 """What an exception of the driver or of SQLAlchemy means, as one of faceplate's own errors.
 
-An error is told by its SQLSTATE and its constraint, never by its class or its message: the same
-fault arrives wrapped or bare depending on the version and on the moment it struck.
+An error is told by its SQLSTATE and its constraint, not by its class or its message: the same fault
+arrives wrapped or bare depending on the version and on the moment it struck. `MISUSES` is what has
+neither.
 """
 
 import os
@@ -69,6 +70,13 @@ MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
     "42P01": (DatabaseError, UNMIGRATED),
     "42703": (DatabaseError, UNMIGRATED),
     "3F000": (DatabaseError, UNMIGRATED),
+}
+# By the driver's words, for want of a code; what it may quote a value in is not among them.
+MISUSES = {
+    "another operation is in progress": "a scope is for one task at a time: await one statement"
+    " before the next, or let each task run a unit of its own",
+    "the number of query arguments cannot exceed": "a statement takes at most 32,767 values: pass"
+    " one array (`column == any_(array)`), or run several statements",
 }
 CONFLICTING = {"23503", "23505", "23P01"}
 REFUSED = {"23502": "is required", "23514": "breaks a rule of the table"}
@@ -162,8 +170,15 @@ def translate(error: Exception, *, target: str, closed: bool = False) -> Facepla
     if isinstance(error, InvalidRequestError):
         swallowed = isinstance(error, PendingRollbackError)  # it repeats the first one's words
         return UsageError(FLUSH_SWALLOWED if swallowed else f"SQLAlchemy refused the call: {error}")
-    innermost = list(causes(error))[-1]
-    return DatabaseError(f"unexpected {type(innermost).__name__} from the driver")
+    return _by_words(list(causes(error))[-1])
+
+
+def _by_words(driver: BaseException) -> FaceplateError:
+    if isinstance(driver, asyncpg.InterfaceError):
+        for words, remedy in MISUSES.items():
+            if words in str(driver):
+                return UsageError(remedy)
+    return DatabaseError(f"unexpected {type(driver).__name__} from the driver")
 
 
 def _by_sqlstate(state: str, server: Any) -> FaceplateError:

@@ -4,18 +4,18 @@ A unit that writes is run over a proxy; what it returns and what it leaves behin
 with a run in which nothing broke.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import product
 
 import pytest
-from tests.faults.conftest import Campaign
-from tests.faults.plans import GIVEN_IDS, READS, plans
+from tests.faults.conftest import QUICK, Campaign
+from tests.faults.plans import GIVEN_IDS, READS, TABLES, plans
 from tests.faults.proxy import Action, Fault, is_commit, is_committed
-from tests.faults.servers import OwnServer
+from tests.faults.servers import OwnServer, own_server
 from tests.faults.trials import Bench, Trial, bench
 from tests.units import nobodys, units
 
-from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unavailable
+from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unauthorized, Unavailable
 
 PLANS = list(plans(nobodys()))
 OWN = [name for name in PLANS if name.startswith("own, ")]
@@ -49,6 +49,17 @@ async def resigned(steady_server: OwnServer) -> AsyncIterator[Bench]:
     async with bench(steady_server, reconnect_timeout_s=0.05) as wire:
         yield wire
         await wire.check_leaks()
+
+
+REFUSALS = ["pg_current_wal_lsn()", "pg_current_xact_id_if_assigned()"]
+
+
+@pytest.fixture(params=REFUSALS)
+def discreet_server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
+    """A server that keeps from its users where it stands, or what their transactions are."""
+    refuse = f"REVOKE EXECUTE ON FUNCTION pg_catalog.{request.param} FROM PUBLIC"
+    with own_server(script=f"{TABLES}; {refuse}", **QUICK) as server:
+        yield server
 
 
 _known: dict[tuple[str, bool], Trial] = {}
@@ -212,4 +223,42 @@ async def test_a_commit_that_nobody_can_ask_about_is_unknown(
             assert isinstance(trial.error, CommitOutcomeUnknown), (name, first, trial.error)
             book.judge(name, known, trial, CommitOutcomeUnknown)
         book.judge(name, known, await resigned.try_out(name, *for_ever), Unavailable)
+    book.check()
+
+
+async def test_a_server_that_has_become_discreet_costs_a_unit_for_each_connection(
+    steady_server: OwnServer,
+) -> None:
+    """Else a right that is taken away stops every write until somebody restarts the program."""
+    function = f"EXECUTE ON FUNCTION pg_catalog.{REFUSALS[0]}"
+    async with bench(steady_server, pool_size=1, max_overflow=0) as wire:
+        own = await wire.settle()
+        edit = plans(own)["tasks.edit"]
+        await wire.run(own, edit)
+        await wire.admin.execute(f"REVOKE {function} FROM PUBLIC")
+        try:
+            with pytest.raises(Unauthorized):
+                await wire.run(own, edit)
+            await wire.run(own, edit)
+        finally:
+            await wire.admin.execute(f"GRANT {function} TO PUBLIC")
+
+
+async def test_a_server_that_says_nothing_of_its_transactions_still_takes_them(
+    discreet_server: OwnServer, campaign: Campaign
+) -> None:
+    """Else each write fails at a provider that refuses a function which only a fault needs.
+
+    A lost COMMIT is unknown then, unless the unit may simply be run again.
+    """
+    book = Book()
+    async with bench(discreet_server) as wire:
+        for name in campaign.dice.sample(PLANS, campaign.size(10, len(PLANS))):
+            known = await learn(wire, name)
+            book.judge(name, known, await wire.try_out(name))
+            for fault in AROUND_COMMIT:
+                book.judge(name, known, await wire.try_out(name, fault), CommitOutcomeUnknown)
+        trial = await wire.try_out("own, a sum", AROUND_COMMIT[1])
+        assert isinstance(trial.error, CommitOutcomeUnknown)
+        await wire.check_leaks()
     book.check()

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from tests.faults.servers import OwnServer, own_server
 from tests.faults.standbys import Standby, standby_of
 from tests.faults.writers import Writer, append_in_a_unit_of_ones_own
+from uuid6 import uuid7
 
-from faceplate import Database, Settings, Statement, Unavailable, User, outcome
+from faceplate import Database, Scope, Settings, Statement, Unavailable, User, outcome
 from faceplate.outcome import Outcome
 from faceplate.services import conversations, messages, tasks, users
 
@@ -163,6 +164,18 @@ async def wait_until_read_only(db: Database, user_id: Any) -> None:
                 scopes = [await stack.enter_async_context(db.begin(user_id)) for _ in range(POOL)]
                 if {await scope.one(READ_ONLY) for scope in scopes} == {"on"}:
                     return
+
+
+async def test_a_standby_is_read_from(pair: Pair) -> None:
+    """Else what may write, for all that is known, fails where nothing can be written at all."""
+
+    async def read_as_text(scope: Scope) -> int:
+        counted = await scope.session.execute(sa.text("SELECT count(*) FROM faceplate.users"))
+        return int(counted.scalar_one())
+
+    async with Database(pair.settings("standby")) as db:
+        for _ in range(2):
+            assert await db.run(uuid7(), read_as_text) == 0
 
 
 async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -> None:

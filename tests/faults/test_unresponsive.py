@@ -25,11 +25,13 @@ from faceplate import (
     Database,
     PoolExhausted,
     Settings,
+    ShuttingDown,
     TimedOut,
     Unavailable,
     User,
 )
 from faceplate.services import conversations, tasks, users
+from faceplate.shutdown import CLOSE_S, CUT_OFF_S
 from faceplate.unit_of_work import ROLLBACK_TIMEOUT_S
 
 LIMITS = {
@@ -90,6 +92,30 @@ async def test_what_goes_silent_is_given_up_in_time_and_used_again(
         assert slowest_s < GENEROUS_S
         for writer in writers:
             await writer.check(db)
+
+
+@pytest.mark.parametrize("silence", [freeze, swallow], ids=["frozen", "black hole"])
+async def test_a_database_is_closed_in_time_although_the_server_is_silent(
+    steady_server: OwnServer, silence: Silence
+) -> None:
+    """Else a server that hangs keeps every program that uses it from ending, too."""
+    # Whose commands may take longer than it has for its end.
+    patient = {"statement_timeout_s": 0, "command_timeout_s": 0, "shutdown_timeout_s": 0.5}
+    async with Proxy(steady_server.url) as proxy:
+        db = await opened(proxy.url, **patient).__aenter__()
+        user = await a_user(db)
+        await asyncio.gather(*(db.run(user.id, tasks.page) for _ in range(WRITERS)))
+        with silence(steady_server, proxy):
+            running = [asyncio.create_task(db.run(user.id, tasks.page)) for _ in range(WRITERS)]
+            await asyncio.sleep(0)  # they have begun
+            started_s = time.monotonic()
+            assert await db.dispose() == WRITERS
+            elapsed_s = time.monotonic() - started_s
+            proxy.drop_all()
+            ends = await asyncio.gather(*running, return_exceptions=True)
+        print(f"{elapsed_s:.2f} s")  # noqa: T201 - for the report
+        assert elapsed_s < 2 * (0.5 + CUT_OFF_S + CLOSE_S)
+        assert {type(end) for end in ends} == {ShuttingDown}
 
 
 def opened(url: str, **changes: Any) -> Database:

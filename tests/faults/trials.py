@@ -41,7 +41,7 @@ ROWS = {
 CLOSE_DRAFTS = "UPDATE faceplate.messages SET status = 'complete' WHERE status = 'streaming'"
 """So that a sweep finds the same in every trial."""
 LEAKED = """SELECT count(*) FROM pg_stat_activity
-            WHERE application_name = $1 AND state LIKE 'idle in transaction%'"""
+            WHERE application_name = $1 AND state LIKE $2"""
 
 State = dict[str, list[str]]
 
@@ -121,15 +121,15 @@ class Bench:
         await self.admin.execute("INSERT INTO public.counters VALUES ($1, 1)", own.user_id)
         return own
 
-    async def check_leaks(self) -> None:
-        """Raise if a connection is still in a transaction, or a task has failed unseen.
+    async def check_leaks(self, state: str = "idle in transaction") -> None:
+        """Raise if a connection is still in such a state, or a task has failed unseen.
 
         A server takes its time to notice that a client is gone.
         """
         gc.collect()
         assert not self.unseen, self.unseen
         async with asyncio.timeout(LEAK_DEADLINE_S):
-            while await self.admin.fetchval(LEAKED, UNDER_FAULT):  # noqa: ASYNC110 - nobody is told
+            while await self.admin.fetchval(LEAKED, UNDER_FAULT, f"{state}%"):  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0.01)
 
     async def run(self, own: Belongings, plan: Plan, *, in_block: bool = False) -> Any:

@@ -136,3 +136,14 @@ def _sql_of(logged: str) -> str:
     statement = re.sub(r"^[\d.]+ s: ", "", logged)
     statement = re.sub(r"'[0-9a-f-]{36}'", "'<user_id>'", statement)
     return re.sub(r"\s+", " ", statement).replace("( ", "(").replace(" )", ")").strip(" ;")
+
+
+def test_every_known_fault_names_tests_that_there_are() -> None:
+    """Whoever doubts a row of the page can run its test."""
+    tests = {path.stem.removeprefix("test_"): path for path in ROOT.glob("tests/*/test_*.py")}
+    rows = re.findall(r"^\|.*\| (`.+`) \|$", (DOCS / "faults.md").read_text(), re.MULTILINE)
+    assert rows
+    for name in re.findall(r"`([^`]+)`", " ".join(rows)):
+        module, _, test = name.partition(": ")
+        if name != "pyproject.toml":
+            assert f"def test_{test}" in tests[module].read_text(), name

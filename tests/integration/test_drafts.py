@@ -227,19 +227,7 @@ async def test_of_two_replies_to_a_message_one_is_begun(chat: Chat) -> None:
 
     ended = await asyncio.gather(*(reply() for _ in range(5)), return_exceptions=True)
     assert [end for end in ended if not isinstance(end, Conflict)] == ["an answer"]
-    assert await drafts.wait_until_closed(chat.db, timeout_s=0) == 0
     assert [message.position for message in await chat.history()] == [1, 2]
-
-
-async def test_a_program_can_wait_for_its_drafts(chat: Chat) -> None:
-    """Else it closes the database before a cancelled reply is saved."""
-    reading = asyncio.create_task(chat.read())
-    await chat.half_way.wait()
-    assert await drafts.wait_until_closed(chat.db, timeout_s=0) == 1
-    reading.cancel()
-    assert await drafts.wait_until_closed(chat.db, timeout_s=DEADLINE_S) == 0
-    assert await chat.stored() == ("half of", "interrupted")
-    await asyncio.gather(reading, return_exceptions=True)
 
 
 async def test_a_reply_that_ends_is_complete(chat: Chat) -> None:
@@ -475,7 +463,7 @@ async def test_an_error_of_the_block_is_not_hidden_by_one_of_the_save(
 
     with pytest.raises(RuntimeError, match="the model"):
         await write()
-    assert "was not saved as failed: save_draft: message not found" in caplog.text
+    assert "was not saved as failed: messages.save_draft: message not found" in caplog.text
 
 
 async def test_a_draft_is_saved_as_the_same_twice_but_not_as_something_else(chat: Chat) -> None:

@@ -224,8 +224,9 @@ async def test_a_refusal_is_recorded_once(
     size = 2 if call is by_run_in_run else 1
     async with opened(settings, pool_size=size, max_overflow=0, pool_timeout_s=0.05) as db:
         async with db.begin(user.id):
-            with pytest.raises(PoolExhausted):
+            with pytest.raises(PoolExhausted) as raised:
                 await call(db, user)
+        assert raised.value.unit == unit
         assert db.counters.refusals == {"PoolExhausted": 1}
         assert not db.counters.repeats
     [(level, fields)] = lines(caplog)
@@ -245,10 +246,11 @@ async def test_an_unknown_outcome_is_an_error_in_the_log(
             await tasks.complete(scope, task.id)
             await allow_connections(operator, 0)
 
-        with pytest.raises(CommitOutcomeUnknown):
+        with pytest.raises(CommitOutcomeUnknown) as raised:
             await db.run(user_id, unit)
         assert db.counters == Counters(unknown_outcomes=1)
     [(level, fields)] = lines(caplog)
+    assert raised.value.unit == fields["unit"]
     assert (level, fields["kind"], fields["attempt"]) == (logging.ERROR, "unknown_outcome", 1)
 
 

@@ -68,7 +68,9 @@ async def test_an_exhausted_pool_says_so_in_time_and_recovers(
     """Else requests pile up behind one that holds on, and the process never serves again."""
     async with opened(settings, pool_size=2, max_overflow=0, pool_timeout_s=0.1) as db:
         async with db.begin(user.id), db.begin(user.id):
-            with pytest.raises(PoolExhausted, match=r"^backend: .*pool_timeout_s; all are in use$"):
+            with pytest.raises(
+                PoolExhausted, match=r"^test_pool.backend: .*pool_timeout_s; all are in use$"
+            ):
                 await db.run(user.id, backend)
             assert (await db.check()).pool.checked_out == 2
         await asyncio.gather(*(db.run(user.id, backend) for _ in range(10)))
@@ -179,7 +181,7 @@ async def test_a_slow_statement_ends_at_statement_timeout(settings: Settings, us
     async with opened(settings, statement_timeout_s=0.1) as db:
         with pytest.raises(TimedOut, match="statement_timeout_s") as raised:
             await db.run(user.id, sleep)
-        assert (raised.value.sqlstate, raised.value.unit) == ("57014", "sleep")
+        assert (raised.value.sqlstate, raised.value.unit) == ("57014", "test_pool.sleep")
         assert await db.run(user.id, backend)
 
 

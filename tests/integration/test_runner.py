@@ -82,7 +82,7 @@ async def test_a_second_loss_is_reported(quick: Database, user: User, operator: 
 
     with pytest.raises(ConnectionLost) as raised:
         await quick.run(user.id, unit)
-    assert raised.value.unit == unit.__qualname__
+    assert raised.value.unit == f"test_runner.{unit.__qualname__}"
     assert len(set(attempts)) == 2
     assert await titles(quick, user) == []
 
@@ -159,7 +159,10 @@ async def test_what_would_fail_again_is_not_repeated(
     with pytest.raises(error) as raised:
         await quick.run(user.id, unit)
     assert attempts == 1
-    assert (raised.value.sqlstate, raised.value.unit) == (sqlstate, unit.__qualname__)
+    assert (raised.value.sqlstate, raised.value.unit) == (
+        sqlstate,
+        f"test_runner.{unit.__qualname__}",
+    )
     assert await titles(quick, user) == []
 
 

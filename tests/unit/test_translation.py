@@ -139,6 +139,14 @@ def test_a_misuse_of_the_session_says_what_sqlalchemy_says_of_it() -> None:
     assert "This session is closed" in str(error)
 
 
+def test_a_flush_whose_error_was_caught_says_how_to_catch_one() -> None:
+    """Else a programmer is told that a statement had failed, and not what to write instead."""
+    error = translate(sa_exc.PendingRollbackError("words, and those of the first"), target=TARGET)
+    assert isinstance(error, UsageError)
+    assert "begin_nested" in str(error)
+    assert "words" not in str(error)
+
+
 def test_what_nobody_expected_is_named_without_its_words() -> None:
     """They may hold a value."""
     error = translate(asyncpg.InterfaceError("bad value: 'secret'"), target=TARGET)

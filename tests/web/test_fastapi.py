@@ -219,6 +219,7 @@ PROBLEMS = [
     Told(errors.SchemaChanged(SECRET), 503, "interrupted", {"safe_to_repeat": True}, "1"),
     Told(Unavailable(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
     Told(CannotConnect(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
+    Told(errors.ShuttingDown(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
     Told(CommitOutcomeUnknown(SECRET), 503, "outcome_unknown", {"safe_to_repeat": False}, "5"),
     Told(TimedOut(SECRET), 504, "timed_out", {"safe_to_repeat": True}, None),
     Told(Unauthorized(SECRET), 500, "internal_error", {}, None),

@@ -57,8 +57,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MEDIA_TYPE = "application/problem+json"
-DRAIN_S = 10.0
-"""How long a program that ends waits for its drafts to be saved for the last time."""
 READY_WITHIN_S = 5.0
 
 
@@ -71,7 +69,7 @@ class State(TypedDict):
 def lifespan(
     settings: Settings | str | None = None,
 ) -> Callable[[object], AbstractAsyncContextManager[State]]:
-    """Return a lifespan that opens a `Database`, and closes it when its drafts are saved.
+    """Return a lifespan that opens a `Database`, and closes it as `Database.dispose` does.
 
     ``settings`` are as those of `Database`, and read when the application starts. An application
     with a lifespan of its own enters this one in it::
@@ -86,9 +84,6 @@ def lifespan(
     async def opened(_app: object) -> AsyncIterator[State]:
         async with Database(settings) as db:
             yield {"faceplate": db}
-            # A server that ends cancels the streams that take too long, and waits for none.
-            if left := await drafts.wait_until_closed(db, timeout_s=DRAIN_S):
-                logger.error("closing the database while %d drafts are still open", left)
 
     return opened
 
