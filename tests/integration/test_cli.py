@@ -137,15 +137,15 @@ class TestImport:
     def test_it_says_what_became_of_a_file(self, faceplate: Run, email: str, trip: Path) -> None:
         first = faceplate("import", trip, "--user", email)
         assert (first.returncode, first.stdout) == (0, "")
-        assert first.stderr == "1 new chat with 4 messages\n"
+        assert first.stderr == "trip.jsonl: OpenAI chat messages\n1 new chat with 4 messages\n"
         again = faceplate("import", trip, "--user", email)
         assert again.returncode == 0
-        assert again.stderr == "0 new chats with 0 messages, 1 already there\n"
+        assert again.stderr.endswith("\n0 new chats with 0 messages, 1 already there\n")
 
     def test_scripts_get_the_report_as_json(self, faceplate: Run, email: str, trip: Path) -> None:
         result = faceplate("import", trip, "--user", email, "--json")
-        counts = {"imported": 1, "messages": 4, "skipped": 0, "refused": 0}
-        assert lines(result.stdout) == [{"report": counts}]
+        counts = {"imported": 1, "continued": 0, "messages": 4, "skipped": 0, "refused": 0}
+        assert lines(result.stdout) == [{"report": {"format": "openai", **counts}}]
         assert result.stderr == ""
 
     def test_bad_lines_are_named_and_fail_the_command(
@@ -155,7 +155,7 @@ class TestImport:
         path = write(tmp_path / "chats.jsonl", TRIP, {"hunter2": 1}, TRIP)
         result = faceplate("import", path, "--user", email)
         assert result.returncode == 1
-        assert result.stderr.splitlines() == [
+        assert result.stderr.splitlines()[1:] == [
             "line 2: messages must be a list of objects",
             "1 new chat with 4 messages, 1 already there, 1 refused",
         ]

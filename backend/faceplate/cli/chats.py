@@ -21,7 +21,7 @@ from faceplate.cli.rendering import Transcript, conversation_heading, conversati
 from faceplate.cli.session import Email, run
 from faceplate.database import Database
 from faceplate.errors import NotFound
-from faceplate.importers import Refusal, Report, import_file
+from faceplate.importers import FORMATS, Refusal, Report, import_file, recognise
 from faceplate.pagination import Page
 from faceplate.records import Conversation, Message, User
 from faceplate.scope import SystemScope
@@ -35,23 +35,47 @@ ChatFile = Annotated[
 ]
 
 
-def import_(file: ChatFile, email: Email, *, as_json: AsJson = False) -> None:
-    """Import chats from a file of OpenAI chat messages, as JSON or JSON lines.
+def _check_format(value: str | None) -> str | None:
+    if value is not None and value not in FORMATS:
+        raise typer.BadParameter(f"must be one of {', '.join(FORMATS)}")
+    return value
 
-    Safe to repeat: a chat that is there already is skipped. A chat that cannot be read or stored
-    is reported by its number, and the rest goes on; the exit code is then 1. The user is made if
-    there is none with this e-mail address.
+
+ChatFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="What the file holds, where its beginning does not tell.",
+        metavar="|".join(FORMATS),
+        callback=_check_format,
+        show_default=False,
+    ),
+]
+
+
+def import_(
+    file: ChatFile, email: Email, *, format_: ChatFormat = None, as_json: AsJson = False
+) -> None:
+    """Import chats: a ChatGPT or Open WebUI export, ShareGPT, OpenAI chat messages.
+
+    JSON or JSON lines, also in the zip archive that it came in. Safe to repeat: a chat that is
+    there already is skipped, and one that has grown is continued. A chat that cannot be read or
+    stored, and a part of one that had to be left out, is reported by its number, and the rest goes
+    on; the exit code is then 1. The user is made if there is none with this e-mail address.
 
     With --json, a line {"refused": ...} for each refusal and a last one {"report": ...}.
     """
+    found = format_ or recognise(file)
+    if not as_json:
+        note(f"{file.name}: {FORMATS[found].title}", style="dim")
 
     async def work(db: Database) -> Report:
         user = await db.run_system(find_or_create_user, email)
-        return await import_with_progress(db, user.id, file, as_json=as_json)
+        return await import_with_progress(db, user.id, file, format=found, as_json=as_json)
 
     report = run(work)
     if as_json:
-        emit({"report": report._asdict()})
+        emit({"report": {"format": found, **report._asdict()}})
     else:
         note(describe_report(report))
     if report.refused:
@@ -146,7 +170,12 @@ async def find_or_create_user(scope: SystemScope, email: str) -> User:
 
 
 async def import_with_progress(
-    db: Database, user_id: UUID, file: Path, *, as_json: bool = False
+    db: Database,
+    user_id: UUID,
+    file: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - as `import_file` calls it
+    as_json: bool = False,
 ) -> Report:
     """Import a file under a progress bar, and print each refusal as it comes."""
     progress, task = _progress_bar(file)
@@ -163,6 +192,7 @@ async def import_with_progress(
             db,
             user_id,
             file,
+            format=format,
             on_progress=lambda read_bytes: progress.update(task, completed=read_bytes),
             on_refusal=tell,
         )
@@ -171,6 +201,8 @@ async def import_with_progress(
 def describe_report(report: Report) -> str:
     """What became of a file, in one line."""
     parts = [f"{count(report.imported, 'new chat')} with {count(report.messages, 'message')}"]
+    if report.continued:
+        parts.append(f"{report.continued} continued")
     if report.skipped:
         parts.append(f"{report.skipped} already there")
     if report.refused:

@@ -1,0 +1,178 @@
+"""Chats of a ChatGPT data export: ``conversations.json``, alone or in the archive it came in.
+
+A chat is a tree under ``mapping``. What ChatGPT shows is the path from its root to
+``current_node``, without the messages that are marked as hidden, the custom instructions, and what
+the model thought. See docs/importing.md for what becomes of each kind of content.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.branches import Header, Talk, make_chats
+from faceplate.importers.chats import Chat, Refusal, Unreadable
+from faceplate.importers.json_values import Value, read_values
+from faceplate.importers.threads import Node
+from faceplate.importers.turns import Turn, code_block, make_call, to_moment, to_seconds
+
+_UNSHOWN: Final = {
+    "user_editable_context",
+    "model_editable_context",
+    "thoughts",
+    "reasoning_recap",
+}
+_INTERRUPTED: Final = {"in_progress", "finished_partial_completion"}
+_TEXT_KEYS: Final = ("text", "result", "content", "summary")
+
+
+def recognises(value: JsonObject) -> bool:
+    """Is this a chat of a ChatGPT export?"""
+    return isinstance(value.get("mapping"), dict)
+
+
+def read(
+    path: Path, on_progress: Callable[[int], None] | None = None
+) -> Generator[Chat | Refusal, None, None]:
+    """Yield the chats of a file in order, and a Refusal for each that cannot be read.
+
+    Each branch follows its chat. At most one chat is held at a time. ``on_progress`` is told how
+    many bytes were read. Raises OSError where the file cannot be read.
+    """
+    for item in read_values(path, on_progress):
+        if isinstance(item, Refusal):
+            yield item
+            continue
+        try:
+            yield from _read_chat(item)
+        except Unreadable as error:
+            yield Refusal(item.place, str(error))
+        except RecursionError:
+            yield Refusal(item.place, "nested too deeply")
+
+
+def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
+    if not isinstance(item.value, dict):
+        raise Unreadable("not an object")
+    fields: JsonObject = dict(item.value)
+    mapping = fields.pop("mapping", None)
+    if not isinstance(mapping, dict):
+        raise Unreadable("mapping must be an object")
+    ids = [fields.pop("conversation_id", None), fields.pop("id", None)]
+    header = Header(
+        place=item.place,
+        format="chatgpt",
+        id=next((id_ for id_ in ids if isinstance(id_, str) and id_), ""),
+        title=fields.pop("title", None),
+        created=fields.pop("create_time", None),
+        updated=fields.pop("update_time", None),
+        source=fields,
+    )
+    turns = {id_: turn for id_, node in mapping.items() if (turn := _read_node(id_, node))}
+    nodes = {id_: _place_node(node) for id_, node in mapping.items()}
+    yield from make_chats(header, Talk(turns, nodes, fields.pop("current_node", None)))
+
+
+def _place_node(node: object) -> Node:
+    if not isinstance(node, dict):
+        return Node(None)
+    parent, children = node.get("parent"), node.get("children")
+    return Node(
+        parent if isinstance(parent, str) else None,
+        [c for c in children if isinstance(c, str)] if isinstance(children, list) else [],
+        to_seconds(_object(node.get("message")).get("create_time")),
+    )
+
+
+def _read_node(node_id: str, node: object) -> Turn | None:
+    message = _object(node).get("message")
+    if message is None:
+        return None
+    if not isinstance(message, dict):
+        message = {"content": message}
+    author = _object(message.get("author"))
+    role = author.get("role")
+    content = message.get("content")
+    kind = _object(content).get("content_type")
+    metadata = _object(message.get("metadata"))
+    tool, recipient = author.get("name"), message.get("recipient")
+    is_call = role == "assistant" and isinstance(recipient, str) and recipient not in ("all", "")
+
+    text, parts, rest = _read_content(content)
+    calls = []
+    if is_call and (input_ := _raw_text(content, text)):
+        calls = [make_call(node_id, str(recipient), input_)]
+        text = ""
+    status = "interrupted" if message.get("status") in _INTERRUPTED else None
+    return Turn(
+        id=node_id,
+        role=role if isinstance(role, str) else "unknown",
+        content=text,
+        parts=parts,
+        calls=calls,
+        tool=tool if role == "tool" and isinstance(tool, str) else None,
+        is_hidden=kind in _UNSHOWN
+        or metadata.get("is_visually_hidden_from_conversation") is True
+        or (role == "system" and message.get("weight") == 0),
+        created_at=to_moment(message.get("create_time")),
+        status=status if role == "assistant" else None,
+        source={**message, "content": rest} if rest else _without(message, "content"),
+        original=message,
+    )
+
+
+def _read_content(content: object) -> tuple[str, list[JsonObject], JsonObject]:
+    """The text of a message, its parts that are no text, and whatever else there was."""
+    if not isinstance(content, dict):
+        return (content, [], {}) if isinstance(content, str) else ("", [], {"value": content})
+    rest: JsonObject = dict(content)
+    kind = rest.get("content_type")
+    if kind == "code" and isinstance(rest.get("text"), str):
+        language = rest.get("language")
+        is_known = isinstance(language, str) and language.isalnum() and language != "unknown"
+        return code_block(rest.pop("text"), str(language) if is_known else ""), [], rest
+    if kind == "tether_quote":
+        lines = [rest.pop(key) for key in ("title", "url", "text") if _is_text(rest.get(key))]
+        return "\n".join(lines), [], rest
+    if isinstance(rest.get("parts"), list):
+        text, parts = _read_parts(rest.pop("parts"))
+        return text, parts, rest
+    for key in _TEXT_KEYS:
+        if _is_text(rest.get(key)):
+            return rest.pop(key), [], rest
+    is_empty = not any(value for key, value in rest.items() if key != "content_type")
+    return "", [] if is_empty else [{"index": 0, "part": content}], {}
+
+
+def _read_parts(parts: list[Any]) -> tuple[str, list[JsonObject]]:
+    texts: list[str] = []
+    others: list[JsonObject] = []
+    for index, part in enumerate(parts):
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        text = part.get("text") if isinstance(part, dict) else None
+        if _is_text(text):  # what was said aloud
+            texts.append(str(text))
+            part = _without(part, "text")  # noqa: PLW2901 - what is left of it
+        if part:
+            others.append({"index": index, "part": part})
+    return "\n".join(texts), others
+
+
+def _raw_text(content: object, text: str) -> str:
+    """What was sent to a tool: code without the fence that it gets where people read it."""
+    raw = _object(content).get("text")
+    return raw if isinstance(raw, str) else text
+
+
+def _object(value: object) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _without(value: JsonObject, key: str) -> JsonObject:
+    return {name: item for name, item in value.items() if name != key}
