@@ -21,7 +21,7 @@ from faceplate.cli.rendering import Transcript, conversation_heading, conversati
 from faceplate.cli.session import Email, run
 from faceplate.database import Database
 from faceplate.errors import NotFound
-from faceplate.importers import FORMATS, Refusal, Report, import_file, recognise
+from faceplate.importers import FORMATS, Refusal, Report, get_format, import_file, recognise
 from faceplate.pagination import Page
 from faceplate.records import Conversation, Message, User
 from faceplate.scope import SystemScope
@@ -35,19 +35,12 @@ ChatFile = Annotated[
 ]
 
 
-def _check_format(value: str | None) -> str | None:
-    if value is not None and value not in FORMATS:
-        raise typer.BadParameter(f"must be one of {', '.join(FORMATS)}")
-    return value
-
-
 ChatFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
         help="What the file holds, where its beginning does not tell.",
         metavar="|".join(FORMATS),
-        callback=_check_format,
         show_default=False,
     ),
 ]
@@ -66,8 +59,9 @@ def import_(
     With --json, a line {"refused": ...} for each refusal and a last one {"report": ...}.
     """
     found = format_ or recognise(file)
+    title = get_format(found).title
     if not as_json:
-        note(f"{file.name}: {FORMATS[found].title}", style="dim")
+        note(f"{file.name}: {title}", style="dim")
 
     async def work(db: Database) -> Report:
         user = await db.run_system(find_or_create_user, email)

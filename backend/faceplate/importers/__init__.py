@@ -21,6 +21,7 @@ __all__ = [
     "Refusal",
     "Report",
     "Stored",
+    "get_format",
     "import_chat",
     "import_file",
     "recognise",

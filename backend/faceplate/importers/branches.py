@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Chat, Fork, Place, Refusal, derive_title, shorten
-from faceplate.importers.fitting import clean, clean_text, fit
+from faceplate.importers.fitting import clean, clean_text, digest, fit
 from faceplate.importers.threads import Node, Thread, Tree
 from faceplate.importers.turns import Assembly, Turn, assemble, to_moment
 
@@ -18,12 +18,12 @@ class Header(NamedTuple):
     place: Place
     format: str
     id: str
-    """May be empty; then the chat is called by its first message."""
+    """May be empty; then the chat is known by the id of its first message."""
     title: object
     created: object
     updated: object
     source: JsonObject
-    """All that the other fields do not say."""
+    """All that the chat has beside its messages. What the metadata say anyway is left out."""
 
 
 class Talk(NamedTuple):
@@ -42,9 +42,11 @@ def make_chats(header: Header, talk: Talk) -> Iterator[Chat | Refusal]:
     """
     turns = talk.turns
     tree = Tree(talk.nodes, lambda node: node in turns and turns[node].speaks)
-    header = header._replace(id=header.id or f"message:{tree.opening()}")
+    opening = tree.opening()
+    fallback = digest(header.source) if opening is None else f"message:{opening}"
+    header = header._replace(id=header.id or fallback)
     threads = tree.threads(talk.current)
-    visible = next(threads, Thread("", [], is_visible=True))
+    visible = next(threads, Thread(None, [], is_visible=True))
     assembly = assemble(turns[id_] for id_ in visible.path if id_ in turns)
     assembly.hidden.extend(t.original or {} for id_, t in turns.items() if id_ not in tree.kept)
     chat_id = _chat_id(header, visible)
@@ -71,6 +73,8 @@ def _make_chat(
     header: Header, chat_id: str, assembly: Assembly, fork: Fork | None = None, number: int = 1
 ) -> Chat:
     given = clean_text(header.title)[0].strip() if isinstance(header.title, str) else ""
+    said = (header.id, header.title)
+    source = {k: v for k, v in header.source.items() if not (isinstance(v, str) and v in said)}
     title = given or derive_title(assembly.messages)
     suffix = f" (branch {number})" if fork else ""
     about = {
@@ -80,7 +84,7 @@ def _make_chat(
         "updated_at": to_moment(header.updated),
         "title": given if len(given) > _MAX_TITLE_CHARS else None,
         "hidden": assembly.hidden,
-        "source": None if fork else header.source,
+        "source": None if fork else source,
     }
     metadata, left_out_chars = fit({key: clean(value) for key, value in about.items() if value})
     if left_out_chars:
@@ -104,4 +108,4 @@ def _explain(place: Place, assembly: Assembly, after: int = 0) -> Iterator[Refus
 
 
 def _chat_id(header: Header, thread: Thread) -> str:
-    return f"{header.id}#{thread.name}" if thread.name else header.id
+    return header.id if thread.name is None else f"{header.id}#{thread.name}"

@@ -22,6 +22,7 @@ _UNSHOWN: Final = {
     "thoughts",
     "reasoning_recap",
 }
+_EVERYBODY: Final = {"all", "assistant"}
 _INTERRUPTED: Final = {"in_progress", "finished_partial_completion"}
 _TEXT_KEYS: Final = ("text", "result", "content", "summary")
 
@@ -58,19 +59,20 @@ def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
     mapping = fields.pop("mapping", None)
     if not isinstance(mapping, dict):
         raise Unreadable("mapping must be an object")
-    ids = [fields.pop("conversation_id", None), fields.pop("id", None)]
+    current = fields.pop("current_node", None)
+    ids = (fields.get("conversation_id"), fields.get("id"))
     header = Header(
         place=item.place,
         format="chatgpt",
         id=next((id_ for id_ in ids if isinstance(id_, str) and id_), ""),
-        title=fields.pop("title", None),
-        created=fields.pop("create_time", None),
-        updated=fields.pop("update_time", None),
+        title=fields.get("title"),
+        created=fields.get("create_time"),
+        updated=fields.get("update_time"),
         source=fields,
     )
     turns = {id_: turn for id_, node in mapping.items() if (turn := _read_node(id_, node))}
     nodes = {id_: _place_node(node) for id_, node in mapping.items()}
-    yield from make_chats(header, Talk(turns, nodes, fields.pop("current_node", None)))
+    yield from make_chats(header, Talk(turns, nodes, current))
 
 
 def _place_node(node: object) -> Node:
@@ -96,7 +98,7 @@ def _read_node(node_id: str, node: object) -> Turn | None:
     kind = _object(content).get("content_type")
     metadata = _object(message.get("metadata"))
     tool, recipient = author.get("name"), message.get("recipient")
-    is_call = role == "assistant" and isinstance(recipient, str) and recipient not in ("all", "")
+    is_call = role == "assistant" and _is_text(recipient) and recipient not in _EVERYBODY
 
     text, parts, rest = _read_content(content)
     calls = []

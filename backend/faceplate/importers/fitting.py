@@ -79,11 +79,17 @@ def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
     for piece in _largest_first(metadata):
         container, key, at, text = piece
         container[key] = None
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        left_out.append({"at": shorten(at, _MAX_PATH_CHARS), "chars": len(text), "sha256": digest})
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        left_out.append({"at": shorten(at, _MAX_PATH_CHARS), "chars": len(text), "sha256": sha256})
         if _fits(metadata):
             break
     return metadata, sum(piece["chars"] for piece in left_out)
+
+
+def digest(value: Any) -> str:
+    """A name for what has none: the same for a value with the same content."""
+    text = json.dumps(value, sort_keys=True)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _fits(metadata: JsonObject) -> bool:

@@ -15,7 +15,7 @@ from faceplate.importers.json_values import Value, read_values
 from faceplate.importers.threads import Node
 from faceplate.importers.turns import Turn, to_moment, to_seconds
 
-_STRUCTURE: Final = {"id", "parentId", "childrenIds", "role", "content", "timestamp"}
+_STRUCTURE: Final = {"parentId", "childrenIds", "content"}
 
 
 def recognises(value: JsonObject) -> bool:
@@ -57,14 +57,13 @@ def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
     messages, current = _take_messages(chat)
-    title = chat.pop("title", None)
-    if is_wrapped:
-        title = title or outer.get("title")
+    titles = (chat.get("title"), outer.get("title"))
+    ids = (outer.get("id"), chat.get("id"))
     header = Header(
         place=item.place,
         format="open-webui",
-        id=next((i for i in (outer.get("id"), chat.get("id")) if isinstance(i, str) and i), ""),
-        title=title,
+        id=next((id_ for id_ in ids if isinstance(id_, str) and id_), ""),
+        title=next((title for title in titles if title), None),
         created=outer.get("created_at", chat.get("timestamp")),
         updated=outer.get("updated_at"),
         source={**outer, "chat": chat} if is_wrapped else chat,
@@ -148,8 +147,7 @@ def _read_message(message_id: str, message: JsonObject) -> Turn:
         parts=parts,
         created_at=to_moment(message.get("timestamp")),
         status=status,
-        source={key: value for key, value in message.items() if key not in _STRUCTURE}
-        | {"id": message_id},
+        source={key: value for key, value in message.items() if key not in _STRUCTURE},
         original=message,
     )
 

@@ -3,7 +3,6 @@
 The form is spelled in many ways; docs/importing.md lists those that are read.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.branches import Header, make_chat
 from faceplate.importers.chats import Chat, Refusal, Unreadable
+from faceplate.importers.fitting import digest
 from faceplate.importers.json_values import LIST_KEYS, Value, read_values
 from faceplate.importers.turns import Turn, make_call, to_moment
 
@@ -92,8 +92,8 @@ def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
         Header(
             place=item.place,
             format="sharegpt",
-            id=_take_id(fields) or _digest(item.value),
-            title=fields.pop("title", None),
+            id=_read_id(fields.get("id")) or digest(item.value),
+            title=fields.get("title"),
             created=next((fields[name] for name in _TIMES if name in fields), None),
             updated=fields.get("update_time"),
             source=fields,
@@ -147,13 +147,5 @@ def _is_message(value: object) -> bool:
     )
 
 
-def _take_id(fields: JsonObject) -> str:
-    value = fields.get("id")
-    is_id = isinstance(value, str | int) and not isinstance(value, bool)
-    return str(fields.pop("id")) if is_id else ""
-
-
-def _digest(value: Any) -> str:
-    """The name of a chat that has none."""
-    text = json.dumps(value, ensure_ascii=True, sort_keys=True)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+def _read_id(value: object) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""

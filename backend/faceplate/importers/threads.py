@@ -26,8 +26,8 @@ class Node(NamedTuple):
 class Thread(NamedTuple):
     """A path from a root to a leaf."""
 
-    name: str
-    """Empty for the oldest thread; else the id of its first node of its own."""
+    name: str | None
+    """None for the oldest thread; else the id of its first node of its own."""
     path: list[str]
     is_visible: bool
 
@@ -42,15 +42,14 @@ class Tree:
         self._nodes = nodes
         self._speaks = speaks
         self._parents = _find_parents(nodes)
-        _break_cycles(self._parents)
         self.kept = self._find_kept(speaks)
         self._children, self._roots = _find_children(nodes, self._parents, self.kept)
 
     def threads(self, current: object) -> Iterator[Thread]:
         """Yield the visible thread, then the others; nothing where no node speaks.
 
-        The visible one ends at ``current``, at its last ancestor that was kept or, where there is
-        neither, at the newest leaf.
+        The visible one ends at ``current`` or at its last ancestor that was kept. Where there is
+        neither, or nothing on the way to it speaks, it ends at the newest leaf.
         """
         if not self.kept:
             return
@@ -58,10 +57,10 @@ class Tree:
         for leaf, name in sorted(self._leaves(visible), key=lambda leaf: leaf[0] != visible):
             yield Thread(name, self.path(leaf), leaf == visible)
 
-    def opening(self) -> str:
-        """The first node of the oldest thread that speaks; "" where none does."""
+    def opening(self) -> str | None:
+        """The first node of the oldest thread that speaks, or None where none does."""
         if not self.kept:
-            return ""
+            return None
         node = self._roots[0]
         while not self._speaks(node):
             node = self._children[node][0]
@@ -88,18 +87,18 @@ class Tree:
 
     def _find_visible(self, current: object) -> str:
         if isinstance(current, str) and current in self._nodes:
-            for node in reversed(self.path(current)):
-                if node in self.kept:
-                    return node
+            path = [node for node in self.path(current) if node in self.kept]
+            if any(map(self._speaks, path)):
+                return path[-1]
         leaves = [node for node in self._nodes if node in self.kept and not self._children[node]]
         moments = [self._nodes[leaf].moment or 0 for leaf in leaves]
         newest = max(range(len(leaves)), key=lambda index: (moments[index], index))
         return leaves[newest]
 
-    def _leaves(self, visible: str) -> Iterator[tuple[str, str]]:
+    def _leaves(self, visible: str) -> Iterator[tuple[str, str | None]]:
         """The end and the name of each thread."""
         first, *others = self._roots
-        starts = [(first, ""), *((root, root) for root in others)]
+        starts: list[tuple[str, str | None]] = [(first, None), *((root, root) for root in others)]
         for start, name in starts:  # which grows meanwhile
             node = start
             while node != visible and (below := self._children[node]):
@@ -112,13 +111,14 @@ class Tree:
 
 def _find_parents(nodes: Mapping[str, Node]) -> dict[str, str | None]:
     """The parent of each node: the one it names, else the first one that names it as a child."""
-    named: dict[str, str] = {}
+    parents = {id_: node.parent if node.parent in nodes else None for id_, node in nodes.items()}
+    _break_cycles(parents)
+    tops = {id_: id_ if parent is None else parent for id_, parent in parents.items()}
     for id_, node in nodes.items():
         for child in node.children:
-            named.setdefault(child, id_)
-    return {
-        id_: node.parent if node.parent in nodes else named.get(id_) for id_, node in nodes.items()
-    }
+            if child in nodes and parents[child] is None and _find_top(tops, id_) != child:
+                parents[child] = tops[child] = id_
+    return parents
 
 
 def _break_cycles(parents: dict[str, str | None]) -> None:
@@ -135,6 +135,14 @@ def _break_cycles(parents: dict[str, str | None]) -> None:
             ids = list(path)
             parents[min(ids[ids.index(step) :], key=places.__getitem__)] = None
         done.update(path)
+
+
+def _find_top(tops: dict[str, str], node: str) -> str:
+    """The root of a node's tree, by links that grow shorter as they are followed."""
+    while tops[node] != node:
+        tops[node] = tops[tops[node]]
+        node = tops[node]
+    return node
 
 
 def _find_children(
