@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from tests.chat_files import chatgpt, node
 
 from faceplate import Database, Settings, encryption
 from faceplate.cli import main
@@ -164,6 +165,42 @@ class TestImport:
         assert lines(result.stdout)[0] == {
             "refused": {"line": 2, "reason": "messages must be a list of objects"}
         }
+
+    def test_exports_are_recognised_and_shown(
+        self, faceplate: Run, email: str, tmp_path: Path
+    ) -> None:
+        nodes = [
+            node("q", None, "user", "Sum?"),
+            node("c", "q", "assistant", "print(1 + 2)", recipient="python"),
+            node("r", "c", "tool", "3", name="python"),
+            node("a1", "r", "assistant", "Thirty"),
+            node("a2", "r", "assistant", "Three"),
+        ]
+        path = write(tmp_path / "conversations.json", chatgpt(nodes))
+        result = faceplate("import", path, "--user", email)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr.splitlines() == [
+            "conversations.json: ChatGPT export",
+            "2 new chats with 8 messages",
+        ]
+        branch, shown = lines(faceplate("conversations", "--user", email, "--json").stdout)
+        assert branch["conversation"]["metadata"]["forked_from"]["position"] == 3
+        printed = faceplate("show", shown["conversation"]["id"], "--user", email).stdout
+        words = ["Sum?", "→ python", "print(1 + 2)", "← python", "3", "Three"]
+        assert [word for word in words if word in printed] == words
+        assert "Thirty" not in printed
+
+    def test_the_format_can_be_said(self, faceplate: Run, email: str, trip: Path) -> None:
+        result = faceplate("import", trip, "--user", email, "--format", "chatgpt")
+        assert result.returncode == 1
+        assert result.stderr.splitlines() == [
+            "trip.jsonl: ChatGPT export",
+            "line 1: mapping must be an object",
+            "0 new chats with 0 messages, 1 refused",
+        ]
+        result = faceplate("import", trip, "--user", email, "--format", "gopher")
+        assert result.returncode == 2
+        assert "must be one of chatgpt" in result.stderr
 
     @pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not here")
     def test_a_terminal_shows_how_far_it_is(

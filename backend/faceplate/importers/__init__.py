@@ -66,7 +66,7 @@ async def import_chat(scope: Scope, chat: Chat) -> Stored:
             scope, id=conversation_id, title=chat.title, metadata=metadata
         )
         if conversation.message_count:
-            return Stored(is_new=False, messages=0)  # another import has stored it meanwhile
+            return await import_chat(scope, chat)  # another import has stored it meanwhile
     numbered = (
         message._replace(id=uuid5(conversation_id, str(index)))
         for index, message in enumerate(chat.messages)

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Chat, Fork, Place, Refusal, derive_title, shorten
-from faceplate.importers.fitting import clean, clean_text, digest, fit
+from faceplate.importers.fitting import clean_text, digest, fit
 from faceplate.importers.threads import Node, Thread, Tree
 from faceplate.importers.turns import Assembly, Turn, assemble, to_moment
 
@@ -86,7 +86,7 @@ def _make_chat(
         "hidden": assembly.hidden,
         "source": None if fork else source,
     }
-    metadata, left_out_chars = fit({key: clean(value) for key, value in about.items() if value})
+    metadata, left_out_chars = fit({key: value for key, value in about.items() if value})
     if left_out_chars:
         assembly.problems.insert(0, (0, f"{left_out_chars:,} characters of metadata left out"))
     return Chat(

@@ -28,6 +28,7 @@ _MAX_PATH_CHARS: Final = 200
 
 _Piece = tuple[Any, Any, str, str]  # what it is in, under which key, its path, its text
 
+_MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 
@@ -44,40 +45,19 @@ def split_text(text: str, max_chars: int) -> list[str]:
     return [text[at : at + max_chars] for at in range(0, max(len(text), 1), max_chars)]
 
 
-def clean(value: Any, levels: int = _MAX_LEVELS) -> Any:
-    """A value that `json` has read, as `column_types.Json` takes it, but for its size."""
-    if not isinstance(value, dict | list | tuple):
-        return _clean_scalar(value)
-    if not levels:
-        return clean_text(json.dumps(value, ensure_ascii=False))[0]
-    if isinstance(value, dict):
-        return {clean_text(key)[0]: clean(item, levels - 1) for key, item in value.items()}
-    return [clean(item, levels - 1) for item in value]
-
-
-def _clean_scalar(value: Any) -> Any:
-    match value:
-        case str():
-            return clean_text(value)[0]
-        case float() if math.isnan(value) or abs(value) > 2**53:
-            return repr(value)
-        case int() if not -(2**63) <= value < 2**64:
-            return str(value)
-    return value
-
-
 def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
-    """Metadata that `clean` has passed, with what is too large left out, and its characters.
+    """What `json` has read as metadata that can be stored, and how many characters it lost.
 
     ``left_out`` in the result lists each piece: ``at``, ``chars`` and ``sha256``.
     """
+    if _is_plain(metadata):
+        return metadata, 0
+    metadata = _clean(metadata, _MAX_LEVELS)
     if _fits(metadata):
         return metadata, 0
-    metadata = json.loads(json.dumps(metadata))  # ours to change
     left_out: list[JsonObject] = []
     metadata["left_out"] = left_out
-    for piece in _largest_first(metadata):
-        container, key, at, text = piece
+    for container, key, at, text in _largest_first(metadata):
         container[key] = None
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         left_out.append({"at": shorten(at, _MAX_PATH_CHARS), "chars": len(text), "sha256": sha256})
@@ -90,6 +70,43 @@ def digest(value: Any) -> str:
     """A name for what has none: the same for a value with the same content."""
     text = json.dumps(value, sort_keys=True)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _is_plain(metadata: JsonObject) -> bool:
+    """Is there no need to look at each value? So it is for nearly all, and this costs little."""
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (ValueError, RecursionError):
+        return False
+    return (
+        len(text) < _METADATA.MAX_VALUES - 2  # two characters for each value, and its comma
+        and text.count("{") + text.count("[") <= _MAX_LEVELS
+        and not any(sign in text for sign in ("\\u0000", "e+"))
+        and not _MAY_BE_LARGE.search(text)
+    )
+
+
+def _clean(value: Any, levels: int) -> Any:
+    """The value as `column_types.Json` takes it, but for its size."""
+    if not isinstance(value, dict | list):
+        return _clean_scalar(value)
+    if not levels:
+        return clean_text(json.dumps(value, ensure_ascii=False))[0]
+    if isinstance(value, dict):
+        return {clean_text(key)[0]: _clean(item, levels - 1) for key, item in value.items()}
+    return [_clean(item, levels - 1) for item in value]
+
+
+def _clean_scalar(value: Any) -> Any:
+    match value:
+        case str():
+            return clean_text(value)[0]
+        case float() if math.isnan(value) or abs(value) > 2**53:
+            return repr(value)
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
+    return value
 
 
 def _fits(metadata: JsonObject) -> bool:

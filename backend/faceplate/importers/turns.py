@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean, clean_text, fit, split_text
+from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
 from faceplate.services.messages import NewMessage
 
 _SPEAKERS: Final = ("user", "assistant", "system")
@@ -29,7 +29,7 @@ class Turn(NamedTuple):
     role: str
     """user, assistant, system or tool; any other is kept beside an assistant's text."""
     content: str
-    parts: Sequence[JsonObject] = ()
+    parts: list[JsonObject] | None = None
     """What of the content is no text: ``{"index", "part"}``."""
     calls: Sequence[JsonObject] = ()
     """Tool calls, by the rules of `tool_calls.check_calls`."""
@@ -185,10 +185,10 @@ def _messages(
         "replaced_chars": replaced_chars,
         "pieces": len(others) + 1 if others else None,
         "content_parts": turn.parts,
-        "hidden": hidden,
+        "hidden": list(hidden),
         "source": turn.source,
     }
-    metadata, left_out_chars = fit({key: clean(value) for key, value in about.items() if value})
+    metadata, left_out_chars = fit({key: value for key, value in about.items() if value})
     message = NewMessage(
         role=role,
         content=first,

@@ -38,20 +38,20 @@ async def find_target(scope: Scope, chat: Chat) -> Target:
     while True:
         conversation_id = derive_conversation_id(scope.user_id, name)
         try:
-            conversation = await conversations.get(scope, conversation_id)
+            await conversations.get(scope, conversation_id)
+            shared, differs = await _compare(scope, conversation_id, chat.messages)
         except NotFound:
             return Target(conversation_id, None, changed_from)
-        shared = await _count_shared(scope, conversation, chat.messages)
         if shared == len(chat.messages):
             return Target(conversation_id, shared, changed_from)
-        if shared == conversation.message_count:
-            await scope.first(message_statements.LOCK, conversation_id=conversation_id)
+        if differs:
+            changed_from = {"conversation_id": str(conversation_id), "position": shared}
+            name = f"{name}:{shared}:{_digest(chat.messages[shared])}"
+        elif await scope.first(message_statements.LOCK, conversation_id=conversation_id):
             locked = await conversations.get(scope, conversation_id)
             if locked.message_count == shared:
                 return Target(conversation_id, shared, changed_from)
-            continue  # something was appended since we looked
-        changed_from = {"conversation_id": str(conversation_id), "position": shared}
-        name = f"{name}:{shared}:{_digest(chat.messages[shared])}"
+            # Else somebody appended or removed messages since we looked.
 
 
 def derive_conversation_id(user_id: UUID, name: str) -> UUID:
@@ -59,22 +59,22 @@ def derive_conversation_id(user_id: UUID, name: str) -> UUID:
     return uuid5(user_id, f"conversation:{name}")
 
 
-async def _count_shared(
-    scope: Scope, conversation: records.Conversation, chat: Sequence[NewMessage]
-) -> int:
-    """How many messages of the conversation and the chat are the same, from the first one on."""
+async def _compare(
+    scope: Scope, conversation_id: UUID, chat: Sequence[NewMessage]
+) -> tuple[int, bool]:
+    """How many messages are the same from the first one on, and is the one after these another?"""
     shared = 0
-    while shared < min(conversation.message_count, len(chat)):
+    while shared < len(chat):
         upto = shared + MAX_LIMIT + 1
-        page = await messages.before(scope, conversation.id, upto, limit=MAX_LIMIT)
+        page = await messages.before(scope, conversation_id, upto, limit=MAX_LIMIT)
         news = [message for message in page if message.position > shared]
-        for message in news:
-            if shared == len(chat) or _words_of(message) != _words_of(chat[shared]):
-                return shared
+        for message, said in zip(news, chat[shared:], strict=False):
+            if _words_of(message) != _words_of(said):
+                return shared, True
             shared += 1
-        if not news:
-            break  # they were removed since we looked
-    return shared
+        if len(news) < MAX_LIMIT:
+            break
+    return shared, False
 
 
 def _words_of(message: NewMessage | records.Message) -> tuple[object, ...]:
