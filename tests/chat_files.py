@@ -8,7 +8,7 @@ from typing import Any, cast
 from faceplate.column_types import Ruled
 from faceplate.importers import Chat, Refusal, formats
 from faceplate.models import Conversation, Message
-from faceplate.services import messages, tool_calls
+from faceplate.services import tool_calls
 
 
 def write(path: Path, value: object) -> Path:
@@ -36,7 +36,12 @@ def check(chat: Chat) -> None:
     for message in chat.messages:
         for name in ("role", "content", "metadata"):
             _rule(Message, name).validate(getattr(message, name))
-        messages._check_shape(message)
+        if message.tool_calls is not None:
+            assert message.role == "assistant"
+            tool_calls.check_calls(message.tool_calls)
+        assert (message.tool_results is not None) == (message.role == "tool")
+        if message.tool_results is not None:
+            tool_calls.check_results(message.tool_results)
         tool_calls.settle(pending, message.tool_calls, message.tool_results)
 
 

@@ -145,7 +145,7 @@ class TestImport:
 
     def test_scripts_get_the_report_as_json(self, faceplate: Run, email: str, trip: Path) -> None:
         result = faceplate("import", trip, "--user", email, "--json")
-        counts = {"imported": 1, "continued": 0, "messages": 4, "skipped": 0, "refused": 0}
+        counts = {"imported": 1, "messages": 4, "skipped": 0, "refused": 0, "continued": 0}
         assert lines(result.stdout) == [{"report": {"format": "openai", **counts}}]
         assert result.stderr == ""
 

@@ -10,7 +10,7 @@ from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.importers.formats import FORMATS, get_format, recognise
-from faceplate.importers.versions import derive_conversation_id, find_target
+from faceplate.importers.versions import Stored, import_chat
 from faceplate.scope import Scope
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
@@ -31,50 +31,15 @@ __all__ = [
 class Report(NamedTuple):
     """What became of a file.
 
-    Chats imported and continued, the messages of both, chats skipped since they were there as they
-    are, and what was refused.
+    Chats that are new, the messages stored, chats skipped since they were there as they are, what
+    was refused, and chats that were there but had new messages.
     """
 
     imported: int = 0
-    continued: int = 0
     messages: int = 0
     skipped: int = 0
     refused: int = 0
-
-
-class Stored(NamedTuple):
-    """What an import made of a chat."""
-
-    is_new: bool
-    messages: int
-
-
-async def import_chat(scope: Scope, chat: Chat) -> Stored:
-    """Store what is not there yet of a chat: a conversation, or the messages that came since.
-
-    The ids follow from the user, the chat's id and each message's place in it, so that two
-    imports of one chat meet in the same rows, whichever way they race. A chat that is not the
-    continuation of what is stored becomes a conversation of its own (see `importers.versions`).
-    Raises InvalidInput where a value breaks a rule of its column, and Conflict where another
-    import has just stored it.
-    """
-    target = await find_target(scope, chat)
-    conversation_id, stored = target.conversation_id, target.stored
-    if stored is None:
-        metadata = _describe(scope.user_id, chat, target.changed_from)
-        conversation = await conversations.create(
-            scope, id=conversation_id, title=chat.title, metadata=metadata
-        )
-        if conversation.message_count:
-            return await import_chat(scope, chat)  # another import has stored it meanwhile
-    numbered = (
-        message._replace(id=uuid5(conversation_id, str(index)))
-        for index, message in enumerate(chat.messages)
-        if index >= (stored or 0)
-    )
-    for batch in _batches(numbered):
-        await messages.append_many(scope, conversation_id, batch)
-    return Stored(is_new=stored is None, messages=len(chat.messages) - (stored or 0))
+    continued: int = 0
 
 
 async def import_file(
@@ -121,7 +86,7 @@ async def import_file(
                 continued += 1
             else:
                 skipped += 1
-    return Report(imported, continued, message_count, skipped, refused)
+    return Report(imported, message_count, skipped, refused, continued)
 
 
 async def _store(db: Database, user_id: UUID, chat: Chat) -> Stored:
@@ -130,31 +95,3 @@ async def _store(db: Database, user_id: UUID, chat: Chat) -> Stored:
     except Conflict:
         # Another import has stored this id otherwise: now it is there to be found.
         return await db.run(user_id, import_chat, chat)
-
-
-def _describe(user_id: UUID, chat: Chat, changed_from: dict[str, Any] | None) -> dict[str, Any]:
-    """A chat's metadata, with links to the conversations it branched from."""
-    metadata = dict(chat.metadata)
-    if chat.fork:
-        metadata["forked_from"] = {
-            "conversation_id": str(derive_conversation_id(user_id, chat.fork.chat_id)),
-            "position": chat.fork.position,
-            "message_id": chat.fork.message_id,
-        }
-    if changed_from:
-        metadata["changed_from"] = changed_from
-    return metadata
-
-
-def _batches(items: Iterable[NewMessage]) -> Iterator[list[NewMessage]]:
-    """The messages in lists that `messages.append_many` takes."""
-    batch: list[NewMessage] = []
-    chars = 0
-    for item in items:
-        chars += len(item.content)
-        if batch and (len(batch) == messages.MAX_BATCH or chars > messages.MAX_BATCH_CHARS):
-            yield batch
-            batch, chars = [], len(item.content)
-        batch.append(item)
-    if batch:
-        yield batch

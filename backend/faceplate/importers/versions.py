@@ -8,7 +8,7 @@ finds it, and goes on with that.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -22,7 +22,14 @@ from faceplate.services import conversations, message_statements, messages
 from faceplate.services.messages import NewMessage
 
 
-class Target(NamedTuple):
+class Stored(NamedTuple):
+    """What an import made of a chat: is its conversation new, and how many messages are?"""
+
+    is_new: bool
+    messages: int
+
+
+class _Target(NamedTuple):
     """The conversation that is to hold a chat."""
 
     conversation_id: UUID
@@ -32,31 +39,70 @@ class Target(NamedTuple):
     """The conversation whose beginning it shares, and the last position that is the same."""
 
 
-async def find_target(scope: Scope, chat: Chat) -> Target:
-    """Return where a chat belongs, and lock that conversation if messages are to be added to it."""
+async def import_chat(scope: Scope, chat: Chat) -> Stored:
+    """Store what is not there yet of a chat: a conversation, or the messages that came since.
+
+    The ids follow from the user, the chat's id and each message's place in it, so that two
+    imports of one chat meet in the same rows, whichever way they race. Raises InvalidInput where
+    a value breaks a rule of its column, and Conflict where another import has just stored it.
+    """
+    conversation_id, stored, changed_from = await _find_target(scope, chat)
+    if stored is None:
+        metadata = describe(scope.user_id, chat)
+        if changed_from:
+            metadata["changed_from"] = changed_from
+        conversation = await conversations.create(
+            scope, id=conversation_id, title=chat.title, metadata=metadata
+        )
+        if conversation.message_count:
+            return await import_chat(scope, chat)  # another import has stored it meanwhile
+    numbered = (
+        message._replace(id=uuid5(conversation_id, str(index)))
+        for index, message in enumerate(chat.messages)
+        if index >= (stored or 0)
+    )
+    for batch in _batches(numbered):
+        await messages.append_many(scope, conversation_id, batch)
+    return Stored(is_new=stored is None, messages=len(chat.messages) - (stored or 0))
+
+
+def derive_id(user_id: UUID, name: str) -> UUID:
+    """The id of the conversation that a chat of this name has for a user."""
+    return uuid5(user_id, f"conversation:{name}")
+
+
+def describe(user_id: UUID, chat: Chat) -> JsonObject:
+    """A chat's metadata, with a link to the conversation that it branched from."""
+    metadata = dict(chat.metadata)
+    if chat.fork:
+        metadata["forked_from"] = {
+            "conversation_id": str(derive_id(user_id, chat.fork.chat_id)),
+            "position": chat.fork.position,
+            "message_id": chat.fork.message_id,
+        }
+    return metadata
+
+
+async def _find_target(scope: Scope, chat: Chat) -> _Target:
+    """Where a chat belongs; that conversation is locked if messages are to be added to it."""
     name, changed_from = chat.id, None
     while True:
-        conversation_id = derive_conversation_id(scope.user_id, name)
+        conversation_id = derive_id(scope.user_id, name)
         try:
             await conversations.get(scope, conversation_id)
             shared, differs = await _compare(scope, conversation_id, chat.messages)
         except NotFound:
-            return Target(conversation_id, None, changed_from)
+            return _Target(conversation_id, None, changed_from)
         if shared == len(chat.messages):
-            return Target(conversation_id, shared, changed_from)
+            return _Target(conversation_id, shared, changed_from)
         if differs:
             changed_from = {"conversation_id": str(conversation_id), "position": shared}
             name = f"{name}:{shared}:{_digest(chat.messages[shared])}"
         elif await scope.first(message_statements.LOCK, conversation_id=conversation_id):
             locked = await conversations.get(scope, conversation_id)
             if locked.message_count == shared:
-                return Target(conversation_id, shared, changed_from)
+                return _Target(conversation_id, shared, changed_from)
             # Else somebody appended or removed messages since we looked.
-
-
-def derive_conversation_id(user_id: UUID, name: str) -> UUID:
-    """The id of the conversation that a chat of this name has for a user."""
-    return uuid5(user_id, f"conversation:{name}")
 
 
 async def _compare(
@@ -85,3 +131,17 @@ def _words_of(message: NewMessage | records.Message) -> tuple[object, ...]:
 def _digest(message: NewMessage) -> str:
     words = json.dumps(_words_of(message), sort_keys=True)
     return hashlib.sha256(words.encode()).hexdigest()[:32]
+
+
+def _batches(items: Iterable[NewMessage]) -> Iterator[list[NewMessage]]:
+    """The messages in lists that `messages.append_many` takes."""
+    batch: list[NewMessage] = []
+    chars = 0
+    for item in items:
+        chars += len(item.content)
+        if batch and (len(batch) == messages.MAX_BATCH or chars > messages.MAX_BATCH_CHARS):
+            yield batch
+            batch, chars = [], len(item.content)
+        batch.append(item)
+    if batch:
+        yield batch
