@@ -1,19 +1,16 @@
 """Chats from files into a user's conversations, each once, however often a file is imported."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+from typing import NamedTuple
+from uuid import UUID
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.importers.formats import FORMATS, get_format, recognise
 from faceplate.importers.versions import Stored, import_chat
-from faceplate.scope import Scope
-from faceplate.services import conversations, messages
-from faceplate.services.messages import NewMessage
 
 __all__ = [
     "FORMATS",
