@@ -162,6 +162,10 @@ class TestContent:
             ({"content_type": "code", "language": "python", "text": "1"}, "```python\n1\n```"),
             ({"content_type": "code", "language": "unknown", "text": "1"}, "```\n1\n```"),
             ({"content_type": "code", "text": "a ``` b"}, "````\na ``` b\n````"),
+            (
+                {"content_type": "code", "text": "`" * 99},
+                "\n".join(["`" * 100, "`" * 99, "`" * 100]),
+            ),
             ({"content_type": "execution_output", "text": "3"}, "3"),
             ({"content_type": "system_error", "name": "Oh", "text": "no"}, "no"),
             ({"content_type": "tether_browsing_display", "result": "Page"}, "Page"),
@@ -378,6 +382,15 @@ class TestLimits:
         assert message.metadata["replaced_chars"] == 2
         assert message.metadata["source"]["odd"] == "c\ufffd\ufffdd"
 
+    def test_ids_that_cannot_be_stored_are_replaced_too(self, tmp_path: Path) -> None:
+        nodes = [node("q", None, "user", "Hi"), node("?", "q", "assistant", "1")]
+        chat = json.dumps([chatgpt([*nodes, node("b", "q", "assistant", "2")], id="c?")])
+        path = tmp_path / "conversations.json"
+        path.write_text(chat.replace("?", "\\ud800").replace('"c-1"', '"c\\ud800"'))
+        [[shown, branch], _] = read_all(path)
+        assert (shown.id, branch.id) == ("c\ufffd#b", "c\ufffd")
+        assert branch.fork == Fork(shown.id, 1, "\ufffd")
+
     def test_metadata_that_are_too_large_lose_their_largest_piece(self, tmp_path: Path) -> None:
         """And the report says so: else nobody would know what is missing."""
         big = node("q", None, "user", "Hi", metadata={"page": "hunter2" * 50_000, "small": "kept"})
@@ -470,6 +483,15 @@ class TestFiles:
             [],
             [Refusal(Place("file", 1), "an archive without a file of chats")],
         )
+
+    def test_an_encrypted_archive_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "export.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("conversations.json", "[]")
+        content = bytearray(path.read_bytes())
+        content[content.index(b"PK\x01\x02") + 8] |= 1  # as the directory says it
+        path.write_bytes(content)
+        assert read_all(path) == ([], [Refusal(Place("file", 1), "an archive that is encrypted")])
 
     def test_a_file_that_is_no_archive_after_all_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "export.zip"

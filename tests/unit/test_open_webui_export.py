@@ -190,6 +190,7 @@ class TestMessages:
             ("2023-11-14 22:13:20", "2023-11-14T22:13:20+00:00"),
             (1e400, None),
             (-(10**30), None),
+            (10**400, None),
             ("yesterday", None),
             (True, None),
             (None, None),

@@ -34,7 +34,6 @@ ChatFile = Annotated[
     typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, show_default=False),
 ]
 
-
 ChatFormat = Annotated[
     str | None,
     typer.Option(
@@ -180,7 +179,7 @@ async def import_with_progress(
                 place = refusal.place
                 emit({"refused": {place.unit: place.number, "reason": refusal.reason}})
             else:
-                err.print(Text(f"{refusal.place}: {printable(refusal.reason)}", "yellow"))
+                err.print(Text(printable(f"{refusal.place}: {refusal.reason}"), "yellow"))
 
         return await import_file(
             db,

@@ -65,7 +65,7 @@ def make_chats(header: Header, talk: Talk) -> Iterator[Chat | Refusal]:
 def make_chat(header: Header, turns: list[Turn]) -> Iterator[Chat | Refusal]:
     """Yield a chat that is no tree, and the refusals as `make_chats` does."""
     assembly = assemble(turns)
-    yield _make_chat(header, header.id, assembly)
+    yield _make_chat(header, clean_text(header.id)[0], assembly)
     yield from _explain(header.place, assembly)
 
 
@@ -91,7 +91,7 @@ def _make_chat(
         assembly.problems.insert(0, (0, f"{left_out_chars:,} characters of metadata left out"))
     return Chat(
         place=header.place,
-        id=clean_text(chat_id)[0],
+        id=chat_id,
         title=shorten(title, _MAX_TITLE_CHARS - len(suffix)) + suffix,
         messages=assembly.messages,
         metadata=metadata,
@@ -108,4 +108,5 @@ def _explain(place: Place, assembly: Assembly, after: int = 0) -> Iterator[Refus
 
 
 def _chat_id(header: Header, thread: Thread) -> str:
-    return header.id if thread.name is None else f"{header.id}#{thread.name}"
+    chat_id = header.id if thread.name is None else f"{header.id}#{thread.name}"
+    return clean_text(chat_id)[0]

@@ -80,7 +80,7 @@ def _is_plain(metadata: JsonObject) -> bool:
     except (ValueError, RecursionError):
         return False
     return (
-        len(text) < _METADATA.MAX_VALUES - 2  # two characters for each value, and its comma
+        len(text) < _METADATA.MAX_VALUES - 2  # no value takes less than one
         and text.count("{") + text.count("[") <= _MAX_LEVELS
         and not any(sign in text for sign in ("\\u0000", "e+"))
         and not _MAY_BE_LARGE.search(text)

@@ -11,6 +11,7 @@ whoever takes the value refuses together with those that were escaped.
 import json
 import re
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -55,10 +56,11 @@ def read_values(
         number = 0
         try:
             for number, (name, file) in enumerate(open_members(path, raw), start=1):
-                for item in _read_file(name, file, list_keys):
-                    if on_progress:
-                        on_progress(raw.tell())
-                    yield item if number == 1 else item._replace(place=item.place.within(name))
+                with closing(_read_file(name, file, list_keys)) as items:
+                    for item in items:
+                        if on_progress:
+                            on_progress(raw.tell())
+                        yield item if number == 1 else item._replace(place=item.place.within(name))
         except Unreadable as error:
             yield Refusal(Place("file", number + 1), str(error))
         except DAMAGED:
@@ -69,7 +71,9 @@ def read_values(
             on_progress(path.stat().st_size)
 
 
-def _read_file(name: str, file: IO[bytes], list_keys: tuple[str, ...]) -> Iterator[Value | Refusal]:
+def _read_file(
+    name: str, file: IO[bytes], list_keys: tuple[str, ...]
+) -> Generator[Value | Refusal, None, None]:
     # Only "\n" ends a line; the "\r" of a "\r\n" is white space to JSON.
     text = TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="\n")
     try:

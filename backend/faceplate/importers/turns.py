@@ -8,7 +8,7 @@ What the source did not show stands in the metadata of the message that follows 
 """
 
 import json
-import math
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -20,6 +20,8 @@ from faceplate.services.messages import NewMessage
 _SPEAKERS: Final = ("user", "assistant", "system")
 _MAX_TOOL_CHARS: Final = MAX_CONTENT_CHARS - 1_000  # room for its call's id
 _MAX_NAME_CHARS: Final = 255
+_MAX_SECONDS: Final = 10**11  # in the year 5138; beyond it the unit is a smaller one
+_MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
 
 
 class Turn(NamedTuple):
@@ -87,9 +89,8 @@ def assemble(turns: Iterable[Turn]) -> Assembly:
 
 def code_block(text: str, language: str = "") -> str:
     """The text as a Markdown code block, whatever fences it has itself."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
+    longest = max(map(len, re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 
@@ -113,12 +114,14 @@ def to_seconds(value: object) -> float | None:
         except ValueError:
             return None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    seconds = float(value) if abs(value) < 10**20 else math.inf
-    while 10**11 <= abs(seconds) < math.inf:
+    if not abs(value) < _MAX_NANOSECONDS:  # which a float that is no number is not, either
+        return None
+    seconds = float(value)
+    while abs(seconds) >= _MAX_SECONDS:
         seconds /= 1000
-    return seconds if seconds < math.inf else None
+    return seconds
 
 
 def to_moment(value: object) -> str | None:
