@@ -226,6 +226,15 @@ class TestContent:
         assert message.metadata["source"]["metadata"] == {"model_slug": "gpt-4o"}
         assert message.metadata["source"]["novelty"] == {"deep": [1]}
 
+    def test_what_stands_beside_a_message_is_kept(self, tmp_path: Path) -> None:
+        bare, said = node("r", None), node("q", None, "user", "Hi")
+        for each in (bare, said):
+            each["novelty"] = each["id"]
+        [message] = read_thread(tmp_path, bare, said)
+        assert message.metadata is not None
+        assert message.metadata["hidden"] == [{"novelty": "r"}]
+        assert message.metadata["source"]["node"] == {"novelty": "q"}
+
     def test_the_chats_own_fields_are_kept(self, tmp_path: Path) -> None:
         [chat] = read(
             tmp_path,

@@ -262,7 +262,8 @@ def speaks(tree: dict[str, Any], id_: str, reader: Any) -> Any:
         turn = chatgpt._read_node(id_, tree[id_])
     else:
         message = tree[id_]
-        turn = open_webui._read_message(id_, message) if isinstance(message, dict) else None
+        message = message if isinstance(message, dict) else {"content": message}
+        turn = open_webui._read_message(id_, message)
     return turn if turn and turn.speaks else None
 
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.branches import Header, Talk, make_chats
-from faceplate.importers.chats import Chat, Refusal, Unreadable
-from faceplate.importers.json_values import Value, read_values
+from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
+from faceplate.importers.reading import first_text, make_node, read_each
 from faceplate.importers.threads import Node
-from faceplate.importers.turns import Turn, code_block, make_call, to_moment, to_seconds
+from faceplate.importers.turns import Turn, code_block, make_call, to_moment
 
 _UNSHOWN: Final = {
     "user_editable_context",
@@ -22,6 +22,7 @@ _UNSHOWN: Final = {
     "thoughts",
     "reasoning_recap",
 }
+_STRUCTURE: Final = {"id", "message", "parent", "children"}  # of a node
 _EVERYBODY: Final = {"all", "assistant"}
 _INTERRUPTED: Final = {"in_progress", "finished_partial_completion"}
 _TEXT_KEYS: Final = ("text", "result", "content", "summary")
@@ -35,36 +36,20 @@ def recognises(value: JsonObject) -> bool:
 def read(
     path: Path, on_progress: Callable[[int], None] | None = None
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats of a file in order, and a Refusal for each that cannot be read.
-
-    Each branch follows its chat. At most one chat is held at a time. ``on_progress`` is told how
-    many bytes were read. Raises OSError where the file cannot be read.
-    """
-    for item in read_values(path, on_progress):
-        if isinstance(item, Refusal):
-            yield item
-            continue
-        try:
-            yield from _read_chat(item)
-        except Unreadable as error:
-            yield Refusal(item.place, str(error))
-        except RecursionError:
-            yield Refusal(item.place, "nested too deeply")
+    """Yield the chats of a file in order, each followed by its branches (see `read_each`)."""
+    return read_each(_read_chat, path, on_progress)
 
 
-def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
-    if not isinstance(item.value, dict):
-        raise Unreadable("not an object")
-    fields: JsonObject = dict(item.value)
+def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
+    fields: JsonObject = dict(value)
     mapping = fields.pop("mapping", None)
     if not isinstance(mapping, dict):
         raise Unreadable("mapping must be an object")
     current = fields.pop("current_node", None)
-    ids = (fields.get("conversation_id"), fields.get("id"))
     header = Header(
-        place=item.place,
+        place=place,
         format="chatgpt",
-        id=next((id_ for id_ in ids if isinstance(id_, str) and id_), ""),
+        id=first_text(fields.get("conversation_id"), fields.get("id")),
         title=fields.get("title"),
         created=fields.get("create_time"),
         updated=fields.get("update_time"),
@@ -76,22 +61,19 @@ def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
 
 
 def _place_node(node: object) -> Node:
-    if not isinstance(node, dict):
-        return Node(None)
-    parent, children = node.get("parent"), node.get("children")
-    return Node(
-        parent if isinstance(parent, str) else None,
-        [c for c in children if isinstance(c, str)] if isinstance(children, list) else [],
-        to_seconds(_object(node.get("message")).get("create_time")),
-    )
+    fields = _object(node)
+    moment = _object(fields.get("message")).get("create_time")
+    return make_node(fields.get("parent"), fields.get("children"), moment)
 
 
 def _read_node(node_id: str, node: object) -> Turn | None:
     message = _object(node).get("message")
+    beside = {key: item for key, item in _object(node).items() if key not in _STRUCTURE}
     if message is None:
-        return None
-    if not isinstance(message, dict):
-        message = {"content": message}
+        return Turn(node_id, "unknown", "", original=beside) if beside else None
+    message = message if isinstance(message, dict) else {"content": message}
+    if beside:
+        message = {**message, "node": beside}
     author = _object(message.get("author"))
     role = author.get("role")
     content = message.get("content")

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.branches import Header, Talk, make_chats
-from faceplate.importers.chats import Chat, Refusal, Unreadable
-from faceplate.importers.json_values import Value, read_values
+from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
+from faceplate.importers.reading import first_text, make_node, read_each
 from faceplate.importers.threads import Node
-from faceplate.importers.turns import Turn, to_moment, to_seconds
+from faceplate.importers.turns import Turn, to_moment
 
 _STRUCTURE: Final = {"parentId", "childrenIds", "content"}
 
@@ -33,45 +33,28 @@ def recognises(value: JsonObject) -> bool:
 def read(
     path: Path, on_progress: Callable[[int], None] | None = None
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats of a file in order, and a Refusal for each that cannot be read.
-
-    Each branch follows its chat. At most one chat is held at a time. ``on_progress`` is told how
-    many bytes were read. Raises OSError where the file cannot be read.
-    """
-    for item in read_values(path, on_progress):
-        if isinstance(item, Refusal):
-            yield item
-            continue
-        try:
-            yield from _read_chat(item)
-        except Unreadable as error:
-            yield Refusal(item.place, str(error))
-        except RecursionError:
-            yield Refusal(item.place, "nested too deeply")
+    """Yield the chats of a file in order, each followed by its branches (see `read_each`)."""
+    return read_each(_read_chat, path, on_progress)
 
 
-def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
-    if not isinstance(item.value, dict):
-        raise Unreadable("not an object")
-    outer: JsonObject = dict(item.value)
+def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
+    outer: JsonObject = dict(value)
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
     messages, current = _take_messages(chat)
-    titles = (chat.get("title"), outer.get("title"))
-    ids = (outer.get("id"), chat.get("id"))
     header = Header(
-        place=item.place,
+        place=place,
         format="open-webui",
-        id=next((id_ for id_ in ids if isinstance(id_, str) and id_), ""),
-        title=next((title for title in titles if title), None),
+        id=first_text(outer.get("id"), chat.get("id")),
+        title=first_text(chat.get("title"), outer.get("title")),
         created=outer.get("created_at", chat.get("timestamp")),
         updated=outer.get("updated_at"),
         source={**outer, "chat": chat} if is_wrapped else chat,
     )
     turns = {
-        id_: _read_message(id_, message)
+        id_: _read_message(id_, message if isinstance(message, dict) else {"content": message})
         for id_, message in messages.items()
-        if isinstance(message, dict)
+        if message is not None
     }
     nodes = {id_: _place_node(message) for id_, message in messages.items()}
     yield from make_chats(header, Talk(turns, nodes, current))
@@ -117,14 +100,8 @@ def _as_tree(listed: list[Any]) -> tuple[JsonObject, object]:
 
 
 def _place_node(message: object) -> Node:
-    if not isinstance(message, dict):
-        return Node(None)
-    parent, children = message.get("parentId"), message.get("childrenIds")
-    return Node(
-        parent if isinstance(parent, str) else None,
-        [c for c in children if isinstance(c, str)] if isinstance(children, list) else [],
-        to_seconds(message.get("timestamp")),
-    )
+    fields = message if isinstance(message, dict) else {}
+    return make_node(fields.get("parentId"), fields.get("childrenIds"), fields.get("timestamp"))
 
 
 def _read_message(message_id: str, message: JsonObject) -> Turn:

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.branches import Header, make_chat
-from faceplate.importers.chats import Chat, Refusal, Unreadable
+from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
 from faceplate.importers.fitting import digest
 from faceplate.importers.json_values import LIST_KEYS, Value, read_values
+from faceplate.importers.reading import read_each
 from faceplate.importers.turns import Turn, make_call, to_moment
 
 _LISTS: Final = ("conversations", "conversation", "items", "messages")
@@ -53,21 +54,8 @@ def recognises(value: JsonObject) -> bool:
 def read(
     path: Path, on_progress: Callable[[int], None] | None = None
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats of a file in order, and a Refusal for each that cannot be read.
-
-    At most one chat is held at a time. ``on_progress`` is told how many bytes were read. Raises
-    OSError where the file cannot be read.
-    """
-    for item in read_values(path, on_progress, list_keys=_list_keys(path)):
-        if isinstance(item, Refusal):
-            yield item
-            continue
-        try:
-            yield from _read_chat(item)
-        except Unreadable as error:
-            yield Refusal(item.place, str(error))
-        except RecursionError:
-            yield Refusal(item.place, "nested too deeply")
+    """Yield the chats of a file in order (see `read_each`)."""
+    return read_each(_read_chat, path, on_progress, list_keys=_list_keys(path))
 
 
 def _list_keys(path: Path) -> tuple[str, ...]:
@@ -78,10 +66,8 @@ def _list_keys(path: Path) -> tuple[str, ...]:
     return tuple(key for key in LIST_KEYS if key not in _LISTS) if is_one_chat else LIST_KEYS
 
 
-def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
-    if not isinstance(item.value, dict):
-        raise Unreadable("not an object")
-    fields: JsonObject = dict(item.value)
+def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
+    fields: JsonObject = dict(value)
     key = next((key for key in _LISTS if isinstance(fields.get(key), list)), None)
     if key is None:
         raise Unreadable("conversations must be a list of messages")
@@ -90,9 +76,9 @@ def _read_chat(item: Value) -> Iterator[Chat | Refusal]:
         turns.insert(0, Turn("0", "system", fields.pop("system")))
     yield from make_chat(
         Header(
-            place=item.place,
+            place=place,
             format="sharegpt",
-            id=_read_id(fields.get("id")) or digest(item.value),
+            id=_read_id(fields.get("id")) or digest(value),
             title=fields.get("title"),
             created=next((fields[name] for name in _TIMES if name in fields), None),
             updated=fields.get("update_time"),
