@@ -54,6 +54,15 @@ class TestForms:
         [after] = read(tmp_path, open_webui([question, answer], id="")["chat"])
         assert before.id == after.id == "message:q"
 
+    def test_chats_without_any_id_are_told_apart(self, tmp_path: Path) -> None:
+        """Else the second one would be taken for an edited version of the first."""
+        bare = [{"role": "user", "content": text} for text in ("Pears?", "Plums?")]
+        chats = [{"chat": {"title": "Pears?", "tag": "Pears?", "messages": [m]}} for m in bare]
+        pears, plums = read(tmp_path, *chats)
+        assert pears.id != plums.id
+        assert [pears.id, plums.id] == [chat.id for chat in read(tmp_path, *chats)]
+        assert pears.metadata["source"]["chat"]["tag"] == "Pears?"
+
     def test_a_list_that_repeats_the_tree_is_not_kept_twice(self, tmp_path: Path) -> None:
         chat = open_webui([reply("q", None, "user", "Hi")])
         chat["chat"]["messages"] = list(chat["chat"]["history"]["messages"].values())

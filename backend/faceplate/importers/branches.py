@@ -10,6 +10,7 @@ from faceplate.importers.threads import Node, Thread, Tree
 from faceplate.importers.turns import Assembly, Turn, assemble, to_moment
 
 _MAX_TITLE_CHARS: Final = 255
+_ID_KEYS: Final = ("id", "conversation_id")
 
 
 class Header(NamedTuple):
@@ -73,8 +74,8 @@ def _make_chat(
     header: Header, chat_id: str, assembly: Assembly, fork: Fork | None = None, number: int = 1
 ) -> Chat:
     given = clean_text(header.title)[0].strip() if isinstance(header.title, str) else ""
-    said = (header.id, header.title)
-    source = {k: v for k, v in header.source.items() if not (isinstance(v, str) and v in said)}
+    said = [(key, header.id) for key in _ID_KEYS] + [("title", header.title)]
+    source = {key: value for key, value in header.source.items() if (key, value) not in said}
     title = given or derive_title(assembly.messages)
     suffix = f" (branch {number})" if fork else ""
     about = {

@@ -11,10 +11,12 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.branches import Header, Talk, make_chats
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
+from faceplate.importers.fitting import digest
 from faceplate.importers.reading import first_text, make_node, read_each
 from faceplate.importers.threads import Node
 from faceplate.importers.turns import Turn, to_moment
 
+_NUMBERED: Final = "message {}"  # the id of one that has none
 _STRUCTURE: Final = {"parentId", "childrenIds", "content"}
 
 
@@ -42,10 +44,11 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
     messages, current = _take_messages(chat)
+    is_numbered = _NUMBERED.format(1) in messages  # and no message can give the chat its name
     header = Header(
         place=place,
         format="open-webui",
-        id=first_text(outer.get("id"), chat.get("id")),
+        id=first_text(outer.get("id"), chat.get("id"), digest(value) if is_numbered else ""),
         title=first_text(chat.get("title"), outer.get("title")),
         created=outer.get("created_at", chat.get("timestamp")),
         updated=outer.get("updated_at"),
@@ -93,7 +96,11 @@ def _as_tree(listed: list[Any]) -> tuple[JsonObject, object]:
     for number, message in enumerate(listed, start=1):
         fields = message if isinstance(message, dict) else {"content": message}
         id_ = fields.get("id")
-        key = id_ if isinstance(id_, str) and id_ and id_ not in messages else f"message {number}"
+        key = (
+            id_
+            if isinstance(id_, str) and id_ and id_ not in messages
+            else _NUMBERED.format(number)
+        )
         messages[key] = {**fields, "parentId": fields.get("parentId") or last}
         last = key
     return messages, last
