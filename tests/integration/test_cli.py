@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from tests.chat_files import chatgpt, node
 from tests.commands import COMMAND, TRIP, Run, lines, write
 
 from faceplate import Database, Settings, encryption
@@ -42,15 +43,15 @@ class TestImport:
     def test_it_says_what_became_of_a_file(self, faceplate: Run, email: str, trip: Path) -> None:
         first = faceplate("import", trip, "--user", email)
         assert (first.returncode, first.stdout) == (0, "")
-        assert first.stderr == "1 new chat with 4 messages\n"
+        assert first.stderr == "trip.jsonl: OpenAI chat messages\n1 new chat with 4 messages\n"
         again = faceplate("import", trip, "--user", email)
         assert again.returncode == 0
-        assert again.stderr == "0 new chats with 0 messages, 1 already there\n"
+        assert again.stderr.endswith("\n0 new chats with 0 messages, 1 already there\n")
 
     def test_scripts_get_the_report_as_json(self, faceplate: Run, email: str, trip: Path) -> None:
         result = faceplate("import", trip, "--user", email, "--json")
-        counts = {"imported": 1, "messages": 4, "skipped": 0, "refused": 0}
-        assert lines(result.stdout) == [{"report": counts}]
+        counts = {"imported": 1, "messages": 4, "skipped": 0, "refused": 0, "continued": 0}
+        assert lines(result.stdout) == [{"report": {"format": "openai", **counts}}]
         assert result.stderr == ""
 
     def test_bad_lines_are_named_and_fail_the_command(
@@ -60,7 +61,7 @@ class TestImport:
         path = write(tmp_path / "chats.jsonl", TRIP, {"hunter2": 1}, TRIP)
         result = faceplate("import", path, "--user", email)
         assert result.returncode == 1
-        assert result.stderr.splitlines() == [
+        assert result.stderr.splitlines()[1:] == [
             "line 2: messages must be a list of objects",
             "1 new chat with 4 messages, 1 already there, 1 refused",
         ]
@@ -69,6 +70,42 @@ class TestImport:
         assert lines(result.stdout)[0] == {
             "refused": {"line": 2, "reason": "messages must be a list of objects"}
         }
+
+    def test_exports_are_recognised_and_shown(
+        self, faceplate: Run, email: str, tmp_path: Path
+    ) -> None:
+        nodes = [
+            node("q", None, "user", "Sum?"),
+            node("c", "q", "assistant", "print(1 + 2)", recipient="python"),
+            node("r", "c", "tool", "3", name="python"),
+            node("a1", "r", "assistant", "Thirty"),
+            node("a2", "r", "assistant", "Three"),
+        ]
+        path = write(tmp_path / "conversations.json", chatgpt(nodes))
+        result = faceplate("import", path, "--user", email)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr.splitlines() == [
+            "conversations.json: ChatGPT export",
+            "2 new chats with 8 messages",
+        ]
+        branch, shown = lines(faceplate("conversations", "--user", email, "--json").stdout)
+        assert branch["conversation"]["metadata"]["forked_from"]["position"] == 3
+        printed = faceplate("show", shown["conversation"]["id"], "--user", email).stdout
+        words = ["Sum?", "→ python", "print(1 + 2)", "← python", "3", "Three"]
+        assert [word for word in words if word in printed] == words
+        assert "Thirty" not in printed
+
+    def test_the_format_can_be_said(self, faceplate: Run, email: str, trip: Path) -> None:
+        result = faceplate("import", trip, "--user", email, "--format", "chatgpt")
+        assert result.returncode == 1
+        assert result.stderr.splitlines() == [
+            "trip.jsonl: ChatGPT export",
+            "line 1: mapping must be an object",
+            "0 new chats with 0 messages, 1 refused",
+        ]
+        result = faceplate("import", trip, "--user", email, "--format", "gopher")
+        assert result.returncode == 2
+        assert "must be one of chatgpt" in result.stderr
 
     @pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not here")
     def test_a_terminal_shows_how_far_it_is(
@@ -86,7 +123,8 @@ class TestImport:
         user: User,
         tmp_path: Path,
     ) -> None:
-        path = write(tmp_path / "chats.jsonl", TRIP, {**TRIP, "id": "held"})
+        # The same chat twice: what stands before the second one is stored by itself.
+        path = write(tmp_path / "chats.jsonl", TRIP, TRIP, {**TRIP, "id": "held"})
         held = uuid5(user.id, "conversation:held")
         connection = await asyncpg.connect(database_url)
         try:

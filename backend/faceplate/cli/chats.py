@@ -21,7 +21,7 @@ from faceplate.cli.output import AsJson, emit, err, note, out, printable
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
 from faceplate.cli.session import Who, find_or_create_user, find_user, run
 from faceplate.database import Database
-from faceplate.importers import Refusal, Report, import_file
+from faceplate.importers import FORMATS, Refusal, Report, get_format, import_file, recognise
 from faceplate.importers.archive import is_archive
 from faceplate.pagination import Page
 from faceplate.records import Conversation
@@ -32,13 +32,26 @@ ChatFile = Annotated[
     typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, show_default=False),
 ]
 
+ChatFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="What the file holds, where its beginning does not tell.",
+        metavar="|".join(FORMATS),
+        show_default=False,
+    ),
+]
 
-def import_(file: ChatFile, who: Who, *, as_json: AsJson = False) -> None:
-    """Import chats from a file of OpenAI chat messages, as JSON or JSON lines, or an export.
 
-    Safe to repeat: a chat that is there already is skipped. A chat that cannot be read or stored
-    is reported by its number, and the rest goes on; the exit code is then 1. The user is made if
-    there is none with this e-mail address.
+def import_(
+    file: ChatFile, who: Who, *, format_: ChatFormat = None, as_json: AsJson = False
+) -> None:
+    """Import chats: a ChatGPT or Open WebUI export, ShareGPT, OpenAI chat messages.
+
+    JSON or JSON lines, also in the zip archive that it came in. Safe to repeat: a chat that is
+    there already is skipped, and one that has grown is continued. A chat that cannot be read or
+    stored, and a part of one that had to be left out, is reported by its number, and the rest goes
+    on; the exit code is then 1. The user is made if there is none with this e-mail address.
 
     What `faceplate export` has written comes back with its ids, places and times. A user who is
     not there, but is the one who was exported, is made anew as they were.
@@ -48,14 +61,17 @@ def import_(file: ChatFile, who: Who, *, as_json: AsJson = False) -> None:
     if is_archive(file):
         import_archive(file, who, as_json=as_json)
         return
+    found = format_ or recognise(file)
+    if not as_json:
+        note(f"{file.name}: {get_format(found).title}", style="dim")
 
     async def work(db: Database) -> Report:
         user = await db.run_system(find_or_create_user, who)
-        return await import_with_progress(db, user.id, file, as_json=as_json)
+        return await import_with_progress(db, user.id, file, format=found, as_json=as_json)
 
     report = run(work)
     if as_json:
-        emit({"report": report._asdict()})
+        emit({"report": {"format": found, **report._asdict()}})
     else:
         note(describe_report(report))
     if report.refused:
@@ -124,7 +140,12 @@ def show(
 
 
 async def import_with_progress(
-    db: Database, user_id: UUID, file: Path, *, as_json: bool = False
+    db: Database,
+    user_id: UUID,
+    file: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - as `import_file` calls it
+    as_json: bool = False,
 ) -> Report:
     """Import a file under a progress bar, and print each refusal as it comes."""
     progress, task = _progress_bar(file)
@@ -135,12 +156,13 @@ async def import_with_progress(
                 place = refusal.place
                 emit({"refused": {place.unit: place.number, "reason": refusal.reason}})
             else:
-                err.print(Text(f"{refusal.place}: {printable(refusal.reason)}", "yellow"))
+                err.print(Text(printable(f"{refusal.place}: {refusal.reason}"), "yellow"))
 
         return await import_file(
             db,
             user_id,
             file,
+            format=format,
             on_progress=lambda read_bytes: progress.update(task, completed=read_bytes),
             on_refusal=tell,
         )
@@ -149,6 +171,8 @@ async def import_with_progress(
 def describe_report(report: Report) -> str:
     """What became of a file, in one line."""
     parts = [f"{count(report.imported, 'new chat')} with {count(report.messages, 'message')}"]
+    if report.continued:
+        parts.append(f"{report.continued} continued")
     if report.skipped:
         parts.append(f"{report.skipped} already there")
     if report.refused:

@@ -85,12 +85,12 @@ class Transcript:
             self._print_verbatim(message.content)
 
     def _print_call(self, call: dict[str, Any]) -> None:
-        function = call.get("function")
-        function = function if isinstance(function, dict) else {}
-        name = str(function.get("name", call.get("type", "tool")))
+        tool = call.get(str(call.get("type", "function")))
+        tool = tool if isinstance(tool, dict) else {}
+        name = str(tool.get("name", call.get("type", "tool")))
         self._tools[str(call.get("id"))] = name
         self._print(Text(f"→ {printable(name)}", "magenta"))
-        self._print_json(function.get("arguments", ""))
+        self._print_json(tool.get("arguments", tool.get("input", "")))
 
     def _print_result(self, result: dict[str, Any]) -> None:
         call_id = str(result.get("tool_call_id"))
@@ -99,7 +99,8 @@ class Transcript:
 
     def _print_part(self, part: object) -> None:
         inner = part.get("part") if isinstance(part, dict) else None
-        kind = inner.get("type", "text") if isinstance(inner, dict) else "unknown"
+        inner = inner if isinstance(inner, dict) else {"type": "unknown"}
+        kind = inner.get("type", inner.get("content_type", "text"))
         self._print(Text(f"[kept beside the text: {printable(str(kind))}]", "dim"))
 
     def _print_json(self, value: object) -> None:

@@ -5,16 +5,28 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
-from faceplate.importers import archive, openai
+from faceplate.importers import archive
 from faceplate.importers.chats import Chat, Refusal
-from faceplate.scope import Scope
-from faceplate.services.chats import MAX_CHATS, NewChat, store
+from faceplate.importers.formats import FORMATS, get_format, recognise
+from faceplate.importers.versions import Stored, import_chat, import_chats
+from faceplate.services.chats import MAX_CHATS
 
-__all__ = ["Chat", "Refusal", "Report", "import_chat", "import_chats", "import_file"]
+__all__ = [
+    "FORMATS",
+    "Chat",
+    "Refusal",
+    "Report",
+    "Stored",
+    "get_format",
+    "import_chat",
+    "import_chats",
+    "import_file",
+    "recognise",
+]
 
 T = TypeVar("T")
 
@@ -24,40 +36,17 @@ _MESSAGE_CHARS: Final = 500  # what a message counts as beside its content
 
 
 class Report(NamedTuple):
-    """What became of a file: chats imported and their messages, chats skipped and refused."""
+    """What became of a file.
+
+    Chats that are new, the messages stored, chats skipped since they were there as they are, what
+    was refused, and chats that were there but had new messages.
+    """
 
     imported: int = 0
     messages: int = 0
     skipped: int = 0
     refused: int = 0
-
-
-async def import_chat(scope: Scope, chat: Chat) -> bool:
-    """Store a chat as a conversation with all its messages; False if it was there already.
-
-    The ids follow from the user, the chat's id and each message's place in it, so that two
-    imports of one chat meet in the same rows, whichever way they race. Raises InvalidInput where
-    a value breaks a rule of its column.
-    """
-    return bool(await import_chats(scope, [chat]))
-
-
-async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Chat]:
-    """Store up to 1,000 chats as `import_chat` does, all or none; return those that are new.
-
-    Raises InvalidInput also where two of them have the same id.
-    """
-    ids = [uuid5(scope.user_id, f"conversation:{chat.id}") for chat in chats]
-    new = set(
-        await store(
-            scope,
-            [
-                NewChat(id_, chat.title, chat.messages, chat.metadata)
-                for id_, chat in zip(ids, chats, strict=True)
-            ],
-        )
-    )
-    return [chat for id_, chat in zip(ids, chats, strict=True) if id_ in new]
+    continued: int = 0
 
 
 async def import_file(
@@ -65,16 +54,19 @@ async def import_file(
     user_id: UUID,
     path: Path,
     *,
+    format: str | None = None,  # noqa: A002 - what it is called everywhere
     on_progress: Callable[[int], None] | None = None,
     on_refusal: Callable[[Refusal], None] | None = None,
 ) -> Report:
-    """Import the chats of a file (see `openai.read`), some at a time, each whole or not at all.
+    """Import the chats of a file, some at a time, each whole or not at all.
 
-    A chat that cannot be read or stored is refused as a whole and handed to ``on_refusal``, in
-    the order of the file and after what stands before it was stored; the rest goes on.
-    ``on_progress`` is told how many bytes of the file were read. Raises OSError where the file
-    cannot be read, and whatever `Database.run` raises that is not about one chat; what was
-    imported until then stays, and importing again goes on from there.
+    ``format`` is one of `FORMATS`, or None to recognise it by the first chat. A chat that cannot
+    be read or stored is refused as a whole and handed to ``on_refusal``, in the order of the file
+    and after what stands before it was stored, and so is what had to be left out of one; the rest
+    goes on. ``on_progress`` is told how many bytes of the file were read. Raises InvalidInput for
+    an unknown format, OSError where the file cannot be read, and whatever `Database.run` raises
+    that is not about one chat; what was imported until then stays, and importing again goes on
+    from there.
 
     A user's archive is restored, see `archive.restore`, and reported by its conversations.
     """
@@ -83,8 +75,9 @@ async def import_file(
             db, user_id, path, on_progress=on_progress, on_refusal=on_refusal
         )
         return Report(restored.conversations, restored.messages, restored.skipped, restored.refused)
+    read = get_format(format or recognise(path)).read
     storing = _Storing(db, user_id, on_refusal)
-    with closing(openai.read(path, on_progress)) as items:
+    with closing(read(path, on_progress)) as items:
         await _one_ahead(_batches(items), storing.store)
     return storing.report
 
@@ -106,7 +99,7 @@ class _Storing:
             self._refuse(batch)
             return
         try:
-            new = await self._db.run(self._user_id, import_chats, batch)
+            made = await self._run(batch)
         except (InvalidInput, Conflict) as error:
             if len(batch) == 1:
                 self._refuse(Refusal(batch[0].place, error.message))
@@ -115,11 +108,21 @@ class _Storing:
             await self.store(batch[:middle])
             await self.store(batch[middle:])
         else:
-            self._count(
-                imported=len(new),
-                messages=sum(len(chat.messages) for chat in new),
-                skipped=len(batch) - len(new),
-            )
+            for stored in made:
+                is_continued = not stored.is_new and stored.messages > 0
+                self._count(
+                    imported=stored.is_new,
+                    messages=stored.messages,
+                    skipped=not (stored.is_new or is_continued),
+                    continued=is_continued,
+                )
+
+    async def _run(self, batch: Sequence[Chat]) -> list[Stored]:
+        try:
+            return await self._db.run(self._user_id, import_chats, batch)
+        except Conflict:
+            # Another import has stored one of them otherwise: now it is there to be found.
+            return await self._db.run(self._user_id, import_chats, batch)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._count(refused=1)

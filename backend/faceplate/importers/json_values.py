@@ -1,5 +1,7 @@
 """The JSON values of a file, one at a time: JSON lines, a list, or an object that holds a list.
 
+The file may also be a zip archive with such files in it.
+
 The standard library's decoder reads every form, so that all of them keep one set of rules.
 (A streaming parser such as ijson over yajl turns a lone surrogate into "?" without a word, and
 one bad number ends the file.) Bytes that are not UTF-8 come out as lone surrogates, which
@@ -8,16 +10,18 @@ whoever takes the value refuses together with those that were escaped.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
+from faceplate.importers.archives import DAMAGED, open_members
 from faceplate.importers.chats import Place, Refusal, Unreadable
 
 MAX_VALUE_CHARS: Final = 64 * 1024 * 1024
 _BLOCK_CHARS: Final = 64 * 1024
-_LIST_KEYS: Final = ("chats", "conversations")
+LIST_KEYS: Final = ("chats", "conversations")
 _SPACE: Final = " \t\r\n"
 
 # An escape that is not itself escaped: in JSON, "\\\\u0000" is a backslash and five characters.
@@ -34,26 +38,50 @@ class Value(NamedTuple):
 
 
 def read_values(
-    path: Path, on_progress: Callable[[int], None] | None = None
-) -> Iterator[Value | Refusal]:
+    path: Path,
+    on_progress: Callable[[int], None] | None = None,
+    *,
+    list_keys: tuple[str, ...] = LIST_KEYS,
+) -> Generator[Value | Refusal, None, None]:
     """Yield the values of a file in order, holding one of them at a time.
 
     A file is JSON lines if its name ends in .jsonl or .ndjson, or its first line is a whole
     object; then a bad line is refused by its number and the next one is read. Otherwise it is
-    one JSON document, and the first syntax error ends it. ``on_progress`` is told, before each
-    value, how many bytes were read. Raises OSError where the file cannot be read.
+    one JSON document, and the first syntax error ends it. Where that is an object with a list
+    under one of ``list_keys``, the values are those of the list. Of a zip archive every file is
+    read that `archives.open_members` finds. ``on_progress`` is told, before each value, how many
+    bytes were read. Raises OSError where the file cannot be read.
     """
     with path.open("rb") as raw:
-        # Only "\n" ends a line; the "\r" of a "\r\n" is white space to JSON.
-        text = TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="\n")
-        is_lines = _is_lines(path, text)
-        text.seek(0)
-        for item in _read_lines(text) if is_lines else _read_document(text):
-            if on_progress:
-                on_progress(raw.tell())
-            yield item
+        number = 0
+        try:
+            for number, (name, file) in enumerate(open_members(path, raw), start=1):
+                with closing(_read_file(name, file, list_keys)) as items:
+                    for item in items:
+                        if on_progress:
+                            on_progress(raw.tell())
+                        yield item if number == 1 else item._replace(place=item.place.within(name))
+        except Unreadable as error:
+            yield Refusal(Place("file", number + 1), str(error))
+        except DAMAGED:
+            yield Refusal(
+                Place("file", max(number, 1)), "the archive is damaged; its rest could not be read"
+            )
         if on_progress:
-            on_progress(raw.tell())
+            on_progress(path.stat().st_size)
+
+
+def _read_file(
+    name: str, file: IO[bytes], list_keys: tuple[str, ...]
+) -> Generator[Value | Refusal, None, None]:
+    # Only "\n" ends a line; the "\r" of a "\r\n" is white space to JSON.
+    text = TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="\n")
+    try:
+        is_lines = _is_lines(name, text, list_keys)
+        text.seek(0)
+        yield from _read_lines(text) if is_lines else _read_document(text, list_keys)
+    finally:
+        text.detach()  # else the file would be closed with it
 
 
 def encode(value: Any) -> bytes:
@@ -72,18 +100,18 @@ def encode(value: Any) -> bytes:
     return encoded
 
 
-def _is_lines(path: Path, text: TextIOWrapper) -> bool:
+def _is_lines(name: str, text: TextIOWrapper, list_keys: tuple[str, ...]) -> bool:
     while (opening := text.read(1)).isspace():
         pass
     if opening == "[":  # and not read on: the whole document may stand in this line
         return False
-    if path.suffix.lower() in {".jsonl", ".ndjson"}:
+    if name.lower().endswith((".jsonl", ".ndjson")):
         return True
     try:
         first = _decoder.decode(opening + text.readline(MAX_VALUE_CHARS).rstrip())
     except (ValueError, RecursionError):
         return False
-    return isinstance(first, dict) and not any(isinstance(first.get(k), list) for k in _LIST_KEYS)
+    return isinstance(first, dict) and not any(isinstance(first.get(k), list) for k in list_keys)
 
 
 def _read_lines(text: TextIOWrapper) -> Iterator[Value | Refusal]:
@@ -108,10 +136,10 @@ def _read_lines(text: TextIOWrapper) -> Iterator[Value | Refusal]:
                 yield Value(place, value)
 
 
-def _read_document(text: TextIOWrapper) -> Iterator[Value | Refusal]:
+def _read_document(text: TextIOWrapper, list_keys: tuple[str, ...]) -> Iterator[Value | Refusal]:
     number = 0
     try:
-        for value in _Document(text).values():
+        for value in _Document(text, list_keys).values():
             number += 1
             yield Value(Place("chat", number), value)
     except Unreadable as error:
@@ -129,8 +157,9 @@ def _explain(error: ValueError | RecursionError) -> str:
 class _Document:
     """A JSON document whose outermost list is taken apart as it is read."""
 
-    def __init__(self, text: TextIOWrapper) -> None:
+    def __init__(self, text: TextIOWrapper, list_keys: tuple[str, ...]) -> None:
         self._text = text
+        self._list_keys = list_keys
         self._buffer = ""
         self._at = 0
         self._is_read = False
@@ -163,7 +192,7 @@ class _Document:
         while self._peek() != "}":
             key = self._value()
             self._take(":")
-            if key in _LIST_KEYS and self._peek() == "[":
+            if key in self._list_keys and self._peek() == "[":
                 holds_list = True
                 yield from self._elements()
             else:

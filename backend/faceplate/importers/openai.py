@@ -8,17 +8,14 @@ is not text, with its index in the list. ``developer`` is stored as ``system``.
 import hashlib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, TypeGuard
 
 from faceplate.errors import InvalidInput
-from faceplate.importers.chats import Chat, Refusal, Unreadable
+from faceplate.importers.chats import Chat, Refusal, Unreadable, derive_title
 from faceplate.importers.json_values import Value, encode, read_values
 from faceplate.models import ROLES
 from faceplate.services import tool_calls
 from faceplate.services.messages import NewMessage
-
-_DEFAULT_TITLE: Final = "New Chat"
-_MAX_DERIVED_TITLE_CHARS: Final = 80
 
 
 def read(
@@ -63,7 +60,7 @@ def _read_chat(item: Value) -> Chat:
     return Chat(
         place=item.place,
         id=given_id or f"sha256:{hashlib.sha256(encoded).hexdigest()}",
-        title=title if title and not title.isspace() else _derive_title(read_messages),
+        title=title if title and not title.isspace() else derive_title(read_messages),
         messages=read_messages,
         metadata=fields,
     )
@@ -135,17 +132,6 @@ def _take_text(fields: dict[str, Any], name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise Unreadable(f"{name} must be text")
     return value
-
-
-def _derive_title(messages: list[NewMessage]) -> str:
-    """The first words of the first thing the user said, for a chat that has no title."""
-    for message in messages:
-        if message.role == "user" and (words := message.content.split()):
-            title = " ".join(words[:_MAX_DERIVED_TITLE_CHARS])
-            if len(title) > _MAX_DERIVED_TITLE_CHARS:
-                title = title[: _MAX_DERIVED_TITLE_CHARS - 1].rstrip() + "…"
-            return title
-    return _DEFAULT_TITLE
 
 
 def _is_list_of_objects(value: object) -> TypeGuard[list[dict[str, Any]]]:

@@ -1,0 +1,150 @@
+"""Making what a file holds fit the rules of the columns, with as little lost as can be.
+
+Text keeps every character but NUL and lone surrogates, which PostgreSQL cannot store: each becomes
+U+FFFD. Text that is too long goes on in another message. In metadata, a number that would come
+back as another one, and a value that is nested too deeply, become text; what is too large is left
+out, the largest piece first, and a list says where it was, how long, and its SHA-256.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from faceplate.column_types import Json, JsonObject, Text
+from faceplate.errors import InvalidInput
+from faceplate.importers.chats import shorten
+from faceplate.models import Message
+
+MAX_CONTENT_CHARS: Final = cast("Text", Message.__table__.c["content"].type).max_chars
+_METADATA: Final = cast("Json", Message.__table__.c["metadata"].type)
+
+_MAX_LEVELS: Final = 24  # of the file's own value; what is built around it takes a few more
+_MIN_LEFT_OUT_CHARS: Final = 1_000  # below it, the note would be as long as what it is about
+_MAX_PIECES: Final = 100
+_MAX_PATH_CHARS: Final = 200
+
+_Piece = tuple[Any, Any, str, str]  # what it is in, under which key, its path, its text
+
+_MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_REPLACEMENT: Final = "\ufffd"
+
+
+def clean_text(text: str) -> tuple[str, int]:
+    """The text as it can be stored, and how many characters were replaced."""
+    if text.isascii() and "\x00" not in text:
+        return text, 0
+    return _UNSTORABLE.subn(_REPLACEMENT, text)
+
+
+def split_text(text: str, max_chars: int) -> list[str]:
+    """The text in pieces of at most ``max_chars``: one, and be it empty, where it fits."""
+    return [text[at : at + max_chars] for at in range(0, max(len(text), 1), max_chars)]
+
+
+def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
+    """What `json` has read as metadata that can be stored, and how many characters it lost.
+
+    ``left_out`` in the result lists each piece: ``at``, ``chars`` and ``sha256``.
+    """
+    if _is_plain(metadata):
+        return metadata, 0
+    metadata = _clean(metadata, _MAX_LEVELS)
+    if _fits(metadata):
+        return metadata, 0
+    left_out: list[JsonObject] = []
+    metadata["left_out"] = left_out
+    for container, key, at, text in _largest_first(metadata):
+        container[key] = None
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        left_out.append({"at": shorten(at, _MAX_PATH_CHARS), "chars": len(text), "sha256": sha256})
+        if _fits(metadata):
+            break
+    return metadata, sum(piece["chars"] for piece in left_out)
+
+
+def digest(value: Any) -> str:
+    """A name for what has none: the same for a value with the same content."""
+    text = json.dumps(value, sort_keys=True)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _is_plain(metadata: JsonObject) -> bool:
+    """Is there no need to look at each value? So it is for nearly all, and this costs little."""
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (ValueError, RecursionError):
+        return False
+    return (
+        len(text) < _METADATA.MAX_VALUES - 2  # no value takes less than one
+        and text.count("{") + text.count("[") <= _MAX_LEVELS
+        and not any(sign in text for sign in ("\\u0000", "e+"))
+        and not _MAY_BE_LARGE.search(text)
+    )
+
+
+def _clean(value: Any, levels: int) -> Any:
+    """The value as `column_types.Json` takes it, but for its size."""
+    if not isinstance(value, dict | list):
+        return _clean_scalar(value)
+    if not levels:
+        return clean_text(json.dumps(value, ensure_ascii=False))[0]
+    if isinstance(value, dict):
+        return {clean_text(key)[0]: _clean(item, levels - 1) for key, item in value.items()}
+    return [_clean(item, levels - 1) for item in value]
+
+
+def _clean_scalar(value: Any) -> Any:
+    match value:
+        case str():
+            return clean_text(value)[0]
+        case float() if math.isnan(value) or abs(value) > 2**53:
+            return repr(value)
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
+    return value
+
+
+def _fits(metadata: JsonObject) -> bool:
+    try:
+        _METADATA.validate(metadata)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _largest_first(metadata: JsonObject) -> Iterator[_Piece]:
+    """What may be left out: long strings, then whole members of the file's own, then these."""
+    strings = [
+        piece
+        for key, value in metadata.items()
+        for piece in _strings(metadata, key, value, key)
+        if len(piece[3]) >= _MIN_LEFT_OUT_CHARS
+    ]
+    yield from sorted(strings, key=_by_size)[:_MAX_PIECES]
+    members = [
+        (value, name, f"{key}.{name}", json.dumps(item, ensure_ascii=False))
+        for key, value in metadata.items()
+        if isinstance(value, dict)
+        for name, item in value.items()
+    ]
+    yield from sorted(members, key=_by_size)[:_MAX_PIECES]
+    for key in [key for key in metadata if key != "left_out"]:
+        yield metadata, key, key, json.dumps(metadata[key], ensure_ascii=False)
+
+
+def _by_size(piece: _Piece) -> int:
+    return -len(piece[3])
+
+
+def _strings(container: Any, key: Any, value: Any, at: str) -> Iterator[_Piece]:
+    if isinstance(value, str):
+        yield container, key, at, value
+    elif isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, item in items:
+            yield from _strings(value, name, item, f"{at}.{name}")

@@ -1,0 +1,59 @@
+"""What the readers of exports have in common: the file's values one by one, each with its fate."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
+from faceplate.importers.json_values import LIST_KEYS, read_values
+from faceplate.importers.threads import Node
+from faceplate.importers.turns import to_seconds
+
+Reader = Callable[[Place, JsonObject], Iterable[Chat | Refusal]]
+"""Makes chats of one value that stands in this place; may raise Unreadable."""
+
+
+def read_each(
+    reader: Reader,
+    path: Path,
+    on_progress: Callable[[int], None] | None,
+    *,
+    list_keys: tuple[str, ...] = LIST_KEYS,
+) -> Generator[Chat | Refusal, None, None]:
+    """Yield what a reader makes of each value of a file, and a Refusal where it cannot.
+
+    At most one value is held at a time. ``on_progress`` is told how many bytes were read. Raises
+    OSError where the file cannot be read.
+    """
+    for item in read_values(path, on_progress, list_keys=list_keys):
+        if isinstance(item, Refusal):
+            yield item
+        elif not isinstance(item.value, dict):
+            yield Refusal(item.place, "not an object")
+        else:
+            yield from _read_one(reader, item.place, item.value)
+
+
+def make_node(parent: object, children: object, moment: object) -> Node:
+    """A node of a tree from what a source says of it, which may be anything."""
+    return Node(
+        parent if isinstance(parent, str) else None,
+        [child for child in children if isinstance(child, str)]
+        if isinstance(children, list)
+        else [],
+        to_seconds(moment),
+    )
+
+
+def first_text(*values: object) -> str:
+    """The first of the values that is text and not empty, or empty text."""
+    return next((value for value in values if isinstance(value, str) and value), "")
+
+
+def _read_one(reader: Reader, place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
+    try:
+        yield from reader(place, value)
+    except Unreadable as error:
+        yield Refusal(place, str(error))
+    except RecursionError:
+        yield Refusal(place, "nested too deeply")

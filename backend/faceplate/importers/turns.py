@@ -1,0 +1,230 @@
+"""From what one side said in a source to messages by faceplate's rules.
+
+A tool result needs the call that it answers, with an id. Few sources have ids, and many have calls
+without a result or results without a call. So calls and results are paired here, within the turn
+of one side; a call or a result that stays alone is kept as an assistant's text, and its metadata
+say what it was. (As a system message, what a web page said would get the authority of a prompt.)
+What the source did not show stands in the metadata of the message that follows it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
+from faceplate.services.messages import NewMessage
+
+_SPEAKERS: Final = ("user", "assistant", "system")
+_MAX_TOOL_CHARS: Final = MAX_CONTENT_CHARS - 1_000  # room for its call's id
+_MAX_NAME_CHARS: Final = 255
+_MAX_SECONDS: Final = 10**11  # in the year 5138; beyond it the unit is a smaller one
+_MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
+
+
+class Turn(NamedTuple):
+    """What the source calls a message."""
+
+    id: str
+    role: str
+    """user, assistant, system or tool; any other is kept beside an assistant's text."""
+    content: str
+    parts: list[JsonObject] | None = None
+    """What of the content is no text: ``{"index", "part"}``."""
+    calls: Sequence[JsonObject] = ()
+    """Tool calls, by the rules of `tool_calls.check_calls`."""
+    call_id: str | None = None
+    """Of a tool's answer: the call's id, where the source has one."""
+    tool: str | None = None
+    """Of a tool's answer: the tool's name."""
+    is_hidden: bool = False
+    created_at: str | None = None
+    status: str | None = None
+    source: JsonObject | None = None
+    """All that the other fields do not say."""
+    original: JsonObject | None = None
+    """The whole of it, for a turn that is hidden."""
+
+    @property
+    def speaks(self) -> bool:
+        """Is there anything of it that the source showed?"""
+        return not self.is_hidden and bool(self.content.strip() or self.parts or self.calls)
+
+
+class Assembly(NamedTuple):
+    """The messages, each with the id of its turn, and what did not become one."""
+
+    messages: list[NewMessage]
+    turn_ids: list[str]
+    hidden: list[JsonObject]
+    """The hidden turns after the last message."""
+    problems: list[tuple[int, str]]
+    """What was left out of which message, counted from 1."""
+
+
+def assemble(turns: Iterable[Turn]) -> Assembly:
+    """Return the messages of a thread, in order."""
+    turns = list(turns)
+    answers = _pair(turns)
+    answered = set(answers.values())
+    result = Assembly([], [], [], [])
+    for index, turn in enumerate(turns):
+        answer = answers.get(index)
+        if answer is None and not turn.speaks:
+            result.hidden.append(turn.original or {})
+            continue
+        calls = [(index, place) in answered for place in range(len(turn.calls))]
+        call_id = turns[answer[0]].calls[answer[1]]["id"] if answer else None
+        for message, left_out_chars in _messages(turn, calls, call_id, result.hidden):
+            result.messages.append(message)
+            result.turn_ids.append(turn.id)
+            if left_out_chars:
+                problem = f"{left_out_chars:,} characters of metadata left out"
+                result.problems.append((len(result.messages), problem))
+        result.hidden.clear()
+    return result
+
+
+def code_block(text: str, language: str = "") -> str:
+    """The text as a Markdown code block, whatever fences it has itself."""
+    longest = max(map(len, re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def make_call(call_id: str, tool: str, text: str) -> JsonObject:
+    """A tool call: a function's where ``text`` is a JSON object, else a custom tool's."""
+    call_id, tool, text = (clean_text(value)[0] for value in (call_id, tool, text))
+    if _is_json_object(text):
+        return {
+            "id": call_id,
+            "type": "function",
+            "function": {"name": tool, "arguments": text},
+        }
+    return {"id": call_id, "type": "custom", "custom": {"name": tool, "input": text}}
+
+
+def to_seconds(value: object) -> float | None:
+    """A moment as sources write it, in seconds since 1970: a number of s, ms, us or ns, or ISO."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not abs(value) < _MAX_NANOSECONDS:  # which a float that is no number is not, either
+        return None
+    seconds = float(value)
+    while abs(seconds) >= _MAX_SECONDS:
+        seconds /= 1000
+    return seconds
+
+
+def to_moment(value: object) -> str | None:
+    """The same as ISO 8601 in UTC, or None where it is no moment."""
+    seconds = to_seconds(value)
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _pair(turns: Sequence[Turn]) -> dict[int, tuple[int, int]]:
+    """Which call each result answers: the index of its turn, and its own one there."""
+    pending: dict[str, tuple[int, int]] = {}
+    names: dict[str, str] = {}
+    answers = {}
+    for index, turn in enumerate(turns):
+        if turn.role == "user" and turn.speaks:
+            pending.clear()  # nothing answers a call of the turn before
+        makes_calls = turn.role == "assistant" and turn.speaks
+        for place, call in enumerate(turn.calls if makes_calls else ()):
+            if not _can_be_stored(call):
+                continue
+            pending.pop(call["id"], None)  # the newest comes last
+            pending[call["id"]] = (index, place)
+            names[call["id"]] = _name_of(call)
+        if turn.role == "tool":
+            call_id = turn.call_id or _find_call(turn.tool, pending, names)
+            if call_id in pending:
+                answers[index] = pending.pop(call_id)
+    return answers
+
+
+def _find_call(tool: str | None, pending: Iterable[str], names: dict[str, str]) -> str | None:
+    """The newest pending call of this tool, of its family (``web.run``, ``web``), or of any."""
+    newest_first = list(pending)[::-1]
+    if tool is None:
+        return next(iter(newest_first), None)
+    families = {call_id: names[call_id].partition(".")[0] for call_id in newest_first}
+    same = [call_id for call_id in newest_first if names[call_id] == tool]
+    related = [call_id for call_id in newest_first if families[call_id] == tool.partition(".")[0]]
+    return next(iter(same or related), None)
+
+
+def _messages(
+    turn: Turn, answered: Sequence[bool], call_id: str | None, hidden: Sequence[JsonObject]
+) -> list[tuple[NewMessage, int]]:
+    """The messages of a turn, more than one where it is too long, and what was left out of each."""
+    calls = [call for call, is_answered in zip(turn.calls, answered, strict=True) if is_answered]
+    lone_calls = [c for c, is_answered in zip(turn.calls, answered, strict=True) if not is_answered]
+    role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
+    blocks = [turn.content] if turn.content else []
+    blocks += [code_block(_text_of(call)) for call in lone_calls]
+    content, replaced_chars = clean_text("\n\n".join(blocks))
+    first, *others = split_text(content, _MAX_TOOL_CHARS if call_id else MAX_CONTENT_CHARS)
+    about = {
+        "created_at": turn.created_at,
+        "status": turn.status,
+        "role": None if role == turn.role else turn.role,
+        "tool": turn.tool,
+        "lone_tool_calls": [{"id": call["id"], "name": _name_of(call)} for call in lone_calls],
+        "replaced_chars": replaced_chars,
+        "pieces": len(others) + 1 if others else None,
+        "content_parts": turn.parts,
+        "hidden": list(hidden),
+        "source": turn.source,
+    }
+    metadata, left_out_chars = fit({key: value for key, value in about.items() if value})
+    message = NewMessage(
+        role=role,
+        content=first,
+        tool_calls=calls or None,
+        tool_results=[{"tool_call_id": call_id, "content": first}] if call_id else None,
+        metadata=metadata,
+    )
+    # Only one message can answer a call, so the rest of a long answer is an assistant's text.
+    more = NewMessage("assistant" if call_id else role)
+    about = {"role": turn.role} if turn.role != more.role else {}
+    pieces = [
+        more._replace(content=text, metadata={**about, "piece": number})
+        for number, text in enumerate(others, start=2)
+    ]
+    return [(message, left_out_chars), *((piece, 0) for piece in pieces)]
+
+
+def _text_of(call: JsonObject) -> str:
+    return str(call["function"]["arguments"] if "function" in call else call["custom"]["input"])
+
+
+def _name_of(call: JsonObject) -> str:
+    return str(call[call["type"]]["name"])
+
+
+def _can_be_stored(call: JsonObject) -> bool:
+    names = (call["id"], _name_of(call))
+    are_names = all(name.strip() and len(name) <= _MAX_NAME_CHARS for name in names)
+    return are_names and len(_text_of(call)) <= _MAX_TOOL_CHARS
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

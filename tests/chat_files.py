@@ -1,0 +1,131 @@
+"""Files of chats as other programs export them, and what every chat that is read must pass."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from faceplate.column_types import Ruled
+from faceplate.importers import Chat, Refusal, formats
+from faceplate.models import Conversation, Message
+from faceplate.services import tool_calls
+
+
+def write(path: Path, value: object) -> Path:
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def read_all(path: Path) -> tuple[list[Chat], list[Refusal]]:
+    """The chats of a file of any format, each by the rules of the tables, and the refusals."""
+    chats, refusals = [], []
+    for item in formats.FORMATS[formats.recognise(path)].read(path, None):
+        if isinstance(item, Refusal):
+            refusals.append(item)
+        else:
+            check(item)
+            chats.append(item)
+    return chats, refusals
+
+
+def check(chat: Chat) -> None:
+    """Raise InvalidInput where the database would refuse the chat."""
+    _rule(Conversation, "title").validate(chat.title)
+    _rule(Conversation, "metadata").validate(chat.metadata)
+    pending: set[str] = set()
+    for message in chat.messages:
+        for name in ("role", "content", "metadata"):
+            _rule(Message, name).validate(getattr(message, name))
+        if message.tool_calls is not None:
+            assert message.role == "assistant"
+            tool_calls.check_calls(message.tool_calls)
+        assert (message.tool_results is not None) == (message.role == "tool")
+        if message.tool_results is not None:
+            tool_calls.check_results(message.tool_results)
+        tool_calls.settle(pending, message.tool_calls, message.tool_results)
+
+
+def _rule(model: type[Any], column: str) -> Ruled:
+    return cast("Ruled", model.__table__.c[column].type)
+
+
+def spoken(chat: Chat) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in chat.messages]
+
+
+def chatgpt(
+    nodes: Iterable[dict[str, Any]], current: str | None = None, **fields: Any
+) -> dict[str, Any]:
+    """A chat of a ChatGPT export; without ``current`` the last node is it."""
+    mapping = {node["id"]: node for node in nodes}
+    for node in mapping.values():
+        if node["parent"] in mapping:
+            mapping[node["parent"]]["children"].append(node["id"])
+    return {
+        "title": "Pears",
+        "create_time": 1_700_000_000.5,
+        "update_time": 1_700_000_100,
+        "mapping": mapping,
+        "current_node": current or list(mapping)[-1],
+        "conversation_id": "c-1",
+        "id": "c-1",
+        **fields,
+    }
+
+
+def node(
+    id_: str, parent: str | None, role: str | None = None, content: Any = None, **message: Any
+) -> dict[str, Any]:
+    """A node of a ChatGPT export: ``content`` is text or a content object; no role, no message."""
+    if isinstance(content, str):
+        content = {"content_type": "text", "parts": [content]}
+    author = {"role": role, "name": message.pop("name", None), "metadata": {}}
+    said = {
+        "id": id_,
+        "author": author,
+        "create_time": 1_700_000_000 + len(id_),
+        "content": content,
+        "status": "finished_successfully",
+        "weight": 1.0,
+        "metadata": {},
+        "recipient": "all",
+        **message,
+    }
+    return {"id": id_, "parent": parent, "children": [], "message": said if role else None}
+
+
+def open_webui(
+    messages_: Iterable[dict[str, Any]], current: str | None = None, **fields: Any
+) -> dict[str, Any]:
+    """A chat of an Open WebUI export; without ``current`` the last message is it."""
+    by_id = {message["id"]: message for message in messages_}
+    for message in by_id.values():
+        if message["parentId"] in by_id:
+            by_id[message["parentId"]]["childrenIds"].append(message["id"])
+    return {
+        "id": "w-1",
+        "user_id": "u-1",
+        "title": "Plums",
+        "chat": {
+            "title": "Plums",
+            "models": ["llama"],
+            "history": {"messages": by_id, "currentId": current or list(by_id)[-1]},
+            "messages": [],
+        },
+        "created_at": 1_700_000_000,
+        "updated_at": 1_700_000_100,
+        **fields,
+    }
+
+
+def reply(id_: str, parent: str | None, role: str, content: Any, **fields: Any) -> dict[str, Any]:
+    """A message of an Open WebUI export."""
+    return {
+        "id": id_,
+        "parentId": parent,
+        "childrenIds": [],
+        "role": role,
+        "content": content,
+        "timestamp": 1_700_000_000 + len(id_),
+        **fields,
+    }

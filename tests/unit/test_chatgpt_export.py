@@ -1,0 +1,515 @@
+"""ChatGPT exports: what was shown is a thread, and what was not shown is lost neither."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.chat_files import chatgpt, node, read_all, spoken, write
+
+from faceplate.importers import Chat, Refusal
+from faceplate.importers.chats import Fork, Place
+from faceplate.services.messages import NewMessage
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "chatgpt_export.json"
+
+
+def read(tmp_path: Path, *chats: object) -> list[Chat]:
+    found, refusals = read_all(write(tmp_path / "conversations.json", list(chats)))
+    assert refusals == []
+    return found
+
+
+def read_thread(tmp_path: Path, *nodes: dict[str, Any]) -> list[NewMessage]:
+    """The messages of a chat without branches; each node follows the one before it."""
+    previous = None
+    for each in nodes:
+        each["parent"], previous = previous, each["id"]
+    [chat] = read(tmp_path, chatgpt(nodes))
+    return chat.messages
+
+
+def read_content(tmp_path: Path, content: Any, role: str = "assistant") -> NewMessage:
+    asked, answered = read_thread(
+        tmp_path, node("a", None, "user", "Go"), node("b", None, role, content)
+    )
+    assert asked.content == "Go"
+    return answered
+
+
+class TestThreads:
+    def test_the_visible_thread_ends_at_the_current_node(self, tmp_path: Path) -> None:
+        """Else a chat would be shown with answers that its author had thrown away."""
+        shown, branch = read(
+            tmp_path,
+            chatgpt(
+                [
+                    node("root", None),
+                    node("q", "root", "user", "Pear?"),
+                    node("a1", "q", "assistant", "A fruit."),
+                    node("a2", "q", "assistant", "A tree."),
+                    node("q2", "a2", "user", "Tall?"),
+                ]
+            ),
+        )
+        assert shown.title == "Pears"
+        assert spoken(shown) == [("user", "Pear?"), ("assistant", "A tree."), ("user", "Tall?")]
+        assert shown.fork is None
+        assert branch.title == "Pears (branch 2)"
+        assert spoken(branch) == [("user", "Pear?"), ("assistant", "A fruit.")]
+        assert branch.fork == Fork(chat_id=shown.id, position=1, message_id="a1")
+
+    def test_a_thread_keeps_its_id_when_another_one_becomes_visible(self, tmp_path: Path) -> None:
+        """Else every regenerated answer would store the whole chat once more."""
+        nodes = [node("q", None, "user", "Pear?"), node("a1", "q", "assistant", "A fruit.")]
+        [before] = read(tmp_path, chatgpt(nodes))
+        for each in nodes:
+            each["children"].clear()
+        nodes += [node("a2", "q", "assistant", "A tree.")]
+        shown, branch = read(tmp_path, chatgpt(nodes))
+        assert (before.id, branch.id, shown.id) == ("c-1", "c-1", "c-1#a2")
+
+    def test_a_current_node_that_is_no_leaf_ends_the_thread(self, tmp_path: Path) -> None:
+        shown, branch = read(
+            tmp_path,
+            chatgpt(
+                [node("a", None, "user", "1"), node("b", "a", "user", "2")],
+                current="a",
+            ),
+        )
+        assert [chat.id for chat in (shown, branch)] == ["c-1", "c-1#b"]
+        assert [spoken(chat) for chat in (shown, branch)] == [
+            [("user", "1")],
+            [("user", "1"), ("user", "2")],
+        ]
+
+    @pytest.mark.parametrize("current", [None, "nowhere", 7, ["a"]])
+    def test_without_a_current_node_the_newest_leaf_is_shown(
+        self, tmp_path: Path, current: object
+    ) -> None:
+        new = node("new", "q", "assistant", "New", create_time=1_800_000_000)
+        old = node("old", "q", "assistant", "Old")
+        chat = chatgpt([node("q", None, "user", "Hi"), new, old])
+        shown, branch = read(tmp_path, {**chat, "current_node": current})
+        assert (spoken(shown)[-1], spoken(branch)[-1]) == (
+            ("assistant", "New"),
+            ("assistant", "Old"),
+        )
+
+    def test_a_node_whose_parent_is_missing_begins_a_thread(self, tmp_path: Path) -> None:
+        shown, branch = read(
+            tmp_path,
+            chatgpt([node("lost", "gone", "user", "Lost"), node("a", None, "user", "Here")]),
+        )
+        assert [spoken(shown), spoken(branch)] == [[("user", "Here")], [("user", "Lost")]]
+        assert branch.fork == Fork(shown.id, 0, "lost")
+
+    def test_a_cycle_is_cut(self, tmp_path: Path) -> None:
+        """It must not hang, nor cost a message."""
+        nodes = [node("a", "c", "user", "1"), node("b", "a", "user", "2")]
+        [chat] = read(tmp_path, chatgpt([*nodes, node("c", "b", "user", "3")]))
+        assert [content for _, content in spoken(chat)] == ["1", "2", "3"]
+
+    def test_a_branch_of_which_nothing_was_shown_is_no_conversation(self, tmp_path: Path) -> None:
+        """An answer that was stopped before its first word would look like a chat cut short."""
+        empty = node("stopped", "q", "assistant", "", status="in_progress")
+        [chat] = read(
+            tmp_path,
+            chatgpt([node("q", None, "user", "Hi"), empty, node("a", "q", "assistant", "Ho")]),
+        )
+        assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho")]
+        assert [hidden["id"] for hidden in chat.metadata["hidden"]] == ["stopped"]
+
+
+class TestHidden:
+    @pytest.mark.parametrize(
+        "hidden",
+        [
+            node("h", None, "system", "", weight=0.0),
+            node("h", None, "system", "Be brief", weight=0),
+            node("h", None, "tool", "x", metadata={"is_visually_hidden_from_conversation": True}),
+            node("h", None, "user", {"content_type": "user_editable_context", "user_profile": "x"}),
+            node("h", None, "assistant", {"content_type": "model_editable_context"}),
+            node("h", None, "assistant", {"content_type": "thoughts", "thoughts": [{"a": "x"}]}),
+            node("h", None, "assistant", {"content_type": "reasoning_recap", "content": "7 s"}),
+        ],
+    )
+    def test_what_was_not_shown_is_kept_with_the_message_after_it(
+        self, tmp_path: Path, hidden: dict[str, Any]
+    ) -> None:
+        [said] = read_thread(tmp_path, node("r", None), hidden, node("q", None, "user", "Hi"))
+        assert said.content == "Hi"
+        assert said.metadata is not None
+        assert said.metadata["hidden"] == [hidden["message"]]
+
+    def test_after_the_last_message_it_is_kept_with_the_chat(self, tmp_path: Path) -> None:
+        thoughts = node("t", "q", "assistant", {"content_type": "thoughts", "thoughts": []})
+        [chat] = read(tmp_path, chatgpt([node("q", None, "user", "Hi"), thoughts]))
+        assert spoken(chat) == [("user", "Hi")]
+        assert chat.metadata["hidden"] == [thoughts["message"]]
+
+    def test_a_chat_of_which_nothing_was_shown_is_empty(self, tmp_path: Path) -> None:
+        [chat] = read(tmp_path, chatgpt([node("s", None, "system", "", weight=0)], title=None))
+        assert (chat.title, chat.messages) == ("New Chat", [])
+
+
+class TestContent:
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            ({"content_type": "text", "parts": ["One", "two"]}, "One\ntwo"),
+            ({"content_type": "code", "language": "python", "text": "1"}, "```python\n1\n```"),
+            ({"content_type": "code", "language": "unknown", "text": "1"}, "```\n1\n```"),
+            ({"content_type": "code", "text": "a ``` b"}, "````\na ``` b\n````"),
+            (
+                {"content_type": "code", "text": "`" * 99},
+                "\n".join(["`" * 100, "`" * 99, "`" * 100]),
+            ),
+            ({"content_type": "execution_output", "text": "3"}, "3"),
+            ({"content_type": "system_error", "name": "Oh", "text": "no"}, "no"),
+            ({"content_type": "tether_browsing_display", "result": "Page"}, "Page"),
+            (
+                {"content_type": "tether_quote", "url": "u", "title": "T", "text": "said"},
+                "T\nu\nsaid",
+            ),
+            ({"content_type": "of_next_year", "text": "new", "more": 1}, "new"),
+            ({"parts": ["untyped"]}, "untyped"),
+        ],
+    )
+    def test_its_text_is_the_messages(self, tmp_path: Path, content: Any, text: str) -> None:
+        assert read_content(tmp_path, content).content == text
+
+    def test_what_is_no_text_is_kept_by_its_place(self, tmp_path: Path) -> None:
+        image = {"content_type": "image_asset_pointer", "asset_pointer": "file-service://f"}
+        said = {"content_type": "audio_transcription", "text": "Hear me", "direction": "in"}
+        message = read_content(
+            tmp_path,
+            {"content_type": "multimodal_text", "parts": [image, "Look:", said], "extra": 1},
+            role="user",
+        )
+        assert message.content == "Look:\nHear me"
+        assert message.metadata is not None
+        assert message.metadata["content_parts"] == [
+            {"index": 0, "part": image},
+            {"index": 2, "part": {"content_type": "audio_transcription", "direction": "in"}},
+        ]
+        assert message.metadata["source"]["content"] == {
+            "content_type": "multimodal_text",
+            "extra": 1,
+        }
+
+    def test_content_of_an_unknown_kind_is_kept_whole(self, tmp_path: Path) -> None:
+        content = {"content_type": "hologram", "voxels": [1, 2]}
+        message = read_content(tmp_path, content)
+        assert message.content == ""
+        assert message.metadata is not None
+        assert message.metadata["content_parts"] == [{"index": 0, "part": content}]
+
+    def test_times_status_and_unknown_keys_are_kept(self, tmp_path: Path) -> None:
+        [message] = read_thread(
+            tmp_path,
+            node(
+                "a",
+                None,
+                "assistant",
+                "Half an ans",
+                create_time=1_700_000_000.25,
+                status="in_progress",
+                metadata={"model_slug": "gpt-4o"},
+                novelty={"deep": [1]},
+            ),
+        )
+        assert message.metadata is not None
+        assert message.metadata["created_at"] == "2023-11-14T22:13:20.250000+00:00"
+        assert message.metadata["status"] == "interrupted"
+        assert message.metadata["source"]["metadata"] == {"model_slug": "gpt-4o"}
+        assert message.metadata["source"]["novelty"] == {"deep": [1]}
+
+    def test_what_stands_beside_a_message_is_kept(self, tmp_path: Path) -> None:
+        bare, said = node("r", None), node("q", None, "user", "Hi")
+        for each in (bare, said):
+            each["novelty"] = each["id"]
+        [message] = read_thread(tmp_path, bare, said)
+        assert message.metadata is not None
+        assert message.metadata["hidden"] == [{"novelty": "r"}]
+        assert message.metadata["source"]["node"] == {"novelty": "q"}
+
+    def test_the_chats_own_fields_are_kept(self, tmp_path: Path) -> None:
+        [chat] = read(
+            tmp_path,
+            chatgpt([node("q", None, "user", "Hi")], gizmo_id="g-1", title="T" * 300),
+        )
+        assert len(chat.title) == 255
+        assert chat.metadata == {
+            "format": "chatgpt",
+            "id": "c-1",
+            "title": "T" * 300,
+            "created_at": "2023-11-14T22:13:20.500000+00:00",
+            "updated_at": "2023-11-14T22:15:00+00:00",
+            "source": {
+                "create_time": 1_700_000_000.5,
+                "update_time": 1_700_000_100,
+                "gizmo_id": "g-1",
+            },
+        }
+
+    @pytest.mark.parametrize("role", ["critic", None, 7])
+    def test_an_unknown_author_is_kept_beside_the_text(self, tmp_path: Path, role: Any) -> None:
+        told = node("b", None, "user", "Boo")
+        told["message"]["author"] = {"role": role}
+        [message] = read_thread(tmp_path, told)
+        assert (message.role, message.content) == ("assistant", "Boo")
+        assert message.metadata is not None
+        assert message.metadata["role"] == (role if isinstance(role, str) else "unknown")
+        assert message.metadata["source"]["author"] == {"role": role}
+
+
+class TestTools:
+    def test_a_call_and_its_result_are_paired(self, tmp_path: Path) -> None:
+        """Else no model could take up the thread again."""
+        code = {"content_type": "code", "language": "python", "text": "1 + 2"}
+        output = {"content_type": "execution_output", "text": "3"}
+        _, made, answered, said = read_thread(
+            tmp_path,
+            node("q", None, "user", "Sum?"),
+            node("call", None, "assistant", code, recipient="python"),
+            node("out", None, "tool", output, name="python"),
+            node("a", None, "assistant", "Three."),
+        )
+        custom = {"name": "python", "input": "1 + 2"}
+        assert made.tool_calls == [{"id": "call", "type": "custom", "custom": custom}]
+        assert made.content == ""
+        assert answered.tool_results == [{"tool_call_id": "call", "content": "3"}]
+        assert said.content == "Three."
+
+    def test_a_call_with_json_is_a_functions(self, tmp_path: Path) -> None:
+        made, answered = read_thread(
+            tmp_path,
+            node("call", None, "assistant", '{"size": 1}', recipient="dalle.text2im"),
+            node("out", None, "tool", "Drawn", name="dalle.text2im"),
+        )
+        function = {"name": "dalle.text2im", "arguments": '{"size": 1}'}
+        assert made.tool_calls == [{"id": "call", "type": "function", "function": function}]
+        assert answered.role == "tool"
+
+    def test_a_result_answers_the_newest_call_of_its_tool(self, tmp_path: Path) -> None:
+        messages = read_thread(
+            tmp_path,
+            node("c1", None, "assistant", "look", recipient="web.search"),
+            node("c2", None, "assistant", "1", recipient="python"),
+            node("r1", None, "tool", "Found", name="web"),
+            node("r2", None, "tool", "One", name="python"),
+        )
+        results = [message.tool_results for message in messages if message.tool_results]
+        assert [result["tool_call_id"] for [result] in results] == ["c1", "c2"]
+
+    def test_a_call_nobody_answered_is_text(self, tmp_path: Path) -> None:
+        """As a call it would keep a model waiting for its result for ever."""
+        call, question = read_thread(
+            tmp_path,
+            node("c", None, "assistant", "Remember me", recipient="bio"),
+            node("q", None, "user", "Do you?"),
+        )
+        assert (call.role, call.content) == ("assistant", "```\nRemember me\n```")
+        assert call.tool_calls is None
+        assert call.metadata is not None
+        assert call.metadata["lone_tool_calls"] == [{"id": "c", "name": "bio"}]
+        assert question.content == "Do you?"
+
+    def test_a_result_nobody_asked_for_is_an_assistants_text(self, tmp_path: Path) -> None:
+        """As a system message it would give a web page the authority of a prompt."""
+        messages = read_thread(
+            tmp_path,
+            node("c", None, "assistant", "open", recipient="browser"),
+            node("r1", None, "tool", "Page 1", name="browser"),
+            node("r2", None, "tool", "Page 2", name="browser"),
+            node("q", None, "user", "So?"),
+            node("r3", None, "tool", "Late", name="browser"),
+        )
+        assert [message.role for message in messages] == [
+            "assistant",
+            "tool",
+            "assistant",
+            "user",
+            "assistant",
+        ]
+        assert messages[2].metadata is not None
+        assert (messages[2].metadata["role"], messages[2].metadata["tool"]) == ("tool", "browser")
+
+    def test_a_hidden_result_still_answers_its_call(self, tmp_path: Path) -> None:
+        hidden = {"is_visually_hidden_from_conversation": True}
+        made, answered, _ = read_thread(
+            tmp_path,
+            node("c", None, "assistant", "search", recipient="web"),
+            node("r", None, "tool", "Found", name="web", metadata=hidden),
+            node("a", None, "assistant", "Here."),
+        )
+        assert made.tool_calls
+        assert answered.tool_results == [{"tool_call_id": "c", "content": "Found"}]
+
+
+class TestLimits:
+    def test_text_that_is_too_long_goes_on_in_another_message(self, tmp_path: Path) -> None:
+        long = "x" * 1_000_000 + "y" * 1_000_000 + "z"
+        messages = read_thread(tmp_path, node("q", None, "user", long))
+        assert "".join(message.content for message in messages) == long
+        assert [message.role for message in messages] == ["user"] * 3
+        assert [(m.metadata or {}).get("piece") for m in messages] == [None, 2, 3]
+        assert (messages[0].metadata or {})["pieces"] == 3
+
+    def test_a_result_that_is_too_long_still_answers(self, tmp_path: Path) -> None:
+        messages = read_thread(
+            tmp_path,
+            node("c", None, "assistant", "all", recipient="files"),
+            node("r", None, "tool", "x" * 1_500_000, name="files"),
+        )
+        assert [message.role for message in messages] == ["assistant", "tool", "assistant"]
+        assert sum(len(message.content) for message in messages) == 1_500_000
+        assert messages[2].metadata == {"role": "tool", "piece": 2}
+
+    def test_a_call_that_is_too_long_is_text(self, tmp_path: Path) -> None:
+        messages = read_thread(
+            tmp_path,
+            node("c", None, "assistant", "x" * 1_500_000, recipient="files"),
+            node("r", None, "tool", "Done", name="files"),
+        )
+        assert [message.role for message in messages] == ["assistant"] * 3
+        assert sum(message.content.count("x") for message in messages) == 1_500_000
+
+    def test_characters_that_cannot_be_stored_are_replaced_and_counted(
+        self, tmp_path: Path
+    ) -> None:
+        """One of them in ten years of chats must not cost the chat."""
+        path = tmp_path / "conversations.json"
+        chat = json.dumps([chatgpt([node("q", None, "user", "a?b", odd="c?d")])])
+        path.write_text(chat.replace("?", "\\u0000\\ud800"))
+        [[read_chat], _] = read_all(path)
+        [message] = read_chat.messages
+        assert message.content == "a\ufffd\ufffdb"
+        assert message.metadata is not None
+        assert message.metadata["replaced_chars"] == 2
+        assert message.metadata["source"]["odd"] == "c\ufffd\ufffdd"
+
+    def test_ids_that_cannot_be_stored_are_replaced_too(self, tmp_path: Path) -> None:
+        nodes = [node("q", None, "user", "Hi"), node("?", "q", "assistant", "1")]
+        chat = json.dumps([chatgpt([*nodes, node("b", "q", "assistant", "2")], id="c?")])
+        path = tmp_path / "conversations.json"
+        path.write_text(chat.replace("?", "\\ud800").replace('"c-1"', '"c\\ud800"'))
+        [[shown, branch], _] = read_all(path)
+        assert (shown.id, branch.id) == ("c\ufffd#b", "c\ufffd")
+        assert branch.fork == Fork(shown.id, 1, "\ufffd")
+
+    def test_metadata_that_are_too_large_lose_their_largest_piece(self, tmp_path: Path) -> None:
+        """And the report says so: else nobody would know what is missing."""
+        big = node("q", None, "user", "Hi", metadata={"page": "hunter2" * 50_000, "small": "kept"})
+        chats, refusals = read_all(write(tmp_path / "c.json", [chatgpt([big])]))
+        [[message]] = [chat.messages for chat in chats]
+        assert message.metadata is not None
+        assert message.metadata["source"]["metadata"] == {"page": None, "small": "kept"}
+        [left_out] = message.metadata["left_out"]
+        assert (left_out["at"], left_out["chars"]) == ("source.metadata.page", 350_000)
+        assert len(left_out["sha256"]) == 64
+        reason = "imported, but message 1: 350,000 characters of metadata left out"
+        assert refusals == [Refusal(Place("chat", 1), reason)]
+
+    def test_a_value_that_is_nested_too_deeply_is_kept_as_text(self, tmp_path: Path) -> None:
+        deep = json.loads('{"x":' * 60 + "1" + "}" * 60)
+        [message] = read_thread(tmp_path, node("q", None, "user", "Hi", deep=deep))
+        assert message.metadata is not None
+        inner = message.metadata["source"]["deep"]
+        while isinstance(inner, dict):
+            inner = inner["x"]
+        assert json.loads(inner)["x"]
+
+    def test_numbers_that_would_come_back_as_others_are_kept_as_text(self, tmp_path: Path) -> None:
+        [message] = read_thread(tmp_path, node("q", None, "user", "Hi", n=[2**70, 1e300, 7]))
+        assert message.metadata is not None
+        assert message.metadata["source"]["n"] == [str(2**70), "1e+300", 7]
+
+    def test_thousands_of_values_fit_or_are_left_out_whole(self, tmp_path: Path) -> None:
+        many = {str(number): number for number in range(30_000)}
+        path = write(tmp_path / "c.json", [chatgpt([node("q", None, "user", "Hi", many=many)])])
+        [[chat], [refusal]] = read_all(path)
+        assert chat.messages[0].content == "Hi"
+        assert "left out" in refusal.reason
+
+
+class TestFiles:
+    def test_a_bad_chat_costs_nobody_the_others(self, tmp_path: Path) -> None:
+        good = chatgpt([node("q", None, "user", "Hi")])
+        path = write(tmp_path / "c.json", [good, {"mapping": None, "title": "x"}, 7, good])
+        chats, refusals = read_all(path)
+        assert len(chats) == 2
+        assert refusals == [
+            Refusal(Place("chat", 2), "mapping must be an object"),
+            Refusal(Place("chat", 3), "not an object"),
+        ]
+
+    def test_nodes_of_any_shape_are_passed_over(self, tmp_path: Path) -> None:
+        mapping = {"a": None, "b": 7, "c": {"message": "odd"}, "d": {"message": {"author": 1}}}
+        [chat] = read(tmp_path, {"mapping": mapping})
+        assert spoken(chat) == [("assistant", "odd")]
+
+    def test_an_archive_is_read_as_it_arrived(self, tmp_path: Path) -> None:
+        """Nobody should have to unpack it, or to find the right file in it."""
+        path = tmp_path / "export.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("me/user.json", "{}")
+            archive.writestr("__MACOSX/me/conversations.json", "junk")
+            for number in (1, 0):
+                chat = chatgpt(
+                    [node(f"q{number}", None, "user", "Hi")], conversation_id=f"{number}"
+                )
+                archive.writestr(f"me/conversations-00{number}.json", json.dumps([chat, 7]))
+        chats, refusals = read_all(path)
+        assert [chat.id for chat in chats] == ["0", "1"]
+        assert [str(refusal.place) for refusal in refusals] == [
+            "chat 2",
+            "me/conversations-001.json chat 2",
+        ]
+
+    def test_a_damaged_archive_gives_what_it_can(self, tmp_path: Path) -> None:
+        path = tmp_path / "export.zip"
+        chats = [
+            chatgpt([node(f"q{n}", None, "user", f"{n}" * 5_000)], conversation_id=f"{n}")
+            for n in range(50)
+        ]
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("conversations.json", json.dumps(chats))
+        content = bytearray(path.read_bytes())
+        content[-2_000] ^= 1  # within the last chat
+        path.write_bytes(content)
+        found, refusals = read_all(path)
+        assert len(found) >= 30
+        assert "damaged" in refusals[-1].reason
+
+    def test_an_archive_without_chats_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "photos.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("photo.jpg", b"x")
+        assert read_all(path) == (
+            [],
+            [Refusal(Place("file", 1), "an archive without a file of chats")],
+        )
+
+    def test_an_encrypted_archive_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "export.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("conversations.json", "[]")
+        content = bytearray(path.read_bytes())
+        content[content.index(b"PK\x01\x02") + 8] |= 1  # as the directory says it
+        path.write_bytes(content)
+        assert read_all(path) == ([], [Refusal(Place("file", 1), "an archive that is encrypted")])
+
+    def test_a_file_that_is_no_archive_after_all_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "export.zip"
+        path.write_bytes(b"PK\x03\x04 and nothing more")
+        [[], [refusal]] = read_all(path)
+        assert "damaged" in refusal.reason
+
+    @pytest.mark.skipif(not REAL.exists(), reason="the shared chat data is not on this machine")
+    def test_a_real_export_is_read(self) -> None:
+        [[chat], refusals] = read_all(REAL)
+        assert refusals == []
+        assert [role for role, _ in spoken(chat)] == ["user", "assistant"] * 5

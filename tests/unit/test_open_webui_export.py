@@ -1,0 +1,220 @@
+"""Open WebUI exports: the shown thread, its branches, and all that stands beside the text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.chat_files import open_webui, read_all, reply, spoken, write
+
+from faceplate.importers import Chat, Refusal
+from faceplate.importers.chats import Fork, Place
+from faceplate.services.messages import NewMessage
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "openwebui_export.json"
+
+
+def read(tmp_path: Path, *chats: object) -> list[Chat]:
+    found, refusals = read_all(write(tmp_path / "chats.json", list(chats)))
+    assert refusals == []
+    return found
+
+
+def read_reply(tmp_path: Path, **fields: Any) -> NewMessage:
+    """The reply to a question, with ``fields`` of its own."""
+    answer = reply("a", "q", "assistant", fields.pop("content", "Ho"), **fields)
+    [chat] = read(tmp_path, open_webui([reply("q", None, "user", "Hi"), answer]))
+    return chat.messages[-1]
+
+
+class TestForms:
+    @pytest.mark.parametrize("form", ["list", "one", "bare", "bare list", "old"])
+    def test_a_chat_is_found_in_every_form(self, tmp_path: Path, form: str) -> None:
+        wrapped = open_webui([reply("q", None, "user", "Hi"), reply("a", "q", "assistant", "Ho")])
+        bare = wrapped["chat"]
+        old = {"title": "Plums", "messages": list(bare["history"]["messages"].values())}
+        value = {
+            "list": [wrapped],
+            "one": wrapped,
+            "bare": bare,
+            "bare list": [bare],
+            "old": old,
+        }[form]
+        [[chat], refusals] = read_all(write(tmp_path / "chats.json", value))
+        assert refusals == []
+        assert (chat.title, chat.metadata["format"]) == ("Plums", "open-webui")
+        assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho")]
+        assert chat.id == ("w-1" if form in ("list", "one") else "message:q")
+
+    def test_a_chat_without_id_is_known_by_its_first_message(self, tmp_path: Path) -> None:
+        """Else a chat that is exported once more, with more in it, would be stored twice."""
+        question, answer = reply("q", None, "user", "Hi"), reply("a", "q", "assistant", "Ho")
+        [before] = read(tmp_path, open_webui([question], id="")["chat"])
+        question["childrenIds"].clear()
+        [after] = read(tmp_path, open_webui([question, answer], id="")["chat"])
+        assert before.id == after.id == "message:q"
+
+    def test_chats_without_any_id_are_told_apart(self, tmp_path: Path) -> None:
+        """Else the second one would be taken for an edited version of the first."""
+        bare = [{"role": "user", "content": text} for text in ("Pears?", "Plums?")]
+        chats = [{"chat": {"title": "Pears?", "tag": "Pears?", "messages": [m]}} for m in bare]
+        pears, plums = read(tmp_path, *chats)
+        assert pears.id != plums.id
+        assert [pears.id, plums.id] == [chat.id for chat in read(tmp_path, *chats)]
+        assert pears.metadata["source"]["chat"]["tag"] == "Pears?"
+
+    def test_a_list_that_repeats_the_tree_is_not_kept_twice(self, tmp_path: Path) -> None:
+        chat = open_webui([reply("q", None, "user", "Hi")])
+        chat["chat"]["messages"] = list(chat["chat"]["history"]["messages"].values())
+        [plain] = read(tmp_path, chat)
+        assert plain.metadata["source"] == {
+            "user_id": "u-1",
+            "created_at": 1_700_000_000,
+            "updated_at": 1_700_000_100,
+            "chat": {"title": "Plums", "models": ["llama"]},
+        }
+        chat["chat"]["messages"][0]["content"] = "Otherwise"
+        other = json.loads(json.dumps(chat))
+        other["chat"]["messages"].append({"id": "z", "content": "lost"})
+        [kept] = read(tmp_path, other)
+        assert kept.metadata["source"]["chat"]["messages"][1] == {"id": "z", "content": "lost"}
+
+    def test_a_chat_without_messages_is_refused_or_empty(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "chats.json", [open_webui([reply("q", None, "user", "Hi")]), {}])
+        _, refusals = read_all(path)
+        reason = "history.messages must be an object, or messages a list"
+        assert refusals == [Refusal(Place("chat", 2), reason)]
+        [empty] = read(tmp_path, {"chat": {"title": "New", "messages": [], "history": {}}})
+        assert (empty.title, empty.messages) == ("New", [])
+
+
+class TestThreads:
+    def test_the_answers_of_several_models_are_branches(self, tmp_path: Path) -> None:
+        shown, branch = read(
+            tmp_path,
+            open_webui(
+                [
+                    reply("q", None, "user", "Hi", models=["a", "b"]),
+                    reply("a", "q", "assistant", "From a", model="a", modelIdx=0),
+                    reply("b", "q", "assistant", "From b", model="b", modelIdx=1),
+                    reply("q2", "b", "user", "Go on"),
+                ]
+            ),
+        )
+        assert [content for _, content in spoken(shown)] == ["Hi", "From b", "Go on"]
+        assert [content for _, content in spoken(branch)] == ["Hi", "From a"]
+        assert branch.fork == Fork(shown.id, 1, "a")
+
+    def test_parents_are_believed_where_children_are_missing(self, tmp_path: Path) -> None:
+        """Open WebUI has written assistants' messages without their children."""
+        chat = open_webui(
+            [
+                reply("q", None, "user", "1"),
+                reply("a", "q", "assistant", "2"),
+                reply("q2", "a", "user", "3"),
+                reply("a2", "q2", "assistant", "4"),
+            ]
+        )
+        for message in chat["chat"]["history"]["messages"].values():
+            message["childrenIds"] = []
+        [only] = read(tmp_path, chat)
+        assert [content for _, content in spoken(only)] == ["1", "2", "3", "4"]
+
+    @pytest.mark.parametrize("current", ["gone", None, 3])
+    def test_without_a_current_message_the_newest_leaf_is_shown(
+        self, tmp_path: Path, current: object
+    ) -> None:
+        chat = open_webui(
+            [
+                reply("q", None, "user", "Hi"),
+                reply("new", "q", "assistant", "New", timestamp=1_800_000_000),
+                reply("old", "q", "assistant", "Old"),
+            ]
+        )
+        chat["chat"]["history"]["currentId"] = current
+        shown, _ = read(tmp_path, chat)
+        assert spoken(shown)[-1] == ("assistant", "New")
+
+
+class TestMessages:
+    def test_what_stands_beside_the_text_is_kept(self, tmp_path: Path) -> None:
+        beside = {
+            "model": "llama",
+            "sources": [{"source": {"name": "pears.pdf"}, "document": ["A pear"]}],
+            "statusHistory": [{"action": "web_search", "done": True}],
+            "files": [{"type": "file", "name": "pears.pdf"}],
+            "done": True,
+        }
+        message = read_reply(tmp_path, **beside)
+        assert message.content == "Ho"
+        assert message.metadata == {
+            "created_at": "2023-11-14T22:13:21+00:00",
+            "source": {**beside, "id": "a", "role": "assistant", "timestamp": 1_700_000_001},
+        }
+
+    def test_an_unfinished_reply_was_interrupted(self, tmp_path: Path) -> None:
+        message = read_reply(tmp_path, done=False)
+        assert message.metadata is not None
+        assert message.metadata["status"] == "interrupted"
+
+    @pytest.mark.parametrize("error", [{"content": "Out of plums"}, "Out of plums"])
+    def test_a_failed_reply_says_why(self, tmp_path: Path, error: object) -> None:
+        message = read_reply(tmp_path, content="", error=error)
+        assert (message.role, message.content) == ("assistant", "Out of plums")
+        assert message.metadata is not None
+        assert message.metadata["status"] == "failed"
+
+    def test_parts_are_kept_by_their_places(self, tmp_path: Path) -> None:
+        image = {"type": "image_url", "image_url": {"url": "https://example.com/plum.png"}}
+        message = read_reply(tmp_path, content=[{"type": "text", "text": "Look"}, image])
+        assert message.content == "Look"
+        assert message.metadata is not None
+        assert message.metadata["content_parts"] == [{"index": 1, "part": image}]
+
+    def test_a_picture_without_words_is_a_message(self, tmp_path: Path) -> None:
+        picture = {"type": "image", "url": "data:image/png;base64,AAAA"}
+        message = read_reply(tmp_path, content="", files=[picture])
+        assert message.metadata is not None
+        assert message.metadata["content_parts"] == [{"index": 0, "part": {"type": "image"}}]
+        assert message.metadata["source"]["files"] == [picture]
+
+    def test_a_picture_that_is_too_large_costs_only_itself(self, tmp_path: Path) -> None:
+        picture = {"type": "image", "url": f"data:image/png;base64,{'A' * 400_000}"}
+        chat = open_webui([reply("q", None, "user", "Look", files=[picture])])
+        [[found], [refusal]] = read_all(write(tmp_path / "chats.json", [chat]))
+        [message] = found.messages
+        assert message.content == "Look"
+        assert message.metadata is not None
+        assert message.metadata["source"]["files"] == [{"type": "image", "url": None}]
+        assert message.metadata["left_out"][0]["at"] == "source.files.0.url"
+        assert "400,022 characters" in refusal.reason
+
+    @pytest.mark.parametrize(
+        ("timestamp", "created_at"),
+        [
+            (1_700_000_000, "2023-11-14T22:13:20+00:00"),
+            (1_700_000_000_000, "2023-11-14T22:13:20+00:00"),
+            (1_700_000_000_000_000_000, "2023-11-14T22:13:20+00:00"),
+            ("2023-11-14T22:13:20Z", "2023-11-14T22:13:20+00:00"),
+            ("2023-11-14 22:13:20", "2023-11-14T22:13:20+00:00"),
+            (1e400, None),
+            (-(10**30), None),
+            (10**400, None),
+            ("yesterday", None),
+            (True, None),
+            (None, None),
+        ],
+    )
+    def test_times_are_read_in_every_unit(
+        self, tmp_path: Path, timestamp: Any, created_at: str | None
+    ) -> None:
+        message = read_reply(tmp_path, timestamp=timestamp)
+        assert (message.metadata or {}).get("created_at") == created_at
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared chat data is not on this machine")
+def test_a_real_export_is_read() -> None:
+    [[chat], refusals] = read_all(REAL)
+    assert refusals == []
+    assert chat.title.endswith("Goldwater Rule Ethics")
+    assert [role for role, _ in spoken(chat)] == ["user", "assistant"]
