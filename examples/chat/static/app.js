@@ -93,11 +93,15 @@ function signIn(name) {
     button.setAttribute("aria-pressed", button.dataset.user === name);
   }
   $("new-chat").href = `#${name}`;
-  $("task-title").value = "";
   conversations?.close();
   tasks?.close();
   conversations = new ConversationList(name, $("conversations"));
-  tasks = new TaskList(name, { parent: $("task-list"), count: $("task-count"), notify });
+  tasks = new TaskList(name, {
+    parent: $("task-list"),
+    count: $("task-count"),
+    field: $("task-title"),
+    notify,
+  });
   conversations.load();
   tasks.load();
 }
@@ -195,15 +199,9 @@ $("new-chat").addEventListener("click", (event) => {
   if (location.hash === `#${user}`) look();
   else location.hash = `#${user}`;
 });
-$("task-form").addEventListener("submit", async (event) => {
+$("task-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const input = $("task-title");
-  const text = input.value.trim();
-  if (!text) return;
-  const owner = tasks;
-  input.value = "";
-  const isStored = await owner.add(text);
-  if (!isStored && owner === tasks) input.value = text;
+  tasks?.add();
 });
 
 start();

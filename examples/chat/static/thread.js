@@ -3,6 +3,7 @@
 // given up. A reply that streams keeps its thread, whatever is looked at meanwhile, so that nothing of it can land in another one.
 
 import * as api from "./api.js";
+import { merged, placed, withLast } from "./history.js";
 import { outbox } from "./kept.js";
 
 const PAGE = 50;
@@ -226,31 +227,22 @@ export class Thread extends EventTarget {
   #take(event, data) {
     this.version++;
     this.isConnected = true;
-    const last = this.items.at(-1);
     switch (event) {
       case "delta":
-        if (last) this.items = [...this.items.slice(0, -1), grown(last, data.text)];
+        this.items = withLast(this.items, { content: this.items.at(-1)?.content + data.text });
         return false;
       case "message":
       case "draft":
       case "done":
         if (data.role === "user") this.#acknowledge();
         if (data.role === "tool") this.usedTools = true;
-        this.#place(data);
+        this.items = placed(this.items, data);
         return event === "done";
       case "error":
         throw new api.Problem(data);
       default:
         return false;
     }
-  }
-
-  /** The server's word on a position holds for what was known at it and after it. */
-  #place(message) {
-    const before = this.items.filter(
-      ({ id, position }) => id !== message.id && position < message.position,
-    );
-    this.items = [...before, message];
   }
 
   #lose(error, again, hasBegun) {
@@ -272,7 +264,7 @@ export class Thread extends EventTarget {
   #endDraft(status) {
     const last = this.items.at(-1);
     if (last?.status !== "streaming") return null;
-    this.items = [...this.items.slice(0, -1), { ...last, status }];
+    this.items = withLast(this.items, { status });
     return last;
   }
 
@@ -286,22 +278,9 @@ export class Thread extends EventTarget {
     const { version } = this;
     const page = await api.messages.page(this.user, this.id, { limit: PAGE });
     if (version !== this.version) return;
-    const known = new Map(this.items.map((message) => [message.id, message]));
-    const first = page.items[0]?.position ?? 0;
-    const kept = this.items.filter((message) => message.position < first);
-    // Where more came than a page holds, what is between is not known.
-    const isGapless = kept.at(-1)?.position === first - 1;
-    const fresh = page.items.map((message) => this.#newer(known.get(message.id), message));
-    this.items = [...(isGapless ? kept : []), ...fresh];
+    this.items = merged(this.items, page.items, this.stopped);
     if (this.pending && page.items.some(({ id }) => id === this.pending.id)) this.#acknowledge();
     this.isUnsettled = page.items.some(({ status }) => status === "streaming");
-  }
-
-  /** A draft is saved now and then: what was shown of it is not taken back meanwhile. */
-  #newer(known, message) {
-    if (!known || message.status !== "streaming") return same(known, message) ? known : message;
-    if (this.stopped.has(message.id)) return known;
-    return known.content.startsWith(message.content) ? { ...message, content: known.content } : message;
   }
 
   /** While it is looked at, ask the server until it has said how everything ended. */
@@ -330,10 +309,6 @@ export class Thread extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 }
-
-const grown = (message, text) => ({ ...message, content: message.content + text });
-
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 /** Return the first line of a text, short enough for a side bar. */
 function titleOf(content) {
