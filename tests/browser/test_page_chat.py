@@ -30,6 +30,13 @@ async def test_a_message_is_answered_and_both_are_stored(
     assert messages[0]["content"] == "Good morning\nto you all"
 
 
+async def test_a_title_is_cut_between_characters(chat_server: ChatServer, tabs: Tabs) -> None:
+    """Else half a character is left at its end, and the server refuses the first message."""
+    chat = await tabs.open(chat_server)
+    await chat.ask_and_hear("a" * 58 + "🦊🦊🦊")
+    await expect(chat.title).to_have_text("a" * 58 + "🦊…")
+
+
 async def test_a_reply_is_shown_while_it_arrives(slow_chat_server: ChatServer, tabs: Tabs) -> None:
     """Else a reader waits for the last word before seeing the first one."""
     chat = await tabs.open(slow_chat_server)

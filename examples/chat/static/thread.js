@@ -312,8 +312,8 @@ export class Thread extends EventTarget {
 
 /** Return the first line of a text, short enough for a side bar. */
 function titleOf(content) {
-  const line = content.trim().split("\n", 1)[0];
-  return line.length > 60 ? `${line.slice(0, 59).trimEnd()}…` : line;
+  const line = [...content.trim().split("\n", 1)[0]]; // by characters, as a cut pair is none
+  return line.length > 60 ? `${line.slice(0, 59).join("").trimEnd()}…` : line.join("");
 }
 
 /** Wait; rejects as fetch does when the signal is aborted. */
