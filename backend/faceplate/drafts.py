@@ -136,6 +136,8 @@ class Draft:
     async def __aenter__(self) -> Self:
         if self._saving is not None:
             raise UsageError("a draft can be entered once: open another one for another reply")
+        self._closed = asyncio.get_running_loop().create_future()
+        self._db.open_drafts.add(self._closed)
         try:
             self.message = await self._db.run(
                 self._user_id,
@@ -148,9 +150,10 @@ class Draft:
         except CancelledAfterCommit:
             await self._end("interrupted")
             raise
+        except BaseException:
+            self._close()
+            raise
         self._saved_at_s = time.monotonic()
-        self._closed = asyncio.get_running_loop().create_future()
-        self._db.open_drafts.add(self._closed)
         self._saving = asyncio.create_task(self._keep_saving())
         return self
 
@@ -233,11 +236,14 @@ class Draft:
                 await asyncio.wait({ending})
             except asyncio.CancelledError as error:
                 cancelled = cancelled or error
+        self._close()
+        ending.result()
+        return cancelled
+
+    def _close(self) -> None:
         if self._closed is not None:
             self._db.open_drafts.discard(self._closed)
             self._closed.set_result(None)
-        ending.result()
-        return cancelled
 
     async def _save_last(self, status: str) -> None:
         for task in (self._writing, self._saving):

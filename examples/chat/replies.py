@@ -106,7 +106,7 @@ async def _answer(
                         yield Event("delta", {"text": text})
                 yield _stored("done", draft.message)
                 return
-            calls = [first, *[call async for call in pieces if isinstance(call, ToolCall)]]
+            calls = [call async for call in _calls(first, pieces)]
         async for message in _use_tools(chat, history[-1], calls):
             history.append(message)
             yield _stored("message", message)
@@ -127,11 +127,25 @@ async def _use_tools(
     ]
     called = await chat.run(append_next, last, role="assistant", tool_calls=tool_calls)
     yield called
-    results = [
-        {"tool_call_id": call.id, "content": await TOOLS[call.name](chat, call.arguments)}
-        for call in calls
-    ]
+    results = [{"tool_call_id": call.id, "content": await _use_tool(chat, call)} for call in calls]
     yield await chat.run(append_next, called, role="tool", tool_results=results)
+
+
+async def _use_tool(chat: UserRunner, call: ToolCall) -> str:
+    tool = TOOLS.get(call.name)
+    if tool is None:
+        return f"there is no tool {call.name}"
+    return await tool(chat, call.arguments)
+
+
+async def _calls(
+    first: ToolCall, pieces: AsyncGenerator[str | ToolCall, None]
+) -> AsyncGenerator[ToolCall, None]:
+    yield first
+    async for piece in pieces:
+        if isinstance(piece, str):
+            raise TypeError("a model that calls tools says nothing else")
+        yield piece
 
 
 async def _texts(

@@ -227,6 +227,7 @@ async def test_of_two_replies_to_a_message_one_is_begun(chat: Chat) -> None:
 
     ended = await asyncio.gather(*(reply() for _ in range(5)), return_exceptions=True)
     assert [end for end in ended if not isinstance(end, Conflict)] == ["an answer"]
+    assert await drafts.wait_until_closed(chat.db, timeout_s=0) == 0
     assert [message.position for message in await chat.history()] == [1, 2]
 
 

@@ -1,13 +1,18 @@
 """The example's HTTP interface: what the page, or any other client, can rely on."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx
 import pytest
-from examples.chat.app import MAX_BODY_BYTES
+from examples.chat.app import MAX_BODY_BYTES, create_app
+from examples.chat.model import ToolCall
+from tests.web.conftest import Calling
 from tests.web.servers import Event, ask, messages_of, open_conversation, text_of
 from uuid6 import uuid7
+
+from faceplate import Message, Settings
 
 GRACE = {"X-Demo-User": "grace"}
 
@@ -91,6 +96,45 @@ async def test_tool_calls_are_stored_and_shown(http: httpx.AsyncClient) -> None:
     assert call["function"] == {"name": "weather", "arguments": '{"place": "Oslo"}'}
     assert result["tool_call_id"] == call["id"]
     assert result["content"] in items[3]["content"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "names"),
+    [
+        ([ToolCall("call_1", "nothing", {})], ["message", "message", "message", "draft"]),
+        ([ToolCall("call_1", "weather", {"place": "Oslo"}), "and more"], ["message"]),
+        (["some words", ToolCall("call_1", "weather", {})], ["message", "draft", "delta"]),
+        ([RuntimeError("the model is gone")], ["message"]),
+    ],
+    ids=["unknown tool", "words after a call", "a call after words", "an error"],
+)
+async def test_a_model_that_goes_wrong_is_told_of(
+    settings: Settings,
+    calling: Calling,
+    pieces: list[str | ToolCall | Exception],
+    names: list[str],
+) -> None:
+    """Else whoever plugs a model in waits for a reply that never ends, or sees an end of none."""
+
+    async def model(history: Sequence[Message]) -> AsyncGenerator[str | ToolCall, None]:
+        for piece in pieces if history[-1].role == "user" else ["so be it"]:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    app = create_app(settings, model=model)
+    async with calling(app, headers={"X-Demo-User": "ada"}) as http:
+        chat = await open_conversation(http)
+        events = await ask(http, f"/api/conversations/{chat}/replies", content="hello")
+        items = await messages_of(http, chat)
+    assert names_of(events)[: len(names)] == names
+    if names[-1] == "draft":
+        assert items[2]["tool_results"][0]["content"] == "there is no tool nothing"
+        assert events[-1].data == items[3]
+    else:
+        assert (events[-1].name, events[-1].data["code"]) == ("error", "internal_error")
+        assert text_of(events) == "".join(item["content"] for item in items[1:])
+        assert {item["status"] for item in items[1:]} <= {"failed"}
 
 
 async def test_a_tool_can_make_a_task(http: httpx.AsyncClient) -> None:
