@@ -1,0 +1,158 @@
+// The elements of one message. What did not change keeps its element.
+
+import { h, icon } from "./dom.js";
+import { renderMarkdown } from "./markdown.js";
+
+const SPEAKERS = { user: "You", assistant: "Assistant", system: "System", tool: "Tool" };
+const ENDED = {
+  interrupted: "Interrupted. What had arrived is kept.",
+  failed: "The reply failed. What had arrived is kept.",
+};
+
+/**
+ * Return the list item of a row: `{message, results, actions, note, problem}`. `old` is the one
+ * that was returned for this message before, or null.
+ */
+export function renderMessage(row, old) {
+  const { message } = row;
+  const item = old ?? build(message);
+  item.dataset.status = message.status;
+  item.firstElementChild.setAttribute("aria-busy", message.status === "streaming");
+  const [, tools, body, foot] = item.firstElementChild.children;
+  if (message.role === "user" || message.role === "system") body.textContent = message.content;
+  else renderMarkdown(body, message.content);
+  const calls = disclosures(row);
+  if (changed(tools, calls)) {
+    const open = new Set([...tools.querySelectorAll("details[open]")].map(({ id }) => id));
+    tools.replaceChildren(...calls.map(disclose));
+    for (const details of tools.children) details.open = open.has(details.id);
+  }
+  const says = [row.actions.map(({ name }) => name), row.note, row.problem?.message, message.status];
+  if (changed(foot, says)) foot.replaceChildren(...footOf(row));
+  return item;
+}
+
+function build({ role }) {
+  return h(
+    "li",
+    { class: `message ${role}` },
+    h(
+      "article",
+      { "aria-label": SPEAKERS[role] ?? role },
+      h("p", { class: "speaker", "aria-hidden": "true" }, SPEAKERS[role] ?? role),
+      h("div", { class: "tools" }),
+      h("div", { class: "body" }),
+      h("div", { class: "message-foot" }),
+    ),
+  );
+}
+
+/** Whether an element was made from something else than `from`; remembers it. */
+function changed(element, from) {
+  const source = JSON.stringify(from);
+  if (element.source === source) return false;
+  element.source = source;
+  return true;
+}
+
+/** Return what there is to disclose: each call with its result, and results on their own. */
+function disclosures({ message, results }) {
+  const calls = (message.tool_calls ?? []).map(({ id, function: called }) => {
+    const result = results.get(id);
+    const state = result === undefined ? "no result yet" : "done";
+    const parts = [["Arguments", called.arguments], ["Result", result]];
+    return { id: `call-${id}`, kind: "Called", name: called.name, state, parts };
+  });
+  // Those whose calls are not on the page.
+  const alone = (message.tool_results ?? []).map(({ tool_call_id, content }) => {
+    const parts = [["Result", content]];
+    return { id: `result-${tool_call_id}`, kind: "Result of", name: "an earlier call", state: "", parts };
+  });
+  return [...calls, ...alone];
+}
+
+function disclose({ id, kind, name, state, parts }) {
+  return h(
+    "details",
+    { class: "tool", id },
+    h(
+      "summary",
+      {},
+      icon("tool"),
+      h("span", { class: "tool-kind" }, kind),
+      h("code", { class: "tool-name" }, name),
+      h("span", { class: "tool-state" }, state),
+    ),
+    ...parts.filter(([, value]) => value !== undefined).map(([label, value]) => part(label, value)),
+  );
+}
+
+function part(label, value) {
+  return h(
+    "div",
+    { class: "tool-part" },
+    h("p", { class: "tool-label" }, label),
+    h("pre", { tabindex: "0", "aria-label": label }, h("code", {}, pretty(value))),
+  );
+}
+
+function pretty(value) {
+  try {
+    return JSON.stringify(typeof value === "string" ? JSON.parse(value) : value, null, 2);
+  } catch {
+    return value; // text of another kind, shown as it is
+  }
+}
+
+function footOf({ message, actions, note, problem }) {
+  const text = note ?? ENDED[message.status];
+  return [
+    ...(problem ? [h("p", { class: "note problem", role: "alert" }, icon("warning"), sentence(problem))] : []),
+    ...(text ? [h("p", { class: "note" }, text)] : []),
+    ...actions.map(({ name, icon: image, run, isQuiet }) =>
+      h(
+        "button",
+        { type: "button", class: isQuiet ? "action quiet" : "action", onclick: run },
+        image ? icon(image) : null,
+        name,
+      ),
+    ),
+  ];
+}
+
+const sentence = ({ title, detail }) => (detail ? `${title}: ${detail}` : `${title}.`);
+
+/** Turn a message into a form; calls `save` with the new text, and `leave` when it is closed. */
+export function renderEditor(message, { save, leave }) {
+  const text = h("textarea", { "aria-label": "Edit your message", rows: "1" });
+  text.value = message.content;
+  const submit = (event) => {
+    event.preventDefault();
+    const content = text.value.trim();
+    if (!content) return;
+    if (content === message.content) leave();
+    else save(content);
+  };
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    leave();
+  });
+  return h(
+    "li",
+    { class: "message user editing" },
+    h(
+      "form",
+      { class: "editor", onsubmit: submit },
+      text,
+      h("p", { class: "note" }, "What follows this message is replaced by a new reply."),
+      h(
+        "div",
+        { class: "editor-actions" },
+        h("button", { type: "button", class: "button", onclick: leave }, "Cancel"),
+        h("button", { type: "submit", class: "button primary" }, "Save and reply"),
+      ),
+    ),
+  );
+}
