@@ -1,0 +1,120 @@
+"""The plots of the page, as SVG. matplotlib is imported only here, when there is one to draw."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import Results
+from benchmarks.sides.ours import Faceplate
+from benchmarks.workloads import WORKLOADS
+
+OURS, OTHERS, LIMIT = "#1f6feb", "#8c959f", "#24292f"
+STYLE = {
+    "svg.hashsalt": "faceplate",  # so that the same figures draw the same file
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def draw(results: Results, directory: Path) -> None:
+    """Draw what the run has figures for into ``directory``."""
+    import matplotlib as mpl  # noqa: PLC0415 - not among the requirements of the suite
+
+    mpl.use("svg")
+    with mpl.rc_context(STYLE):
+        if results.cells:
+            near, far = (network.name for network in results.networks)
+            crowd = max(c.concurrency for c in results.cells if c.network == near)
+            _draw_ratios(results, near, crowd, directory / "throughput.svg")
+            _draw_latencies(results, near, 1, directory / "latency.svg")
+            _draw_latencies(results, far, 1, directory / "latency-far.svg")
+        if results.growth:
+            _draw_growth(results, directory / "growth.svg")
+
+
+def _panels(count: int, height: float) -> Any:
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
+
+    return plt.subplots(1, count, figsize=(2.4 * count, height), sharey=True, layout="constrained")
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
+
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _colour(side: str, limit: str) -> str:
+    return OURS if side.startswith(Faceplate.name) else LIMIT if side == limit else OTHERS
+
+
+def _draw_bars(
+    results: Results,
+    values: dict[tuple[str, str], tuple[float, float, float]],
+    path: Path,
+    *,
+    title: str,
+    label: str,
+) -> None:
+    """Draw a panel for each workload and a bar for each side, with its spread."""
+    names = [info.name for info in results.sides]
+    figure, axes = _panels(len(WORKLOADS), 0.8 + 0.24 * len(names))
+    for axis, workload in zip(axes, WORKLOADS, strict=True):
+        for place, name in enumerate(names):
+            if (name, workload.name) not in values:
+                continue
+            low, middle, high = values[name, workload.name]
+            colour = _colour(name, results.limit)
+            spread = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
+            axis.barh(place, middle, xerr=spread, color=colour, ecolor=LIMIT, height=0.7)
+        axis.set_xscale("log")
+        axis.set_title(workload.title, fontsize=9)
+        axis.set_yticks(range(len(names)), names)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel(label, fontsize=9)
+    _save(figure, path)
+
+
+def _draw_ratios(results: Results, network: str, concurrency: int, path: Path) -> None:
+    values = {
+        (cell.side, cell.workload): (cell.ratio.low, cell.ratio.median, cell.ratio.high)
+        for cell in results.cells
+        if (cell.network, cell.concurrency) == (network, concurrency)
+    }
+    title = f"Throughput, {concurrency} at a time"
+    _draw_bars(results, values, path, title=title, label="ratio to the limit, median and quartiles")
+
+
+def _draw_latencies(results: Results, network: str, concurrency: int, path: Path) -> None:
+    values = {
+        (cell.side, cell.workload): (cell.p50_ms, cell.p50_ms, cell.p99_ms)
+        for cell in results.cells
+        if (cell.network, cell.concurrency) == (network, concurrency)
+    }
+    where = "" if network == "direct" else f", {network} a round trip"
+    title = f"Latency, {concurrency} at a time{where}"
+    _draw_bars(results, values, path, title=title, label="milliseconds, p50 and up to p99")
+
+
+def _draw_growth(results: Results, path: Path) -> None:
+    figure, axes = _panels(2, 2.8)
+    for axis, kind in zip(axes, ("conversation", "table"), strict=True):
+        for side, colour in ((results.limit, LIMIT), (Faceplate.name, OURS)):
+            for workload, line in (("append", "-"), ("last", "--")):
+                points = sorted(
+                    (g.messages, g.p50_ms)
+                    for g in results.growth
+                    if (g.kind, g.side, g.workload) == (kind, side, workload)
+                )
+                label = f"{side}, {'last 50' if workload == 'last' else workload}"
+                axis.plot(*zip(*points, strict=True), line, color=colour, marker="o", label=label)
+        axis.set_xscale("log")
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel(f"messages in the {kind}")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("p50, milliseconds")
+    axes[1].legend(fontsize=7)
+    _save(figure, path)
