@@ -4,8 +4,14 @@
 docs/performance.md, whose figures come from here.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 """Where the page and the results are, wherever the run was started."""
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a process that runs a module of this package."""
+    return os.environ | {"PYTHONPATH": str(ROOT)}

@@ -55,7 +55,8 @@ def _ratios(results: Results, workload: str, concurrency: int) -> dict[str, floa
 
 
 def _concurrencies(results: Results) -> list[int]:
-    return list(dict.fromkeys(cell.concurrency for cell in results.cells))
+    near = [cell for cell in results.cells if cell.network == results.networks[0].name]
+    return list(dict.fromkeys(cell.concurrency for cell in near))
 
 
 def _beside_hand_written(results: Results) -> Iterator[Aim]:

@@ -196,7 +196,7 @@ async def _find_delay(url: str) -> float:
     The relay takes some time of its own, which is a part of it.
     """
     delay_s = DELAY_S / 2
-    for _ in range(3):
+    for _ in range(2):
         near_s = await _ping_s(url)
         with relay.delaying(url, delay_s) as far_url:
             gained_s = await _ping_s(far_url) - near_s

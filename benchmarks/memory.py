@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
 
+from benchmarks import child_environment
 from benchmarks.data import TITLE
 from benchmarks.results import Memory
-from benchmarks.server import child_environment, make_database
+from benchmarks.server import make_database
 from faceplate import Database, Scope, Settings, importers
 from faceplate.embedded import Server
 from faceplate.services import conversations, messages, users

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import select
 import selectors
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,11 +16,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
-from sqlalchemy import make_url
-
-from benchmarks.server import child_environment
+from benchmarks import child_environment
 
 PORT = 5432
 COMPLETED = (ord("C"), ord("s"))
@@ -122,14 +119,15 @@ async def _listening(
     target_url: str, directory: str, *, delay_s: float = 0.0, traffic: Traffic | None = None
 ) -> AsyncIterator[str]:
     """Relay between a socket in ``directory`` and the server; yield the URL that leads here."""
-    url = make_url(target_url)
-    target = f"{url.query['host']}/.s.PGSQL.{url.query.get('port', PORT)}"
+    url = urlsplit(target_url)
+    query = parse_qs(url.query)
+    target = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
     loop = asyncio.get_running_loop()
     listener = await loop.create_unix_server(
         lambda: _Client(_Link(delay_s, traffic), target), Path(directory) / f".s.PGSQL.{PORT}"
     )
     try:
-        yield f"postgresql://{url.username}@/{url.database}?host={quote(directory)}&port={PORT}"
+        yield f"postgresql://{url.username}@{url.path}?host={quote(directory)}&port={PORT}"
     finally:
         listener.close()
 
@@ -151,15 +149,22 @@ def delaying(target_url: str, delay_s: float) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory(prefix="faceplate-relay-") as directory:
         command = [sys.executable, "-m", "benchmarks.relay", target_url, directory, str(delay_s)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=child_environment()
-        )
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # at whose end it ends, however this process does
+            stdout=subprocess.PIPE,
+            text=True,
+            env=child_environment(),
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            if not url:
+                raise RuntimeError("the relay did not start")
+            try:
+                yield url
+            finally:
+                process.stdin.close()
 
 
 class _FineSelector(selectors.DefaultSelector):
@@ -174,7 +179,7 @@ class _FineSelector(selectors.DefaultSelector):
 
 async def _relay(target_url: str, directory: str, delay_s: float) -> None:
     stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    asyncio.get_running_loop().add_reader(sys.stdin, stopped.set)
     async with _listening(target_url, directory, delay_s=delay_s) as url:
         print(url, flush=True)
         await stopped.wait()

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import asyncpg
 from sqlalchemy import make_url
 
-from benchmarks import ROOT
 from faceplate import Settings, embedded, migrate
 
 # Every side keeps a full pool open at the same time. All else, fsync above all, is the default.
@@ -46,11 +45,6 @@ class Target(NamedTuple):
 
     url: str
     admin_url: str
-
-
-def child_environment() -> dict[str, str]:
-    """Return the environment for a process that runs a module of this package."""
-    return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 async def make_database(server: embedded.Server, name: str) -> Target:

@@ -21,7 +21,7 @@ SMALLEST = Plan(
     remembered=1_000,
     walked=200,
     counted=1,
-    near_concurrencies=(1, 2),
+    near_concurrencies=(2,),
     far_concurrencies=(1,),
     with_peers=False,
 )
