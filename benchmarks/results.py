@@ -123,11 +123,19 @@ class ProfileRow(BaseModel):
     own_us: float
 
 
+class ProfilePart(BaseModel):
+    """What some of an operation's time is for."""
+
+    purpose: str
+    own_us: float
+
+
 class Profile(BaseModel):
-    """Where an operation's time goes in the client."""
+    """Where an operation's time goes, seen from the client."""
 
     workload: str
     total_us: float
+    parts: list[ProfilePart]
     rows: list[ProfileRow]
 
 

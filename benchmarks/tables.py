@@ -173,15 +173,18 @@ def memory(results: Results) -> str:
 
 
 def profiles(results: Results) -> str:
-    """Return the functions with the most time of their own."""
+    """Return what an operation's time is for, and the functions that take most."""
     titles = {workload.name: workload.title for workload in WORKLOADS}
-    return "\n\n".join(
-        table(
-            [f"{titles[profile.workload]}: {profile.total_us:.0f} µs", "calls", "own µs"],
-            [[f"`{row.function}`", _count(row.calls), f"{row.own_us:.1f}"] for row in profile.rows],
-        )
-        for profile in results.profiles
-    )
+    parts = []
+    for profile in results.profiles:
+        title = f"{titles[profile.workload]}: {profile.total_us:.0f} µs"
+        rows = [[part.purpose, f"{part.own_us:.1f}"] for part in profile.parts]
+        parts.append(table([f"{title}, by what for", "own µs"], rows))
+        rows = [
+            [f"`{row.function}`", _count(row.calls), f"{row.own_us:.1f}"] for row in profile.rows
+        ]
+        parts.append(table([f"{title}, by function", "calls", "own µs"], rows))
+    return "\n\n".join(parts)
 
 
 def aimed(results: Results) -> str:
