@@ -55,9 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plan = plan._replace(parts=frozenset(given.parts))
     forget_environment()
     start = time.monotonic()
-    results = asyncio.run(
-        run(plan, lambda text: print(f"{time.monotonic() - start:7.1f} s  {text}", flush=True))
-    )
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - start:7.1f} s  {text}", flush=True)
+
+    results = asyncio.run(run(plan, say, Results.save))
     print(overview(results))
     print(f"\nWritten to {results.save()}; `report` makes the page from it.")
 

@@ -13,8 +13,9 @@ from uuid6 import uuid7
 from benchmarks import relay
 from benchmarks.data import LAST, LISTED, Data, Line, Place, Rotation
 from benchmarks.measuring import WARM_CALLS, Pace, Spread, noise, take_turns
+from benchmarks.peers import reason_of
 from benchmarks.results import Cell, Import, Network, Wire, cell_of
-from benchmarks.server import Target, tidy
+from benchmarks.server import Target
 from benchmarks.sides.base import Side, Turn
 from benchmarks.workloads import WORKLOADS, Workload, done_by
 
@@ -31,13 +32,27 @@ async def load(target: Target, data: Data, sides: Sequence[Side], say: Say) -> N
     for side in sides:
         say(f"loading {side.name}")
         await side.load(target.url, data)
-    await tidy(target)
-    for side in sides:
         await side.open(target.url, 1)
         try:
             await verify(side, data)
         finally:
             await side.close()
+
+
+async def load_what_can_be(
+    target: Target, data: Data, sides: Sequence[Side], say: Say
+) -> tuple[list[Side], dict[str, str]]:
+    """Do the same, and return the sides that it went well with, and why it did not with others."""
+    usable: list[Side] = []
+    unusable: dict[str, str] = {}
+    for side in sides:
+        try:
+            await load(target, data, [side], say)
+        except Exception as error:  # noqa: BLE001 - whatever another package raises is the reason
+            unusable[side.name] = reason_of(error)
+        else:
+            usable.append(side)
+    return usable, unusable
 
 
 async def verify(side: Side, data: Data) -> None:

@@ -10,7 +10,7 @@ from benchmarks.measuring import Pace
 from benchmarks.memory import remember
 from benchmarks.profile import profile
 from benchmarks.results import Results, environment_of, info_of
-from benchmarks.server import make_database, running_server
+from benchmarks.server import Target, make_database, running_server, tidy
 from benchmarks.sides.base import Side
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
@@ -52,39 +52,51 @@ class Plan(NamedTuple):
     seed: int = 1
 
 
-async def run(plan: Plan, say: Say) -> Results:
-    """Do what ``plan`` says, and return all figures."""
-    sides = [kind() for kind in SIDES]
+async def run(plan: Plan, say: Say, keep: Callable[[Results], object]) -> Results:
+    """Do what ``plan`` says, and return all figures. ``keep`` is given what there is so far."""
     with running_server() as server:
         target = await make_database(server, "bench")
         data = Data(plan.size, plan.seed)
         results = Results(
             environment=await environment_of(
                 target.url, plan.size, seed=plan.seed, quick=plan.quick
-            ),
-            limit=sides[0].name,
+            )
         )
         if "sides" in plan.parts:
-            if plan.with_peers:
-                found, results.missing = peers.available()
-                sides += found
-                for name, reason in results.missing.items():
-                    say(f"{name} is missing: {reason}")
-            results.sides = [info_of(side) for side in sides]
-            await comparison.load(target, data, sides, say)
-            compared = comparison.Comparison(target.url, data, sides, plan.pace, say)
-            results.wires = await compared.count(plan.counted)
-            results.networks, results.cells = await compared.measure(
-                plan.near_concurrencies, plan.far_concurrencies
-            )
-            results.imports = await compared.measure_imports(plan.imports)
+            await _compare(target, data, plan, results, say)
+            keep(results)
         elif "profile" in plan.parts:
-            await comparison.load(target, data, sides[:1], say)
+            await comparison.load(target, data, [SIDES[0]()], say)
+            await tidy(target)
         if "profile" in plan.parts:
             say("profiling")
             results.profiles = await profile(target.url, data, plan.profiled)
+            keep(results)
         if "growth" in plan.parts:
             results.growth = await grow(server, plan.growth, plan.pace, plan.seed, say)
+            keep(results)
         if "memory" in plan.parts:
             results.memory = await remember(server, plan.remembered, plan.walked, say)
+            keep(results)
     return results
+
+
+async def _compare(target: Target, data: Data, plan: Plan, results: Results, say: Say) -> None:
+    sides = [kind() for kind in SIDES]
+    await comparison.load(target, data, sides, say)
+    if plan.with_peers:
+        found, results.missing = peers.available()
+        usable, unusable = await comparison.load_what_can_be(target, data, found, say)
+        sides += usable
+        results.missing |= unusable
+        for name, reason in results.missing.items():
+            say(f"{name} is missing: {reason}")
+    await tidy(target)
+    results.limit = sides[0].name
+    results.sides = [info_of(side) for side in sides]
+    compared = comparison.Comparison(target.url, data, sides, plan.pace, say)
+    results.wires = await compared.count(plan.counted)
+    results.networks, results.cells = await compared.measure(
+        plan.near_concurrencies, plan.far_concurrencies
+    )
+    results.imports = await compared.measure_imports(plan.imports)

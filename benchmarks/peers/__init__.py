@@ -38,11 +38,17 @@ def available() -> tuple[list[Side], dict[str, str]]:
         try:
             sides.append(getattr(importlib.import_module(peer.module), peer.attribute)())
         except Exception as error:  # noqa: BLE001 - whatever another package raises is the reason
-            missing[peer.name] = _reason(peer.name) or f"{type(error).__name__}: {error}"
+            missing[peer.name] = _noted(peer.name) or reason_of(error)
     return sides, missing
 
 
-def _reason(name: str) -> str | None:
+def reason_of(error: Exception) -> str:
+    """Return an error in one line."""
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+def _noted(name: str) -> str | None:
     if not REASONS.exists():
         return None
     noted = dict(line.split("\t", 1) for line in REASONS.read_text().splitlines() if "\t" in line)

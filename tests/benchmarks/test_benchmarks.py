@@ -30,7 +30,7 @@ SMALLEST = Plan(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def results() -> Results:
     """What the smallest run measures: every part of it, without the peers."""
-    return await run(SMALLEST, print)
+    return await run(SMALLEST, print, lambda _: None)
 
 
 def test_smallest_run_fills_the_page(results: Results, tmp_path: Path) -> None:
