@@ -91,8 +91,9 @@ class Comparison:
         cells: list[Cell] = []
         with relay.delaying(self.url, await _find_delay(self.url)) as far_url:
             for name, url, counts in zip(NETWORKS, (self.url, far_url), (near, far), strict=True):
-                networks.append(Network(name=name, round_trip_ms=await _ping_s(url) * 1e3))
-                self.say(f"network {name}: a round trip takes {networks[-1].round_trip_ms:.3f} ms")
+                round_trip_ms = statistics.median(await _pings_s(url)) * 1e3
+                networks.append(Network(name=name, round_trip_ms=round_trip_ms))
+                self.say(f"network {name}: a round trip takes {round_trip_ms:.3f} ms")
                 async with self._opened(url, max(counts)):
                     for workload in WORKLOADS:
                         for concurrency in counts:
@@ -190,8 +191,8 @@ class Comparison:
         return len(lines) / (time.perf_counter() - start)
 
 
-async def _ping_s(url: str) -> float:
-    """Return the median time of the shortest statement."""
+async def _pings_s(url: str) -> list[float]:
+    """Return what the shortest statement takes, many times, in order of size."""
     connection = await asyncpg.connect(url)
     try:
         statement = await connection.prepare("SELECT 1")
@@ -202,18 +203,23 @@ async def _ping_s(url: str) -> float:
             times.append(time.perf_counter() - start)
     finally:
         await connection.close()
-    return statistics.median(times)
+    return sorted(times)
 
 
 async def _find_delay(url: str) -> float:
     """Return how long a relay must hold a message back, each way, for `DELAY_S` a round trip.
 
-    The relay takes some time of its own, which is a part of it.
+    The relay takes some time of its own, which is a part of it. Compared are fast round trips,
+    which nothing else on the machine has held up.
     """
+
+    async def fast_s(through: str) -> float:
+        return statistics.quantiles(await _pings_s(through), n=10)[0]
+
     delay_s = DELAY_S / 2
     for _ in range(2):
-        near_s = await _ping_s(url)
+        near_s = await fast_s(url)
         with relay.delaying(url, delay_s) as far_url:
-            gained_s = await _ping_s(far_url) - near_s
+            gained_s = await fast_s(far_url) - near_s
         delay_s = max(1e-6, delay_s + (DELAY_S - gained_s) / 2)
     return delay_s

@@ -17,7 +17,7 @@ from benchmarks import child_environment
 from benchmarks.data import TITLE
 from benchmarks.results import Memory
 from benchmarks.server import make_database
-from faceplate import Database, Scope, Settings, importers
+from faceplate import Database, Settings, importers
 from faceplate.embedded import Server
 from faceplate.services import conversations, messages, users
 
@@ -113,12 +113,11 @@ async def _export(db: Database, user_id: UUID, _path: Path) -> int:
 
 async def _walk(db: Database, user_id: UUID, _path: Path) -> int:
     page = await db.run(user_id, conversations.page)
+    count = 0
     async with db.begin(user_id) as scope:
-        return await _count(scope, page.items[0].id)
-
-
-async def _count(scope: Scope, conversation_id: UUID) -> int:
-    return sum([1 async for _ in messages.walk(scope, conversation_id)])
+        async for _ in messages.walk(scope, page.items[0].id):
+            count += 1
+    return count
 
 
 async def _idle(db: Database, user_id: UUID, _path: Path) -> int:

@@ -5,11 +5,13 @@ from typing import Any
 
 from benchmarks.results import Results
 from benchmarks.sides.ours import Faceplate
+from benchmarks.sides.raw import Asyncpg
 from benchmarks.workloads import WORKLOADS
 
 OURS, OTHERS, LIMIT = "#1f6feb", "#8c959f", "#24292f"
 STYLE = {
     "svg.hashsalt": "faceplate",  # so that the same figures draw the same file
+    "svg.fonttype": "none",
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -44,10 +46,11 @@ def draw(results: Results, directory: Path) -> dict[str, tuple[str, Path]]:
     return drawn
 
 
-def _panels(count: int, height: float) -> Any:
+def _panels(count: int, width: float, height: float) -> Any:
     from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
 
-    return plt.subplots(1, count, figsize=(2.4 * count, height), sharey=True, layout="constrained")
+    size = (width * count, height)
+    return plt.subplots(1, count, figsize=size, sharey=True, layout="constrained")
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -68,10 +71,11 @@ def _draw_bars(
     *,
     title: str,
     label: str,
+    scale: str,
 ) -> None:
     """Draw a panel for each workload and a bar for each side, with its spread."""
     names = [info.name for info in results.sides]
-    figure, axes = _panels(len(WORKLOADS), 0.8 + 0.24 * len(names))
+    figure, axes = _panels(len(WORKLOADS), 2.4, 0.8 + 0.24 * len(names))
     for axis, workload in zip(axes, WORKLOADS, strict=True):
         for place, name in enumerate(names):
             if (name, workload.name) not in values:
@@ -80,7 +84,7 @@ def _draw_bars(
             colour = _colour(name, results.limit)
             spread = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
             axis.barh(place, middle, xerr=spread, color=colour, ecolor=LIMIT, height=0.7)
-        axis.set_xscale("log")
+        axis.set_xscale(scale)
         axis.set_title(workload.title, fontsize=9)
         axis.set_yticks(range(len(names)), names)
         axis.grid(axis="x", alpha=0.3)
@@ -97,7 +101,14 @@ def _draw_ratios(results: Results, network: str, concurrency: int, path: Path) -
         if (cell.network, cell.concurrency) == (network, concurrency)
     }
     title = f"Throughput, {concurrency} at a time"
-    _draw_bars(results, values, path, title=title, label="ratio to the limit, median and quartiles")
+    _draw_bars(
+        results,
+        values,
+        path,
+        title=title,
+        label="ratio to the limit, median and quartiles",
+        scale="linear",
+    )
     return title
 
 
@@ -109,14 +120,16 @@ def _draw_latencies(results: Results, network: str, concurrency: int, path: Path
     }
     where = "" if network == "direct" else f", {network} a round trip"
     title = f"Latency, {concurrency} at a time{where}"
-    _draw_bars(results, values, path, title=title, label="milliseconds, p50 and up to p99")
+    _draw_bars(
+        results, values, path, title=title, label="milliseconds, p50 and up to p99", scale="log"
+    )
     return title
 
 
 def _draw_growth(results: Results, path: Path) -> str:
-    figure, axes = _panels(2, 2.8)
+    figure, axes = _panels(2, 4.5, 3.0)
     for axis, kind in zip(axes, ("conversation", "table"), strict=True):
-        for side, colour in ((results.limit, LIMIT), (Faceplate.name, OURS)):
+        for side, colour in ((Asyncpg.name, LIMIT), (Faceplate.name, OURS)):
             for workload, line in (("append", "-"), ("last", "--")):
                 points = sorted(
                     (g.messages, g.p50_ms)
@@ -125,11 +138,14 @@ def _draw_growth(results: Results, path: Path) -> str:
                 )
                 label = f"{side}, {'last 50' if workload == 'last' else workload}"
                 axis.plot(*zip(*points, strict=True), line, color=colour, marker="o", label=label)
+        sizes = sorted({g.messages for g in results.growth if g.kind == kind})
         axis.set_xscale("log")
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.minorticks_off()
         axis.set_ylim(bottom=0)
         axis.set_xlabel(f"messages in the {kind}")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("p50, milliseconds")
-    axes[1].legend(fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     _save(figure, path)
     return "Latency as conversations and tables grow"
