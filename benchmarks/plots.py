@@ -101,14 +101,8 @@ def _draw_ratios(results: Results, network: str, concurrency: int, path: Path) -
         if (cell.network, cell.concurrency) == (network, concurrency)
     }
     title = f"Throughput, {concurrency} at a time"
-    _draw_bars(
-        results,
-        values,
-        path,
-        title=title,
-        label="ratio to the limit, median and quartiles",
-        scale="linear",
-    )
+    label = "ratio to the limit, median and quartiles"
+    _draw_bars(results, values, path, title=title, label=label, scale="linear")
     return title
 
 

@@ -8,7 +8,7 @@ from benchmarks.report import fill, write_page
 from benchmarks.results import Results
 from benchmarks.run import Plan, run
 
-from benchmarks import data, growth, measuring, tables
+from benchmarks import data, growth, measuring, peers, tables
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "performance.md"
@@ -72,3 +72,16 @@ def test_data_is_the_same_for_the_same_seed() -> None:
     assert list(first.conversations()) == list(second.conversations())
     assert list(first.lines(first.read[0], 5)) == list(second.lines(second.read[0], 5))
     assert list(first.conversations()) != list(other.conversations())
+
+
+def test_missing_peers_are_named() -> None:
+    """A peer that cannot be imported is listed with the reason, not passed over."""
+    sides, missing = peers.available()
+    assert {*(side.name for side in sides), *missing} == {peer.name for peer in peers.PEERS}
+    assert all(missing.values())
+
+
+def test_noise_is_the_limit_beside_itself() -> None:
+    """The limit's own spread says how far a difference can be believed."""
+    assert measuring.noise([100, 150, 200, 150, 100]) == [1, pytest.approx(4 / 3), 1]
+    assert measuring.noise([100, 200]) == [1]
