@@ -14,4 +14,5 @@ ROOT: Final = Path(__file__).parents[1]
 
 def child_environment() -> dict[str, str]:
     """Return the environment for a process that runs a module of this package."""
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
