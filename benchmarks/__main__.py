@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from benchmarks import data, growth, measuring
 from benchmarks.report import write_page
 from benchmarks.results import Results
-from benchmarks.run import PARTS, Plan, run
+from benchmarks.run import PARTS, Plan, Say, run
 from benchmarks.server import forget_environment
 from benchmarks.tables import overview
 
@@ -59,9 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def say(text: str) -> None:
         print(f"{time.monotonic() - start:7.1f} s  {text}", flush=True)
 
-    results = asyncio.run(run(plan, say, Results.save))
+    results = asyncio.run(_run(plan, say))
     print(overview(results))
     print(f"\nWritten to {results.save()}; `report` makes the page from it.")
+
+
+async def _run(plan: Plan, say: Say) -> Results:
+    """Run, and take the server down also when told to terminate."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run(plan, say, Results.save)
 
 
 if __name__ == "__main__":
