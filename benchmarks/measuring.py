@@ -31,7 +31,7 @@ class Pace(NamedTuple):
 
 
 FULL = Pace(block_s=0.25, rounds=11, warm_s=2.0, budget_s=12.0)
-QUICK = Pace(block_s=0.03, rounds=3, warm_s=0.1, budget_s=0.3)
+QUICK = Pace(block_s=0.03, rounds=2, warm_s=0.05, budget_s=0.15)
 TINY = Pace(block_s=0.001, rounds=2, warm_s=0.001, budget_s=0.0)
 
 
