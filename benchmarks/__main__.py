@@ -1,0 +1,77 @@
+"""``python -m benchmarks``: run everything, or what is asked for; ``report`` makes the page."""
+
+import argparse
+import asyncio
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import data, growth, measuring
+from benchmarks.report import write_page
+from benchmarks.results import Results
+from benchmarks.run import PARTS, Plan, Say, run
+from benchmarks.server import forget_environment
+from benchmarks.tables import overview
+
+FULL = Plan(
+    size=data.FULL,
+    pace=measuring.FULL,
+    growth=growth.FULL,
+    imports=5,
+    profiled=2_000,
+    remembered=1_000_000,
+    walked=50_000,
+)
+QUICK = FULL._replace(
+    quick=True,
+    size=data.QUICK,
+    pace=measuring.QUICK,
+    far_concurrencies=(1,),
+    imports=1,
+    profiled=300,
+    counted=5,
+    parts=frozenset({"sides", "profile"}),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="all sides, within two minutes")
+    parser.add_argument("--seed", type=int, default=1, help="what the data is made from")
+    for part, what in PARTS.items():
+        parser.add_argument(
+            f"--{part}", action="append_const", dest="parts", const=part, help=f"only {what}"
+        )
+    commands = parser.add_subparsers(dest="command")
+    report = commands.add_parser("report", help="write docs/performance.md from a run's file")
+    report.add_argument("file", type=Path)
+    given = parser.parse_args(arguments)
+    if given.command == "report":
+        write_page(Results.read(given.file))
+        return
+    plan = (QUICK if given.quick else FULL)._replace(seed=given.seed)
+    if given.parts:
+        plan = plan._replace(parts=frozenset(given.parts))
+    forget_environment()
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - start:7.1f} s  {text}", flush=True)
+
+    results = asyncio.run(_run(plan, say))
+    print(overview(results))
+    print(f"\nWritten to {results.save()}; `report` makes the page from it.")
+
+
+async def _run(plan: Plan, say: Say) -> Results:
+    """Run, and take the server down also when told to terminate."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run(plan, say, Results.save)
+
+
+if __name__ == "__main__":
+    main()

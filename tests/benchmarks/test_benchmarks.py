@@ -1,0 +1,87 @@
+"""The benchmark runs: whoever doubts a figure can make it again."""
+
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from benchmarks.report import fill, write_page
+from benchmarks.results import Results
+from benchmarks.run import Plan, run
+
+from benchmarks import data, growth, measuring, peers, tables
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "performance.md"
+SMALLEST = Plan(
+    size=data.TINY,
+    pace=measuring.TINY,
+    growth=growth.TINY,
+    imports=1,
+    profiled=2,
+    remembered=1_000,
+    walked=200,
+    counted=1,
+    near_concurrencies=(2,),
+    far_concurrencies=(1,),
+    with_peers=False,
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def results() -> Results:
+    """What the smallest run measures: every part of it, without the peers."""
+    return await run(SMALLEST, print, lambda _: None)
+
+
+def test_smallest_run_fills_the_page(results: Results, tmp_path: Path) -> None:
+    """Every part runs from the server to the page. Else the figures could not be made again."""
+    file = results.save(tmp_path)
+    page = tmp_path / "performance.md"
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    write_page(Results.read(file), page, plots=None)
+    text = page.read_text(encoding="utf-8")
+    for name, (_, block) in tables.BLOCKS.items():
+        expected = block(results)
+        assert expected, name
+        assert f"<!-- {name} -->\n\n{expected}\n\n<!-- /{name} -->" in text
+
+
+def test_counts_what_an_operation_sends(results: Results) -> None:
+    """Round trips are counted: one for the limit, three for what is written by hand.
+
+    Else the page would say what its author believes.
+    """
+    trips = {(w.side, w.workload): (w.round_trips, w.statements) for w in results.wires}
+    appends = [trips[side, "append"] for side in ("asyncpg", "asyncpg, by hand")]
+    assert appends == [(1, 1), (3, 5)]
+    assert {side for side, _ in trips} == {info.name for info in results.sides}
+
+
+def test_page_has_a_place_for_every_block() -> None:
+    """Nothing that is measured is left out of the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name in tables.BLOCKS:
+        assert "figures" in fill(text, name, "figures")
+    with pytest.raises(ValueError, match="0 places for nothing"):
+        fill(text, "nothing", "")
+
+
+def test_data_is_the_same_for_the_same_seed() -> None:
+    """Two runs of one seed measure the same conversations."""
+    first, second, other = (data.Data(data.TINY, seed) for seed in (1, 1, 2))
+    assert list(first.conversations()) == list(second.conversations())
+    assert list(first.lines(first.read[0], 5)) == list(second.lines(second.read[0], 5))
+    assert list(first.conversations()) != list(other.conversations())
+
+
+def test_missing_peers_are_named() -> None:
+    """A peer that cannot be imported is listed with the reason, not passed over."""
+    sides, missing = peers.available()
+    assert {*(side.name for side in sides), *missing} == {peer.name for peer in peers.PEERS}
+    assert all(missing.values())
+
+
+def test_noise_is_the_limit_beside_itself() -> None:
+    """The limit's own spread says how far a difference can be believed."""
+    assert measuring.noise([100, 150, 200, 150, 100]) == [1, pytest.approx(4 / 3), 1]
+    assert measuring.noise([100, 200]) == [1]
