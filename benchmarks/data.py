@@ -47,7 +47,7 @@ class Size(NamedTuple):
 
 
 FULL = Size()
-QUICK = Size(users=10, long=3)
+QUICK = Size(users=8, long=2)
 TINY = Size(users=2, messages=60, long=2, long_messages=120, imported=100)
 
 

@@ -116,10 +116,11 @@ async def run_block(operation: Operation, concurrency: int, seconds: float) -> B
 
 async def _warm(operation: Operation, concurrency: int, seconds: float) -> None:
     deadline = time.perf_counter() + seconds
+    await operation()
     for _ in range(WARM_CALLS):
-        await asyncio.gather(*(operation() for _ in range(concurrency)))
         if time.perf_counter() >= deadline:
             return
+        await asyncio.gather(*(operation() for _ in range(concurrency)))
 
 
 async def take_turns(
