@@ -19,9 +19,14 @@ from tests.units import Belongings, everything_of, nobodys, settle_in, units
 
 from faceplate import Database, Scope, Settings
 from faceplate.models import Conversation, Message, Task
-from faceplate.services import messages
+from faceplate.services import archives, messages
 
-EVERYBODYS = {"messages.sweep_drafts", "mcp_configs.count_secrets"}
+EVERYBODYS = {
+    "messages.sweep_drafts",
+    "mcp_configs.count_secrets",
+    "retention.idle_since",
+    "retention.idle_users",
+}
 """What comes of these depends on what the other workers do."""
 NAMES = sorted(plans(nobodys()).keys() - EVERYBODYS)
 
@@ -43,17 +48,23 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "mcp_configs.by_name": (own.config_name,),
         "mcp_configs.get_secrets": (own.config_id,),
         "mcp_configs.page": (),
+        "archives.holdings": (),
         "users.get": (own.user_id,),
         "users.by_subject": (own.subject_id,),
         "users.by_email": (own.email,),
     }
     return {name: Plan(units()[name], args, {}) for name, args in calls.items()} | {
         "messages.walk": Plan(_walk, conversation, {}),
+        "archives.walk": Plan(_walk_all, (), {}),
     }
 
 
 async def _walk(scope: Scope, conversation_id: Any) -> list[Any]:
     return [message async for message in messages.walk(scope, conversation_id)]
+
+
+async def _walk_all(scope: Scope) -> list[Any]:
+    return [item async for item in archives.walk(scope)]
 
 
 async def _run(db: Database, own: Belongings, plan: Plan) -> Any:
@@ -78,7 +89,7 @@ async def _use_a_session(db: Database, own: Belongings) -> list[Any]:
 
 def _likeness(own: Belongings, found: Any) -> str:
     """``found`` as it reads for every user."""
-    text = json.dumps(found, default=str)
+    text = json.dumps(found, default=str, sort_keys=True)
     for field, value in own._asdict().items():
         text = text.replace(str(value), f"<{field}>")
     for pattern, word in PASSING:

@@ -92,7 +92,7 @@ class Bench:
             await self.db.run(own.user_id, tasks.get, own.task_id)
         self.proxy.traffic = Traffic()
         plan = plans(own)[name]
-        given = json.dumps([plan.args, plan.kwargs], default=str)
+        given = json.dumps([plan.args, plan.kwargs], default=str, sort_keys=True)
         self.proxy.plan(*faults)
         result, error = None, None
         try:
@@ -107,7 +107,7 @@ class Bench:
         return Trial(
             before=_portrait(own, before),
             after=_portrait(own, after),
-            result=_likeness(own, json.dumps(result, default=str)),
+            result=_likeness(own, json.dumps(result, default=str, sort_keys=True)),
             error=error,
             faults=faults[:2],
             struck=struck,
