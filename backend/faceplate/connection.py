@@ -71,8 +71,7 @@ class Connection(asyncpg.Connection):
         """
         statement = await self.make_ready(ahead, sql)
         if ahead.messages:
-            self.is_adrift = True
-            self._ahead(ahead.messages)
+            self._put_ahead(ahead)
         started_s = time.monotonic()
         try:
             result = await fetch(statement, *values)
@@ -83,6 +82,15 @@ class Connection(asyncpg.Connection):
             self._log(sql, time.monotonic() - started_s, ahead)
         self.is_adrift = False
         return result
+
+    def send_ahead(self, ahead: Prelude) -> None:
+        """Send a prelude together with what is written next, whoever writes it."""
+        self._log(ahead.sql, 0.0)
+        self._put_ahead(ahead)
+
+    def _put_ahead(self, ahead: Prelude) -> None:
+        self.is_adrift = True
+        self._ahead(ahead.messages)
 
     async def make_ready(self, ahead: Prelude, sql: str) -> "PreparedStatement[Any]":
         """Prepare what is not yet prepared, so that `run_after` has nothing left to wait for."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from asyncpg.prepared_stmt import PreparedStatement
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from uuid6 import uuid7
 
@@ -149,6 +149,13 @@ class Transaction:
         sql = "; ".join([self._beginning().sql, *setting])
         await self._driver.timed(self._driver.execute, sql)
 
+    def begin_ahead(self) -> None:
+        """Let the transaction begin with whatever is sent next: for the ORM session."""
+        if not self.is_open:
+            self._refuse_company()
+            self.is_open = True
+            self._driver.send_ahead(self._beginning())
+
     @property
     def session(self) -> AsyncSession:
         """An ORM session on this very transaction, made when a unit first asks for it.
@@ -158,7 +165,6 @@ class Transaction:
         if self._session is None:
             self.may_have_written = True
             connection = Connection(self._engine.sync_engine, connection=self._lease.proxied)
-            event.listen(connection, "begin", self._open_for_session)
             self._session = AsyncSession(
                 AsyncConnection(self._engine, connection),
                 sync_session_class=UnitSession,
@@ -211,10 +217,6 @@ class Transaction:
     def _beginning(self) -> Prelude:
         """What goes ahead of the first statement of a transaction."""
         return prelude.begin(self.user_id, row_level_security=self.settings.row_level_security)
-
-    def _open_for_session(self, connection: Connection) -> None:
-        driver: Any = connection.connection.dbapi_connection
-        driver.run_async(lambda _: self.open())
 
     def _arguments(self, compiled: Compiled, values: dict[str, Any]) -> list[Any]:
         if not values.keys() <= compiled.names:

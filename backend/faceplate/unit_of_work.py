@@ -147,6 +147,7 @@ class UnitOfWork(Generic[S]):
         except Exception as error:  # noqa: BLE001 - looked into, and raised if it must be
             await self._survive(error, mark, commit.cancelled)
             return
+        self._driver.is_adrift = False
         check_in = Uninterrupted(self._check_in())
         await check_in
         if status != "COMMIT":

@@ -1,10 +1,17 @@
 """The ORM session of a unit: on the unit's transaction, under the unit's isolation."""
 
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import event, inspect
-from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
+from sqlalchemy import Connection, event, inspect
+from sqlalchemy.orm import (
+    ORMExecuteState,
+    Session,
+    SessionTransaction,
+    UOWTransaction,
+    with_loader_criteria,
+)
 
 from faceplate.errors import InvalidInput, UsageError
 from faceplate.models import Owned, User
@@ -20,16 +27,25 @@ class UnitSession(Session):
         raise UsageError("a unit does not roll back: raise an error, and the runner does")
 
 
+@lru_cache(maxsize=1024)
+def _owned_by(user_id: UUID) -> tuple[Any, ...]:
+    """What adds the owner to a statement; to make it costs as much as to run one."""
+    return (
+        with_loader_criteria(Owned, lambda model: model.user_id == user_id, include_aliases=True),
+        with_loader_criteria(User, User.id == user_id, include_aliases=True),
+    )
+
+
+@event.listens_for(UnitSession, "after_begin")
+def _begin(session: Session, _transaction: SessionTransaction, _connection: Connection) -> None:
+    session.info["transaction"].begin_ahead()
+
+
 @event.listens_for(UnitSession, "do_orm_execute")
 def _add_owner(state: ORMExecuteState) -> None:
     user_id = state.session.info["transaction"].user_id
     if user_id is not None:
-        state.statement = state.statement.options(
-            with_loader_criteria(
-                Owned, lambda model: model.user_id == user_id, include_aliases=True
-            ),
-            with_loader_criteria(User, User.id == user_id, include_aliases=True),
-        )
+        state.statement = state.statement.options(*_owned_by(user_id))
 
 
 @event.listens_for(UnitSession, "before_attach")

@@ -83,8 +83,8 @@ class PlainOrm(Side):
     package = "SQLAlchemy"
     note = (
         "A service over `AsyncSession` and tables of the same shape: load the conversation and"
-        " lock it, count it up, add the message, commit, refresh. The engine as it is by default,"
-        " without a ping; no user, no policy, no check of a value."
+        " lock it, count it up, add the message, commit, refresh. With `pool_pre_ping`, as a service"
+        " has it that survives a restart of its database; no user, no policy, no check of a value."
     )
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
@@ -99,7 +99,7 @@ class PlainOrm(Side):
 
     async def open(self, url: str, connections: int) -> None:
         self.engine = create_async_engine(
-            sqlalchemy_url(url), pool_size=connections, max_overflow=0
+            sqlalchemy_url(url), pool_size=connections, max_overflow=0, pool_pre_ping=True
         )
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 

@@ -63,7 +63,7 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
         return orm.with_loader_criteria(models.Owned, lambda _: sa.true())
 
     patch.setattr(statement, "owned", (everybody(),))
-    patch.setattr(unit_session, "with_loader_criteria", everybody)
+    patch.setattr(unit_session, "_owned_by", lambda _: (everybody(),))
     patch.setattr(unit_session, "_check_owner", lambda *_: None)
     for each in statements():
         patch.setattr(each, "_compiled", None)
