@@ -24,8 +24,10 @@ demo: $(INSTALLED) ## Store chats in a local PostgreSQL 18 and read them back (F
 serve: $(INSTALLED) ## Chat in a browser, on a local PostgreSQL 18 (PORT=8000)
 	@$(BIN)/python -m examples.chat --port $(or $(PORT),8000)
 
+# A file of tests at a time on each processor, with a server of its own.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own arguments instead)
-	@$(BIN)/pytest $(or $(ARGS),--cov)
+	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
 .PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-container constraints clean
@@ -64,10 +66,12 @@ test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported 
 
 test-matrix: test-sqlalchemy-2.0 test-sqlalchemy-2.1 ## Run the suite on the newest SQLAlchemy 2.0 and 2.1
 
+# All that runs SQLAlchemy by itself: not the pages of the example, nor what builds and measures.
+SQLALCHEMY_TESTS := tests/unit tests/integration tests/migrations tests/faults tests/web
 # The other version lies in a folder in front of .venv, so only one package is fetched.
 test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
-	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(ARGS)
+	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
 
 CONTAINER_TESTS := tests/integration $(wildcard tests/migrations/*.py) --ignore=tests/integration/test_embedded.py
 test-container: $(INSTALLED) ## Run the integration tests on PostgreSQL in a container (needs Docker)

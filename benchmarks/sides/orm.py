@@ -83,8 +83,9 @@ class PlainOrm(Side):
     package = "SQLAlchemy"
     note = (
         "A service over `AsyncSession` and tables of the same shape: load the conversation and"
-        " lock it, count it up, add the message, commit, refresh. With `pool_pre_ping`, as a service"
-        " has it that survives a restart of its database; no user, no policy, no check of a value."
+        " lock it, count it up, add the message, commit, refresh. With `pool_pre_ping`, as a"
+        " service has it that survives a restart of its database; no user, no policy, no check"
+        " of a value."
     )
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
