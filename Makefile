@@ -95,7 +95,7 @@ clean: ## Stop the local server and remove .venv, build output and caches (store
 ##@ Measure
 .PHONY: bench bench-quick bench-report
 BENCH := build/bench-venv
-bench: $(BENCH)/installed ## Measure faceplate beside its peers, under an hour (ARGS=--quick, --growth, ...)
+bench: $(BENCH)/installed ## Measure faceplate beside its peers, half an hour (ARGS=--quick, --growth, ...)
 	@$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 bench-quick: ## The same with fewer and shorter blocks, two minutes

@@ -30,7 +30,7 @@ class Pace(NamedTuple):
     """A side whose blocks have taken this long has no more of them."""
 
 
-FULL = Pace(block_s=0.25, rounds=11, warm_s=2.0, budget_s=12.0)
+FULL = Pace(block_s=0.2, rounds=9, warm_s=1.0, budget_s=8.0)
 QUICK = Pace(block_s=0.03, rounds=2, warm_s=0.05, budget_s=0.15)
 TINY = Pace(block_s=0.001, rounds=2, warm_s=0.001, budget_s=0.0)
 

@@ -4,6 +4,7 @@ import logging
 import select
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -99,11 +100,13 @@ class Connection(asyncpg.Connection):
             if len(self._prepared) >= MAX_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             statement = self._prepared[sql] = await self.prepare(sql)
-        if ahead.prepare not in self._said:
-            await self.execute(ahead.prepare)
-            self._said.add(ahead.prepare)
         if self.is_adrift and ahead.messages:
             await self.settle()
+        if ahead.prepare not in self._said:
+            # It is there already where whoever said it was cancelled before the answer came.
+            with suppress(asyncpg.DuplicatePreparedStatementError):
+                await self.execute(ahead.prepare)
+            self._said.add(ahead.prepare)
         return statement
 
     def tag_of(self, sql: str) -> str:
