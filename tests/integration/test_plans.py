@@ -119,7 +119,26 @@ MESSAGES: dict[str, Any] = {f"{name}s": [value] * 3 for name, value in MESSAGE.i
 MESSAGES["ids"] = [uuid7() for _ in range(3)]
 CONFIG_VALUES: dict[str, Any] = {"config": {}, "secrets": None, "enabled": True, "keep": True}
 
+STAMPS: dict[str, Any] = {"created_at": datetime.now(UTC), "updated_at": datetime.now(UTC)}
+
 CASES = {
+    "archives.TASKS": Case(PK["tasks"], is_streamed=True),
+    "archives.MCP_CONFIGS": Case(CONFIG, is_streamed=True),
+    "archives.CONVERSATIONS": Case(PK["conversations"], is_streamed=True),
+    "archives.MESSAGES": Case(POSITION, is_streamed=True),
+    "archives.RESTORE_USER": system(set(), id=uuid7(), subject_id="a", email=None, **STAMPS),
+    "archives.RESTORE_CONVERSATION": by_id(
+        set(), title="a", message_count=0, metadata={}, **STAMPS
+    ),
+    "archives.RESTORE_MESSAGES": in_conversation(
+        set(),
+        **MESSAGES,
+        positions=[LONG + n for n in (1, 2, 3)],
+        statuss=["complete"] * 3,
+        **{f"{name}s": [moment] * 3 for name, moment in STAMPS.items()},
+    ),
+    "archives.RESTORE_TASK": by_id(set(), title="a", description="", completed=False, **STAMPS),
+    "archives.RESTORE_MCP_CONFIG": by_id(set(), name="a", config={}, enabled=True, **STAMPS),
     "chats.CREATE": Case(
         set(),
         {
@@ -178,6 +197,17 @@ CASES = {
     "message_statements.CLOSE_DRAFTS": system(
         DRAFTS, filters=True, ids=[uuid7()], older_than=timedelta(0)
     ),
+    "retention.IDLE_SINCE": system(set(), older_than=timedelta(0)),
+    "retention.OLDEST": page(
+        {"ix_conversations_activity"},
+        before=LATEST,
+        after_time=datetime(1, 1, 1, tzinfo=UTC),
+        after_id=UUID(int=0),
+    ),
+    "retention.REMOVE_CONVERSATIONS": Case(
+        PK["conversations"], {"ids": [uuid7(), uuid7()], "before": LATEST}
+    ),
+    "retention.SHORTEN": by_id(PK["conversations"], before=LATEST, by=1),
     "tasks.CREATE": by_id(set(), title="a", description=""),
     "tasks.GET": by_id(PK["tasks"]),
     "tasks.PAGE": page(
@@ -195,8 +225,14 @@ CASES = {
     "users.CHANGE_EMAIL": system(PK["users"], id=uuid7(), new_email=None),
     "users.DELETE": system(PK["users"], id=uuid7()),
 }
-READS_ALL = {"mcp_configs.COUNT_SECRETS"}
-"""What an operator asks for once, before the keys are rotated, may read a whole table."""
+READS_ALL = {
+    "mcp_configs.COUNT_SECRETS",
+    "archives.HOLDINGS",
+    "retention.IDLE_USERS",
+    "retention.REMOVE_TASKS",
+    "retention.REMOVE_MCP_CONFIGS",
+}
+"""What an operator asks for, for all rows of a user or of a table; see also test_purge.py."""
 
 
 class Planned(Exception):  # noqa: N818 - ends a transaction, and is no error
