@@ -31,7 +31,7 @@ QUICK = FULL._replace(
     imports=1,
     profiled=300,
     counted=5,
-    parts=frozenset({"sides", "profile"}),
+    parts=frozenset({"sides", "imports", "profile"}),
 )
 
 

@@ -18,6 +18,7 @@ from benchmarks.sides.raw import Asyncpg, ByHand
 
 PARTS = {
     "sides": "the comparison of all sides",
+    "imports": "an import by all sides",
     "growth": "conversations and tables of growing size (needs 5 GB of disk)",
     "memory": "import and export of a million messages",
     "profile": "append and history under cProfile",
@@ -62,7 +63,7 @@ async def run(plan: Plan, say: Say, keep: Callable[[Results], object]) -> Result
                 target.url, plan.size, seed=plan.seed, quick=plan.quick
             )
         )
-        if "sides" in plan.parts:
+        if plan.parts & {"sides", "imports"}:
             await _compare(target, data, plan, results, say)
             keep(results)
         elif "profile" in plan.parts:
@@ -95,8 +96,10 @@ async def _compare(target: Target, data: Data, plan: Plan, results: Results, say
     results.limit = sides[0].name
     results.sides = [info_of(side) for side in sides]
     compared = comparison.Comparison(target.url, data, sides, plan.pace, say)
-    results.wires = await compared.count(plan.counted)
-    results.networks, results.cells = await compared.measure(
-        plan.near_concurrencies, plan.far_concurrencies
-    )
-    results.imports = await compared.measure_imports(plan.imports)
+    if "sides" in plan.parts:
+        results.wires = await compared.count(plan.counted)
+        results.networks, results.cells = await compared.measure(
+            plan.near_concurrencies, plan.far_concurrencies
+        )
+    if "imports" in plan.parts:
+        results.imports = await compared.measure_imports(plan.imports)

@@ -48,23 +48,8 @@ async def import_chat(scope: Scope, chat: Chat) -> Stored:
     imports of one chat meet in the same rows, whichever way they race. Raises InvalidInput where
     a value breaks a rule of its column, and Conflict where another import has just stored it.
     """
-    conversation_id, stored, changed_from = await _find_target(scope, chat)
-    if stored is None:
-        metadata = describe(scope.user_id, chat)
-        if changed_from:
-            metadata["changed_from"] = changed_from
-        conversation = await conversations.create(
-            scope, id=conversation_id, title=chat.title, metadata=metadata
-        )
-        if conversation.message_count:
-            return await import_chat(scope, chat)  # another import has stored it meanwhile
-    numbered = (
-        message._replace(id=id_)
-        for message, id_ in zip(chat.messages, message_ids(conversation_id), strict=False)
-    )
-    for batch in _batches(islice(numbered, stored or 0, None)):
-        await messages.append_many(scope, conversation_id, batch)
-    return Stored(is_new=stored is None, messages=len(chat.messages) - (stored or 0))
+    (made,) = await import_chats(scope, [chat])
+    return made
 
 
 async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Stored]:
@@ -82,9 +67,29 @@ async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Stored]:
     return [
         Stored(is_new=True, messages=len(chat.messages))
         if id_ in new
-        else await import_chat(scope, chat)
+        else await _go_on(scope, chat)
         for id_, chat in zip(ids, chats, strict=True)
     ]
+
+
+async def _go_on(scope: Scope, chat: Chat) -> Stored:
+    """Add to a conversation what the chat has more, or store the chat anew beside it."""
+    conversation_id, stored, changed_from = await _find_target(scope, chat)
+    if stored is None:
+        metadata = describe(scope.user_id, chat)
+        if changed_from is not None:
+            metadata["changed_from"] = changed_from
+        anew = NewChat(conversation_id, chat.title, chat.messages, metadata)
+        if not await store(scope, [anew]):
+            return await _go_on(scope, chat)  # another import has stored it meanwhile
+        return Stored(is_new=True, messages=len(chat.messages))
+    numbered = (
+        message._replace(id=id_)
+        for message, id_ in zip(chat.messages, message_ids(conversation_id), strict=False)
+    )
+    for batch in _batches(islice(numbered, stored, None)):
+        await messages.append_many(scope, conversation_id, batch)
+    return Stored(is_new=False, messages=len(chat.messages) - stored)
 
 
 def derive_id(user_id: UUID, name: str) -> UUID:
