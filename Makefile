@@ -101,9 +101,9 @@ bench: $(BENCH)/installed ## Measure faceplate beside its peers, half an hour (A
 bench-quick: ## The same with fewer and shorter blocks, two minutes
 	@$(MAKE) bench ARGS='--quick $(ARGS)'
 
-bench-report: $(BENCH)/installed ## Write docs/performance.md and its plots from a run (FILE=build/bench/....json)
+bench-report: $(BENCH)/installed ## Write docs/performance.md and its plots from a run (FILE="build/bench/....json ...")
 	@$(if $(FILE),,echo 'Say which run: make bench-report FILE=build/bench/....json' >&2; exit 2)
-	@$(BENCH)/bin/python -m benchmarks report "$(FILE)"
+	@$(BENCH)/bin/python -m benchmarks report $(FILE)
 
 # faceplate and what it measures beside, apart from .venv. The drivers are those of the suite; a
 # peer that does not install with them is noted, and the run goes on without it.

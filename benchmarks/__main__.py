@@ -47,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command")
     report = commands.add_parser("report", help="write docs/performance.md from a run's file")
     report.add_argument("file", type=Path)
+    report.add_argument("again", type=Path, nargs="*", help="parts that were measured again since")
     given = parser.parse_args(arguments)
     if given.command == "report":
-        write_page(Results.read(given.file))
+        write_page(Results.read(given.file, *given.again))
         return
     plan = (QUICK if given.quick else FULL)._replace(seed=given.seed)
     if given.parts:

@@ -17,6 +17,8 @@ from benchmarks.sides.base import Side
 
 DIRECTORY = ROOT / "build" / "bench"
 
+PARTS = ("networks", "cells", "wires", "imports", "growth", "memory", "profiles")
+
 
 class Environment(BaseModel):
     """Where and with what the figures were made."""
@@ -163,9 +165,14 @@ class Results(BaseModel):
         return path
 
     @classmethod
-    def read(cls, path: Path) -> "Results":
-        """Read a file that `save` wrote."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+    def read(cls, path: Path, *again: Path) -> "Results":
+        """Read a file that `save` wrote, with the parts that were measured ``again`` since."""
+        results = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        for later in map(cls.read, again):
+            for part in PARTS:
+                if found := getattr(later, part):
+                    setattr(results, part, found)
+        return results
 
 
 def cell_of(network: str, workload: str, concurrency: int, side: str, blocks: Blocks) -> Cell:
