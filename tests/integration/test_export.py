@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.commands import Run, lines
@@ -329,7 +330,7 @@ class TestDamage:
             ({"metadata": {"a": float("nan")}}, "messages.metadata: numbers must be finite"),
             ({"content": "canary\0"}, "messages.content: must not contain the NUL character"),
             ({"content": "canary\ud800"}, "messages.content: must not contain a lone surrogate"),
-            ({"conversation_id": str(nobodys().conversation_id)}, "must be that of the"),
+            ({"conversation_id": str(UUID(int=7))}, "must be that of the"),
         ],
         ids=str,
     )  # fmt: skip
