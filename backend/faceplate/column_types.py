@@ -271,7 +271,7 @@ class ArrayOf(TypeDecorator[Any]):
         self.rule = rule
         self._item = (lambda value: encode_json(rule.validate(value))) if is_json else rule.validate
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
         item = self._item
         items = [None if one is None else item(one) for one in value]
         return items if any(one is not None for one in items) else None

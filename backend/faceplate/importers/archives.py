@@ -40,7 +40,7 @@ def open_members(path: Path, raw: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
                 raise Unreadable("an archive that is encrypted")
             try:
                 file = archive.open(member)
-            except NotImplementedError:
+            except NotImplementedError:  # zipfile's word for it
                 raise Unreadable("an archive of an unknown compression") from None
             with file:
                 yield member.filename, file
