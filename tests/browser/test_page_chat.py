@@ -1,6 +1,8 @@
 """A conversation in the browser: said, answered, changed, taken away."""
 
-from playwright.async_api import expect
+import asyncio
+
+from playwright.async_api import Route, expect
 from tests.browser.conftest import FAILED_REQUEST, Tabs
 from tests.browser.hands import fill
 from tests.browser.serving import ChatServer
@@ -238,6 +240,29 @@ async def test_tasks_are_added_ticked_and_deleted(chat_server: ChatServer, tabs:
     await chat.page.reload()
     await expect(chat.tasks.get_by_role("listitem")).to_have_text(["Call Oslo"])
     await expect(chat.tasks.get_by_role("checkbox", name="Call Oslo")).to_be_checked()
+
+
+async def test_a_task_is_not_taken_before_the_page_knows_whose_it_is(
+    chat_server: ChatServer, tabs: Tabs
+) -> None:
+    """Else one that is typed on a slow line is gone without a word."""
+    context = await tabs.context()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def later(route: Route) -> None:
+        asked.set()
+        await answer.wait()
+        await route.continue_()
+
+    await context.route("**/api/users", later)
+    chat = await tabs.open(chat_server, context=context)
+    await asked.wait()
+    field = chat.page.get_by_role("textbox", name="New task")
+    await expect(field).to_be_disabled()
+    answer.set()
+    await field.fill("Call Oslo")
+    await field.press("Enter")
+    await expect(chat.tasks.get_by_role("checkbox", name="Call Oslo")).to_be_visible()
 
 
 async def test_a_task_that_the_model_made_stands_on_the_list(

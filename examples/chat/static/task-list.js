@@ -12,6 +12,7 @@ export class TaskList extends PagedList {
     Object.assign(this, { count, field, notify });
     count.textContent = "";
     field.value = "";
+    field.disabled = false;
   }
 
   getPage(cursor, signal) {
