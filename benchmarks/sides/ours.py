@@ -80,11 +80,9 @@ class OwnUnit(Faceplate):
 
 
 async def _append(scope: Scope, conversation_id: UUID, text: str) -> Message:
-    chat = (
-        await scope.session.scalars(
-            select(Conversation).where(Conversation.id == conversation_id).with_for_update()
-        )
-    ).one()
+    chat = await scope.session.get_one(
+        Conversation, (scope.user_id, conversation_id), with_for_update=True
+    )
     chat.message_count += 1
     chat.updated_at = func.clock_timestamp()
     message = Message(
