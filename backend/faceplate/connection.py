@@ -80,13 +80,13 @@ class Connection(asyncpg.Connection):
             self._forget_prepared(error)
             raise
         finally:
-            self._log(sql, time.monotonic() - started_s, ahead)
+            self.log(sql, time.monotonic() - started_s, ahead)
         self.is_adrift = False
         return result
 
     def send_ahead(self, ahead: Prelude) -> None:
         """Send a prelude together with what is written next, whoever writes it."""
-        self._log(ahead.sql, 0.0)
+        self.log(ahead.sql, 0.0)
         self._put_ahead(ahead)
 
     def _put_ahead(self, ahead: Prelude) -> None:
@@ -119,7 +119,7 @@ class Connection(asyncpg.Connection):
         try:
             return await run(sql, *values)
         finally:
-            self._log(sql, time.monotonic() - started_s)
+            self.log(sql, time.monotonic() - started_s)
 
     async def ping(self) -> None:
         """Ask whether the server is there. Raises the driver's errors."""
@@ -150,9 +150,13 @@ class Connection(asyncpg.Connection):
         if isinstance(error, asyncpg.InvalidSQLStatementNameError):
             self._said = {""}  # else the server still knows it
 
-    def _log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
-        """The driver's own query loggers cost a statement as much as a fifth of its round trip."""
-        log_if_slow(sql, elapsed_s, self.slow_statement_s)
+    def log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
+        """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does.
+
+        The driver's own query loggers cost a statement as much as a fifth of its round trip.
+        """
+        if 0 < self.slow_statement_s <= elapsed_s:
+            logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)
         if self.logs_sql:
             logger.info("%.3f s: %s", elapsed_s, f"{ahead.sql}; {sql}" if ahead.sql else sql)
 
@@ -178,9 +182,3 @@ def _join_writes(transport: Any) -> Callable[[bytes], None]:
     except AttributeError:
         return cast("Callable[[bytes], None]", write)
     return ahead.append
-
-
-def log_if_slow(sql: str, elapsed_s: float, slow_statement_s: float) -> None:
-    """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does."""
-    if 0 < slow_statement_s <= elapsed_s:
-        logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 import threading
 import time
@@ -14,7 +13,6 @@ from typing import Any
 import asyncpg
 import orjson
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -23,10 +21,8 @@ from sqlalchemy.pool import NullPool
 from faceplate import pgbouncer
 from faceplate.column_types import dump_json
 from faceplate.config import Settings
-from faceplate.connection import Connection, log_if_slow
+from faceplate.connection import Connection
 from faceplate.pool import Pool
-
-logger = logging.getLogger("faceplate.sql")
 
 
 class Dialect(PGDialect_asyncpg):
@@ -48,6 +44,19 @@ class Dialect(PGDialect_asyncpg):
 
     async def setup_asyncpg_jsonb_codec(self, conn: Any) -> None:
         await _set_codec(conn.driver_connection, "jsonb", prefix=b"\x01")
+
+    def do_execute(
+        self, cursor: Any, statement: str, parameters: Any, _context: Any = None
+    ) -> None:
+        _log(cursor.execute, cursor, statement, parameters)
+
+    def do_executemany(
+        self, cursor: Any, statement: str, parameters: Any, _context: Any = None
+    ) -> None:
+        _log(cursor.executemany, cursor, statement, parameters)
+
+    def do_execute_no_params(self, cursor: Any, statement: str, _context: Any = None) -> None:
+        _log(cursor.execute, cursor, statement)
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         driver: Connection = dbapi_connection.driver_connection
@@ -74,8 +83,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
     Its connections are in AUTOCOMMIT: whoever wants a transaction says BEGIN (`Database`), or
     asks SQLAlchemy for it with ``execution_options(isolation_level=...)``.
     """
-
-    engine = _create_engine(
+    return _create_engine(
         partial(open_connection, settings),
         prepares=not settings.pgbouncer,
         poolclass=Pool,
@@ -86,9 +94,6 @@ def create_engine(settings: Settings) -> AsyncEngine:
         pool_pre_ping=True,
         pool_use_lifo=True,  # the connection used last is the one known to be alive
     )
-    if settings.log_sql or settings.slow_statement_s:
-        _log_statements(engine, settings)
-    return engine
 
 
 def create_migration_engine(settings: Settings) -> AsyncEngine:
@@ -206,27 +211,13 @@ async def _resolve(host: str) -> None:
     await found
 
 
-def _log_statements(engine: AsyncEngine, settings: Settings) -> None:
-    """The same for what goes through SQLAlchemy, of which the driver's loggers do not hear."""
-
-    def log(sql: str, context: Any) -> None:
-        elapsed_s = time.monotonic() - context.started_s
-        log_if_slow(sql, elapsed_s, settings.slow_statement_s)
-        if settings.log_sql:
-            logger.info("%.3f s: %s", elapsed_s, sql)
-
-    @event.listens_for(engine.sync_engine, "before_cursor_execute")
-    def start(*call: Any) -> None:
-        call[4].started_s = time.monotonic()
-
-    @event.listens_for(engine.sync_engine, "after_cursor_execute")
-    def finish(*call: Any) -> None:
-        log(call[2], call[4])
-
-    @event.listens_for(engine.sync_engine, "handle_error")
-    def fail(failure: sa.ExceptionContext) -> None:
-        if failure.statement is not None and hasattr(failure.execution_context, "started_s"):
-            log(failure.statement, failure.execution_context)
+def _log(run: Callable[..., object], cursor: Any, sql: str, *values: Any) -> None:
+    """Run what goes through SQLAlchemy, and log it as its connection logs what does not."""
+    started_s = time.monotonic()
+    try:
+        run(sql, *values)
+    finally:
+        cursor._connection.log(sql, time.monotonic() - started_s)  # noqa: SLF001 - has no other name
 
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:
