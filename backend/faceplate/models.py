@@ -58,7 +58,7 @@ def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
         return
     rule.field = f"{column.table.name}.{column.name}"
 
-    def validate(_target: Base, value: Any, _old: Any, _initiator: Any) -> Any:
+    def validate(_state: Any, value: Any, _old: Any, _initiator: Any) -> Any:
         if isinstance(value, ClauseElement):
             return value
         if value is not None:
@@ -68,7 +68,8 @@ def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
         return None
 
     attribute = getattr(model, model.__mapper__.get_property_by_column(column).key)
-    event.listen(attribute, "set", validate, retval=True)
+    # With all three, SQLAlchemy puts no function of its own around it.
+    event.listen(attribute, "set", validate, raw=True, retval=True, include_key=True)
     if (check := rule.check_sql(column.name)) is not None:
         column.table.append_constraint(CheckConstraint(check, column.name))
 
@@ -77,6 +78,7 @@ class Base(DeclarativeBase):
     """Models refuse a value that breaks a column's rule, and a missing one, at construction."""
 
     record: ClassVar[type[Any]]  # what a unit returns for a row of this table
+    _required: ClassVar[dict[str, str]]  # attributes that have no default, with their fields
 
     metadata = MetaData(
         schema=SCHEMA,
@@ -97,21 +99,25 @@ class Base(DeclarativeBase):
     )
 
     def __init__(self, **values: Any) -> None:
+        attributes = self.__mapper__.attrs
         for name, value in values.items():
-            if name not in self.__mapper__.attrs:
+            if name not in attributes:
                 raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
             setattr(self, name, value)
-        for column in self.__table__.columns:
-            default = column.nullable or column.default or column.server_default
-            key = self.__mapper__.get_property_by_column(column).key
-            if default is None and self.__dict__.get(key) is None:
-                raise InvalidInput(f"{column.table.name}.{column.name}", "is required")
+        for key, field in self._required.items():
+            if self.__dict__.get(key) is None:
+                raise InvalidInput(field, "is required")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__table__" in cls.__dict__:
-            for column in tuple(cast("Table", cls.__table__).columns):
-                _apply_rule(cls, column)
+        if "__table__" not in cls.__dict__:
+            return
+        cls._required = {}
+        for column in tuple(cast("Table", cls.__table__).columns):
+            _apply_rule(cls, column)
+            if (column.nullable or column.default or column.server_default) is None:
+                key = cls.__mapper__.get_property_by_column(column).key
+                cls._required[key] = f"{column.table.name}.{column.name}"
 
     @classmethod
     def columns(cls, alias: Any = None) -> tuple[Any, ...]:
@@ -155,9 +161,7 @@ class User(Base):
     subject_id: Mapped[str] = mapped_column(Text(255), unique=True)
     email: Mapped[str | None] = mapped_column(Email())
 
-    conversations: Mapped[list["Conversation"]] = relationship(
-        back_populates="user", lazy="raise", passive_deletes=True
-    )
+    conversations: Mapped[list["Conversation"]] = relationship(lazy="raise", passive_deletes=True)
 
 
 class Conversation(Owned, Base):
@@ -179,9 +183,8 @@ class Conversation(Owned, Base):
         Timestamp(), server_default=func.now(), sort_order=1
     )
 
-    user: Mapped[User] = relationship(back_populates="conversations", lazy="raise")
+    user: Mapped[User] = relationship(lazy="raise", viewonly=True)
     messages: Mapped[list["Message"]] = relationship(
-        back_populates="conversation",
         lazy="raise",
         passive_deletes=True,
         order_by="Message.position",
@@ -224,7 +227,7 @@ class Message(Owned, Base):
     )
     status: Mapped[str] = mapped_column(OneOf(STATUSES), server_default="complete")
 
-    conversation: Mapped[Conversation] = relationship(back_populates="messages", lazy="raise")
+    conversation: Mapped[Conversation] = relationship(lazy="raise", viewonly=True)
 
 
 class Task(Owned, Base):

@@ -128,6 +128,28 @@ async def test_orm_and_units_share_one_transaction(db: Database, user: User) -> 
     assert (await db.run(user.id, tasks.get, by_unit)).title.startswith("Renamed")
 
 
+async def test_rows_that_belong_together_may_be_added_in_any_order(db: Database) -> None:
+    """Else a flush of several is refused by a foreign key, or not, as the order falls."""
+
+    async def add(scope: SystemScope) -> UUID:
+        user_id, conversation_id = scope.new_id(), scope.new_id()
+        scope.session.add_all(
+            [
+                models.Message(
+                    user_id=user_id, conversation_id=conversation_id, position=1, role="user"
+                ),
+                models.Conversation(user_id=user_id, id=conversation_id, message_count=1),
+                models.User(id=user_id, subject_id=str(user_id)),
+            ]
+        )
+        await scope.flush()
+        return user_id
+
+    for _ in range(10):
+        added = await everything_of(db, await db.run_system(add))
+        assert [len(added[table]) for table in ("conversations", "messages")] == [1, 1]
+
+
 async def test_orm_writes_of_a_failed_unit_are_gone(db: Database, user: User) -> None:
     async def failing(scope: Scope) -> None:
         scope.session.add(models.Task(user_id=user.id, title="a"))
