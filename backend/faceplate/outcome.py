@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from faceplate.config import Settings
 from faceplate.connection import Connection
 from faceplate.engine import open_connection
+from faceplate.prelude import NONE
 from faceplate.translation import DRIVER_ERRORS
 
 POLL_S = 0.1
@@ -60,10 +62,10 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-async def mark(driver: Any) -> Mark | None:
+async def mark(driver: Connection) -> Mark | None:
     """Return the mark of the transaction on ``driver``, or None where it has written nothing.
 
-    One round trip; two on a connection's first call, which finds out whether the server answers.
+    One round trip; more on a connection's first call, which finds out whether the server answers.
     Where it does not, this returns `UNMARKED`, and from then on without asking.
     """
     answers = _answers.get(driver)
@@ -78,12 +80,13 @@ async def mark(driver: Any) -> Mark | None:
         raise
 
 
-async def _mark(driver: Any) -> Mark | None:
-    xid, *where = await driver.fetchrow(_MARK)
+async def _mark(driver: Connection) -> Mark | None:
+    row: Any = await driver.run_after(NONE, PreparedStatement.fetchrow, _MARK, [])
+    xid, *where = row
     return None if xid is None else Mark(xid, *where)
 
 
-async def _try_to_mark(driver: Any) -> Mark | None:
+async def _try_to_mark(driver: Connection) -> Mark | None:
     await driver.execute("SAVEPOINT faceplate_mark")
     try:
         found = await _mark(driver)

@@ -26,7 +26,7 @@ from faceplate.errors import NotFound, UsageError
 from faceplate.pool import Lease
 from faceplate.prelude import Prelude
 from faceplate.statement import Compiled, Statement
-from faceplate.unit_session import UnitSession
+from faceplate.unit_session import UnitSession, holds_changes
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -175,7 +175,7 @@ class Transaction:
 
     async def flush(self) -> None:
         """Send what the ORM session holds, if there is one, to the database."""
-        if self._session is not None:
+        if self._session is not None and holds_changes(self._session.sync_session):
             await self._session.flush()
 
     def _compiled(self, statement: Statement[Any]) -> Compiled:
@@ -223,16 +223,16 @@ class Transaction:
             unknown = ", ".join(sorted(values.keys() - compiled.names))
             raise UsageError(f"the statement has no parameter {unknown}")
         arguments = []
-        for argument in compiled.arguments:
-            if argument.is_user:
+        for name, default, required, process, is_user in compiled.arguments:
+            if is_user:
                 value = self.user_id
-            elif argument.name in values:
-                value = values[argument.name]
-            elif argument.required:
-                raise UsageError(f"the statement needs a value for {argument.name}")
+            elif name in values:
+                value = values[name]
+            elif required:
+                raise UsageError(f"the statement needs a value for {name}")
             else:
-                value = argument.default
-            arguments.append(value if argument.process is None else argument.process(value))
+                value = default
+            arguments.append(value if process is None else process(value))
         return arguments
 
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, event, inspect
+from sqlalchemy import BindParameter, Connection, event, inspect
 from sqlalchemy.orm import (
     ORMExecuteState,
     Session,
@@ -27,12 +27,29 @@ class UnitSession(Session):
         raise UsageError("a unit does not roll back: raise an error, and the runner does")
 
 
+def holds_changes(session: Session) -> bool:
+    """Whether there is something to flush, without the greenlet that a flush takes."""
+    return bool(session.new or session.deleted or session.identity_map.check_modified())
+
+
+class _Owner(BindParameter[UUID]):
+    """The owner in a criterion. SQLAlchemy looks parameters up in dictionaries, where its copies
+    of this one meet it; a comparison in SQL, made for each, would cost more than the criterion."""
+
+    inherit_cache = True
+    __hash__ = BindParameter.__hash__
+
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]  # SQLAlchemy's is SQL
+        return hash(self) == hash(other)
+
+
 @lru_cache(maxsize=1024)
 def _owned_by(user_id: UUID) -> tuple[Any, ...]:
     """What adds the owner to a statement; to make it costs as much as to run one."""
+    owner = _Owner(None, user_id, unique=True)
     return (
-        with_loader_criteria(Owned, lambda model: model.user_id == user_id, include_aliases=True),
-        with_loader_criteria(User, User.id == user_id, include_aliases=True),
+        with_loader_criteria(Owned, lambda model: model.user_id == owner, include_aliases=True),
+        with_loader_criteria(User, User.id == owner, include_aliases=True),
     )
 
 

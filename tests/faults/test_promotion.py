@@ -17,6 +17,7 @@ from tests.faults.writers import Writer, append_in_a_unit_of_ones_own
 from uuid6 import uuid7
 
 from faceplate import Database, Scope, Settings, Statement, Unavailable, User, outcome
+from faceplate.engine import open_connection
 from faceplate.outcome import Outcome
 from faceplate.services import conversations, messages, tasks, users
 
@@ -180,7 +181,7 @@ async def test_a_standby_is_read_from(pair: Pair) -> None:
 
 async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -> None:
     """Else another transaction, to which the promoted server gave the same id, vouches for it."""
-    lost = await asyncpg.connect(pair.primary.url)
+    lost = await open_connection(pair.settings("primary"))
     await lost.execute("BEGIN")
     await lost.fetchval("SELECT pg_current_xact_id()")
     mark = await outcome.mark(lost)
