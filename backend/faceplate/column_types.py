@@ -7,7 +7,7 @@ the value itself is never repeated.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
@@ -44,11 +44,16 @@ class Ruled(TypeDecorator[Any]):
         return None
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
-        return self.checked(value)
-
-    def checked(self, value: Any) -> Any:
-        """The value to store, or None; what `process_bind_param` does for a driver's own type."""
         return None if value is None else self.validate(value)
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+        """What each value goes through: the rule alone, if the driver takes the value as it is."""
+        impl = self.impl_instance
+        # Of JSONB the driver's codec does the rest.
+        if isinstance(impl, postgresql.JSONB) or impl.bind_processor(dialect) is None:
+            validate = self.validate
+            return lambda value: None if value is None else validate(value)
+        return super().bind_processor(dialect)
 
     def refuse(self, rule: str) -> InvalidInput:
         return InvalidInput(self.field, rule)

@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnClause, Select, bindparam
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import with_loader_criteria
 from sqlalchemy.sql import Executable, functions
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.visitors import iterate
-from sqlalchemy.types import TypeEngine
 
-from faceplate.column_types import Ruled
 from faceplate.engine import DIALECT
 from faceplate.errors import UsageError
 from faceplate.models import Owned, User
@@ -35,8 +32,7 @@ owned = (
 """What adds the owner to a statement, wherever one of the tables appears in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     name: str
     default: Any
     required: bool
@@ -105,22 +101,14 @@ def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
     arguments = []
     for name in compiled.positiontup or ():
         bind = compiled.binds[name]
-        default, process = bind.effective_value, _processor(bind.type)
-        arguments.append(Argument(name, default, bind.required, process, name in filled))
+        process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
+        arguments.append(
+            Argument(name, bind.effective_value, bind.required, process, name in filled)
+        )
     names = frozenset(argument.name for argument in arguments) - {*filled}
     parts = list(iterate(statement))
     writes, locks = any(map(_may_write, parts)), any(map(_locks, parts))
     return Compiled(compiled.string, tuple(arguments), names, writes, locks)
-
-
-def _processor(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    """What each value goes through: for a rule the rule alone, if the driver takes the value so."""
-    if isinstance(type_, Ruled) and (
-        isinstance(type_.impl_instance, JSONB)  # the driver's codec does the rest
-        or type_.impl_instance.dialect_impl(DIALECT).bind_processor(DIALECT) is None
-    ):
-        return type_.checked
-    return type_.dialect_impl(DIALECT).bind_processor(DIALECT)
 
 
 def _may_write(part: Any) -> bool:
