@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.locks import pid, until_blocked_by
 from uuid6 import uuid7
 
-from faceplate import Conversation, Database, Message, NotFound, Scope, User
+from faceplate import Contention, Conversation, Database, Message, NotFound, Scope, User
 from faceplate.services import conversations, mcp_configs, messages, tasks, users
 from faceplate.services.messages import NewMessage
 
@@ -246,3 +247,49 @@ async def test_appends_to_one_conversation_do_not_hold_up_another(db: Database, 
         await messages.append(scope, busy.id, role="user")  # holds its lock until the end
         assert (await append_to(free)).position == 1
     assert (await append_to(busy)).position == 2
+
+
+@pytest.mark.parametrize("unit", [messages.append, messages.append_many, messages.append_draft])
+async def test_the_same_message_from_two_at_a_time_is_stored_once(
+    db: Database, user: User, unit: Any
+) -> None:
+    """A client that has asked twice gets one answer twice, though neither could see the other."""
+    conversation = await db.run(user.id, conversations.create)
+    message_id = uuid7()
+    given: dict[Any, dict[str, Any]] = {
+        messages.append: {"role": "user", "content": "once", "id": message_id},
+        messages.append_many: {"messages": [NewMessage("user", "once", id=message_id)]},
+        messages.append_draft: {"id": message_id},
+    }
+    arguments = given[unit] | {"conversation_id": conversation.id}
+    repeats = db.counters.repeats.total()
+    async with db.begin(user.id) as scope:
+        first = await unit(scope, **arguments)
+        second = asyncio.create_task(db.run(user.id, unit, **arguments))
+        await until_blocked_by(db, await pid(scope))
+    assert await second == first
+    assert db.counters.repeats.total() == repeats + 1
+    assert len(await db.run(user.id, everything, conversation.id)) == 1
+
+
+async def test_the_same_message_in_a_block_of_ones_own_asks_for_a_repeat(
+    db: Database, user: User
+) -> None:
+    """Nobody else can repeat a block. Until then nothing of it is stored."""
+    conversation = await db.run(user.id, conversations.create)
+    arguments: dict[str, Any] = {"role": "user", "content": "once", "id": uuid7()}
+
+    async def store() -> None:
+        async with db.begin(user.id) as scope:
+            await messages.append(scope, conversation.id, **arguments)
+            await messages.append(scope, conversation.id, role="user", content="and more")
+
+    async with db.begin(user.id) as scope:
+        await messages.append(scope, conversation.id, **arguments)
+        second = asyncio.create_task(store())
+        await until_blocked_by(db, await pid(scope))
+    with pytest.raises(Contention, match="the same message"):
+        await second
+    await store()
+    stored = await db.run(user.id, messages.history, conversation.id)
+    assert [message.content for message in stored] == ["once", "and more"]

@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
+from tests.locks import pid, until_blocked_by
 
-from faceplate import Database, DatabaseError, Scope, Settings, SystemScope, encryption
+from faceplate import Database, DatabaseError, Settings, SystemScope, encryption
 from faceplate.services import mcp_configs, users
 
 CONFIG = {"command": "uvx"}
@@ -37,25 +38,6 @@ async def new(fresh_database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def user_id(old: Database) -> UUID:
     return (await old.run_system(users.create, subject_id="somebody")).id
-
-
-async def pid(scope: Scope | SystemScope) -> int:
-    session = scope.session
-    return int((await session.execute(text("SELECT pg_backend_pid()"))).scalar_one())
-
-
-async def until_blocked_by(db: Database, holder: int) -> None:
-    """Return when some transaction waits for a lock that ``holder`` has."""
-
-    async def is_blocked(scope: SystemScope) -> Any:
-        waits = (
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE :pid = ANY(pg_blocking_pids(pid)))"
-        )
-        return await scope.session.scalar(text(waits), {"pid": holder})
-
-    async with asyncio.timeout(20):
-        while not await db.run_system(is_blocked):
-            pass
 
 
 async def finished(work: Awaitable[Any]) -> Any:

@@ -256,7 +256,7 @@ async def test_the_last_message_is_removed_until_there_is_none(
         (messages.append, {"role": "user", "content": None}, "messages.content"),
         (messages.append, {"role": "user", "metadata": []}, "messages.metadata"),
         (messages.append, {"role": "user", "id": "7"}, "messages.id"),
-        (messages.append, {"conversation_id": "7", "role": "user"}, "conversations.id"),
+        (messages.append, {"conversation_id": "7", "role": "user"}, "messages.conversation_id"),
         (messages.append_many, {"messages": []}, "messages"),
         (messages.append_many, {"messages": [NewMessage("user")] * 1_001}, "messages"),
         (messages.append_many, {"messages": [NewMessage("user", id=uuid7())] * 2}, "messages.id"),

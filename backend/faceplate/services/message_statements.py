@@ -1,14 +1,13 @@
 """The statements of `faceplate.services.messages`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
-from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.orm import aliased
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from faceplate import records
 from faceplate.column_types import ArrayOf, Json
@@ -20,12 +19,8 @@ _in_conversation = Message.conversation_id == bindparam("conversation_id")
 _conversation = Conversation.id == bindparam("conversation_id")
 _is_draft = Message.status == sa.literal_column("'streaming'")  # as the index has it
 _is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
-_locked = (
-    sa.select(Conversation.user_id, Conversation.id, Conversation.message_count)
-    .where(_conversation)
-    .with_for_update(key_share=True)
-    .cte("locked")
-)
+_ONE: Any = sa.literal_column("1")
+_TRUE = sa.true()
 _BODY = ("role", "content", "tool_calls", "tool_results", "metadata")
 
 
@@ -62,57 +57,57 @@ class Stamp(NamedTuple):
     updated_at: datetime
 
 
-def _stamps(source: Any = Message) -> list[Any]:
-    return [getattr(source, name) for name in Stamp._fields]
-
-
 def _appending(
     columns: dict[str, Any],
-    position: Any,
+    is_there: sa.ColumnElement[bool],
     *,
-    source: sa.FromClause = _locked,
-    where: sa.ColumnElement[bool] | None = None,
+    where: sa.ColumnElement[bool] = _TRUE,
+    count: Any = _ONE,
+    position: Callable[[Any], Any] = lambda end: end,
+    source: Any = None,
 ) -> Statement[Stamp]:
-    """Lock the conversation, insert after its last message, and count up what was inserted.
+    """Count the conversation up, unless a message is there already, and insert at its new end.
 
-    In this order, so that a message that is there already changes nothing: no row comes back.
+    Whoever appends to one conversation waits here for whoever does so at the time. Where both
+    bring the same message, the second has looked for it too early, and violates its key.
     """
-    values = {
-        "user_id": _locked.c.user_id,
-        "conversation_id": _locked.c.id,
-        "position": position,
-        **columns,
-    }
-    new = sa.select(*values.values()).select_from(source)
-    appended = (
-        insert(Message)
-        .from_select(list(values), new if where is None else new.where(where))
-        .on_conflict_do_nothing(constraint="pk_messages")
-        .returning(Message.user_id, *_stamps())
-        .cte("appended")
-    )
-    last = sa.select(func.max(appended.c.position)).scalar_subquery()
     counted = (
         sa.update(Conversation)
-        .where(_conversation, last.is_not(None))
-        .values(message_count=last, updated_at=func.clock_timestamp())
+        .where(_conversation, ~sa.exists(Message.id).where(_in_conversation, is_there), where)
+        .values(message_count=Conversation.message_count + count, updated_at=func.clock_timestamp())
+        .returning(Conversation.user_id, Conversation.id, Conversation.message_count)
         .cte("counted")
     )
-    stored = aliased(Message, appended)
-    return Statement(Stamp, sa.select(*_stamps(stored)).add_cte(counted))
+    values = {
+        "user_id": counted.c.user_id,
+        "conversation_id": counted.c.id,
+        "position": position(counted.c.message_count),
+        **columns,
+    }
+    new = sa.select(*values.values()).select_from(
+        counted if source is None else sa.join(counted, source, sa.true())
+    )
+    stamps = [getattr(Message, name) for name in Stamp._fields]
+    return Statement(Stamp, sa.insert(Message).from_select([*values], new).returning(*stamps))
 
 
 def _append() -> Statement[Stamp]:
     values = {name: bindparam(name, type_=_type(name)) for name in ("id", *_BODY)}
-    return _appending(values, _locked.c.message_count + sa.literal_column("1"))
+    return _appending(values, Message.id == values["id"])
 
 
 def _append_many() -> Statement[Stamp]:
     names = ("id", *_BODY)
     new, values = unnest(Message.__table__, names)
-    position = _locked.c.message_count + sa.cast(new.c.number, sa.Integer)
-    source = sa.join(_locked, new, sa.true())
-    return _appending(dict(zip(names, values, strict=True)), position, source=source)
+    ids = bindparam("ids", type_=ArrayOf(_type("id")))
+    count = func.cardinality(ids)
+    return _appending(
+        dict(zip(names, values, strict=True)),
+        Message.id == sa.any_(ids),
+        count=count,
+        position=lambda end: end - count + sa.cast(new.c.number, sa.Integer),
+        source=new,
+    )
 
 
 def _append_draft() -> Statement[Stamp]:
@@ -123,8 +118,8 @@ def _append_draft() -> Statement[Stamp]:
         "status": sa.literal_column("'streaming'"),
     }
     after = bindparam("after", type_=sa.Integer())
-    is_last = sa.or_(after.is_(None), _locked.c.message_count == after)
-    return _appending(values, _locked.c.message_count + sa.literal_column("1"), where=is_last)
+    is_last = sa.or_(after.is_(None), Conversation.message_count == after)
+    return _appending(values, Message.id == values["id"], where=is_last)
 
 
 APPEND = _append()

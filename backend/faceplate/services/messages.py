@@ -6,14 +6,17 @@ from datetime import timedelta
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+import asyncpg
+
 from faceplate import records
 from faceplate.column_types import Count, JsonObject, json_copy
-from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
 from faceplate.scope import Scope, SystemScope, one_statement, replayable
 from faceplate.services import conversations, tool_calls
 from faceplate.services import message_statements as sql
 from faceplate.services.tool_calls import PendingToolCall
+from faceplate.statement import Statement
 
 logger = logging.getLogger("faceplate")
 
@@ -61,12 +64,12 @@ async def append(
     metadata = {} if metadata is None else metadata
     message = NewMessage(role, content, tool_calls, tool_results, metadata, id or scope.new_id())
     await _check_tools(scope, conversation_id, [message])
-    stamp = await scope.first(sql.APPEND, conversation_id=conversation_id, **message._asdict())
-    if stamp is None:
+    stamps = await _insert(scope, sql.APPEND, conversation_id, **message._asdict())
+    if not stamps:
         (stored,) = await _stored_before(scope, conversation_id, [message])
         return stored
     _log_tools([message])
-    return _stored(conversation_id, message, stamp)
+    return _stored(conversation_id, message, stamps[0])
 
 
 @replayable
@@ -100,11 +103,9 @@ async def append_many(
     await _check_tools(scope, conversation_id, batch)
     columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
     arrays: dict[str, Any] = {f"{name}s": list(values) for name, values in columns}
-    stamps = await scope.all(sql.APPEND_MANY, conversation_id=conversation_id, **arrays)
+    stamps = await _insert(scope, sql.APPEND_MANY, conversation_id, **arrays)
     if not stamps:
         return await _stored_before(scope, conversation_id, batch)
-    if len(stamps) < len(batch):
-        raise Conflict("some of the messages exist already", constraint="pk_messages")
     _log_tools(batch)
     stamps.sort()
     return [
@@ -132,15 +133,10 @@ async def append_draft(
     the message at ``after`` is not the last one, InvalidInput.
     """
     draft = NewMessage("assistant", metadata=metadata or {}, id=id or scope.new_id())
-    stamp = await scope.first(
-        sql.APPEND_DRAFT,
-        conversation_id=conversation_id,
-        id=draft.id,
-        metadata=draft.metadata,
-        after=after,
-    )
-    if stamp is not None:
-        return _stored(conversation_id, draft, stamp)
+    own = {"id": draft.id, "metadata": draft.metadata, "after": after}
+    stamps = await _insert(scope, sql.APPEND_DRAFT, conversation_id, **own)
+    if stamps:
+        return _stored(conversation_id, draft, stamps[0])
     if after is not None:
         await _refuse_if_overtaken(scope, conversation_id, draft)
     (stored,) = await _stored_before(scope, conversation_id, [draft])
@@ -335,6 +331,23 @@ def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> rec
     )
 
 
+async def _insert(
+    scope: Scope, appending: Statement[sql.Stamp], conversation_id: UUID, **values: Any
+) -> list[sql.Stamp]:
+    """Return the stamps of what was appended: none where there is something of it already.
+
+    Raises Contention where somebody else stores the same message just now: a repeat finds it.
+    """
+    try:
+        return await scope.all(appending, conversation_id=conversation_id, **values)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "pk_messages":
+            raise
+        raise Contention(
+            "another one stores the same message at this time", sqlstate=error.sqlstate
+        ) from None
+
+
 async def _refuse_if_overtaken(scope: Scope, conversation_id: UUID, draft: NewMessage) -> None:
     """Raise Conflict where the conversation is there, and the draft is not."""
     if await scope.first(sql.GET, conversation_id=conversation_id, id=draft.id) is None:
@@ -353,8 +366,10 @@ async def _stored_before(
     }
     if not stored:
         raise NotFound(records.Conversation)
+    if len(stored) < len(messages):
+        raise Conflict("some of the messages exist already", constraint="pk_messages")
     for message in messages:
-        if message.id not in stored or _content_of(stored[message.id]) != _content_of(message):
+        if _content_of(stored[cast("UUID", message.id)]) != _content_of(message):
             raise Conflict(
                 "a message with this id exists already, with another content",
                 constraint="pk_messages",
