@@ -23,8 +23,12 @@ SIDES: tuple[type[Side], ...] = (Asyncpg, Faceplate)
 CONVERSATIONS_OF_EACH = 4
 MESSAGES_OF_EACH = 100
 CONVERSATIONS_OF_USER = 25
-IN_USE = 400
-"""The conversations that are read and written, however many there are."""
+IN_USE = 40
+"""The conversations that are read and written, however many there are.
+
+In a table each of their messages lies on a page of its own, as where many users write at once. So
+many pages stay in the server's memory at all sizes; whether all do is another question than this.
+"""
 
 # Foreign keys are not checked row by row, since what is made here fits together.
 FILL = """
