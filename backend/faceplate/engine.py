@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import orjson
@@ -23,6 +23,7 @@ from faceplate.column_types import dump_json
 from faceplate.config import Settings
 from faceplate.connection import Connection
 from faceplate.pool import Pool
+from faceplate.timers import LoopWithCheapTimers
 
 
 class Dialect(PGDialect_asyncpg):
@@ -157,6 +158,7 @@ async def _connect(
     server_settings: dict[str, str],
     prove: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Connection:
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(settings.connect_timeout_s):
         hosts = settings.hosts
         found = await asyncio.gather(*map(_resolve, hosts), return_exceptions=True)
@@ -165,6 +167,7 @@ async def _connect(
             raise unknown[0]
         connection: Connection = await asyncpg.connect(
             settings.dsn,
+            loop=cast("asyncio.AbstractEventLoop", LoopWithCheapTimers(loop)),
             connection_class=Connection,
             command_timeout=settings.command_timeout_s or None,
             server_settings=server_settings,
