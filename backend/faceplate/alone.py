@@ -20,31 +20,36 @@ class NotAlone(BaseException):
     """The unit needs a transaction after all. Not an Exception, so that no unit catches it."""
 
 
-class Alone:
-    """Runs the statement to its end, whoever cancels its task meanwhile."""
+class Alone(Uninterrupted[T]):
+    """Await it for what the statement returns or raises, whoever cancels the task meanwhile.
 
-    def __init__(self, settings: Settings, driver: Connection) -> None:
+    ``cancelled`` is the first cancellation that came. What was done is known all the same. Once it
+    was awaited, it has to be closed.
+    """
+
+    __slots__ = ("_driver", "_gave_up", "_giving_up", "_settings")
+
+    def __init__(
+        self, statement: Coroutine[Any, Any, T], settings: Settings, driver: Connection
+    ) -> None:
+        super().__init__(statement)
         self._settings = settings
         self._driver = driver
         self._giving_up: asyncio.Task[None] | None = None
         self._gave_up = False
-        self.cancelled: asyncio.CancelledError | None = None
-        """The first cancellation that came meanwhile. What was done is known all the same."""
 
-    async def run(self, statement: Coroutine[Any, Any, T]) -> T:
-        """Return what the statement returns, or raise what it raises, but no CancelledError."""
-        running = Uninterrupted(statement, on_cancel=self._give_up_soon)
-        try:
-            return await running
-        finally:
-            self.cancelled = running.cancelled
-            if self._giving_up is not None:
-                self._giving_up.cancel()
-            if self._gave_up:
-                self._driver.terminate()  # else the cancellation may hit whoever is next
+    def note(self, error: asyncio.CancelledError) -> None:
+        """Take notice of a cancellation, and do not wait for ever any more."""
+        super().note(error)
+        if self._giving_up is None:
+            self._giving_up = asyncio.ensure_future(self._give_up())
 
-    def _give_up_soon(self) -> None:
-        self._giving_up = asyncio.ensure_future(self._give_up())
+    def close(self) -> None:
+        """See to it that no cancellation hits whoever has the connection next."""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        if self._gave_up:
+            self._driver.terminate()
 
     async def _give_up(self) -> None:
         """Have the server cancel a statement that takes long, as when it waits for a lock."""

@@ -1,5 +1,6 @@
 """One connection of the driver: a statement goes out together with what has to go ahead of it."""
 
+import asyncio
 import logging
 import select
 import time
@@ -53,6 +54,8 @@ class Connection(asyncpg.Connection):
         self.slow_statement_s = settings.slow_statement_s
         self.is_adrift = False
         self.is_trusted = False
+        # It asks asyncio about it, which knows only the true one.
+        self._loop = asyncio.get_running_loop()
         self._prepared: dict[str, PreparedStatement[Any]] = {}
         self._said = {""}
         self.last_heard_s = time.monotonic()
@@ -66,16 +69,14 @@ class Connection(asyncpg.Connection):
     ) -> T:
         """Return what ``fetch``, a method of `PreparedStatement`, makes of ``sql``.
 
-        It is sent together with what goes ahead of it: one round trip, but for the first time
-        that a connection runs ``sql``. An error of the server may be about either. After any
-        error the connection has to `settle`.
+        It is sent together with what goes ahead of it, in one round trip; both have to be ready.
+        An error of the server may be about either. After any error the connection has to `settle`.
         """
-        statement = await self.make_ready(ahead, sql)
         if ahead.messages:
             self._put_ahead(ahead)
         started_s = time.monotonic()
         try:
-            result = await fetch(statement, *values)
+            result = await fetch(self._prepared[sql], *values)
         except OUTDATED as error:
             self._forget_prepared(error)
             raise
@@ -93,13 +94,17 @@ class Connection(asyncpg.Connection):
         self.is_adrift = True
         self._ahead(ahead.messages)
 
-    async def make_ready(self, ahead: Prelude, sql: str) -> "PreparedStatement[Any]":
-        """Prepare what is not yet prepared, so that `run_after` has nothing left to wait for."""
-        statement = self._prepared.get(sql)
-        if statement is None:
+    def is_ready(self, ahead: Prelude, sql: str) -> bool:
+        """Whether `run_after` may be called: mostly, but for the first time that ``sql`` is run."""
+        is_settled = not (self.is_adrift and ahead.messages)
+        return sql in self._prepared and ahead.prepare in self._said and is_settled
+
+    async def make_ready(self, ahead: Prelude, sql: str) -> None:
+        """Prepare what is not yet prepared, for `run_after`. Where `is_ready`, not needed."""
+        if sql not in self._prepared:
             if len(self._prepared) >= MAX_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
-            statement = self._prepared[sql] = await self.prepare(sql)
+            self._prepared[sql] = await self.prepare(sql)
         if self.is_adrift and ahead.messages:
             await self.settle()
         if ahead.prepare not in self._said:
@@ -107,7 +112,6 @@ class Connection(asyncpg.Connection):
             with suppress(asyncpg.DuplicatePreparedStatementError):
                 await self.execute(ahead.prepare)
             self._said.add(ahead.prepare)
-        return statement
 
     def tag_of(self, sql: str) -> str:
         """The tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""

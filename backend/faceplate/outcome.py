@@ -81,6 +81,8 @@ async def mark(driver: Connection) -> Mark | None:
 
 
 async def _mark(driver: Connection) -> Mark | None:
+    if not driver.is_ready(NONE, _MARK):
+        await driver.make_ready(NONE, _MARK)
     row: Any = await driver.run_after(NONE, PreparedStatement.fetchrow, _MARK, [])
     xid, *where = row
     return None if xid is None else Mark(xid, *where)

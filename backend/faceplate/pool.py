@@ -23,15 +23,24 @@ class Pool(AsyncAdaptedQueuePool):
         self.waiting = 0
 
     async def lease(self) -> "Lease":
-        """Return a connection, as soon as there is one. Raises Overloaded and what SQLAlchemy does.
-
-        A warm one costs no greenlet and no proxy, which would be most of what a short unit costs.
-        """
-        record = self._take_warm()
-        if record is not None:
-            return Lease(self, record.driver_connection, record=record)
+        """Return a connection, when there is one. Raises Overloaded and what SQLAlchemy does."""
         proxied = await greenlet_spawn(self.connect)
         return Lease(self, cast("Connection", proxied.driver_connection), proxied=proxied)
+
+    def lease_warm(self) -> "Lease | None":
+        """Return a connection that is known to be alive without having to ask, if one is free.
+
+        It costs no greenlet and no proxy, which would be most of what a short unit costs. Whoever
+        waits already goes first, and whoever listens to SQLAlchemy's events is served.
+        """
+        queue: Any = self._pool
+        free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
+        if not free or self.waiting or self.dispatch.checkout or self.dispatch.checkin:
+            return None
+        if not self._is_warm(free[-1]):
+            return None
+        record = queue.get_nowait()
+        return Lease(self, record.driver_connection, record=record)
 
     def connect(self) -> PoolProxiedConnection:
         """Return a connection in SQLAlchemy's proxy, as `lease` does. Runs in a greenlet."""
@@ -57,17 +66,6 @@ class Pool(AsyncAdaptedQueuePool):
     def _do_get(self) -> Any:
         # Some versions of SQLAlchemy wait, in a greenlet, even for what is there.
         return super()._do_get() if self._pool.empty() else self._pool.get(block=False)
-
-    def _take_warm(self) -> Any:
-        """Take a connection that is known to be alive without having to ask, if one is free.
-
-        Whoever waits already goes first, and whoever listens to SQLAlchemy's events is served.
-        """
-        queue: Any = self._pool
-        free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
-        if not free or self.waiting or self.dispatch.checkout or self.dispatch.checkin:
-            return None
-        return queue.get_nowait() if self._is_warm(free[-1]) else None
 
     def _is_warm(self, record: Any) -> bool:
         """Whether SQLAlchemy would neither make the connection anew nor ping it."""

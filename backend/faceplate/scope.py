@@ -44,7 +44,7 @@ class Transaction:
     """Whether BEGIN was sent."""
     may_have_written: bool = False
     """Whether more than plain SELECTs was run; a session counts, whatever it is used for."""
-    alone: Alone | None = None
+    alone: Alone[Any] | None = None
     """How a statement went that was the whole of its unit, if there was one."""
 
     def __init__(
@@ -173,6 +173,11 @@ class Transaction:
             )
         return self._session
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to send: each statement was a transaction of its own."""
+        return not self.is_open and self._session is None
+
     async def flush(self) -> None:
         """Send what the ORM session holds, if there is one, to the database."""
         if self._session is not None and holds_changes(self._session.sync_session):
@@ -189,18 +194,24 @@ class Transaction:
             self._refuse_company(compiled)
         arguments = self._arguments(compiled, values)
         self.may_have_written |= compiled.writes
-        driver, sql = self._driver, compiled.sql
+        driver, sql, is_alone = self._driver, compiled.sql, False
         if self.is_open:
-            return await driver.run_after(prelude.NONE, fetch, sql, arguments)
-        if not compiled.needs_transaction:
-            return await driver.run_after(self._entry(), fetch, sql, arguments)
-        if self._may_be_alone:
-            # Until it is sent, a statement that is its own COMMIT leaves nobody in doubt.
-            await driver.make_ready(self._entry(), sql)
-            self.alone = Alone(self.settings, driver)
-            return await self.alone.run(driver.run_after(self._entry(), fetch, sql, arguments))
-        self.is_open = True
-        return await driver.run_after(self._beginning(), fetch, sql, arguments)
+            ahead = prelude.NONE
+        elif not compiled.needs_transaction or self._may_be_alone:
+            ahead, is_alone = self._entry(), compiled.needs_transaction
+        else:
+            self.is_open = True
+            ahead = self._beginning()
+        if not driver.is_ready(ahead, sql):
+            await driver.make_ready(ahead, sql)
+        running = driver.run_after(ahead, fetch, sql, arguments)
+        if not is_alone:
+            return await running
+        self.alone = alone = Alone(running, self.settings, driver)  # from now on, in doubt
+        try:
+            return await alone
+        finally:
+            alone.close()
 
     def _refuse_company(self, compiled: Compiled | None = None) -> None:
         """Begin anew where a unit goes on after a statement that was to be the whole of it."""

@@ -16,16 +16,12 @@ class Uninterrupted(Generic[T]):
 
     ``cancelled`` is the first cancellation that came meanwhile, if one did. Whoever made it may
     know it again by its message only, so it is to be raised again, or as the cause of another.
-    ``on_cancel`` is called when it comes.
     """
 
-    __slots__ = ("_coroutine", "_on_cancel", "cancelled")
+    __slots__ = ("_coroutine", "cancelled")
 
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, T], on_cancel: Callable[[], object] = lambda: None
-    ) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
-        self._on_cancel = on_cancel
         self.cancelled: CancelledError | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -41,7 +37,6 @@ class Uninterrupted(Generic[T]):
         """Take notice of a cancellation."""
         if self.cancelled is None:
             self.cancelled = error
-            self._on_cancel()
 
     def _wait_for(self, awaited: Future[Any] | None) -> Generator[Any, None, None]:
         if awaited is None:  # a bare yield, as in asyncio.sleep(0)

@@ -78,7 +78,7 @@ class UnitOfWork(Generic[S]):
 
     async def __aenter__(self) -> S:
         try:
-            self._lease = await self._pool.lease()
+            self._lease = self._pool.lease_warm() or await self._pool.lease()
         except Exception as error:
             limit_s = self._settings.connect_timeout_s
             raise translate_connect(error, target=self._settings.target, limit_s=limit_s) from error
@@ -107,17 +107,16 @@ class UnitOfWork(Generic[S]):
     ) -> None:
         if error is not None:
             await self._abandon(error)
-            return
-        try:
-            await self._scope.flush()
-            mark = await self._mark()
-        except BaseException as flaw:
-            await self._abandon(flaw)
-            raise
-        if self._scope.is_open:
-            await self._commit(mark)
-        else:
+        elif self._scope.is_over:
             await self._leave()
+        else:
+            try:
+                await self._scope.flush()
+                mark = await self._mark()
+            except BaseException as flaw:
+                await self._abandon(flaw)
+                raise
+            await (self._commit(mark) if self._scope.is_open else self._leave())
 
     async def _mark(self) -> Mark | None:
         """What the transaction can be found again by, if it may have to be."""

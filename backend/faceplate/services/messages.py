@@ -278,9 +278,11 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
 
 async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]) -> None:
     """Refuse tool calls and results that do not fit each other. Without any, ask nothing."""
+    uses_tools = False
     for message in messages:
         check_shape(message)
-    if not any(message.tool_calls or message.tool_results for message in messages):
+        uses_tools = uses_tools or bool(message.tool_calls or message.tool_results)
+    if not uses_tools:
         return
     if await scope.first(sql.LOCK, conversation_id=conversation_id) is None:
         raise NotFound(records.Conversation)
