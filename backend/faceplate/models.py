@@ -27,6 +27,7 @@ from sqlalchemy.orm import (
     column_property,
     mapped_column,
     relationship,
+    synonym,
 )
 from uuid6 import uuid7
 
@@ -134,8 +135,14 @@ class Base(DeclarativeBase):
         return f"{type(self).__name__}(id={self.__dict__.get('id')})"
 
 
-class Owned:
-    """A row that belongs to one user: `Scope` adds that user to every statement about it."""
+class Private:
+    """What one user alone may see: a scope adds that user to every statement about it."""
+
+    user_id: Mapped[UUID] = mapped_column(Id())
+
+
+class Owned(Private):
+    """A row that belongs to one user."""
 
     user_id: Mapped[UUID] = mapped_column(Id(), primary_key=True, sort_order=-3)
     id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7, sort_order=-1)
@@ -152,12 +159,13 @@ def owned_tables() -> list[Table]:
     return found
 
 
-class User(Base):
+class User(Private, Base):
     __tablename__ = "users"
     __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
     record = records.User
 
     id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = synonym("id")
     subject_id: Mapped[str] = mapped_column(Text(255), unique=True)
     email: Mapped[str | None] = mapped_column(Email())
 

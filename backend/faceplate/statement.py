@@ -13,7 +13,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from faceplate.engine import DIALECT
 from faceplate.errors import UsageError
-from faceplate.models import Owned, User
+from faceplate.models import Private
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -23,11 +23,8 @@ R = TypeVar("R")
 # The parameters that the scope fills with its user: the criterion's, and an INSERT's own.
 USER_PARAMETERS = ("owner", "user_id")
 
-owned = (
-    with_loader_criteria(
-        Owned, lambda model: model.user_id == bindparam("owner"), include_aliases=True
-    ),
-    with_loader_criteria(User, User.id == bindparam("owner"), include_aliases=True),
+owned = with_loader_criteria(
+    Private, lambda model: model.user_id == bindparam("owner"), include_aliases=True
 )
 """What adds the owner to a statement, wherever one of the tables appears in it."""
 
@@ -80,7 +77,7 @@ class Statement(Generic[R]):
     def compiled(self) -> Compiled:
         """As a `Scope` runs it: with the owner."""
         if self._compiled is None:
-            self._compiled = _compile(self.statement.options(*owned), filled=USER_PARAMETERS)
+            self._compiled = _compile(self.statement.options(owned), filled=USER_PARAMETERS)
         return self._compiled
 
     @property

@@ -14,7 +14,7 @@ from sqlalchemy.orm import (
 )
 
 from faceplate.errors import InvalidInput, UsageError
-from faceplate.models import Owned, User
+from faceplate.models import Owned, Private
 
 
 class UnitSession(Session):
@@ -44,13 +44,10 @@ class _Owner(BindParameter[UUID]):
 
 
 @lru_cache(maxsize=1024)
-def _owned_by(user_id: UUID) -> tuple[Any, ...]:
+def _owned_by(user_id: UUID) -> Any:
     """What adds the owner to a statement; to make it costs as much as to run one."""
     owner = _Owner(None, user_id, unique=True)
-    return (
-        with_loader_criteria(Owned, lambda model: model.user_id == owner, include_aliases=True),
-        with_loader_criteria(User, User.id == owner, include_aliases=True),
-    )
+    return with_loader_criteria(Private, lambda model: model.user_id == owner, include_aliases=True)
 
 
 @event.listens_for(UnitSession, "after_begin")
@@ -62,7 +59,7 @@ def _begin(session: Session, _transaction: SessionTransaction, _connection: Conn
 def _add_owner(state: ORMExecuteState) -> None:
     user_id = state.session.info["transaction"].user_id
     if user_id is not None:
-        state.statement = state.statement.options(*_owned_by(user_id))
+        state.statement = state.statement.options(_owned_by(user_id))
 
 
 @event.listens_for(UnitSession, "before_attach")

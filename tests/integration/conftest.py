@@ -60,10 +60,10 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
     """Take the owner out of all that `Scope` adds it to."""
 
     def everybody(*_: Any, **__: Any) -> Any:
-        return orm.with_loader_criteria(models.Owned, lambda _: sa.true())
+        return orm.with_loader_criteria(models.Private, lambda _: sa.true())
 
-    patch.setattr(statement, "owned", (everybody(),))
-    patch.setattr(unit_session, "_owned_by", lambda _: (everybody(),))
+    patch.setattr(statement, "owned", everybody())
+    patch.setattr(unit_session, "_owned_by", lambda _: everybody())
     patch.setattr(unit_session, "_check_owner", lambda *_: None)
     for each in statements():
         patch.setattr(each, "_compiled", None)
