@@ -157,7 +157,9 @@ class Database:
 
         Raises what the unit raises, and FaceplateError for whatever the database says.
         """
-        return await self._run(Scope, _checked(user_id), unit, *args, **kwargs)
+        user = _checked(user_id)
+        with Call(self.events, unit) as call:
+            return await self._repeat(call, Scope, user, unit, *args, **kwargs)
 
     async def run_system(
         self,
@@ -170,7 +172,8 @@ class Database:
 
         Otherwise as `run`. It is a method of its own so that a reviewer sees it.
         """
-        return await self._run(SystemScope, None, unit, *args, **kwargs)
+        with Call(self.events, unit) as call:
+            return await self._repeat(call, SystemScope, None, unit, *args, **kwargs)
 
     def begin(self, user_id: UUID) -> AbstractAsyncContextManager[Scope]:
         """Return ``async with db.begin(user_id) as scope:``, a transaction around a block.
@@ -199,18 +202,6 @@ class Database:
         with Call(self.events, "begin"):
             async with work as scope:
                 yield scope
-
-    async def _run(
-        self,
-        kind: type[S],
-        user_id: UUID | None,
-        unit: Callable[..., Awaitable[T]],
-        /,
-        *args: Any,
-        **kwargs: Any,
-    ) -> T:
-        with Call(self.events, unit) as call:
-            return await self._repeat(call, kind, user_id, unit, *args, **kwargs)
 
     async def _repeat(
         self,
