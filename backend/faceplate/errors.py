@@ -144,7 +144,10 @@ class TimedOut(FaceplateError):  # noqa: N818 - named for what it says
 
 
 class Contention(FaceplateError):  # noqa: N818 - named for what it says
-    """Deadlocks or serialization failures went on beyond the retries; nothing was written."""
+    """Others got in the way, beyond the retries or in a block, which has none; nothing was written.
+
+    By deadlocks, serialization failures, or the same message appended at the same time.
+    """
 
 
 class SchemaChanged(FaceplateError):  # noqa: N818 - named for what it says

@@ -59,7 +59,8 @@ async def append(
 
     Raises NotFound where there is no such conversation, Conflict where the id is there with
     another content, InvalidInput for a value that breaks a rule, and for a result whose call was
-    never made or is answered.
+    never made or is answered; in a block of your own, Contention where the same message is being
+    appended elsewhere.
     """
     metadata = {} if metadata is None else metadata
     message = NewMessage(role, content, tool_calls, tool_results, metadata, id or scope.new_id())
