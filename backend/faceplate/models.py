@@ -191,6 +191,7 @@ class Conversation(Owned, Base):
         Timestamp(), server_default=func.now(), sort_order=1
     )
 
+    # To load it and to join with it. In what order a flush writes, the collections say.
     user: Mapped[User] = relationship(lazy="raise", viewonly=True)
     messages: Mapped[list["Message"]] = relationship(
         lazy="raise",
