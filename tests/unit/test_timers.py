@@ -1,4 +1,7 @@
-"""Timers: each is due when asyncio's own would be, and a cancelled one never."""
+"""Timers: each is due when asyncio's own would be, and a cancelled one never.
+
+Time is what they are about, so the tests let some pass: a few hundredths of a second.
+"""
 
 import asyncio
 
