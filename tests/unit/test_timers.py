@@ -20,9 +20,9 @@ async def test_timers_ring_in_their_order_and_not_before_their_time() -> None:
 
     timers.call_later(0.04, ring, "first")
     timers.call_later(0.02, ring, "soon")
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # so that the second is due after the first
     timers.call_later(0.04, ring, "second")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # twice the longest of them
     assert [name for name, _ in rung] == ["soon", "first", "second"]
     dues = (0.02, 0.04, 0.05)
     # A loop may be early by as much as its clock can tell.
@@ -36,7 +36,7 @@ async def test_a_cancelled_timer_rings_no_more_and_lets_the_others_ring() -> Non
     of_all = [timers.call_later(0.01, rung.append, number) for number in range(5)]
     for number in (0, 2, 2):
         of_all[number].cancel()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # five times theirs
     assert rung == [1, 3, 4]
     of_all[1].cancel()
 
@@ -46,7 +46,7 @@ async def test_it_goes_on_after_there_was_nothing_to_wait_for() -> None:
     timers = LoopWithCheapTimers(asyncio.get_running_loop())
     rung = asyncio.Event()
     timers.call_later(0.01, rung.set).cancel()
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.03)  # three times its own
     timers.call_later(0.01, rung.set)
     async with asyncio.timeout(20):
         await rung.wait()
