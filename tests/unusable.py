@@ -1,12 +1,11 @@
 """Servers that cannot be used: some that only seem to be one, and real ones that will not."""
 
 import asyncio
-import os
 import signal
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from faceplate import embedded
+from tests import processes
 
 PASSWORD = "correct-horse-battery"
 
@@ -211,16 +211,10 @@ def make_certificate(place: Path, name: str) -> tuple[Path, Path]:
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
     """Stop a server and its processes in their tracks, as a machine that swaps or migrates does."""
-    os.kill(postmaster, signal.SIGSTOP)  # so that it has no more children meanwhile
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    children = processes.stop(postmaster)
     try:
-        _signal(map(int, children), signal.SIGSTOP)
+        processes.send(signal.SIGSTOP, children)
+        processes.wait_for("TZ", children)
         yield
     finally:
-        _signal([postmaster, *map(int, children)], signal.SIGCONT)
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):  # a session may have ended by itself
-            os.kill(pid, number)
+        processes.send(signal.SIGCONT, [postmaster, *children])

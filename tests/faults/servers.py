@@ -1,21 +1,17 @@
 """PostgreSQL servers of the fault suite's own, which it may kill."""
 
 import asyncio
-import os
-import re
 import signal
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import asyncpg
 from pydantic import SecretStr
+from tests import processes
 
 from faceplate import Settings, embedded, migrate
-
-DEADLINE_S = 30.0
 
 
 class OwnServer:
@@ -37,15 +33,9 @@ class OwnServer:
 
     def kill(self) -> None:
         """End the postmaster and all its children with SIGKILL, and return when they are gone."""
-        os.kill(self.pid, signal.SIGSTOP)  # so that it has no more children meanwhile
-        family = [*_children(self.pid), self.pid]
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + DEADLINE_S
-        while any(map(_is_alive, family)):
-            assert time.monotonic() < deadline, "a killed process is still there"
-            time.sleep(0.001)
+        family = [*processes.stop(self.pid), self.pid]
+        processes.send(signal.SIGKILL, family)
+        processes.wait_for("Z", family)
 
 
 @contextmanager
@@ -74,23 +64,3 @@ async def _prepare(server: OwnServer, script: str) -> None:
         await admin.execute(script or "SELECT 1")  # asyncpg fails over an empty one
     finally:
         await admin.close()
-
-
-def _children(pid: int) -> list[int]:
-    return [
-        int(status.parent.name)
-        for status in Path("/proc").glob("[0-9]*/status")
-        if (text := _read(status)) and re.search(rf"^PPid:\t{pid}$", text, re.MULTILINE)
-    ]
-
-
-def _is_alive(pid: int) -> bool:
-    text = _read(Path(f"/proc/{pid}/status"))
-    return bool(text) and not re.search(r"^State:\tZ", text, re.MULTILINE)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
