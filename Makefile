@@ -56,7 +56,7 @@ test-package: $(INSTALLED) ## Build wheel and sdist, and use them from empty env
 	@$(BIN)/pytest tests/package -m package $(ARGS)
 
 test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= repeats a run, ARGS= for pytest)
-	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long $(if $(SEED),--seed=$(SEED)) $(ARGS)
+	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long --timeout=1800 $(if $(SEED),--seed=$(SEED)) $(ARGS)
 
 test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported and read (MESSAGES=)
 	@export DATABASE_URL="$$($(BIN)/faceplate server start | sed -n 's/^DATABASE_URL *//p')"; \
