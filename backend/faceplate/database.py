@@ -27,6 +27,7 @@ from faceplate.errors import (
     UsageError,
 )
 from faceplate.events import Call, Counters, Events
+from faceplate.flush_order import OrderedSession
 from faceplate.health import Health, Pool, examine, pool_of
 from faceplate.repeat import Repeat
 from faceplate.scope import Ids, Scope, SystemScope, Transaction
@@ -138,7 +139,9 @@ class Database:
         """
         self.events.under_way.check_is_open()
         transactional = create_transactional_engine(self.engine, self.settings)
-        return async_sessionmaker(transactional, expire_on_commit=False)
+        return async_sessionmaker(
+            transactional, expire_on_commit=False, sync_session_class=OrderedSession
+        )
 
     async def run(
         self,

@@ -45,7 +45,7 @@ from faceplate.column_types import (
     Text,
     Timestamp,
 )
-from faceplate.errors import InvalidInput
+from faceplate.errors import InvalidInput, UsageError
 
 SCHEMA = "faceplate"
 ROLES = ("user", "assistant", "system", "tool")
@@ -169,7 +169,7 @@ class User(Private, Base):
     subject_id: Mapped[str] = mapped_column(Text(255), unique=True)
     email: Mapped[str | None] = mapped_column(Email())
 
-    conversations: Mapped[list["Conversation"]] = relationship(lazy="raise", passive_deletes=True)
+    conversations: Mapped[list["Conversation"]] = relationship(lazy="raise", viewonly=True)
 
 
 class Conversation(Owned, Base):
@@ -191,12 +191,9 @@ class Conversation(Owned, Base):
         Timestamp(), server_default=func.now(), sort_order=1
     )
 
-    # To load it and to join with it. In what order a flush writes, the collections say.
     user: Mapped[User] = relationship(lazy="raise", viewonly=True)
     messages: Mapped[list["Message"]] = relationship(
-        lazy="raise",
-        passive_deletes=True,
-        order_by="Message.position",
+        lazy="raise", viewonly=True, order_by="Message.position"
     )
 
 
@@ -265,3 +262,15 @@ class McpConfig(Owned, Base):
     secrets: Mapped[bytes | None] = mapped_column(Secret(), deferred=True, deferred_raiseload=True)
     has_secrets: Mapped[bool] = column_property(secrets.is_not(None))
     enabled: Mapped[bool] = mapped_column(Flag(), server_default="true")
+
+
+def _refuse_change(row: Base, *_: Any) -> None:
+    raise UsageError(
+        f"the collections of {type(row).__name__} are for reading:"
+        " add to the session, or delete by it, the row itself"
+    )
+
+
+for _collection in (User.conversations, Conversation.messages):
+    for _change in ("append", "remove"):
+        event.listen(_collection, _change, _refuse_change)

@@ -14,10 +14,11 @@ from sqlalchemy.orm import (
 )
 
 from faceplate.errors import InvalidInput, UsageError
+from faceplate.flush_order import OrderedSession
 from faceplate.models import Owned, Private
 
 
-class UnitSession(Session):
+class UnitSession(OrderedSession):
     """The ORM session of a unit: its statements get the owner too, and it never commits."""
 
     def commit(self) -> None:

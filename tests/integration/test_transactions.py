@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
 from tests.units import OWNED, everything_of
+from uuid6 import uuid7
 
 from faceplate import (
     Conflict,
@@ -128,26 +131,66 @@ async def test_orm_and_units_share_one_transaction(db: Database, user: User) -> 
     assert (await db.run(user.id, tasks.get, by_unit)).title.startswith("Renamed")
 
 
-async def test_rows_that_belong_together_may_be_added_in_any_order(db: Database) -> None:
+def a_family() -> tuple[UUID, *tuple[models.Base, ...]]:
+    """A user's id, what is theirs, and the user: each needs what comes after it to be there."""
+    user_id, conversation_id = uuid7(), uuid7()
+    return (
+        user_id,
+        models.Message(user_id=user_id, conversation_id=conversation_id, position=1, role="user"),
+        models.Conversation(user_id=user_id, id=conversation_id, message_count=1),
+        models.Task(user_id=user_id, title="a"),
+        models.McpConfig(user_id=user_id, name="a", config={"command": "a"}),
+        models.User(id=user_id, subject_id=str(user_id)),
+    )
+
+
+@pytest.mark.parametrize("step", [1, -1], ids=["children first", "parents first"])
+@pytest.mark.parametrize("sessions", ["scope", "db"])
+async def test_rows_that_belong_together_are_written_and_deleted_in_any_order(
+    db: Database, sessions: str, step: int
+) -> None:
     """Else a flush of several is refused by a foreign key, or not, as the order falls."""
 
-    async def add(scope: SystemScope) -> UUID:
-        user_id, conversation_id = scope.new_id(), scope.new_id()
-        scope.session.add_all(
-            [
-                models.Message(
-                    user_id=user_id, conversation_id=conversation_id, position=1, role="user"
-                ),
-                models.Conversation(user_id=user_id, id=conversation_id, message_count=1),
-                models.User(id=user_id, subject_id=str(user_id)),
-            ]
-        )
-        await scope.flush()
-        return user_id
+    async def add(session: AsyncSession) -> None:
+        session.add_all(family[::step])
 
-    for _ in range(10):
-        added = await everything_of(db, await db.run_system(add))
-        assert [len(added[table]) for table in ("conversations", "messages")] == [1, 1]
+    async def delete(session: AsyncSession) -> None:
+        found = [await session.get_one(type(row), sa.inspect(row).identity) for row in family]
+        for row in found[::step]:
+            await session.delete(row)
+
+    async def within(work: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        if sessions == "db":
+            async with db.sessions.begin() as session:
+                await work(session)
+        else:
+            await db.run_system(lambda scope: work(scope.session))
+
+    user_id, *family = a_family()
+    await within(add)
+    added = await everything_of(db, user_id)
+    assert {table: len(rows) for table, rows in added.items()} == dict.fromkeys(added, 1)
+    await within(delete)
+    assert not any((await everything_of(db, user_id)).values())
+
+
+async def test_a_collection_says_that_it_is_not_written(db: Database, user: User) -> None:
+    """Else a message that is appended to its conversation's is lost without a word."""
+
+    async def append(scope: Scope) -> None:
+        chat = await conversations.create(scope)
+        loaded = await scope.session.get_one(
+            models.Conversation,
+            (user.id, chat.id),
+            options=[selectinload(models.Conversation.messages)],
+        )
+        assert loaded.messages == []
+        loaded.messages.append(
+            models.Message(user_id=user.id, conversation_id=chat.id, position=1, role="user")
+        )
+
+    with pytest.raises(UsageError, match="of Conversation are for reading: add to the session"):
+        await db.run(user.id, append)
 
 
 async def test_orm_writes_of_a_failed_unit_are_gone(db: Database, user: User) -> None:
