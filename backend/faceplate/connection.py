@@ -13,6 +13,7 @@ import asyncpg
 
 from faceplate.config import Settings
 from faceplate.prelude import NONE, Prelude
+from faceplate.row_ahead import RowAhead
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
@@ -36,10 +37,16 @@ class Connection(asyncpg.Connection):
     """It keeps statements prepared, and can tell, mostly without asking, whether it is alive."""
 
     __slots__ = (
-        *("_ahead", "_poll", "_prepared", "_said"),
-        *("is_adrift", "is_trusted", "last_heard_s", "logs_sql", "slow_statement_s"),
+        *("_ahead", "_poll", "_prepared", "_row_ahead", "ahead_of_write", "answers_marks"),
+        *("is_adrift", "is_trusted", "last_heard_s", "logs_sql", "said", "slow_statement_s"),
     )
 
+    ahead_of_write: Prelude | None
+    """What is to go ahead of the first statement of a unit that may write."""
+    answers_marks: bool | None
+    """Whether its server says by what a transaction can be found; None until that was tried."""
+    said: set[str]
+    """What was prepared for preludes."""
     logs_sql: bool
     slow_statement_s: float
     is_adrift: bool
@@ -57,12 +64,19 @@ class Connection(asyncpg.Connection):
         # It asks asyncio about it, which knows only the true one.
         self._loop = asyncio.get_running_loop()
         self._prepared: dict[str, PreparedStatement[Any]] = {}
-        self._said = {""}
+        self.said = {""}
+        self.answers_marks = None
+        self.begin_unit(None)
         self.last_heard_s = time.monotonic()
         self._poll = select.poll()
         transport: Any = self._transport  # type: ignore[attr-defined]  # not in stubs
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._ahead = _join_writes(transport)
+
+    def begin_unit(self, ahead_of_write: Prelude | None) -> None:
+        """Forget the unit before."""
+        self.ahead_of_write = ahead_of_write
+        self._row_ahead: RowAhead | None = None
 
     async def run_after(
         self, ahead: Prelude, fetch: Callable[..., Awaitable[T]], sql: str, values: list[Any]
@@ -90,14 +104,36 @@ class Connection(asyncpg.Connection):
         self.log(ahead.sql, 0.0)
         self._put_ahead(ahead)
 
+    def take_ahead_of_write(self) -> Prelude | None:
+        """Return what is to go ahead of the next statement, if that is the first one to write."""
+        ahead, self.ahead_of_write = self.ahead_of_write, None
+        return ahead
+
+    def send_ahead_of_write(self) -> None:
+        """Send it, together with that statement."""
+        if (ahead := self.take_ahead_of_write()) is not None:
+            self.send_ahead(ahead)
+
+    @property
+    def row_ahead(self) -> list[str] | None:
+        """What a prelude of this unit has returned."""
+        return None if self._row_ahead is None else self._row_ahead.values
+
+    @property
+    def was_refused_ahead(self) -> bool:
+        """Whether a prelude of this unit was to return a row and has not."""
+        return self._row_ahead is not None and self._row_ahead.values is None
+
     def _put_ahead(self, ahead: Prelude) -> None:
         self.is_adrift = True
+        if ahead.has_row:
+            self._row_ahead = RowAhead(self._transport, self._protocol)  # type: ignore[attr-defined]  # not in stubs
         self._ahead(ahead.messages)
 
     def is_ready(self, ahead: Prelude, sql: str) -> bool:
         """Whether `run_after` may be called: mostly, but for the first time that ``sql`` is run."""
         is_settled = not (self.is_adrift and ahead.messages)
-        return sql in self._prepared and ahead.prepare in self._said and is_settled
+        return sql in self._prepared and ahead.prepare in self.said and is_settled
 
     async def make_ready(self, ahead: Prelude, sql: str) -> None:
         """Prepare what is not yet prepared, for `run_after`. Where `is_ready`, not needed."""
@@ -107,11 +143,11 @@ class Connection(asyncpg.Connection):
             self._prepared[sql] = await self.prepare(sql)
         if self.is_adrift and ahead.messages:
             await self.settle()
-        if ahead.prepare not in self._said:
+        if ahead.prepare not in self.said:
             # It is there already where whoever said it was cancelled before the answer came.
             with suppress(asyncpg.DuplicatePreparedStatementError):
                 await self.execute(ahead.prepare)
-            self._said.add(ahead.prepare)
+            self.said.add(ahead.prepare)
 
     def tag_of(self, sql: str) -> str:
         """The tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""
@@ -152,7 +188,7 @@ class Connection(asyncpg.Connection):
         """After a migration, or somebody's DEALLOCATE ALL, each is prepared anew."""
         self._prepared.clear()
         if isinstance(error, asyncpg.InvalidSQLStatementNameError):
-            self._said = {""}  # else the server still knows it
+            self.said = {""}  # else the server still knows it
 
     def log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
         """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does.
@@ -181,8 +217,12 @@ def _join_writes(transport: Any) -> Callable[[bytes], None]:
             ahead.clear()
         write(data)
 
+    def write_lines_joined(parts: Any) -> None:
+        write_joined(b"".join(parts))
+
     try:
         transport.write = write_joined
+        transport.writelines = write_lines_joined
     except AttributeError:
         return cast("Callable[[bytes], None]", write)
     return ahead.append

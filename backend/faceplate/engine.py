@@ -46,14 +46,14 @@ class Dialect(PGDialect_asyncpg):
     async def setup_asyncpg_jsonb_codec(self, conn: Any) -> None:
         await _set_codec(conn.driver_connection, "jsonb", prefix=b"\x01")
 
-    def do_execute(
-        self, cursor: Any, statement: str, parameters: Any, _context: Any = None
-    ) -> None:
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        _announce(cursor, context)
         _log(cursor.execute, cursor, statement, parameters)
 
     def do_executemany(
-        self, cursor: Any, statement: str, parameters: Any, _context: Any = None
+        self, cursor: Any, statement: str, parameters: Any, context: Any = None
     ) -> None:
+        _announce(cursor, context)
         _log(cursor.executemany, cursor, statement, parameters)
 
     def do_execute_no_params(self, cursor: Any, statement: str, _context: Any = None) -> None:
@@ -212,6 +212,12 @@ async def _resolve(host: str) -> None:
 
     threading.Thread(target=look_up, name="faceplate-resolve", daemon=True).start()
     await found
+
+
+def _announce(cursor: Any, context: Any) -> None:
+    """Send what has to go ahead of the first statement that writes."""
+    if context is not None and (context.isinsert or context.isupdate or context.isdelete):
+        cursor._connection.send_ahead_of_write()  # noqa: SLF001 - has no other name
 
 
 def _log(run: Callable[..., object], cursor: Any, sql: str, *values: Any) -> None:

@@ -2,18 +2,17 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from faceplate import prelude
 from faceplate.config import Settings
 from faceplate.connection import Connection
 from faceplate.engine import open_connection
-from faceplate.prelude import NONE
+from faceplate.prelude import NONE, Prelude
 from faceplate.translation import DRIVER_ERRORS
 
 POLL_S = 0.1
@@ -24,8 +23,11 @@ _TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 # When the server last came back from a crash; a restart in good order keeps it. A crash may give
 # the id of a transaction that has left nothing in the log to another one.
 _RECOVERED = "pg_stat_get_bgwriter_stat_reset_time()"
-_MARK = f"""SELECT pg_current_xact_id_if_assigned()::text, pg_backend_pid(),
-                   {_TIMELINE}, {_RECOVERED}"""
+_RECOVERED_TEXT = f"extract(epoch FROM {_RECOVERED})::text"
+_WHERE = f"pg_backend_pid()::text, {_TIMELINE}, {_RECOVERED_TEXT}"
+_MARK = f"SELECT pg_current_xact_id_if_assigned()::text, {_WHERE}"
+MARK = prelude.ask("faceplate_mark", f"SELECT pg_current_xact_id()::text, {_WHERE}")
+"""What asks for a transaction's mark ahead of the first statement in it that may write."""
 _STATUS = "SELECT pg_xact_status($1::text::xid8)"
 # Recovery ends with a checkpoint, which says what the next id was. One of a running server, whose
 # redo_lsn lies before it, and one of a restart since then come too late for that.
@@ -42,18 +44,16 @@ class Mark(NamedTuple):
     """How a transaction that has written something can be found again."""
 
     xid: str
-    backend_pid: int
+    backend_pid: str
     timeline: str
-    recovered_at: datetime
+    recovered_at: str
 
 
-UNMARKED = Mark("", 0, "", datetime.min.replace(tzinfo=UTC))
+UNMARKED = Mark("", "", "", "")
 """One that may have written something, on a server that does not let itself be asked."""
 
 # No privilege, no such function, not supported, not on a standby.
 _REFUSED = {"42501", "42883", "0A000", "55000"}
-_answers: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
-"""Whether a connection's server answers to `_MARK`."""
 
 
 class Outcome(Enum):
@@ -62,21 +62,28 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-async def mark(driver: Connection) -> Mark | None:
+def mark_ahead(driver: Connection) -> Prelude | None:
+    """Return what asks for a mark without a round trip of its own, once that is known to work."""
+    return MARK if driver.answers_marks and MARK.prepare in driver.said else None
+
+
+async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
     """Return the mark of the transaction on ``driver``, or None where it has written nothing.
 
-    One round trip; more on a connection's first call, which finds out whether the server answers.
-    Where it does not, this returns `UNMARKED`, and from then on without asking.
+    It is there already where it was asked for ahead. Else it is one round trip; more on a
+    connection's first call, which finds out whether the server answers. Where it does not, this
+    returns `UNMARKED`, and from then on without asking.
     """
-    answers = _answers.get(driver)
-    if answers is None:
-        return await _try_to_mark(driver)
-    if not answers:
+    if (found := driver.row_ahead) is not None:
+        return Mark(*found)
+    if driver.answers_marks is None:
+        return await _try_to_mark(driver, may_prepare=may_prepare)
+    if not driver.answers_marks:
         return UNMARKED
     try:
         return await _mark(driver)
     except asyncpg.PostgresError:
-        del _answers[driver]  # it did before, so it is tried anew
+        driver.answers_marks = None  # it did before, so it is tried anew
         raise
 
 
@@ -88,17 +95,21 @@ async def _mark(driver: Connection) -> Mark | None:
     return None if xid is None else Mark(xid, *where)
 
 
-async def _try_to_mark(driver: Connection) -> Mark | None:
+async def _try_to_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
     await driver.execute("SAVEPOINT faceplate_mark")
     try:
+        if may_prepare:
+            await driver.make_ready(MARK, _MARK)
+            # It fails where whoever prepared it was cancelled before the answer came.
+            await driver.execute("ROLLBACK TO SAVEPOINT faceplate_mark")
         found = await _mark(driver)
     except asyncpg.PostgresError as error:
         if error.sqlstate not in _REFUSED:
             raise
         await driver.execute("ROLLBACK TO SAVEPOINT faceplate_mark")
-        _answers[driver] = False
+        driver.answers_marks = False
         return UNMARKED
-    _answers[driver] = True
+    driver.answers_marks = True
     return found
 
 
@@ -139,14 +150,15 @@ async def _ask(connection: Connection, transaction: Mark, until_s: float) -> Out
         if status is None:
             return Outcome.UNKNOWN  # so old that the server has forgotten
         await asyncio.sleep(POLL_S)
-        await connection.execute(_END, transaction.backend_pid, transaction.xid)
+        await connection.execute(_END, int(transaction.backend_pid), transaction.xid)
     return Outcome.UNKNOWN
 
 
 async def _identify(connection: Connection, transaction: Mark) -> Outcome:
     """Return what became of ``transaction``, where one that has its id was committed."""
-    recovered_at = await connection.fetchval(f"SELECT {_RECOVERED}")
-    if recovered_at == transaction.recovered_at:
+    row: Any = await connection.fetchrow(f"SELECT {_RECOVERED}, {_RECOVERED_TEXT}")
+    recovered_at, as_text = row
+    if as_text == transaction.recovered_at:
         return Outcome.COMMITTED
     try:
         survived = await connection.fetchval(_SURVIVED, transaction.xid, recovered_at)

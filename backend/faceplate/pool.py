@@ -136,6 +136,7 @@ class Lease:
             self._proxied.invalidate()
 
     def _return(self) -> None:
+        self.driver.ahead_of_write = None
         if self._proxied is None:
             self._pool._do_return_conn(self._record)  # noqa: SLF001 - what its proxy would call
         else:

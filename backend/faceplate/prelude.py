@@ -1,10 +1,10 @@
-"""What says for whom a statement runs: messages that travel ahead of it, in the same flight.
+"""What travels ahead of a statement in the same flight, such as for whom it runs.
 
 PostgreSQL answers nothing before it is told to (Sync), and runs all that was sent until then in
 one transaction. So a statement can have others ahead of it that nobody waits for: one round trip
 for all of them. After `enter` the transaction ends with the statement; after `begin` it stays open.
 
-None of them returns a row, since the driver takes every row for one of the statement's.
+None but `ask` returns a row, since the driver takes every row for one of the statement's.
 
 The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
@@ -30,9 +30,24 @@ class Prelude(NamedTuple):
     """The same to read, for the log."""
     prepare: str = ""
     """What has to be said before, once on a connection."""
+    has_row: bool = False
 
 
 NONE = Prelude(b"", "")
+
+
+def ask(name: str, sql: str) -> Prelude:
+    """The row of ``sql``, a SELECT that gets the name, comes back ahead of the next statement's."""
+    prepare = f"PREPARE {name} AS {sql}"
+    return Prelude(_bind(name) + _EXECUTE, f"EXECUTE {name}", prepare, has_row=True)
+
+
+def join(first: Prelude, second: Prelude | None) -> Prelude:
+    """Return both, of which the first one needs nothing to be prepared."""
+    if second is None:
+        return first
+    sql = f"{first.sql}; {second.sql}"
+    return Prelude(first.messages + second.messages, sql, second.prepare, second.has_row)
 
 
 @lru_cache(maxsize=4096)

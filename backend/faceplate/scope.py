@@ -197,11 +197,15 @@ class Transaction:
         driver, sql, is_alone = self._driver, compiled.sql, False
         if self.is_open:
             ahead = prelude.NONE
+            if compiled.writes:
+                driver.send_ahead_of_write()
         elif not compiled.needs_transaction or self._may_be_alone:
             ahead, is_alone = self._entry(), compiled.needs_transaction
         else:
             self.is_open = True
             ahead = self._beginning()
+            if compiled.writes:
+                ahead = prelude.join(ahead, driver.take_ahead_of_write())
         if not driver.is_ready(ahead, sql):
             await driver.make_ready(ahead, sql)
         running = driver.run_after(ahead, fetch, sql, arguments)

@@ -83,6 +83,7 @@ class UnitOfWork(Generic[S]):
             limit_s = self._settings.connect_timeout_s
             raise translate_connect(error, target=self._settings.target, limit_s=limit_s) from error
         self._driver = self._lease.driver
+        self._driver.begin_unit(None if self._replayable else outcome.mark_ahead(self._driver))
         self._scope = self._kind(
             self._engine,
             self._lease,
@@ -122,7 +123,7 @@ class UnitOfWork(Generic[S]):
         """What the transaction can be found again by, if it may have to be."""
         if self._replayable or not (self._scope.is_open and self._scope.may_have_written):
             return None
-        return await outcome.mark(self._driver)
+        return await outcome.mark(self._driver, may_prepare=not self._settings.pgbouncer)
 
     async def _leave(self) -> None:
         """Give the connection back: what was done is done, without a COMMIT."""
@@ -201,6 +202,8 @@ class UnitOfWork(Generic[S]):
     async def _abandon(self, error: BaseException) -> None:
         """Roll back, check in, and raise faceplate's error in place of a database's one."""
         ours = self._translate(error)
+        if self._driver.was_refused_ahead:
+            self._driver.answers_marks = None
         if isinstance(ours, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
             if ours.sqlstate == READ_ONLY:  # so do the others, and a repeat would meet one

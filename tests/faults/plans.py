@@ -1,5 +1,6 @@
 """How each unit that writes is called, the shipped ones and a few of a user's own."""
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
@@ -84,6 +85,15 @@ async def count_up(scope: SystemScope, user_id: UUID) -> Any:
     update = sa.update(counters).where(counters.c.user_id == user_id)
     n = counters.c.n
     return await scope.session.scalar(update.values(n=n + 1).returning(n))
+
+
+async def go_on_after_a_refusal(scope: Scope, body: str) -> int:
+    """A first write that fails and is undone, with what was sent ahead of it."""
+    there_already = sa.insert(counters).values(user_id=scope.user_id, n=0)
+    with contextlib.suppress(sa.exc.IntegrityError):
+        async with scope.session.begin_nested():
+            await scope.session.execute(there_already)
+    return await insert_a_note(scope, body)
 
 
 async def use_the_orm(scope: Scope, conversation_id: UUID) -> str:
@@ -188,6 +198,7 @@ def plans(own: Belongings) -> dict[str, Plan]:
         "own, a function": _plan(insert_a_note_by_function, "a note"),
         "own, text": _plan(insert_a_note_as_text, "a note"),
         "own, a sum": _plan(count_up, own.user_id),
+        "own, after a refusal": _plan(go_on_after_a_refusal, "a note"),
         "own, the ORM": _plan(use_the_orm, own.conversation_id),
         "own, composed": _plan(do_several_things, own.conversation_id),
     }

@@ -184,7 +184,7 @@ async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -
     lost = await open_connection(pair.settings("primary"))
     await lost.execute("BEGIN")
     await lost.fetchval("SELECT pg_current_xact_id()")
-    mark = await outcome.mark(lost)
+    mark = await outcome.mark(lost, may_prepare=True)
     assert mark is not None
     await asyncio.to_thread(pair.primary.kill)
     lost.terminate()
