@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
@@ -37,12 +37,12 @@ class Connection(asyncpg.Connection):
     """It keeps statements prepared, and can tell, mostly without asking, whether it is alive."""
 
     __slots__ = (
-        *("_ahead", "_poll", "_prepared", "_row_ahead", "ahead_of_write", "answers_marks"),
+        *("_ahead", "_poll", "_prepared", "_row_ahead", "_rows", "ahead_of_write", "answers_marks"),
         *("is_adrift", "is_trusted", "last_heard_s", "logs_sql", "said", "slow_statement_s"),
     )
 
     ahead_of_write: Prelude | None
-    """What is to go ahead of the first statement of a unit that may write."""
+    """What is to go ahead of a unit's first INSERT, UPDATE or DELETE."""
     answers_marks: bool | None
     """Whether its server says by what a transaction can be found; None until that was tried."""
     said: set[str]
@@ -71,7 +71,7 @@ class Connection(asyncpg.Connection):
         self._poll = select.poll()
         transport: Any = self._transport  # type: ignore[attr-defined]  # not in stubs
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self._ahead = _join_writes(transport)
+        self._ahead, self._rows = _join_writes(transport)
 
     def begin_unit(self, ahead_of_write: Prelude | None) -> None:
         """Forget the unit before."""
@@ -105,7 +105,7 @@ class Connection(asyncpg.Connection):
         self._put_ahead(ahead)
 
     def take_ahead_of_write(self) -> Prelude | None:
-        """Return what is to go ahead of the next statement, if that is the first one to write."""
+        """Return what is to go ahead of an INSERT, UPDATE or DELETE, if that is the first one."""
         ahead, self.ahead_of_write = self.ahead_of_write, None
         return ahead
 
@@ -113,6 +113,11 @@ class Connection(asyncpg.Connection):
         """Send it, together with that statement."""
         if (ahead := self.take_ahead_of_write()) is not None:
             self.send_ahead(ahead)
+
+    @property
+    def takes_rows_ahead(self) -> bool:
+        """Whether a prelude may return a row: not where it may go out before its statement."""
+        return self._rows is not None
 
     @property
     def row_ahead(self) -> list[str] | None:
@@ -126,8 +131,9 @@ class Connection(asyncpg.Connection):
 
     def _put_ahead(self, ahead: Prelude) -> None:
         self.is_adrift = True
-        if ahead.has_row:
+        if ahead.has_row and self._rows is not None:
             self._row_ahead = RowAhead(self._transport, self._protocol)  # type: ignore[attr-defined]  # not in stubs
+            self._rows.append(self._row_ahead)
         self._ahead(ahead.messages)
 
     def is_ready(self, ahead: Prelude, sql: str) -> bool:
@@ -201,8 +207,10 @@ class Connection(asyncpg.Connection):
             logger.info("%.3f s: %s", elapsed_s, f"{ahead.sql}; {sql}" if ahead.sql else sql)
 
 
-def _join_writes(transport: Any) -> Callable[[bytes], None]:
+def _join_writes(transport: Any) -> tuple[Callable[[bytes], None], list[RowAhead] | None]:
     """Return a function whose argument goes out in one piece with what is written next.
+
+    And a list for those who wait for a row of it, or None where it may go out sooner.
 
     asyncio sends each write at once. The second send of a statement would cost as much as all
     the rest of it, since the first has just woken the server up. Other event loops, as uvloop,
@@ -210,11 +218,14 @@ def _join_writes(transport: Any) -> Callable[[bytes], None]:
     """
     write = transport.write
     ahead: list[bytes] = []
+    rows: list[RowAhead] = []
 
     def write_joined(data: Any) -> None:
         if ahead:
             data = b"".join((*ahead, data))
             ahead.clear()
+            while rows:
+                rows.pop().begin()
         write(data)
 
     def write_lines_joined(parts: Any) -> None:
@@ -224,5 +235,5 @@ def _join_writes(transport: Any) -> Callable[[bytes], None]:
         transport.write = write_joined
         transport.writelines = write_lines_joined
     except AttributeError:
-        return cast("Callable[[bytes], None]", write)
-    return ahead.append
+        return write, None
+    return ahead.append, rows

@@ -27,7 +27,7 @@ _RECOVERED_TEXT = f"extract(epoch FROM {_RECOVERED})::text"
 _WHERE = f"pg_backend_pid()::text, {_TIMELINE}, {_RECOVERED_TEXT}"
 _MARK = f"SELECT pg_current_xact_id_if_assigned()::text, {_WHERE}"
 MARK = prelude.ask("faceplate_mark", f"SELECT pg_current_xact_id()::text, {_WHERE}")
-"""What asks for a transaction's mark ahead of the first statement in it that may write."""
+"""What asks for a transaction's mark ahead of the first statement in it that writes."""
 _STATUS = "SELECT pg_xact_status($1::text::xid8)"
 # Recovery ends with a checkpoint, which says what the next id was. One of a running server, whose
 # redo_lsn lies before it, and one of a restart since then come too late for that.
@@ -64,7 +64,8 @@ class Outcome(Enum):
 
 def mark_ahead(driver: Connection) -> Prelude | None:
     """Return what asks for a mark without a round trip of its own, once that is known to work."""
-    return MARK if driver.answers_marks and MARK.prepare in driver.said else None
+    works = driver.answers_marks and driver.takes_rows_ahead and MARK.prepare in driver.said
+    return MARK if works else None
 
 
 async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:

@@ -14,7 +14,7 @@ HEADER_BYTES = 5  # a letter, and the length of all that follows the letter
 
 
 class RowAhead:
-    """Stands between a transport and its protocol until the row, or an error, has come.
+    """Stands between a transport and its protocol, from `begin` until the row or an error has come.
 
     ``values`` are those of the row, as text, and None as long as it has not come.
     """
@@ -24,7 +24,11 @@ class RowAhead:
         self._transport = transport
         self._protocol = protocol
         self._received = b""
-        transport.set_protocol(self)  # type: ignore[arg-type]  # it is whatever the other one is
+
+    def begin(self) -> None:
+        """To be called when that is sent which the row is asked for with, and no sooner: until then
+        the rest of the answer to a command that was cancelled may come."""
+        self._transport.set_protocol(self)  # type: ignore[arg-type]  # it is what the other one is
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._protocol, name)

@@ -197,14 +197,14 @@ class Transaction:
         driver, sql, is_alone = self._driver, compiled.sql, False
         if self.is_open:
             ahead = prelude.NONE
-            if compiled.writes:
+            if compiled.is_dml:
                 driver.send_ahead_of_write()
         elif not compiled.needs_transaction or self._may_be_alone:
             ahead, is_alone = self._entry(), compiled.needs_transaction
         else:
             self.is_open = True
             ahead = self._beginning()
-            if compiled.writes:
+            if compiled.is_dml:
                 ahead = prelude.join(ahead, driver.take_ahead_of_write())
         if not driver.is_ready(ahead, sql):
             await driver.make_ready(ahead, sql)
@@ -268,8 +268,8 @@ def replayable(unit: U) -> U:
     """Mark a unit that, run again with the same ids, stores and returns what it did before.
 
     When the answer to its COMMIT is lost, such a unit is simply run again. For any other the
-    runner asks PostgreSQL what became of the transaction, which takes one more round trip before
-    each COMMIT.
+    runner asks PostgreSQL what became of the transaction, whose id travels with its first INSERT,
+    UPDATE or DELETE. What writes without looking so, as text, takes a round trip more for it.
     """
     unit.__dict__["replayable"] = True
     return unit

@@ -45,6 +45,8 @@ class Compiled:
     """Those that a unit gives; it never gives the user."""
     writes: bool
     """Whether it may do more than read."""
+    is_dml: bool
+    """Whether it is certain to: an INSERT, UPDATE or DELETE, wherever in it."""
     locks: bool
     """Whether it locks the rows that it reads, for what comes after it."""
 
@@ -104,8 +106,14 @@ def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
         )
     names = frozenset(argument.name for argument in arguments) - {*filled}
     parts = list(iterate(statement))
-    writes, locks = any(map(_may_write, parts)), any(map(_locks, parts))
-    return Compiled(compiled.string, tuple(arguments), names, writes, locks)
+    return Compiled(
+        compiled.string,
+        tuple(arguments),
+        names,
+        writes=any(map(_may_write, parts)),
+        is_dml=any(map(_is_dml, parts)),
+        locks=any(map(_locks, parts)),
+    )
 
 
 def _may_write(part: Any) -> bool:
@@ -114,7 +122,11 @@ def _may_write(part: Any) -> bool:
         return type(part).__module__ != functions.__name__ or type(part) is functions.Function
     if isinstance(part, ColumnClause) and part.is_literal:
         return "(" in part.name
-    return getattr(part, "is_dml", False) or isinstance(part, TextClause)
+    return _is_dml(part) or isinstance(part, TextClause)
+
+
+def _is_dml(part: Any) -> bool:
+    return bool(getattr(part, "is_dml", False))
 
 
 def _locks(part: Any) -> bool:

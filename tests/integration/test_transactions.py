@@ -193,6 +193,27 @@ async def test_a_collection_says_that_it_is_not_written(db: Database, user: User
         await db.run(user.id, append)
 
 
+async def test_a_first_statement_for_many_rows_belongs_to_its_transaction(
+    db: Database, user: User
+) -> None:
+    """Else it is sent before BEGIN is, by another way than most, and stays when the unit fails."""
+    ids = [(await db.run(user.id, tasks.create, title="a")).id for _ in range(2)]
+
+    async def rename(scope: Scope, title: str, *, fails: bool = False) -> None:
+        renamed = sa.update(models.Task).where(
+            models.Task.user_id == scope.user_id, models.Task.id == sa.bindparam("of")
+        )
+        connection = await scope.session.connection()
+        await connection.execute(renamed.values(title=title), [{"of": id_} for id_ in ids])
+        if fails:
+            raise RuntimeError
+
+    await db.run(user.id, rename, "b")  # it is prepared from now on
+    with pytest.raises(RuntimeError):
+        await db.run(user.id, rename, "c", fails=True)
+    assert [(await db.run(user.id, tasks.get, id_)).title for id_ in ids] == ["b", "b"]
+
+
 async def test_orm_writes_of_a_failed_unit_are_gone(db: Database, user: User) -> None:
     async def failing(scope: Scope) -> None:
         scope.session.add(models.Task(user_id=user.id, title="a"))

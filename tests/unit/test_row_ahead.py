@@ -41,11 +41,18 @@ class Driver:
         self.lost = error
 
 
+def listen(driver: Driver) -> RowAhead:
+    ahead = RowAhead(driver, driver)  # type: ignore[arg-type]  # as much of a transport as it needs
+    assert driver.protocol is driver
+    ahead.begin()
+    return ahead
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 7, 16, 1000])
 def test_the_first_row_is_taken_however_the_answer_is_cut(size: int) -> None:
     """Else the driver takes it for one of its statement's, or waits for ever."""
     driver = Driver()
-    ahead: Any = RowAhead(driver, driver)  # type: ignore[arg-type]  # as much of one as it needs
+    ahead = listen(driver)
     answer = BEGUN + NOTICE + ASKED + ANSWERED + READY
     for begin in range(0, len(answer), size):
         driver.protocol.data_received(answer[begin : begin + size])
@@ -59,7 +66,7 @@ def test_the_first_row_is_taken_however_the_answer_is_cut(size: int) -> None:
 def test_an_error_that_comes_instead_reaches_the_driver(size: int) -> None:
     """Else the unit is told that the server is silent."""
     driver = Driver()
-    ahead: Any = RowAhead(driver, driver)  # type: ignore[arg-type]  # as much of one as it needs
+    ahead = listen(driver)
     answer = BEGUN + message(b"E", b"C42501\0\0") + READY + ANSWERED
     for begin in range(0, len(answer), size):
         driver.protocol.data_received(answer[begin : begin + size])
@@ -69,7 +76,7 @@ def test_an_error_that_comes_instead_reaches_the_driver(size: int) -> None:
 
 def test_a_connection_that_is_lost_meanwhile_is_told_to_the_driver() -> None:
     driver = Driver()
-    RowAhead(driver, driver)  # type: ignore[arg-type]  # as much of one as it needs
+    listen(driver)
     driver.protocol.data_received(BEGUN)
     error = ConnectionResetError()
     driver.protocol.connection_lost(error)
