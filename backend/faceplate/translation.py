@@ -100,10 +100,28 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def sqlstate_of(error: BaseException) -> str | None:
     """The SQLSTATE that the server gave, or None where it did not come to that."""
-    states = [state for cause in causes(error) if (state := getattr(cause, "sqlstate", None))]
+    states = _sqlstates(error)
+    if not states:
+        return None
+    if _was_cut_short(error):
+        return next(state for state in states if state.startswith("08"))
     # The innermost one is the server's own word; the ones around it may be the driver's, for
     # example 08003 around 57P01.
-    return states[-1] if states else None
+    return states[-1]
+
+
+def _was_cut_short(error: BaseException) -> bool:
+    """Whether the connection was lost just after the server had told of an error in a statement.
+
+    Where that error was the end of the connection, as 57P01 is, the server calls it FATAL.
+    """
+    server = list(causes(error))[-1]
+    is_mere_error = getattr(server, "severity_en", None) == "ERROR"
+    return is_mere_error and any(state.startswith("08") for state in _sqlstates(error))
+
+
+def _sqlstates(error: BaseException) -> list[str]:
+    return [state for cause in causes(error) if (state := getattr(cause, "sqlstate", None))]
 
 
 def is_lost(error: BaseException, *, closed: bool) -> bool:
@@ -204,8 +222,9 @@ def reason(error: BaseException) -> str:
     innermost = list(causes(error))[-1]
     if isinstance(innermost, asyncpg.TargetServerAttributeNotMatched):
         return "no host is what target_session_attrs asks for"
-    if isinstance(innermost, asyncpg.InternalClientError):
-        return "the server closed the connection"  # the driver found it so, between statements
+    # The driver finds it so between statements. What the server said before may quote a value.
+    if isinstance(innermost, asyncpg.InternalClientError) or _was_cut_short(error):
+        return "the server closed the connection"
     if isinstance(innermost, OSError) and not isinstance(innermost, ssl.SSLError):
         if innermost.errno is not None and innermost.errno > 0:
             return os.strerror(innermost.errno)  # asyncio's own words are less plain

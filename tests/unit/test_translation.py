@@ -202,6 +202,19 @@ def test_a_reason_is_one_line_without_detail() -> None:
     assert reason(EOFError()) == "EOFError"
 
 
+@pytest.mark.parametrize(
+    ("severity", "kind"), [("ERROR", ConnectionLost), ("FATAL", TimedOut)], ids=str
+)
+def test_an_error_that_the_connection_did_not_survive(severity: str, kind: type) -> None:
+    """Else a unit that rides out its own error is not repeated, or a limit is taken for a fault."""
+    said = server("57014", 'of "secret"', V=severity)
+    lost = asyncpg.ConnectionDoesNotExistError('closed: of "secret"')
+    lost.__cause__ = said
+    error = translate(wrapped(lost), target=TARGET, closed=True)
+    assert type(error) is kind
+    assert "secret" not in error.message
+
+
 def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
     """Else one odd error hangs a worker."""
     one, two = RuntimeError("one"), RuntimeError("two")
