@@ -30,7 +30,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-container constraints clean
+.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-python test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -72,6 +72,12 @@ SQLALCHEMY_TESTS := tests/unit tests/integration tests/migrations tests/faults t
 test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
 	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
+
+# With the same constraints, where each has a wheel for that Python.
+test-python: ## Run the suite on another Python (PYTHON=python3.13)
+	@$(PYTHON) -m venv build/python
+	@build/python/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@build/python/bin/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
 
 CONTAINER_TESTS := tests/integration $(wildcard tests/migrations/*.py) --ignore=tests/integration/test_embedded.py
 test-container: $(INSTALLED) ## Run the integration tests on PostgreSQL in a container (needs Docker)
