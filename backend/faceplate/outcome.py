@@ -68,6 +68,12 @@ def mark_ahead(driver: Connection) -> Prelude | None:
     return MARK if works else None
 
 
+def forget(driver: Connection) -> None:
+    """Let the next transaction on ``driver`` find out anew whether the server answers."""
+    driver.answers_marks = None
+    driver.said.discard(MARK.prepare)
+
+
 async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
     """Return the mark of the transaction on ``driver``, or None where it has written nothing.
 
@@ -84,7 +90,7 @@ async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
     try:
         return await _mark(driver)
     except asyncpg.PostgresError:
-        driver.answers_marks = None  # it did before, so it is tried anew
+        forget(driver)  # it did before
         raise
 
 

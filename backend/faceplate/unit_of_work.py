@@ -203,7 +203,7 @@ class UnitOfWork(Generic[S]):
         """Roll back, check in, and raise faceplate's error in place of a database's one."""
         ours = self._translate(error)
         if self._driver.was_refused_ahead:
-            self._driver.answers_marks = None
+            outcome.forget(self._driver)
         if isinstance(ours, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
             if ours.sqlstate == READ_ONLY:  # so do the others, and a repeat would meet one

@@ -12,7 +12,7 @@ from tests.faults.conftest import QUICK, Campaign
 from tests.faults.plans import GIVEN_IDS, READS, TABLES, plans
 from tests.faults.proxy import Action, Fault, is_commit, is_committed
 from tests.faults.servers import OwnServer, own_server
-from tests.faults.trials import Bench, Trial, bench
+from tests.faults.trials import Bench, Trial, Use, bench
 from tests.units import nobodys, units
 
 from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unauthorized, Unavailable
@@ -62,16 +62,16 @@ def discreet_server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
         yield server
 
 
-_known: dict[tuple[str, bool], Trial] = {}
+_known: dict[tuple[str, Use], Trial] = {}
 
 
-async def learn(wire: Bench, name: str, *, warm: bool = True) -> Trial:
+async def learn(wire: Bench, name: str, *, used_for: Use = "writing") -> Trial:
     """Return what the plan does without a fault, as the measure of the others."""
-    if (name, warm) not in _known:
-        trial = await wire.try_out(name, warm=warm)
+    if (name, used_for) not in _known:
+        trial = await wire.try_out(name, used_for=used_for)
         assert trial.error is None, name
-        _known[name, warm] = trial
-    return _known[name, warm]
+        _known[name, used_for] = trial
+    return _known[name, used_for]
 
 
 class Book:
@@ -116,33 +116,41 @@ def test_every_unit_that_writes_has_a_plan() -> None:
     assert not planned & READS
 
 
-async def test_a_drop_at_any_message_is_ridden_out(wire: Bench, campaign: Campaign) -> None:
-    """Else a message is lost or stored twice, or a delete that took effect says NotFound."""
+@pytest.mark.parametrize("used_for", ["writing", "reading"])
+async def test_a_drop_at_any_message_is_ridden_out(
+    wire: Bench, campaign: Campaign, used_for: Use
+) -> None:
+    """Else a message is lost or stored twice, or a delete that took effect says NotFound.
+
+    A connection that has been written on asks for the mark of a transaction in another way.
+    """
     book = Book()
     everywhere = [
         (name, Fault(action, at))
         for name in PLANS
-        for at, action in product(range(1, (await learn(wire, name)).messages + 1), DROPS)
+        for at, action in product(
+            range(1, (await learn(wire, name, used_for=used_for)).messages + 1), DROPS
+        )
     ]
     around_commit = list(product(PLANS, AROUND_COMMIT))
     for name, fault in [
         *campaign.dice.sample(around_commit, campaign.size(40, len(around_commit))),
         *campaign.dice.sample(everywhere, campaign.size(20, len(everywhere))),
     ]:
-        trial = await wire.try_out(name, fault)
+        trial = await wire.try_out(name, fault, used_for=used_for)
         assert trial.struck, (name, fault)
-        book.judge(name, await learn(wire, name), trial)
+        book.judge(name, await learn(wire, name, used_for=used_for), trial)
     book.check()
 
 
 async def test_a_drop_while_connecting_is_ridden_out(wire: Bench, campaign: Campaign) -> None:
     """Else the first unit after a restart fails, or a unit is run that has no connection."""
     book, name = Book(), "messages.append"
-    known = await learn(wire, name, warm=False)
+    known = await learn(wire, name, used_for="nothing")
     actions = (*DROPS, Action.CUT)
     everywhere = [Fault(*fault) for fault in product(actions, range(1, known.messages + 1))]
     for fault in campaign.dice.sample(everywhere, campaign.size(20, len(everywhere))):
-        book.judge(name, known, await wire.try_out(name, fault, warm=False))
+        book.judge(name, known, await wire.try_out(name, fault, used_for="nothing"))
     book.check()
 
 

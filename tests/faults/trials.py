@@ -6,17 +6,18 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import asyncpg
+import sqlalchemy as sa
 from pydantic import SecretStr
-from tests.faults.plans import Plan, plans
+from tests.faults.plans import Plan, counters, plans
 from tests.faults.proxy import Fault, Message, Proxy, Traffic
 from tests.faults.servers import OwnServer
 from tests.units import OWNED, Belongings, settle_in
 
-from faceplate import Database, Settings, encryption
+from faceplate import Database, Scope, Settings, Statement, encryption
 from faceplate.services import tasks
 
 LEAK_DEADLINE_S = 10.0
@@ -44,6 +45,12 @@ LEAKED = """SELECT count(*) FROM pg_stat_activity
             WHERE application_name = $1 AND state LIKE $2"""
 
 State = dict[str, list[str]]
+Use = Literal["writing", "reading", "nothing"]
+NOTHING = Statement(int, sa.update(counters).values(n=0).where(sa.false()))
+
+
+async def touch_nothing(scope: Scope) -> None:
+    await scope.execute(NOTHING)
 
 
 class Trial(NamedTuple):
@@ -77,19 +84,21 @@ class Bench:
         asyncio.get_running_loop().set_exception_handler(lambda _, what: self.unseen.append(what))
 
     async def try_out(
-        self, name: str, *faults: Fault, warm: bool = True, in_block: bool = False
+        self, name: str, *faults: Fault, used_for: Use = "writing", in_block: bool = False
     ) -> Trial:
         """Let a new user run the plan ``name`` while ``faults`` strike.
 
-        When ``warm``, on a connection that has been used, though not for these statements; else
-        on one that is still to be made. ``in_block`` uses `Database.begin`.
+        On a connection that has been used, though not for these statements, or is still to be
+        made. ``in_block`` uses `Database.begin`.
         """
         await self.admin.execute(CLOSE_DRAFTS)
         own = await self.settle()
         before = await self.rows(own)
         await self.db.engine.dispose()
-        if warm:
+        if used_for == "reading":
             await self.db.run(own.user_id, tasks.get, own.task_id)
+        elif used_for == "writing":  # so that it knows whether the server answers to marks
+            await self.db.run(own.user_id, touch_nothing)
         self.proxy.traffic = Traffic()
         plan = plans(own)[name]
         given = json.dumps([plan.args, plan.kwargs], default=str, sort_keys=True)
