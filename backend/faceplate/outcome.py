@@ -52,8 +52,8 @@ class Mark(NamedTuple):
 UNMARKED = Mark("", "", "", "")
 """One that may have written something, on a server that does not let itself be asked."""
 
-# No privilege, no such function, not supported, not on a standby.
-_REFUSED = {"42501", "42883", "0A000", "55000"}
+# No privilege, no such function, not supported, not on a standby (which says it in two ways).
+_REFUSED = {"42501", "42883", "0A000", "55000", "25006"}
 
 
 class Outcome(Enum):
@@ -107,8 +107,8 @@ async def _try_to_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
     try:
         if may_prepare:
             await driver.make_ready(MARK, _MARK)
-            # It fails where whoever prepared it was cancelled before the answer came.
-            await driver.execute("ROLLBACK TO SAVEPOINT faceplate_mark")
+            # That has failed where whoever prepared it first was cancelled meanwhile.
+            await driver.execute(f"ROLLBACK TO SAVEPOINT faceplate_mark; {MARK.sql}")
         found = await _mark(driver)
     except asyncpg.PostgresError as error:
         if error.sqlstate not in _REFUSED:
