@@ -73,10 +73,8 @@ test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
 	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
 
-# With the same constraints, where each has a wheel for that Python.
 test-python: ## Run the suite on another Python (PYTHON=python3.13)
-	@$(PYTHON) -m venv build/python
-	@build/python/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
 
 CONTAINER_TESTS := tests/integration $(wildcard tests/migrations/*.py) --ignore=tests/integration/test_embedded.py
