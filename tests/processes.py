@@ -36,7 +36,7 @@ def wait_for(states: str, pids: Iterable[int]) -> None:
     for pid in pids:
         while (state := _field("State", Path(f"/proc/{pid}/status"))) and state[0] not in states:
             assert time.monotonic() < deadline, f"process {pid} is still in state {state}"
-            time.sleep(0.001)
+            time.sleep(0.001)  # nobody tells when a process has changed its state
 
 
 def _field(name: str, status: Path) -> str:

@@ -1,7 +1,7 @@
 """In which order a flush writes tables: as the foreign keys want it.
 
-SQLAlchemy goes by relationships, and asks each of every row what has changed in it: more than a
-tenth of all that a unit costs that adds one message. The models' relationships are for reading.
+SQLAlchemy goes by relationships, and asks each of every row what has changed in it: a fourteenth of
+all that a unit costs that adds one message. The models' relationships are for reading.
 """
 
 from collections.abc import Iterable, Iterator
