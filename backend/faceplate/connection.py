@@ -74,7 +74,7 @@ class Connection(asyncpg.Connection):
         self._ahead, self._rows = _join_writes(transport)
 
     def begin_unit(self, ahead_of_write: Prelude | None) -> None:
-        """Forget the unit before."""
+        """Forget the unit before; this one sends ``ahead_of_write`` with its first write."""
         self.ahead_of_write = ahead_of_write
         self._row_ahead: RowAhead | None = None
 

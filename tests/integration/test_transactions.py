@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 from tests.units import OWNED, everything_of
 from uuid6 import uuid7
 
@@ -172,6 +172,43 @@ async def test_rows_that_belong_together_are_written_and_deleted_in_any_order(
     assert {table: len(rows) for table, rows in added.items()} == dict.fromkeys(added, 1)
     await within(delete)
     assert not any((await everything_of(db, user_id)).values())
+
+
+class Own(DeclarativeBase):
+    """A project's tables."""
+
+
+class Chapter(Own):
+    __tablename__ = "chapters"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey(models.User.id))
+    first_id: Mapped[int | None] = mapped_column(sa.ForeignKey("pages.id", use_alter=True))
+    pages: Mapped[list["Page"]] = relationship(foreign_keys="Page.chapter_id")
+    first: Mapped["Page | None"] = relationship(foreign_keys=first_id, post_update=True)
+
+
+class Page(Own):
+    __tablename__ = "pages"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    chapter_id: Mapped[int] = mapped_column(sa.ForeignKey("chapters.id"))
+
+
+async def test_tables_of_a_project_may_refer_to_each_other(fresh_database_url: str) -> None:
+    """Else a flush of them fails within SQLAlchemy, which can tell how to break the circle."""
+    async with Database(fresh_database_url) as db:
+        async with db.sessions.begin() as session:
+            await (await session.connection()).run_sync(Own.metadata.create_all)
+        user = models.User(id=uuid7(), subject_id="reader")
+        page = Page(id=1)
+        chapter = Chapter(id=1, user_id=user.id, pages=[page], first=page)
+        async with db.sessions.begin() as session:
+            session.add_all([chapter, user])
+        async with db.sessions.begin() as session:
+            assert await session.scalar(sa.select(Chapter.first_id)) == 1
+            for row in (user, chapter, page):
+                await session.delete(row)
+        async with db.sessions() as session:
+            assert await session.scalar(sa.select(sa.func.count()).select_from(Page)) == 0
 
 
 async def test_a_collection_says_that_it_is_not_written(db: Database, user: User) -> None:
