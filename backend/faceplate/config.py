@@ -100,6 +100,14 @@ class Settings(BaseSettings):
         " connection to several clients in turn. Then nothing is prepared or set beyond a"
         " transaction, which costs each statement a round trip more.",
     )
+    owner_url: SecretStr | str | None = Field(
+        default=None,
+        union_mode="left_to_right",
+        examples=["postgresql://owner:password@localhost:5432/app"],
+        description="A URL that logs in as the owner of the schema, where FACEPLATE_DATABASE_URL"
+        " logs in as a role that owns nothing. run_system, sessions, migrations and the commands"
+        " that work across users connect with it. Without it they use the one login there is.",
+    )
     migration_url: SecretStr | str | None = Field(
         default=None,
         union_mode="left_to_right",
@@ -207,6 +215,13 @@ class Settings(BaseSettings):
         return "postgresql://?" + urlencode(self._connection_parameters())
 
     @property
+    def of_owner(self) -> Self:
+        """The same settings with the owner's login as ``database_url``, where there is one."""
+        if self.owner_url is None:
+            return self
+        return self.model_copy(update={"database_url": self.owner_url, "owner_url": None})
+
+    @property
     def hosts(self) -> list[str]:
         """The names and addresses of the TCP hosts, in order; empty where sockets are used."""
         hosts = self._connection_parameters().get("host", "").split(",")
@@ -285,7 +300,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"key {number} is not 32 bytes in URL-safe base64")
         return value
 
-    @field_validator("database_url", "migration_url")
+    @field_validator("database_url", "owner_url", "migration_url")
     @classmethod
     def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -314,9 +329,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         _check_files("DATABASE_URL", self._connection_parameters())
-        if self.migration_url is not None:
-            direct = self._connection_parameters(self.migration_url)
-            _check_files("FACEPLATE_MIGRATION_URL", direct)
+        for name, url in (("OWNER_URL", self.owner_url), ("MIGRATION_URL", self.migration_url)):
+            if url is not None:
+                _check_files(f"FACEPLATE_{name}", self._connection_parameters(url))
         return self
 
     @model_validator(mode="wrap")

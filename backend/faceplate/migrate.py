@@ -256,7 +256,7 @@ def _for_migrations(settings: Settings) -> Settings:
     """An index takes as long as it takes to build; a lock is waited for only briefly."""
     return settings.model_copy(
         update={
-            "database_url": settings.migration_url or settings.database_url,
+            "database_url": settings.migration_url or settings.of_owner.database_url,
             "pgbouncer": False,
             "statement_timeout_s": 0,
             "command_timeout_s": 0,

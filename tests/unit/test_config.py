@@ -512,13 +512,15 @@ def test_limits_go_with_each_transaction_where_a_pooler_would_refuse_them() -> N
     assert pooled.server_settings | pooled.transaction_settings == direct.server_settings
 
 
-def test_migration_url_is_held_to_the_same_rules() -> None:
+@pytest.mark.parametrize("name", ["owner_url", "migration_url"])
+def test_a_second_url_is_held_to_the_same_rules(name: str) -> None:
     """Otherwise it is found to be wrong in the middle of a deploy, with its password shown."""
     for url in ("", "mysql://ada:secret@h/app", f"{URL}?sslmode=verify-full&sslcert=/nowhere"):
-        with pytest.raises(ConfigurationError, match="FACEPLATE_MIGRATION_URL: ") as refusal:
-            Settings(database_url=URL, migration_url=url)
+        with pytest.raises(ConfigurationError, match=f"FACEPLATE_{name.upper()}: ") as refusal:
+            Settings.model_validate({"database_url": URL, name: url})
         assert "secret" not in str(refusal.value)
-    assert "secret" not in repr(Settings(database_url=URL, migration_url="postgresql://a:secret@h"))
+    two = Settings.model_validate({"database_url": URL, name: "postgresql://a:secret@h"})
+    assert "secret" not in repr(two)
 
 
 def test_env_example_explains_every_setting() -> None:
