@@ -20,18 +20,21 @@ from faceplate.alone import NotAlone
 from faceplate.config import Settings
 from faceplate.engine import create_engine, create_transactional_engine, open_connection
 from faceplate.errors import (
-    CancelledAfterCommit,
     CannotConnect,
     CommitOutcomeUnknown,
     FaceplateError,
     UsageError,
+    was_committed,
 )
 from faceplate.events import Call, Counters, Events
 from faceplate.flush_order import OrderedSession
 from faceplate.health import Health, Pool, examine, pool_of
+from faceplate.ids import Ids
+from faceplate.prelude import READ_COMMITTED
 from faceplate.repeat import Repeat
-from faceplate.scope import Ids, Scope, SystemScope, Transaction
+from faceplate.scope import Isolation, Scope, SystemScope, checked_level
 from faceplate.shutdown import POLL_S, Shutdown
+from faceplate.transaction import Transaction
 from faceplate.translation import DRIVER_ERRORS, translate_connect
 from faceplate.unit_of_work import UnitOfWork
 
@@ -59,6 +62,7 @@ class Database:
         self.settings = settings or Settings()
         self.events = Events()
         self._engine: AsyncEngine | None = None
+        self._owner_engine: AsyncEngine | None = None
         self._shutdown: Shutdown | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -74,8 +78,10 @@ class Database:
             await self.dispose()  # what a parent process had open when this one was forked
         if self._engine is not None:
             raise UsageError("the database is open already: enter it once, and share it")
-        self._engine = create_engine(self.settings)
-        self._shutdown = Shutdown(self._engine, self.events.under_way)
+        self._engine = self._owner_engine = create_engine(self.settings)
+        if self.settings.owner_url is not None:
+            self._owner_engine = create_engine(self.settings.of_owner, powerless=False)
+        self._shutdown = Shutdown({self._engine, self._owner_engine}, self.events.under_way)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         return self
 
@@ -101,7 +107,7 @@ class Database:
             return 0
         if self._pid != os.getpid():
             shutdown.leave_to_parent()
-            self._engine = self._shutdown = None
+            self._engine = self._owner_engine = self._shutdown = None
             return 0
         self._check_place()
         if shutdown.has_begun:
@@ -111,7 +117,7 @@ class Database:
         try:
             return await shutdown.run(self.settings.shutdown_timeout_s)
         finally:
-            self._engine = self._shutdown = None
+            self._engine = self._owner_engine = self._shutdown = None
 
     @property
     def engine(self) -> AsyncEngine:
@@ -120,6 +126,14 @@ class Database:
             raise UsageError("the database is not open: use `async with Database(...) as db:`")
         self._check_place()
         return self._engine
+
+    def _engine_for(self, kind: type[Transaction]) -> AsyncEngine:
+        """Return the engine for units of a kind: those across users may have a login of their own.
+
+        Raises UsageError as `engine` does.
+        """
+        engine = self.engine
+        return engine if kind is Scope else self._owner_engine or engine
 
     def pool(self) -> Pool:
         """Return how the pool stands. Any thread may ask, and before it is open, too."""
@@ -138,7 +152,8 @@ class Database:
         that brings its own transactions, uses these. Raises ShuttingDown.
         """
         self.events.under_way.check_is_open()
-        transactional = create_transactional_engine(self.engine, self.settings)
+        engine = self._engine_for(SystemScope)
+        transactional = create_transactional_engine(engine, self.settings)
         return async_sessionmaker(
             transactional, expire_on_commit=False, sync_session_class=OrderedSession
         )
@@ -178,13 +193,23 @@ class Database:
         with Call(self.events, unit) as call:
             return await self._repeat(call, SystemScope, None, unit, *args, **kwargs)
 
-    def begin(self, user_id: UUID) -> AbstractAsyncContextManager[Scope]:
+    def begin(
+        self, user_id: UUID, *, isolation: Isolation = "read committed"
+    ) -> AbstractAsyncContextManager[Scope]:
         """Return ``async with db.begin(user_id) as scope:``, a transaction around a block.
 
         It commits when the block ends and rolls back when it raises. It is never repeated, since
-        a block cannot be entered twice: prefer `run`.
+        a block cannot be entered twice: prefer `run`. For ``isolation``, see `isolation_level`.
         """
-        return self._watch(UnitOfWork(self.engine, self.settings, Scope, _checked(user_id), Ids()))
+        work = UnitOfWork(
+            self.engine,
+            self.settings,
+            Scope,
+            _checked(user_id),
+            Ids(),
+            isolation=checked_level(isolation),
+        )
+        return self._watch(work)
 
     async def check(self) -> Health:
         """Return what an operator asks first: reachable, how fast, which version, at head, pool.
@@ -219,14 +244,20 @@ class Database:
         ids = Ids()
         repeat: Repeat | None = None
         replayable = getattr(unit, "replayable", False)
-        may_be_alone = getattr(unit, "one_statement", False) and not self.settings.pgbouncer
+        isolation = getattr(unit, "isolation", READ_COMMITTED)
+        may_be_alone = (
+            getattr(unit, "one_statement", False)
+            and isolation == READ_COMMITTED
+            and not self.settings.pgbouncer
+        )
         while True:
             work = UnitOfWork(
-                self.engine,
+                self._engine_for(kind),
                 self.settings,
                 kind,
                 user_id,
                 ids,
+                isolation=isolation,
                 replayable=replayable,
                 may_be_alone=may_be_alone,
             )
@@ -240,10 +271,8 @@ class Database:
                     await repeat.after(error)  # raises it where a repeat would be wrong
             except NotAlone:
                 pass
-            except CancelledAfterCommit:
-                raise
             except BaseException as error:
-                if repeat is not None and repeat.in_doubt:
+                if repeat is not None and repeat.in_doubt and not was_committed(error):
                     raise CommitOutcomeUnknown(
                         "the connection was lost during COMMIT, and the repeat failed",
                         ids=ids.minted,
@@ -283,4 +312,5 @@ class Database:
 def _checked(user_id: UUID) -> UUID:
     if not isinstance(user_id, UUID):
         raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
-    return user_id
+    # A subclass may write itself differently each time that it is asked.
+    return user_id if type(user_id) is UUID else UUID(int=user_id.int)

@@ -12,6 +12,7 @@ from faceplate import prelude
 from faceplate.config import Settings
 from faceplate.connection import Connection
 from faceplate.engine import open_connection
+from faceplate.errors import FaceplateError
 from faceplate.prelude import NONE, Prelude
 from faceplate.translation import DRIVER_ERRORS
 
@@ -39,6 +40,8 @@ _SURVIVED = """
 _END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE pid = $1 AND backend_xid = $2::text::xid8::xid"""
 
+_UNDO = f"ROLLBACK TO SAVEPOINT {MARK.name}"
+
 
 class Mark(NamedTuple):
     """How a transaction that has written something can be found again."""
@@ -64,14 +67,13 @@ class Outcome(Enum):
 
 def mark_ahead(driver: Connection) -> Prelude | None:
     """Return what asks for a mark without a round trip of its own, once that is known to work."""
-    works = driver.answers_marks and driver.takes_rows_ahead and MARK.prepare in driver.said
-    return MARK if works else None
+    return MARK if driver.answers_marks and driver.has_prepared(MARK) else None
 
 
 def forget(driver: Connection) -> None:
     """Let the next transaction on ``driver`` find out anew whether the server answers."""
     driver.answers_marks = None
-    driver.said.discard(MARK.prepare)
+    driver.forget_prelude(MARK)
 
 
 async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
@@ -89,7 +91,7 @@ async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
         return UNMARKED
     try:
         return await _mark(driver)
-    except asyncpg.PostgresError:
+    except FaceplateError:
         forget(driver)  # it did before
         raise
 
@@ -97,23 +99,22 @@ async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
 async def _mark(driver: Connection) -> Mark | None:
     if not driver.is_ready(NONE, _MARK):
         await driver.make_ready(NONE, _MARK)
-    row: Any = await driver.run_after(NONE, PreparedStatement.fetchrow, _MARK, [])
+    row: Any = await driver.run(NONE, PreparedStatement.fetchrow, _MARK, [])
     xid, *where = row
     return None if xid is None else Mark(xid, *where)
 
 
 async def _try_to_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
-    await driver.execute("SAVEPOINT faceplate_mark")
+    await driver.call(driver.execute, f"SAVEPOINT {MARK.name}")
     try:
         if may_prepare:
-            await driver.make_ready(MARK, _MARK)
-            # That has failed where whoever prepared it first was cancelled meanwhile.
-            await driver.execute(f"ROLLBACK TO SAVEPOINT faceplate_mark; {MARK.sql}")
+            await driver.make_ready(MARK, _MARK, undo=f"{_UNDO};")
+            await driver.call(driver.execute, MARK.sql)
         found = await _mark(driver)
-    except asyncpg.PostgresError as error:
+    except FaceplateError as error:
         if error.sqlstate not in _REFUSED:
             raise
-        await driver.execute("ROLLBACK TO SAVEPOINT faceplate_mark")
+        await driver.call(driver.execute, _UNDO)
         driver.answers_marks = False
         return UNMARKED
     driver.answers_marks = True

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from sqlalchemy import Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect
@@ -54,16 +52,3 @@ async def prove_settings(
     """
     lock_timeout = "(SELECT setting FROM pg_settings WHERE name = 'lock_timeout')"
     await driver.execute(f"SELECT 1 / ({lock_timeout} = '{asked['lock_timeout']}')::int")
-
-
-def limit_transactions(engine: AsyncEngine, settings: Settings) -> None:
-    """Give each transaction that SQLAlchemy begins the time limits that a connection cannot have.
-
-    A round trip for each, since SQLAlchemy's BEGIN has no room for them.
-    """
-    asked = settings.transaction_settings.items()
-    limits = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in asked)
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def limit(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SELECT {limits}")

@@ -8,7 +8,6 @@ neither.
 import os
 import socket
 import ssl
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +85,13 @@ DRIVER_ERRORS = (
     asyncpg.InternalClientError,
     OSError,
 )
+FOREIGN_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What leaves a unit as one of faceplate's errors. An OSError is the unit's own."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -134,14 +140,6 @@ def is_lost(error: BaseException, *, closed: bool) -> bool:
     # Between a server's last word and the end of the stream, the driver is only out of step.
     kinds = DRIVER_ERRORS if closed else asyncpg.InternalClientError
     return any(isinstance(cause, kinds) for cause in causes(error))
-
-
-def is_ours(error: BaseException) -> bool:
-    """Whether ``error`` came from the database, and not from the code of a unit."""
-    if isinstance(error, OSError):  # a TimeoutError is one; a unit may have one of its own
-        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-        return any(frame.f_globals["__name__"].startswith("asyncpg.") for frame in frames)
-    return isinstance(error, (SQLAlchemyError, *DRIVER_ERRORS))
 
 
 def translate_connect(error: Exception, *, target: str, limit_s: float) -> FaceplateError:

@@ -25,7 +25,14 @@ from faceplate import (
 )
 from faceplate.errors import SchemaChanged
 from faceplate.models import Base
-from faceplate.translation import CONFLICTS, is_lost, is_ours, reason, translate, translate_connect
+from faceplate.translation import (
+    CONFLICTS,
+    FOREIGN_ERRORS,
+    is_lost,
+    reason,
+    translate,
+    translate_connect,
+)
 
 TARGET = "db.example.com:5432/app"
 
@@ -157,9 +164,9 @@ def test_what_nobody_expected_is_named_without_its_words() -> None:
 def test_errors_of_a_units_own_are_not_ours() -> None:
     """Else an application's FileNotFoundError comes out as one of the database."""
     for theirs in (FileNotFoundError(), TimeoutError(), ConnectionResetError(), ValueError()):
-        assert not is_ours(theirs)
+        assert not isinstance(theirs, FOREIGN_ERRORS)
     for ours in (server("23505"), asyncpg.InterfaceError("words"), sa_exc.InvalidRequestError()):
-        assert is_ours(ours)
+        assert isinstance(ours, FOREIGN_ERRORS)
 
 
 @pytest.mark.parametrize(
