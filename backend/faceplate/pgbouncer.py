@@ -27,9 +27,9 @@ GO_ROUND = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MI
 def refused(settings: Settings, remedy: str) -> Iterator[None]:
     """Tell from the error with which a connection ends that there is a pooler in between.
 
-    PgBouncer takes no time limits at the start: it refuses with 08P01 and the name of one, unless it
-    was told to ignore them; then a proof divides by zero. No PostgreSQL says either to a new
-    connection. Any other 08P01, such as that of a pooler at its limit, leaves as it is.
+    PgBouncer takes no time limits at the start: it refuses them by name (08P01), unless it was told
+    to ignore them; then a proof divides by zero. No PostgreSQL says either to a new connection. Any
+    other 08P01, such as that of a pooler at its limit, leaves as it is.
     """
     try:
         yield
