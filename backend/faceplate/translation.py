@@ -48,8 +48,8 @@ ABOUT_ROWS = {"22", "23", "44", "P0"}
 """The classes whose words may quote a value of a row."""
 READ_ONLY = "25006"
 READ_ONLY_WORDS = (
-    "the server takes no writes now: it is a standby, or default_transaction_read_only is on for"
-    " it, the database or the role"
+    "the server is read-only: it is a standby, or default_transaction_read_only is on (for the"
+    " server, the database or the role)"
 )
 CONTENTION = "other transactions kept getting in the way"
 FLUSH_SWALLOWED = (

@@ -149,7 +149,7 @@ def test_a_server_that_takes_no_writes_is_named_as_one() -> None:
     """Else an operator whose disk is full, and whose host went read-only, looks at the network."""
     error = translate(server("25006", "cannot execute INSERT"), target=TARGET)
     assert type(error) is ConnectionLost
-    assert "takes no writes" in error.message
+    assert "the server is read-only" in error.message
     assert "default_transaction_read_only" in error.message
 
 
