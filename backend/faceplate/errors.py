@@ -7,7 +7,7 @@
     ├── UsageError              the library was called in a way that cannot work
     ├── InvalidInput            a value breaks a rule; nothing was written
     ├── NotFound                no such row, or it is somebody else's
-    ├── Conflict                a unique or foreign key says no
+    ├── Conflict                a row is there already, or is still referred to
     ├── Unauthorized            the database refused the operation
     ├── Unavailable             the server cannot be used now
     │   ├── CannotConnect       it never will, as things are: password, database, TLS
@@ -29,6 +29,12 @@ No message carries a password, a token or the content of a row.
 import re
 from collections.abc import Sequence
 from uuid import UUID
+
+
+def _words(record: type | None) -> str:
+    """Return the name of a record in words: ``mcp config`` of McpConfig."""
+    name = "row" if record is None else record.__name__
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 class FaceplateError(Exception):
@@ -80,19 +86,30 @@ class InvalidInput(FaceplateError, ValueError):  # noqa: N818 - named for what i
 
 
 class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it says
-    """There is no such row for this user. Somebody else's row gives the very same error."""
+    """There is no such row for this user. Another user's row gives the same error.
 
-    def __init__(self, record: type) -> None:
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", record.__name__)
-        super().__init__(f"{words.lower()} not found")
+    ``record`` says of which kind it would be. ``constraint`` is the foreign key's name where a row
+    was to be stored that refers to it; ``record`` is None for a table of the application's own.
+    """
+
+    def __init__(
+        self,
+        record: type | None,
+        message: str | None = None,
+        *,
+        constraint: str | None = None,
+        sqlstate: str | None = None,
+    ) -> None:
+        super().__init__(message or f"{_words(record)} not found", sqlstate=sqlstate)
         self.record = record
+        self.constraint = constraint
 
-    def __reduce__(self) -> tuple[type["NotFound"], tuple[type], dict[str, object]]:
-        return type(self), (self.record,), vars(self)
+    def __reduce__(self) -> tuple[type["NotFound"], tuple[type | None, str], dict[str, object]]:
+        return type(self), (self.record, self.message), vars(self)
 
 
 class Conflict(FaceplateError):  # noqa: N818 - named for what it says
-    """A row that is already there, or is missing, rules this one out.
+    """A row is there already that this one would repeat, or is still referred to by another.
 
     ``constraint`` is the constraint's name in the database, or None where it did not say.
     """

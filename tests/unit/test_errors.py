@@ -42,6 +42,7 @@ def test_the_tree_that_is_drawn_is_the_one_that_is_there() -> None:
         FaceplateError("no", sqlstate="XX000"),
         InvalidInput("tasks.title", "must not be blank", sqlstate="23514"),
         NotFound(records.McpConfig),
+        NotFound(None, "the row does not exist", constraint="fk_a_b", sqlstate="23503"),
         Conflict("taken", constraint="uq_users_email", sqlstate="23505"),
         Unavailable("down"),
         CommitOutcomeUnknown("who knows", ids=[UUID(int=1)]),
