@@ -6,7 +6,13 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, Connection, event, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
-from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
+from sqlalchemy.orm import (
+    ORMExecuteState,
+    Session,
+    SessionTransaction,
+    UOWTransaction,
+    with_loader_criteria,
+)
 from sqlalchemy.pool import PoolProxiedConnection
 
 from faceplate.engine import UNIT
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
 
 class _SyncSession(OrderedSession):
     """The session below: its statements get the owner too, and it never commits."""
+
+    def begin_nested(self) -> SessionTransaction:
+        """Send SAVEPOINT now: what a `Statement` writes in the block is undone with it, too."""
+        nested = super().begin_nested()
+        self.connection()
+        return nested
 
     def commit(self) -> None:
         raise UsageError("a unit does not commit: the runner does, when the unit has returned")

@@ -315,6 +315,23 @@ async def test_a_savepoint_saves_what_came_before_it(db: Database, user: User) -
     assert kept.title == "kept"
 
 
+async def test_a_savepoint_undoes_what_statements_wrote_in_it(db: Database, user: User) -> None:
+    """Else half of a part that failed is kept, or its failure ends the whole unit."""
+
+    async def with_savepoint(scope: Scope) -> None:
+        with contextlib.suppress(ZeroDivisionError):
+            async with scope.session.begin_nested():
+                await tasks.create(scope, title="undone")
+                raise ZeroDivisionError
+        with contextlib.suppress(InvalidInput):
+            async with scope.session.begin_nested():
+                await scope.all(Statement(int, sa.select(sa.literal_column("1/0"))))
+        await tasks.create(scope, title="kept")
+
+    await db.run(user.id, with_savepoint)
+    assert [task.title for task in (await db.run(user.id, tasks.page)).items] == ["kept"]
+
+
 async def serialization_failure(scope: Scope) -> None:
     await scope.session.execute(
         text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END $$")
