@@ -9,14 +9,17 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from faceplate.alone import NotAlone
+from faceplate.bound_unit import BoundUnit
+from faceplate.confidentiality import remove_confidential
 from faceplate.config import Settings
 from faceplate.engine import create_engine, create_transactional_engine, open_connection
 from faceplate.errors import (
@@ -30,7 +33,6 @@ from faceplate.events import Call, Counters, Events
 from faceplate.flush_order import OrderedSession
 from faceplate.health import Health, Pool, examine, pool_of
 from faceplate.ids import Ids
-from faceplate.prelude import READ_COMMITTED
 from faceplate.repeat import Repeat
 from faceplate.scope import Isolation, Scope, SystemScope, checked_level
 from faceplate.shutdown import POLL_S, Shutdown
@@ -158,15 +160,15 @@ class Database:
             transactional, expire_on_commit=False, sync_session_class=OrderedSession
         )
 
-    async def run(
+    def run(
         self,
         user_id: UUID,
         unit: Callable[Concatenate[Scope, P], Awaitable[T]],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
-        """Run ``unit(scope, *args, **kwargs)`` in a transaction for one user; return its result.
+    ) -> Coroutine[Any, Any, T]:
+        """Await it: ``unit(scope, *args, **kwargs)`` in a transaction for one user. Its result.
 
         After a lost connection the whole unit is repeated once, on a fresh connection, which it
         may wait for up to ``reconnect_timeout_s``; after a deadlock or a serialization failure,
@@ -175,23 +177,21 @@ class Database:
 
         Raises what the unit raises, and FaceplateError for whatever the database says.
         """
-        user = _checked(user_id)
-        with Call(self.events, unit) as call:
-            return await self._repeat(call, Scope, user, unit, *args, **kwargs)
+        # Not async itself: a frame of it would show the arguments in every traceback.
+        return self._run(Scope, user_id, BoundUnit(unit, args, kwargs))
 
-    async def run_system(
+    def run_system(
         self,
         unit: Callable[Concatenate[SystemScope, P], Awaitable[T]],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
-        """Run a unit across users, as the connecting role: no owner is added, no policy holds.
+    ) -> Coroutine[Any, Any, T]:
+        """Await it: a unit across users, as the login's own role. No owner is added.
 
         Otherwise as `run`. It is a method of its own so that a reviewer sees it.
         """
-        with Call(self.events, unit) as call:
-            return await self._repeat(call, SystemScope, None, unit, *args, **kwargs)
+        return self._run(SystemScope, None, BoundUnit(unit, args, kwargs))
 
     def begin(
         self, user_id: UUID, *, isolation: Isolation = "read committed"
@@ -209,7 +209,7 @@ class Database:
             Ids(),
             isolation=checked_level(isolation),
         )
-        return self._watch(work)
+        return _Block(Call(self.events, "begin"), work)
 
     async def check(self) -> Health:
         """Return what an operator asks first: reachable, how fast, which version, at head, pool.
@@ -225,31 +225,21 @@ class Database:
                 "open one of its own in each, after the fork"
             )
 
-    @asynccontextmanager
-    async def _watch(self, work: UnitOfWork[S]) -> AsyncIterator[S]:
-        with Call(self.events, "begin"):
-            async with work as scope:
-                yield scope
+    async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
+        try:
+            user = None if kind is SystemScope else _checked(user_id)
+            with Call(self.events, unit.function) as call:
+                return await self._repeat(call, kind, user, unit)
+        except BaseException as error:
+            remove_confidential(error)
+            raise
 
     async def _repeat(
-        self,
-        call: Call,
-        kind: type[S],
-        user_id: UUID | None,
-        unit: Callable[..., Awaitable[T]],
-        /,
-        *args: Any,
-        **kwargs: Any,
+        self, call: Call, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]
     ) -> T:
         ids = Ids()
         repeat: Repeat | None = None
-        replayable = getattr(unit, "replayable", False)
-        isolation = getattr(unit, "isolation", READ_COMMITTED)
-        may_be_alone = (
-            getattr(unit, "one_statement", False)
-            and isolation == READ_COMMITTED
-            and not self.settings.pgbouncer
-        )
+        may_be_alone = unit.is_one_statement and not self.settings.pgbouncer
         while True:
             work = UnitOfWork(
                 self._engine_for(kind),
@@ -257,15 +247,15 @@ class Database:
                 kind,
                 user_id,
                 ids,
-                isolation=isolation,
-                replayable=replayable,
+                isolation=unit.isolation,
+                replayable=unit.is_replayable,
                 may_be_alone=may_be_alone,
             )
             may_be_alone = False  # a repeat finds out in one transaction what there is
             try:
                 try:
                     async with work as scope:
-                        return await unit(scope, *args, **kwargs)
+                        return await unit(scope)
                 except FaceplateError as error:
                     repeat = repeat or Repeat(self.settings, call)
                     await repeat.after(error)  # raises it where a repeat would be wrong
@@ -309,8 +299,42 @@ class Database:
             pause_s = min(2 * pause_s, RECONNECT_PAUSE_MAX_S)
 
 
-def _checked(user_id: UUID) -> UUID:
+def _checked(user_id: UUID | None) -> UUID:
     if not isinstance(user_id, UUID):
         raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
     # A subclass may write itself differently each time that it is asked.
     return user_id if type(user_id) is UUID else UUID(int=user_id.int)
+
+
+class _Block(AbstractAsyncContextManager[S]):
+    """The block of `Database.begin`."""
+
+    def __init__(self, call: Call, work: UnitOfWork[S]) -> None:
+        self._call = call
+        self._work = work
+
+    async def __aenter__(self) -> S:
+        self._call.__enter__()
+        try:
+            return await self._work.__aenter__()
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._work.__aexit__(kind, error, traceback)
+        except BaseException as failure:
+            self._leave(failure)
+            raise
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        if error is not None:
+            remove_confidential(error)
+        self._call.__exit__(None if error is None else type(error), error, None)
