@@ -25,6 +25,7 @@ class Pool(AsyncAdaptedQueuePool):
         self.limit_waiting(max_waiting)
         self._replaced_s = 0.0
         self._lent: Any = None
+        self._turn_is_taken = False
 
     def limit_waiting(self, max_waiting: int) -> None:
         """Let at most ``max_waiting`` wait. Nobody may have a connection yet."""
@@ -41,6 +42,10 @@ class Pool(AsyncAdaptedQueuePool):
 
         Raises Overloaded, PoolExhausted, and what the driver does where none can be made.
         """
+        await self._turns.wait(self._timeout)
+        if (record := self._warm_record()) is not None:
+            return self._lease_record(record)
+        self._turn_is_taken = True  # until `_do_get`, which `connect` begins with
         proxied = await greenlet_spawn(self.connect)
         return Lease(self, cast("Connection", proxied.driver_connection), proxied=proxied)
 
@@ -50,14 +55,8 @@ class Pool(AsyncAdaptedQueuePool):
         It costs no greenlet and no proxy, which would be most of what a short unit costs. A program
         that listens to SQLAlchemy's events is served by `lease`.
         """
-        queue: Any = self._pool
-        free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
-        if not free or self.dispatch.checkout or self.dispatch.checkin:
-            return None
-        if not self._is_warm(free[-1]) or not self._turns.take():
-            return None
-        record = queue.get_nowait()
-        return Lease(self, record.driver_connection, record=record)
+        record = self._warm_record()
+        return None if record is None or not self._turns.take() else self._lease_record(record)
 
     def proxy(self, record: Any) -> PoolProxiedConnection:
         """Return SQLAlchemy's proxy of a connection that was leased without one."""
@@ -74,7 +73,9 @@ class Pool(AsyncAdaptedQueuePool):
         if (lent := self._lent) is not None:
             self._lent = None
             return lent
-        if not self._turns.take():
+        if self._turn_is_taken:
+            self._turn_is_taken = False
+        elif not self._turns.take():
             await_only(self._turns.wait(self._timeout))
         try:
             return self._take_record()
@@ -110,6 +111,18 @@ class Pool(AsyncAdaptedQueuePool):
             self.replace_all(driver)
         if _checkin and getattr(connection, "is_valid", False):
             connection.invalidate(exception)
+
+    def _warm_record(self) -> Any:
+        """Return the record of a free connection that needs no ping, and leave it in its place."""
+        queue: Any = self._pool
+        free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
+        if not free or self.dispatch.checkout or self.dispatch.checkin:
+            return None
+        return free[-1] if self._is_warm(free[-1]) else None
+
+    def _lease_record(self, record: Any) -> "Lease":
+        cast("Any", self._pool).get_nowait()  # the one that was looked at: nothing came between
+        return Lease(self, record.driver_connection, record=record)
 
     def _is_outdated(self, record: Any) -> bool:
         driver: Connection | None = record.driver_connection
