@@ -177,7 +177,7 @@ class Connection(asyncpg.Connection):
         In a transaction, ``undo`` is the command that makes it usable after an error.
         """
         if sql not in self._prepared:
-            prepared = await self.call(self.prepare, sql)
+            prepared = await self._prepare(sql)
             if len(self._prepared) >= MAX_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[sql] = prepared
@@ -185,15 +185,21 @@ class Connection(asyncpg.Connection):
             self._preludes[ahead.name] = await self._prepare_named(ahead.name, ahead.prepared, undo)
 
     async def _prepare_named(self, name: str, sql: str, undo: str) -> "PreparedStatement[Any]":
-        prepare = partial(self.prepare, name=name)
         try:
-            return await self.call(prepare, sql)
+            return await self._prepare(sql, name)
         except DatabaseError as error:
             if error.sqlstate != DUPLICATE_NAME:
                 raise
         # Left by a cancelled attempt, or made by the text of this unit.
         await self.call(self.execute, f"{undo} DEALLOCATE {name}")
-        return await self.call(prepare, sql)
+        return await self._prepare(sql, name)
+
+    async def _prepare(self, sql: str, name: str | None = None) -> "PreparedStatement[Any]":
+        try:
+            return await self.prepare(sql, name=name)
+        except DRIVER_ERRORS as error:
+            failure = self.translated(error)
+        raise failure
 
     def forget_prelude(self, ahead: Prelude) -> None:
         """Prepare a prelude anew before it is sent again."""

@@ -243,7 +243,7 @@ class Database:
         while True:
             work = UnitOfWork(
                 self._engine_for(kind),
-                self.settings,
+                self.settings if kind is Scope else self.settings.of_owner,
                 kind,
                 user_id,
                 ids,

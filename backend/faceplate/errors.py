@@ -21,9 +21,9 @@
     ├── CommitOutcomeUnknown    nobody can tell whether the COMMIT took effect
     └── DatabaseError           any other error of the server
 
-A caller that is cancelled gets CancelledError; `was_committed` tells whether the unit took effect.
-
 No message carries a password, a token or the content of a row.
+
+A caller that is cancelled gets CancelledError; `was_committed` tells whether the unit took effect.
 """
 
 import re
@@ -207,7 +207,7 @@ def was_committed(error: BaseException) -> bool:
         if isinstance(below, CancelledAfterCommit):
             return True
         seen.add(id(below))
-        below = below.__cause__ or below.__context__
+        below = below.__cause__
     return False
 
 

@@ -206,14 +206,19 @@ class UnitOfWork(Generic[S]):
             return CommitOutcomeUnknown(failure.message, ids=self._ids.minted)
         if isinstance(failure, CommitOutcomeUnknown):
             return failure
-        return cancelled
+        return self._cancelled(cancelled, kept=False)
 
     def _cancelled(
         self, cancelled: asyncio.CancelledError, *, kept: bool
     ) -> asyncio.CancelledError:
-        """Return the cancellation, with `CancelledAfterCommit` as its cause where that is so."""
+        """Return the cancellation, with `CancelledAfterCommit` as its cause where that is so.
+
+        A unit inside of this one may have set it for itself.
+        """
         if kept:
             cancelled.__cause__ = CancelledAfterCommit()
+        elif isinstance(cancelled.__cause__, CancelledAfterCommit):
+            cancelled.__cause__ = None
         return cancelled
 
     async def _abandon(self, error: BaseException) -> None:

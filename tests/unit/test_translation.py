@@ -350,6 +350,20 @@ def test_a_reason_is_one_line_without_detail() -> None:
     assert reason(EOFError()) == "EOFError"
 
 
+@pytest.mark.parametrize("cause", [None, ConnectionResetError(104, "reset")], ids=repr)
+@pytest.mark.parametrize("severity", ["ERROR", "FATAL"])
+def test_an_error_that_the_connection_did_not_survive(
+    severity: str, cause: Exception | None
+) -> None:
+    """Else a unit that rides out its own error is not repeated, or its words quote a row."""
+    lost = asyncpg.ConnectionDoesNotExistError('closed: of "secret"')
+    lost.__cause__ = server("22P02", 'of "secret"', V=severity)
+    lost.__cause__.__cause__ = cause
+    error = translate(wrapped(lost), target=TARGET, closed=True)
+    assert type(error) is ConnectionLost
+    assert "secret" not in error.message
+
+
 def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
     """Else one odd error hangs a worker."""
     one, two = RuntimeError("one"), RuntimeError("two")
