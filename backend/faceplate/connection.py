@@ -177,7 +177,7 @@ class Connection(asyncpg.Connection):
         In a transaction, ``undo`` is the command that makes it usable after an error.
         """
         if sql not in self._prepared:
-            prepared = await self._prepare(sql)
+            prepared = await self._ask_to_prepare(sql)
             if len(self._prepared) >= MAX_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[sql] = prepared
@@ -186,15 +186,15 @@ class Connection(asyncpg.Connection):
 
     async def _prepare_named(self, name: str, sql: str, undo: str) -> "PreparedStatement[Any]":
         try:
-            return await self._prepare(sql, name)
+            return await self._ask_to_prepare(sql, name)
         except DatabaseError as error:
             if error.sqlstate != DUPLICATE_NAME:
                 raise
         # Left by a cancelled attempt, or made by the text of this unit.
         await self.call(self.execute, f"{undo} DEALLOCATE {name}")
-        return await self._prepare(sql, name)
+        return await self._ask_to_prepare(sql, name)
 
-    async def _prepare(self, sql: str, name: str | None = None) -> "PreparedStatement[Any]":
+    async def _ask_to_prepare(self, sql: str, name: str | None = None) -> "PreparedStatement[Any]":
         try:
             return await self.prepare(sql, name=name)
         except DRIVER_ERRORS as error:

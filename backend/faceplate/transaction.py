@@ -22,7 +22,7 @@ from sqlalchemy.util import await_only
 from faceplate import prelude, session_state
 from faceplate.alone import Alone, NotAlone
 from faceplate.config import Settings
-from faceplate.errors import DatabaseError, FaceplateError, Unavailable, UsageError
+from faceplate.errors import DatabaseError, FaceplateError, SchemaChanged, Unavailable, UsageError
 from faceplate.ids import Ids
 from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
@@ -274,6 +274,8 @@ class Transaction(ABC):
             self._note_session(ahead, error, begins=begins)
             raise
         self._note_session(ahead, failure, begins=begins)
+        if isinstance(failure, SchemaChanged):
+            driver.is_spent = True  # SQLAlchemy goes on believing in what it has prepared
         if failure is not None:
             raise failure
         self._compare()
