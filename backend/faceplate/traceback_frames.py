@@ -1,0 +1,62 @@
+"""Tracebacks without the frames of libraries, whose locals hold passwords and rows.
+
+Error trackers send the locals of every frame that a traceback shows. A caller chooses what the
+locals of its own frames hold; it cannot choose for the driver, which keeps a password in one, or
+for a statement, which keeps the values of a row.
+"""
+
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+
+LIBRARIES = frozenset({"alembic", "asyncpg", "faceplate", "sqlalchemy"})
+CALLED_BY_LIBRARIES = sys.stdlib_module_names | {"cryptography", "pydantic", "pydantic_settings"}
+"""Packages whose frames go as well where a library called them, and stay where a caller did."""
+
+
+def remove_library_frames(error: BaseException) -> None:
+    """Remove the frames of libraries from ``error`` and from every error that it leads to.
+
+    Those are its ``__cause__`` and ``__context__``, the members of an exception group, and what
+    each of them leads to in turn. The caller's own frames stay, in their order.
+
+    An error that is raised on collects the frames that it passes from then on. A library that
+    removes its frames therefore has to let go of its secrets before it raises.
+    """
+    for member in _linked(error):
+        member.__traceback__ = _without_library_frames(member.__traceback__)
+
+
+def _linked(error: BaseException) -> Iterator[BaseException]:
+    """The error and every error that can be reached from it, each once."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        member = pending.pop()
+        if member is None or id(member) in seen:
+            continue
+        seen.add(id(member))
+        yield member
+        pending += member.__cause__, member.__context__
+        if isinstance(member, BaseExceptionGroup):
+            pending += member.exceptions
+
+
+def _without_library_frames(traceback: TracebackType | None) -> TracebackType | None:
+    kept: list[TracebackType] = []
+    is_in_library = False
+    while traceback is not None:
+        is_in_library = _is_of_library(traceback, is_called_by_library=is_in_library)
+        if not is_in_library:
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    rebuilt: TracebackType | None = None
+    for link in reversed(kept):
+        rebuilt = TracebackType(rebuilt, link.tb_frame, link.tb_lasti, link.tb_lineno)
+    return rebuilt
+
+
+def _is_of_library(traceback: TracebackType, *, is_called_by_library: bool) -> bool:
+    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    package = module.partition(".")[0]
+    return package in LIBRARIES or (is_called_by_library and package in CALLED_BY_LIBRARIES)
