@@ -9,8 +9,15 @@ import sys
 from collections.abc import Iterator
 from types import TracebackType
 
-LIBRARIES = frozenset({"alembic", "asyncpg", "faceplate", "sqlalchemy"})
-CALLED_BY_LIBRARIES = sys.stdlib_module_names | {"cryptography", "pydantic", "pydantic_settings"}
+DRIVER = "asyncpg"
+"""It calls nothing of a caller's but codecs, so that every frame below its own goes as well."""
+LIBRARIES = frozenset({"alembic", "faceplate", "sqlalchemy"})
+INSTRUMENTATION = frozenset(
+    {"ddtrace", "elasticapm", "logfire", "newrelic", "opentelemetry", "sentry_sdk", "wrapt"}
+)
+CALLED_BY_LIBRARIES = (
+    sys.stdlib_module_names | INSTRUMENTATION | {"cryptography", "pydantic", "pydantic_settings"}
+)
 """Packages whose frames go as well where a library called them, and stay where a caller did."""
 
 
@@ -45,8 +52,9 @@ def _linked(error: BaseException) -> Iterator[BaseException]:
 def _without_library_frames(traceback: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     is_in_library = False
-    while traceback is not None:
-        is_in_library = _is_of_library(traceback, is_called_by_library=is_in_library)
+    while traceback is not None and (package := _package_of(traceback)) != DRIVER:
+        called = is_in_library and package in CALLED_BY_LIBRARIES
+        is_in_library = called or package in LIBRARIES
         if not is_in_library:
             kept.append(traceback)
         traceback = traceback.tb_next
@@ -56,7 +64,5 @@ def _without_library_frames(traceback: TracebackType | None) -> TracebackType | 
     return rebuilt
 
 
-def _is_of_library(traceback: TracebackType, *, is_called_by_library: bool) -> bool:
-    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-    package = module.partition(".")[0]
-    return package in LIBRARIES or (is_called_by_library and package in CALLED_BY_LIBRARIES)
+def _package_of(traceback: TracebackType) -> str:
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]

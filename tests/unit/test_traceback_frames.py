@@ -60,7 +60,7 @@ def shown(error: BaseException) -> str:
 def test_the_frames_of_libraries_go_and_the_callers_stay_in_their_order() -> None:
     """Else an error tracker is sent the database's password, or nobody sees where a unit failed."""
     modules = ("app.web", "faceplate.database", "app.units", "sqlalchemy.engine", "app.types")
-    error = caught(through(*modules, "asyncpg.protocol", "faceplate", "app.codec"))
+    error = caught(through(*modules, "faceplate", "app.codec"))
     lines = dict(traceback.walk_tb(error.__traceback__))
     remove_library_frames(error)
     assert names(error) == ["app.web", "app.units", "app.types", "app.codec"]
@@ -77,7 +77,20 @@ def test_a_caller_whose_name_only_looks_like_a_librarys_stays(name: str) -> None
     assert names(error) == [name]
 
 
-@pytest.mark.parametrize("helper", ["json", "asyncio.timeouts", "pydantic.main", "cryptography.x"])
+def test_every_frame_below_the_drivers_goes() -> None:
+    """Else what instruments the driver shows the password that it passes on."""
+    below = (
+        "asyncpg.connect_utils",
+        "sentry_sdk.integrations.asyncpg",
+        "tracer",
+        "asyncpg.protocol",
+    )
+    error = caught(through("app", "faceplate.engine", *below, "app.codec"))
+    remove_library_frames(error)
+    assert names(error) == ["app"]
+
+
+@pytest.mark.parametrize("helper", ["json", "asyncio.timeouts", "pydantic.main", "sentry_sdk.x"])
 def test_what_a_library_calls_goes_with_it_and_what_a_caller_calls_stays(helper: str) -> None:
     """Else a secret stands in the frame of the encoder that the library handed it to."""
     error = caught(through("app", helper, "faceplate.encryption", helper, helper))
