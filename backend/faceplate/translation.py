@@ -31,6 +31,7 @@ from faceplate.errors import (
     Unavailable,
     UsageError,
 )
+from faceplate.passwords import UNANSWERED
 
 CONFLICTS = {
     "pk_users": "a user with this id exists already",
@@ -152,7 +153,9 @@ def translate_connect(error: Exception, *, target: str, limit_s: float) -> Facep
     if isinstance(error, PoolTimeout):
         return PoolExhausted("no connection became free within pool_timeout_s; all are in use")
     if isinstance(error, TimeoutError):
-        return Unavailable(f"{target}: no answer within {limit_s:g} s")
+        notes = [note for cause in causes(error) for note in getattr(cause, "__notes__", ())]
+        unanswered = UNANSWERED if UNANSWERED in notes else "no answer"
+        return Unavailable(f"{target}: {unanswered} within {limit_s:g} s")
     kind = Unavailable if _passes(error, state) else CannotConnect
     return kind(f"{target}: {reason(error)}", sqlstate=state)
 
