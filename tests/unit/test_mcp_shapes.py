@@ -62,13 +62,14 @@ def test_without_the_package_secrets_say_what_to_install(monkeypatch: pytest.Mon
     """An ImportError in a handler would not say that it is an extra of ours."""
     key = SecretStr(encryption.generate_key())
     settings = Settings(database_url=SecretStr("postgresql://localhost"), encryption_keys=(key,))
-    encrypted = encryption.encrypt(settings, uuid4(), {"pin": 1})
+    row = (uuid4(), uuid4())
+    encrypted = encryption.encrypt(settings, *row, {"pin": 1})
     monkeypatch.setitem(sys.modules, "cryptography", None)
     for attempt in (
         encryption.generate_key,
-        lambda: encryption.encrypt(settings, uuid4(), {"pin": 1}),
-        lambda: encryption.decrypt(settings, uuid4(), encrypted),
-        lambda: encryption.reencrypt(settings, encrypted),
+        lambda: encryption.encrypt(settings, *row, {"pin": 1}),
+        lambda: encryption.decrypt(settings, *row, encrypted),
+        lambda: encryption.reencrypt(settings, *row, encrypted),
     ):
         with pytest.raises(ConfigurationError, match=r"pip install 'faceplate\[encryption\]'"):
             attempt()
