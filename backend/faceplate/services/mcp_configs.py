@@ -24,6 +24,7 @@ from faceplate.errors import DatabaseError, NotFound
 from faceplate.models import McpConfig
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
 from faceplate.scope import Scope, SystemScope
+from faceplate.services.arguments import check_kind
 from faceplate.services.mcp_shapes import check_config, check_secrets
 from faceplate.statement import Statement
 
@@ -191,6 +192,7 @@ async def page(
 
     Raises InvalidInput for a limit or cursor that is none.
     """
+    check_kind("enabled_only", enabled_only, bool)
     listing = f"mcp_configs {'enabled' if enabled_only else 'all'}"
     after = "" if cursor is None else unseal(scope, listing, cursor)
     rows = await scope.all(
@@ -241,6 +243,7 @@ async def rotate_secrets(
     nothing.
     """
     done: list[tuple[UUID, UUID]] = []
+    check_kind("after", after, tuple)
     after_user, after_id = after
     batch: list[Any] = await scope.all(
         NEXT_SECRETS, after_user=after_user, after_id=after_id, limit=check_limit(limit)
