@@ -7,8 +7,10 @@
     {"transport": "streamable_http", "url": "https://example.com/mcp"}
 
 ``secrets`` holds what is: ``env`` for a command, ``headers`` for a URL, tokens. It is encrypted
-(see `faceplate.encryption`), and only `get_secrets` reads it. What is called like a secret is
-refused in ``config``; a secret among the ``args`` cannot be told, and belongs into ``env``.
+(see `faceplate.encryption`), and only `get_secrets` reads it. ``config`` is refused where a key, a
+parameter of a URL, an argument or a variable ahead of a command has the name of a secret, unless it
+is a placeholder such as ``${TOKEN}``. A secret without such a name, as in the path of a URL, cannot
+be told: keep that ``url``, or those ``args``, among the secrets.
 """
 
 from typing import Any, NamedTuple
