@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -136,9 +137,16 @@ def _create_engine(
         creator=create,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
+        logging_name="faceplate",
         **pool,
     )
+    logging.getLogger("sqlalchemy.engine.Engine.faceplate").addFilter(_is_no_row)
     return engine
+
+
+def _is_no_row(record: logging.LogRecord) -> bool:
+    """Whether ``record`` is of a statement: at DEBUG, SQLAlchemy logs each row that it reads."""
+    return record.levelno > logging.DEBUG
 
 
 async def open_connection(settings: Settings) -> Connection:
