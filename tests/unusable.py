@@ -85,12 +85,18 @@ async def speak_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     await writer.drain()
 
 
-async def refuse_for_now(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, words: str
+async def refuse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, state: str, words: str
 ) -> None:
     await take_startup(reader, writer)
-    fields = (b"SFATAL", b"VFATAL", b"C57P03", b"M" + words.encode())
-    writer.write(message(b"E", b"".join(field + b"\0" for field in fields) + b"\0"))
+    writer.write(fatal(state, words))
+    await writer.drain()
+
+
+async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer the request for TLS with an error: what a server says that cannot fork."""
+    await reader.readexactly(8)
+    writer.write(b"Ecould not fork new process for connection\n\0")
     await writer.drain()
 
 
@@ -141,6 +147,12 @@ async def take_startup(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
         if body != struct.pack("!i", 80877103):
             return
         writer.write(b"N")
+
+
+def fatal(state: str, words: str) -> bytes:
+    """Return the last word of a server or a pooler to a client."""
+    fields = (b"SFATAL", b"VFATAL", b"C" + state.encode(), b"M" + words.encode())
+    return message(b"E", b"".join(field + b"\0" for field in fields) + b"\0")
 
 
 def message(kind: bytes, body: bytes) -> bytes:

@@ -21,10 +21,11 @@ from faceplate.errors import (
     Unauthorized,
     Unavailable,
     UsageError,
+    was_committed,
 )
 from faceplate.health import Health
 from faceplate.records import Conversation, McpConfig, Message, Task, User
-from faceplate.scope import Scope, SystemScope, one_statement, replayable
+from faceplate.scope import Scope, SystemScope, isolation_level, one_statement, replayable
 from faceplate.statement import Statement
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
     "Unavailable",
     "UsageError",
     "User",
+    "isolation_level",
     "one_statement",
     "replayable",
+    "was_committed",
 ]

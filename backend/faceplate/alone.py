@@ -21,9 +21,9 @@ class NotAlone(BaseException):
 
 
 class Alone(Uninterrupted[T]):
-    """Await it for what the statement returns or raises, whoever cancels the task meanwhile.
+    """Await it for what the statement returns or raises, although its task is cancelled meanwhile.
 
-    ``cancelled`` is the first cancellation that came. What was done is known all the same. Once it
+    ``cancelled`` is the first cancellation that came. The outcome is known all the same. Once it
     was awaited, it has to be closed.
     """
 
@@ -39,17 +39,17 @@ class Alone(Uninterrupted[T]):
         self._gave_up = False
 
     def note(self, error: asyncio.CancelledError) -> None:
-        """Take notice of a cancellation, and do not wait for ever any more."""
+        """Take notice of a cancellation, and wait for a limited time from then on."""
         super().note(error)
         if self._giving_up is None:
             self._giving_up = asyncio.ensure_future(self._give_up())
 
     def close(self) -> None:
-        """See to it that no cancellation hits whoever has the connection next."""
+        """Stop giving up, and let a pending cancellation hit nobody else's statement."""
         if self._giving_up is not None:
             self._giving_up.cancel()
         if self._gave_up:
-            self._driver.terminate()
+            self._driver.is_spent = True
 
     async def _give_up(self) -> None:
         """Have the server cancel a statement that takes long, as when it waits for a lock."""

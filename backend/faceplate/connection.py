@@ -1,22 +1,33 @@
-"""One connection of the driver: a statement goes out together with what has to go ahead of it."""
+"""One connection of the driver: statements, what goes ahead of them, and errors of our own."""
 
 import asyncio
 import logging
 import select
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
 from faceplate.config import Settings
+from faceplate.errors import ConnectionLost, DatabaseError, FaceplateError, SchemaChanged
 from faceplate.prelude import NONE, Prelude
 from faceplate.row_ahead import RowAhead
+from faceplate.session_state import TAKE_BACK
+from faceplate.translation import (
+    DRIVER_ERRORS,
+    causes,
+    is_lost,
+    reason,
+    sqlstate_of,
+    translate,
+)
 
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
+
+    from faceplate.wire import Wire
 
 T = TypeVar("T")
 
@@ -28,158 +39,186 @@ OUTDATED = (
     asyncpg.InvalidSQLStatementNameError,
     asyncpg.OutdatedSchemaCacheError,
 )
+DUPLICATE_NAME = "42P05"
+READ_ONLY = "25006"
 PING_AFTER_IDLE_S = 5.0
 PING_TIMEOUT_S = 2.0
-SETTLE_TIMEOUT_S = 2.0
 
 
 class Connection(asyncpg.Connection):
-    """It keeps statements prepared, and can tell, mostly without asking, whether it is alive."""
+    """It keeps statements prepared, and can tell, mostly without asking, whether it is alive.
+
+    `run`, `command` and `ask` raise faceplate's own errors; other methods are the driver's own.
+    """
 
     __slots__ = (
-        *("_ahead", "_poll", "_prepared", "_row_ahead", "_rows", "ahead_of_write", "answers_marks"),
-        *("is_adrift", "is_trusted", "last_heard_s", "logs_sql", "said", "slow_statement_s"),
+        *("_forgotten", "_poll", "_prepared", "_preludes", "_row_ahead", "_settings", "_wire"),
+        *("answers_marks", "begun_s", "is_spent", "is_trusted", "last_heard_s"),
+        *("must_take_back", "sent_ahead"),
     )
 
-    ahead_of_write: Prelude | None
-    """What is to go ahead of a unit's first INSERT, UPDATE or DELETE."""
     answers_marks: bool | None
     """Whether its server says by what a transaction can be found; None until that was tried."""
-    said: set[str]
-    """What was prepared for preludes."""
-    logs_sql: bool
-    slow_statement_s: float
-    is_adrift: bool
-    """Whether a prelude was sent whose statement is still running, or has failed."""
+    begun_s: float
+    """When it was begun to be made, by the monotonic clock."""
     last_heard_s: float
+    is_spent: bool
+    """Whether it must not serve another unit."""
     is_trusted: bool
     """Whether the next ping may be left out: it has only just been seen to be alive."""
+    must_take_back: bool
+    """Whether text was run on it that may have changed the state of the session."""
+    sent_ahead: bool
+    """Whether the last prelude was sent."""
 
-    def set_up(self, settings: Settings) -> None:
+    def set_up(self, settings: Settings, begun_s: float) -> None:
         """Make ready what the driver's own constructor has no room for."""
-        self.logs_sql = settings.log_sql
-        self.slow_statement_s = settings.slow_statement_s
-        self.is_adrift = False
+        self._settings = settings
+        self.begun_s = begun_s
+        self.is_spent = False
         self.is_trusted = False
+        self.sent_ahead = True
+        self.must_take_back = False
         # It asks asyncio about it, which knows only the true one.
         self._loop = asyncio.get_running_loop()
         self._prepared: dict[str, PreparedStatement[Any]] = {}
-        self.said = {""}
-        self.answers_marks = None
-        self.begin_unit(None)
-        self.last_heard_s = time.monotonic()
-        self._poll = select.poll()
-        transport: Any = self._transport  # type: ignore[attr-defined]  # not in stubs
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self._ahead, self._rows = _join_writes(transport)
-
-    def begin_unit(self, ahead_of_write: Prelude | None) -> None:
-        """Forget the unit before; this one sends ``ahead_of_write`` with its first write."""
-        self.ahead_of_write = ahead_of_write
+        self._preludes: dict[str, PreparedStatement[Any]] = {}
+        self._forgotten: list[PreparedStatement[Any]] = []
         self._row_ahead: RowAhead | None = None
+        self.answers_marks = None
+        self.last_heard_s = time.monotonic()
+        self._wire: Wire = self._transport  # type: ignore[attr-defined]  # not in stubs
+        self._poll = select.poll()
+        self._poll.register(self._wire.get_extra_info("socket").fileno(), select.POLLIN)
 
-    async def run_after(
-        self, ahead: Prelude, fetch: Callable[..., Awaitable[T]], sql: str, values: list[Any]
+    def is_in_transaction(self) -> bool:
+        """Return whether the server said so last. A closed connection is in none."""
+        return not self.is_closed() and bool(self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
+
+    def begin_unit(self) -> None:
+        """Forget the unit before."""
+        self._row_ahead = None
+
+    async def run(
+        self,
+        ahead: Prelude,
+        fetch: Callable[..., Awaitable[T]],
+        sql: str,
+        values: list[Any],
+        *,
+        may_commit: bool = False,
     ) -> T:
         """Return what ``fetch``, a method of `PreparedStatement`, makes of ``sql``.
 
         It is sent together with what goes ahead of it, in one round trip; both have to be ready.
-        An error of the server may be about either. After any error the connection has to `settle`.
+        `sent_ahead` tells afterwards whether that was sent. ``may_commit`` says that the statement
+        takes effect by itself: without an answer it is in doubt.
         """
-        if ahead.messages:
-            self._put_ahead(ahead)
+        self.send_ahead(ahead)
         started_s = time.monotonic()
         try:
-            result = await fetch(self._prepared[sql], *values)
-        except OUTDATED as error:
-            self._forget_prepared(error)
-            raise
+            return await fetch(self._prepared[sql], *values)
+        except DRIVER_ERRORS as error:
+            failure = self.translated(error, may_commit=may_commit)
         finally:
+            self.end_ahead()
             self.log(sql, time.monotonic() - started_s, ahead)
-        self.is_adrift = False
-        return result
+        raise failure
 
-    def send_ahead(self, ahead: Prelude) -> None:
-        """Send a prelude together with what is written next, whoever writes it."""
-        self.log(ahead.sql, 0.0)
-        self._put_ahead(ahead)
-
-    def take_ahead_of_write(self) -> Prelude | None:
-        """Return what is to go ahead of an INSERT, UPDATE or DELETE, if that is the first one."""
-        ahead, self.ahead_of_write = self.ahead_of_write, None
-        return ahead
-
-    def send_ahead_of_write(self) -> None:
-        """Send it, together with that statement."""
-        if (ahead := self.take_ahead_of_write()) is not None:
-            self.send_ahead(ahead)
-
-    @property
-    def takes_rows_ahead(self) -> bool:
-        """Whether a prelude may return a row: not where it may go out before its statement."""
-        return self._rows is not None
-
-    @property
-    def row_ahead(self) -> list[str] | None:
-        """What a prelude of this unit has returned."""
-        return None if self._row_ahead is None else self._row_ahead.values
-
-    @property
-    def was_refused_ahead(self) -> bool:
-        """Whether a prelude of this unit was to return a row and has not."""
-        return self._row_ahead is not None and self._row_ahead.values is None
-
-    def _put_ahead(self, ahead: Prelude) -> None:
-        self.is_adrift = True
-        if ahead.has_row and self._rows is not None:
-            self._row_ahead = RowAhead(self._transport, self._protocol)  # type: ignore[attr-defined]  # not in stubs
-            self._rows.append(self._row_ahead)
-        self._ahead(ahead.messages)
-
-    def is_ready(self, ahead: Prelude, sql: str) -> bool:
-        """Whether `run_after` may be called: mostly, but for the first time that ``sql`` is run."""
-        is_settled = not (self.is_adrift and ahead.messages)
-        return sql in self._prepared and ahead.prepare in self.said and is_settled
-
-    async def make_ready(self, ahead: Prelude, sql: str) -> None:
-        """Prepare what is not yet prepared, for `run_after`. Where `is_ready`, not needed."""
-        if sql not in self._prepared:
-            if len(self._prepared) >= MAX_PREPARED:
-                del self._prepared[next(iter(self._prepared))]
-            self._prepared[sql] = await self.prepare(sql)
-        if self.is_adrift and ahead.messages:
-            await self.settle()
-        if ahead.prepare not in self.said:
-            # It is there already where whoever said it was cancelled before the answer came.
-            with suppress(asyncpg.DuplicatePreparedStatementError):
-                await self.execute(ahead.prepare)
-            self.said.add(ahead.prepare)
-
-    def tag_of(self, sql: str) -> str:
-        """The tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""
-        return self._prepared[sql].get_statusmsg() or ""
-
-    async def timed(self, run: Callable[..., Awaitable[T]], sql: str, *values: Any) -> T:
+    async def call(
+        self, run: Callable[..., Awaitable[T]], sql: str, *values: Any, may_commit: bool = False
+    ) -> T:
         """Return what ``run(sql, *values)``, a method of the driver's own, returns."""
         started_s = time.monotonic()
         try:
             return await run(sql, *values)
+        except DRIVER_ERRORS as error:
+            failure = self.translated(error, may_commit=may_commit)
         finally:
             self.log(sql, time.monotonic() - started_s)
+        raise failure
+
+    def send_ahead(self, ahead: Prelude) -> None:
+        """Send a prelude together with what is written next, until `end_ahead`."""
+        if not ahead.messages:
+            return
+        row = None
+        if ahead.has_row:
+            row = self._row_ahead = RowAhead(self._wire, self._protocol)  # type: ignore[arg-type, attr-defined]  # it is what a transport is; not in stubs
+        self._wire.queue(ahead.messages, row)
+
+    def end_ahead(self) -> None:
+        """Note in `sent_ahead` whether the prelude was sent, and drop it where it was not."""
+        self.sent_ahead = not self._wire.take_back()
+        if not self.sent_ahead:
+            self._row_ahead = None
+
+    @property
+    def row_ahead(self) -> list[str] | None:
+        """The row that a prelude of this unit returned."""
+        return None if self._row_ahead is None else self._row_ahead.values
+
+    @property
+    def was_refused_ahead(self) -> bool:
+        """Whether a prelude of this unit was to return a row and did not."""
+        return self._row_ahead is not None and self._row_ahead.values is None
+
+    def is_ready(self, ahead: Prelude, sql: str) -> bool:
+        """Return whether `run` may be called: mostly, but for the first time that ``sql`` runs."""
+        return sql in self._prepared and self.has_prepared(ahead)
+
+    def has_prepared(self, ahead: Prelude) -> bool:
+        """Return whether a prelude can be sent."""
+        return not ahead.name or ahead.name in self._preludes
+
+    async def make_ready(self, ahead: Prelude, sql: str, *, undo: str = "") -> None:
+        """Prepare what is not yet prepared, for `run`. It runs nothing.
+
+        In a transaction, ``undo`` is the command that makes it usable after an error.
+        """
+        if sql not in self._prepared:
+            prepared = await self.call(self.prepare, sql)
+            if len(self._prepared) >= MAX_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[sql] = prepared
+        if not self.has_prepared(ahead):
+            self._preludes[ahead.name] = await self._prepare_named(ahead.name, ahead.prepared, undo)
+
+    async def _prepare_named(self, name: str, sql: str, undo: str) -> "PreparedStatement[Any]":
+        prepare = partial(self.prepare, name=name)
+        try:
+            return await self.call(prepare, sql)
+        except DatabaseError as error:
+            if error.sqlstate != DUPLICATE_NAME:
+                raise
+        # Left by a cancelled attempt, or made by the text of this unit.
+        await self.call(self.execute, f"{undo} DEALLOCATE {name}")
+        return await self.call(prepare, sql)
+
+    def forget_prelude(self, ahead: Prelude) -> None:
+        """Prepare a prelude anew before it is sent again."""
+        # The driver would close the server's statement of that name when this one is collected.
+        self._forgotten += filter(None, [self._preludes.pop(ahead.name, None)])
+
+    def tag_of(self, sql: str) -> str:
+        """Return the tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""
+        return self._prepared[sql].get_statusmsg() or ""
+
+    async def take_back(self) -> None:
+        """Undo what text has changed in the session, outside of a transaction.
+
+        Raises FaceplateError.
+        """
+        await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), TAKE_BACK)
+        self.must_take_back = False
 
     async def ping(self) -> None:
-        """Ask whether the server is there. Raises the driver's errors."""
-        await self.timed(partial(self.execute, timeout=PING_TIMEOUT_S), "SELECT 1")
+        """Ask whether the server is there. Raises FaceplateError."""
+        await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), "SELECT 1")
         self.last_heard_s = time.monotonic()
 
-    async def settle(self) -> None:
-        """Let the server be done with a prelude whose statement has failed or was never sent."""
-        if self.is_adrift:
-            await self.execute("SELECT 1", timeout=SETTLE_TIMEOUT_S)
-            self.is_adrift = False
-
     def is_quiet(self) -> bool:
-        """Whether nothing has come in since the last command, and that was not long ago.
+        """Return whether nothing came in since the last command, and that was not long ago.
 
         What a server says unasked is that it is going away, and a socket with something to read
         after its last answer was read says that, or is at its end.
@@ -190,50 +229,37 @@ class Connection(asyncpg.Connection):
         self.last_heard_s = now
         return True
 
-    def _forget_prepared(self, error: Exception) -> None:
-        """After a migration, or somebody's DEALLOCATE ALL, each is prepared anew."""
+    def translated(self, error: Exception, *, may_commit: bool = False) -> FaceplateError:
+        """Return faceplate's error for one of the driver's or SQLAlchemy's on this connection.
+
+        ``may_commit`` says that the command may have taken effect if no answer came.
+        """
+        target, closed = self._settings.target, self.is_closed()
+        if any(isinstance(cause, OUTDATED) for cause in causes(error)):
+            return self._outdated(error)
+        is_timeout = isinstance(error, TimeoutError)
+        if may_commit and (is_timeout or is_lost(error, closed=closed)):
+            lost = ConnectionLost(f"{target}: {reason(error)}", sqlstate=sqlstate_of(error))
+            lost.in_doubt = lost.sqlstate != READ_ONLY
+            return lost
+        return translate(error, target=target, closed=closed)
+
+    def _outdated(self, error: Exception) -> FaceplateError:
+        """Prepare each statement anew, after a migration or somebody's DEALLOCATE."""
         self._prepared.clear()
-        if isinstance(error, asyncpg.InvalidSQLStatementNameError):
-            self.said = {""}  # else the server still knows it
+        if any(isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in causes(error)):
+            self._forgotten += self._preludes.values()
+            self._preludes.clear()
+            self.is_spent = True  # SQLAlchemy goes on believing in what it has prepared
+        message = "a table or a prepared statement was changed under a statement"
+        return SchemaChanged(message, sqlstate=sqlstate_of(error))
 
     def log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
         """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does.
 
         The driver's own query loggers cost a statement as much as a fifth of its round trip.
         """
-        if 0 < self.slow_statement_s <= elapsed_s:
+        if 0 < self._settings.slow_statement_s <= elapsed_s:
             logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)
-        if self.logs_sql:
+        if self._settings.log_sql:
             logger.info("%.3f s: %s", elapsed_s, f"{ahead.sql}; {sql}" if ahead.sql else sql)
-
-
-def _join_writes(transport: Any) -> tuple[Callable[[bytes], None], list[RowAhead] | None]:
-    """Return a function whose argument goes out in one piece with what is written next.
-
-    And a list for those who wait for a row of it, or None where it may go out sooner.
-
-    asyncio sends each write at once. The second send of a statement would cost as much as all
-    the rest of it, since the first has just woken the server up. Other event loops, as uvloop,
-    send by themselves in one piece what is written in one turn, and do not let write be replaced.
-    """
-    write = transport.write
-    ahead: list[bytes] = []
-    rows: list[RowAhead] = []
-
-    def write_joined(data: Any) -> None:
-        if ahead:
-            data = b"".join((*ahead, data))
-            ahead.clear()
-            while rows:
-                rows.pop().begin()
-        write(data)
-
-    def write_lines_joined(parts: Any) -> None:
-        write_joined(b"".join(parts))
-
-    try:
-        transport.write = write_joined
-        transport.writelines = write_lines_joined
-    except AttributeError:
-        return write, None
-    return ahead.append, rows

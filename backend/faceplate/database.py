@@ -9,8 +9,9 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
@@ -18,21 +19,25 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from faceplate.alone import NotAlone
+from faceplate.bound_unit import BoundUnit
+from faceplate.confidentiality import remove_confidential
 from faceplate.config import Settings
 from faceplate.engine import create_engine, create_transactional_engine, open_connection
 from faceplate.errors import (
-    CancelledAfterCommit,
     CannotConnect,
     CommitOutcomeUnknown,
     FaceplateError,
     UsageError,
+    was_committed,
 )
 from faceplate.events import Call, Counters, Events
 from faceplate.flush_order import OrderedSession
 from faceplate.health import Health, Pool, examine, pool_of
+from faceplate.ids import Ids
 from faceplate.repeat import Repeat
-from faceplate.scope import Ids, Scope, SystemScope, Transaction
+from faceplate.scope import Isolation, Scope, SystemScope, checked_level
 from faceplate.shutdown import POLL_S, Shutdown
+from faceplate.transaction import Transaction
 from faceplate.translation import DRIVER_ERRORS, translate_connect
 from faceplate.unit_of_work import UnitOfWork
 
@@ -62,6 +67,7 @@ class Database:
         self.settings = settings or Settings()
         self.events = Events()
         self._engine: AsyncEngine | None = None
+        self._owner_engine: AsyncEngine | None = None
         self._shutdown: Shutdown | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -77,8 +83,10 @@ class Database:
             await self.dispose()  # what a parent process had open when this one was forked
         if self._engine is not None:
             raise UsageError("the database is open already: enter it once, and share it")
-        self._engine = create_engine(self.settings)
-        self._shutdown = Shutdown(self._engine, self.events.under_way)
+        self._engine = self._owner_engine = create_engine(self.settings)
+        if self.settings.owner_url is not None:
+            self._owner_engine = create_engine(self.settings.of_owner, powerless=False)
+        self._shutdown = Shutdown({self._engine, self._owner_engine}, self.events.under_way)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         return self
 
@@ -104,7 +112,7 @@ class Database:
             return 0
         if self._pid != os.getpid():
             shutdown.leave_to_parent()
-            self._engine = self._shutdown = None
+            self._engine = self._owner_engine = self._shutdown = None
             return 0
         self._check_place()
         if shutdown.has_begun:
@@ -114,7 +122,7 @@ class Database:
         try:
             return await shutdown.run(self.settings.shutdown_timeout_s)
         finally:
-            self._engine = self._shutdown = None
+            self._engine = self._owner_engine = self._shutdown = None
 
     @property
     def engine(self) -> AsyncEngine:
@@ -123,6 +131,14 @@ class Database:
             raise UsageError("the database is not open: use `async with Database(...) as db:`")
         self._check_place()
         return self._engine
+
+    def _engine_for(self, kind: type[Transaction]) -> AsyncEngine:
+        """Return the engine for units of a kind: those across users may have a login of their own.
+
+        Raises UsageError as `engine` does.
+        """
+        engine = self.engine
+        return engine if kind is Scope else self._owner_engine or engine
 
     def pool(self) -> Pool:
         """Return how the pool stands. Any thread may ask, and before it is open, too."""
@@ -141,20 +157,21 @@ class Database:
         that brings its own transactions, uses these. Raises ShuttingDown.
         """
         self.events.under_way.check_is_open()
-        transactional = create_transactional_engine(self.engine, self.settings)
+        engine = self._engine_for(SystemScope)
+        transactional = create_transactional_engine(engine, self.settings)
         return async_sessionmaker(
             transactional, expire_on_commit=False, sync_session_class=OrderedSession
         )
 
-    async def run(
+    def run(
         self,
         user_id: UUID,
         unit: Callable[Concatenate[Scope, P], Awaitable[T]],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
-        """Run ``unit(scope, *args, **kwargs)`` in a transaction for one user; return its result.
+    ) -> Coroutine[Any, Any, T]:
+        """Await it: ``unit(scope, *args, **kwargs)`` in a transaction for one user. Its result.
 
         After a lost connection the whole unit is repeated once, on a fresh connection, which it
         may wait for up to ``reconnect_timeout_s``; after a deadlock or a serialization failure,
@@ -163,31 +180,39 @@ class Database:
 
         Raises what the unit raises, and FaceplateError for whatever the database says.
         """
-        user = _checked(user_id)
-        with Call(self.events, unit) as call:
-            return await self._repeat(call, Scope, user, unit, *args, **kwargs)
+        # Not async itself: a frame of it would show the arguments in every traceback.
+        return self._run(Scope, user_id, BoundUnit(unit, args, kwargs))
 
-    async def run_system(
+    def run_system(
         self,
         unit: Callable[Concatenate[SystemScope, P], Awaitable[T]],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
-        """Run a unit across users, as the connecting role: no owner is added, no policy holds.
+    ) -> Coroutine[Any, Any, T]:
+        """Await it: a unit across users, as the login's own role. No owner is added.
 
         Otherwise as `run`. It is a method of its own so that a reviewer sees it.
         """
-        with Call(self.events, unit) as call:
-            return await self._repeat(call, SystemScope, None, unit, *args, **kwargs)
+        return self._run(SystemScope, None, BoundUnit(unit, args, kwargs))
 
-    def begin(self, user_id: UUID) -> AbstractAsyncContextManager[Scope]:
+    def begin(
+        self, user_id: UUID, *, isolation: Isolation = "read committed"
+    ) -> AbstractAsyncContextManager[Scope]:
         """Return ``async with db.begin(user_id) as scope:``, a transaction around a block.
 
         It commits when the block ends and rolls back when it raises. It is never repeated, since
-        a block cannot be entered twice: prefer `run`.
+        a block cannot be entered twice: prefer `run`. For ``isolation``, see `isolation_level`.
         """
-        return self._watch(UnitOfWork(self.engine, self.settings, Scope, _checked(user_id), Ids()))
+        work = UnitOfWork(
+            self.engine,
+            self.settings,
+            Scope,
+            _checked(user_id),
+            Ids(),
+            isolation=checked_level(isolation),
+        )
+        return _Block(Call(self.events, "begin"), work)
 
     async def check(self) -> Health:
         """Return what an operator asks first: reachable, how fast, which version, at head, pool.
@@ -203,50 +228,44 @@ class Database:
                 "open one of its own in each, after the fork"
             )
 
-    @asynccontextmanager
-    async def _watch(self, work: UnitOfWork[S]) -> AsyncIterator[S]:
-        with Call(self.events, "begin"):
-            async with work as scope:
-                yield scope
+    async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
+        try:
+            user = None if kind is SystemScope else _checked(user_id)
+            with Call(self.events, unit.function) as call:
+                return await self._repeat(call, kind, user, unit)
+        except BaseException as error:
+            remove_confidential(error)
+            raise
 
     async def _repeat(
-        self,
-        call: Call,
-        kind: type[S],
-        user_id: UUID | None,
-        unit: Callable[..., Awaitable[T]],
-        /,
-        *args: Any,
-        **kwargs: Any,
+        self, call: Call, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]
     ) -> T:
         ids = Ids()
         repeat: Repeat | None = None
-        replayable = getattr(unit, "replayable", False)
-        may_be_alone = getattr(unit, "one_statement", False) and not self.settings.pgbouncer
+        may_be_alone = unit.is_one_statement and not self.settings.pgbouncer
         while True:
             work = UnitOfWork(
-                self.engine,
+                self._engine_for(kind),
                 self.settings,
                 kind,
                 user_id,
                 ids,
-                replayable=replayable,
+                isolation=unit.isolation,
+                replayable=unit.is_replayable,
                 may_be_alone=may_be_alone,
             )
             may_be_alone = False  # a repeat finds out in one transaction what there is
             try:
                 try:
                     async with work as scope:
-                        return await unit(scope, *args, **kwargs)
+                        return await unit(scope)
                 except FaceplateError as error:
                     repeat = repeat or Repeat(self.settings, call)
                     await repeat.after(error)  # raises it where a repeat would be wrong
             except NotAlone:
                 pass
-            except CancelledAfterCommit:
-                raise
             except BaseException as error:
-                if repeat is not None and repeat.in_doubt:
+                if repeat is not None and repeat.in_doubt and not was_committed(error):
                     raise CommitOutcomeUnknown(
                         "the connection was lost during COMMIT, and the repeat failed",
                         ids=ids.minted,
@@ -283,7 +302,42 @@ class Database:
             pause_s = min(2 * pause_s, RECONNECT_PAUSE_MAX_S)
 
 
-def _checked(user_id: UUID) -> UUID:
+def _checked(user_id: UUID | None) -> UUID:
     if not isinstance(user_id, UUID):
         raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
-    return user_id
+    # A subclass may write itself differently each time that it is asked.
+    return user_id if type(user_id) is UUID else UUID(int=user_id.int)
+
+
+class _Block(AbstractAsyncContextManager[S]):
+    """The block of `Database.begin`."""
+
+    def __init__(self, call: Call, work: UnitOfWork[S]) -> None:
+        self._call = call
+        self._work = work
+
+    async def __aenter__(self) -> S:
+        self._call.__enter__()
+        try:
+            return await self._work.__aenter__()
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._work.__aexit__(kind, error, traceback)
+        except BaseException as failure:
+            self._leave(failure)
+            raise
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        if error is not None:
+            remove_confidential(error)
+        self._call.__exit__(None if error is None else type(error), error, None)

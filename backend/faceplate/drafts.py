@@ -51,6 +51,7 @@ from faceplate.errors import (
     NotFound,
     ShuttingDown,
     UsageError,
+    was_committed,
 )
 from faceplate.models import Message
 from faceplate.services import messages
@@ -88,7 +89,8 @@ def open(  # noqa: A001 - `drafts.open` reads as what it does
     Entering raises as `faceplate.services.messages.append_draft` does. Leaving a block that did not
     raise raises what kept the message from being saved: NotFound where it was removed meanwhile,
     Conflict where a sweep has closed it. Where the block did raise, that error leaves, and such a
-    failure is logged. Cancelled while it ended as complete, it raises CancelledAfterCommit.
+    failure is logged. Cancelled while it ended as complete, it raises a CancelledError of which
+    `was_committed` is true.
     """
     if not 0 < save_every_s <= HEARTBEAT_S:
         raise InvalidInput("save_every_s", f"must be more than 0 and at most {HEARTBEAT_S:g}")
@@ -143,9 +145,10 @@ class Draft:
                 id=self._id,
                 after=self._after,
             )
-        except CancelledAfterCommit:
-            self._join()
-            await self._end("interrupted")
+        except asyncio.CancelledError as error:
+            if was_committed(error):
+                self._join()
+                await self._end("interrupted")
             raise
         self._saved_at_s = time.monotonic()
         self._saving = asyncio.create_task(self._keep_saving())
@@ -240,7 +243,7 @@ class Draft:
         if error is not None:
             return
         if cancelled:
-            raise CancelledAfterCommit(*cancelled.args) from cancelled
+            raise cancelled from CancelledAfterCommit()
         if self._is_cut_off:
             raise ShuttingDown(CUT_OFF)
 

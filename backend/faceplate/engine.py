@@ -13,19 +13,26 @@ from typing import Any, cast
 import asyncpg
 import orjson
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, PoolResetState
 
 from faceplate import passwords, pgbouncer
 from faceplate.column_types import dump_json
 from faceplate.config import Settings
 from faceplate.connection import Connection
+from faceplate.errors import CannotConnect, FaceplateError
 from faceplate.pool import Pool
+from faceplate.prelude import ROLE
+from faceplate.session_state import compiled_changes_session
 from faceplate.threads import run_in_thread
-from faceplate.timers import LoopWithCheapTimers
 from faceplate.traceback_frames import remove_library_frames
+from faceplate.wire import DriverLoop
+
+UNIT = "faceplate_unit"
+"""The execution option by which a statement finds the unit whose session sent it."""
 
 
 class Dialect(PGDialect_asyncpg):
@@ -49,17 +56,15 @@ class Dialect(PGDialect_asyncpg):
         await _set_codec(conn.driver_connection, "jsonb", prefix=b"\x01")
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        _announce(cursor, context)
-        _log(cursor.execute, cursor, statement, parameters)
+        _run(partial(cursor.execute, statement, parameters), cursor, statement, context)
 
     def do_executemany(
         self, cursor: Any, statement: str, parameters: Any, context: Any = None
     ) -> None:
-        _announce(cursor, context)
-        _log(cursor.executemany, cursor, statement, parameters)
+        _run(partial(cursor.executemany, statement, parameters), cursor, statement, context)
 
-    def do_execute_no_params(self, cursor: Any, statement: str, _context: Any = None) -> None:
-        _log(cursor.execute, cursor, statement)
+    def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
+        _run(partial(cursor.execute, statement), cursor, statement, context)
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         driver: Connection = dbapi_connection.driver_connection
@@ -70,9 +75,7 @@ class Dialect(PGDialect_asyncpg):
             return True
         try:
             dbapi_connection.run_async(lambda _: driver.ping())
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return False
-        except asyncpg.InternalClientError:  # the server has said that it goes, not yet gone
+        except FaceplateError:
             return False
         return True
 
@@ -80,14 +83,15 @@ class Dialect(PGDialect_asyncpg):
 registry.register("postgresql.faceplate", __name__, Dialect.__name__)
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
+def create_engine(settings: Settings, *, powerless: bool = True) -> AsyncEngine:
     """Return the pooled engine over ``settings``. Nothing connects before it is used.
 
     Its connections are in AUTOCOMMIT: whoever wants a transaction says BEGIN (`Database`), or
-    asks SQLAlchemy for it with ``execution_options(isolation_level=...)``.
+    asks SQLAlchemy for it with ``execution_options(isolation_level=...)``. ``powerless`` ones have
+    the role of units, and see no row before a transaction says whom it is for.
     """
-    return _create_engine(
-        partial(open_connection, settings),
+    engine = _create_engine(
+        partial(open_powerless_connection if powerless else open_connection, settings),
         prepares=not settings.pgbouncer,
         poolclass=Pool,
         max_waiting=settings.max_waiting,
@@ -97,6 +101,23 @@ def create_engine(settings: Settings) -> AsyncEngine:
         pool_pre_ping=True,
         pool_use_lifo=True,  # the connection used last is the one known to be alive
     )
+    event.listen(engine.sync_engine, "reset", _take_back)
+    return engine
+
+
+def _take_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+    """Take back what a plain session left on its connection, before the pool gets it."""
+    driver: Connection = connection.driver_connection
+    if not driver.must_take_back or driver.is_closed():
+        return
+    if state.terminate_only or not state.asyncio_safe:
+        driver.terminate()
+        return
+    try:
+        connection.rollback()
+        connection.run_async(lambda _: driver.take_back())
+    except FaceplateError:
+        driver.terminate()
 
 
 def create_migration_engine(settings: Settings) -> AsyncEngine:
@@ -115,10 +136,24 @@ def create_migration_engine(settings: Settings) -> AsyncEngine:
 
 
 def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
-    """Return ``engine`` for those who let SQLAlchemy begin and commit, over the same pool."""
+    """Return ``engine`` for SQLAlchemy's own transactions, which run as the login's own role.
+
+    A round trip for each, since SQLAlchemy's BEGIN has no room for the role and the time limits
+    that a connection cannot have.
+    """
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
-    if settings.pgbouncer:
-        pgbouncer.limit_transactions(transactional, settings)
+    asked = dict(settings.transaction_settings)
+    if settings.row_level_security:
+        asked["role"] = "none"
+    if asked:
+        calls = ", ".join(
+            f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in asked.items()
+        )
+
+        @event.listens_for(transactional.sync_engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            connection.execute(sa.select(sa.literal_column(calls)))
+
     return transactional
 
 
@@ -162,6 +197,38 @@ async def open_connection(settings: Settings) -> Connection:
         return await _connect(settings, asked, pgbouncer.prove_own_backend)
 
 
+async def open_powerless_connection(settings: Settings) -> Connection:
+    """Return a new connection that has the role of units from its first moment.
+
+    Behind a pooler a role does not last, so there each transaction says it. The level of isolation
+    is that of units, whatever the database's default is, also for a statement by itself.
+
+    Raises as `open_connection` does, and CannotConnect where the role cannot be had.
+    """
+    if settings.pgbouncer:
+        return await open_connection(settings)
+    asked = settings.server_settings | {"default_transaction_isolation": "read committed"}
+    if settings.row_level_security:
+        asked["role"] = ROLE
+    failure = None
+    with pgbouncer.refused(settings, pgbouncer.SAY_SO):
+        try:
+            return await _connect(settings, asked, pgbouncer.prove_own_backend)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate not in _NO_ROLE:
+                raise
+            failure = CannotConnect(
+                f"{settings.target}: {_NO_ROLE[error.sqlstate]}", sqlstate=error.sqlstate
+            )
+    raise failure
+
+
+_NO_ROLE = {
+    "22023": f"the role {ROLE} is not there: run `faceplate migrate`",
+    "42501": f"the login may not become the role {ROLE}: GRANT {ROLE} TO it",
+}
+
+
 async def _connect(
     settings: Settings,
     server_settings: dict[str, str],
@@ -188,7 +255,7 @@ async def _attempt(
     server_settings: dict[str, str],
     prove: Callable[[Connection], Awaitable[None]] | None,
 ) -> Connection:
-    loop = asyncio.get_running_loop()
+    loop, begun_s = asyncio.get_running_loop(), time.monotonic()
     hosts = settings.hosts
     found = await asyncio.gather(*map(_resolve, hosts), return_exceptions=True)
     unknown = [failure for failure in found if failure is not None]
@@ -197,13 +264,13 @@ async def _attempt(
     connection: Connection = await asyncpg.connect(
         settings.dsn,
         password=await passwords.ask_for(settings.password),
-        loop=cast("asyncio.AbstractEventLoop", LoopWithCheapTimers(loop)),
+        loop=cast("asyncio.AbstractEventLoop", DriverLoop(loop)),
         connection_class=Connection,
         command_timeout=settings.command_timeout_s or None,
         server_settings=server_settings,
         statement_cache_size=0 if settings.pgbouncer else 100,
     )
-    connection.set_up(settings)
+    connection.set_up(settings, begun_s)
     if prove is not None:
         try:
             await prove(connection)
@@ -228,19 +295,19 @@ def _look_up(host: str) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "not the name of a host") from None
 
 
-def _announce(cursor: Any, context: Any) -> None:
-    """Send what has to go ahead of the first statement that writes."""
-    if context is not None and (context.isinsert or context.isupdate or context.isdelete):
-        cursor._connection.send_ahead_of_write()  # noqa: SLF001 - has no other name
-
-
-def _log(run: Callable[..., object], cursor: Any, sql: str, *values: Any) -> None:
-    """Run what goes through SQLAlchemy, and log it as its connection logs what does not."""
+def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
+    """Run what goes through SQLAlchemy, in the unit whose session sent it, and log it."""
+    unit = None if context is None else context.execution_options.get(UNIT)
+    driver: Connection = cursor._connection  # noqa: SLF001 - has no other name
     started_s = time.monotonic()
     try:
-        run(sql, *values)
+        if unit is None:
+            driver.must_take_back |= compiled_changes_session(getattr(context, "compiled", None))
+            run()
+        else:
+            unit.run_in_session(run, cursor, sql, context)
     finally:
-        cursor._connection.log(sql, time.monotonic() - started_s)  # noqa: SLF001 - has no other name
+        driver.log(sql, time.monotonic() - started_s)
 
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:

@@ -7,7 +7,7 @@
     ├── UsageError              the library was called in a way that cannot work
     ├── InvalidInput            a value breaks a rule; nothing was written
     ├── NotFound                no such row, or it is somebody else's
-    ├── Conflict                a unique or foreign key says no
+    ├── Conflict                a row is there already, or is still referred to
     ├── Unauthorized            the database refused the operation
     ├── Unavailable             the server cannot be used now
     │   ├── CannotConnect       it never will, as things are: password, database, TLS
@@ -21,16 +21,20 @@
     ├── CommitOutcomeUnknown    nobody can tell whether the COMMIT took effect
     └── DatabaseError           any other error of the server
 
-    asyncio.CancelledError
-    └── CancelledAfterCommit    cancelled, but what was done is kept
+A caller that is cancelled gets CancelledError; `was_committed` tells whether the unit took effect.
 
 No message carries a password, a token or the content of a row.
 """
 
-import asyncio
 import re
 from collections.abc import Sequence
 from uuid import UUID
+
+
+def _words(record: type | None) -> str:
+    """Return the name of a record in words: ``mcp config`` of McpConfig."""
+    name = "row" if record is None else record.__name__
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 class FaceplateError(Exception):
@@ -82,19 +86,30 @@ class InvalidInput(FaceplateError, ValueError):  # noqa: N818 - named for what i
 
 
 class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it says
-    """There is no such row for this user. Somebody else's row gives the very same error."""
+    """There is no such row for this user. Another user's row gives the same error.
 
-    def __init__(self, record: type) -> None:
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", record.__name__)
-        super().__init__(f"{words.lower()} not found")
+    ``record`` says of which kind it would be. ``constraint`` is the foreign key's name where a row
+    was to be stored that refers to it; ``record`` is None for a table of the application's own.
+    """
+
+    def __init__(
+        self,
+        record: type | None,
+        message: str | None = None,
+        *,
+        constraint: str | None = None,
+        sqlstate: str | None = None,
+    ) -> None:
+        super().__init__(message or f"{_words(record)} not found", sqlstate=sqlstate)
         self.record = record
+        self.constraint = constraint
 
-    def __reduce__(self) -> tuple[type["NotFound"], tuple[type], dict[str, object]]:
-        return type(self), (self.record,), vars(self)
+    def __reduce__(self) -> tuple[type["NotFound"], tuple[type | None, str], dict[str, object]]:
+        return type(self), (self.record, self.message), vars(self)
 
 
 class Conflict(FaceplateError):  # noqa: N818 - named for what it says
-    """A row that is already there, or is missing, rules this one out.
+    """A row is there already that this one would repeat, or is still referred to by another.
 
     ``constraint`` is the constraint's name in the database, or None where it did not say.
     """
@@ -165,21 +180,35 @@ class CommitOutcomeUnknown(FaceplateError):  # noqa: N818 - named for what it sa
         self.ids = tuple(ids)
 
 
-class CancelledAfterCommit(asyncio.CancelledError):
-    """The unit was cancelled when its COMMIT was under way, and it took effect: nothing is lost.
+class CancelledAfterCommit(Exception):  # noqa: N818 - named for what it says
+    """The caller was cancelled while COMMIT was in flight, and the unit took effect.
 
-    Any other CancelledError from `Database.run` means that nothing was written.
+    It is the ``__cause__`` of the CancelledError that `Database.run` raises then, and so of the
+    TimeoutError that `asyncio.timeout` and `asyncio.wait_for` make of that: ask `was_committed`.
+    Any other cancellation means that nothing was written.
 
-    Catch it right around `run`, and raise it again. What is further out may hide it:
-
-    - a task raises it to whoever awaits it first, and a plain CancelledError from then on;
-      `asyncio.gather` raises or returns a plain one always;
-    - `asyncio.timeout` lets it through in place of TimeoutError on Python 3.11 and 3.12; from 3.13
-      on it is the ``__cause__`` of the TimeoutError;
-    - `asyncio.TaskGroup` does not tell of it, but the task that was made in the group still does;
-      on 3.11 and 3.12, where the group's own block raises it, it is in the BaseExceptionGroup;
-    - a cancel scope of anyio, such as `move_on_after`, swallows it.
+    Ask right around `run`. What is further out may hide it: `asyncio.gather`, a task that is
+    awaited for the second time, and a cancel scope of anyio raise a CancelledError of their own or
+    none.
     """
+
+    def __init__(self) -> None:
+        super().__init__("cancelled while COMMIT was in flight; what the unit did is kept")
+
+
+def was_committed(error: BaseException) -> bool:
+    """Return whether a unit took effect although ``error`` left it.
+
+    ``error`` is the CancelledError or TimeoutError that was caught around `Database.run`.
+    """
+    seen: set[int] = set()
+    below: BaseException | None = error
+    while below is not None and id(below) not in seen:
+        if isinstance(below, CancelledAfterCommit):
+            return True
+        seen.add(id(below))
+        below = below.__cause__ or below.__context__
+    return False
 
 
 class DatabaseError(FaceplateError):

@@ -29,6 +29,7 @@ from faceplate.errors import (
     SchemaChanged,
     ShuttingDown,
     Unavailable,
+    was_committed,
 )
 from faceplate.under_way import Task, UnderWay
 
@@ -166,9 +167,11 @@ class Call:
     def _told(self, task: Task, error: BaseException | None) -> BaseException | None:
         """What the caller is told who was cut off. ``error`` is what came of it.
 
-        A CancelledAfterCommit stays, and so does a plain one where somebody else has cancelled too.
+        A cancellation after COMMIT stays, and so does one where another caller has cancelled too.
         """
-        if task.uncancel() == 0 and type(error) is asyncio.CancelledError:
+        if task.uncancel() > 0 or error is None or was_committed(error):
+            return error
+        if isinstance(error, asyncio.CancelledError):
             return ShuttingDown("cut off and rolled back, since the database is being closed")
         return error
 

@@ -12,10 +12,12 @@ from faceplate import prelude
 from faceplate.config import Settings
 from faceplate.connection import Connection
 from faceplate.engine import open_connection
+from faceplate.errors import FaceplateError
 from faceplate.prelude import NONE, Prelude
 from faceplate.translation import DRIVER_ERRORS
 
 POLL_S = 0.1
+IN_PROGRESS, NOT_GIVEN = "in progress", "not given"
 
 # The timeline tells a server from the one that is promoted in its place: that one may use the
 # same transaction ids again, for other transactions.
@@ -23,21 +25,33 @@ _TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 # When the server last came back from a crash; a restart in good order keeps it. A crash may give
 # the id of a transaction that has left nothing in the log to another one.
 _RECOVERED = "pg_stat_get_bgwriter_stat_reset_time()"
-_RECOVERED_TEXT = f"extract(epoch FROM {_RECOVERED})::text"
-_WHERE = f"pg_backend_pid()::text, {_TIMELINE}, {_RECOVERED_TEXT}"
+# When the server was last started: a copy of an older backup, put back while the server was
+# stopped, has the same timeline and gives the same ids again.
+_STARTED = "pg_postmaster_start_time()"
+_LIFE = f"{_TIMELINE}, extract(epoch FROM {_RECOVERED})::text, extract(epoch FROM {_STARTED})::text"
+_WHERE = f"pg_backend_pid()::text, {_LIFE}, pg_current_wal_insert_lsn()::text"
 _MARK = f"SELECT pg_current_xact_id_if_assigned()::text, {_WHERE}"
 MARK = prelude.ask("faceplate_mark", f"SELECT pg_current_xact_id()::text, {_WHERE}")
 """What asks for a transaction's mark ahead of the first statement in it that writes."""
-_STATUS = "SELECT pg_xact_status($1::text::xid8)"
-# Recovery ends with a checkpoint, which says what the next id was. One of a running server, whose
-# redo_lsn lies before it, and one of a restart since then come too late for that.
-_SURVIVED = """
+_STATUS = f"SELECT pg_xact_status($1::text::xid8), {_LIFE}"
+# What the last checkpoint says of a transaction: whether its id had been given, and its place in
+# the log been passed. Only the checkpoint of the interruption proves something, which ends the log
+# (so that its redo_lsn is its own place): a later one tells of ids that were given afterwards.
+_REACHED = """
     SELECT split_part(next_xid, ':', 1)::bigint * 4294967296 + split_part(next_xid, ':', 2)::bigint
            > $1::text::bigint
+           AND checkpoint_lsn >= $2::text::pg_lsn
       FROM pg_control_checkpoint()
-     WHERE redo_lsn = checkpoint_lsn AND pg_postmaster_start_time() < $2"""
+     WHERE redo_lsn = checkpoint_lsn AND """
+# In good order, it is taken before the next start.
+_REACHED_BY_STOP = f"{_REACHED} checkpoint_time <= {_STARTED}"
+# After a crash, it ends the recovery. The server keeps its time in whole seconds.
+_REACHED_BY_CRASH = f"""{_REACHED} {_STARTED} < {_RECOVERED}
+    AND checkpoint_time >= {_RECOVERED} - interval '2 s'"""
 _END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE pid = $1 AND backend_xid = $2::text::xid8::xid"""
+
+_UNDO = f"ROLLBACK TO SAVEPOINT {MARK.name}"
 
 
 class Mark(NamedTuple):
@@ -47,9 +61,11 @@ class Mark(NamedTuple):
     backend_pid: str
     timeline: str
     recovered_at: str
+    started_at: str
+    wal_position: str
 
 
-UNMARKED = Mark("", "", "", "")
+UNMARKED = Mark("", "", "", "", "", "")
 """One that may have written something, on a server that does not let itself be asked."""
 
 # No privilege, no such function, not supported, not on a standby (which says it in two ways).
@@ -64,14 +80,13 @@ class Outcome(Enum):
 
 def mark_ahead(driver: Connection) -> Prelude | None:
     """Return what asks for a mark without a round trip of its own, once that is known to work."""
-    works = driver.answers_marks and driver.takes_rows_ahead and MARK.prepare in driver.said
-    return MARK if works else None
+    return MARK if driver.answers_marks and driver.has_prepared(MARK) else None
 
 
 def forget(driver: Connection) -> None:
     """Let the next transaction on ``driver`` find out anew whether the server answers."""
     driver.answers_marks = None
-    driver.said.discard(MARK.prepare)
+    driver.forget_prelude(MARK)
 
 
 async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
@@ -89,7 +104,7 @@ async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
         return UNMARKED
     try:
         return await _mark(driver)
-    except asyncpg.PostgresError:
+    except FaceplateError:
         forget(driver)  # it did before
         raise
 
@@ -97,23 +112,22 @@ async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
 async def _mark(driver: Connection) -> Mark | None:
     if not driver.is_ready(NONE, _MARK):
         await driver.make_ready(NONE, _MARK)
-    row: Any = await driver.run_after(NONE, PreparedStatement.fetchrow, _MARK, [])
+    row: Any = await driver.run(NONE, PreparedStatement.fetchrow, _MARK, [])
     xid, *where = row
     return None if xid is None else Mark(xid, *where)
 
 
 async def _try_to_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
-    await driver.execute("SAVEPOINT faceplate_mark")
+    await driver.call(driver.execute, f"SAVEPOINT {MARK.name}")
     try:
         if may_prepare:
-            await driver.make_ready(MARK, _MARK)
-            # That has failed where whoever prepared it first was cancelled meanwhile.
-            await driver.execute(f"ROLLBACK TO SAVEPOINT faceplate_mark; {MARK.sql}")
+            await driver.make_ready(MARK, _MARK, undo=f"{_UNDO};")
+            await driver.call(driver.execute, MARK.sql)
         found = await _mark(driver)
-    except asyncpg.PostgresError as error:
+    except FaceplateError as error:
         if error.sqlstate not in _REFUSED:
             raise
-        await driver.execute("ROLLBACK TO SAVEPOINT faceplate_mark")
+        await driver.call(driver.execute, _UNDO)
         driver.answers_marks = False
         return UNMARKED
     driver.answers_marks = True
@@ -136,41 +150,77 @@ async def find_out(settings: Settings, transaction: Mark) -> Outcome:
                 return await _ask(connection, transaction, until_s)
             finally:
                 connection.terminate()
-        except (TimeoutError, *DRIVER_ERRORS):
+        except (TimeoutError, FaceplateError, *DRIVER_ERRORS):
             await asyncio.sleep(POLL_S)
     return Outcome.UNKNOWN
 
 
+KNOWN_AFTER_CRASH = {
+    True: Outcome.COMMITTED,
+    False: Outcome.ROLLED_BACK,
+    None: Outcome.UNKNOWN,
+}
+
+
+class _Answer(NamedTuple):
+    """What a server says of a transaction's id, and in which life of the server it says so."""
+
+    status: str | None
+    timeline: str
+    recovered_at: str
+    started_at: str
+
+    def is_of_same_life(self, transaction: Mark) -> bool:
+        """Whether the server has not been started anew or recovered since the mark."""
+        then = transaction.timeline, transaction.recovered_at, transaction.started_at
+        return self[1:] == then
+
+
 async def _ask(connection: Connection, transaction: Mark, until_s: float) -> Outcome:
-    timeline = await connection.fetchval(f"SELECT {_TIMELINE}")
-    if timeline != transaction.timeline:
-        return Outcome.UNKNOWN
     while time.monotonic() < until_s:
-        try:
-            status = await connection.fetchval(_STATUS, transaction.xid)
-        except asyncpg.InvalidParameterValueError:
-            return Outcome.ROLLED_BACK  # the id is still to be given: a crash has left no trace
-        if status == "committed":
-            return await _identify(connection, transaction)
-        if status == "aborted":
-            return Outcome.ROLLED_BACK
-        if status is None:
-            return Outcome.UNKNOWN  # so old that the server has forgotten
+        answer = await _status(connection, transaction)
+        if answer.status != IN_PROGRESS:
+            return await _judge(connection, transaction, answer)
         await asyncio.sleep(POLL_S)
-        await connection.execute(_END, int(transaction.backend_pid), transaction.xid)
+        if answer.is_of_same_life(transaction):
+            await connection.execute(_END, int(transaction.backend_pid), transaction.xid)
     return Outcome.UNKNOWN
 
 
-async def _identify(connection: Connection, transaction: Mark) -> Outcome:
-    """Return what became of ``transaction``, where one that has its id was committed."""
-    row: Any = await connection.fetchrow(f"SELECT {_RECOVERED}, {_RECOVERED_TEXT}")
-    recovered_at, as_text = row
-    if as_text == transaction.recovered_at:
-        return Outcome.COMMITTED
+async def _status(connection: Connection, transaction: Mark) -> _Answer:
+    row: Any
     try:
-        survived = await connection.fetchval(_SURVIVED, transaction.xid, recovered_at)
+        row = await connection.fetchrow(_STATUS, transaction.xid)
+    except asyncpg.InvalidParameterValueError:
+        row = await connection.fetchrow(f"SELECT '{NOT_GIVEN}', {_LIFE}")
+    return _Answer(*row)
+
+
+async def _judge(connection: Connection, transaction: Mark, answer: _Answer) -> Outcome:
+    """Return what became of ``transaction``, if it is the one that ``answer`` is about."""
+    is_older_copy = float(answer.recovered_at) < float(transaction.recovered_at)
+    is_forgotten = answer.status is None
+    if answer.timeline != transaction.timeline or is_older_copy or is_forgotten:
+        return Outcome.UNKNOWN
+    said = Outcome.COMMITTED if answer.status == "committed" else Outcome.ROLLED_BACK
+    if answer.is_of_same_life(transaction):
+        return said
+    if answer.recovered_at == transaction.recovered_at:
+        # A restart in good order loses no id: a server that had not come as far is an older copy.
+        reached = await _reached(connection, _REACHED_BY_STOP, transaction)
+        return said if reached else Outcome.UNKNOWN
+    if said is Outcome.COMMITTED:
+        # Unless the crash has lost it, and another transaction has its id.
+        return KNOWN_AFTER_CRASH[await _reached(connection, _REACHED_BY_CRASH, transaction)]
+    return said
+
+
+async def _reached(connection: Connection, query: str, transaction: Mark) -> bool | None:
+    """Whether the server had come as far as ``transaction``; None where that is not to be seen."""
+    try:
+        found: bool | None = await connection.fetchval(
+            query, transaction.xid, transaction.wal_position
+        )
     except asyncpg.InsufficientPrivilegeError:
-        return Outcome.UNKNOWN
-    if survived is None:
-        return Outcome.UNKNOWN
-    return Outcome.COMMITTED if survived else Outcome.ROLLED_BACK
+        return None
+    return found

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from sqlalchemy import Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect
 
 IN_BETWEEN = "PgBouncer or another pooler stands between this program and PostgreSQL"
 SAY_SO = "set FACEPLATE_PGBOUNCER=true"
+ALSO_ASKED = {"role", "search_path"}
+"""What some connections ask for at the start beside the settings that all of them ask for."""
 GO_ROUND = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MIGRATION_URL"
 
 
@@ -25,15 +25,25 @@ GO_ROUND = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MI
 def refused(settings: Settings, remedy: str) -> Iterator[None]:
     """Tell from the error with which a connection ends that there is a pooler in between.
 
-    PgBouncer takes no time limits at the start (08P01), unless it was told to ignore them; then a
-    proof divides by zero. No PostgreSQL says either to a new connection.
+    PgBouncer takes no time limits at the start: it refuses them by name (08P01), unless it was told
+    to ignore them; then a proof divides by zero. No PostgreSQL says either to a new connection. Any
+    other 08P01, such as that of a pooler at its limit, leaves as it is.
     """
     try:
         yield
     except (asyncpg.ProtocolViolationError, asyncpg.DivisionByZeroError) as error:
+        if isinstance(error, asyncpg.ProtocolViolationError) and not _names_one(settings, error):
+            raise
         raise CannotConnect(
             f"{settings.target}: {IN_BETWEEN}; {remedy}", sqlstate=error.sqlstate
         ) from None
+
+
+def _names_one(settings: Settings, error: asyncpg.PostgresError) -> bool:
+    """Whether the refusal ends with the name of a setting that was asked for at the start."""
+    words = str(error).partition("\n")[0].split()
+    named = words[-1].strip("\"'") if words else ""
+    return named.lower() in settings.server_settings.keys() | ALSO_ASKED
 
 
 async def prove_own_backend(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -54,16 +64,3 @@ async def prove_settings(
     """
     lock_timeout = "(SELECT setting FROM pg_settings WHERE name = 'lock_timeout')"
     await driver.execute(f"SELECT 1 / ({lock_timeout} = '{asked['lock_timeout']}')::int")
-
-
-def limit_transactions(engine: AsyncEngine, settings: Settings) -> None:
-    """Give each transaction that SQLAlchemy begins the time limits that a connection cannot have.
-
-    A round trip for each, since SQLAlchemy's BEGIN has no room for them.
-    """
-    asked = settings.transaction_settings.items()
-    limits = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in asked)
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def limit(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SELECT {limits}")

@@ -1,88 +1,131 @@
-"""The pool of connections, with a limit on how many wait for one."""
+"""The pool of connections: first come, first served, and a limit on how many wait for one."""
 
 import time
+from contextlib import suppress
 from typing import Any, cast
 
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from faceplate.connection import Connection
-from faceplate.errors import Overloaded
+from faceplate.errors import FaceplateError
+from faceplate.turns import Turns
 
 
 class Pool(AsyncAdaptedQueuePool):
-    """Whoever would be one too many to wait is told so at once, and not after ``pool_timeout_s``.
+    """SQLAlchemy's pool behind a queue of our own, in which nobody is overtaken.
 
-    No lock is needed: nothing is awaited between a look at the numbers and their change.
+    Each check-out, by a lease or by SQLAlchemy, takes a turn, and each check-in gives it back. With
+    a turn there is always a connection that is free or room to make one.
     """
 
     # Not keyword-only: create_engine looks for the names of arguments that a pool takes.
     def __init__(self, creator: Any, max_waiting: int = 0, **kwargs: Any) -> None:
         super().__init__(creator, **kwargs)
-        self.max_waiting = max_waiting
-        self.waiting = 0
+        self.limit_waiting(max_waiting)
+        self._replaced_s = 0.0
+        self._lent: Any = None
+
+    def limit_waiting(self, max_waiting: int) -> None:
+        """Let at most ``max_waiting`` wait. Nobody may have a connection yet."""
+        self._max_waiting = max_waiting
+        self._turns = Turns(self.size() + self._max_overflow, max_waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection."""
+        return self._turns.waiting
 
     async def lease(self) -> "Lease":
-        """Return a connection, when there is one. Raises Overloaded and what SQLAlchemy does."""
+        """Return a connection, when there is one.
+
+        Raises Overloaded, PoolExhausted, and what the driver does where none can be made.
+        """
         proxied = await greenlet_spawn(self.connect)
         return Lease(self, cast("Connection", proxied.driver_connection), proxied=proxied)
 
     def lease_warm(self) -> "Lease | None":
         """Return a connection that is known to be alive without having to ask, if one is free.
 
-        It costs no greenlet and no proxy, which would be most of what a short unit costs. Whoever
-        waits already goes first, and whoever listens to SQLAlchemy's events is served.
+        It costs no greenlet and no proxy, which would be most of what a short unit costs. A program
+        that listens to SQLAlchemy's events is served by `lease`.
         """
         queue: Any = self._pool
         free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
-        if not free or self.waiting or self.dispatch.checkout or self.dispatch.checkin:
+        if not free or self.dispatch.checkout or self.dispatch.checkin:
             return None
-        if not self._is_warm(free[-1]):
+        if not self._is_warm(free[-1]) or not self._turns.take():
             return None
         record = queue.get_nowait()
         return Lease(self, record.driver_connection, record=record)
 
-    def connect(self) -> PoolProxiedConnection:
-        """Return a connection in SQLAlchemy's proxy, as `lease` does. Runs in a greenlet."""
-        if self.checkedout() < self.size() + self._max_overflow:
-            return super().connect()
-        if self.waiting >= self.max_waiting:
-            raise Overloaded(
-                f"all connections are in use, and {self.waiting} units wait for one already"
-                " (max_waiting); this one was not begun"
-            )
-        self.waiting += 1
-        try:
-            return super().connect()
-        finally:
-            self.waiting -= 1
-
     def proxy(self, record: Any) -> PoolProxiedConnection:
         """Return SQLAlchemy's proxy of a connection that was leased without one."""
-        self._do_return_conn(record)  # the last one in is the next one out
         record.driver_connection.is_trusted = True
+        self._lent = record
         return super().connect()
 
+    def replace_all(self, known: Connection) -> None:
+        """Make each connection anew that is as old as ``known``, when it is next asked for."""
+        if known.begun_s >= self._replaced_s:
+            self._replaced_s = time.monotonic()
+
     def _do_get(self) -> Any:
-        # Some versions of SQLAlchemy wait, in a greenlet, even for what is there.
-        return super()._do_get() if self._pool.empty() else self._pool.get(block=False)
+        if (lent := self._lent) is not None:
+            self._lent = None
+            return lent
+        if not self._turns.take():
+            await_only(self._turns.wait(self._timeout))
+        try:
+            return self._take_record()
+        except BaseException:
+            self._turns.give_back()
+            raise
+
+    def _take_record(self) -> Any:
+        if self._pool.empty():
+            return super()._do_get()
+        record = self._pool.get(block=False)
+        if self._is_outdated(record):
+            record.invalidate()  # whoever has checked it out finds a new one in it
+        return record
+
+    def _do_return_conn(self, record: Any) -> None:
+        try:
+            super()._do_return_conn(record)
+        finally:
+            self._turns.give_back()
+
+    def _invalidate(
+        self,
+        connection: Any,
+        exception: BaseException | None = None,
+        _checkin: bool = True,  # noqa: FBT001, FBT002 - SQLAlchemy's signature
+    ) -> None:
+        """Replace a connection that a ping found dead, and those as old as it.
+
+        By the monotonic clock, where SQLAlchemy goes by one that may be set back.
+        """
+        if (driver := getattr(connection, "driver_connection", None)) is not None:
+            self.replace_all(driver)
+        if _checkin and getattr(connection, "is_valid", False):
+            connection.invalidate(exception)
+
+    def _is_outdated(self, record: Any) -> bool:
+        driver: Connection | None = record.driver_connection
+        return driver is not None and driver.begun_s < self._replaced_s
 
     def _is_warm(self, record: Any) -> bool:
-        """Whether SQLAlchemy would neither make the connection anew nor ping it."""
-        driver = record.driver_connection
-        if driver is None or driver.is_closed():
+        """Return whether SQLAlchemy would neither make the connection anew nor ping it."""
+        driver: Connection | None = record.driver_connection
+        if driver is None or driver.is_closed() or self._is_outdated(record):
             return False
-        made_anew_before = max(self._invalidate_time, record._soft_invalidate_time)  # noqa: SLF001 - as SQLAlchemy decides it
-        return bool(record.starttime > made_anew_before and driver.is_quiet())
-
-    def replace_all(self) -> None:
-        """Make each connection anew that there is now, when it is next asked for."""
-        self._invalidate_time = time.time()
+        return driver.is_quiet()
 
     def recreate(self) -> "Pool":
         """Return an empty pool like this one, for `Engine.dispose`."""
         pool = cast("Pool", super().recreate())
-        pool.max_waiting = self.max_waiting
+        pool.limit_waiting(self._max_waiting)
         return pool
 
 
@@ -113,19 +156,24 @@ class Lease:
     def give_back_at_once(self) -> bool:
         """Return the connection to a free place in the pool if it is as it was, else do nothing."""
         driver, pool = self.driver, self._pool
-        if driver.is_closed() or driver.is_in_transaction() or driver.is_adrift:
+        if driver.is_spent or driver.must_take_back:
             return False
-        if pool.checkedin() >= pool.size():
+        if driver.is_closed() or driver.is_in_transaction() or pool.checkedin() >= pool.size():
             return False
         self._return()
         return True
 
     async def give_back(self) -> None:
-        """Return the connection to the pool, or throw it away unless it is as it was."""
+        """Return the connection to the pool idle and clean, or throw it away."""
+        driver = self.driver
+        if driver.must_take_back and not (driver.is_closed() or driver.is_in_transaction()):
+            with suppress(FaceplateError):  # then it is thrown away
+                await driver.take_back()
         if self.give_back_at_once():
             return
-        if self.driver.is_closed() or self.driver.is_in_transaction():
-            self.driver.terminate()
+        if driver.is_spent or driver.must_take_back or driver.is_in_transaction():
+            driver.terminate()
+        if driver.is_closed():
             await greenlet_spawn(self._invalidate)
         await greenlet_spawn(self._return)  # it is closed where there is no place for it
 
@@ -136,7 +184,6 @@ class Lease:
             self._proxied.invalidate()
 
     def _return(self) -> None:
-        self.driver.ahead_of_write = None
         if self._proxied is None:
             self._pool._do_return_conn(self._record)  # noqa: SLF001 - what its proxy would call
         else:

@@ -1,10 +1,14 @@
-"""What travels ahead of a statement in the same flight, such as for whom it runs.
+"""What travels ahead of a statement in the same flight, such as the user that it runs for.
 
-PostgreSQL answers nothing before it is told to (Sync), and runs all that was sent until then in
-one transaction. So a statement can have others ahead of it that nobody waits for: one round trip
-for all of them. After `enter` the transaction ends with the statement; after `begin` it stays open.
+PostgreSQL answers at a Sync and runs everything that it received before that in one transaction. So
+other statements can go ahead of one, and nobody waits for them: one round trip for all of them.
+After `enter` the transaction ends with the statement; after `begin` it stays open.
 
-None but `ask` returns a row, since the driver takes every row for one of the statement's.
+Only `ask` returns a row, because the driver takes every row of a flight for the statement's own.
+
+A pooled connection has the role `ROLE` from the moment it is made, and sees no row without a user.
+So a unit says whom it is for, and work across users steps up to the login's own role; each for one
+transaction only.
 
 The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
@@ -15,21 +19,19 @@ from typing import NamedTuple
 from uuid import UUID
 
 ROLE = "faceplate_app"
-"""The role of units: it owns nothing, and is held to one user's rows by the policies."""
+"""The role of units: it owns nothing, and the policies hold it to one user's rows."""
 
-_PREPARE = f"""
-    PREPARE faceplate_enter (text) AS SELECT
-    WHERE set_config('role', '{ROLE}', true) IS NULL
-       OR set_config('faceplate.user_id', $1, true) IS NULL"""
-"""Neither is ever NULL: both are set, and no row comes back."""
+READ_COMMITTED = "READ COMMITTED"
 
 
 class Prelude(NamedTuple):
     messages: bytes
     sql: str
-    """The same to read, for the log."""
-    prepare: str = ""
-    """What has to be said before, once on a connection."""
+    """The same as text, for the log."""
+    name: str = ""
+    """The prepared statement that it executes, where it executes one."""
+    prepared: str = ""
+    """The SQL of that prepared statement."""
     has_row: bool = False
 
 
@@ -38,33 +40,50 @@ NONE = Prelude(b"", "")
 
 def ask(name: str, sql: str) -> Prelude:
     """The row of ``sql``, a SELECT that gets the name, comes back ahead of the next statement's."""
-    prepare = f"PREPARE {name} AS {sql}"
-    return Prelude(_bind(name) + _EXECUTE, f"EXECUTE {name}", prepare, has_row=True)
+    return Prelude(_bind(name) + _EXECUTE, f"EXECUTE {name}", name, sql, has_row=True)
 
 
 def join(first: Prelude, second: Prelude | None) -> Prelude:
-    """Return both, of which the first one needs nothing to be prepared."""
+    """Return both in one. ``first`` must not execute a prepared statement."""
     if second is None:
         return first
-    sql = f"{first.sql}; {second.sql}"
-    return Prelude(first.messages + second.messages, sql, second.prepare, second.has_row)
+    return second._replace(
+        messages=first.messages + second.messages, sql=f"{first.sql}; {second.sql}"
+    )
+
+
+# set_config never returns NULL, so each of these sets its value and returns no row.
+_ENTER = "SELECT WHERE pg_catalog.set_config('faceplate.user_id', $1::text, true) IS NULL"
+_STEP_UP = "SELECT WHERE pg_catalog.set_config('role', 'none', true) IS NULL"
 
 
 @lru_cache(maxsize=4096)
 def enter(user_id: UUID) -> Prelude:
-    """The next statement runs as the role of units, for this user, in a transaction of its own."""
-    sql = f"EXECUTE faceplate_enter ('{user_id}')"
-    return Prelude(_bind("faceplate_enter", str(user_id)) + _EXECUTE, sql, _PREPARE)
+    """The next statement runs for this user, in a transaction of its own."""
+    name = "faceplate_enter"
+    return Prelude(
+        _bind(name, str(user_id)) + _EXECUTE, f"EXECUTE {name} ('{user_id}')", name, _ENTER
+    )
+
+
+def step_up() -> Prelude:
+    """The next statement runs as the login's own role, in a transaction of its own."""
+    return _STEP_UP_ONCE
 
 
 @lru_cache(maxsize=4096)
-def begin(user_id: UUID | None, *, row_level_security: bool) -> Prelude:
-    """The next statement begins a transaction for this user, or for none."""
-    statements = ["BEGIN"]
+def begin(
+    user_id: UUID | None, *, role: str | None = None, isolation: str = READ_COMMITTED
+) -> Prelude:
+    """The next statement begins a transaction, for this user and as this role where they are given.
+
+    ``role`` is `ROLE`, NONE for the login's own, or None to keep the connection's.
+    """
+    statements = [f"BEGIN ISOLATION LEVEL {isolation}"]
+    # Not by `enter`: after a query it would be too late for SET TRANSACTION.
+    if role is not None:
+        statements.append(f"SET LOCAL ROLE {role}")
     if user_id is not None:
-        # Not by `enter`: after a query it would be too late for SET TRANSACTION.
-        if row_level_security:
-            statements.append(f"SET LOCAL ROLE {ROLE}")
         statements.append(f"SET LOCAL faceplate.user_id = '{user_id}'")
     return Prelude(b"".join(map(_run, statements)), "; ".join(statements))
 
@@ -87,6 +106,12 @@ def _bind(name: str, *values: str) -> bytes:
 
 
 _EXECUTE = _message(b"E", _string(""), struct.pack("!i", 0))
+_STEP_UP_ONCE = Prelude(
+    _bind("faceplate_step_up") + _EXECUTE,
+    "EXECUTE faceplate_step_up",
+    "faceplate_step_up",
+    _STEP_UP,
+)
 
 
 def _run(sql: str) -> bytes:

@@ -62,7 +62,7 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
 
     What the user stores meanwhile goes with the user's row: its removal waits for whoever is
     writing under it, takes along what they have written, and refuses whoever comes later with
-    Conflict. Called once more, it finds nothing.
+    NotFound. Called once more, it finds nothing.
 
     Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, and Conflict
     where a table of somebody else's refers to the user.

@@ -26,8 +26,10 @@ class RowAhead:
         self._received = b""
 
     def begin(self) -> None:
-        """To be called when that is sent which the row is asked for with, and no sooner: until then
-        the rest of the answer to a command that was cancelled may come."""
+        """Intercept answers from now on. Call it in the write that asks for the row.
+
+        Earlier, the rest of the answer to a cancelled command may arrive.
+        """
         self._transport.set_protocol(self)  # type: ignore[arg-type]  # it is what the other one is
 
     def __getattr__(self, name: str) -> Any:

@@ -32,14 +32,15 @@ CLOSE_S = 1.0
 
 
 class Shutdown:
-    """The end of ``engine``. To be made along with it, since it notes each connection."""
+    """The end of ``engines``. Make it along with them, since it notes each connection."""
 
-    def __init__(self, engine: AsyncEngine, under_way: UnderWay) -> None:
-        self._engine = engine
+    def __init__(self, engines: set[AsyncEngine], under_way: UnderWay) -> None:
+        self._engines = engines
         self._under_way = under_way
         self._connections: WeakSet[Connection] = WeakSet()
         self._is_over = False
-        event.listen(engine.sync_engine, "connect", self._note)
+        for engine in engines:
+            event.listen(engine.sync_engine, "connect", self._note)
 
     @property
     def has_begun(self) -> bool:
@@ -59,7 +60,8 @@ class Shutdown:
             second = await _until_cancelled(_wait_while(under_way.others, CUT_OFF_S))
             self._is_over = True
             third = await _until_cancelled(self._close())
-            await self._engine.dispose()  # it finds them closed, and so awaits nothing
+            for engine in self._engines:
+                await engine.dispose()  # it finds them closed, and so awaits nothing
         finally:
             under_way.is_closing = False
         if cancelled := first or second or third:
@@ -87,7 +89,7 @@ class Shutdown:
         self._connections.add(driver)
 
     def _is_busy(self) -> bool:
-        in_use = cast("Pool", self._engine.sync_engine.pool).checkedout()
+        in_use = sum(cast("Pool", engine.sync_engine.pool).checkedout() for engine in self._engines)
         return bool(self._under_way.others()) or in_use > len(self._under_way)
 
     def _cut_off(self) -> int:

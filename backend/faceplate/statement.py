@@ -11,6 +11,7 @@ from sqlalchemy.sql import Executable, functions
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.visitors import iterate
 
+from faceplate import session_state
 from faceplate.engine import DIALECT
 from faceplate.errors import UsageError
 from faceplate.models import Private
@@ -49,6 +50,8 @@ class Compiled:
     """Whether it is certain to: an INSERT, UPDATE or DELETE, wherever in it."""
     locks: bool
     """Whether it locks the rows that it reads, for what comes after it."""
+    changes_session: bool
+    """Whether it may leave something on its connection: see `session_state`."""
 
     @property
     def needs_transaction(self) -> bool:
@@ -92,6 +95,7 @@ class Statement(Generic[R]):
 
 def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
     compiled: SQLCompiler = statement.compile(dialect=DIALECT)
+    session_state.check_text(compiled.string)
     if compiled.insert_prefetch or compiled.update_prefetch:
         columns = ", ".join(map(str, (*compiled.insert_prefetch, *compiled.update_prefetch)))
         raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
@@ -113,6 +117,7 @@ def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
         writes=any(map(_may_write, parts)),
         is_dml=any(map(_is_dml, parts)),
         locks=any(map(_locks, parts)),
+        changes_session=session_state.changes_session(statement),
     )
 
 

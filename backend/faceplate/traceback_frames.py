@@ -30,12 +30,12 @@ def remove_library_frames(error: BaseException) -> None:
     An error that is raised on collects the frames that it passes from then on. A library that
     removes its frames therefore has to let go of its secrets before it raises.
     """
-    for member in _linked(error):
+    for member in linked_errors(error):
         member.__traceback__ = _without_library_frames(member.__traceback__)
 
 
-def _linked(error: BaseException) -> Iterator[BaseException]:
-    """The error and every error that can be reached from it, each once."""
+def linked_errors(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and every error that can be reached from it, each once."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:

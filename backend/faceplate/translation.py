@@ -1,14 +1,15 @@
 """What an exception of the driver or of SQLAlchemy means, as one of faceplate's own errors.
 
-An error is told by its SQLSTATE and its constraint, not by its class or its message: the same fault
-arrives wrapped or bare depending on the version and on the moment it struck. `MISUSES` is what has
-neither.
+An error is told by its severity, its SQLSTATE and its constraint, not by its class or its message:
+the same fault arrives wrapped or bare depending on the version and on the moment it struck.
+`MISUSES` is what has none of them.
+
+A FATAL or PANIC ends the connection, whatever its SQLSTATE: poolers have codes of their own.
 """
 
 import os
 import socket
 import ssl
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +17,9 @@ import asyncpg
 from sqlalchemy.exc import InvalidRequestError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from faceplate import constraints
 from faceplate.errors import (
     CannotConnect,
-    Conflict,
     ConnectionLost,
     Contention,
     DatabaseError,
@@ -33,24 +34,23 @@ from faceplate.errors import (
 )
 from faceplate.passwords import UNANSWERED
 
-CONFLICTS = {
-    "pk_users": "a user with this id exists already",
-    "uq_users_subject_id": "a user with this subject_id exists already",
-    "uq_users_email": "a user with this email exists already",
-    "pk_conversations": "a conversation with this id exists already",
-    "fk_conversations_users": "the user does not exist",
-    "pk_messages": "a message with this id exists already",
-    "fk_messages_conversations": "the conversation does not exist",
-    "uq_messages_user_id_conversation_id_position": "another message has this position",
-    "pk_tasks": "a task with this id exists already",
-    "fk_tasks_users": "the user does not exist",
-    "pk_mcp_configs": "an MCP configuration with this id exists already",
-    "uq_mcp_configs_user_id_name": "an MCP configuration with this name exists already",
-    "fk_mcp_configs_users": "the user does not exist",
-}
-
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
-LOST = {"57P01", "57P02", "57P03", "53300", "25006"}  # and class 08: see is_lost
+LOST = {"57P01", "57P02", "57P03", "57P05", "53300", "25006"}  # class 08 and ENDS too: see is_lost
+ENDS = {"FATAL", "PANIC"}
+"""The severities after which the server, or a pooler, closes the connection."""
+TIME_LIMITS = {"25P03", "25P04"}
+"""They end the connection too, but nothing is wrong with the server, and a retry would only run
+into them again."""
+PASSING = {"08", "53", "57", "58", "XX"}
+"""The classes of what keeps a connection from being made for a while. Poolers at their limit or
+without their server say 53400, 58000, XX000."""
+ABOUT_ROWS = {"22", "23", "44", "P0"}
+"""The classes whose words may quote a value of a row."""
+READ_ONLY = "25006"
+READ_ONLY_WORDS = (
+    "the server is read-only: it is a standby, or default_transaction_read_only is on (for the"
+    " server, the database or the role)"
+)
 CONTENTION = "other transactions kept getting in the way"
 FLUSH_SWALLOWED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
@@ -79,7 +79,6 @@ MISUSES = {
     "the number of query arguments cannot exceed": "a statement takes at most 32,767 values: pass"
     " one array (`column == any_(array)`), or run several statements",
 }
-CONFLICTING = {"23503", "23505", "23P01"}
 REFUSED = {"23502": "is required", "23514": "breaks a rule of the table"}
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -87,6 +86,13 @@ DRIVER_ERRORS = (
     asyncpg.InternalClientError,
     OSError,
 )
+FOREIGN_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What leaves a unit as one of faceplate's errors. An OSError is the unit's own."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -116,9 +122,30 @@ def _was_cut_short(error: BaseException) -> bool:
 
     Where that error was the end of the connection, as 57P01 is, the server calls it FATAL.
     """
-    server = list(causes(error))[-1]
-    is_mere_error = getattr(server, "severity_en", None) == "ERROR"
-    return is_mere_error and any(state.startswith("08") for state in _sqlstates(error))
+    server = _server_error(error)
+    if server is None or _severity_of(server) in ENDS or server.sqlstate in TIME_LIMITS:
+        return False
+    return any(state.startswith("08") for state in _sqlstates(error) if state != server.sqlstate)
+
+
+def _server_error(error: BaseException) -> Any:
+    """Return the driver's copy of the server's own error, or None where the server said nothing.
+
+    The driver's errors of the same classes, such as 08003 around a FATAL, have no severity.
+    """
+    said = (cause for cause in causes(error) if isinstance(cause, asyncpg.PostgresError))
+    return next((cause for cause in said if _severity_of(cause)), None)
+
+
+def _severity(error: BaseException) -> str | None:
+    server = _server_error(error)
+    return None if server is None else _severity_of(server)
+
+
+def _severity_of(server: Any) -> str | None:
+    # PostgreSQL translates the other one; old poolers send no field V.
+    severity: str | None = server.severity_en or server.severity
+    return severity
 
 
 def _sqlstates(error: BaseException) -> list[str]:
@@ -126,23 +153,20 @@ def _sqlstates(error: BaseException) -> list[str]:
 
 
 def is_lost(error: BaseException, *, closed: bool) -> bool:
-    """Whether the connection is what failed. ``closed`` says if the driver has given it up."""
+    """Whether the connection is what failed. ``closed`` says if the driver has given it up.
+
+    A statement that was on its way may have been run, and a COMMIT may have taken effect.
+    """
     state = sqlstate_of(error)
+    if _severity(error) in ENDS:
+        return state not in TIME_LIMITS
     if state is not None:
         return state.startswith("08") or state in LOST
     if any(isinstance(cause, FaceplateError | TimeoutError) for cause in causes(error)):
         return False
     # Between a server's last word and the end of the stream, the driver is only out of step.
-    kinds = DRIVER_ERRORS if closed else asyncpg.InternalClientError
+    kinds = DRIVER_ERRORS if closed else (asyncpg.InternalClientError, ConnectionError)
     return any(isinstance(cause, kinds) for cause in causes(error))
-
-
-def is_ours(error: BaseException) -> bool:
-    """Whether ``error`` came from the database, and not from the code of a unit."""
-    if isinstance(error, OSError):  # a TimeoutError is one; a unit may have one of its own
-        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-        return any(frame.f_globals["__name__"].startswith("asyncpg.") for frame in frames)
-    return isinstance(error, (SQLAlchemyError, *DRIVER_ERRORS))
 
 
 def translate_connect(error: Exception, *, target: str, limit_s: float) -> FaceplateError:
@@ -157,13 +181,13 @@ def translate_connect(error: Exception, *, target: str, limit_s: float) -> Facep
         unanswered = UNANSWERED if UNANSWERED in notes else "no answer"
         return Unavailable(f"{target}: {unanswered} within {limit_s:g} s")
     kind = Unavailable if _passes(error, state) else CannotConnect
-    return kind(f"{target}: {reason(error)}", sqlstate=state)
+    return kind(f"{target}: {_words(error)}", sqlstate=state)
 
 
 def _passes(error: Exception, state: str | None) -> bool:
     """Whether the fault that kept a connection from being made may go away by itself."""
     if state is not None:
-        return state.startswith("08") or state in LOST
+        return state[:2] in PASSING
     cause = list(causes(error))[-1]  # a connection that breaks while it is set up comes wrapped
     if isinstance(cause, ssl.SSLError | socket.gaierror):
         return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
@@ -172,7 +196,8 @@ def _passes(error: Exception, state: str | None) -> bool:
     # Out of step with a server that ends; or no host takes writes, and one is being promoted.
     if isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
-    return isinstance(cause, OSError) and "SSL" not in str(cause)
+    # An error in answer to the request for TLS is said in other words: the server goes away.
+    return isinstance(cause, OSError) and "rejected SSL upgrade" not in str(cause)
 
 
 def translate(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:
@@ -184,8 +209,7 @@ def translate(error: Exception, *, target: str, closed: bool = False) -> Facepla
     if is_lost(error, closed=closed):
         return ConnectionLost(f"{target}: {reason(error)}", sqlstate=state)
     if state is not None:
-        server = next((c for c in causes(error) if isinstance(c, asyncpg.PostgresError)), None)
-        return _by_sqlstate(state, server)
+        return _by_sqlstate(state, _server_error(error) or list(causes(error))[-1])
     if any(isinstance(cause, TimeoutError) for cause in causes(error)):
         return TimedOut(f"{target}: no answer within command_timeout_s")
     if isinstance(error, InvalidRequestError):
@@ -208,21 +232,32 @@ def _by_sqlstate(state: str, server: Any) -> FaceplateError:
     if state in MEANINGS:
         kind, message = MEANINGS[state]
         return kind(message, sqlstate=state)
-    constraint = getattr(server, "constraint_name", None)
-    if state in CONFLICTING:
-        message = CONFLICTS.get(constraint or "", "another row rules this one out")
-        return Conflict(message, constraint=constraint, sqlstate=state)
+    if (broken := constraints.refusal(state, server)) is not None:
+        return broken
     if state in REFUSED or state.startswith("22"):
         rule = REFUSED.get(state, "the database refused the value")
-        table, column = getattr(server, "table_name", None), getattr(server, "column_name", None)
-        field = ".".join(filter(None, (table, column, constraint))) or "value"
+        named = ("table_name", "column_name", "constraint_name")
+        field = ".".join(filter(None, (getattr(server, name, None) for name in named))) or "value"
         return InvalidInput(field, rule, sqlstate=state)
     return DatabaseError(f"the server raised {type(server).__name__}", sqlstate=state)
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause of a lost connection in words. Such errors carry no value of a row."""
-    innermost = list(causes(error))[-1]
+    """Return in words why a unit's connection was lost, without a value of a row."""
+    state = sqlstate_of(error)
+    if state == READ_ONLY:
+        return READ_ONLY_WORDS
+    if state is not None and state[:2] in ABOUT_ROWS:
+        return "the server ended the connection"
+    return _words(error)
+
+
+def _words(error: BaseException) -> str:
+    """Return the innermost cause in words: the driver's, or the first line of the server's.
+
+    That line may name a user, a database or a setting.
+    """
+    innermost = _server_error(error) or list(causes(error))[-1]
     if isinstance(innermost, asyncpg.TargetServerAttributeNotMatched):
         return "no host is what target_session_attrs asks for"
     # The driver finds it so between statements. What the server said before may quote a value.
@@ -235,5 +270,5 @@ def reason(error: BaseException) -> str:
             return innermost.strerror
         if type(innermost) is ConnectionError and "SSL" not in str(innermost):
             return "the server closed the connection"
-    # What follows the first line is the server's DETAIL and HINT.
+    # The server's DETAIL, HINT and CONTEXT follow the first line, or are left out.
     return str(innermost).partition("\n")[0] or type(innermost).__name__

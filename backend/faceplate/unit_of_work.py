@@ -9,24 +9,25 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate import outcome
+from faceplate.alone import NotAlone
 from faceplate.config import Settings
-from faceplate.connection import Connection
+from faceplate.connection import READ_ONLY, Connection
 from faceplate.errors import (
     CancelledAfterCommit,
     CommitOutcomeUnknown,
     ConnectionLost,
     DatabaseError,
     FaceplateError,
-    Unavailable,
 )
+from faceplate.ids import Ids
 from faceplate.outcome import Mark, Outcome
 from faceplate.pool import Lease, Pool
-from faceplate.scope import Ids, Transaction
+from faceplate.prelude import READ_COMMITTED
+from faceplate.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
+from faceplate.transaction import Transaction
 from faceplate.translation import (
-    is_lost,
-    is_ours,
-    reason,
-    sqlstate_of,
+    FOREIGN_ERRORS,
+    SWALLOWED,
     translate,
     translate_connect,
 )
@@ -36,7 +37,6 @@ S = TypeVar("S", bound=Transaction)
 T = TypeVar("T")
 
 ROLLBACK_TIMEOUT_S = 2.0
-READ_ONLY = "25006"
 
 _under_way: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task alive
 
@@ -44,13 +44,13 @@ _under_way: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task
 class UnitOfWork(Generic[S]):
     """``async with`` it for a scope. Leaving commits; leaving with an error rolls back.
 
-    Whatever happens in between, a cancellation included, the connection goes back to the pool
-    clean, or is thrown away.
+    Whatever happens in between, a cancellation included, the scope is closed, and the connection
+    goes back to the pool clean or is thrown away.
     """
 
     __slots__ = (
-        *("_driver", "_engine", "_ids", "_kind", "_lease", "_may_be_alone", "_replayable"),
-        *("_scope", "_settings", "_user"),
+        *("_driver", "_engine", "_ids", "_isolation", "_kind", "_lease", "_may_be_alone"),
+        *("_replayable", "_scope", "_settings", "_user"),
     )
 
     _lease: Lease
@@ -65,6 +65,7 @@ class UnitOfWork(Generic[S]):
         user_id: UUID | None,
         ids: Ids,
         *,
+        isolation: str = READ_COMMITTED,
         replayable: bool = False,
         may_be_alone: bool = False,
     ) -> None:
@@ -73,32 +74,42 @@ class UnitOfWork(Generic[S]):
         self._kind = kind
         self._user = user_id
         self._ids = ids
+        self._isolation = isolation
         self._replayable = replayable
         self._may_be_alone = may_be_alone
 
     async def __aenter__(self) -> S:
-        try:
-            self._lease = self._pool.lease_warm() or await self._pool.lease()
-        except Exception as error:
-            limit_s = self._settings.connect_timeout_s
-            raise translate_connect(error, target=self._settings.target, limit_s=limit_s) from error
-        self._driver = self._lease.driver
-        self._driver.begin_unit(None if self._replayable else outcome.mark_ahead(self._driver))
+        self._lease = await self._connect()
+        self._driver = driver = self._lease.driver
+        driver.begin_unit()
         self._scope = self._kind(
             self._engine,
             self._lease,
             self._settings,
             self._user,
             self._ids,
+            isolation=self._isolation,
             may_be_alone=self._may_be_alone,
+            mark=None if self._replayable else outcome.mark_ahead(driver),
         )
         if self._settings.pgbouncer:
             try:
-                await self._scope.open()
+                await self._scope.begin()
             except BaseException as error:
                 await self._abandon(error)
                 raise
         return self._scope
+
+    async def _connect(self) -> Lease:
+        pool = cast("Pool", self._engine.sync_engine.pool)
+        if (warm := pool.lease_warm()) is not None:
+            return warm
+        try:
+            return await pool.lease()
+        except Exception as error:  # noqa: BLE001 - of SQLAlchemy's or the driver's many kinds
+            limit_s = self._settings.connect_timeout_s
+            failure = translate_connect(error, target=self._settings.target, limit_s=limit_s)
+        raise failure
 
     async def __aexit__(
         self,
@@ -108,148 +119,152 @@ class UnitOfWork(Generic[S]):
     ) -> None:
         if error is not None:
             await self._abandon(error)
-        elif self._scope.is_over:
-            await self._leave()
-        else:
-            try:
-                await self._scope.flush()
-                mark = await self._mark()
-            except BaseException as flaw:
-                await self._abandon(flaw)
-                raise
-            await (self._commit(mark) if self._scope.is_open else self._leave())
+            return
+        scope = self._scope
+        try:
+            scope.check_end()
+            await scope.flush()
+            scope.close()
+            mark = await self._mark()
+        except BaseException as flaw:
+            await self._abandon(flaw)
+            raise
+        await (self._commit(mark) if scope.is_open else self._leave())
 
     async def _mark(self) -> Mark | None:
-        """What the transaction can be found again by, if it may have to be."""
+        """Return what the transaction can be found again by, if it may have to be."""
         if self._replayable or not (self._scope.is_open and self._scope.may_have_written):
             return None
         return await outcome.mark(self._driver, may_prepare=not self._settings.pgbouncer)
 
     async def _leave(self) -> None:
         """Give the connection back: what was done is done, without a COMMIT."""
-        alone = self._scope.alone
-        cancelled = alone.cancelled if alone is not None else None
-        if not self._lease.give_back_at_once():
-            check_in = Uninterrupted(self._check_in())
-            await check_in
-            cancelled = cancelled or check_in.cancelled
-        if cancelled is None:
+        if self._lease.give_back_at_once():
             return
-        if alone is not None:
-            raise CancelledAfterCommit(*cancelled.args) from cancelled
-        raise cancelled
+        check_in = Uninterrupted(self._lease.give_back())
+        await check_in
+        if check_in.cancelled is not None:
+            raise self._cancelled(check_in.cancelled, kept=self._scope.has_committed)
 
     async def _commit(self, mark: Mark | None) -> None:
-        """Say COMMIT and wait for its answer, however often the waiting is cancelled."""
-        commit = Uninterrupted(self._driver.timed(self._driver.execute, "COMMIT"))
+        """Send COMMIT and wait for its answer, however often the waiting is cancelled."""
+        driver = self._driver
+        sql = COMMIT_CLEAN if driver.must_take_back else "COMMIT"
+        commit = Uninterrupted(driver.call(driver.execute, sql, may_commit=True))
         try:
             status = await commit
-        except Exception as error:  # noqa: BLE001 - looked into, and raised if it must be
-            await self._survive(error, mark, commit.cancelled)
+        except FaceplateError as error:
+            failure = error
+        else:
+            driver.must_take_back = False
+            check_in = Uninterrupted(self._lease.give_back())
+            await check_in
+            if status != "COMMIT":
+                raise DatabaseError(SWALLOWED)
+            if cancelled := commit.cancelled or check_in.cancelled:
+                raise self._cancelled(cancelled, kept=True)
             return
-        self._driver.is_adrift = False
-        check_in = Uninterrupted(self._check_in())
-        await check_in
-        if status != "COMMIT":
-            raise DatabaseError(
-                "nothing was written: a statement of the unit had failed and its error was caught"
-            )
-        if cancelled := commit.cancelled or check_in.cancelled:
-            raise CancelledAfterCommit(*cancelled.args) from cancelled
+        await self._survive(failure, mark, commit.cancelled)
 
     async def _survive(
-        self, error: Exception, mark: Mark | None, cancelled: asyncio.CancelledError | None
+        self, error: FaceplateError, mark: Mark | None, cancelled: asyncio.CancelledError | None
     ) -> None:
         """Find out what a failed COMMIT means, and tell a cancelled caller just as much."""
         ending = _start(self._after_failed_commit(error, mark))
         cancelled = await _settle(ending) or cancelled
-        if (failure := ending.exception()) is not None:
-            raise self._as_cancelled(failure, cancelled) if cancelled else failure
-        if cancelled:
-            raise CancelledAfterCommit(*cancelled.args) from cancelled
+        failure = ending.exception()
+        if failure is not None:
+            raise failure if cancelled is None else self._as_cancelled(failure, cancelled)
+        if cancelled is not None:
+            raise self._cancelled(cancelled, kept=True)
 
-    async def _after_failed_commit(self, error: Exception, mark: Mark | None) -> None:
+    async def _after_failed_commit(self, error: FaceplateError, mark: Mark | None) -> None:
         """Return where the transaction has taken effect all the same; raise where it has not."""
-        closed = self._driver.is_closed()
-        if not (is_lost(error, closed=closed) or isinstance(error, TimeoutError)):
+        if not isinstance(error, ConnectionLost):
             await self._roll_back()
-            raise translate(error, target=self._settings.target, closed=closed) from None
+            raise error
         self._driver.terminate()
-        await self._check_in()
-        message = f"the connection was lost during COMMIT: {reason(error)}"
-        if self._replayable and self._scope.may_have_written:
-            lost = ConnectionLost(message)
-            lost.in_doubt = True
-            raise lost from error
+        self._replace_all(error)
+        await self._lease.give_back()
+        error.message = f"the connection was lost during COMMIT: {error.message}"
+        if not error.in_doubt or (self._replayable and self._scope.may_have_written):
+            raise error
         if mark is None:
             return  # there was nothing to write
         match await outcome.find_out(self._settings, mark):
             case Outcome.ROLLED_BACK:
-                raise ConnectionLost(message) from error
+                error.in_doubt = False
+                raise error
             case Outcome.UNKNOWN:
-                raise CommitOutcomeUnknown(message, ids=self._ids.minted) from error
+                raise CommitOutcomeUnknown(error.message, ids=self._ids.minted)
 
     def _as_cancelled(
         self, failure: BaseException, cancelled: asyncio.CancelledError
     ) -> BaseException:
-        """What a cancelled caller is told: whether something may have been written or not."""
+        """Return what a cancelled caller is told: whether something may have been written."""
         if isinstance(failure, ConnectionLost) and failure.in_doubt:
             return CommitOutcomeUnknown(failure.message, ids=self._ids.minted)
         if isinstance(failure, CommitOutcomeUnknown):
             return failure
         return cancelled
 
+    def _cancelled(
+        self, cancelled: asyncio.CancelledError, *, kept: bool
+    ) -> asyncio.CancelledError:
+        """Return the cancellation, with `CancelledAfterCommit` as its cause where that is so."""
+        if kept:
+            cancelled.__cause__ = CancelledAfterCommit()
+        return cancelled
+
     async def _abandon(self, error: BaseException) -> None:
-        """Roll back, check in, and raise faceplate's error in place of a database's one."""
+        """Roll back, check in, and raise what the caller is to get in place of ``error``."""
+        scope = self._scope
         ours = self._translate(error)
+        scope.close()
         if self._driver.was_refused_ahead:
             outcome.forget(self._driver)
         if isinstance(ours, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
-            if ours.sqlstate == READ_ONLY:  # so do the others, and a repeat would meet one
-                self._pool.replace_all()
-        cancelled = None
-        if self._scope.is_open or not self._lease.give_back_at_once():
-            cancelled = await _settle(_start(self._roll_back()))
-        if self._scope.alone is not None:
-            cancelled = self._scope.alone.cancelled or cancelled
-        if cancelled:
-            raise self._as_cancelled(ours, cancelled) if ours else cancelled
-        if ours is not None:
-            # What a server says of a statement may quote the values that it was sent with.
-            raise ours from (error if isinstance(ours, Unavailable) else None)
+            self._replace_all(ours)
+        cancelled = error if isinstance(error, asyncio.CancelledError) else None
+        if scope.is_open or scope.is_busy or not self._lease.give_back_at_once():
+            ending = _start(self._roll_back())
+            cancelled = await _settle(ending) or cancelled
+            ending.result()
+        if cancelled is not None:
+            told = ours or scope.lost
+            if told is None:
+                raise self._cancelled(cancelled, kept=scope.has_committed)
+            raise self._as_cancelled(told, cancelled)
+        if scope.is_not_alone:
+            raise NotAlone
+        if ours is not None and ours is not error:
+            raise ours
 
     def _translate(self, error: BaseException) -> FaceplateError | None:
         """Return faceplate's error for one of the database, and None for any other."""
-        closed, target = self._driver.is_closed(), self._settings.target
-        if not (isinstance(error, Exception) and is_ours(error)):
-            return None
-        is_unanswered = is_lost(error, closed=closed) or isinstance(error, TimeoutError)
-        if self._scope.alone is not None and is_unanswered:  # and may have been its own COMMIT
-            lost = ConnectionLost(f"{target}: {reason(error)}", sqlstate=sqlstate_of(error))
-            lost.in_doubt = lost.sqlstate != READ_ONLY
-            return lost
-        return translate(error, target=target, closed=closed)
+        if isinstance(error, FaceplateError):
+            return error
+        if isinstance(error, FOREIGN_ERRORS):
+            return translate(error, target=self._settings.target, closed=self._driver.is_closed())
+        return None
 
-    @property
-    def _pool(self) -> Pool:
-        return cast("Pool", self._engine.sync_engine.pool)
+    def _replace_all(self, lost: ConnectionLost) -> None:
+        """Replace the pool's connections where they all lead to a server that takes no writes."""
+        if lost.sqlstate == READ_ONLY:
+            cast("Pool", self._engine.sync_engine.pool).replace_all(self._driver)
 
     async def _roll_back(self) -> None:
-        try:
-            if not self._driver.is_closed() and self._scope.is_open:
-                await self._driver.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT_S)
-                self._driver.is_adrift = False
-        except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
-            self._driver.terminate()
-        await self._check_in()
-
-    async def _check_in(self) -> None:
-        if self._driver.is_adrift and not self._driver.is_closed():
+        driver = self._driver
+        if self._scope.is_busy:  # an orphan of the unit waits for an answer
+            driver.terminate()
+        if self._scope.is_open and not driver.is_closed():
+            sql = ROLLBACK_CLEAN if driver.must_take_back else "ROLLBACK"
             try:
-                await self._driver.settle()
-            except Exception:  # noqa: BLE001 - whatever it is, the connection is of no more use
-                self._driver.terminate()
+                await driver.execute(sql, timeout=ROLLBACK_TIMEOUT_S)
+                driver.must_take_back = False
+            except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
+                driver.terminate()
         await self._lease.give_back()
 
 

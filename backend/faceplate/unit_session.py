@@ -1,10 +1,11 @@
 """The ORM session of a unit: on the unit's transaction, under the unit's isolation."""
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import BindParameter, Connection, event, inspect
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import (
     ORMExecuteState,
     Session,
@@ -12,20 +13,69 @@ from sqlalchemy.orm import (
     UOWTransaction,
     with_loader_criteria,
 )
+from sqlalchemy.pool import PoolProxiedConnection
 
+from faceplate.engine import UNIT
 from faceplate.errors import InvalidInput, UsageError
 from faceplate.flush_order import OrderedSession
 from faceplate.models import Owned, Private
 
+if TYPE_CHECKING:
+    from faceplate.transaction import Transaction
 
-class UnitSession(OrderedSession):
-    """The ORM session of a unit: its statements get the owner too, and it never commits."""
+
+class _SyncSession(OrderedSession):
+    """The session below: its statements get the owner too, and it never commits."""
+
+    def begin_nested(self) -> SessionTransaction:
+        """Send SAVEPOINT now: what a `Statement` writes in the block is undone with it, too."""
+        nested = super().begin_nested()
+        self.connection()
+        return nested
 
     def commit(self) -> None:
         raise UsageError("a unit does not commit: the runner does, when the unit has returned")
 
     def rollback(self) -> None:
         raise UsageError("a unit does not roll back: raise an error, and the runner does")
+
+
+class UnitSession(AsyncSession):
+    """The ORM session of a unit, which lives as long as the unit."""
+
+    _sync: Session
+
+    @property
+    def sync_session(self) -> Session:
+        """The session below. Raises UsageError where the unit has ended."""
+        self._sync.info["transaction"].check_usable()
+        return self._sync
+
+    @sync_session.setter
+    def sync_session(self, session: Session) -> None:
+        self._sync = session
+
+    # All that SQLAlchemy passes on to the session below, such as `add`, goes by this name.
+    _proxied = sync_session
+
+
+def open_session(
+    transaction: "Transaction", engine: AsyncEngine, proxied: PoolProxiedConnection
+) -> UnitSession:
+    """Return a session whose every statement is told to ``transaction``."""
+    connection = Connection(engine.sync_engine, connection=proxied)
+    connection = connection.execution_options(**{UNIT: transaction})
+    return UnitSession(
+        AsyncConnection(engine, connection),
+        sync_session_class=_SyncSession,
+        expire_on_commit=False,
+        info={"transaction": transaction},
+    )
+
+
+def close_session(session: UnitSession) -> None:
+    """Let go of the session's objects. What it has not flushed is lost."""
+    session._sync.expunge_all()  # noqa: SLF001 - of this module
 
 
 def holds_changes(session: Session) -> bool:
@@ -51,19 +101,14 @@ def _owned_by(user_id: UUID) -> Any:
     return with_loader_criteria(Private, lambda model: model.user_id == owner, include_aliases=True)
 
 
-@event.listens_for(UnitSession, "after_begin")
-def _begin(session: Session, _transaction: SessionTransaction, _connection: Connection) -> None:
-    session.info["transaction"].begin_ahead()
-
-
-@event.listens_for(UnitSession, "do_orm_execute")
+@event.listens_for(_SyncSession, "do_orm_execute")
 def _add_owner(state: ORMExecuteState) -> None:
     user_id = state.session.info["transaction"].user_id
     if user_id is not None:
         state.statement = state.statement.options(_owned_by(user_id))
 
 
-@event.listens_for(UnitSession, "before_attach")
+@event.listens_for(_SyncSession, "before_attach")
 def _check_attached(session: Session, row: Any) -> None:
     """Refuse what was loaded elsewhere: no criterion is added where a known row is refreshed."""
     if isinstance(row, Owned):
@@ -71,7 +116,7 @@ def _check_attached(session: Session, row: Any) -> None:
         _check_owner(session, row, row.user_id if identity is None else identity[0])
 
 
-@event.listens_for(UnitSession, "before_flush")
+@event.listens_for(_SyncSession, "before_flush")
 def _check_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
     for row in (*session.new, *session.dirty, *session.deleted):
         if isinstance(row, Owned):

@@ -22,7 +22,7 @@ from tests.units import (
     user_of,
 )
 
-from faceplate import Scope, SystemScope
+from faceplate import Conflict, Scope, SystemScope
 from faceplate.models import Conversation, Task
 from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
@@ -90,7 +90,7 @@ async def count_up(scope: SystemScope, user_id: UUID) -> Any:
 async def go_on_after_a_refusal(scope: Scope, body: str) -> int:
     """A first write that fails and is undone, with what was sent ahead of it."""
     there_already = sa.insert(counters).values(user_id=scope.user_id, n=0)
-    with contextlib.suppress(sa.exc.IntegrityError):
+    with contextlib.suppress(Conflict):
         async with scope.session.begin_nested():
             await scope.session.execute(there_already)
     return await insert_a_note(scope, body)

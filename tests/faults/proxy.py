@@ -22,7 +22,10 @@ from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from sqlalchemy import URL, make_url
+from tests.unusable import fatal
+from tests.unusable import message as encode
 
+LAST_WORDS = "terminating connection"
 CHUNK_BYTES = 65_536
 SSL_REQUEST, GSSENC_REQUEST = 80_877_103, 80_877_104
 
@@ -57,6 +60,10 @@ class Action(Enum):
     """Neither this message nor anything after it arrives, in either direction. The sockets stay
     open, and when one side closes its own, the other side does not hear of it."""
     DELAY = "delay"
+    ANSWER_BEFORE = "answer before"
+    """The message does not arrive; the client is told FATAL, as by a pooler without a server."""
+    ANSWER_AFTER = "answer after"
+    """The message arrives; nothing after it does, but for a FATAL to the client."""
 
 
 class Fault(NamedTuple):
@@ -68,17 +75,21 @@ class Fault(NamedTuple):
     action: Action
     at: int | Callable[[Message], bool]
     delay_s: float = 0.0
+    state: str = ""
+    """The SQLSTATE of a FATAL."""
+    stays_open: bool = False
+    """Whether the client's connection is said to be ready, and left open, after a FATAL."""
 
     def __repr__(self) -> str:
         at = self.at if isinstance(self.at, int) else getattr(self.at, "__name__", "?")
-        return f"{self.action.value} {at}"
+        return f"{self.action.value} {at} {self.state}{' and stay' if self.stays_open else ''}"
 
 
 def is_commit(message: Message) -> bool:
     """Whether this makes a transaction take effect: COMMIT, or the Sync after a write by itself."""
     if message.type == "S" and message.direction is Direction.TO_SERVER:
         return message.is_final
-    return message.type == "Q" and message.payload == b"COMMIT\0"
+    return message.type == "Q" and message.payload.endswith(b"COMMIT\0")
 
 
 def is_committed(message: Message) -> bool:
@@ -123,7 +134,7 @@ class _Link:
         match direction, kind:
             case Direction.TO_SERVER, "P":
                 name, sql, _ = payload.split(b"\0", 2)
-                self._is_in_transaction |= sql == b"BEGIN"
+                self._is_in_transaction |= sql.startswith(b"BEGIN")
                 if re.search(rb"\b(INSERT INTO|UPDATE|DELETE FROM) ", sql):
                     self._writing.add(name)
             case Direction.TO_SERVER, "B":
@@ -135,6 +146,16 @@ class _Link:
                 was_final, self._is_final = self._is_final, False
                 self._is_in_transaction = payload != b"I"
         return was_final
+
+    def answer(self, fault: Fault) -> None:
+        """Tell the client that its connection is at its end, and end the server's."""
+        self.client.writer.write(fatal(fault.state, LAST_WORDS))
+        if not fault.stays_open:
+            self.close()
+            return
+        self.hangs = True
+        self.client.writer.write(encode(b"Z", b"I"))
+        self.server.writer.close()
 
     def close(self) -> None:
         """Both ends read what was written to them, and then the end of the stream."""
@@ -295,6 +316,11 @@ class Proxy:
             case Action.CUT:
                 writer.write(raw[: len(raw) // 2])
                 link.close()
+            case Action.ANSWER_BEFORE | Action.ANSWER_AFTER:
+                assert fault is not None
+                if fault.action is Action.ANSWER_AFTER:
+                    writer.write(raw)
+                link.answer(fault)
 
     def _tally(self, link: _Link, message: Message, size: int) -> None:
         answers = message.direction is Direction.TO_CLIENT and link.last is Direction.TO_SERVER

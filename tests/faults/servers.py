@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -30,6 +31,22 @@ class OwnServer:
     def stop(self) -> None:
         """Shut it down in good order, with every connection that is open."""
         embedded.stop(self.directory)
+
+    def copy(self) -> None:
+        """Copy the data directory as it is now, in place of an earlier copy. It must not run."""
+        self._copy_over(self.directory, self._backup)
+
+    def put_back(self) -> None:
+        """Put the copy in place of the data directory. The server must not run."""
+        self._copy_over(self._backup, self.directory)
+
+    @property
+    def _backup(self) -> Path:
+        return self.directory.with_name("backup")
+
+    def _copy_over(self, source: Path, target: Path) -> None:
+        subprocess.run(["rm", "-rf", target], check=True)
+        subprocess.run(["cp", "-a", source, target], check=True)  # with its owner
 
     def kill(self) -> None:
         """End the postmaster and all its children with SIGKILL, and return when they are gone."""

@@ -9,22 +9,16 @@ from itertools import product
 
 import pytest
 from tests.faults.conftest import QUICK, Campaign
-from tests.faults.plans import GIVEN_IDS, READS, TABLES, plans
+from tests.faults.judging import AROUND_COMMIT, OWN, PLANS, Book, learn
+from tests.faults.plans import READS, TABLES, plans
 from tests.faults.proxy import Action, Fault, is_commit, is_committed
 from tests.faults.servers import OwnServer, own_server
-from tests.faults.trials import Bench, Trial, Use, bench
+from tests.faults.trials import Bench, Use, bench
 from tests.units import nobodys, units
 
 from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unauthorized, Unavailable
 
-PLANS = list(plans(nobodys()))
-OWN = [name for name in PLANS if name.startswith("own, ")]
 DROPS = (Action.DROP_BEFORE, Action.DROP_AFTER)
-AROUND_COMMIT = [
-    Fault(Action.DROP_BEFORE, is_commit),  # which does not take effect
-    Fault(Action.DROP_AFTER, is_commit),  # which does
-    Fault(Action.DROP_BEFORE, is_committed),
-]
 
 
 @pytest.fixture
@@ -64,53 +58,6 @@ def discreet_server(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
     refuse = f"REVOKE EXECUTE ON FUNCTION pg_catalog.{request.param} FROM PUBLIC"
     with own_server(script=f"{TABLES}; {refuse}", **QUICK) as server:
         yield server
-
-
-_known: dict[tuple[str, Use], Trial] = {}
-
-
-async def learn(wire: Bench, name: str, *, used_for: Use = "writing") -> Trial:
-    """Return what the plan does without a fault, as the measure of the others."""
-    if (name, used_for) not in _known:
-        trial = await wire.try_out(name, used_for=used_for)
-        assert trial.error is None, name
-        _known[name, used_for] = trial
-    return _known[name, used_for]
-
-
-class Book:
-    """What went wrong, so that one failure does not hide the others."""
-
-    def __init__(self) -> None:
-        self._wrong: list[str] = []
-        self._ends: dict[str, int] = {}
-
-    def judge(self, name: str, known: Trial, trial: Trial, *allowed: type) -> None:
-        """Note a trial that is neither as it was without a fault, nor an error of ``allowed``.
-
-        After CommitOutcomeUnknown a unit may have taken effect, once; after another error, not.
-        """
-        written, kept_out = trial.after == known.after, trial.after == known.before
-        match trial.error:
-            case None:
-                right = written and trial.result == known.result
-            case CommitOutcomeUnknown() as unknown:
-                has_ids = not written or trial.new_ids <= {*unknown.ids, *GIVEN_IDS}
-                right = CommitOutcomeUnknown in allowed and (written or kept_out) and has_ids
-            case error:
-                right = isinstance(error, allowed) and kept_out
-        end = "acknowledged" if trial.error is None else type(trial.error).__name__
-        self._ends[end] = self._ends.get(end, 0) + 1
-        if not right:
-            state = "written" if written else "not written" if kept_out else "another state"
-            self._wrong.append(
-                f"{name}, {trial.faults}, struck {trial.struck}:"
-                f" {trial.error or end}, {state}, returned {trial.result}"
-            )
-
-    def check(self) -> None:
-        print(self._ends)  # noqa: T201 - shows how a campaign went, and that it had any strength
-        assert not self._wrong, "\n".join([f"{len(self._wrong)} went wrong:", *self._wrong])
 
 
 def test_every_unit_that_writes_has_a_plan() -> None:

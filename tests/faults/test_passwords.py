@@ -22,7 +22,7 @@ from tests.unusable import (
     fake,
     free_port,
     hang_up,
-    refuse_for_now,
+    refuse,
     say_nothing,
     speak_garbage,
     url_of,
@@ -258,7 +258,7 @@ async def unusable(name: str, login: Login) -> AsyncIterator[str]:
         "silent": say_nothing,
         "hangs up": hang_up,
         "garbage": speak_garbage,
-        "starting": partial(refuse_for_now, words="the database system is starting up"),
+        "starting": partial(refuse, state="57P03", words="the database system is starting up"),
     }
     if name in answers:
         async with fake(answers[name]) as port:

@@ -16,7 +16,16 @@ from tests.faults.standbys import Standby, standby_of
 from tests.faults.writers import Writer, append_in_a_unit_of_ones_own
 from uuid6 import uuid7
 
-from faceplate import Database, Scope, Settings, Statement, Unavailable, User, outcome
+from faceplate import (
+    ConnectionLost,
+    Database,
+    Scope,
+    Settings,
+    Statement,
+    Unavailable,
+    User,
+    outcome,
+)
 from faceplate.engine import open_connection
 from faceplate.outcome import Outcome
 from faceplate.services import conversations, messages, tasks, users
@@ -140,6 +149,28 @@ async def test_a_repeat_does_not_meet_another_connection_of_that_kind(pair: Pair
         await wait_until(lambda: bool(db.counters.repeats))
         async with db.begin(user.id):  # takes the place of the one that was given up
             await repeating
+
+
+async def test_a_role_that_a_host_has_made_read_only_is_named(primary: OwnServer) -> None:
+    """Else a full disk, at which hosts do so, reads like a network fault, or writes hang on it."""
+    alter = "ALTER ROLE faceplate {} default_transaction_read_only"
+    settings = Settings(database_url=SecretStr(primary.url), retry_delay_s=0.01)
+    admin = await asyncpg.connect(primary.admin_url)
+    async with Database(settings) as db:
+        user = await db.run_system(users.create, subject_id=secrets.token_hex())
+    await admin.execute(alter.format("SET") + " = on")
+    try:
+        async with Database(settings) as db:
+            with pytest.raises(ConnectionLost, match="the server is read-only") as told:
+                await db.run(user.id, tasks.create, title="a")
+            assert told.value.sqlstate == "25006"
+            assert dict(db.counters.repeats) == {"ConnectionLost": 1}
+            assert (await db.run(user.id, tasks.page)).items == []
+    finally:
+        await admin.execute(alter.format("RESET"))
+        await admin.close()
+    async with Database(settings) as db:
+        await db.run(user.id, tasks.create, title="a")
 
 
 async def wait_until(holds: Callable[[], bool]) -> None:

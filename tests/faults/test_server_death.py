@@ -210,6 +210,110 @@ async def stop_and_start(server: OwnServer) -> None:
     await asyncio.to_thread(server.start)
 
 
+async def put_back_cold_copy(server: OwnServer) -> None:
+    """Which has the same timeline and, not having crashed, knows nothing of an interruption."""
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.put_back)
+    await asyncio.to_thread(server.start)
+
+
+async def put_back_cold_copy_and_give_ids(server: OwnServer) -> None:
+    """So that another transaction has the id."""
+    last = await next_id(server)
+    await put_back_cold_copy(server)
+    await give_ids(server, last)
+
+
+async def put_back_cold_copy_and_take_a_checkpoint(server: OwnServer) -> None:
+    """Which says that the id had been given."""
+    await put_back_cold_copy_and_give_ids(server)
+    await ask(server, "CHECKPOINT")
+
+
+async def put_back_cold_copy_and_restart(server: OwnServer) -> None:
+    """Whose last checkpoint says so too, and is that of a stop."""
+    await put_back_cold_copy_and_give_ids(server)
+    await stop_and_start(server)
+
+
+async def put_back_cold_copy_and_die(server: OwnServer) -> None:
+    """Whose last checkpoint is that of a crash recovery."""
+    await put_back_cold_copy_and_give_ids(server)
+    await die(server)
+
+
+async def put_back_crashed_copy_and_give_ids(server: OwnServer) -> None:
+    """A snapshot of a volume that was taken while the server ran."""
+    last = await next_id(server)
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.put_back)
+    await asyncio.to_thread(server.start)
+    await give_ids(server, last)
+
+
+async def next_id(server: OwnServer) -> int:
+    found = await ask(server, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+    return int(found[0][0])
+
+
+async def give_ids(server: OwnServer, last: int) -> None:
+    """Let transactions that write nothing have the ids up to ``last``, and a few more."""
+    admin = await asyncpg.connect(server.admin_url)
+    while int(await admin.fetchval("SELECT pg_current_xact_id()::text")) < last + 3:
+        pass
+    await admin.close()
+
+
+@pytest.mark.parametrize("at", [is_commit, is_committed])
+@pytest.mark.parametrize(
+    ("happens", "is_told"),
+    [
+        (put_back_cold_copy, True),
+        (put_back_cold_copy_and_give_ids, True),
+        (put_back_cold_copy_and_take_a_checkpoint, True),
+        (put_back_cold_copy_and_restart, True),
+        (put_back_cold_copy_and_die, False),
+        (put_back_crashed_copy_and_give_ids, False),
+    ],
+)
+async def test_a_commit_is_not_found_in_an_older_backup(
+    death_row: OwnServer,
+    happens: Callable[[OwnServer], Awaitable[None]],
+    is_told: bool,  # noqa: FBT001 - a parameter of the test
+    at: Callable[[Message], bool],
+) -> None:
+    """Else a note is acknowledged that nobody has: a backup gives its transaction's id again.
+
+    Where a crash recovery shows that the transaction is not there, the unit is run again.
+    """
+    server = death_row
+    crashes = happens is put_back_crashed_copy_and_give_ids
+    await asyncio.to_thread(server.kill if crashes else server.stop)
+    await asyncio.to_thread(server.copy)
+    await asyncio.to_thread(server.start)
+    async with Database(server.url) as direct:
+        user = await direct.run_system(users.create, subject_id=f"{happens.__name__} {at.__name__}")
+    async with Proxy(server.url) as proxy, Database(hasty(proxy.url)) as db:
+        proxy.plan(Fault(Action.HANG, at))
+        noting = asyncio.create_task(db.run(user.id, insert_a_note, "a note"))
+        await asyncio.wait_for(proxy.has_struck.wait(), DEADLINE_S)
+        proxy.is_black_hole = True  # so that the backup is there first
+        await happens(server)
+        proxy.drop_all()
+        proxy.is_black_hole = False
+        if is_told:
+            with pytest.raises(CommitOutcomeUnknown):
+                await noting
+        else:
+            await noting
+    noted = await ask(server, f"SELECT FROM public.notes WHERE user_id = '{user.id}'")
+    assert len(noted) == (0 if is_told else 1)
+
+
+def hasty(url: str) -> Settings:
+    return Settings(database_url=SecretStr(url), retry_delay_s=0.01, connect_timeout_s=1.0)
+
+
 @pytest.mark.parametrize("at", [is_commit, is_committed])
 @pytest.mark.parametrize(
     ("happens", "others", "can_tell"),
@@ -238,10 +342,7 @@ async def test_another_transaction_is_not_taken_for_one_that_a_crash_has_lost(
     async with Proxy(server.url) as proxy, Database(server.url) as direct:
         name = f"{happens.__name__} {others} {at.__name__}"
         user = await direct.run_system(users.create, subject_id=name)
-        settings = Settings(
-            database_url=SecretStr(proxy.url), retry_delay_s=0.01, connect_timeout_s=1.0
-        )
-        async with Database(settings) as db:
+        async with Database(hasty(proxy.url)) as db:
             proxy.plan(Fault(Action.HANG, at))
             noting = asyncio.create_task(db.run(user.id, insert_a_note, name))
             await asyncio.wait_for(proxy.has_struck.wait(), DEADLINE_S)

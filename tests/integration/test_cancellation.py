@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.databases import opened
 
 from faceplate import Database, Scope, Settings, Statement, User, models
-from faceplate.errors import CancelledAfterCommit
+from faceplate.errors import was_committed
 from faceplate.services import tasks
 
 IDLE_IN_TRANSACTION = Statement(
@@ -80,10 +80,9 @@ async def test_what_was_committed_is_told_from_what_was_not(db: Database, user: 
         try:
             await running
             told.append(rounds)
-        except CancelledAfterCommit:
-            told.append(rounds)
-        except asyncio.CancelledError:
-            pass
+        except asyncio.CancelledError as error:
+            if was_committed(error):
+                told.append(rounds)
     page = await db.run(user.id, tasks.page, limit=100)
     assert sorted(int(task.title) for task in page.items) == told
     assert (await db.check()).pool.checked_out == 0

@@ -11,7 +11,7 @@ from tests.commands import Run, interrupt, lines
 from tests.databases import hurdle, outside, settings_of
 from tests.units import OWNED, everything_of, nobodys, say, settle_in
 
-from faceplate import Conflict, Database, NotFound, Settings, Unauthorized, User, removal
+from faceplate import Database, NotFound, Settings, Unauthorized, User, removal
 from faceplate.removal import Erased
 from faceplate.services import conversations, messages, retention, tasks, users
 
@@ -77,9 +77,9 @@ class TestErase:
     async def test_who_writes_later_is_refused(self, db: Database, user: User) -> None:
         chat = await db.run(user.id, conversations.create)
         await removal.erase(db, user.id)
-        with pytest.raises(Conflict):
+        with pytest.raises(NotFound, match="the user does not exist"):
             await db.run(user.id, tasks.create, title="later")
-        with pytest.raises(Conflict):
+        with pytest.raises(NotFound, match="the user does not exist"):
             await db.run(user.id, conversations.create)
         with pytest.raises(NotFound):
             await db.run(user.id, messages.append, chat.id, role="user", content="later")

@@ -15,6 +15,7 @@ from faceplate import (
     Conflict,
     DatabaseError,
     InvalidInput,
+    NotFound,
     Scope,
     Unauthorized,
     UsageError,
@@ -236,6 +237,7 @@ async def add_to_their_conversation(scope: Scope, their: Belongings) -> None:
 )
 async def test_the_orm_refuses_rows_of_somebody_else(world: World, orm_call: Orm) -> None:
     # The warning is SQLAlchemy's, where a DELETE that the session sends finds no row.
-    refusals = (InvalidInput, UsageError, Unauthorized, Conflict, DatabaseError, sa.exc.SAWarning)
+    warned = sa.exc.SAWarning
+    refusals = (InvalidInput, UsageError, Unauthorized, Conflict, NotFound, DatabaseError, warned)
     with pytest.raises(refusals):
         await world.db.run(world.mine.user_id, orm_call, world.theirs)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.integration.conftest import House, World
 from tests.units import OWNED
 
-from faceplate import Conflict, Database, InvalidInput, Scope, Settings, Unauthorized
+from faceplate import Conflict, Database, InvalidInput, NotFound, Scope, Settings, Unauthorized
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -140,7 +140,7 @@ async def test_raw_sql_inserts_nothing_for_somebody_else(policed: World, table: 
 async def test_raw_sql_inserts_nothing_into_the_conversation_of_somebody_else(
     policed: World,
 ) -> None:
-    with pytest.raises(Conflict, match="the conversation does not exist"):
+    with pytest.raises(NotFound, match="the conversation does not exist"):
         await insert(policed, "messages", user_id=policed.mine.user_id)
 
 

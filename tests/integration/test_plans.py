@@ -19,7 +19,7 @@ from tests.units import named_statements
 from uuid6 import uuid7
 
 from faceplate import Database, Settings, Statement
-from faceplate.scope import Transaction
+from faceplate.scope import AnyScope
 from faceplate.services import users
 
 LONG = 5_000
@@ -245,7 +245,7 @@ class Planned(Exception):  # noqa: N818 - ends a transaction, and is no error
 
 
 async def explain(
-    scope: Transaction, statement: Statement[Any], case: Case, values: dict[str, Any], mode: str
+    scope: AnyScope, statement: Statement[Any], case: Case, values: dict[str, Any], mode: str
 ) -> NoReturn:
     """Run a statement, roll back, and raise Planned."""
     driver = scope._driver

@@ -28,7 +28,8 @@ from tests.unusable import (
     hang_up,
     let_in_and_hang,
     make_certificate,
-    refuse_for_now,
+    refuse,
+    refuse_tls,
     say_nothing,
     speak_garbage,
     speak_http,
@@ -78,6 +79,26 @@ for number, (url, output, names_are_answered) in enumerate(json.load(sys.stdin))
 reap(0)
 json.dump([endings[number] for number in sorted(endings)], sys.stdout)
 """
+
+
+REFUSALS = [
+    ("Unavailable", "57P03", "the database system is starting up"),
+    ("Unavailable", "57P01", "terminating connection due to administrator command"),
+    ("Unavailable", "57P05", "terminating connection due to idle-session timeout"),
+    ("Unavailable", "57014", "canceling authentication due to timeout"),
+    ("Unavailable", "53300", "sorry, too many clients already"),
+    ("Unavailable", "53400", "Too many database connection attempts"),
+    ("Unavailable", "58000", "backend unavailable"),
+    ("Unavailable", "XX000", "Max client connections reached"),
+    ("Unavailable", "08P01", "no more connections allowed (max_client_conn)"),
+    ("Unavailable", "08P01", "query_wait_timeout"),
+    ("CannotConnect", "08P01", "unsupported startup parameter: lock_timeout"),
+    ("CannotConnect", "28000", "role is not permitted to log in"),
+    ("CannotConnect", "3D000", "no such database"),
+    ("CannotConnect", "42501", "permission denied for database"),
+    ("CannotConnect", "22023", "role does not exist"),
+]
+"""What a server or a pooler refuses a connection with, and whether it is worth waiting for."""
 
 
 @dataclass(frozen=True)
@@ -239,8 +260,6 @@ async def test_a_server_that_cannot_be_used_is_named_and_the_process_ends(
             Case("no CONNECT privilege", url_of(plain.port, "closed"), "CannotConnect", "42501"),
         ]
         backlogged = stack.enter_context(full_backlog())
-        starting = partial(refuse_for_now, words="the database system is starting up")
-        stopping = partial(refuse_for_now, words="the database system is shutting down")
         others = [
             Case(
                 "port that nobody listens on",
@@ -275,8 +294,27 @@ async def test_a_server_that_cannot_be_used_is_named_and_the_process_ends(
             ),
             Case("frozen server", url_of(plain.port), "Unavailable", "no answer"),
             Case("all slots taken", url_of(full.port), "Unavailable", "53300"),
-            Case("server starting up", url_of(await port_of(starting)), "Unavailable", "57P03"),
-            Case("server shutting down", url_of(await port_of(stopping)), "Unavailable", "57P03"),
+            *[
+                Case(
+                    f"{words} ({state})",
+                    url_of(await port_of(partial(refuse, state=state, words=words))),
+                    kind,
+                    f"{words} [SQLSTATE {state}]" if kind == "Unavailable" else state,
+                )
+                for kind, state, words in REFUSALS
+            ],
+            Case(
+                "server that cannot fork",
+                url_of(await port_of(refuse_tls)),
+                "Unavailable",
+                "error response during SSL exchange",
+            ),
+            Case(
+                "server that cannot fork, TLS required",
+                url_of(await port_of(refuse_tls), "shop?sslmode=require"),
+                "Unavailable",
+                "error response during SSL exchange",
+            ),
             Case("black hole", url_of(await port_of(say_nothing)), "Unavailable", "no answer"),
             Case("black hole without a way in", url_of(backlogged), "Unavailable", "no answer"),
             Case(

@@ -135,11 +135,17 @@ async def test_a_failed_unit_says_why_and_nothing_of_what_it_held(
     assert str(user.id) not in shown
 
 
+def too_late() -> asyncio.CancelledError:
+    cancelled = asyncio.CancelledError()
+    cancelled.__cause__ = CancelledAfterCommit()
+    return cancelled
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
         (asyncio.CancelledError(), "cancelled"),
-        (CancelledAfterCommit(), "committed"),
+        (too_late(), "committed"),
         (CommitOutcomeUnknown("lost"), "unknown"),
         (LookupError(CANARY), "failed"),
     ],

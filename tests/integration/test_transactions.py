@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
@@ -106,7 +105,7 @@ async def test_a_failed_statement_whose_error_was_swallowed_is_not_taken_for_suc
 
     async def swallow(scope: Scope) -> None:
         await book(scope)
-        with contextlib.suppress(asyncpg.DivisionByZeroError):
+        with contextlib.suppress(InvalidInput):
             await scope.all(Statement(int, sa.select(sa.literal_column("1/0"))))
 
     with pytest.raises(DatabaseError, match="nothing was written"):
@@ -307,13 +306,30 @@ async def test_a_block_of_the_session_commits_nothing_early(db: Database, user: 
 async def test_a_savepoint_saves_what_came_before_it(db: Database, user: User) -> None:
     async def with_savepoint(scope: Scope) -> None:
         task = await tasks.create(scope, title="kept")
-        with pytest.raises(sa.exc.IntegrityError):
+        with pytest.raises(Conflict):
             async with scope.session.begin_nested():
                 scope.session.add(models.Task(user_id=user.id, id=task.id, title="again"))
 
     await db.run(user.id, with_savepoint)
     (kept,) = (await db.run(user.id, tasks.page)).items
     assert kept.title == "kept"
+
+
+async def test_a_savepoint_undoes_what_statements_wrote_in_it(db: Database, user: User) -> None:
+    """Else half of a part that failed is kept, or its failure ends the whole unit."""
+
+    async def with_savepoint(scope: Scope) -> None:
+        with contextlib.suppress(ZeroDivisionError):
+            async with scope.session.begin_nested():
+                await tasks.create(scope, title="undone")
+                raise ZeroDivisionError
+        with contextlib.suppress(InvalidInput):
+            async with scope.session.begin_nested():
+                await scope.all(Statement(int, sa.select(sa.literal_column("1/0"))))
+        await tasks.create(scope, title="kept")
+
+    await db.run(user.id, with_savepoint)
+    assert [task.title for task in (await db.run(user.id, tasks.page)).items] == ["kept"]
 
 
 async def serialization_failure(scope: Scope) -> None:
@@ -323,7 +339,7 @@ async def serialization_failure(scope: Scope) -> None:
 
 
 async def lost_connection(scope: Scope) -> None:
-    await scope.session.execute(text("RESET ROLE"))  # which may not do what follows
+    await scope.session.execute(text("SET LOCAL ROLE NONE"))
     await scope.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 

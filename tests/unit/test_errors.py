@@ -30,8 +30,6 @@ def test_the_tree_that_is_drawn_is_the_one_that_is_there() -> None:
     above = ["FaceplateError"]
     drawn = []
     for branch, name in re.findall(r"^    ([│ ]*[├└]── )(\w+)", errors.__doc__, re.MULTILINE):
-        if name == "CancelledAfterCommit":  # the other tree
-            continue
         del above[len(branch) // 4 :]
         drawn.append((name, above[-1]))
         above.append(name)
@@ -44,6 +42,7 @@ def test_the_tree_that_is_drawn_is_the_one_that_is_there() -> None:
         FaceplateError("no", sqlstate="XX000"),
         InvalidInput("tasks.title", "must not be blank", sqlstate="23514"),
         NotFound(records.McpConfig),
+        NotFound(None, "the row does not exist", constraint="fk_a_b", sqlstate="23503"),
         Conflict("taken", constraint="uq_users_email", sqlstate="23505"),
         Unavailable("down"),
         CommitOutcomeUnknown("who knows", ids=[UUID(int=1)]),

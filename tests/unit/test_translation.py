@@ -17,23 +17,33 @@ from faceplate import (
     DatabaseError,
     FaceplateError,
     InvalidInput,
+    NotFound,
     PoolExhausted,
     TimedOut,
     Unauthorized,
     Unavailable,
     UsageError,
 )
+from faceplate.constraints import CONFLICTS, MISSING
 from faceplate.errors import SchemaChanged
-from faceplate.models import Base
-from faceplate.translation import CONFLICTS, is_lost, is_ours, reason, translate, translate_connect
+from faceplate.models import Base, Conversation, User
+from faceplate.translation import (
+    FOREIGN_ERRORS,
+    is_lost,
+    reason,
+    translate,
+    translate_connect,
+)
 
 TARGET = "db.example.com:5432/app"
 
 
-def server(sqlstate: str, message: str = "words", **fields: str) -> asyncpg.PostgresError:
+def server(
+    sqlstate: str, message: str = "words", *, query: str | None = None, **fields: str
+) -> asyncpg.PostgresError:
     """An error as the driver makes it of the server's."""
     wire = {"S": "ERROR", "C": sqlstate, "M": message, **fields}
-    error: asyncpg.PostgresError = asyncpg.PostgresError.new(wire)
+    error: asyncpg.PostgresError = asyncpg.PostgresError.new(wire, query=query)
     return error
 
 
@@ -50,6 +60,7 @@ def wrapped(cause: BaseException, *, orig: BaseException | None = None) -> Excep
     [
         ("23505", Conflict),
         ("23503", Conflict),
+        ("23001", Conflict),
         ("23P01", Conflict),
         ("23502", InvalidInput),
         ("23514", InvalidInput),
@@ -80,6 +91,67 @@ def test_each_sqlstate_has_its_class(sqlstate: str, kind: type[FaceplateError], 
     assert translated.sqlstate == sqlstate
 
 
+def ended(sqlstate: str, severity: str, *, cause: Exception | None = None) -> Exception:
+    """What the driver makes of the server's last word, when the stream has ended after it."""
+    around = asyncpg.ConnectionDoesNotExistError("connection was closed: words")
+    around.__cause__ = server(sqlstate, V=severity)
+    around.__cause__.__cause__ = cause
+    return around
+
+
+ENDING = (
+    *("57P01", "57P02", "57P03", "57P04", "57P05", "XX000", "XX001", "58000", "58030", "08P01"),
+    *("53300", "53400", "40001", "57014", "0A000", "22021", "23505", "42501", "P0001"),
+)
+
+
+@pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
+@pytest.mark.parametrize("sqlstate", ENDING)
+def test_what_ends_the_connection_is_a_lost_connection_whatever_its_code(
+    sqlstate: str, severity: str
+) -> None:
+    """Else a COMMIT that took effect is reported as refused, because a pooler has its own codes."""
+    reset = ConnectionResetError(104, "reset")
+    for error, closed in (
+        (server(sqlstate, V=severity), False),  # the end of the stream is still to come
+        (server(sqlstate, S=severity), False),  # an old pooler sends no field V
+        (wrapped(server(sqlstate, V=severity)), True),
+        (ended(sqlstate, severity), True),
+        (wrapped(ended(sqlstate, severity, cause=reset)), True),
+    ):
+        assert is_lost(error, closed=closed)
+        assert type(translate(error, target=TARGET, closed=closed)) is ConnectionLost
+
+
+def test_a_last_word_without_a_code_is_a_lost_connection() -> None:
+    """Else a pooler that leaves the SQLSTATE out has the caller told of an unexpected error."""
+    fatal: asyncpg.PostgresError = asyncpg.PostgresError.new({"S": "FATAL", "M": "words"})
+    assert is_lost(fatal, closed=False)
+
+
+@pytest.mark.parametrize("sqlstate", ["25P03", "25P04"])
+def test_a_time_limit_that_ends_the_connection_is_no_lost_connection(sqlstate: str) -> None:
+    """Else a transaction that ran too long is run once more, and takes as long again."""
+    for error in (server(sqlstate, V="FATAL"), ended(sqlstate, "FATAL")):
+        assert not is_lost(error, closed=True)
+        assert type(translate(error, target=TARGET, closed=True)) is TimedOut
+
+
+@pytest.mark.parametrize("sqlstate", ["XX000", "58000", "53400", "P0001"])
+def test_an_error_that_the_connection_survives_is_none_of_its_end(sqlstate: str) -> None:
+    """Else a bug in a function is run twice, and its connection thrown away."""
+    error = translate(server(sqlstate, V="ERROR"), target=TARGET)
+    assert type(error) is DatabaseError
+
+
+def test_a_server_that_takes_no_writes_is_named_as_one() -> None:
+    """Else an operator whose disk is full, and whose host went read-only, looks at the network."""
+    error = translate(server("25006", "cannot execute INSERT"), target=TARGET)
+    assert type(error) is ConnectionLost
+    assert "the server is read-only" in error.message
+    assert "default_transaction_read_only" in error.message
+
+
 def test_what_the_server_said_counts_and_not_what_is_around_it() -> None:
     """Else a transaction that ran too long is taken for a lost connection, and run again."""
     around = asyncpg.ConnectionDoesNotExistError("connection was closed")
@@ -93,17 +165,85 @@ def test_a_changed_table_is_told_from_bad_sql() -> None:
     assert type(translate(wrapped(stale), target=TARGET)) is SchemaChanged
 
 
-def test_every_constraint_that_can_conflict_has_its_words() -> None:
-    """Else whoever breaks one reads that 'another row rules this one out'."""
-    constraints = [c for table in Base.metadata.tables.values() for c in table.constraints]
+def test_every_constraint_that_can_refuse_has_its_words() -> None:
+    """Else the caller reads a constraint's name in place of what is there already, or missing."""
+    tables = Base.metadata.tables.values()
+    constraints = [c for table in tables for c in table.constraints]
     unique = [c for c in constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
-    foreign = [c for table in Base.metadata.tables.values() for c in table.foreign_key_constraints]
-    indexes = [i for table in Base.metadata.tables.values() for i in table.indexes if i.unique]
-    assert {str(named.name) for named in (*unique, *foreign, *indexes)} == CONFLICTS.keys()
+    indexes = [i for table in tables for i in table.indexes if i.unique]
+    assert {str(named.name) for named in (*unique, *indexes)} == CONFLICTS.keys()
     for name, words in CONFLICTS.items():
-        error = translate(server("23505", n=name), target=TARGET)
-        assert isinstance(error, Conflict)
-        assert (error.message, error.constraint) == (words, name)
+        conflict = translate(server("23505", n=name), target=TARGET)
+        assert isinstance(conflict, Conflict)
+        assert (conflict.message, conflict.constraint) == (words, name)
+    foreign = [c for table in tables for c in table.foreign_key_constraints]
+    assert {str(named.name) for named in foreign} == MISSING.keys()
+    for key in foreign:
+        assert key.ondelete == "CASCADE"  # so that a DELETE cannot break it
+        missing = translate(server("23503", n=str(key.name)), target=TARGET)
+        assert isinstance(missing, NotFound)
+        model = {table.name: table for table in (User.__table__, Conversation.__table__)}  # type: ignore[attr-defined]  # a Table each
+        assert missing.record is not None
+        assert model[key.referred_table.name] is key.referred_table
+        assert missing.record.__name__.lower() + "s" == key.referred_table.name
+        assert missing.message == f"the {missing.record.__name__.lower()} does not exist"
+        assert missing.constraint == key.name
+
+
+PLACE = "(constraint fk_ratings_places of table ratings)"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (
+            server("23505", n="uq_ratings", t="ratings"),
+            Conflict,
+            "a row with the same values exists already (constraint uq_ratings of table ratings)",
+        ),
+        (
+            server("23P01", n="ex_ratings", t="ratings"),
+            Conflict,
+            "a row that excludes this one exists already (constraint ex_ratings of table ratings)",
+        ),
+        (
+            server("23503", n="fk_ratings_places", t="ratings", query="  insert into ratings"),
+            NotFound,
+            f"the row that this one refers to does not exist {PLACE}",
+        ),
+        (
+            server("23503", n="fk_ratings_places", t="ratings", query="DELETE FROM places"),
+            Conflict,
+            f"another row still refers to this one {PLACE}",
+        ),
+        (
+            server("23001", n="fk_ratings_places", t="ratings", query="WITH a AS (SELECT 1)"),
+            Conflict,
+            f"another row still refers to this one {PLACE}",
+        ),
+        *(
+            (
+                server("23503", n="fk_ratings_places", t="ratings", **more),
+                Conflict,
+                f"a row refers to one that does not exist, or is still referred to {PLACE}",
+            )
+            for more in (
+                {},
+                {"query": "UPDATE places SET id = 1"},
+                {"query": "COMMIT"},
+                {"query": "DELETE FROM places", "W": "SQL statement of a trigger"},
+            )
+        ),
+        (server("23505"), Conflict, "a row with the same values exists already"),
+    ],
+)
+def test_a_constraint_of_the_applications_own_says_what_is_wrong(
+    error: Exception, kind: type[FaceplateError], words: str
+) -> None:
+    """Else a programmer learns that something is in the way, and not which row of which table."""
+    translated = translate(wrapped(error), target=TARGET)
+    assert type(translated) is kind
+    assert translated.message == words
 
 
 def test_a_rule_names_table_column_and_constraint() -> None:
@@ -157,9 +297,9 @@ def test_what_nobody_expected_is_named_without_its_words() -> None:
 def test_errors_of_a_units_own_are_not_ours() -> None:
     """Else an application's FileNotFoundError comes out as one of the database."""
     for theirs in (FileNotFoundError(), TimeoutError(), ConnectionResetError(), ValueError()):
-        assert not is_ours(theirs)
+        assert not isinstance(theirs, FOREIGN_ERRORS)
     for ours in (server("23505"), asyncpg.InterfaceError("words"), sa_exc.InvalidRequestError()):
-        assert is_ours(ours)
+        assert isinstance(ours, FOREIGN_ERRORS)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +315,14 @@ def test_errors_of_a_units_own_are_not_ours() -> None:
         (ssl.SSLCertVerificationError(1, "self-signed"), CannotConnect, "self-signed"),
         (server("57P03", "starting up"), Unavailable, "starting up"),
         (server("53300", "too many clients"), Unavailable, "too many clients"),
+        (server("53400", "too many attempts"), Unavailable, "too many attempts"),
+        (server("57P05", "idle"), Unavailable, "idle"),
+        (server("57014", "authentication timeout"), Unavailable, "authentication timeout"),
+        (server("58000", "no backend"), Unavailable, "no backend"),
+        (server("XX000", "pool timeout"), Unavailable, "pool timeout"),
+        (server("08P01", "no more connections"), Unavailable, "no more connections"),
+        (ConnectionError("error during SSL exchange"), Unavailable, "error during SSL exchange"),
+        (server("22023", 'role "a" does not exist'), CannotConnect, 'role "a" does not exist'),
         (server("28P01", "password failed"), CannotConnect, "password failed"),
         (server("3D000", "no such database"), CannotConnect, "no such database"),
         (server("42501", "denied", D="a detail"), CannotConnect, "denied"),
@@ -200,19 +348,6 @@ def test_a_reason_is_one_line_without_detail() -> None:
     """A DETAIL may quote a row."""
     assert reason(wrapped(server("57P01", "going away", D="Key (title)=(secret)"))) == "going away"
     assert reason(EOFError()) == "EOFError"
-
-
-@pytest.mark.parametrize(
-    ("severity", "kind"), [("ERROR", ConnectionLost), ("FATAL", TimedOut)], ids=str
-)
-def test_an_error_that_the_connection_did_not_survive(severity: str, kind: type) -> None:
-    """Else a unit that rides out its own error is not repeated, or a limit is taken for a fault."""
-    said = server("57014", 'of "secret"', V=severity)
-    lost = asyncpg.ConnectionDoesNotExistError('closed: of "secret"')
-    lost.__cause__ = said
-    error = translate(wrapped(lost), target=TARGET, closed=True)
-    assert type(error) is kind
-    assert "secret" not in error.message
 
 
 def test_causes_that_go_in_a_circle_come_to_an_end() -> None:

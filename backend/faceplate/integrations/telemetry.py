@@ -31,10 +31,10 @@ from importlib.metadata import version
 
 from faceplate.database import Database
 from faceplate.errors import (
-    CancelledAfterCommit,
     CommitOutcomeUnknown,
     ConfigurationError,
     UsageError,
+    was_committed,
 )
 from faceplate.events import Call, Event, Kind
 from faceplate.translation import sqlstate_of
@@ -116,9 +116,9 @@ class _Telemetry:
 
 
 def _ending(error: BaseException) -> Attributes:
+    if was_committed(error):
+        return {"faceplate.outcome": "committed"}
     match error:
-        case CancelledAfterCommit():
-            return {"faceplate.outcome": "committed"}
         case asyncio.CancelledError() | GeneratorExit():
             return {"faceplate.outcome": "cancelled"}
         case CommitOutcomeUnknown():

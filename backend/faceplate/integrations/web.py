@@ -18,7 +18,8 @@ TimedOut                                         504     timed_out              
 anything else                                    500     internal_error              no
 ===============================================  ======  ==========================  ==============
 
-`faceplate.CancelledAfterCommit` is no error but a cancellation, and nobody is left to be answered.
+A cancellation, also one after COMMIT (`faceplate.was_committed`), is no error: nobody is left to be
+answered.
 """
 
 import asyncio

@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Self, cast
 from uuid import UUID
 
-import asyncpg
-
 from faceplate import records
 from faceplate.column_types import Count, JsonObject, json_copy
 from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
@@ -365,8 +363,8 @@ async def _insert(
     """
     try:
         return await scope.all(appending, conversation_id=conversation_id, **values)
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != "pk_messages":
+    except Conflict as error:
+        if error.constraint != "pk_messages":
             raise
         raise Contention(
             "another one stores the same message at this time", sqlstate=error.sqlstate

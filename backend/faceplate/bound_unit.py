@@ -1,0 +1,43 @@
+"""A unit of work with its arguments, which hold what users write."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from faceplate.prelude import READ_COMMITTED
+
+T = TypeVar("T")
+
+
+class BoundUnit(Generic[T]):
+    """Call it with a scope. Its repr shows no argument, so that no traceback does."""
+
+    __slots__ = ("_args", "_kwargs", "function")
+
+    def __init__(
+        self,
+        function: Callable[..., Awaitable[T]],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self.function = function
+        self._args = args
+        self._kwargs = kwargs
+
+    def __call__(self, scope: Any) -> Awaitable[T]:
+        return self.function(scope, *self._args, **self._kwargs)
+
+    @property
+    def isolation(self) -> str:
+        """The level that the unit is marked with, or that of units: see `isolation_level`."""
+        level: str = getattr(self.function, "isolation", READ_COMMITTED)
+        return level
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether it is marked `replayable`."""
+        return getattr(self.function, "replayable", False)
+
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether it is marked `one_statement`, and its level lets one be sent by itself."""
+        return getattr(self.function, "one_statement", False) and self.isolation == READ_COMMITTED
