@@ -38,7 +38,9 @@ AGE = """
 SELECT greatest(age(datfrozenxid), mxid_age(datminmxid)) FROM pg_database
 WHERE datname = current_database()
 """
-SECRETS = "SELECT user_id, secrets FROM faceplate.mcp_configs WHERE secrets IS NOT NULL LIMIT $1"
+SECRETS = """
+SELECT user_id, id, secrets FROM faceplate.mcp_configs WHERE secrets IS NOT NULL LIMIT $1
+"""
 STALE_DRAFTS = """
 SELECT count(*) FROM faceplate.messages
 WHERE status = 'streaming' AND updated_at < now() - interval '10 minutes'
@@ -237,9 +239,9 @@ async def _secrets(patient: Patient) -> list[Finding]:
     if not rows:
         return [Finding(Level.SKIPPED, "none are stored")]
     closed = 0
-    for user_id, encrypted in rows:
+    for user_id, config_id, encrypted in rows:
         try:
-            encryption.decrypt(patient.settings, user_id, encrypted)
+            encryption.decrypt(patient.settings, user_id, config_id, encrypted)
         except ConfigurationError as error:
             return [Finding(Level.PROBLEM, f"secrets are stored, but {error.message}")]
         except DatabaseError:

@@ -1,9 +1,10 @@
 """Column types that carry their own rules.
 
 A rule is declared once, where the column is declared, and holds three times: when an attribute of
-a model is set, on every bind (ORM and Core alike), and as a CHECK where SQL can say it. A value
-that breaks one raises `InvalidInput` naming ``table.column``, the rule and the offending length;
-the value itself is never repeated.
+a model is set, on every bind (ORM and Core alike), and as a CHECK where SQL can say it. None breaks
+the rule of a column that is NOT NULL; a parameter with such a type that may be left out says
+``type_=Task.title.type.optional()``. A value that breaks a rule raises `InvalidInput` naming
+``table.column``, the rule and the offending length; the value itself is never repeated.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import orjson
@@ -30,6 +31,7 @@ class Ruled(TypeDecorator[Any]):
     impl: Any = sa.Text
     cache_ok = True
     field: str = "value"  # "table.column", once the type belongs to one
+    is_required: bool = False  # whether that column is NOT NULL
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -43,16 +45,38 @@ class Ruled(TypeDecorator[Any]):
         """The rule as a CHECK on ``column``, or None where SQL cannot say it."""
         return None
 
+    def optional(self) -> Self:
+        """Return the same rule for a parameter that may be None."""
+        rule = self.copy()
+        rule.is_required = False
+        return rule
+
+    def required(self) -> Self:
+        """Return the same rule for a parameter that may not be None."""
+        rule = self.copy()
+        rule.is_required = True
+        return rule
+
+    def check(self, value: Any) -> Any:
+        """Return the value to store, or None where the column may be null; or raise InvalidInput.
+
+        The value of each parameter with this type goes through it.
+        """
+        if value is not None:
+            return self.validate(value)
+        if self.is_required:
+            raise self.refuse("is required")
+        return None
+
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
-        return None if value is None else self.validate(value)
+        return self.check(value)
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
         """What each value goes through: the rule alone, if the driver takes the value as it is."""
         impl = self.impl_instance
         # Of JSONB the driver's codec does the rest.
         if isinstance(impl, postgresql.JSONB) or impl.bind_processor(dialect) is None:
-            validate = self.validate
-            return lambda value: None if value is None else validate(value)
+            return self.check
         return super().bind_processor(dialect)
 
     def refuse(self, rule: str) -> InvalidInput:
@@ -274,12 +298,16 @@ class ArrayOf(TypeDecorator[Any]):
         is_json = isinstance(rule, Json)
         super().__init__(sa.Text() if is_json else rule.impl_instance, dimensions=1)
         self.rule = rule
-        self._item = (lambda value: encode_json(rule.validate(value))) if is_json else rule.validate
+        self._item = (lambda value: _encoded(rule.check(value))) if is_json else rule.check
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
         item = self._item
-        items = [None if one is None else item(one) for one in value]
+        items = [item(one) for one in value]
         return items if any(one is not None for one in items) else None
+
+
+def _encoded(value: Any) -> str | None:
+    return None if value is None else encode_json(value)
 
 
 def encode_json(value: Any) -> str:

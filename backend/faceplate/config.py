@@ -11,14 +11,14 @@ import hashlib
 import os
 import re
 import ssl
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 from urllib.parse import urlencode
 
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
+    Secret,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -37,6 +37,8 @@ from pydantic_settings import (
 
 from faceplate.database_url import WRAPPING, TlsMode, parse_url, resolve_tls
 from faceplate.errors import ConfigurationError, UsageError
+from faceplate.passwords import Password
+from faceplate.traceback_frames import remove_library_frames
 
 __all__ = ["Settings"]
 
@@ -73,6 +75,15 @@ class Settings(BaseSettings):
         " FACEPLATE_TLS_MODE overrides it. connect_timeout and application_name in the URL give"
         " way to the settings below. Percent-encode special characters of the password.",
     )
+    password: Password | None = Field(
+        default=None,
+        examples=["password"],
+        description="The password in place of the one in the URL, for one that changes: in code, a"
+        " function that returns it, plain or async, which is asked before each connection"
+        " (Settings(password=get_token)). In the environment, text. ?passfile=/path in the URL"
+        " names a file in libpq's form, which is read before each connection. A password in"
+        " FACEPLATE_MIGRATION_URL stays as it is.",
+    )
     pool_size: int = Field(
         default=5, ge=1, le=1000, description="Connections that the pool keeps open."
     )
@@ -107,6 +118,11 @@ class Settings(BaseSettings):
         description="A URL that logs in as the owner of the schema, where FACEPLATE_DATABASE_URL"
         " logs in as a role that owns nothing. run_system, sessions, migrations and the commands"
         " that work across users connect with it. Without it they use the one login there is.",
+    )
+    owner_password: Password | None = Field(
+        default=None,
+        examples=["password"],
+        description="The same as FACEPLATE_PASSWORD, for the login of FACEPLATE_OWNER_URL.",
     )
     migration_url: SecretStr | str | None = Field(
         default=None,
@@ -199,6 +215,20 @@ class Settings(BaseSettings):
         description="Seconds from which on a statement is logged as slow. 0 switches it off.",
     )
 
+    if not TYPE_CHECKING:  # type checkers read the arguments off the fields
+
+        def __init__(self, **values: Any) -> None:
+            failure = None
+            try:
+                super().__init__(**values)
+            except Exception as error:  # noqa: BLE001 - raised below, whatever it is
+                failure = error
+            if failure is not None:
+                # Out here, without pydantic's frames: they hold what was given and read.
+                values.clear()
+                remove_library_frames(failure)
+                raise failure
+
     @classmethod
     def has_database_url(cls) -> bool:
         """Returns whether a URL is configured in the environment or ``.env``.
@@ -219,7 +249,21 @@ class Settings(BaseSettings):
         """The same settings with the owner's login as ``database_url``, where there is one."""
         if self.owner_url is None:
             return self
-        return self.model_copy(update={"database_url": self.owner_url, "owner_url": None})
+        login = {"database_url": self.owner_url, "password": self.owner_password}
+        return self.model_copy(update=login | {"owner_url": None, "owner_password": None})
+
+    @property
+    def of_migrations(self) -> Self:
+        """The same settings with the login that migrates, past a pooler."""
+        owner = self.of_owner
+        if self.migration_url is None:
+            return owner
+        has_password = "password" in parse_url(_reveal(self.migration_url))
+        login = {
+            "database_url": self.migration_url,
+            "password": None if has_password else owner.password,
+        }
+        return owner.model_copy(update=login | {"migration_url": None})
 
     @property
     def hosts(self) -> list[str]:
@@ -227,7 +271,7 @@ class Settings(BaseSettings):
         hosts = self._connection_parameters().get("host", "").split(",")
         return [host.strip("[]") for host in hosts if host and not host.startswith("/")]
 
-    @cached_property
+    @property
     def cursor_key(self) -> bytes:
         """What cursors are sealed with: the same for every process with these settings."""
         secrets = self.encryption_keys or (self.database_url,)
@@ -299,6 +343,23 @@ class Settings(BaseSettings):
             if size != 32:
                 raise ValueError(f"key {number} is not 32 bytes in URL-safe base64")
         return value
+
+    @field_validator("password", "owner_password", mode="plain")
+    @classmethod
+    def _check_password(cls, value: object) -> Password | None:
+        """Hide text and functions alike: a function may be bound to a token of its own."""
+        match value:
+            case None | SecretStr() | Secret():
+                password: Password | None = value
+            case str():
+                password = SecretStr(value)
+            case _ if callable(value):
+                password = Secret(value)
+            case _:
+                raise ValueError("must be text, or a function that returns it")
+        if isinstance(password, SecretStr) and not password.get_secret_value():
+            raise ValueError("must not be empty")
+        return password
 
     @field_validator("database_url", "owner_url", "migration_url")
     @classmethod

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from faceplate.alone import NotAlone
@@ -58,8 +59,10 @@ class Database:
     Raises ConfigurationError where a setting is missing or malformed.
     """
 
-    def __init__(self, settings: Settings | str | None = None) -> None:
+    def __init__(self, settings: Settings | SecretStr | str | None = None) -> None:
         if isinstance(settings, str):
+            settings = SecretStr(settings)  # before anything raises: no frame shows the password
+        if isinstance(settings, SecretStr):
             settings = Settings(database_url=settings)
         self.settings = settings or Settings()
         self.events = Events()

@@ -1,7 +1,8 @@
 """Secrets at rest: Fernet (AES-128-CBC and HMAC-SHA256) under the keys of the settings.
 
-The user's id is encrypted with the secrets, so that a ciphertext copied into another user's row
-does not open there.
+What is encrypted says which row it is for, and is opened for that row alone: a ciphertext that is
+copied into another one, of the same user or not, does not open there. Fernet has no associated
+data; what it encrypts is authenticated as well, so this is as safe.
 """
 
 import json
@@ -17,27 +18,38 @@ if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
 
-def encrypt(settings: Settings, user_id: UUID, secrets: JsonObject) -> bytes:
-    """Return ``secrets`` of a user, encrypted. Raises ConfigurationError without a key."""
-    text = json.dumps({"user_id": str(user_id), "secrets": secrets})
+def encrypt(settings: Settings, user_id: UUID, config_id: UUID, secrets: JsonObject) -> bytes:
+    """Return ``secrets`` of an MCP configuration, encrypted for its row.
+
+    Raises ConfigurationError without a key.
+    """
+    text = json.dumps({"for": _name_of(user_id, config_id), "secrets": secrets})
     return _cipher(settings).encrypt(text.encode())
 
 
-def decrypt(settings: Settings, user_id: UUID, encrypted: bytes) -> JsonObject:
-    """Return what was encrypted for this user.
+def decrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes) -> JsonObject:
+    """Return what was encrypted for this row.
 
-    Raises ConfigurationError without a key, DatabaseError where no key of ours made it.
+    Raises ConfigurationError without a key, DatabaseError where no key of ours made it, or where
+    it was made for another row.
     """
-    content = json.loads(_open(settings, encrypted))
-    if content["user_id"] != str(user_id):
-        raise DatabaseError("the stored secrets were encrypted for another user")
+    cipher = _cipher(settings)
+    try:
+        content = json.loads(cipher.decrypt(encrypted))
+    except _fernet().InvalidToken:
+        raise DatabaseError(
+            "no key in FACEPLATE_ENCRYPTION_KEYS opens the stored secrets"
+        ) from None
+    if content.get("for") != _name_of(user_id, config_id):
+        raise DatabaseError("the stored secrets were encrypted for another row")
     secrets: JsonObject = content["secrets"]
     return secrets
 
 
-def reencrypt(settings: Settings, encrypted: bytes) -> bytes:
+def reencrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes) -> bytes:
     """Return the same secrets under the first key. Raises as `decrypt`."""
-    return _cipher(settings).encrypt(_open(settings, encrypted))
+    secrets = decrypt(settings, user_id, config_id, encrypted)
+    return encrypt(settings, user_id, config_id, secrets)
 
 
 def generate_key() -> str:
@@ -46,14 +58,8 @@ def generate_key() -> str:
     return key.decode()
 
 
-def _open(settings: Settings, encrypted: bytes) -> bytes:
-    cipher = _cipher(settings)
-    try:
-        return cipher.decrypt(encrypted)
-    except _fernet().InvalidToken:
-        raise DatabaseError(
-            "no key in FACEPLATE_ENCRYPTION_KEYS opens the stored secrets"
-        ) from None
+def _name_of(user_id: UUID, config_id: UUID) -> str:
+    return f"mcp_configs.secrets {user_id} {config_id}"
 
 
 def _cipher(settings: Settings) -> "MultiFernet":

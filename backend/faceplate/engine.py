@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, PoolResetState
 
-from faceplate import pgbouncer
+from faceplate import passwords, pgbouncer
 from faceplate.column_types import dump_json
 from faceplate.config import Settings
 from faceplate.connection import Connection
@@ -27,6 +27,8 @@ from faceplate.errors import CannotConnect, FaceplateError
 from faceplate.pool import Pool
 from faceplate.prelude import ROLE
 from faceplate.session_state import compiled_changes_session
+from faceplate.threads import run_in_thread
+from faceplate.traceback_frames import remove_library_frames
 from faceplate.wire import DriverLoop
 
 UNIT = "faceplate_unit"
@@ -170,9 +172,16 @@ def _create_engine(
         creator=create,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
+        logging_name="faceplate",
         **pool,
     )
+    logging.getLogger("sqlalchemy.engine.Engine.faceplate").addFilter(_is_no_row)
     return engine
+
+
+def _is_no_row(record: logging.LogRecord) -> bool:
+    """Whether ``record`` is of a statement: at DEBUG, SQLAlchemy logs each row that it reads."""
+    return record.levelno > logging.DEBUG
 
 
 async def open_connection(settings: Settings) -> Connection:
@@ -225,60 +234,65 @@ async def _connect(
     server_settings: dict[str, str],
     prove: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Connection:
+    """Return a new connection, or raise the driver's error without the driver's frames.
+
+    Those hold the password. What is raised inside of ``except`` would have them as its context.
+    """
+    try:
+        async with asyncio.timeout(settings.connect_timeout_s):
+            return await _attempt(settings, server_settings, prove)
+    except BaseException as error:  # noqa: BLE001 - raised below, a cancellation as well
+        failure = error
+    try:
+        remove_library_frames(failure)
+        raise failure
+    finally:
+        del failure  # which holds this frame
+
+
+async def _attempt(
+    settings: Settings,
+    server_settings: dict[str, str],
+    prove: Callable[[Connection], Awaitable[None]] | None,
+) -> Connection:
     loop, begun_s = asyncio.get_running_loop(), time.monotonic()
-    async with asyncio.timeout(settings.connect_timeout_s):
-        hosts = settings.hosts
-        found = await asyncio.gather(*map(_resolve, hosts), return_exceptions=True)
-        unknown = [failure for failure in found if failure is not None]
-        if unknown and len(unknown) == len(hosts):
-            raise unknown[0]
-        connection: Connection = await asyncpg.connect(
-            settings.dsn,
-            loop=cast("asyncio.AbstractEventLoop", DriverLoop(loop)),
-            connection_class=Connection,
-            command_timeout=settings.command_timeout_s or None,
-            server_settings=server_settings,
-            statement_cache_size=0 if settings.pgbouncer else 100,
-        )
-        connection.set_up(settings, begun_s)
-        if prove is not None:
-            try:
-                await prove(connection)
-            except BaseException:
-                connection.terminate()
-                raise
+    hosts = settings.hosts
+    found = await asyncio.gather(*map(_resolve, hosts), return_exceptions=True)
+    unknown = [failure for failure in found if failure is not None]
+    if unknown and len(unknown) == len(hosts):
+        raise unknown[0]
+    connection: Connection = await asyncpg.connect(
+        settings.dsn,
+        password=await passwords.ask_for(settings.password),
+        loop=cast("asyncio.AbstractEventLoop", DriverLoop(loop)),
+        connection_class=Connection,
+        command_timeout=settings.command_timeout_s or None,
+        server_settings=server_settings,
+        statement_cache_size=0 if settings.pgbouncer else 100,
+    )
+    connection.set_up(settings, begun_s)
+    if prove is not None:
+        try:
+            await prove(connection)
+        except BaseException:
+            connection.terminate()
+            raise
     return connection
 
 
 async def _resolve(host: str) -> None:
-    """Look ``host`` up in a thread that nobody waits for.
-
-    The event loop's own look-up runs in the default executor, and a process cannot end before
-    every thread of it has; with a name server that does not answer, that takes 10 s and more.
-    """
+    """Look ``host`` up in a thread that nobody waits for. Raises OSError where it is unknown."""
     with contextlib.suppress(ValueError):
         ip_address(host)
         return
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[None] = loop.create_future()
+    await run_in_thread(partial(_look_up, host), name="faceplate-resolve")
 
-    def finish(error: OSError | None) -> None:
-        if not found.done():
-            found.set_result(None) if error is None else found.set_exception(error)
 
-    def look_up() -> None:
-        error: OSError | None = None
-        try:
-            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError as caught:
-            error = caught
-        except UnicodeError:  # a part of the name is empty or too long
-            error = socket.gaierror(socket.EAI_NONAME, "not the name of a host")
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(finish, error)
-
-    threading.Thread(target=look_up, name="faceplate-resolve", daemon=True).start()
-    await found
+def _look_up(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a part of the name is empty or too long
+        raise socket.gaierror(socket.EAI_NONAME, "not the name of a host") from None
 
 
 def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:

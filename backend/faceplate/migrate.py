@@ -254,9 +254,8 @@ async def _pause(deadline_s: float) -> None:
 
 def _for_migrations(settings: Settings) -> Settings:
     """An index takes as long as it takes to build; a lock is waited for only briefly."""
-    return settings.model_copy(
+    return settings.of_migrations.model_copy(
         update={
-            "database_url": settings.migration_url or settings.of_owner.database_url,
             "pgbouncer": False,
             "statement_timeout_s": 0,
             "command_timeout_s": 0,

@@ -58,15 +58,10 @@ def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
     if not isinstance(rule, Ruled):
         return
     rule.field = f"{column.table.name}.{column.name}"
+    rule.is_required = not column.nullable
 
     def validate(_state: Any, value: Any, _old: Any, _initiator: Any) -> Any:
-        if isinstance(value, ClauseElement):
-            return value
-        if value is not None:
-            return rule.validate(value)
-        if not column.nullable:
-            raise InvalidInput(rule.field, "is required")
-        return None
+        return value if isinstance(value, ClauseElement) else rule.check(value)
 
     attribute = getattr(model, model.__mapper__.get_property_by_column(column).key)
     # With all three, SQLAlchemy puts no function of its own around it.

@@ -32,6 +32,7 @@ from faceplate.errors import (
     Unavailable,
     UsageError,
 )
+from faceplate.passwords import UNANSWERED
 
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 LOST = {"57P01", "57P02", "57P03", "57P05", "53300", "25006"}  # class 08 and ENDS too: see is_lost
@@ -176,7 +177,9 @@ def translate_connect(error: Exception, *, target: str, limit_s: float) -> Facep
     if isinstance(error, PoolTimeout):
         return PoolExhausted("no connection became free within pool_timeout_s; all are in use")
     if isinstance(error, TimeoutError):
-        return Unavailable(f"{target}: no answer within {limit_s:g} s")
+        notes = [note for cause in causes(error) for note in getattr(cause, "__notes__", ())]
+        unanswered = UNANSWERED if UNANSWERED in notes else "no answer"
+        return Unavailable(f"{target}: {unanswered} within {limit_s:g} s")
     kind = Unavailable if _passes(error, state) else CannotConnect
     return kind(f"{target}: {_words(error)}", sqlstate=state)
 

@@ -17,8 +17,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from examples.chat import routes
+from examples.chat.headers import secured
 from examples.chat.model import Echo, Model
 from examples.chat.people import DEMO_PEOPLE, settle
 from examples.chat.settings import ChatSettings
@@ -51,6 +53,15 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class ChatApp(FastAPI):
+    """FastAPI whose answers carry the security headers, those of its outermost errors too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            send = secured(scope["path"], send)
+        await super().__call__(scope, receive, send)
+
+
 def create_app(
     settings: Settings | None = None,
     *,
@@ -76,7 +87,7 @@ def create_app(
             sweeping.cancel()
             await asyncio.wait({sweeping})
 
-    app = FastAPI(
+    app = ChatApp(
         title="Chat over faceplate", version="1", lifespan=opened, max_body_size=MAX_BODY_BYTES
     )
     install(app)

@@ -166,6 +166,9 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "tasks.delete": _plan(u["tasks.delete"], own.task_id),
         "mcp_configs.put": _plan(u["mcp_configs.put"], "new", config, secrets={"token": "t"}),
         "mcp_configs.put, again": _plan(u["mcp_configs.put"], own.config_name, config),
+        "mcp_configs.put, secrets again": _plan(
+            u["mcp_configs.put"], own.config_name, config, secrets={"token": "t"}
+        ),
         "mcp_configs.rename": _plan(u["mcp_configs.rename"], own.config_id, "renamed"),
         "mcp_configs.enable": _plan(u["mcp_configs.enable"], own.config_id),
         "mcp_configs.disable": _plan(u["mcp_configs.disable"], own.config_id),

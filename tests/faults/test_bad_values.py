@@ -6,23 +6,27 @@ largest value that is allowed holds up whoever else runs on the event loop.
 
 import asyncio
 import gc
+import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, NamedTuple, Self
+from functools import partial
+from typing import Any, NamedTuple, Self, get_args
 from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
+from tests.faults.bouncer_client import reads
+from tests.faults.plans import Plan, plans
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
 from tests.integration.test_properties import JSON_FIELDS, TEXT_FIELDS, Place
-from tests.units import calls, results, settle_in
+from tests.units import LONG_AGO, Belongings, calls, nobodys, results, settle_in, units
 from uuid6 import uuid7
 
 from faceplate import Database, InvalidInput, Scope, Settings, encryption, models
-from faceplate.services import conversations, mcp_configs, messages, tasks
+from faceplate.services import conversations, mcp_configs, messages, retention, tasks
 from faceplate.services.messages import NewMessage
 
 
@@ -303,6 +307,58 @@ async def test_other_bad_values_are_refused_by_name_before_the_wire(gate: Gate) 
         for number, value in enumerate(other.values):
             await gate.refuse(f"{ident}, {number}", other.name, other.store, value)
     gate.check()
+
+
+def takes_none(parameter: inspect.Parameter) -> bool:
+    return type(None) in get_args(parameter.annotation)
+
+
+def required(plan: Plan) -> list[str]:
+    """The parameters of a unit that None is no value of, whether they have a default or not."""
+    _, *parameters = inspect.signature(plan.unit).parameters.values()
+    return [parameter.name for parameter in parameters if not takes_none(parameter)]
+
+
+def every_plan(own: Belongings) -> dict[str, Plan]:
+    """Each shipped unit with arguments that it accepts, at least once."""
+    removing = {
+        "retention.idle_since": Plan(retention.idle_since, (timedelta(days=1),), {}),
+        "retention.idle_users": Plan(retention.idle_users, (LONG_AGO,), {}),
+        "mcp_configs.count_secrets": Plan(mcp_configs.count_secrets, (), {}),
+    }
+    return {
+        name: plan
+        for name, plan in (plans(own) | reads(own) | removing).items()
+        if not name.startswith("own, ")
+    }
+
+
+async def test_none_is_refused_by_name_before_the_wire(steady_server: OwnServer) -> None:
+    """Else what a handler forgot to fill in is an error of the server, or a row of NULLs."""
+    own = nobodys()
+    names = every_plan(own)
+    assert {name.partition(",")[0] for name in names} == {*units()}
+    wrong = []
+    async with Proxy(steady_server.url) as proxy, keyed(proxy.url) as db:
+        await settle_in(db)  # which opens a connection
+        for name, plan in names.items():
+            given = inspect.signature(plan.unit).bind(None, *plan.args, **plan.kwargs).arguments
+            _, *rest = given.items()
+            run: Any = db.run_system if plan.is_across_users else partial(db.run, own.user_id)
+            for parameter in required(plan):
+                proxy.traffic = traffic = Traffic()
+                end = "nothing"
+                try:
+                    await run(plan.unit, **dict(rest) | {parameter: None})
+                except InvalidInput as refusal:
+                    end = refusal.field
+                except Exception as error:  # noqa: BLE001 - it is what is looked for
+                    end = type(error).__name__
+                if "." not in end and end != parameter:
+                    wrong.append(f"{name}: {parameter} of None ended in {end}")
+                if sent := traffic.messages[Direction.TO_SERVER]:
+                    wrong.append(f"{name}: {parameter} of None sent {sent} messages")
+    assert not wrong, "\n".join(wrong)
 
 
 async def test_the_largest_values_do_not_hold_up_the_others(steady_server: OwnServer) -> None:

@@ -96,7 +96,6 @@ async def test_the_last_one_stored_is_the_first_in_the_list(db: Database, user: 
                 (NewMessage("user", "\ud800"), "content"),
                 (NewMessage("user", "x" * 1_000_001), "content"),
                 (loose("user", 7), "content"),
-                (loose("user", None), "content"),
                 (loose("user", metadata=[]), "metadata"),
                 (NewMessage("user", metadata={"a": 2**70}), "metadata"),
                 (loose("user", id="7"), "id"),

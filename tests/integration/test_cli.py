@@ -425,7 +425,7 @@ class TestKeys:
         wrong = encryption.generate_key()
         for keys, code, words in (
             ("", 2, "set FACEPLATE_ENCRYPTION_KEYS"),
-            (wrong, 1, "opens the secrets of MCP configuration "),
+            (wrong, 1, "MCP configuration "),
         ):
             result = faceplate("rotate-keys", **two_secrets, FACEPLATE_ENCRYPTION_KEYS=keys)
             assert (result.returncode, result.stdout) == (code, "")

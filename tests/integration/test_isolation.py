@@ -256,7 +256,7 @@ async def test_without_any_layer_every_attempt_would_succeed(lawless: World, nam
     args, kwargs = ATTEMPTS[name].given(lawless.theirs)
     run = lawless.db.run(lawless.mine.user_id, runnable(name), *args, **kwargs)
     if name == "mcp_configs.get_secrets":  # encryption is a layer of its own
-        with pytest.raises(DatabaseError, match="another user"):
+        with pytest.raises(DatabaseError, match="another row"):
             await run
     else:
         await run

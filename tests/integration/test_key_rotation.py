@@ -134,6 +134,29 @@ async def test_a_secret_that_no_key_opens_is_named_and_nothing_is_changed(
     assert await stored_tokens(old) == before
 
 
+async def test_a_secret_that_is_another_rows_is_named_and_nothing_is_changed(
+    old: Database, new: Database, user_id: UUID
+) -> None:
+    """Else a rotation makes what was copied a secret of the row that it was copied to."""
+    made = [
+        await old.run(user_id, mcp_configs.put, name, CONFIG, secrets={"pin": name})
+        for name in "ab"
+    ]
+
+    async def copy(scope: SystemScope) -> None:
+        source = "(SELECT secrets FROM faceplate.mcp_configs WHERE id = :source)"
+        await scope.session.execute(
+            text(f"UPDATE faceplate.mcp_configs SET secrets = {source} WHERE id = :target"),
+            {"source": made[0].id, "target": made[1].id},
+        )
+
+    await old.run_system(copy)
+    before = await stored_tokens(old)
+    with pytest.raises(DatabaseError, match=f"{made[1].id} of user .*another row"):
+        await new.run_system(mcp_configs.rotate_secrets)
+    assert await stored_tokens(old) == before
+
+
 async def test_a_rotation_is_no_edit_of_the_users(
     old: Database, new: Database, user_id: UUID
 ) -> None:

@@ -87,3 +87,23 @@ async def test_each_statement_is_logged_once_without_its_values(
         assert WORDS not in caplog.text
     async with opened(settings) as db:
         assert await logged(db, user, every_way, caplog) == []
+
+
+async def test_sqlalchemys_own_log_says_no_row_either(
+    settings: Settings, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a program that logs at DEBUG writes down every message that a session reads."""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "sqlalchemy")
+
+    async def read(scope: Scope) -> int:
+        await tasks.create(scope, title=WORDS)
+        return len((await scope.session.scalars(sa.select(models.Task))).all())
+
+    async with opened(settings) as db:
+        assert await db.run(user.id, read) == 1
+        async with db.sessions() as session:
+            mine = sa.select(models.Task).where(models.Task.user_id == user.id)
+            assert len((await session.scalars(mine)).all()) == 1
+    assert "SELECT faceplate.tasks" in caplog.text  # its statements are still to be had
+    assert WORDS not in caplog.text

@@ -161,19 +161,38 @@ async def test_a_key_that_does_not_fit_opens_nothing(db: Database, user: User) -
             await other.run(user.id, mcp_configs.get_secrets, config.id)
 
 
-async def test_secrets_copied_to_another_user_do_not_open_there(
+async def paste_secrets(scope: Scope, config_id: UUID, secrets: bytes) -> None:
+    row = update(models.McpConfig).where(models.McpConfig.id == config_id)
+    await scope.session.execute(row.values(secrets=secrets))
+
+
+async def test_secrets_copied_to_another_row_do_not_open_there(
     db: Database, user: User, other_user: User
 ) -> None:
+    """Else whoever can write a row has a server of their own sent the token of another one."""
     theirs = await db.run(user.id, mcp_configs.put, "weather", STDIO, secrets=SECRETS)
     copy = await db.run(user.id, raw_secrets, theirs.id)
-    mine = await db.run(other_user.id, mcp_configs.put, "weather", STDIO)
+    for owner, name in ((user, "another"), (other_user, "weather")):
+        mine = await db.run(owner.id, mcp_configs.put, name, STDIO, secrets={"token": "mine"})
+        await db.run(owner.id, paste_secrets, mine.id, copy)
+        with pytest.raises(DatabaseError, match="encrypted for another row"):
+            await db.run(owner.id, mcp_configs.get_secrets, mine.id)
+    await db.run(user.id, paste_secrets, theirs.id, copy)
+    assert await db.run(user.id, mcp_configs.get_secrets, theirs.id) == SECRETS
 
-    async def paste(scope: Scope) -> None:
-        await scope.session.execute(update(models.McpConfig).values(secrets=copy))
 
-    await db.run(other_user.id, paste)
-    with pytest.raises(DatabaseError, match="another user"):
-        await db.run(other_user.id, mcp_configs.get_secrets, mine.id)
+async def test_secrets_of_a_configuration_put_under_a_freed_name_open_in_its_row(
+    db: Database, user: User
+) -> None:
+    """Else a user who renames a server and sets up another has lost the secrets of both."""
+    old = await db.run(user.id, mcp_configs.put, "weather", STDIO, secrets={"pin": 1})
+    await db.run(user.id, mcp_configs.rename, old.id, "climate")
+    new = await db.run(user.id, mcp_configs.put, "weather", STDIO, secrets={"pin": 2})
+    for _ in range(2):  # put in place of what is there, too
+        assert await db.run(user.id, mcp_configs.get_secrets, old.id) == {"pin": 1}
+        assert await db.run(user.id, mcp_configs.get_secrets, new.id) == {"pin": 2}
+        put = await db.run(user.id, mcp_configs.put, "weather", STDIO, secrets={"pin": 2})
+        assert (put.id, put.has_secrets) == (new.id, True)
 
 
 async def rotate(db: Database) -> list[UUID]:

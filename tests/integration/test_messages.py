@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+import sqlalchemy as sa
+from sqlalchemy import bindparam, text
 from tests.units import calls, results
 from uuid6 import uuid7
 
@@ -17,9 +18,12 @@ from faceplate import (
     NotFound,
     Scope,
     Settings,
+    Statement,
     User,
+    models,
 )
-from faceplate.services import conversations, messages
+from faceplate.services import chats, conversations, messages, tasks
+from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
 
 
@@ -247,13 +251,53 @@ async def test_the_last_message_is_removed_until_there_is_none(
     assert await read(db, user, conversation) == ""
 
 
+async def test_content_of_none_is_empty(
+    db: Database, user: User, conversation: Conversation
+) -> None:
+    """Else what OpenAI's models answer beside tool calls cannot be stored as it came."""
+    turn: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": calls("a")}
+    id_ = uuid7()
+    one = await db.run(user.id, messages.append, conversation.id, id=id_, **turn)
+    assert await db.run(user.id, messages.append, conversation.id, id=id_, **turn) == one
+    (two,) = await db.run(
+        user.id, messages.append_many, conversation.id, [NewMessage("user", None)]
+    )
+    other = NewChat(uuid7(), "a", [NewMessage("user", content=None)])
+    await db.run(user.id, chats.store, [other])
+    stored = await db.run(user.id, messages.history, conversation.id)
+    stored += await db.run(user.id, messages.history, other.id)
+    assert [message.content for message in stored] == ["", "", ""]
+    assert stored[:2] == [one, two]
+
+
+async def test_a_parameter_of_a_units_own_follows_its_column(db: Database, user: User) -> None:
+    """Else a forgotten value of a new unit reaches the server, or a filter that may be left out
+    cannot be written."""
+    loosely = bindparam("title", type_=models.Task.title.type.optional())
+    rename = Statement(int, sa.update(models.Task).values(title=bindparam("title")))
+    count = Statement(
+        int,
+        sa.select(sa.func.count())
+        .select_from(models.Task)
+        .where(loosely.is_(None) | (models.Task.title == loosely)),
+    )
+
+    async def unit(scope: Scope) -> int:
+        await tasks.create(scope, title="a")
+        assert await scope.one(count, title="b") == 0
+        with pytest.raises(InvalidInput, match=r"tasks\.title: is required"):
+            await scope.execute(rename, title=None)
+        return await scope.one(count, title=None)
+
+    assert await db.run(user.id, unit) == 1
+
+
 @pytest.mark.parametrize(
     ("unit", "given", "field"),
     [
         (messages.append, {"role": "narrator"}, "messages.role"),
         (messages.append, {"role": None}, "messages.role"),
         (messages.append, {"role": "user", "content": "a" * 1_000_001}, "messages.content"),
-        (messages.append, {"role": "user", "content": None}, "messages.content"),
         (messages.append, {"role": "user", "metadata": []}, "messages.metadata"),
         (messages.append, {"role": "user", "id": "7"}, "messages.id"),
         (messages.append, {"conversation_id": "7", "role": "user"}, "messages.conversation_id"),
@@ -267,7 +311,7 @@ async def test_the_last_message_is_removed_until_there_is_none(
         ),
         (messages.append_many, {"messages": [loose("user", metadata=[])]}, "messages.metadata"),
         (messages.append_many, {"messages": [loose("user", id="7")]}, "messages.id"),
-        (messages.append_many, {"messages": [loose("user", None)]}, "messages.content"),
+        (messages.append_many, {"messages": [loose(None)]}, "messages.role"),
         (messages.get, {"message_id": "7"}, "messages.id"),
         (messages.history, {"limit": 201}, "limit"),
         (messages.before, {"position": 0}, "messages.position"),

@@ -169,6 +169,7 @@ CASES = {
     "mcp_configs.PAGE": page(NAME, after="", enabled_only=True),
     "mcp_configs.RENAME": by_id(CONFIG, name="a"),
     "mcp_configs.SET_ENABLED": by_id(CONFIG, enabled=True),
+    "mcp_configs.SET_SECRETS": by_id(CONFIG, secrets=b"x"),
     "mcp_configs.DELETE": by_id(CONFIG),
     "mcp_configs.NEXT_SECRETS": page(CONFIG, after_user=UUID(int=0), after_id=UUID(int=0))._replace(
         across_users=True

@@ -1,9 +1,12 @@
 """Settings: what people paste is understood, what is wrong is explained, no password is shown."""
 
+import asyncio
 import copy
 import pickle
 import ssl
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,10 +15,13 @@ import pytest
 from asyncpg import connect_utils
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
+from tests.frames import shown
 
-from faceplate import scaffold
+from faceplate import Database, passwords, scaffold
 from faceplate.config import Settings
 from faceplate.errors import ConfigurationError, UsageError
+from faceplate.integrations.web import lifespan
 
 ENV_EXAMPLE = Path(__file__).parents[2] / ".env.example"
 CANARY = "hunter2secret"
@@ -473,6 +479,97 @@ def test_password_stays_out_of_tracebacks(monkeypatch: pytest.MonkeyPatch) -> No
         Settings()
     assert caught.value.__context__ is None
     assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def in_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    Settings()
+
+
+def in_a_file(url: str, _monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(f"DATABASE_URL='{url}'\n")
+    Settings()
+
+
+def as_an_argument(url: str, _monkeypatch: pytest.MonkeyPatch) -> None:
+    Settings(database_url=url)
+
+
+def beside_another_mistake(url: str, _monkeypatch: pytest.MonkeyPatch) -> None:
+    Settings(database_url=URL, owner_url=url, pool_size=0, password=CANARY)
+
+
+def of_a_database(url: str, _monkeypatch: pytest.MonkeyPatch) -> None:
+    Database(url)
+
+
+def of_an_application(url: str, _monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(lifespan(url)(None).__aenter__())
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        *(in_environment, in_a_file, as_an_argument, beside_another_mistake),
+        *(of_a_database, of_an_application),
+    ],
+)
+@pytest.mark.parametrize("url", ["postgresql://ada:{}@h:x/app", "mysql://ada:{}@h", "ada:{}%zz@h"])
+def test_no_frame_of_a_refusal_holds_the_password(
+    give: Callable[[str, pytest.MonkeyPatch], None], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise an error tracker, which collects the locals of frames, is sent the password."""
+    with pytest.raises(ConfigurationError) as caught:
+        give(url.format(CANARY), monkeypatch)
+    assert CANARY not in shown(caught.value)
+
+
+def _token(_of_vault: str = "") -> str:
+    return ""
+
+
+@pytest.mark.parametrize("password", [CANARY, SecretStr(CANARY), _token, partial(_token, CANARY)])
+@pytest.mark.parametrize("name", ["password", "owner_password"])
+def test_a_password_apart_from_the_url_stays_inside(name: str, password: Any) -> None:
+    """Otherwise what a function is bound to, such as a token of a vault, is in a log."""
+    settings = Settings.model_validate({"database_url": URL, name: password})
+    copied = copy.deepcopy(settings)
+    texts = [f"{settings!r} {settings}", str(settings.model_dump()), str(vars(settings))]
+    texts += [repr(settings.model_copy()), repr(copied), str(dict(settings)), settings.dsn]
+    assert not any(CANARY in text for text in texts)
+    assert CANARY not in settings.model_dump_json()
+    with pytest.raises(UsageError, match="cannot be pickled"):
+        pickle.dumps(settings)
+
+
+@pytest.mark.parametrize(
+    ("password", "rule"),
+    [("", "must not be empty"), (7, "must be text, or a function"), (b"x", "must be text, or a")],
+)
+def test_a_password_that_is_none_is_refused(password: Any, rule: str) -> None:
+    """Otherwise it is found out by a server that refuses the login."""
+    assert f"FACEPLATE_PASSWORD: {rule}" in refusal(database_url=URL, password=password)
+
+
+async def password_of(settings: Settings) -> str | None:
+    return await passwords.ask_for(settings.password)
+
+
+async def test_a_password_goes_with_its_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a login is tried with the password of another."""
+    other = "postgresql://owner@db.example.com/app"
+    monkeypatch.setenv("FACEPLATE_PASSWORD", "of units")
+    alone = Settings(database_url=URL, migration_url=other)
+    assert await password_of(alone) == await password_of(alone.of_owner) == "of units"
+    assert await password_of(alone.of_migrations) == "of units"
+    monkeypatch.setenv("FACEPLATE_OWNER_PASSWORD", "of owner")
+    both = Settings(database_url=URL, owner_url=other)
+    assert await password_of(both) == "of units"
+    assert await password_of(both.of_owner) == await password_of(both.of_migrations) == "of owner"
+    assert both.of_migrations.target == both.of_owner.target
+    direct = Settings(database_url=URL, owner_url=other, migration_url=f"{URL}?port=1")
+    assert await password_of(direct.of_migrations) is None  # the URL has its own
+    assert direct.of_migrations.target == "db.example.com:1/app"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The example's HTTP interface: what the page, or any other client, can rely on."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -41,6 +42,80 @@ async def test_users_need_no_header_and_everything_else_does(http: httpx.AsyncCl
         refused = await http.get("/api/conversations", headers=headers)
         assert refused.status_code == 401
         assert refused.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/static/app.js", 200),
+        ("GET", "/static/nothing.js", 404),
+        ("GET", "/docs", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/livez", 200),
+        ("GET", "/api/users", 200),
+        ("GET", "/api/conversations", 200),
+        ("GET", "/api/conversations/7", 422),
+        ("GET", f"/api/conversations/{uuid7()}", 404),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/api/conversations", 405),
+        ("POST", "/api/conversations", 413),
+    ],
+)
+async def test_every_answer_carries_its_security_headers(
+    http: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    """Else another site frames the page and has its buttons pressed, or a proxy keeps a chat."""
+    body = b" " * (MAX_BODY_BYTES + 1) if status == 413 else None
+    answer = await http.request(method, path, content=body)
+    assert answer.status_code == status
+    check_security_headers(answer, path)
+
+
+async def test_a_mistake_of_the_server_carries_them_too(
+    settings: Settings, calling: Calling
+) -> None:
+    """Else the answer that says most is the one that may be framed and kept."""
+    app = create_app(settings)
+
+    @app.get("/mistake")
+    async def mistake() -> None:
+        raise RuntimeError
+
+    async with calling(app) as http:
+        answer = await http.get("/mistake")
+    assert answer.status_code == 500
+    check_security_headers(answer, "/mistake")
+
+
+async def test_a_streamed_reply_carries_them_too(http: httpx.AsyncClient) -> None:
+    """Else a proxy keeps what a model has said."""
+    chat = await open_conversation(http, "Hello")
+    path = f"/api/conversations/{chat}/replies"
+    answer = await http.post(path, json={"content": "hi", "id": str(uuid7())})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    check_security_headers(answer, path)
+
+
+def check_security_headers(answer: httpx.Response, path: str) -> None:
+    policy = answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert path == "/docs" or "default-src 'none'" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    is_static = path.startswith("/static/")
+    assert (answer.headers.get("cache-control") == "no-store") is not is_static
+
+
+async def test_the_page_loads_nothing_that_its_policy_refuses(http: httpx.AsyncClient) -> None:
+    """Else the page is blank, or unstyled, in a browser that obeys."""
+    page = await http.get("/")
+    assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=", page.text)
+    loaded = re.findall(r'(?:src|href)="([^"#]+)', page.text)
+    assert loaded
+    for path in loaded:
+        assert path.startswith("/static/")
+        assert (await http.get(path)).status_code == 200
 
 
 async def test_conversations_live_from_creation_to_deletion(http: httpx.AsyncClient) -> None:

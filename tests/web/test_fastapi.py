@@ -246,6 +246,28 @@ async def test_errors_are_problems(settings: Settings, calling: Calling, expecte
     assert "XX000" not in answered.text
 
 
+async def test_a_mounted_application_answers_errors_alike_once_it_is_installed(
+    settings: Settings, user: User, calling: Calling
+) -> None:
+    """Else a chat that is not there is an error of the server, and pages somebody at night."""
+    app, mounted = FastAPI(lifespan=lifespan(settings)), FastAPI()
+    install(app)
+    install(mounted)
+    app.mount("/v1", mounted)
+
+    @mounted.get("/chats/{chat_id}")
+    async def read(chat_id: UUID, runner: Runner) -> dict[str, str]:
+        return {"title": (await runner.run(conversations.get, chat_id)).title}
+
+    chat = {"x-user": str(user.id)}
+    async with calling(app, headers=chat) as http:
+        missing, invalid = await http.get(f"/v1/chats/{uuid7()}"), await http.get("/v1/chats/7")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert (invalid.status_code, invalid.json()["code"]) == (422, "invalid_input")
+    for answer in (missing, invalid):
+        assert answer.headers["content-type"] == web.MEDIA_TYPE
+
+
 def test_the_table_covers_every_error() -> None:
     """Else a new error is answered as a mistake of the server without anybody deciding so."""
     internal = {

@@ -104,6 +104,7 @@ def install(app: FastAPI) -> None:
     """Answer faceplate's errors, and what FastAPI's own validation refuses, with problems.
 
     See `faceplate.integrations.web` for the table. Other exceptions are left to the application.
+    One that is mounted in another has handlers of its own: install them for each.
     """
     app.add_exception_handler(FaceplateError, _answer)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

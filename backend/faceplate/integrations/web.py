@@ -31,6 +31,8 @@ from http import HTTPStatus
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypedDict, TypeVar
 from uuid import UUID
 
+from pydantic import SecretStr
+
 from faceplate import drafts, migrate
 from faceplate.column_types import JsonObject
 from faceplate.config import Settings
@@ -68,7 +70,7 @@ class State(TypedDict):
 
 
 def lifespan(
-    settings: Settings | str | None = None,
+    settings: Settings | SecretStr | str | None = None,
 ) -> Callable[[object], AbstractAsyncContextManager[State]]:
     """Return a lifespan that opens a `Database`, and closes it as `Database.dispose` does.
 
@@ -81,9 +83,12 @@ def lifespan(
                 yield {**state, "model": await load_model(state["faceplate"])}
     """
 
+    # Where the start fails, the frame below shows what it was given.
+    given = SecretStr(settings) if isinstance(settings, str) else settings
+
     @asynccontextmanager
     async def opened(_app: object) -> AsyncIterator[State]:
-        async with Database(settings) as db:
+        async with Database(given) as db:
             yield {"faceplate": db}
 
     return opened

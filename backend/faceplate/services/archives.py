@@ -16,6 +16,7 @@ from faceplate.errors import Conflict, InvalidInput
 from faceplate.models import Base, Conversation, McpConfig, Message, Owned, Task, User
 from faceplate.scope import Scope, SystemScope
 from faceplate.services import mcp_configs, users
+from faceplate.services.arguments import check_iterable, check_kind
 from faceplate.services.message_statements import unnest
 from faceplate.statement import Statement
 
@@ -128,6 +129,7 @@ async def restore_user(scope: SystemScope, user: records.User) -> records.User:
 
     Raises Conflict where the subject_id or the email is another user's, InvalidInput.
     """
+    check_kind("user", user, records.User)
     await scope.first(RESTORE_USER, **user._asdict())
     stored = await scope.first(users.GET, id=user.id)
     if stored is None:
@@ -137,6 +139,7 @@ async def restore_user(scope: SystemScope, user: records.User) -> records.User:
 
 async def restore_task(scope: Scope, task: records.Task) -> bool:
     """Store a task as it was; False if its id is there already. Raises InvalidInput."""
+    check_kind("task", task, records.Task)
     return await scope.first(RESTORE_TASK, **task._asdict()) is not None
 
 
@@ -145,6 +148,7 @@ async def restore_mcp_config(scope: Scope, config: records.McpConfig) -> bool:
 
     Raises Conflict where another one has its name, InvalidInput.
     """
+    check_kind("config", config, records.McpConfig)
     values = config._asdict()
     del values["has_secrets"]
     if await scope.first(RESTORE_MCP_CONFIG, **values) is not None:
@@ -168,6 +172,8 @@ async def restore_conversation(
 
     Raises Conflict where a message's id occurs twice, InvalidInput for a value that breaks a rule.
     """
+    check_kind("conversation", conversation, records.Conversation)
+    check_iterable("batches", batches)
     if await scope.first(RESTORE_CONVERSATION, **conversation._asdict()) is None:
         return False
     last = 0

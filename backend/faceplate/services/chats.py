@@ -14,6 +14,7 @@ from faceplate.errors import InvalidInput
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
 from faceplate.services import tool_calls
+from faceplate.services.arguments import check_kind
 from faceplate.services.message_statements import unnest
 from faceplate.services.messages import NewMessage, check_shape
 from faceplate.statement import Statement
@@ -70,7 +71,7 @@ def _create() -> Statement[UUID]:
 
 
 def _fill() -> Statement[Any]:
-    new, values = unnest(Message.__table__, _COLUMNS)
+    new, values = unnest(Message.__table__, _COLUMNS, optional=("metadata",))
     user_id = bindparam("user_id", type_=Message.user_id.type)
     values[-1] = func.coalesce(values[-1], sa.literal_column("'{}'::jsonb"))
     return Statement(
@@ -95,6 +96,7 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
     Raises InvalidInput for a value that breaks a rule, and for tool calls and results that do not
     fit each other; Conflict where two messages of a chat have the same id.
     """
+    check_kind("chats", chats, Sequence)
     if len(chats) > MAX_CHATS:
         raise InvalidInput("chats", f"at most {MAX_CHATS:,}; {len(chats):,} were given")
     if len({chat.id for chat in chats}) < len(chats):

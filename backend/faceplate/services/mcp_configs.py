@@ -7,8 +7,10 @@
     {"transport": "streamable_http", "url": "https://example.com/mcp"}
 
 ``secrets`` holds what is: ``env`` for a command, ``headers`` for a URL, tokens. It is encrypted
-(see `faceplate.encryption`), and only `get_secrets` reads it. What is called like a secret is
-refused in ``config``; a secret among the ``args`` cannot be told, and belongs into ``env``.
+(see `faceplate.encryption`), and only `get_secrets` reads it. ``config`` is refused where a key, a
+parameter of a URL, an argument or a variable ahead of a command has the name of a secret, unless it
+is a placeholder such as ``${TOKEN}``. A secret without such a name, as in the path of a URL, cannot
+be told: keep that ``url``, or those ``args``, among the secrets.
 """
 
 from typing import Any, NamedTuple
@@ -24,6 +26,7 @@ from faceplate.errors import DatabaseError, NotFound
 from faceplate.models import McpConfig
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
 from faceplate.scope import Scope, SystemScope
+from faceplate.services.arguments import check_kind
 from faceplate.services.mcp_shapes import check_config, check_secrets
 from faceplate.statement import Statement
 
@@ -81,6 +84,10 @@ RENAME = Statement(
     records.McpConfig,
     sa.update(McpConfig).where(_by_id).values(name=bindparam("name")).returning(*_columns),
 )
+SET_SECRETS = Statement(
+    records.McpConfig,
+    sa.update(McpConfig).where(_by_id).values(secrets=bindparam("secrets")).returning(*_columns),
+)
 SET_ENABLED = Statement(
     records.McpConfig,
     sa.update(McpConfig).where(_by_id).values(enabled=bindparam("enabled")).returning(*_columns),
@@ -131,16 +138,20 @@ async def put(
     check_config(config)
     if secrets is not None:
         check_secrets(secrets)
-    encrypted = encryption.encrypt(scope.settings, scope.user_id, secrets) if secrets else None
-    return await scope.one(
+    new_id = scope.new_id()
+    stored = await scope.one(
         PUT,
-        id=scope.new_id(),
+        id=new_id,
         name=name,
         config=config,
-        secrets=encrypted,
+        secrets=_encrypted(scope, new_id, secrets),
         enabled=enabled,
         keep=secrets is None,
     )
+    if not secrets or stored.id == new_id:
+        return stored
+    # What was there keeps its id, which secrets are encrypted for.
+    return await scope.one(SET_SECRETS, id=stored.id, secrets=_encrypted(scope, stored.id, secrets))
 
 
 async def get(scope: Scope, config_id: UUID) -> records.McpConfig:
@@ -160,14 +171,14 @@ async def get_secrets(scope: Scope, config_id: UUID) -> JsonObject:
     """Return the decrypted secrets of a configuration, ``{}`` where it has none.
 
     Raises NotFound, InvalidInput; ConfigurationError without an encryption key, DatabaseError
-    where none of the keys fits.
+    where none of the keys fits, or where the secrets are those of another configuration.
     """
     stored = await scope.first(SECRETS, id=config_id)
     if stored is None:
         raise NotFound(records.McpConfig)
     if stored.secrets is None:
         return {}
-    return encryption.decrypt(scope.settings, scope.user_id, stored.secrets)
+    return encryption.decrypt(scope.settings, scope.user_id, config_id, stored.secrets)
 
 
 async def page(
@@ -183,6 +194,7 @@ async def page(
 
     Raises InvalidInput for a limit or cursor that is none.
     """
+    check_kind("enabled_only", enabled_only, bool)
     listing = f"mcp_configs {'enabled' if enabled_only else 'all'}"
     after = "" if cursor is None else unseal(scope, listing, cursor)
     rows = await scope.all(
@@ -228,22 +240,29 @@ async def rotate_secrets(
     Return the (user_id, id) of each, in order; the last one is where the next call begins
     ``after``, and none means that all are done. Run with ``run_system``.
 
-    Raises ConfigurationError without a key, DatabaseError where none of the keys fits: it names
-    the configuration, and this call has then changed nothing.
+    Raises ConfigurationError without a key, DatabaseError where none of the keys fits, or where
+    secrets are another configuration's: it names the configuration, and this call has then changed
+    nothing.
     """
     done: list[tuple[UUID, UUID]] = []
+    check_kind("after", after, tuple)
     after_user, after_id = after
     batch: list[Any] = await scope.all(
         NEXT_SECRETS, after_user=after_user, after_id=after_id, limit=check_limit(limit)
     )
     for row in batch:
         try:
-            secrets = encryption.reencrypt(scope.settings, row.secrets)
-        except DatabaseError:
+            secrets = encryption.reencrypt(scope.settings, row.user_id, row.id, row.secrets)
+        except DatabaseError as error:
             raise DatabaseError(
-                "no key in FACEPLATE_ENCRYPTION_KEYS opens the secrets of MCP configuration"
-                f" {row.id} of user {row.user_id}"
+                f"MCP configuration {row.id} of user {row.user_id}: {error.message}"
             ) from None
         await scope.execute(REPLACE_SECRETS, of_user=row.user_id, id=row.id, secrets=secrets)
         done.append((row.user_id, row.id))
     return done
+
+
+def _encrypted(scope: Scope, config_id: UUID, secrets: JsonObject | None) -> bytes | None:
+    if not secrets:
+        return None
+    return encryption.encrypt(scope.settings, scope.user_id, config_id, secrets)

@@ -1,32 +1,28 @@
 """The shapes of an MCP server's configuration, as MCP clients write them."""
 
-import re
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from faceplate.column_types import Json, JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.models import McpConfig
+from faceplate.services.mcp_secrets import find_secret
 
 CONFIG = "mcp_configs.config"
 SECRETS = "mcp_configs.secrets"
 URL_TRANSPORTS = ("sse", "http", "streamable_http", "streamable-http")
 TRANSPORTS = ("stdio", *URL_TRANSPORTS)
 
-# How whatever holds a secret is called, at the end of its name: bearer_token, clientSecret ...
-_SECRET = re.compile(
-    r"(env|headers|authorization|password|secrets?|tokens?|api[_-]?key)$", re.IGNORECASE
-)
 _secrets_rule = Json(dict, max_chars=65_536)
 _secrets_rule.field = SECRETS
 
 
 def check_config(config: JsonObject) -> None:
-    """Raise InvalidInput unless ``config`` names a server to start or to reach, and no secret."""
+    """Raise InvalidInput unless ``config`` names a server to start or to reach, and no secret.
+
+    Of a secret it names the path, such as ``args[2]``, and never the value.
+    """
     cast("Json", McpConfig.__table__.c.config.type).validate(config)
-    for name in config:
-        if kind := _SECRET.search(name):
-            raise InvalidInput(CONFIG, f"{kind[0]} may hold secrets: give it in secrets instead")
     transport = config.get("transport", config.get("type"))
     if transport is None:
         transport = "stdio" if "command" in config else "streamable_http"
@@ -36,6 +32,8 @@ def check_config(config: JsonObject) -> None:
         _check_command(config)
     else:
         _check_url(config)
+    if (path := find_secret(config)) is not None:
+        raise InvalidInput(CONFIG, f"{path} may hold a secret: give it in secrets instead")
 
 
 def check_secrets(secrets: JsonObject) -> None:
@@ -69,8 +67,3 @@ def _check_url(config: JsonObject) -> None:
         valid = False
     if not valid or " " in url:
         raise InvalidInput(CONFIG, "a server that is reached needs an http or https url")
-    parameters = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
-    if parts.username or parts.password or any(map(_SECRET.search, parameters)):
-        raise InvalidInput(
-            CONFIG, "the url must not hold a password or token: use headers in secrets"
-        )

@@ -28,12 +28,17 @@ def _type(name: str) -> Any:
     return Message.__table__.c[name].type
 
 
-def unnest(table: Any, names: Sequence[str]) -> tuple[Any, list[Any]]:
+def unnest(
+    table: Any, names: Sequence[str], *, optional: Sequence[str] = ()
+) -> tuple[Any, list[Any]]:
     """Many rows from one array for each column, ``id`` from ``ids`` and so on, in their order.
 
-    Return them as a FROM, with a ``number`` from 1, and the values for the columns.
+    Return them as a FROM, with a ``number`` from 1, and the values for the columns. Those that are
+    ``optional`` may be None where the column may not.
     """
-    arrays: list[Any] = [bindparam(f"{name}s", type_=ArrayOf(table.c[name].type)) for name in names]
+    rules = {name: table.c[name].type for name in names}
+    rules |= {name: rules[name].optional() for name in optional}
+    arrays: list[Any] = [bindparam(f"{name}s", type_=ArrayOf(rules[name])) for name in names]
     items = [array.type.impl_instance.item_type for array in arrays]
     columns = [sa.column(name, item) for name, item in zip(names, items, strict=True)]
     rows = (

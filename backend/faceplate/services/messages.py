@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 from uuid import UUID
 
 from faceplate import records
@@ -13,6 +13,7 @@ from faceplate.pagination import DEFAULT_LIMIT, check_limit
 from faceplate.scope import Scope, SystemScope, one_statement, replayable
 from faceplate.services import conversations, tool_calls
 from faceplate.services import message_statements as sql
+from faceplate.services.arguments import check_kind
 from faceplate.services.tool_calls import PendingToolCall
 from faceplate.statement import Statement
 
@@ -22,18 +23,40 @@ MAX_BATCH = 1_000
 MAX_BATCH_CHARS = 10_000_000
 
 
-class NewMessage(NamedTuple):
-    """A message to append. What is left out is empty; without an id it gets a new one."""
-
+class _NewMessage(NamedTuple):
     role: str
-    content: str = ""
-    tool_calls: list[JsonObject] | None = None
-    tool_results: list[JsonObject] | None = None
-    metadata: JsonObject | None = None
-    id: UUID | None = None
+    content: str
+    tool_calls: list[JsonObject] | None
+    tool_results: list[JsonObject] | None
+    metadata: JsonObject | None
+    id: UUID | None
+
+
+class NewMessage(_NewMessage):
+    """A message to append. What is left out or None is empty; without an id it gets a new one."""
+
+    __slots__ = ()
+
+    def __new__(  # noqa: PLR0917 - a row, in the order of its columns
+        cls,
+        role: str,
+        content: str | None = "",
+        tool_calls: list[JsonObject] | None = None,
+        tool_results: list[JsonObject] | None = None,
+        metadata: JsonObject | None = None,
+        id: UUID | None = None,  # noqa: A002 - the column's name
+    ) -> Self:
+        """Take content of None as none: OpenAI's models send it beside tool calls."""
+        text = "" if content is None else content
+        return super().__new__(cls, role, text, tool_calls, tool_results, metadata, id)
 
     def __repr__(self) -> str:
         return f"NewMessage(role={self.role!r}, chars={len(self.content)})"
+
+    def completed(self, new_id: UUID) -> Self:
+        """Return it as it is stored, with an id and with metadata."""
+        metadata = {} if self.metadata is None else self.metadata
+        return self._replace(id=self.id or new_id, metadata=metadata)
 
 
 @one_statement
@@ -42,7 +65,7 @@ async def append(
     conversation_id: UUID,
     *,
     role: str,
-    content: str = "",
+    content: str | None = "",
     tool_calls: list[JsonObject] | None = None,
     tool_results: list[JsonObject] | None = None,
     metadata: JsonObject | None = None,
@@ -50,18 +73,19 @@ async def append(
 ) -> records.Message:
     """Append a message to a conversation and return it.
 
-    ``role`` is user, assistant, system or tool; ``content`` has up to 1,000,000 characters. An
-    assistant message may carry ``tool_calls``, and a tool message needs ``tool_results``; see
-    `faceplate.services.tool_calls` for their shape. With an ``id`` of the caller's own the call
-    may be repeated: the second one returns the message that the first one stored.
+    ``role`` is user, assistant, system or tool; ``content`` has up to 1,000,000 characters, and
+    None is empty, as OpenAI's models send it beside tool calls. An assistant message may carry
+    ``tool_calls``, and a tool message needs ``tool_results``; see `faceplate.services.tool_calls`
+    for their shape. With an ``id`` of the caller's own the call may be repeated: the second one
+    returns the message that the first one stored.
 
     Raises NotFound where there is no such conversation, Conflict where the id is there with
     another content, InvalidInput for a value that breaks a rule, and for a result whose call was
     never made or is answered; in a block of your own, Contention where the same message is being
     appended elsewhere.
     """
-    metadata = {} if metadata is None else metadata
-    message = NewMessage(role, content, tool_calls, tool_results, metadata, id or scope.new_id())
+    given = NewMessage(role, content, tool_calls, tool_results, metadata, id)
+    message = given.completed(id or scope.new_id())
     await _check_tools(scope, conversation_id, [message])
     stamps = await _insert(scope, sql.APPEND, conversation_id, **message._asdict())
     if not stamps:
@@ -82,17 +106,12 @@ async def append_many(
 
     Raises as `append` does, and Conflict where only some of the ids are there.
     """
+    check_kind("messages", messages, Sequence)
     if not messages:
         raise InvalidInput("messages", "must not be empty")
     if len(messages) > MAX_BATCH:
         raise InvalidInput("messages", f"at most {MAX_BATCH:,}; {len(messages):,} were given")
-    batch = [
-        message._replace(
-            id=message.id or scope.new_id(),
-            metadata={} if message.metadata is None else message.metadata,
-        )
-        for message in messages
-    ]
+    batch = [message.completed(message.id or scope.new_id()) for message in messages]
     if not all(isinstance(message.id, UUID) for message in batch):
         raise InvalidInput("messages.id", "must be a UUID")
     if len({message.id for message in batch}) < len(batch):
@@ -169,8 +188,11 @@ async def sweep_drafts(scope: SystemScope, *, older_than: timedelta, limit: int 
     They become interrupted and keep what was saved. ``older_than`` is the time since the last
     save; a live draft is saved every 30 seconds. Runs across users: ``run_system``.
     """
+    check_kind("older_than", older_than, timedelta)
     if older_than < timedelta(0):
         raise InvalidInput("older_than", "must not be negative")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= Count.MAXIMUM:
+        raise InvalidInput("limit", "must be a whole number, 1 or more")
     ids = await scope.all(sql.STALE_DRAFTS, older_than=older_than, limit=limit)
     return await scope.execute(sql.CLOSE_DRAFTS, ids=ids, older_than=older_than)
 

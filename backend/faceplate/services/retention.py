@@ -13,6 +13,7 @@ from faceplate.errors import InvalidInput
 from faceplate.models import Conversation, McpConfig, Task, User
 from faceplate.scope import Scope, SystemScope
 from faceplate.services import message_statements
+from faceplate.services.arguments import check_kind
 from faceplate.statement import Statement
 
 MAX_BATCH = 1_000
@@ -129,6 +130,7 @@ async def idle_since(scope: SystemScope, older_than: timedelta) -> datetime:
 
     Raises InvalidInput for a time that is negative or longer than a hundred years.
     """
+    check_kind("older_than", older_than, timedelta)
     if not timedelta(0) <= older_than <= LONGEST:
         raise InvalidInput("older_than", "must be between nothing and a hundred years")
     return await scope.one(IDLE_SINCE, older_than=older_than)
@@ -161,6 +163,7 @@ async def remove_conversations(
 
     Raises InvalidInput for a limit that is none.
     """
+    check_kind("after", after, tuple)
     after_time, after_id = after
     candidates = await scope.all(
         OLDEST,

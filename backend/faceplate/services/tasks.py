@@ -26,7 +26,9 @@ COMPLETED: dict[State, bool | None] = {"all": None, "open": False, "done": True}
 
 _by_id = Task.id == bindparam("id")
 _columns = Task.columns()
-_completed: sa.BindParameter[bool | None] = bindparam("completed", type_=Task.completed.type)
+_completed: sa.BindParameter[bool | None] = bindparam(
+    "completed", type_=Task.completed.type.optional()
+)
 
 CREATE = Statement(
     records.Task,
@@ -61,9 +63,9 @@ EDIT = Statement(
     sa.update(Task)
     .where(_by_id)
     .values(
-        title=func.coalesce(bindparam("new_title", type_=Task.title.type), Task.title),
+        title=func.coalesce(bindparam("new_title", type_=Task.title.type.optional()), Task.title),
         description=func.coalesce(
-            bindparam("new_description", type_=Task.description.type), Task.description
+            bindparam("new_description", type_=Task.description.type.optional()), Task.description
         ),
     )
     .returning(*_columns),

@@ -28,7 +28,7 @@ BY_SUBJECT = Statement(
 BY_EMAIL = Statement(
     records.User,
     sa.select(*User.columns()).where(
-        func.lower(User.email) == func.lower(bindparam("email", type_=User.email.type))
+        func.lower(User.email) == func.lower(bindparam("email", type_=User.email.type.required()))
     ),
 )
 CHANGE_EMAIL = Statement(

@@ -1,0 +1,19 @@
+"""The check of arguments that no column's type looks at."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from faceplate.errors import InvalidInput
+
+
+def check_kind(name: str, value: object, *kinds: type[Any]) -> None:
+    """Raise InvalidInput unless the argument ``name`` is of one of ``kinds``."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise InvalidInput(name, f"must be a {wanted}, not {type(value).__name__}")
+
+
+def check_iterable(name: str, value: object) -> None:
+    """Raise InvalidInput unless the argument ``name`` can be iterated over."""
+    if not isinstance(value, Iterable):
+        raise InvalidInput(name, f"must be iterable, and {type(value).__name__} is not")

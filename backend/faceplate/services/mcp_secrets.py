@@ -1,0 +1,208 @@
+"""Where the plain part of an MCP configuration holds a secret, as far as its shape tells.
+
+A secret is told by the name that it has: of a key at any depth, of a parameter in a URL, of an
+option or an assignment among the arguments. A placeholder such as ``${TOKEN}`` is none. What has no
+name, as a token in the path of a URL, cannot be told.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Any
+from urllib.parse import SplitResult, unquote_plus, urlsplit
+
+# At the end of a name's last word: githubtoken, clientSecret, X-Api-Key.
+_SECRET_ENDING = re.compile(
+    r"(authorization|bearer|cookies?|credentials?|headers?|passphrase|passwd|password|secrets?"
+    r"|tokens?|apikey)$"
+)
+# As the whole of it, as other words end so as well: author, compat, keyboard, tokenizer.
+_SECRET_WORDS = {"auth", "env", "jwt", "pass", "passcode", "pat", "pwd", "sig", "signature"}
+# What makes a secret of the key behind it; a public_key and a sort_key are none.
+_BEFORE_KEY = {
+    *("access", "account", "admin", "api", "app", "auth", "client", "encryption", "functions"),
+    *("license", "master", "private", "secret", "service", "shared", "signing", "subscription"),
+}
+_COUNTS = {
+    *("completion", "context", "input", "max", "min", "num", "output", "prompt", "reasoning"),
+    *("thinking", "total"),
+}
+_CODE = "code"  # of a URL alone, where Azure has its keys: anywhere else it is no secret
+_METHODS = {"none", "oauth", "oauth2"}  # what "auth" says in place of a credential
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$\w+|\{\{[^{}]*\}\}|%\w+%|<[^<>]*>")
+_CREDENTIAL = re.compile(r"\s*(?:bearer|basic)\s+(?=\S*[\d._~+/=-])\S{8,}\s*", re.IGNORECASE)
+_FILE = re.compile(r"[\w./~-]+\.(cer|conf|crt|env|ini|json|key|p12|pem|pfx|toml|txt|ya?ml)")
+_ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)
+_OPTION = re.compile(r"--?([^=\s]+)(?:=(.*))?", re.DOTALL)
+_HEADER = re.compile(r"([\w-]+):\s*(.*)", re.DOTALL)
+_HAS_VALUE = {"e": "env", "H": "header"}  # options of docker and curl
+
+
+def find_secret(config: dict[str, Any]) -> str | None:
+    """Return the path of the first key that holds a secret, such as ``args[2]``, or None."""
+    return next(_found(config, ""), None)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether something with this name is a secret, however its words are joined."""
+    words = [word.lower() for word in _WORDS.findall(unquote_plus(name))]
+    if not words:
+        return False
+    *before, last = words
+    if last in _SECRET_WORDS:
+        return True
+    if last in {"key", "keys"}:
+        return not before or before[-1] in _BEFORE_KEY
+    if last in {"token", "tokens"} and _COUNTS & {*before}:
+        return False
+    return _SECRET_ENDING.search(last) is not None
+
+
+def _found(value: Any, path: str) -> Iterator[str]:
+    """The path of each secret in ``value``, which is at ``path``."""
+    match value:
+        case dict():
+            if _is_secret_pair(value):
+                yield _joined(path, "value")
+            for name, inner in value.items():
+                below = _joined(path, name)
+                if is_secret_name(name) and _may_be_secret(name, inner):
+                    yield below
+                elif name == "command" and isinstance(inner, str):
+                    yield from _found_in_command(inner, value.get("args"), below)
+                elif name == "args" and isinstance(inner, list):
+                    yield from _found_in_arguments(inner, below)
+                else:
+                    yield from _found(inner, below)
+        case list():
+            for number, inner in enumerate(value):
+                yield from _found(inner, f"{path}[{number}]")
+        case str() if _holds_secret(value):
+            yield path
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _is_secret_pair(value: dict[str, Any]) -> bool:
+    """Whether it is a header or a variable as ``{"name": ..., "value": ...}``."""
+    name, inner = value.get("name", value.get("key")), value.get("value")
+    return isinstance(name, str) and isinstance(inner, str) and _is_secret(name, inner)
+
+
+def _may_be_secret(name: str, value: Any) -> bool:
+    """Whether the value of a key with the name of a secret can be one."""
+    last = _WORDS.findall(name)[-1].lower() if _WORDS.search(name) else ""
+    match value:
+        case None | bool():
+            return False
+        case int() | float():
+            return last != "tokens"
+        case str() if last == "env":
+            return name.lower() == "env"  # else it is the name of a variable
+        case str():
+            return _is_secret(name, value)
+        case dict():
+            return last not in {"auth", "authorization"}  # which describe a method
+    return True
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether the text ``value`` is a secret where it has this name."""
+    if not is_secret_name(name):
+        return False
+    is_method = name.lower().endswith(("auth", "authorization")) and value.lower() in _METHODS
+    rest = re.sub(r"(?i)^\s*(bearer|basic)\s+", "", value)
+    is_named_elsewhere = _PLACEHOLDER.fullmatch(rest.strip()) or _FILE.fullmatch(value)
+    return not (is_method or is_named_elsewhere)
+
+
+def _holds_secret(text: str) -> bool:
+    """Whether a text holds a credential of its own, or a URL with one in it."""
+    if _CREDENTIAL.fullmatch(text):
+        return True
+    return any(map(_is_url_with_secret, re.findall(r"[\w+.-]+://\S+", text)))
+
+
+def _is_url_with_secret(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True  # nobody can tell what is in it
+    web = parts.scheme in {"http", "https", "ws", "wss"}
+    credential = parts.password or (parts.username if web else None)
+    if credential and not _PLACEHOLDER.fullmatch(credential):
+        return True
+    return any(
+        _is_secret(name, value) or (name.lower() == _CODE and not _PLACEHOLDER.fullmatch(value))
+        for name, value in _parameters(parts)
+    )
+
+
+def _parameters(parts: SplitResult) -> Iterator[tuple[str, str]]:
+    """The parameters of the query, of the fragment and of the path's segments, decoded."""
+    matrix = (part.partition(";")[2] for part in parts.path.split("/"))
+    for part in re.split(r"[&;?]", "&".join((parts.query, parts.fragment, *matrix))):
+        name, separator, value = part.partition("=")
+        if separator:
+            yield unquote_plus(name), unquote_plus(value)
+
+
+def _found_in_command(command: str, args: Any, path: str) -> Iterator[str]:
+    """Yield ``path`` where a variable is set ahead of a program, or a word of it is a secret."""
+    words = _words(command)
+    ahead = words
+    if words and words[0].rpartition("/")[2] == "env":
+        ahead = [*words[1:], *filter(_is_text, args if isinstance(args, list) else ())]
+    assigned = takewhile(lambda word: word.startswith("-") or _ASSIGNMENT.fullmatch(word), ahead)
+    if any(map(_ASSIGNMENT.fullmatch, assigned)) or any(_found_in_arguments(words, path)):
+        yield path
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _found_in_arguments(args: Sequence[Any], path: str) -> Iterator[str]:
+    """The arguments that hold a secret, or that follow an option for one."""
+    option = ""
+    for number, arg in enumerate(args):
+        if isinstance(arg, str) and _is_secret_argument(option, arg):
+            yield f"{path}[{number}]"
+        match = _OPTION.fullmatch(arg) if isinstance(arg, str) else None
+        name = match[1] if match and match[2] is None else ""
+        option = _HAS_VALUE.get(name, name)
+
+
+def _is_secret_argument(option: str, arg: str) -> bool:
+    if _holds_secret(arg):
+        return True
+    if option and not arg.startswith("-"):
+        # What follows --header or --env says by its own name whether it is a secret.
+        is_pair = option.lower() in {"env", "header"}
+        if not is_pair and _is_secret(option, arg):
+            return True
+    if match := _OPTION.fullmatch(arg):
+        name, value = match[1].removeprefix("D"), match[2] or ""  # a property of Java
+        is_pair = _HAS_VALUE.get(name, name).lower() in {"env", "header"}
+        return _is_secret_pair_text(value) if is_pair else bool(value) and _is_secret(name, value)
+    if _is_secret_pair_text(arg):
+        return True
+    words = _words(arg)
+    return len(words) > 1 and any(_found_in_arguments(words, ""))
+
+
+def _is_secret_pair_text(text: str) -> bool:
+    """Whether it is ``NAME=value`` or ``Name: value`` with the name of a secret."""
+    match = _ASSIGNMENT.fullmatch(text) or _HEADER.fullmatch(text)
+    return match is not None and bool(match[2].strip()) and _is_secret(match[1], match[2].strip())
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quotation mark without its other half
+        return text.split()
