@@ -50,6 +50,8 @@ def migrate(
 
     async def upgrade(db: Database) -> tuple[str | None, str | None]:
         before = await migrations.current(db)
+        if before is not None and not migrations.knows(before):
+            return before, before
         await migrations.upgrade(db, revision)
         return before, await migrations.current(db)
 
@@ -59,6 +61,8 @@ def migrate(
     before, after = run(upgrade)
     if as_json:
         emit({"from": before, "to": after})
+    elif after is not None and not migrations.knows(after):
+        note(f"{migrations.describe_newer(after)}.")
     elif before == after:
         note(f"The schema is at {after} already.")
     else:
