@@ -85,6 +85,8 @@ def _health_table(health: Health) -> Table:
     add("server", f"PostgreSQL {health.server_version}")
     if health.at_head:
         add("schema", f"up to date ({health.revision})")
+    elif health.is_newer:
+        add("schema", f"at {health.revision}, newer than {health.head}", "yellow")
     else:
         add("schema", f"at {health.revision}" if health.revision else "not there", "red")
     add("isolation", ", ".join(health.isolation or ()), "red" if health.gaps else "")
