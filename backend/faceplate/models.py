@@ -160,6 +160,11 @@ def private_tables() -> dict[Table, str]:
     return {model.__table__: _user_column(model.__mapper__) for model in _models(Private)}
 
 
+def project_tables() -> dict[Table, str]:
+    """Return those of `private_tables` that are the application's own."""
+    return {table: user for table, user in private_tables().items() if table.schema != SCHEMA}
+
+
 def _models(kind: type[Private]) -> Iterator[Any]:
     """Yield the models of a kind that have a table, and no base class between."""
     for model in kind.__subclasses__():

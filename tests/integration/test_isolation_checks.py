@@ -14,11 +14,12 @@ from tests.databases import settings_of
 from tests.faults.servers import OwnServer, own_server
 
 from faceplate import Database, Health, Settings, isolation
-from faceplate.isolation import catalog, policies
+from faceplate.isolation import catalog
+from faceplate.user_policy import stored_expression
 
 ALL_LAYERS = (isolation.OWNER_CRITERION, isolation.COMPOSITE_KEYS, isolation.ROW_LEVEL_SECURITY)
 PEEK = "CREATE FUNCTION public.peek() RETURNS SETOF text SECURITY DEFINER"
-MINE = policies.expected_expression("user_id")
+MINE = stored_expression("user_id")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,7 @@ class Case(NamedTuple):
     told: str
     """What the one gap begins with or holds: the object, and what it does."""
     layer: str = isolation.ROW_LEVEL_SECURITY
+    """What does not hold any more; none, where another promise falls."""
 
 
 GAPS = {
@@ -71,10 +73,16 @@ GAPS = {
         "ALTER TABLE faceplate.messages ENABLE ROW LEVEL SECURITY",
         "faceplate.messages is without row-level security",
     ),
+    "lost in a crash": Case(
+        "ALTER TABLE faceplate.tasks SET UNLOGGED",
+        "ALTER TABLE faceplate.tasks SET LOGGED",
+        "faceplate.tasks is UNLOGGED, so that a crash empties it",
+        "",
+    ),
     "no policy": Case(
         "DROP POLICY users_self ON faceplate.users",
         f"CREATE POLICY users_self ON faceplate.users FOR SELECT TO faceplate_app"
-        f" USING {policies.expected_expression('id')}",
+        f" USING {stored_expression('id')}",
         "faceplate.users lacks the policy of the migrations: CREATE POLICY users_self",
     ),
     "a second policy": Case(

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from faceplate import migrate as migrations
 from faceplate.cli.output import AsJson, emit, note, out, printable
-from faceplate.cli.session import run
+from faceplate.cli.session import run, run_with_models
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, FaceplateError
 from faceplate.health import Health
@@ -21,7 +21,7 @@ def check(*, as_json: AsJson = False) -> None:
     Exit code 1 if not; a warning does not change it.
     """
     try:
-        health = run(Database.check)
+        health = run_with_models(Database.check)
     except ConfigurationError:
         raise
     except FaceplateError as error:

@@ -117,5 +117,6 @@ def _policy_flaws(facts: Facts, settings: Settings, revision: str | None) -> Ite
     if not units or roles.is_superuser(units):
         return  # there is nothing that it may not do
     yield from policies.flaws(facts["policies"] or [])
+    yield from policies.unknown_flaws(facts["unknown_tables"] or [])
     yield from grants.flaws(facts["grants"], revision=revision)
     yield from bypasses.flaws(facts["bypasses"])

@@ -27,7 +27,7 @@ WITH RECURSIVE unit AS (
     SELECT oid FROM unit
     UNION SELECT m.roleid FROM pg_auth_members m JOIN held h ON m.member = h.oid
 ), guarded AS (
-    SELECT c.oid, n.nspname, c.relname, c.relowner, c.relrowsecurity
+    SELECT c.oid, n.nspname, c.relname, c.relowner, c.relrowsecurity, c.relpersistence
     FROM unnest($2::text[], $3::text[]) AS t (schema, name)
     JOIN pg_class c ON c.relname = t.name AND c.relkind IN ('r', 'p')
     JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -59,6 +59,7 @@ PARTS = {
     "keys": keys.QUERY,
     "policies": policies.QUERY,
     "roles": roles.QUERY,
+    "unknown_tables": policies.UNKNOWN_QUERY,
 }
 ABOUT_LOGIN = {"login": logins.QUERY, "revision": REVISION}
 

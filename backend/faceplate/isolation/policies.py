@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from faceplate.engine import DIALECT
-from faceplate.isolation.findings import Flaw
+from faceplate.isolation.findings import Flaw, warning
 from faceplate.models import SCHEMA, Base, private_tables
+from faceplate.user_policy import stored_expression
 
 # Permissive policies are alternatives: each one that a unit is under lets its rows through.
 QUERY = """
 SELECT json_agg(json_build_object(
     'schema', t.nspname, 'name', t.relname,
     'quoted', quote_ident(t.nspname) || '.' || quote_ident(t.relname),
-    'is_on', t.relrowsecurity,
+    'is_on', t.relrowsecurity, 'is_logged', t.relpersistence = 'p',
     'policies', (
         SELECT coalesce(json_agg(json_build_object(
             'name', quote_ident(p.polname), 'command', p.polcmd,
@@ -25,6 +25,24 @@ SELECT json_agg(json_build_object(
 ) ORDER BY t.nspname, t.relname)
 FROM guarded t
 """
+# Tables of a project whose models were not imported: they have a user_id, or refer to our users.
+UNKNOWN_QUERY = """
+SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+    ORDER BY n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
+    AND n.nspname NOT IN ('information_schema', 'faceplate')
+    AND c.oid NOT IN (SELECT oid FROM guarded)
+    AND (EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'user_id'
+            AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped)
+        OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid
+            AND k.confrelid IN (SELECT g.oid FROM guarded g WHERE g.nspname = 'faceplate')))
+    AND EXISTS (SELECT FROM unit u WHERE has_any_column_privilege(u.oid, c.oid, 'SELECT'))
+    AND (NOT c.relrowsecurity OR EXISTS (SELECT FROM pg_policy p
+        WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
+            AND p.polroles && (SELECT array_agg(oid) || 0::oid FROM held)
+            AND pg_get_expr(p.polqual, c.oid) !~ 'faceplate[.]user_id'))
+"""
 EVERY_COMMAND, SELECT, INSERT = "*", "r", "a"
 
 
@@ -33,12 +51,6 @@ class Policy(NamedTuple):
     """As pg_policy.polcmd."""
     using: str | None
     check: str | None
-
-
-def expected_expression(column: str) -> str:
-    """Return what PostgreSQL makes of the migrations' policy on a table with that user column."""
-    user = "(NULLIF(current_setting('faceplate.user_id'::text, true), ''::text))::uuid"
-    return f"({DIALECT.identifier_preparer.quote(column)} = {user})"
 
 
 def flaws(tables: list[dict[str, Any]]) -> Iterator[Flaw]:
@@ -61,12 +73,15 @@ def _user_columns() -> Mapping[tuple[str | None, str], str]:
 
 def _of_table(table: dict[str, Any], column: str, *, is_ours: bool) -> Iterator[Flaw]:
     name = table["quoted"]
+    if not table["is_logged"]:
+        cure = f"ALTER TABLE {name} SET LOGGED"
+        yield Flaw(f"{name} is UNLOGGED, so that a crash empties it: {cure}", layer=None)
     if not table["is_on"]:
         yield _flaw(
             f"{name} is without row-level security: ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
             is_ours=is_ours,
         )
-    mine = expected_expression(column)
+    mine = stored_expression(column)
     found = {p["name"]: Policy(p["command"], p["using"], p["check"]) for p in table["policies"]}
     for policy, what in found.items():
         if not _keeps_apart(what, mine):
@@ -76,9 +91,19 @@ def _of_table(table: dict[str, Any], column: str, *, is_ours: bool) -> Iterator[
                 is_ours=is_ours,
             )
     expected = _expected(table, mine, is_ours=is_ours)
-    if expected not in found.values():
+    if expected not in found.values() and (is_ours or not found):
         cure = _create(name, table["name"], expected, is_ours=is_ours)
         yield _flaw(f"{name} lacks the policy of the migrations: {cure}", is_ours=is_ours)
+
+
+def unknown_flaws(names: list[str]) -> Iterator[Flaw]:
+    """Yield the tables that look like a user's and that no model told of."""
+    for name in names:
+        yield warning(
+            f"units may read all rows of {name}, which has users of ours and no policy for them:"
+            " name its model in FACEPLATE_MODELS, and put it under its policy with"
+            " op.enable_user_isolation, or REVOKE ALL"
+        )
 
 
 def _expected(table: dict[str, Any], mine: str, *, is_ours: bool) -> Policy:
