@@ -22,6 +22,8 @@ _PREPARE = f"""
     WHERE set_config('role', '{ROLE}', true) IS NULL
        OR set_config('faceplate.user_id', $1, true) IS NULL"""
 """Neither is ever NULL: both are set, and no row comes back."""
+_PREPARE_ACROSS = """
+    PREPARE faceplate_across AS SELECT WHERE set_config('row_security', 'off', true) IS NULL"""
 
 
 class Prelude(NamedTuple):
@@ -57,6 +59,17 @@ def enter(user_id: UUID) -> Prelude:
     return Prelude(_bind("faceplate_enter", str(user_id)) + _EXECUTE, sql, _PREPARE)
 
 
+def across_users() -> Prelude:
+    """The next statement, in a transaction of its own, is refused where a policy would hide rows.
+
+    Where PostgreSQL would leave out rows, it then raises instead: nothing that works across users
+    takes what it sees for all that there is.
+    """
+    return Prelude(
+        _bind("faceplate_across") + _EXECUTE, "EXECUTE faceplate_across", _PREPARE_ACROSS
+    )
+
+
 @lru_cache(maxsize=4096)
 def begin(user_id: UUID | None, *, row_level_security: bool) -> Prelude:
     """The next statement begins a transaction for this user, or for none."""
@@ -66,6 +79,8 @@ def begin(user_id: UUID | None, *, row_level_security: bool) -> Prelude:
         if row_level_security:
             statements.append(f"SET LOCAL ROLE {ROLE}")
         statements.append(f"SET LOCAL faceplate.user_id = '{user_id}'")
+    else:
+        statements.append("SET LOCAL row_security = off")  # as `across_users` does
     return Prelude(b"".join(map(_run, statements)), "; ".join(statements))
 
 

@@ -6,6 +6,7 @@ rest is found.
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -37,8 +38,6 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT a.attisdropped
     AND (n.nspname = :ours AND a.attname = 'user_id' OR a.attname = own.user_column)
 ORDER BY n.nspname <> :ours, n.nspname, c.relname
 """)
-# Where a policy would hide rows, the question is then refused (42501).
-NO_POLICY = text("SET LOCAL row_security = off")
 
 
 class Erased(NamedTuple):
@@ -70,9 +69,12 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
     writing under it, takes along what they have written, and refuses whoever comes later with
     Conflict. Called once more, it finds nothing.
 
-    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, and Conflict
-    where a table of somebody else's refers to the user.
+    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, Conflict where a
+    table of somebody else's refers to the user, and Unauthorized, before anything is removed, where
+    the connecting role may not see all users' rows.
     """
+    with suppress(NotFound):  # refused before anything is removed, where it could not be finished
+        await db.run_system(users.get, user_id)
     conversations = messages = 0
     async for batch in _batches(db, user_id, retention.LATEST):
         conversations += batch.conversations
@@ -167,7 +169,6 @@ def _add(purge: Purge, conversations: int, messages: int) -> Purge:
 
 
 async def _count_rows(scope: SystemScope, user_id: UUID) -> dict[str, int]:
-    await scope.session.execute(NO_POLICY)
     own = [(table.schema, table.name, column) for table, column in project_tables().items()]
     schemas, names, columns = zip(*own, strict=True) if own else ((), (), ())
     asked = {"ours": SCHEMA, "schemas": [*schemas], "names": [*names], "columns": [*columns]}

@@ -225,7 +225,9 @@ class Transaction:
 
     def _entry(self) -> Prelude:
         """What goes ahead of a statement that is a transaction of its own."""
-        if self.user_id is None or not self.settings.row_level_security:
+        if self.user_id is None:
+            return prelude.across_users()
+        if not self.settings.row_level_security:
             return prelude.NONE
         return prelude.enter(self.user_id)
 
