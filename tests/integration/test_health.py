@@ -1,14 +1,17 @@
 """What `check` tells an operator: reached or not, at which migration, and which layers hold."""
 
+import re
 from collections.abc import Iterator
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from tests.faults.proxy import Proxy, Traffic
 from tests.faults.servers import OwnServer, own_server
 from tests.unusable import fake, let_in_and_hang
 
-from faceplate import Database, Health, Settings, migrate
+from faceplate import Database, Health, Settings, migrate, server_requirements
+from faceplate.engine import open_connection
 
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 ALL_LAYERS = ("owner criterion", "composite keys", "row-level security")
@@ -90,6 +93,72 @@ async def test_an_older_schema_is_told_from_the_one_that_is_needed(fresh_databas
     health = await check(fresh_database_url)
     assert (health.ok, health.at_head, health.revision) == (False, False, "0001")
     assert health.warnings[-1].startswith("the schema is at 0001, and ")
+
+
+async def test_a_check_costs_three_round_trips(own: OwnServer) -> None:
+    """A probe asks all the time: what it costs the server, it takes from the users."""
+    async with Proxy(own.url) as proxy, Database(proxy.url) as db:
+        proxy.traffic = Traffic()
+        connection = await open_connection(db.settings)
+        connection.terminate()
+        connecting = proxy.traffic.round_trips
+        proxy.traffic = Traffic()
+        assert (await db.check()).ok
+        assert (proxy.traffic.connections, proxy.traffic.round_trips) == (1, connecting + 3)
+
+
+async def test_a_schema_of_a_newer_version_is_no_fault(fresh_database_url: str) -> None:
+    """Else an image that was rolled back behind an additive revision is taken out of service."""
+    await execute(fresh_database_url, "UPDATE faceplate.alembic_version SET version_num = '9999'")
+    health = await check(fresh_database_url)
+    assert (health.ok, health.at_head, health.is_newer) == (True, False, True)
+    assert health.isolation == ALL_LAYERS
+    assert health.warnings[-1].startswith(
+        "the schema is at 9999, which is newer than this version knows ("
+    )
+
+
+async def test_what_a_newer_version_may_have_meant_is_a_warning(fresh_database_url: str) -> None:
+    """Else each change of a policy takes the older instances out of service during a deploy."""
+    await execute(
+        fresh_database_url,
+        "UPDATE faceplate.alembic_version SET version_num = '9999'",
+        "ALTER POLICY users_self ON faceplate.users USING (id::text = current_user)",
+        "GRANT UPDATE ON faceplate.users TO faceplate_app",
+    )
+    health = await check(fresh_database_url)
+    assert (health.ok, health.isolation) == (True, ALL_LAYERS)
+    assert any(text.startswith("the policy users_self on") for text in health.warnings)
+    assert any(text.startswith("faceplate_app has UPDATE on") for text in health.warnings)
+
+
+async def test_an_older_server_is_named_and_asked_nothing_else(
+    own: OwnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first query that it does not understand is told as 'not reachable'."""
+    monkeypatch.setattr(server_requirements, "OLDEST_VERSION", 99)
+    health = await check(own.url)
+    assert (health.reachable, health.ok, health.isolation) == (True, False, None)
+    [gap] = health.gaps
+    assert re.fullmatch(r"PostgreSQL 1\S+ is too old: faceplate needs 99 or newer, .*", gap)
+
+
+async def test_an_owners_login_that_fails_is_a_gap(own: OwnServer, admin_url: str) -> None:
+    """Else units go on, and nobody can sign in."""
+    await execute(admin_url, "ALTER ROLE faceplate_app LOGIN")
+    try:
+        settings = Settings(
+            database_url=SecretStr(own.url.replace("//faceplate@", "//faceplate_app@")),
+            owner_url=SecretStr(own.url.replace("//faceplate@", "//lost:canary@")),
+        )
+        async with Database(settings) as db:
+            health = await db.check()
+    finally:
+        await execute(admin_url, "ALTER ROLE faceplate_app NOLOGIN")
+    assert not health.ok
+    assert health.gaps[0].startswith("FACEPLATE_OWNER_URL: ")
+    assert 'role "lost" does not exist' in health.gaps[0]
+    assert "canary" not in repr(health)
 
 
 @pytest.fixture

@@ -267,6 +267,57 @@ def test_models_that_cannot_be_imported_are_one_message(
         assert "Traceback" not in said
 
 
+THEIR_ENV = """
+import os
+
+import sqlalchemy as sa
+from alembic import context
+
+from faceplate import Settings, own_tables
+from faceplate.engine import create_migration_engine
+
+metadata = sa.MetaData()
+sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="shop")
+
+
+def run(connection):
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_schemas=True,
+        include_name=own_tables.include_name,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main():
+    async with create_migration_engine(Settings()).connect() as connection:
+        await connection.run_sync(run)
+
+
+import asyncio
+asyncio.run(main())
+"""
+
+
+async def test_an_environment_of_their_own_leaves_our_tables_alone(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    """Else a project with several schemas, which calls Alembic itself, drops all chats."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.old (id int)")
+    await connection.close()
+    project = await asyncio.to_thread(start, tmp_path, fresh_database_url)
+    project.write("migrations/env.py", THEIR_ENV)
+    project.alembic("revision", "--autogenerate", "-m", "things")
+    upgrade = project.revision().partition("def downgrade")[0]
+    assert re.findall(r"op\.(\w+)\(\s*'(\w+)'", upgrade) == [
+        ("create_table", "things"),
+        ("drop_table", "old"),
+    ]
+
+
 async def test_without_row_level_security_a_project_migrates_too(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
