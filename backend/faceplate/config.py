@@ -188,10 +188,10 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         examples=["app.models"],
-        description="The modules that declare the project's own models, separated by commas, as"
-        " Python imports them. `faceplate check`, `doctor`, `erase`, `export` and `stats` import"
-        " them, from the current directory too, so that they know the project's tables; a program"
-        " that uses a Database imports its models itself.",
+        description="Modules that declare models of your own, separated by commas, as Python"
+        " imports them. `faceplate check`, `doctor`, `erase`, `export` and `stats` import them,"
+        " from the current directory too, so that they know your tables. A program imports its"
+        " models itself.",
     )
     application_name: str = Field(
         default="faceplate",

@@ -55,7 +55,7 @@ class Isolation(NamedTuple):
     revision: str | None
     """The revision of the schema; None where there is none, or it may not be read."""
     durability: tuple[str, ...]
-    """Settings of the server by which what was acknowledged may be lost in a crash."""
+    """Why what was acknowledged may be lost in a crash of the server."""
     arrangement: str
     """Which logins there are, and what that means for SQL that is injected into a unit."""
 
@@ -86,7 +86,7 @@ async def examine(
     if not settings.row_level_security:
         flaws.append(warning(SWITCHED_OFF))
     elif is_migrated:
-        flaws += _policy_flaws(facts, settings, revision)
+        flaws += _policy_flaws(facts, revision)
     if is_readable is False:
         flaws.append(Flaw(UNTOLD.format(name=owners["login"]["name"]), layer=None))
     if revision is not None and not knows(revision):
@@ -110,10 +110,10 @@ def _layers(flaws: list[Flaw], settings: Settings, *, is_migrated: bool) -> Iter
         yield ROW_LEVEL_SECURITY
 
 
-def _policy_flaws(facts: Facts, settings: Settings, revision: str | None) -> Iterator[Flaw]:
+def _policy_flaws(facts: Facts, revision: str | None) -> Iterator[Flaw]:
     """Yield what is wrong with the layer that holds even where a unit's SQL is hostile."""
     units = facts["roles"] or []
-    yield from roles.flaws(units, has_own_login=settings.owner_url is not None)
+    yield from roles.flaws(units)
     if not units or roles.is_superuser(units):
         return  # there is nothing that it may not do
     yield from policies.flaws(facts["policies"] or [])

@@ -17,7 +17,7 @@ def describe(login: dict[str, Any], owner: dict[str, Any] | None, settings: Sett
     if owner is not None:
         return (
             f"two logins{pooler}: units connect as {name} and run as faceplate_app, and SQL"
-            f" injected into one can become {_reach(login)}, but can name another user whose id it"
+            f" injected into one can become {_reach(login)}, and can name another user whose id it"
             f" knows; run_system, sessions, migrations and the commands connect as {owner['name']}"
         )
     if login["is_owner"] or login["is_superuser"] or login["bypasses"]:
@@ -29,7 +29,7 @@ def describe(login: dict[str, Any], owner: dict[str, Any] | None, settings: Sett
     return (
         f"units only{pooler}: {name} does not own the tables and no owner's login is set, so that"
         " run_system, sessions and the commands that work across users are refused; SQL injected"
-        f" into a unit can become {_reach(login)}, but can name another user whose id it knows"
+        f" into a unit can become {_reach(login)}, and can name another user whose id it knows"
     )
 
 

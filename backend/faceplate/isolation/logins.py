@@ -16,7 +16,8 @@ SELECT json_build_object(
         WHERE r.rolname = 'faceplate_app'),
     'may_become', ARRAY(
         SELECT quote_ident(r.rolname) FROM pg_roles r
-        WHERE r.oid <> me.oid AND r.rolname <> 'faceplate_app' AND NOT me.rolsuper
+        WHERE r.oid <> me.oid AND r.rolname NOT IN ('faceplate_app', 'pg_database_owner')
+            AND NOT me.rolsuper
             AND pg_has_role(me.oid, r.oid, 'SET') ORDER BY 1
     ),
     'owners', (SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(o.relowner)), ', ')
@@ -38,8 +39,7 @@ SELECT json_build_object(
     'encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database
         WHERE datname = current_database()),
     'folds_case', ({FOLDS_CASE}),
-    'unsafe', ARRAY(SELECT s FROM unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit'])
-        AS s WHERE current_setting(s) = 'off')
+    'synchronous_commit', current_setting('synchronous_commit')
 ) FROM pg_roles me WHERE me.rolname = session_user
 """
 OURS = """
@@ -100,11 +100,11 @@ def database_flaws(login: dict[str, Any]) -> Iterator[Flaw]:
 
 
 def durability_warnings(login: dict[str, Any]) -> Iterator[str]:
-    """Yield the settings by which what was acknowledged may be lost in a crash."""
-    for setting in login["unsafe"]:
+    """Yield why what was acknowledged to this login may be lost in a crash."""
+    if login["synchronous_commit"] == "off":
         yield (
-            f"{setting} is off: what was acknowledged may be lost in a crash of the server:"
-            f" set {setting} = on"
+            f"synchronous_commit is off for {login['name']}, so that a crash of the server may lose"
+            f" the messages of the last moment: {_reset(login['name'], 'synchronous_commit')}"
         )
 
 

@@ -41,13 +41,13 @@ FROM pg_roles r WHERE r.oid IN (SELECT oid FROM held)
 """
 
 
-def flaws(roles: list[dict[str, Any]], *, has_own_login: bool) -> Iterator[Flaw]:
+def flaws(roles: list[dict[str, Any]]) -> Iterator[Flaw]:
     """Yield what gives a unit more than the rows of its user."""
     units = [role for role in roles if role["is_unit"]]
     if not any(role["name"] == "faceplate_app" for role in units):
         yield Flaw("the role faceplate_app is missing: run `faceplate migrate`")
     for role in units:
-        yield from _of_unit(role, has_own_login=has_own_login)
+        yield from _of_unit(role)
     for role in roles:
         if not role["is_unit"]:
             yield from _membership(role)
@@ -58,7 +58,7 @@ def is_superuser(roles: list[dict[str, Any]]) -> bool:
     return any(role["is_unit"] and "SUPERUSER" in role["powers"] for role in roles)
 
 
-def _of_unit(role: dict[str, Any], *, has_own_login: bool) -> Iterator[Flaw]:
+def _of_unit(role: dict[str, Any]) -> Iterator[Flaw]:
     name, powers, owns = role["name"], role["powers"], role["owns"]
     if powers:
         undo = " ".join(f"NO{power}" for power in powers)
@@ -71,7 +71,7 @@ def _of_unit(role: dict[str, Any], *, has_own_login: bool) -> Iterator[Flaw]:
             f"the role {name}, which units run as, owns {', '.join(owns)}, and no policy holds an"
             " owner: ALTER ... OWNER TO the role that migrates"
         )
-    if role["may_log_in"] and not (has_own_login and role["is_login"]):
+    if role["may_log_in"] and not role["is_login"]:
         yield warning(
             f"the role {name} may log in, which no setting here makes use of: its password opens"
             f" every user's rows: ALTER ROLE {name} NOLOGIN, or name that login in"
