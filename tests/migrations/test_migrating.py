@@ -226,6 +226,8 @@ async def test_a_schema_of_a_newer_version_is_left_alone(
     assert await migrate.current(settings) == "9999"
     command = (sys.executable, "-m", "faceplate.cli", "migrate")
     assert "newer than this version knows" in await run(fresh_database_url, *command)
+    with pytest.raises(AssertionError, match="FAILED: the schema is at 9999, which is newer"):
+        await alembic(fresh_database_url, "upgrade", "head")
 
 
 async def test_a_downgrade_loses_nothing_unasked(fresh_database_url: str) -> None:

@@ -40,4 +40,6 @@ def _rank(login: dict[str, Any]) -> str:
 
 
 def _reach(login: dict[str, Any]) -> str:
+    if login["is_superuser"]:
+        return "every role, as a superuser can"
     return ", ".join(login["may_become"]) or "no other role"

@@ -6,8 +6,8 @@ from typing import Any
 from faceplate import server_requirements
 from faceplate.isolation.findings import Flaw, warning
 
-# Asked as the login itself. row_security_active is what PostgreSQL decides by, owners, FORCE and
-# exempt roles included.
+# Of the login, whatever role its session has. Which tables it is blind to is what PostgreSQL's own
+# row_security_active tells of the role in force.
 LOGIN = """
 SELECT json_build_object(
     'name', quote_ident(me.rolname),
@@ -26,7 +26,9 @@ SELECT json_build_object(
     'has_grants', EXISTS (SELECT FROM ours o CROSS JOIN LATERAL aclexplode(o.relacl) a
         WHERE a.grantee = me.oid AND o.relowner <> me.oid AND me.rolname <> 'faceplate_app'),
     'blind_to', ARRAY(SELECT quote_ident(o.relname) FROM ours o
-        WHERE row_security_active(o.oid) ORDER BY 1),
+        WHERE o.relrowsecurity AND NOT (me.rolsuper OR me.rolbypassrls)
+            AND (o.relforcerowsecurity OR NOT pg_has_role(me.oid, o.relowner, 'USAGE'))
+        ORDER BY 1),
     'forced', ARRAY(SELECT quote_ident(o.relname) FROM ours o
         WHERE o.relforcerowsecurity ORDER BY 1),
     'row_security', current_setting('row_security'),
@@ -44,7 +46,8 @@ SELECT json_build_object(
 """
 OURS = """
 WITH ours AS (
-    SELECT c.oid, c.relname, c.relowner, c.relacl, c.relforcerowsecurity
+    SELECT c.oid, c.relname, c.relowner, c.relacl, c.relrowsecurity,
+        c.relforcerowsecurity
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'faceplate' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
 )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from faceplate import downgrades, migrate
 from faceplate.config import Settings
-from faceplate.errors import FaceplateError
+from faceplate.errors import FaceplateError, UsageError
 from faceplate.models import SCHEMA, Base
 
 OPTIONS: dict[str, Any] = {
@@ -26,6 +26,10 @@ OPTIONS: dict[str, Any] = {
 
 def run_online(connection: Connection) -> None:
     context.configure(connection=connection, **OPTIONS)
+    with connection.begin():
+        heads = context.get_context().get_current_heads()
+    if newer := [revision for revision in heads if not migrate.knows(revision)]:
+        raise UsageError(migrate.describe_newer(newer[0]))
     downgrades.refuse_loss(connection, context.get_context())
     with context.begin_transaction():
         context.run_migrations()
