@@ -14,8 +14,8 @@ from faceplate.user_policy import USER, stored_expression
 
 POLICY = "of_user"
 ISOLATED = text(f"""
-SELECT n.nspname, c.relname, pg_get_expr(p.polqual, c.oid) AS using,
-    pg_get_expr(p.polwithcheck, c.oid) AS "check"
+SELECT n.nspname, c.relname, replace(pg_get_expr(p.polqual, c.oid), '"', '') AS using,
+    replace(pg_get_expr(p.polwithcheck, c.oid), '"', '') AS "check"
 FROM pg_policy p
 JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relrowsecurity AND p.polname = '{POLICY}' AND p.polcmd = '*' AND p.polpermissive

@@ -170,6 +170,29 @@ GAPS = {
         "GRANT INSERT ON faceplate.tasks TO faceplate_app",
         "faceplate_app lacks INSERT on faceplate.tasks, so that units fail: GRANT INSERT",
     ),
+    "a function that PostgreSQL keeps from everybody": Case(
+        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO faceplate_app",
+        "REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM faceplate_app",
+        "units may use pg_read_file(text), which PostgreSQL keeps from everybody",
+    ),
+    "values that ANALYZE has found": Case(
+        "GRANT SELECT ON pg_statistic TO PUBLIC",
+        "REVOKE SELECT ON pg_statistic FROM PUBLIC",
+        "units may use pg_statistic, which PostgreSQL keeps from everybody",
+    ),
+    "a parameter that switches foreign keys off": Case(
+        "GRANT SET ON PARAMETER session_replication_role TO faceplate_app",
+        "REVOKE SET ON PARAMETER session_replication_role FROM faceplate_app",
+        "units may set the parameter session_replication_role",
+    ),
+    "a function of somebody whom a policy lets see all": Case(
+        "CREATE ROLE staff;;GRANT SELECT ON faceplate.messages TO staff;;"
+        "CREATE POLICY extra ON faceplate.messages TO staff USING (true);;"
+        f"{PEEK} LANGUAGE sql AS 'SELECT content FROM faceplate.messages';;"
+        "ALTER FUNCTION public.peek() OWNER TO staff",
+        "DROP POLICY extra ON faceplate.messages;DROP OWNED BY staff;DROP ROLE staff",
+        "units may call the function public.peek(), which works on the tables as staff",
+    ),
     "CREATE in the schema": Case(
         "GRANT CREATE ON SCHEMA faceplate TO faceplate_app",
         "REVOKE CREATE ON SCHEMA faceplate FROM faceplate_app",
@@ -320,6 +343,16 @@ WARNINGS = {
         "DROP ROLE staff",
         "faceplate_app is a member of staff: what that role is ever granted, every unit has",
     ),
+    "a grant that can be passed on": (
+        "GRANT SELECT ON faceplate.tasks TO faceplate_app WITH GRANT OPTION",
+        "REVOKE GRANT OPTION FOR SELECT ON faceplate.tasks FROM faceplate_app",
+        "faceplate_app may grant its privileges on faceplate.tasks to others",
+    ),
+    "tables that are yet to come": (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA faceplate GRANT SELECT ON TABLES TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA faceplate REVOKE SELECT ON TABLES FROM PUBLIC",
+        "tables that postgres makes are granted to units by default",
+    ),
     "a trigger": (
         (
             "CREATE TRIGGER noted BEFORE UPDATE ON faceplate.tasks FOR EACH ROW"
@@ -393,6 +426,10 @@ HARMLESS = {
             "REVOKE EXECUTE ON FUNCTION public.peek() FROM PUBLIC"
         ),
         "DROP FUNCTION public.peek()",
+    ),
+    "names in quotes": (
+        "ALTER ROLE faceplate SET quote_all_identifiers = on",
+        "ALTER ROLE faceplate RESET quote_all_identifiers",
     ),
     "a backup's role": (
         "CREATE ROLE backup BYPASSRLS;;GRANT SELECT ON ALL TABLES IN SCHEMA faceplate TO backup",

@@ -39,8 +39,10 @@ SELECT json_agg(json_build_object(
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_roles o ON o.oid = p.proowner
 WHERE p.prosecdef AND p.oid >= 16384
     AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-    AND (o.rolsuper OR o.rolbypassrls
-        OR EXISTS (SELECT FROM guarded g WHERE pg_has_role(o.oid, g.relowner, 'USAGE')))
+    AND o.oid NOT IN (SELECT oid FROM unit)
+    AND (o.rolsuper OR EXISTS (SELECT FROM guarded g
+        WHERE has_any_column_privilege(o.oid, g.oid, 'SELECT, INSERT, UPDATE')
+            OR has_table_privilege(o.oid, g.oid, 'DELETE, TRUNCATE')))
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
         AND d.objid = p.oid AND d.deptype = 'e')
     AND EXISTS (SELECT FROM unit u WHERE has_function_privilege(u.oid, p.oid, 'EXECUTE')

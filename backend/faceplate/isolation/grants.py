@@ -15,13 +15,15 @@ SELECT json_build_object(
             'schema', n.nspname, 'name', c.relname,
             'quoted', quote_ident(n.nspname) || '.' || quote_ident(c.relname),
             'privilege', x.privilege_type || coalesce(' (' || quote_ident(x.attname) || ')', ''),
+            'is_grantable', x.is_grantable,
             'to', CASE WHEN x.grantee = 0 THEN 'PUBLIC'
                 ELSE quote_ident(pg_get_userbyid(x.grantee)) END
         ) ORDER BY n.nspname, c.relname, x.privilege_type, x.attname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         CROSS JOIN LATERAL (
-            SELECT NULL::name AS attname, a.grantee, a.privilege_type FROM aclexplode(c.relacl) a
-            UNION SELECT t.attname, a.grantee, a.privilege_type
+            SELECT NULL::name AS attname, a.grantee, a.privilege_type, a.is_grantable
+            FROM aclexplode(c.relacl) a
+            UNION SELECT t.attname, a.grantee, a.privilege_type, a.is_grantable
             FROM pg_attribute t CROSS JOIN LATERAL aclexplode(t.attacl) a WHERE t.attrelid = c.oid
         ) x
         WHERE (n.nspname = 'faceplate' OR c.oid IN (SELECT oid FROM guarded))
@@ -48,7 +50,32 @@ SELECT json_build_object(
         WHERE EXISTS (SELECT FROM unit u
             WHERE has_database_privilege(u.oid, current_database(), privilege))
     ),
-    'database', quote_ident(current_database())
+    'database', quote_ident(current_database()),
+    'defaults', (
+        SELECT json_agg(DISTINCT quote_ident(pg_get_userbyid(d.defaclrole)))
+        FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+            CROSS JOIN LATERAL aclexplode(d.defaclacl) a
+        WHERE d.defaclobjtype = 'r' AND (d.defaclnamespace = 0 OR n.nspname = 'faceplate')
+            AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM held))
+    ),
+    'parameters', (
+        SELECT json_agg(DISTINCT p.parname) FROM pg_parameter_acl p
+            CROSS JOIN LATERAL aclexplode(p.paracl) a
+        WHERE a.grantee = 0 OR a.grantee IN (SELECT oid FROM held)
+    ),
+    'system', (
+        SELECT json_agg(kept.name ORDER BY kept.name) FROM (
+            SELECT p.oid::regprocedure::text AS name, p.proacl AS now, i.initprivs AS first
+            FROM pg_init_privs i
+                JOIN pg_proc p ON i.classoid = 'pg_proc'::regclass AND p.oid = i.objoid
+            UNION ALL SELECT c.oid::regclass::text, c.relacl, i.initprivs FROM pg_init_privs i
+                JOIN pg_class c ON i.classoid = 'pg_class'::regclass AND c.oid = i.objoid
+            WHERE i.objsubid = 0
+        ) AS kept
+        WHERE NOT EXISTS (SELECT FROM aclexplode(kept.first) a WHERE a.grantee = 0)
+            AND EXISTS (SELECT FROM aclexplode(kept.now) a WHERE a.grantee = 0
+                OR a.grantee IN (SELECT oid FROM held WHERE oid >= 16384))
+    )
 )
 """
 READ_AND_WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
@@ -62,6 +89,7 @@ def flaws(grants: dict[str, Any], *, revision: str | None) -> Iterator[Flaw]:
         return
     relations = grants["relations"] or []
     yield from _surplus(relations)
+    yield from _grantable(relations)
     yield from _missing(relations, _our_tables() - set(grants["owned"]))
     if grants["may_use_schema"] is False:
         yield Flaw(
@@ -69,6 +97,7 @@ def flaws(grants: dict[str, Any], *, revision: str | None) -> Iterator[Flaw]:
             f" GRANT USAGE ON SCHEMA {SCHEMA} TO faceplate_app"
         )
     yield from _creations(grants, revision)
+    yield from _of_server(grants)
 
 
 def _allowed(schema: str, name: str) -> frozenset[str]:
@@ -101,6 +130,15 @@ def _surplus(relations: Iterable[dict[str, Any]]) -> Iterator[Flaw]:
         )
 
 
+def _grantable(relations: Iterable[dict[str, Any]]) -> Iterator[Flaw]:
+    passed = {(row["to"], row["quoted"]) for row in relations if row["is_grantable"]}
+    for grantee, name in sorted(passed):
+        yield warning(
+            f"{grantee} may grant its privileges on {name} to others, which outlives a unit:"
+            f" REVOKE GRANT OPTION FOR ALL ON {name} FROM {grantee}"
+        )
+
+
 def _missing(relations: Iterable[dict[str, Any]], tables: set[str]) -> Iterator[Flaw]:
     lacking: dict[str, list[str]] = defaultdict(list)
     granted = {(row["name"], row["privilege"]) for row in relations if row["schema"] == SCHEMA}
@@ -114,6 +152,25 @@ def _missing(relations: Iterable[dict[str, Any]], tables: set[str]) -> Iterator[
             f"faceplate_app lacks {missing} on {on}, so that units fail:"
             f" GRANT {missing} ON {on} TO faceplate_app",
             depends_on_revision=True,
+        )
+
+
+def _of_server(grants: dict[str, Any]) -> Iterator[Flaw]:
+    """Yield what units have of the server itself, and of tables that are yet to come."""
+    if kept := grants["system"]:
+        yield Flaw(
+            f"units may use {', '.join(kept)}, which PostgreSQL keeps from everybody: REVOKE ALL ON"
+            " each of them FROM faceplate_app, PUBLIC"
+        )
+    for name in grants["parameters"] or ():
+        yield Flaw(
+            f"units may set the parameter {name}, which PostgreSQL keeps for superusers:"
+            f" REVOKE ALL ON PARAMETER {name} FROM faceplate_app, PUBLIC"
+        )
+    for owner in grants["defaults"] or ():
+        yield warning(
+            f"tables that {owner} makes are granted to units by default: ALTER DEFAULT PRIVILEGES"
+            f" FOR ROLE {owner} IN SCHEMA {SCHEMA} REVOKE ALL ON TABLES FROM faceplate_app, PUBLIC"
         )
 
 

@@ -82,7 +82,7 @@ def _of_table(table: dict[str, Any], column: str, *, is_ours: bool) -> Iterator[
             is_ours=is_ours,
         )
     mine = stored_expression(column)
-    found = {p["name"]: Policy(p["command"], p["using"], p["check"]) for p in table["policies"]}
+    found = {p["name"]: _policy(p) for p in table["policies"]}
     for policy, what in found.items():
         if not _keeps_apart(what, mine):
             yield _flaw(
@@ -104,6 +104,12 @@ def unknown_flaws(names: list[str]) -> Iterator[Flaw]:
             " name its model in FACEPLATE_MODELS, and put it under its policy with"
             " op.enable_user_isolation, or REVOKE ALL"
         )
+
+
+def _policy(row: dict[str, Any]) -> Policy:
+    """The policy without quotes around names, which a server may be set to print (or not)."""
+    using, check = (row[part] and row[part].replace('"', "") for part in ("using", "check"))
+    return Policy(row["command"], using, check)
 
 
 def _expected(table: dict[str, Any], mine: str, *, is_ours: bool) -> Policy:

@@ -9,7 +9,7 @@ QUERY = """
 SELECT json_agg(json_build_object(
     'name', quote_ident(r.rolname),
     'is_unit', r.oid IN (SELECT oid FROM unit),
-    'is_login', r.rolname = session_user,
+    'is_app', r.rolname = 'faceplate_app', 'is_login', r.rolname = session_user,
     'may_log_in', r.rolcanlogin,
     'is_predefined', r.oid < 16384,
     'members', ARRAY(
@@ -44,7 +44,7 @@ FROM pg_roles r WHERE r.oid IN (SELECT oid FROM held)
 def flaws(roles: list[dict[str, Any]]) -> Iterator[Flaw]:
     """Yield what gives a unit more than the rows of its user."""
     units = [role for role in roles if role["is_unit"]]
-    if not any(role["name"] == "faceplate_app" for role in units):
+    if not any(role["is_app"] for role in units):
         yield Flaw("the role faceplate_app is missing: run `faceplate migrate`")
     for role in units:
         yield from _of_unit(role)
