@@ -235,6 +235,8 @@ async def test_the_commands_know_the_tables_of_a_projects_models(
         "INSERT INTO notes (user_id, id, body) VALUES ($1, gen_random_uuid(), 'x')", user.id
     )
     await connection.close()
+    exported = project.faceplate("export", "--user", str(user.id), "--output", "ada.jsonl")
+    assert "The project's own tables are not in it: notes." in exported
     erased = project.faceplate("erase", "--user", str(user.id), "--yes", "--json", fails=True)
     assert checked(erased)["left"] | {"users": 0, "public.notes": 1} == checked(erased)["left"]
     tables = checked(project.faceplate("stats", "--exact", "--json"))["stats"]["tables"]
