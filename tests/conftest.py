@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 TEST_URL = "FACEPLATE_TEST_DATABASE_URL"
 ROLE = "faceplate_test"
 # What would be lost in a crash of the machine does not matter here.
-EMBEDDED_OPTIONS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+EMBEDDED_OPTIONS = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import NamedTuple
 
-from faceplate import encryption, isolation, migrate
+from faceplate import encryption, isolation, migrate, server_requirements
 from faceplate.config import Settings
 from faceplate.connection import Connection
 from faceplate.errors import ConfigurationError, DatabaseError
 
-OLDEST_VERSION, TESTED_VERSION = 16, 18
 SLOW_MS = 20.0
 SKEW_S = 2.0
 OLD_XIDS, LAST_XIDS = 1_000_000_000, 1_900_000_000  # the server stops writing at 2,144 million
@@ -74,7 +73,18 @@ class Finding(NamedTuple):
 class Patient(NamedTuple):
     settings: Settings
     connection: Connection
+    owner: Connection
+    """The connection of the login that works across users: the same one where there is one."""
     revision: str | None
+
+    @property
+    def second(self) -> Connection | None:
+        return None if self.owner is self.connection else self.owner
+
+    async def all_rows(self) -> Connection:
+        """Return ``owner``, on which what a policy would hide is an error in this transaction."""
+        await self.owner.execute("SET LOCAL row_security = off")
+        return self.owner
 
 
 Check = Callable[[Patient], Awaitable[list[Finding]]]
@@ -97,11 +107,11 @@ async def _latency(patient: Patient) -> list[Finding]:
 async def _version(patient: Patient) -> list[Finding]:
     version = await patient.connection.fetchval("SHOW server_version")
     major = patient.connection.get_server_version().major
-    if major < OLDEST_VERSION:
-        advice = f"Upgrade the server: {OLDEST_VERSION} is the oldest that can work."
-        return [Finding(Level.PROBLEM, f"PostgreSQL {version} is too old", advice)]
-    if major < TESTED_VERSION:
-        advice = f"Upgrade the server when you can: the tests run on {TESTED_VERSION}."
+    if problem := server_requirements.version_problem(major, version):
+        return [Finding(Level.PROBLEM, problem, "Nothing else that is said here can be relied on.")]
+    if major < server_requirements.TESTED_VERSION:
+        tested = server_requirements.TESTED_VERSION
+        advice = f"Upgrade the server when you can: the tests run on {tested}."
         return [Finding(Level.WARNING, f"PostgreSQL {version}", advice)]
     return [Finding(Level.OK, f"PostgreSQL {version}")]
 
@@ -131,9 +141,11 @@ async def _standby(patient: Patient) -> list[Finding]:
 
 
 async def _schema(patient: Patient) -> list[Finding]:
-    head, revision = migrate.head(), await migrate.revision_of(patient.connection)
+    head, revision = migrate.head(), await migrate.revision_of(patient.owner)
     if revision == head:
         return [Finding(Level.OK, f"at {head}, the newest")]
+    if revision is not None and not migrate.knows(revision):
+        return [Finding(Level.WARNING, migrate.describe_newer(revision))]
     state = f"at {revision}" if revision else "not there"
     found = f"the schema is {state}, and {head} is needed"
     return [Finding(Level.PROBLEM, found, "Run `faceplate migrate`.")]
@@ -152,13 +164,27 @@ async def _indexes(patient: Patient) -> list[Finding]:
 
 
 async def _isolation(patient: Patient) -> list[Finding]:
-    if patient.revision is None:
-        return [Finding(Level.SKIPPED, "there is no schema yet")]
-    found = await isolation.examine(patient.connection, patient.settings)
+    if _is_too_old(patient):
+        return [Finding(Level.SKIPPED, "the server is too old to be asked")]
+    found = await isolation.examine(patient.connection, patient.settings, patient.second)
     undo = "Undo what was changed by hand, or run what it says, as the owner of the schema."
     findings = [Finding(Level.PROBLEM, gap, undo) for gap in found.gaps]
     findings += [Finding(Level.WARNING, warning) for warning in found.warnings]
+    if found.revision is None:
+        return [*findings, Finding(Level.SKIPPED, "there is no schema yet")]
     return [*findings, Finding(Level.OK, f"in force: {', '.join(found.layers)}")]
+
+
+async def _logins(patient: Patient) -> list[Finding]:
+    if _is_too_old(patient):
+        return [Finding(Level.SKIPPED, "the server is too old to be asked")]
+    found = await isolation.examine(patient.connection, patient.settings, patient.second)
+    return [Finding(Level.OK, found.arrangement)]
+
+
+def _is_too_old(patient: Patient) -> bool:
+    major = patient.connection.get_server_version().major
+    return server_requirements.version_problem(major, "") is not None
 
 
 async def _limits(patient: Patient) -> list[Finding]:
@@ -235,7 +261,7 @@ async def _wraparound(patient: Patient) -> list[Finding]:
 async def _secrets(patient: Patient) -> list[Finding]:
     if patient.revision is None:
         return [Finding(Level.SKIPPED, "there is no schema yet")]
-    rows = await patient.connection.fetch(SECRETS, MAX_SECRETS)
+    rows = await (await patient.all_rows()).fetch(SECRETS, MAX_SECRETS)
     if not rows:
         return [Finding(Level.SKIPPED, "none are stored")]
     closed = 0
@@ -255,7 +281,7 @@ async def _secrets(patient: Patient) -> list[Finding]:
 async def _drafts(patient: Patient) -> list[Finding]:
     if patient.revision != migrate.head():
         return [Finding(Level.SKIPPED, "the schema is not at the newest revision")]
-    stale = await patient.connection.fetchval(STALE_DRAFTS)
+    stale = await (await patient.all_rows()).fetchval(STALE_DRAFTS)
     if not stale:
         return [Finding(Level.OK, "none was left by a dead process")]
     found = f"not saved for ten minutes, as by dead processes: {stale}"
@@ -278,6 +304,7 @@ CHECKS: dict[str, Check] = {
     "schema": _schema,
     "indexes": _indexes,
     "isolation": _isolation,
+    "logins": _logins,
     "time limits": _limits,
     "connections": _connections,
     "clock": _clock,

@@ -201,6 +201,14 @@ class Settings(BaseSettings):
         " first one encrypts, all of them decrypt. Put a new one in front and run"
         " `faceplate rotate-keys`; then the old one may go.",
     )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        examples=["app.models"],
+        description="Modules that declare models of your own, separated by commas, as Python"
+        " imports them. `faceplate check`, `doctor`, `erase`, `export` and `stats` import them,"
+        " from the current directory too, so that they know your tables. A program imports its"
+        " models itself.",
+    )
     application_name: str = Field(
         default="faceplate",
         pattern=r"^[ -~]{1,63}$",
@@ -325,12 +333,20 @@ class Settings(BaseSettings):
         parameters = parse_url(_reveal(url or self.database_url))
         return resolve_tls(parameters, self.tls_mode, self.tls_ca_file)
 
-    @field_validator("encryption_keys", mode="before")
+    @field_validator("encryption_keys", "models", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(key.strip() for key in value.split(",") if key.strip())
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise ValueError(f"{name!r} is not the name of a module")
+        return value
 
     @field_validator("encryption_keys")
     @classmethod

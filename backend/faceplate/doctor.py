@@ -4,6 +4,8 @@
 whether a database will do, or why it does not.
 """
 
+from contextlib import AsyncExitStack, ExitStack
+
 from faceplate import migrate
 from faceplate.checkups import CHECKS, Check, Finding, Level, Patient
 from faceplate.config import Settings
@@ -12,7 +14,10 @@ from faceplate.engine import open_connection
 from faceplate.errors import FaceplateError
 from faceplate.translation import DRIVER_ERRORS, translate, translate_connect
 
-LOOK = "See that the server runs, and that DATABASE_URL is right. Nothing more could be asked."
+LOOK = (
+    "See that the server runs, and that DATABASE_URL and FACEPLATE_OWNER_URL are right. Nothing"
+    " more could be asked."
+)
 
 
 def is_well(findings: list[Finding]) -> bool:
@@ -25,20 +30,27 @@ async def examine(settings: Settings) -> list[Finding]:
 
     Reads only. Takes up to ``connect_timeout_s``, and ``command_timeout_s`` for each question.
     """
-    try:
-        connection = await open_connection(settings)
-    except (FaceplateError, *DRIVER_ERRORS) as error:
-        limit_s = settings.connect_timeout_s
-        failure = translate_connect(error, target=settings.target, limit_s=limit_s)
-        return [Finding(Level.PROBLEM, failure.message, LOOK, "reachable")]
-    try:
+    with ExitStack() as opened:
+        try:
+            connection = await _open(settings, opened)
+            owner = connection
+            if settings.owner_url is not None:
+                owner = await _open(settings.of_owner, opened)
+        except (FaceplateError, *DRIVER_ERRORS) as error:
+            limit_s = settings.connect_timeout_s
+            failure = translate_connect(error, target=settings.target, limit_s=limit_s)
+            return [Finding(Level.PROBLEM, failure.message, LOOK, "reachable")]
         findings = [Finding(Level.OK, settings.target, check="reachable")]
-        patient = Patient(settings, connection, await _revision(connection))
+        patient = Patient(settings, connection, owner, await _revision(owner))
         for name, check in CHECKS.items():
             findings += [found._replace(check=name) for found in await _ask(check, patient)]
-    finally:
-        connection.terminate()
     return findings
+
+
+async def _open(settings: Settings, opened: ExitStack) -> Connection:
+    connection = await open_connection(settings)
+    opened.callback(connection.terminate)
+    return connection
 
 
 async def _revision(connection: Connection) -> str | None:
@@ -53,10 +65,12 @@ async def _revision(connection: Connection) -> str | None:
 async def _ask(check: Check, patient: Patient) -> list[Finding]:
     """Ask in a transaction: a pooler might else answer from several servers."""
     try:
-        async with patient.connection.transaction(readonly=True):
+        async with AsyncExitStack() as transactions:
+            for connection in {patient.connection, patient.owner}:
+                await transactions.enter_async_context(connection.transaction(readonly=True))
             return await check(patient)
     except DRIVER_ERRORS as error:
-        closed = patient.connection.is_closed()
+        closed = patient.connection.is_closed() or patient.owner.is_closed()
         failure = translate(error, target=patient.settings.target, closed=closed)
         level = Level.PROBLEM if closed else Level.WARNING
         advice = "Ask again, as the role that owns the schema."

@@ -34,6 +34,9 @@ from faceplate.wire import DriverLoop
 UNIT = "faceplate_unit"
 """The execution option by which a statement finds the unit whose session sent it."""
 
+OWN = "faceplate_own"
+"""The execution option of text that is the package's own, and leaves nothing behind."""
+
 
 class Dialect(PGDialect_asyncpg):
     """SQLAlchemy's asyncpg dialect with a ping that is free on a warm connection.
@@ -142,17 +145,16 @@ def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> Asyn
     that a connection cannot have.
     """
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
-    asked = dict(settings.transaction_settings)
-    if settings.row_level_security:
-        asked["role"] = "none"
-    if asked:
-        calls = ", ".join(
-            f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in asked.items()
-        )
+    # As `prelude.begin_across_users`, for a BEGIN that SQLAlchemy sends.
+    asked = settings.transaction_settings | {"role": "none", "row_security": "off"}
+    calls = ", ".join(
+        f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in asked.items()
+    )
+    own: sa.Select[Any] = sa.select(sa.literal_column(calls)).execution_options(**{OWN: True})
 
-        @event.listens_for(transactional.sync_engine, "begin")
-        def begin(connection: sa.Connection) -> None:
-            connection.execute(sa.select(sa.literal_column(calls)))
+    @event.listens_for(transactional.sync_engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.execute(own)
 
     return transactional
 
@@ -302,7 +304,9 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
     started_s = time.monotonic()
     try:
         if unit is None:
-            driver.must_take_back |= compiled_changes_session(getattr(context, "compiled", None))
+            if context is None or not context.execution_options.get(OWN):
+                compiled = getattr(context, "compiled", None)
+                driver.must_take_back |= compiled_changes_session(compiled)
             run()
         else:
             unit.run_in_session(run, cursor, sql, context)

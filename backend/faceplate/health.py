@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from faceplate import isolation, migrate
+from faceplate import isolation, migrate, server_requirements
 from faceplate.config import Settings
 from faceplate.connection import Connection
 from faceplate.engine import open_connection
@@ -49,9 +50,11 @@ class Health:
     isolation: tuple[str, ...] | None = None
     """The layers that are in force: owner criterion, composite keys, row-level security."""
     gaps: tuple[str, ...] = ()
-    """Why a layer that should be in force is not, a sentence for each reason."""
+    """Why a layer or another promise does not hold, a sentence for each reason."""
     warnings: tuple[str, ...] = ()
     """What should be changed, a sentence each."""
+    is_newer: bool = False
+    """Whether a newer version of the package has migrated the schema, beyond this one's head."""
 
     @property
     def reachable(self) -> bool:
@@ -63,49 +66,81 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """Whether the server is reachable, the schema at head, and no layer has a gap."""
-        return self.reachable and self.at_head and not self.gaps
+        """Whether the server is reachable, the schema new enough, and no promise has a gap."""
+        return self.reachable and (self.at_head or self.is_newer) and not self.gaps
 
 
 async def examine(database: "Database") -> Health:
     """Return what there is to know, within ``connect_timeout_s`` and ``command_timeout_s``."""
     settings = database.settings
     limit_s = settings.connect_timeout_s
-    try:
-        connection = await open_connection(settings)
-        limit_s = settings.command_timeout_s
+    with ExitStack() as opened:
         try:
+            connection = await open_connection(settings)
+            opened.callback(connection.terminate)
+            owner, problem = await _open_owner(settings, opened)
+            limit_s = settings.command_timeout_s
             async with asyncio.timeout(limit_s or None):
-                return await _ask(connection, database)
-        finally:
-            connection.terminate()
+                health = await _ask(connection, owner, database)
+        except (CannotConnect, *DRIVER_ERRORS) as error:
+            failure = translate_connect(error, target=settings.target, limit_s=limit_s)
+            pool = pool_of(settings, database.engine)
+            return Health(settings.target, migrate.head(), pool, problem=failure.message)
+    return replace(health, gaps=(problem, *health.gaps)) if problem else health
+
+
+async def _open_owner(
+    settings: Settings, opened: ExitStack
+) -> tuple[Connection | None, str | None]:
+    """Return a connection of the owner's login, if there is one, or why it cannot be made."""
+    if settings.owner_url is None:
+        return None, None
+    try:
+        owner = await open_connection(settings.of_owner)
     except (CannotConnect, *DRIVER_ERRORS) as error:
-        failure = translate_connect(error, target=settings.target, limit_s=limit_s)
-        pool = pool_of(settings, database.engine)
-        return Health(settings.target, migrate.head(), pool, problem=failure.message)
+        limit_s, target = settings.connect_timeout_s, settings.of_owner.target
+        failure = translate_connect(error, target=target, limit_s=limit_s)
+        return None, f"FACEPLATE_OWNER_URL: {failure.message}"
+    opened.callback(owner.terminate)
+    return owner, None
 
 
-async def _ask(connection: Connection, database: "Database") -> Health:
+async def _ask(connection: Connection, owner: Connection | None, database: "Database") -> Health:
+    """Three round trips: SELECT 1, and a statement that is prepared and run."""
+    settings = database.settings
     started = time.perf_counter()
     await connection.execute("SELECT 1")
     latency_ms = (time.perf_counter() - started) * 1000
-    head, revision = migrate.head(), await migrate.revision_of(connection)
-    found = await isolation.examine(connection, database.settings)
-    warnings = found.warnings
-    if revision != head:
-        state = f"at {revision}" if revision else "not there"
-        warnings += (f"the schema is {state}, and {head} is needed: run `faceplate migrate`",)
-    return Health(
-        database.settings.target,
-        head,
-        pool_of(database.settings, database.engine),
+    version = str(connection.get_settings().server_version)
+    health = Health(
+        settings.target,
+        migrate.head(),
+        pool_of(settings, database.engine),
         latency_ms=latency_ms,
-        server_version=await connection.fetchval("SHOW server_version"),
-        revision=revision,
-        isolation=found.layers,
-        gaps=found.gaps if revision else (),  # without a schema there is nothing to have one
-        warnings=warnings,
+        server_version=version,
     )
+    major = connection.get_server_version().major
+    if problem := server_requirements.version_problem(major, version):
+        return replace(health, revision=await migrate.revision_of(connection), gaps=(problem,))
+    found = await isolation.examine(connection, settings, owner)
+    is_newer = found.revision is not None and not migrate.knows(found.revision)
+    return replace(
+        health,
+        revision=found.revision,
+        is_newer=is_newer,
+        isolation=found.layers,
+        gaps=found.gaps,
+        warnings=(*found.warnings, *found.durability, *_about_revision(health, found.revision)),
+    )
+
+
+def _about_revision(health: Health, revision: str | None) -> list[str]:
+    if revision == health.head:
+        return []
+    if revision is not None and not migrate.knows(revision):
+        return [migrate.describe_newer(revision)]
+    state = f"at {revision}" if revision else "not there"
+    return [f"the schema is {state}, and {health.head} is needed: run `faceplate migrate`"]
 
 
 def pool_of(settings: Settings, engine: AsyncEngine | None) -> Pool:

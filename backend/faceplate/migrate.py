@@ -6,38 +6,58 @@ never holds up the queries behind it, and is tried again.
 """
 
 import asyncio
+import logging
 import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from io import StringIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Table, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from faceplate.column_types import Ruled
+from faceplate import server_requirements
+from faceplate.alembic_options import differences, in_schema, render_item
 from faceplate.config import Settings
+from faceplate.downgrades import MAY_LOSE_DATA
 from faceplate.engine import create_migration_engine, open_connection
-from faceplate.errors import DatabaseError, FaceplateError, TimedOut, UsageError
+from faceplate.errors import (
+    CannotConnect,
+    DatabaseError,
+    FaceplateError,
+    TimedOut,
+    UsageError,
+)
 from faceplate.models import SCHEMA, Base
+from faceplate.revisions import alembic_config, describe_newer, head, knows, revision_of
 from faceplate.translation import DRIVER_ERRORS, causes, sqlstate_of, translate, translate_connect
 
 if TYPE_CHECKING:
     import asyncpg
 
     from faceplate.database import Database
+
+__all__ = [
+    "check",
+    "current",
+    "describe_newer",
+    "downgrade",
+    "head",
+    "in_schema",
+    "invalid_indexes",
+    "knows",
+    "offline_sql",
+    "render_item",
+    "revision_of",
+    "run_locked",
+    "upgrade",
+]
 
 ADVISORY_LOCK = 0x66616365706C6174  # "faceplat" in ASCII
 # Appends queue behind a lock that is waited for, and a revision may take two that they need.
@@ -52,6 +72,10 @@ WHERE NOT i.indisvalid AND c.relnamespace = to_regnamespace('{SCHEMA}')
 ORDER BY c.relname
 """  # noqa: S608 - our own name
 
+FIND_SCHEMA = text(f"SELECT to_regnamespace('{SCHEMA}')")
+
+logger = logging.getLogger("faceplate")
+
 _alembic = threading.Lock()
 """Alembic keeps the environment that it runs in module globals: one at a time per process."""
 
@@ -59,27 +83,42 @@ _alembic = threading.Lock()
 async def upgrade(database: "Database | Settings", revision: str = "head") -> None:
     """Bring the schema up to ``revision``; it is no error to be there already.
 
-    Raises Unavailable where the server cannot be used, Unauthorized where the role may not
-    change the schema, TimedOut where a lock was not to be had within ten minutes, and
-    DatabaseError where an index is invalid in the end.
+    Where a newer version of the package has taken it further than this one knows, nothing is done,
+    and a warning is logged.
+
+    Raises Unavailable where the server cannot be used, is too old, or where a new database has an
+    encoding or a locale that text is not safe in; Unauthorized where the role may not change the
+    schema, TimedOut where a lock was not to be had within ten minutes, and DatabaseError where an
+    index is invalid in the end.
     """
+    found = await current(database)
+    if found is not None and not knows(found):
+        logger.warning("%s", describe_newer(found))
+        return
     await _run_command(database, command.upgrade, revision)
     await _check_indexes(_for_migrations(_settings_of(database)))
 
 
-async def downgrade(database: "Database | Settings", revision: str) -> None:
-    """Take the schema back to ``revision``, or to nothing with "base". Rows are lost.
+async def downgrade(
+    database: "Database | Settings", revision: str, *, may_lose_data: bool = False
+) -> None:
+    """Take the schema back to ``revision``, or to nothing with "base".
 
-    Raises as `upgrade` does.
+    Raises UsageError, before anything is done, where data would be lost and ``may_lose_data`` does
+    not confirm it, and where a newer version of the package has made the schema. Otherwise as
+    `upgrade`.
     """
-    await _run_command(database, command.downgrade, revision)
+    found = await current(database)
+    if found is not None and not knows(found):
+        raise UsageError(f"{describe_newer(found)}; only that version can take it back")
+    await _run_command(database, command.downgrade, revision, may_lose_data=may_lose_data)
 
 
 async def current(database: "Database | Settings") -> str | None:
     """Return the revision that the schema is at, or None where it was never migrated."""
     settings = _settings_of(database)
     with _errors_translated(settings):
-        connection = await open_connection(settings)
+        connection = await open_connection(settings.of_owner)
         try:
             return await revision_of(connection)
         finally:
@@ -92,18 +131,7 @@ async def check(database: "Database | Settings") -> list[str]:
     engine = create_migration_engine(settings)
     with _errors_translated(settings):
         async with engine.connect() as connection:
-            return await connection.run_sync(_differences)
-
-
-def head() -> str:
-    """Return the newest revision that this version of the package knows."""
-    return cast("str", ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def knows(revision: str) -> bool:
-    """Return whether this version of the package has ``revision``; a newer one's it has not."""
-    known = ScriptDirectory.from_config(_config()).walk_revisions()
-    return revision in {script.revision for script in known}
+            return await connection.run_sync(differences)
 
 
 def offline_sql(revision: str = "head") -> str:
@@ -112,7 +140,7 @@ def offline_sql(revision: str = "head") -> str:
     Raises UsageError for an unknown revision.
     """
     buffer = StringIO()
-    config = _config()
+    config = alembic_config()
     config.output_buffer = buffer
     try:
         with _alembic:
@@ -120,16 +148,6 @@ def offline_sql(revision: str = "head") -> str:
     except CommandError as error:
         raise UsageError(f"Alembic refused: {error}") from error
     return buffer.getvalue()
-
-
-async def revision_of(connection: "asyncpg.Connection[Any]") -> str | None:
-    """Return the revision that ``connection`` finds, or None."""
-    if await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.alembic_version')") is None:
-        return None
-    revision: str | None = await connection.fetchval(
-        f"SELECT version_num FROM {SCHEMA}.alembic_version"  # noqa: S608 - our own name
-    )
-    return revision
 
 
 async def invalid_indexes(connection: "asyncpg.Connection[Any]") -> list[str]:
@@ -151,6 +169,7 @@ async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> 
     deadline_s = time.monotonic() + DEADLINE_S
     with _errors_translated(settings):
         async with engine.connect() as guard, _turn(guard, deadline_s):
+            await _check_server(guard)
             await _ensure_schema(guard)
             async with transactional.connect() as connection:
                 await _run_patiently(connection, work, deadline_s)
@@ -176,10 +195,15 @@ def _index_names(table: Table) -> Iterator[object]:
 
 
 async def _run_command(
-    database: "Database | Settings", run: Callable[[Config, str], None], revision: str
+    database: "Database | Settings",
+    run: Callable[[Config, str], None],
+    revision: str,
+    *,
+    may_lose_data: bool = False,
 ) -> None:
     def work(connection: Connection) -> None:
-        config = _config()
+        config = alembic_config()
+        config.attributes[MAY_LOSE_DATA] = may_lose_data
         config.attributes["connection"] = connection
         config.attributes["row_level_security"] = settings.row_level_security
         run(config, revision)
@@ -225,10 +249,21 @@ async def _turn(guard: AsyncConnection, deadline_s: float) -> AsyncIterator[None
         _alembic.release()
 
 
+async def _check_server(guard: AsyncConnection) -> None:
+    """Raise CannotConnect where the tables must not be made here; warn where they are there."""
+    row = (await guard.execute(text(server_requirements.QUERY))).one()
+    server = server_requirements.Server(*row)
+    problems = server_requirements.problems(server)
+    is_new = (await guard.execute(FIND_SCHEMA)).scalar_one() is None
+    if problems and (is_new or server_requirements.version_problem(server.major, server.version)):
+        raise CannotConnect("; ".join(problems))
+    for problem in problems:
+        logger.warning("%s", problem)
+
+
 async def _ensure_schema(guard: AsyncConnection) -> None:
     """Create the schema unless it is there: a role that may not create one can still migrate."""
-    found = await guard.execute(text(f"SELECT to_regnamespace('{SCHEMA}')"))
-    if found.scalar_one() is None:
+    if (await guard.execute(FIND_SCHEMA)).scalar_one() is None:
         await guard.execute(text(f"CREATE SCHEMA {SCHEMA}"))
 
 
@@ -266,41 +301,5 @@ def _for_migrations(settings: Settings) -> Settings:
     )
 
 
-def _differences(connection: Connection) -> list[str]:
-    context = MigrationContext.configure(
-        connection,
-        opts={
-            "version_table_schema": SCHEMA,
-            "include_schemas": True,
-            "include_name": in_schema,
-            "compare_server_default": True,
-        },
-    )
-    return [str(difference) for difference in compare_metadata(context, Base.metadata)]
-
-
-def in_schema(name: str | None, kind: str, _parents: object) -> bool:
-    """Alembic's ``include_name``: look at nothing outside the schema."""
-    return kind != "schema" or name == SCHEMA
-
-
-def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
-    """Alembic's ``render_item``: write a type with a rule as the plain one, since a revision
-    outlives the rule.
-    """
-    if kind != "type" or not isinstance(item, Ruled):
-        return False
-    if isinstance(item.impl_instance, JSONB):
-        context.imports.add("from sqlalchemy.dialects import postgresql")
-        return "postgresql.JSONB()"
-    return f"sa.{item.impl_instance!r}"
-
-
 def _settings_of(database: "Database | Settings") -> Settings:
     return database if isinstance(database, Settings) else database.settings
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config

@@ -4,6 +4,7 @@ Every owned row carries ``user_id``, and every key, foreign key and unique const
 table begins with it. See docs/data-model.md.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
+    Mapper,
     column_property,
     mapped_column,
     relationship,
@@ -145,13 +147,31 @@ class Owned(Private):
 
 def owned_tables() -> list[Table]:
     """Return the tables of all models that are `Owned`: ours, and those of the application."""
-    models, found = [Owned], []
-    while models:
-        model = models.pop(0)
-        models += model.__subclasses__()
-        if "__table__" in vars(model):  # not a base class between
-            found.append(cast("Table", vars(model)["__table__"]))
-    return found
+    return [model.__table__ for model in _models(Owned)]
+
+
+def private_tables() -> dict[Table, str]:
+    """Return the tables of all models that are `Private`, with the column that names the user."""
+    return {model.__table__: _user_column(model.__mapper__) for model in _models(Private)}
+
+
+def project_tables() -> dict[Table, str]:
+    """Return those of `private_tables` that are the application's own."""
+    return {table: user for table, user in private_tables().items() if table.schema != SCHEMA}
+
+
+def _models(kind: type[Private]) -> Iterator[Any]:
+    """Yield the models of a kind that have a table, and no base class between."""
+    for model in kind.__subclasses__():
+        if "__table__" in vars(model):
+            yield model
+        yield from _models(model)
+
+
+def _user_column(mapper: Mapper[Any]) -> str:
+    synonym_of = mapper.synonyms.get("user_id")
+    key = "user_id" if synonym_of is None else synonym_of.name
+    return str(mapper.columns[key].name)
 
 
 class User(Private, Base):

@@ -12,9 +12,10 @@ revision puts it under the same policy::
         __tablename__ = "notes"
         __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
 
-`faceplate init` writes the folder of migrations whose env.py calls `run_migrations`. Importing
-this module teaches Alembic the operations ``op.enable_user_isolation`` and
-``op.disable_user_isolation``, and to write the first of them by itself.
+`faceplate init` writes the folder of migrations whose env.py calls `run_migrations`. One that calls
+Alembic itself passes `include_name`, which leaves our tables alone. Importing this module teaches
+Alembic the operations ``op.enable_user_isolation`` and ``op.disable_user_isolation``, and to write
+the first of them by itself.
 """
 
 import asyncio
@@ -29,12 +30,23 @@ from sqlalchemy import Connection, MetaData, inspect
 from sqlalchemy.schema import CreateSchema
 
 from faceplate import migrate
+from faceplate.alembic_options import outside_schema
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 from faceplate.models import SCHEMA
 from faceplate.user_isolation import DisableUserIsolation, EnableUserIsolation
 
-__all__ = ["DisableUserIsolation", "EnableUserIsolation", "run_migrations"]
+__all__ = ["DisableUserIsolation", "EnableUserIsolation", "include_name", "run_migrations"]
+
+
+def include_name(name: str | None, kind: str, parent_names: object) -> bool:
+    """Return whether Alembic is to look at what is called so: at all but faceplate's schema.
+
+    For ``context.configure(include_schemas=True, include_name=own_tables.include_name)``, which
+    would else compare our tables with the application's models, and drop them. A function of the
+    application's own calls this one first.
+    """
+    return outside_schema(name, kind, parent_names)
 
 
 def run_migrations(metadata: MetaData) -> None:

@@ -54,7 +54,10 @@ def join(first: Prelude, second: Prelude | None) -> Prelude:
 
 # set_config never returns NULL, so each of these sets its value and returns no row.
 _ENTER = "SELECT WHERE pg_catalog.set_config('faceplate.user_id', $1::text, true) IS NULL"
-_STEP_UP = "SELECT WHERE pg_catalog.set_config('role', 'none', true) IS NULL"
+_STEP_UP = (
+    "SELECT WHERE pg_catalog.set_config('role', 'none', true) IS NULL"
+    " OR pg_catalog.set_config('row_security', 'off', true) IS NULL"
+)
 
 
 @lru_cache(maxsize=4096)
@@ -67,24 +70,33 @@ def enter(user_id: UUID) -> Prelude:
 
 
 def step_up() -> Prelude:
-    """The next statement runs as the login's own role, in a transaction of its own."""
+    """The next statement runs as the login's own role, in a transaction of its own.
+
+    Where a policy would hide rows from that role, PostgreSQL raises instead: work across users
+    never takes what it sees for all that there is.
+    """
     return _STEP_UP_ONCE
 
 
 @lru_cache(maxsize=4096)
-def begin(
-    user_id: UUID | None, *, role: str | None = None, isolation: str = READ_COMMITTED
-) -> Prelude:
-    """The next statement begins a transaction, for this user and as this role where they are given.
+def begin(user_id: UUID, *, role: str | None = None, isolation: str = READ_COMMITTED) -> Prelude:
+    """The next statement begins a transaction for this user.
 
-    ``role`` is `ROLE`, NONE for the login's own, or None to keep the connection's.
+    ``role`` is `ROLE` where the connection may have another one.
     """
-    statements = [f"BEGIN ISOLATION LEVEL {isolation}"]
+    settings = [] if role is None else [f"ROLE {role}"]
+    return _begin(isolation, *settings, f"faceplate.user_id = '{user_id}'")
+
+
+@lru_cache(maxsize=8)
+def begin_across_users(isolation: str = READ_COMMITTED) -> Prelude:
+    """The next statement begins a transaction as the login's own role: see `step_up`."""
+    return _begin(isolation, "ROLE NONE", "row_security = off")
+
+
+def _begin(isolation: str, *settings: str) -> Prelude:
     # Not by `enter`: after a query it would be too late for SET TRANSACTION.
-    if role is not None:
-        statements.append(f"SET LOCAL ROLE {role}")
-    if user_id is not None:
-        statements.append(f"SET LOCAL faceplate.user_id = '{user_id}'")
+    statements = [f"BEGIN ISOLATION LEVEL {isolation}", *(f"SET LOCAL {one}" for one in settings)]
     return Prelude(b"".join(map(_run, statements)), "; ".join(statements))
 
 

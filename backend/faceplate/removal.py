@@ -6,6 +6,7 @@ rest is found.
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -15,7 +16,7 @@ from sqlalchemy import text
 from faceplate.database import Database
 from faceplate.engine import DIALECT
 from faceplate.errors import NotFound
-from faceplate.models import SCHEMA
+from faceplate.models import SCHEMA, project_tables
 from faceplate.scope import SystemScope
 from faceplate.services import retention, users
 from faceplate.services.retention import Idle, Removed
@@ -23,16 +24,20 @@ from faceplate.services.retention import Idle, Removed
 OnProgress = Callable[[int], None]
 """Is told how many messages and conversations are gone."""
 
-# From the catalog, so that no table is forgotten that a revision or somebody else has added.
+# From the catalog, so that no table is forgotten that a revision or somebody else has added; and
+# of the application's, those that its models tell of.
 OWNED_TABLES = text("""
-SELECT c.relname, a.atttypid = 'uuid'::regtype AS is_uuid
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relnamespace = to_regnamespace(:schema) AND c.relkind IN ('r', 'p')
-    AND NOT c.relispartition AND a.attname = 'user_id' AND NOT a.attisdropped
-ORDER BY c.relname
+SELECT n.nspname AS schema, c.relname AS name, a.attname AS user_column,
+    a.atttypid = 'uuid'::regtype AS is_uuid
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid
+    LEFT JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[]), CAST(:columns AS text[]))
+        AS own (schema, name, user_column) ON own.name = c.relname
+        AND (own.schema = n.nspname OR own.schema IS NULL AND pg_table_is_visible(c.oid))
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT a.attisdropped
+    AND (n.nspname = :ours AND a.attname = 'user_id' OR a.attname = own.user_column)
+ORDER BY n.nspname <> :ours, n.nspname, c.relname
 """)
-# Where a policy would hide rows, the question is then refused (42501).
-NO_POLICY = text("SET LOCAL row_security = off")
 
 
 class Erased(NamedTuple):
@@ -64,9 +69,12 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
     writing under it, takes along what they have written, and refuses whoever comes later with
     NotFound. Called once more, it finds nothing.
 
-    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, and Conflict
-    where a table of somebody else's refers to the user.
+    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, Conflict where a
+    table of somebody else's refers to the user, and Unauthorized, before anything is removed, where
+    the connecting role may not see all users' rows.
     """
+    with suppress(NotFound):  # refused before anything is removed, where it could not be finished
+        await db.run_system(users.get, user_id)
     conversations = messages = 0
     async for batch in _batches(db, user_id, retention.LATEST):
         conversations += batch.conversations
@@ -87,9 +95,9 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
 async def remains(db: Database, user_id: UUID) -> dict[str, int]:
     """Return how many rows of a user each table still holds, by the table's name.
 
-    Each table of the schema that has a column ``user_id`` is asked, and the users themselves, as
-    the connecting role. Raises Unauthorized where that role is under a policy, and so would not
-    see what is there.
+    Each table of the schema that has a column ``user_id`` is asked, and the users themselves, and
+    the tables of the application's private models, under ``schema.name``; as the owner of them.
+    Raises Unauthorized where that role is under a policy, and so would not see what is there.
     """
     return await db.run_system(_count_rows, user_id)
 
@@ -161,14 +169,25 @@ def _add(purge: Purge, conversations: int, messages: int) -> Purge:
 
 
 async def _count_rows(scope: SystemScope, user_id: UUID) -> dict[str, int]:
-    await scope.session.execute(NO_POLICY)
-    owned = await scope.session.execute(OWNED_TABLES, {"schema": SCHEMA})
-    found = {}
-    tables = [("users", "id", True), *((name, "user_id", is_uuid) for name, is_uuid in owned)]
-    for name, column, is_uuid in tables:
-        key = column if is_uuid else f"CAST({column} AS text)"
-        quoted = DIALECT.identifier_preparer.quote(name).replace(":", "\\:")
-        count = text(f"SELECT count(*) FROM {SCHEMA}.{quoted} WHERE {key} = :user_id")  # noqa: S608 - quoted
-        value = user_id if is_uuid else str(user_id)
-        found[name] = (await scope.session.execute(count, {"user_id": value})).scalar_one()
+    own = [(table.schema, table.name, column) for table, column in project_tables().items()]
+    schemas, names, columns = zip(*own, strict=True) if own else ((), (), ())
+    asked = {"ours": SCHEMA, "schemas": [*schemas], "names": [*names], "columns": [*columns]}
+    found = {"users": await _count(scope, SCHEMA, "users", "id", user_id)}
+    for table in await scope.session.execute(OWNED_TABLES, asked):
+        name = table.name if table.schema == SCHEMA else f"{table.schema}.{table.name}"
+        value = user_id if table.is_uuid else str(user_id)
+        found[name] = await _count(scope, table.schema, table.name, table.user_column, value)
     return found
+
+
+async def _count(
+    scope: SystemScope, schema: str, table: str, column: str, user_id: UUID | str
+) -> int:
+    of, name, key = (_quoted(part) for part in (schema, table, column))
+    key = key if isinstance(user_id, UUID) else f"CAST({key} AS text)"
+    count = text(f"SELECT count(*) FROM {of}.{name} WHERE {key} = :user_id")  # noqa: S608 - quoted
+    return int((await scope.session.execute(count, {"user_id": user_id})).scalar_one())
+
+
+def _quoted(name: str) -> str:
+    return DIALECT.identifier_preparer.quote(name).replace(":", "\\:")

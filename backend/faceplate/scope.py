@@ -161,11 +161,10 @@ class SystemScope(AnyScope):
         return statement.compiled_across_users
 
     def _entry(self) -> Prelude:
-        return prelude.step_up() if self.settings.row_level_security else prelude.NONE
+        return prelude.step_up()
 
     def _beginning(self) -> Prelude:
-        role = "NONE" if self.settings.row_level_security else None
-        return prelude.begin(None, role=role, isolation=self._isolation)
+        return prelude.begin_across_users(self._isolation)
 
 
 def replayable(unit: U) -> U:

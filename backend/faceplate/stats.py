@@ -12,9 +12,8 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from faceplate.database import Database
-from faceplate.engine import DIALECT
 from faceplate.errors import DatabaseError, InvalidInput
-from faceplate.models import SCHEMA
+from faceplate.models import project_tables
 from faceplate.scope import SystemScope
 from faceplate.translation import UNMIGRATED
 
@@ -26,7 +25,8 @@ MAX_BUSIEST = 100
 
 # As the planner estimates them: the density that VACUUM or ANALYZE has found, times today's pages.
 TABLES = text("""
-SELECT c.relname AS name,
+SELECT CASE WHEN n.nspname = 'faceplate' THEN '' ELSE n.nspname || '.' END || c.relname AS name,
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted,
     CASE WHEN c.reltuples < 0 OR c.relpages = 0 THEN coalesce(s.n_live_tup, 0)
         ELSE c.reltuples / c.relpages * (pg_relation_size(c.oid) / block.size) END::bigint AS rows,
     pg_relation_size(c.oid) / block.size AS pages,
@@ -38,12 +38,15 @@ SELECT c.relname AS name,
     greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed_at,
     greatest(s.last_analyze, s.last_autoanalyze) AS analyzed_at,
     io.heap_blks_hit::float8 / nullif(io.heap_blks_hit + io.heap_blks_read, 0) AS hit_ratio
-FROM pg_class c
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
     LEFT JOIN pg_statio_user_tables io ON io.relid = c.oid
+    LEFT JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[])) AS own (schema, name)
+        ON own.name = c.relname
+        AND (own.schema = n.nspname OR own.schema IS NULL AND pg_table_is_visible(c.oid))
     CROSS JOIN (SELECT current_setting('block_size')::int) AS block (size)
-WHERE c.relnamespace = to_regnamespace('faceplate') AND c.relkind = 'r'
-    AND c.relname <> 'alembic_version'
+WHERE c.relkind = 'r' AND (own.name IS NOT NULL
+    OR n.nspname = 'faceplate' AND c.relname <> 'alembic_version')
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 """)
 # An entry of a B-tree takes its columns, a header and a pointer, and pages are filled to 90 %.
@@ -103,6 +106,7 @@ SINCE = text("SELECT stats_reset FROM pg_stat_database WHERE datname = current_d
 
 class Table(NamedTuple):
     name: str
+    """With its schema, where it is a table of the application's own."""
     rows: int
     rows_are_exact: bool
     heap_bytes: int
@@ -173,11 +177,15 @@ async def collect(db: Database, *, exact: bool = False, busiest: int = 10) -> St
 
 
 async def _collect(scope: SystemScope, exact: bool, busiest: int) -> Stats:  # noqa: FBT001 - from `collect`
-    found = {row.pop("name"): row for row in await _rows(scope, TABLES)}
+    own = project_tables()
+    schemas, names = [table.schema for table in own], [table.name for table in own]
+    rows = await _rows(scope, TABLES, schemas=schemas, names=names)
+    found = {row.pop("name"): row for row in rows}
     pages = {name: row.pop("pages") for name, row in found.items()}
-    if exact:
-        for name, row in found.items():
-            row["rows"] = await _count(scope, name)
+    for row in found.values():
+        quoted = row.pop("quoted")
+        if exact:
+            row["rows"] = await _count(scope, quoted)
     if not found.keys() >= {*GROWING}:
         raise DatabaseError(UNMIGRATED)
     all_users = exact or found["conversations"]["rows"] <= FEW_CONVERSATIONS
@@ -208,9 +216,9 @@ async def _growth(scope: SystemScope, table: str, rows: int, part: float) -> Gro
     return Growth(table, day, week, month, part)
 
 
-async def _count(scope: SystemScope, table: str) -> int:
-    quoted = DIALECT.identifier_preparer.quote(table).replace(":", "\\:")
-    count = text(f"SELECT count(*) FROM {SCHEMA}.{quoted}")  # noqa: S608 - quoted
+async def _count(scope: SystemScope, quoted: str) -> int:
+    escaped = quoted.replace(":", "\\:")
+    count = text(f"SELECT count(*) FROM {escaped}")  # noqa: S608 - quoted by the server
     return int((await scope.session.execute(count)).scalar_one())
 
 

@@ -79,6 +79,13 @@ MISUSES = {
     "the number of query arguments cannot exceed": "a statement takes at most 32,767 values: pass"
     " one array (`column == any_(array)`), or run several statements",
 }
+# The function of PostgreSQL that refuses, under row_security = off, what a policy would cut down.
+HIDES_ROWS = "check_enable_rls"
+BLIND = (
+    "the connecting role cannot see the rows of all users: connect as the owner of faceplate's"
+    " tables, or name its login in FACEPLATE_OWNER_URL; where a unit is refused so, row_security is"
+    " off for its login: see `faceplate check`"
+)
 REFUSED = {"23502": "is required", "23514": "breaks a rule of the table"}
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
@@ -231,6 +238,8 @@ def _by_sqlstate(state: str, server: Any) -> FaceplateError:
         return SchemaChanged("a table was changed under a prepared statement", sqlstate=state)
     if state in MEANINGS:
         kind, message = MEANINGS[state]
+        if getattr(server, "server_source_function", None) == HIDES_ROWS:
+            message = BLIND
         return kind(message, sqlstate=state)
     if (broken := constraints.refusal(state, server)) is not None:
         return broken

@@ -9,14 +9,17 @@ from alembic.operations.ops import UpgradeOps
 from alembic.util import DispatchPriority
 from sqlalchemy import Table, table, text
 
-from faceplate.models import SCHEMA, owned_tables
+from faceplate.models import SCHEMA, private_tables
+from faceplate.user_policy import USER, stored_expression
 
 POLICY = "of_user"
-USER = "nullif(current_setting('faceplate.user_id', true), '')::uuid"
 ISOLATED = text(f"""
-SELECT n.nspname, c.relname FROM pg_policy p
+SELECT n.nspname, c.relname, replace(pg_get_expr(p.polqual, c.oid), '"', '') AS using,
+    replace(pg_get_expr(p.polwithcheck, c.oid), '"', '') AS "check"
+FROM pg_policy p
 JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relrowsecurity AND p.polname = '{POLICY}'
+WHERE c.relrowsecurity AND p.polname = '{POLICY}' AND p.polcmd = '*' AND p.polpermissive
+    AND p.polroles = ARRAY[to_regrole('faceplate_app')::oid]
 """)  # noqa: S608 - our own name
 
 
@@ -72,6 +75,8 @@ def _enable(operations: Operations, operation: EnableUserIsolation) -> None:
         operations.execute(f"GRANT USAGE ON SCHEMA {schema} TO faceplate_app")
     operations.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO faceplate_app")
     operations.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    # One of that name that lets other rows through is what autogenerate may have found.
+    operations.execute(f"DROP POLICY IF EXISTS {POLICY} ON {name}")
     operations.execute(
         f"CREATE POLICY {POLICY} ON {name} TO faceplate_app"
         f" USING (user_id = {USER}) WITH CHECK (user_id = {USER})"
@@ -102,21 +107,28 @@ def _render_disable(_context: AutogenContext, operation: DisableUserIsolation) -
 def _find_unguarded(
     context: AutogenContext, upgrade_ops: UpgradeOps, _schemas: set[str | None]
 ) -> None:
-    """Put every owned table that is not under its policy under it, in the same revision."""
+    """Put every private table that is not under its policy under it, in the same revision."""
     migration_context = context.migration_context
     if context.connection is None or not _is_wanted(migration_context.config):
         return
     default = context.connection.dialect.default_schema_name
-    guarded = {(row.nspname, row.relname) for row in context.connection.execute(ISOLATED)}
-    for model_table in owned_tables():
+    mine = stored_expression("user_id")
+    guarded = {
+        (row.nspname, row.relname)
+        for row in context.connection.execute(ISOLATED)
+        if (row.using, row.check) == (mine, mine)
+    }
+    for model_table, column in private_tables().items():
         name = (model_table.schema or default, model_table.name)
-        if _is_compared(context, model_table) and name not in guarded:
+        if _is_compared(context, model_table, column) and name not in guarded:
             operation = EnableUserIsolation(model_table.name, schema=model_table.schema)
             upgrade_ops.ops.append(operation)
 
 
-def _is_compared(context: AutogenContext, owned: Table) -> bool:
-    return owned.schema != SCHEMA and owned in context.sorted_tables
+def _is_compared(context: AutogenContext, private: Table, column: str) -> bool:
+    """Whether it is the project's, and of the shape that the operation is for."""
+    is_the_projects = private.schema != SCHEMA and private in context.sorted_tables
+    return is_the_projects and column == "user_id"
 
 
 def _is_wanted(config: Any) -> bool:

@@ -275,7 +275,7 @@ class TestDatabase:
         execute(fresh_database_url, "ALTER TABLE faceplate.tasks DISABLE ROW LEVEL SECURITY")
         result = faceplate("check", DATABASE_URL=fresh_database_url)
         assert result.returncode == 1
-        assert "several policies: tasks" in " ".join(result.stdout.split())
+        assert "faceplate.tasks is without row-level security" in " ".join(result.stdout.split())
         [health] = lines(faceplate("check", "--json", DATABASE_URL=fresh_database_url).stdout)
         assert not health["ok"]
         assert len(health["gaps"]) == 1

@@ -1,21 +1,19 @@
 """What `check` tells an operator: reached or not, at which migration, and which layers hold."""
 
+import re
 from collections.abc import Iterator
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from tests.faults.proxy import Proxy, Traffic
 from tests.faults.servers import OwnServer, own_server
 from tests.unusable import fake, let_in_and_hang
 
-from faceplate import Database, Health, Settings, migrate
+from faceplate import Database, Health, Settings, migrate, server_requirements
+from faceplate.engine import open_connection
 
 ALL_LAYERS = ("owner criterion", "composite keys", "row-level security")
-GIVE_AWAY = (
-    "GRANT CREATE ON SCHEMA faceplate TO faceplate_app;"
-    "ALTER TABLE faceplate.tasks OWNER TO faceplate_app"
-)
-EXEMPT = "the role faceplate_app is a superuser or has BYPASSRLS: no policy holds it"
 
 
 async def check(url: str, *, row_level_security: bool = True) -> Health:
@@ -33,9 +31,17 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def test_a_database_in_order_has_every_layer_and_no_warning(db: Database) -> None:
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnServer]:
+    """A server as one would run it, for tests that change its roles, or stop it."""
+    with own_server() as server:
+        yield server
+
+
+async def test_a_database_in_order_has_every_layer_and_no_warning(own: OwnServer) -> None:
     """An operator whom a sound database worries stops reading."""
-    health = await db.check()
+    async with Database(Settings(database_url=SecretStr(own.url))) as db:
+        health = await db.check()
     assert health.ok
     assert health.isolation == ALL_LAYERS
     assert (health.problem, health.gaps, health.warnings) == (None, (), ())
@@ -45,52 +51,26 @@ async def test_a_database_in_order_has_every_layer_and_no_warning(db: Database) 
     assert (health.pool.size, health.pool.limit, health.pool.checked_out) == (5, 20, 0)
 
 
+async def test_a_login_to_which_commits_are_not_kept_is_warned_of(
+    own: OwnServer, admin_url: str
+) -> None:
+    """What was said to be stored is gone after a crash, against all that is promised."""
+    await execute(admin_url, "ALTER ROLE faceplate SET synchronous_commit = off")
+    try:
+        health = await check(own.url)
+    finally:
+        await execute(admin_url, "ALTER ROLE faceplate RESET synchronous_commit")
+    [warning] = health.warnings
+    assert warning.startswith("synchronous_commit is off for faceplate")
+    assert health.ok
+
+
 async def test_connections_in_use_are_counted(db: Database) -> None:
     async with db.engine.connect(), db.engine.connect():
         pool = (await db.check()).pool
         assert (pool.checked_out, pool.idle) == (2, 0)
     pool = (await db.check()).pool
     assert (pool.checked_out, pool.idle) == (0, 2)
-
-
-@pytest.mark.parametrize(
-    ("damage", "layer", "gap"),
-    [
-        ("ALTER TABLE faceplate.tasks DISABLE ROW LEVEL SECURITY", "row-level security", "tasks"),
-        ("DROP POLICY users_self ON faceplate.users", "row-level security", "users"),
-        (
-            "CREATE POLICY everything ON faceplate.messages USING (true)",
-            "row-level security",
-            "messages",
-        ),
-        (
-            GIVE_AWAY,
-            "row-level security",
-            "the role faceplate_app owns tables, or is a member of the role that does",
-        ),
-        (
-            "ALTER TABLE faceplate.messages DROP CONSTRAINT fk_messages_conversations",
-            "composite keys",
-            "keys are missing: fk_messages_conversations",
-        ),
-    ],
-)
-async def test_a_layer_that_does_not_hold_is_not_reported_as_holding(
-    fresh_database_url: str, damage: str, layer: str, gap: str
-) -> None:
-    """Nobody else would notice: every unit works on, with one layer less behind it."""
-    await execute(fresh_database_url, damage)
-    health = await check(fresh_database_url)
-    assert not health.ok
-    assert health.isolation == tuple(name for name in ALL_LAYERS if name != layer)
-    [told] = health.gaps
-    assert told.endswith(gap)
-
-
-async def test_a_policy_that_only_narrows_is_no_gap(fresh_database_url: str) -> None:
-    narrow = "CREATE POLICY short ON faceplate.tasks AS RESTRICTIVE USING (title <> 'x')"
-    await execute(fresh_database_url, narrow)
-    assert (await check(fresh_database_url)).isolation == ALL_LAYERS
 
 
 async def test_row_level_security_that_was_switched_off_is_a_warning(database_url: str) -> None:
@@ -122,11 +102,70 @@ async def test_an_older_schema_is_told_from_the_one_that_is_needed(fresh_databas
     assert health.warnings[-1].startswith("the schema is at 0001, and ")
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[OwnServer]:
-    """For tests that change roles, which belong to the whole server, or stop it."""
-    with own_server(fsync="off") as server:
-        yield server
+async def test_a_check_costs_three_round_trips(own: OwnServer) -> None:
+    """A probe asks all the time: what it costs the server, it takes from the users."""
+    async with Proxy(own.url) as proxy, Database(proxy.url) as db:
+        proxy.traffic = Traffic()
+        connection = await open_connection(db.settings)
+        connection.terminate()
+        connecting = proxy.traffic.round_trips
+        proxy.traffic = Traffic()
+        assert (await db.check()).ok
+        assert (proxy.traffic.connections, proxy.traffic.round_trips) == (1, connecting + 3)
+
+
+async def test_a_schema_of_a_newer_version_is_no_fault(fresh_database_url: str) -> None:
+    """Else an image that was rolled back behind an additive revision is taken out of service."""
+    await execute(fresh_database_url, "UPDATE faceplate.alembic_version SET version_num = '9999'")
+    health = await check(fresh_database_url)
+    assert (health.ok, health.at_head, health.is_newer) == (True, False, True)
+    assert health.isolation == ALL_LAYERS
+    assert health.warnings[-1].startswith(
+        "the schema is at 9999, which is newer than this version knows ("
+    )
+
+
+async def test_what_a_newer_version_may_have_meant_is_a_warning(fresh_database_url: str) -> None:
+    """Else each change of a policy takes the older instances out of service during a deploy."""
+    await execute(
+        fresh_database_url,
+        "UPDATE faceplate.alembic_version SET version_num = '9999'",
+        "ALTER POLICY users_self ON faceplate.users USING (id::text = current_user)",
+        "GRANT UPDATE ON faceplate.users TO faceplate_app",
+    )
+    health = await check(fresh_database_url)
+    assert (health.ok, health.isolation) == (True, ALL_LAYERS)
+    assert any(text.startswith("the policy users_self on") for text in health.warnings)
+    assert any(text.startswith("faceplate_app has UPDATE on") for text in health.warnings)
+
+
+async def test_an_older_server_is_named_and_asked_nothing_else(
+    own: OwnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first query that it does not understand is told as 'not reachable'."""
+    monkeypatch.setattr(server_requirements, "OLDEST_VERSION", 99)
+    health = await check(own.url)
+    assert (health.reachable, health.ok, health.isolation) == (True, False, None)
+    [gap] = health.gaps
+    assert re.fullmatch(r"PostgreSQL 1\S+ is too old: faceplate needs 99 or newer, .*", gap)
+
+
+async def test_an_owners_login_that_fails_is_a_gap(own: OwnServer, admin_url: str) -> None:
+    """Else units go on, and nobody can sign in."""
+    await execute(admin_url, "ALTER ROLE faceplate_app LOGIN")
+    try:
+        settings = Settings(
+            database_url=SecretStr(own.url.replace("//faceplate@", "//faceplate_app@")),
+            owner_url=SecretStr(own.url.replace("//faceplate@", "//lost:canary@")),
+        )
+        async with Database(settings) as db:
+            health = await db.check()
+    finally:
+        await execute(admin_url, "ALTER ROLE faceplate_app NOLOGIN")
+    assert not health.ok
+    assert health.gaps[0].startswith("FACEPLATE_OWNER_URL: ")
+    assert 'role "lost" does not exist' in health.gaps[0]
+    assert "canary" not in repr(health)
 
 
 @pytest.fixture
@@ -150,61 +189,6 @@ async def test_a_connecting_role_above_the_policies_is_a_warning(
     assert health.isolation == ALL_LAYERS
     [warning] = health.warnings
     assert warning.startswith(f"the connecting role faceplate {words}: ")
-
-
-@pytest.mark.parametrize(
-    ("damage", "repair", "gap"),
-    [
-        ("faceplate_app SUPERUSER", "faceplate_app NOSUPERUSER", EXEMPT),
-        ("faceplate_app BYPASSRLS", "faceplate_app NOBYPASSRLS", EXEMPT),
-        (
-            "faceplate_app RENAME TO lost",
-            "lost RENAME TO faceplate_app",
-            "the role faceplate_app is missing",
-        ),
-    ],
-)
-async def test_a_units_role_that_no_policy_holds_is_a_gap(
-    own: OwnServer, admin_url: str, damage: str, repair: str, gap: str
-) -> None:
-    """One ALTER ROLE, meant for something else, and raw SQL reaches everybody's rows."""
-    await execute(admin_url, f"ALTER ROLE {damage}")
-    try:
-        health = await check(own.url)
-    finally:
-        await execute(admin_url, f"ALTER ROLE {repair}")
-    assert not health.ok
-    assert "row-level security" not in (health.isolation or ())
-    assert health.gaps[0] == gap
-
-
-async def test_a_role_that_may_not_become_the_units_role_is_told_how_it_may(
-    own: OwnServer, admin_url: str
-) -> None:
-    """Every unit would fail under it, with no more than a privilege that is missing."""
-    await execute(
-        admin_url,
-        "CREATE ROLE reader LOGIN",
-        "GRANT USAGE ON SCHEMA faceplate TO reader",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA faceplate TO reader",
-    )
-    health = await check(own.url.replace("//faceplate@", "//reader@"))
-    assert not health.ok
-    assert health.gaps == ("reader may not become faceplate_app: GRANT faceplate_app TO reader",)
-
-
-async def test_a_role_with_the_owners_rights_is_a_gap(own: OwnServer, admin_url: str) -> None:
-    """It owns nothing itand is under no policy all the same."""
-    await execute(admin_url, "CREATE ROLE landlord", "GRANT landlord TO faceplate_app")
-    move = "ALTER TABLE faceplate.tasks OWNER TO"
-    await execute(admin_url, f"{move} landlord")
-    try:
-        health = await check(own.url)
-    finally:
-        await execute(admin_url, f"{move} faceplate", "DROP ROLE landlord")
-    assert health.gaps == (
-        "the role faceplate_app owns tables, or is a member of the role that does",
-    )
 
 
 async def test_a_server_that_went_away_is_reported_and_not_raised(own: OwnServer) -> None:

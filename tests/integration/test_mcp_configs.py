@@ -128,13 +128,14 @@ async def test_a_secret_shows_nowhere_but_to_who_asks_for_it(
     caplog.set_level(logging.DEBUG)
 
     async def selected(scope: Scope) -> models.McpConfig:
-        return (await scope.session.scalars(select(models.McpConfig))).one()
+        model = (await scope.session.scalars(select(models.McpConfig))).one()
+        with pytest.raises(Exception, match="raiseload"):
+            _ = model.secrets
+        return model
 
     config = await db.run(user.id, mcp_configs.put, "weather", STDIO, secrets=SECRETS)
     model = await db.run(user.id, selected)
     assert model.has_secrets
-    with pytest.raises(Exception, match="raiseload"):
-        _ = model.secrets
     assert b"canary" not in await db.run(user.id, raw_secrets, config.id)
     flawed = SECRETS | {"env": {"TOKEN": ["canary"]}}
     with pytest.raises(InvalidInput) as refusal:

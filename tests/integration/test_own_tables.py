@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
 
 from faceplate import Database, migrate
+from faceplate.services import users
 
 MODELS = """
 from uuid import UUID
@@ -201,8 +202,122 @@ async def test_an_owned_table_without_its_policy_is_found(
 
     assert "EnableUserIsolation" in project.alembic("check", fails=True)
     project.write("program.py", PROGRAM)
-    gap = "without row-level security, or under several policies: public.notes"
-    assert project.run("program.py").splitlines()[-1] == f"False ({gap!r},)"
+    gap = "public.notes is without row-level security: ALTER TABLE public.notes ENABLE"
+    assert project.run("program.py").splitlines()[-1].startswith(f"False ('{gap}")
+
+
+async def test_the_commands_know_the_tables_of_a_projects_models(
+    fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `faceplate doctor` finds all well while a policy lets through what is everybody's."""
+    project = await asyncio.to_thread(start, tmp_path, fresh_database_url)
+    project.alembic("revision", "--autogenerate", "-m", "notes")
+    project.alembic("upgrade", "head")
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute("ALTER POLICY of_user ON notes USING (true) WITH CHECK (true)")
+    unknown = checked(project.faceplate("check", "--json"))
+    assert [w for w in unknown["warnings"] if "all rows of public.notes, which has users" in w]
+
+    monkeypatch.setenv("FACEPLATE_MODELS", "app.models")
+    [gap] = checked(project.faceplate("check", "--json", fails=True))["gaps"]
+    assert gap.startswith("the policy of_user on public.notes lets units reach rows")
+    assert "the policy of_user on public.notes" in project.faceplate("doctor", fails=True)
+    assert "EnableUserIsolation" in project.alembic("check", fails=True)
+
+    project.alembic("revision", "--autogenerate", "-m", "isolation")
+    project.alembic("upgrade", "head")
+    assert checked(project.faceplate("check", "--json"))["ok"]
+
+    async with Database(fresh_database_url) as db:
+        user = await db.run_system(users.ensure, "ada")
+    await connection.execute("ALTER TABLE notes DROP CONSTRAINT fk_notes_users")
+    await connection.execute(
+        "INSERT INTO notes (user_id, id, body) VALUES ($1, gen_random_uuid(), 'x')", user.id
+    )
+    await connection.close()
+    exported = project.faceplate("export", "--user", str(user.id), "--output", "ada.jsonl")
+    assert "The project's own tables are not in it: notes." in exported
+    erased = project.faceplate("erase", "--user", str(user.id), "--yes", "--json", fails=True)
+    assert checked(erased)["left"] | {"users": 0, "public.notes": 1} == checked(erased)["left"]
+    tables = checked(project.faceplate("stats", "--exact", "--json"))["stats"]["tables"]
+    assert [row["rows"] for row in tables if row["name"] == "public.notes"] == [1]
+
+
+def checked(printed: str) -> Any:
+    return json.loads(printed.splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere", "nowhere cannot be imported from "),
+        ("app.broken", "app.broken cannot be imported from "),
+        ("not a name", "'not a name' is not the name of a module"),
+    ],
+)
+def test_models_that_cannot_be_imported_are_one_message(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the commands go on without the tables that they were to look at."""
+    project = Project(tmp_path, "postgresql://nobody@127.0.0.1:1/nowhere")
+    project.write("app/broken.py", "raise RuntimeError('half\\nway')")
+    monkeypatch.setenv("FACEPLATE_MODELS", name)
+    for command in ("check", "doctor", "stats"):
+        said = project.faceplate(command, fails=True)
+        assert "FACEPLATE_MODELS: " in said
+        assert words in said
+        assert "Traceback" not in said
+
+
+THEIR_ENV = """
+import os
+
+import sqlalchemy as sa
+from alembic import context
+
+from faceplate import Settings, own_tables
+from faceplate.engine import create_migration_engine
+
+metadata = sa.MetaData()
+sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="shop")
+
+
+def run(connection):
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_schemas=True,
+        include_name=own_tables.include_name,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main():
+    async with create_migration_engine(Settings()).connect() as connection:
+        await connection.run_sync(run)
+
+
+import asyncio
+asyncio.run(main())
+"""
+
+
+async def test_an_environment_of_their_own_leaves_our_tables_alone(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    """Else a project with several schemas, which calls Alembic itself, drops all chats."""
+    connection = await asyncpg.connect(fresh_database_url)
+    await connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.old (id int)")
+    await connection.close()
+    project = await asyncio.to_thread(start, tmp_path, fresh_database_url)
+    project.write("migrations/env.py", THEIR_ENV)
+    project.alembic("revision", "--autogenerate", "-m", "things")
+    upgrade = project.revision().partition("def downgrade")[0]
+    assert re.findall(r"op\.(\w+)\(\s*'(\w+)'", upgrade) == [
+        ("create_table", "things"),
+        ("drop_table", "old"),
+    ]
 
 
 async def test_without_row_level_security_a_project_migrates_too(

@@ -13,7 +13,18 @@ from tests.databases import outside, settings_of
 from tests.migrations.programs import alembic, run
 from tests.unusable import free_port
 
-from faceplate import TimedOut, Unauthorized, Unavailable, UsageError, embedded, migrate
+from faceplate import (
+    CannotConnect,
+    Database,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+    embedded,
+    migrate,
+    server_requirements,
+)
+from faceplate.services import conversations, messages, users
 
 # Imports once and migrates in six processes.
 UPGRADE_IN_SIX = """
@@ -156,3 +167,84 @@ async def test_a_role_named_like_the_schema_migrates_and_finds_no_difference(
     await migrate.upgrade(settings_of(own.url))
     assert await migrate.check(settings_of(own.url)) == []
     assert "No new upgrade operations detected" in await alembic(own.url, "check")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'", "encoding is SQL_ASCII"),
+        ("ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'", "encoding is LATIN1"),
+        ("ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'", "locale does not take Ä and ä"),
+    ],
+)
+async def test_a_database_in_which_text_is_not_safe_is_refused(
+    own: embedded.Server, options: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else everything is green, until somebody writes ä, or signs in as ÄRZTE@ and as ärzte@."""
+    admin = await asyncpg.connect(own.admin_url)
+    url = own.url.replace("/faceplate?", "/strange?")
+    try:
+        await admin.execute(f"CREATE DATABASE strange OWNER faceplate TEMPLATE template0 {options}")
+        with pytest.raises(CannotConnect, match=words):
+            await migrate.upgrade(settings_of(url))
+        async with outside(settings_of(url)) as connection:
+            assert await connection.fetchval("SELECT to_regnamespace('faceplate')") is None
+            await connection.execute("CREATE SCHEMA faceplate")  # of an earlier version
+        await migrate.upgrade(settings_of(url))
+        assert words in caplog.text
+        async with Database(url) as db:
+            health = await db.check()
+        assert any(words in told for told in (*health.gaps, *health.warnings))
+        assert health.ok == ("locale" in words)
+    finally:
+        await admin.execute("DROP DATABASE strange WITH (FORCE)")
+        await admin.close()
+
+
+async def test_a_server_that_is_too_old_is_refused_and_changed_in_nothing(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the tables are made, and each unit fails by another word that it does not know."""
+    monkeypatch.setattr(server_requirements, "OLDEST_VERSION", 99)
+    with pytest.raises(CannotConnect, match=r"PostgreSQL \S+ .*is too old: faceplate needs 99"):
+        await migrate.upgrade(settings_of(empty_database_url))
+    async with outside(settings_of(empty_database_url)) as connection:
+        assert await connection.fetchval("SELECT to_regnamespace('faceplate')") is None
+
+
+async def test_a_schema_of_a_newer_version_is_left_alone(
+    fresh_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else an image that was rolled back cannot start, or takes back what another one needs."""
+    settings = settings_of(fresh_database_url)
+    async with outside(settings) as connection:
+        await connection.execute("UPDATE faceplate.alembic_version SET version_num = '9999'")
+    await migrate.upgrade(settings)
+    assert "the schema is at 9999, which is newer than this version knows" in caplog.text
+    with pytest.raises(UsageError, match="only that version can take it back"):
+        await migrate.downgrade(settings, "0001", may_lose_data=True)
+    assert await migrate.current(settings) == "9999"
+    command = (sys.executable, "-m", "faceplate.cli", "migrate")
+    assert "newer than this version knows" in await run(fresh_database_url, *command)
+    with pytest.raises(AssertionError, match="FAILED: the schema is at 9999, which is newer"):
+        await alembic(fresh_database_url, "upgrade", "head")
+
+
+async def test_a_downgrade_loses_nothing_unasked(fresh_database_url: str) -> None:
+    """Else a command that was meant for a test database removes every user's chats."""
+    settings = settings_of(fresh_database_url)
+    async with Database(settings) as db:
+        user = await db.run_system(users.create, subject_id="somebody")
+        chat = await db.run(user.id, conversations.create)
+        await db.run(user.id, messages.append_draft, chat.id)
+    head = migrate.head()
+    for target, lost in (("base", "all users and everything of theirs"), ("0002", "are drafts")):
+        with pytest.raises(UsageError, match=lost):
+            await migrate.downgrade(settings, target)
+        assert await migrate.current(settings) == head
+    with pytest.raises(AssertionError, match="FAILED: the downgrade would lose "):
+        await alembic(fresh_database_url, "downgrade", "base")
+    assert await migrate.current(settings) == head
+    await migrate.downgrade(settings, "0002", may_lose_data=True)
+    await alembic(fresh_database_url, "-x", "lose=data", "downgrade", "base")
+    assert await migrate.current(settings) is None

@@ -13,11 +13,19 @@ from faceplate import archive
 from faceplate.cli.output import AsJson, emit, err, note, printable
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
-from faceplate.cli.session import Who, find_or_create_user, find_user, interruptible, run
+from faceplate.cli.session import (
+    Who,
+    find_or_create_user,
+    find_user,
+    interruptible,
+    run,
+    run_with_models,
+)
 from faceplate.database import Database
 from faceplate.errors import NotFound
 from faceplate.importers.archive import Restored, read_user, restore
 from faceplate.importers.chats import Refusal
+from faceplate.models import project_tables
 from faceplate.records import User
 from faceplate.services import archives
 from faceplate.services.archives import Holdings
@@ -55,7 +63,10 @@ def export(
         return held
 
     with interruptible("nothing was changed; what was written is no whole archive"):
-        held = run(work)
+        held = run_with_models(work)
+    if (tables := project_tables()) and not as_json:
+        names = ", ".join(table.fullname for table in tables)
+        note(f"The project's own tables are not in it: {names}.")
     if output is None:
         return
     if as_json:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from faceplate import migrate as migrations
 from faceplate.cli.output import AsJson, emit, note, out, printable
-from faceplate.cli.session import run
+from faceplate.cli.session import run, run_with_models
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, FaceplateError
 from faceplate.health import Health
@@ -21,7 +21,7 @@ def check(*, as_json: AsJson = False) -> None:
     Exit code 1 if not; a warning does not change it.
     """
     try:
-        health = run(Database.check)
+        health = run_with_models(Database.check)
     except ConfigurationError:
         raise
     except FaceplateError as error:
@@ -50,6 +50,8 @@ def migrate(
 
     async def upgrade(db: Database) -> tuple[str | None, str | None]:
         before = await migrations.current(db)
+        if before is not None and not migrations.knows(before):
+            return before, before
         await migrations.upgrade(db, revision)
         return before, await migrations.current(db)
 
@@ -59,6 +61,8 @@ def migrate(
     before, after = run(upgrade)
     if as_json:
         emit({"from": before, "to": after})
+    elif after is not None and not migrations.knows(after):
+        note(f"{migrations.describe_newer(after)}.")
     elif before == after:
         note(f"The schema is at {after} already.")
     else:
@@ -81,6 +85,8 @@ def _health_table(health: Health) -> Table:
     add("server", f"PostgreSQL {health.server_version}")
     if health.at_head:
         add("schema", f"up to date ({health.revision})")
+    elif health.is_newer:
+        add("schema", f"at {health.revision}, newer than {health.head}", "yellow")
     else:
         add("schema", f"at {health.revision}" if health.revision else "not there", "red")
     add("isolation", ", ".join(health.isolation or ()), "red" if health.gaps else "")

@@ -10,6 +10,7 @@ from rich.text import Text
 from faceplate import doctor as doctors
 from faceplate.checkups import Finding, Level
 from faceplate.cli.output import AsJson, emit, out, printable
+from faceplate.cli.project_models import load_models
 from faceplate.cli.session import find_settings
 
 STYLES: Final = {
@@ -26,6 +27,7 @@ def doctor(*, as_json: AsJson = False) -> None:
     Changes nothing. Exit code 1 if there is a problem; a warning does not change it.
     """
     settings = find_settings()
+    load_models(settings)
     findings = asyncio.run(doctors.examine(settings))
     is_well = doctors.is_well(findings)
     if as_json:

@@ -11,7 +11,15 @@ from faceplate import removal
 from faceplate.cli.archives import describe, export_to_file
 from faceplate.cli.output import AsJson, emit, note, out, printable
 from faceplate.cli.progress import progress_bar
-from faceplate.cli.session import Who, Yes, find_user, id_of, interruptible, require_asking, run
+from faceplate.cli.session import (
+    Who,
+    Yes,
+    find_user,
+    id_of,
+    interruptible,
+    require_asking,
+    run_with_models,
+)
 from faceplate.database import Database
 from faceplate.errors import NotFound, UsageError
 from faceplate.removal import Erased
@@ -62,11 +70,11 @@ def erase(
             f"{export_to} is there already: name another file, or leave --export-to out if it is"
             " this user's from before"
         )
-    subject = run(lambda db: _find(db, who))
+    subject = run_with_models(lambda db: _find(db, who))
     if subject.is_there and not yes:
         _confirm(subject)
     with interruptible("what was erased is gone; run it again to go on from there"):
-        outcome = run(lambda db: _erase(db, subject, export_to))
+        outcome = run_with_models(lambda db: _erase(db, subject, export_to))
     if as_json:
         emit(
             {

@@ -29,7 +29,7 @@ def init(
         out.print(str(path), soft_wrap=True)
     note(
         f"Now copy .env.example to .env and set DATABASE_URL, name your models in"
-        f" {directory / 'migrations' / 'env.py'}, and run there:\n"
+        f" {directory / 'migrations' / 'env.py'} and in FACEPLATE_MODELS, and run there:\n"
         f"  {command_name()} migrate\n"
         '  alembic revision --autogenerate -m "..."\n'
         "  alembic upgrade head"

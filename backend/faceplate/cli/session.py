@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 
 from faceplate.cli.output import command_name, note
+from faceplate.cli.project_models import load_models
 from faceplate.config import Settings
 from faceplate.database import Database
 from faceplate.errors import NotFound, UsageError
@@ -41,12 +42,21 @@ def find_settings() -> Settings:
 
 def run(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
     """Run ``work`` on the database, in an event loop of its own."""
+    return _run(find_settings(), work)
 
+
+def run_with_models(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
+    """Run ``work`` as `run` does, with the project's own models imported before."""
+    settings = find_settings()
+    load_models(settings)
+    return _run(settings, work)
+
+
+def _run(settings: Settings, work: Callable[[Database], Coroutine[None, None, T]]) -> T:
     async def connected() -> T:
         async with Database(settings) as db:
             return await work(db)
 
-    settings = find_settings()
     return asyncio.run(connected())
 
 

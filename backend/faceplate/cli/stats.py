@@ -12,7 +12,7 @@ from rich.text import Text
 from faceplate import stats as statistics
 from faceplate.cli.output import AsJson, emit, out, printable
 from faceplate.cli.rendering import format_time
-from faceplate.cli.session import run
+from faceplate.cli.session import run_with_models
 from faceplate.stats import Index, Stats
 
 BLOATED = 2.0
@@ -38,7 +38,7 @@ def stats(
 
     With --json, one line {"stats": ...}.
     """
-    found = run(lambda db: statistics.collect(db, exact=exact, busiest=busiest))
+    found = run_with_models(lambda db: statistics.collect(db, exact=exact, busiest=busiest))
     if as_json:
         emit({"stats": _as_json(found)})
         return

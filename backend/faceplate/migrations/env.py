@@ -5,10 +5,12 @@ from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from faceplate import migrate
+from faceplate import downgrades, migrate
 from faceplate.config import Settings
+from faceplate.errors import FaceplateError, UsageError
 from faceplate.models import SCHEMA, Base
 
 OPTIONS: dict[str, Any] = {
@@ -24,6 +26,11 @@ OPTIONS: dict[str, Any] = {
 
 def run_online(connection: Connection) -> None:
     context.configure(connection=connection, **OPTIONS)
+    with connection.begin():
+        heads = context.get_context().get_current_heads()
+    if newer := [revision for revision in heads if not migrate.knows(revision)]:
+        raise UsageError(migrate.describe_newer(newer[0]))
+    downgrades.refuse_loss(connection, context.get_context())
     with context.begin_transaction():
         context.run_migrations()
 
@@ -51,4 +58,7 @@ else:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
     settings = Settings()
     context.config.attributes["row_level_security"] = settings.row_level_security
-    asyncio.run(migrate.run_locked(settings, run_online))
+    try:
+        asyncio.run(migrate.run_locked(settings, run_online))
+    except FaceplateError as error:  # Alembic's command line shows its own as one message
+        raise CommandError(str(error)) from error

@@ -11,6 +11,7 @@ from faceplate import own_tables
 # project's models, with every module that declares one, and take its metadata:
 #     from app.models import AppBase
 #     METADATA = AppBase.metadata
+# Name the same modules in FACEPLATE_MODELS, so that `faceplate check` and `doctor` know the tables.
 METADATA = MetaData()
 
 own_tables.run_migrations(METADATA)

@@ -21,6 +21,10 @@ TABLE = "faceplate.messages"
 INDEX = "ix_messages_drafts"
 CHECK = "ck_messages_status"
 STATUSES = "'streaming', 'complete', 'interrupted', 'failed'"
+LOSES = (
+    "which messages are drafts, were interrupted or failed",
+    "SELECT FROM faceplate.messages WHERE status <> 'complete'",
+)
 
 
 @contextmanager

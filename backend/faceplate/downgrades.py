@@ -1,0 +1,55 @@
+"""What a downgrade would lose, asked before its first step.
+
+A revision whose downgrade drops data says so in ``LOSES``: what is lost, in words, and a SELECT
+that finds a row where there is some.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from faceplate.errors import UsageError
+
+CONFIRMATION = "lose"
+"""``alembic -x lose=data downgrade ...``"""
+MAY_LOSE_DATA = "may_lose_data"
+"""The attribute of Alembic's Config by which a program confirms."""
+
+
+def refuse_loss(connection: Connection, context: MigrationContext) -> None:
+    """Raise UsageError where the steps that Alembic is about to take would lose data.
+
+    Leaves no transaction open, as Alembic would not begin one of its own then.
+    """
+    config: Any = context.config
+    if config is None or config.attributes.get(MAY_LOSE_DATA, False):
+        return
+    if f"{CONFIRMATION}=data" in (getattr(config.cmd_opts, "x", None) or ()):
+        return
+    with connection.begin():
+        lost = list(_losses(connection, _steps(context)))
+    if lost:
+        raise UsageError(
+            f"the downgrade would lose {' and '.join(lost)}: nothing was done; make a backup,"
+            " then confirm with `migrate.downgrade(..., may_lose_data=True)` or"
+            f" `alembic -x {CONFIRMATION}=data downgrade ...`"
+        )
+
+
+def _steps(context: MigrationContext) -> Iterable[Any]:
+    plan: Any = context._migrations_fn  # noqa: SLF001 - Alembic has no other name for its plan
+    return plan(context.get_current_heads(), context) if plan else ()
+
+
+def _losses(connection: Connection, steps: Iterable[Any]) -> Iterable[str]:
+    for step in steps:
+        if not step.is_downgrade:
+            continue
+        loses = getattr(step.revision.module, "LOSES", None)
+        if loses is None:
+            continue
+        what, rows = loses
+        if connection.execute(text(f"SELECT EXISTS ({rows})")).scalar_one():
+            yield what

@@ -1,0 +1,45 @@
+"""Which of the two arrangements of logins is in force, and what each means."""
+
+from typing import Any
+
+from faceplate.config import Settings
+
+
+def describe(login: dict[str, Any], owner: dict[str, Any] | None, settings: Settings) -> str:
+    """Return it in a sentence or two. ``owner`` is the second login, where there is one."""
+    name = login["name"]
+    pooler = ", by way of a pooler" if settings.pgbouncer else ""
+    if not settings.row_level_security:
+        return (
+            f"one role for everything, {name}{pooler}: the policies are not used, so that SQL"
+            " injected into a unit reaches every user's rows"
+        )
+    if owner is not None:
+        return (
+            f"two logins{pooler}: units connect as {name} and run as faceplate_app, and SQL"
+            f" injected into one can become {_reach(login)}, and can name another user whose id it"
+            f" knows; run_system, sessions, migrations and the commands connect as {owner['name']}"
+        )
+    if login["is_owner"] or login["is_superuser"] or login["bypasses"]:
+        return (
+            f"one login{pooler}: {name} {_rank(login)} and steps down to faceplate_app for each"
+            " unit, so that SQL injected into one can step up again (SET ROLE NONE) and reach"
+            " every user's rows; FACEPLATE_OWNER_URL takes that away"
+        )
+    return (
+        f"units only{pooler}: {name} does not own the tables and no owner's login is set, so that"
+        " run_system, sessions and the commands that work across users are refused; SQL injected"
+        f" into a unit can become {_reach(login)}, and can name another user whose id it knows"
+    )
+
+
+def _rank(login: dict[str, Any]) -> str:
+    if login["is_superuser"]:
+        return "is a superuser"
+    return "owns the tables" if login["is_owner"] else "has BYPASSRLS"
+
+
+def _reach(login: dict[str, Any]) -> str:
+    if login["is_superuser"]:
+        return "every role, as a superuser can"
+    return ", ".join(login["may_become"]) or "no other role"
