@@ -29,6 +29,7 @@ from faceplate.translation import (
     sqlstate_of,
     translate,
     translate_connect,
+    visible_cause,
 )
 from faceplate.uninterrupted import Uninterrupted
 
@@ -180,14 +181,14 @@ class UnitOfWork(Generic[S]):
         if self._replayable and self._scope.may_have_written:
             lost = ConnectionLost(message)
             lost.in_doubt = True
-            raise lost from error
+            raise lost from visible_cause(error)
         if mark is None:
             return  # there was nothing to write
         match await outcome.find_out(self._settings, mark):
             case Outcome.ROLLED_BACK:
-                raise ConnectionLost(message) from error
+                raise ConnectionLost(message) from visible_cause(error)
             case Outcome.UNKNOWN:
-                raise CommitOutcomeUnknown(message, ids=self._ids.minted) from error
+                raise CommitOutcomeUnknown(message, ids=self._ids.minted) from visible_cause(error)
 
     def _as_cancelled(
         self, failure: BaseException, cancelled: asyncio.CancelledError
@@ -217,7 +218,7 @@ class UnitOfWork(Generic[S]):
             raise self._as_cancelled(ours, cancelled) if ours else cancelled
         if ours is not None:
             # What a server says of a statement may quote the values that it was sent with.
-            raise ours from (error if isinstance(ours, Unavailable) else None)
+            raise ours from (visible_cause(error) if isinstance(ours, Unavailable) else None)
 
     def _translate(self, error: BaseException) -> FaceplateError | None:
         """Return faceplate's error for one of the database, and None for any other."""
