@@ -169,9 +169,10 @@ def visible_cause(error: BaseException) -> BaseException | None:
     speaks of the connection; an error of a statement before the end speaks of the statement.
     """
     server = _server_error(error)
-    if server is None or (_severity_of(server) in ENDS and server.sqlstate[:2] not in ABOUT_ROWS):
+    if server is None:
         return error
-    return None
+    is_about_row = (server.sqlstate or "")[:2] in ABOUT_ROWS
+    return error if _severity_of(server) in ENDS and not is_about_row else None
 
 
 def is_ours(error: BaseException) -> bool:
