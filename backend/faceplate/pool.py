@@ -11,6 +11,8 @@ from faceplate.connection import Connection
 from faceplate.errors import FaceplateError
 from faceplate.turns import Turns
 
+REPLACE_EVERY_S = 5.0
+
 
 class Pool(AsyncAdaptedQueuePool):
     """SQLAlchemy's pool behind a queue of our own, in which nobody is overtaken.
@@ -23,7 +25,7 @@ class Pool(AsyncAdaptedQueuePool):
     def __init__(self, creator: Any, max_waiting: int = 0, **kwargs: Any) -> None:
         super().__init__(creator, **kwargs)
         self.limit_waiting(max_waiting)
-        self._replaced_s = 0.0
+        self._replaced_s = float("-inf")
         self._lent: Any = None
         self._turn_is_taken = False
 
@@ -65,9 +67,14 @@ class Pool(AsyncAdaptedQueuePool):
         return super().connect()
 
     def replace_all(self, known: Connection) -> None:
-        """Make each connection anew that is as old as ``known``, when it is next asked for."""
-        if known.begun_s >= self._replaced_s:
-            self._replaced_s = time.monotonic()
+        """Make each connection anew that is as old as ``known``, when it is next asked for.
+
+        At most every `REPLACE_EVERY_S`: where new ones are of no more use, as on a host that takes
+        no writes for a while, they do not replace each other.
+        """
+        now_s = time.monotonic()
+        if known.begun_s >= self._replaced_s and now_s - self._replaced_s > REPLACE_EVERY_S:
+            self._replaced_s = now_s
 
     def _do_get(self) -> Any:
         if (lent := self._lent) is not None:

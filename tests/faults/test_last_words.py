@@ -5,11 +5,13 @@ PostgreSQL does so with 57P01 and 57P05; poolers that lose their server do with 
 difference to a connection that breaks without a word.
 """
 
+import traceback
 from collections.abc import AsyncIterator
 from itertools import product
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.faults.conftest import Campaign
 from tests.faults.judging import PLANS, Book, learn
 from tests.faults.plans import plans
@@ -17,8 +19,10 @@ from tests.faults.proxy import Action, Direction, Fault, Message, is_commit, is_
 from tests.faults.servers import OwnServer
 from tests.faults.trials import Bench, bench
 from tests.units import nobodys
+from uuid6 import uuid7
 
-from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut
+from faceplate import CommitOutcomeUnknown, ConnectionLost, SystemScope, TimedOut
+from faceplate.models import User
 
 STATES = ("57P01", "57P05", "XX000", "58000", "08P01", "53300", "53400")
 """They may also come in answer to a new connection, and pass by themselves."""
@@ -150,6 +154,31 @@ async def test_a_commit_that_nobody_can_ask_about_is_unknown(
             assert isinstance(trial.error, CommitOutcomeUnknown), (name, at, trial.error)
             book.judge(name, known, trial, CommitOutcomeUnknown)
     book.check()
+
+
+SECRET = "what a user typed"
+
+
+async def say_it_twice(scope: SystemScope) -> None:
+    for _ in range(2):
+        await scope.session.execute(sa.insert(User).values(id=uuid7(), subject_id=SECRET))
+
+
+async def test_what_a_statement_was_refused_for_shows_nowhere(wire: Bench) -> None:
+    """Else a user's words are in a log, where the connection breaks right after a refusal.
+
+    The server's DETAIL quotes the key that is there already.
+    """
+
+    def is_refusal(message: Message) -> bool:
+        return message.direction is Direction.TO_CLIENT and message.type == "E"
+
+    wire.proxy.plan(*[Fault(Action.DROP_AFTER, is_refusal)] * 2)
+    with pytest.raises(ConnectionLost) as told:
+        await wire.db.run_system(say_it_twice)
+    assert len(wire.proxy.struck) == 2
+    assert any(SECRET.encode() in message.payload for message in wire.proxy.struck)
+    assert SECRET not in "".join(traceback.format_exception(told.value))
 
 
 async def test_a_time_limit_of_the_server_is_no_lost_connection(

@@ -103,6 +103,36 @@ async def test_a_drop_ends_the_connection_on_both_sides(
     assert await direct.fetchval(STORED) == stored + 1
 
 
+@pytest.mark.parametrize("stays_open", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "stored"),
+    [
+        (Fault(Action.ANSWER_BEFORE, is_commit, state="58000"), 0),
+        (Fault(Action.ANSWER_AFTER, is_commit, state="58000"), 1),
+        (Fault(Action.ANSWER_BEFORE, is_committed, state="58000"), 1),
+    ],
+)
+async def test_a_last_word_reaches_the_client_and_ends_the_servers_side(
+    proxy: Proxy,
+    direct: asyncpg.Connection,
+    fault: Fault,
+    stored: int,
+    stays_open: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Else a campaign of FATALs is one of drops, or all of them strike before the COMMIT."""
+    connection = await asyncpg.connect(proxy.url)
+    proxy.plan(fault._replace(stays_open=stays_open))
+    with pytest.raises(asyncpg.PostgresError) as told:
+        await write(connection)
+    said = told.value if stays_open else told.value.__cause__
+    assert isinstance(said, asyncpg.PostgresError)
+    assert (said.sqlstate, vars(said)["severity_en"]) == ("58000", "FATAL")
+    assert connection.is_closed() is not stays_open
+    connection.terminate()
+    await wait_until(direct, OTHERS, 0)
+    assert await direct.fetchval(STORED) == stored
+
+
 @pytest.mark.parametrize(("at", "stored"), [(is_commit, 0), (is_committed, 1)])
 async def test_a_hang_swallows_everything_and_closes_nothing(
     proxy: Proxy, direct: asyncpg.Connection, at: Callable[[Message], bool], stored: int

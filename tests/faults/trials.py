@@ -150,13 +150,17 @@ class Bench:
         return await self.db.run(own.user_id, plan.unit, *plan.args, **plan.kwargs)
 
     async def rows(self, own: Belongings) -> State:
-        """Every row of the user and of those that were made by the user's name."""
-        made = [row["id"] for row in await self.admin.fetch(USERS, own.subject_id)]
-        users = [own.user_id, *made]
-        return {
-            table: [row[0] for row in await self.admin.fetch(query, users)]
-            for table, query in ROWS.items()
-        }
+        """Return every row of the user and of those that were made by the user's name.
+
+        In one snapshot: a COMMIT whose outcome is unknown may be taking effect just now.
+        """
+        async with self.admin.transaction(isolation="repeatable_read", readonly=True):
+            made = [row["id"] for row in await self.admin.fetch(USERS, own.subject_id)]
+            users = [own.user_id, *made]
+            return {
+                table: [row[0] for row in await self.admin.fetch(query, users)]
+                for table, query in ROWS.items()
+            }
 
 
 def _ids(rows: State) -> set[UUID]:

@@ -127,6 +127,7 @@ def test_a_last_word_without_a_code_is_a_lost_connection() -> None:
     """Else a pooler that leaves the SQLSTATE out has the caller told of an unexpected error."""
     fatal: asyncpg.PostgresError = asyncpg.PostgresError.new({"S": "FATAL", "M": "words"})
     assert is_lost(fatal, closed=False)
+    assert translate(fatal, target=TARGET).message == f"{TARGET}: words"
 
 
 @pytest.mark.parametrize("sqlstate", ["25P03", "25P04"])
