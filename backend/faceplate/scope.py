@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from asyncpg.prepared_stmt import PreparedStatement
-from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from uuid6 import uuid7
 
@@ -26,7 +25,7 @@ from faceplate.errors import NotFound, UsageError
 from faceplate.pool import Lease
 from faceplate.prelude import Prelude
 from faceplate.statement import Compiled, Statement
-from faceplate.unit_session import UnitSession, holds_changes
+from faceplate.unit_session import UnitConnection, UnitSession, holds_changes
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -164,7 +163,8 @@ class Transaction:
         """
         if self._session is None:
             self.may_have_written = True
-            connection = Connection(self._engine.sync_engine, connection=self._lease.proxied)
+            engine = self._engine.sync_engine
+            connection = UnitConnection(engine, self._lease.proxied, self.user_id)
             self._session = AsyncSession(
                 AsyncConnection(self._engine, connection),
                 sync_session_class=UnitSession,
