@@ -24,8 +24,8 @@ from faceplate.ownership import (
     Owner,
     comparisons,
     is_owners,
+    limit,
     limited_by,
-    missing,
     owned_table,
     owner,
 )
@@ -67,7 +67,8 @@ class OwnerCompiler(PGCompiler_asyncpg):
         self, text: Any, select: Any, state: Any, columns: Any, froms: Any, *rest: Any
     ) -> Any:
         # Here SQLAlchemy has decided what stands in FROM, whatever the SELECT was made of.
-        if criteria := missing(froms, limited_by(select._where_criteria)):
+        froms, criteria = limit(froms, limited_by(select._where_criteria))
+        if criteria:
             select = select.where(*criteria)
         return super()._compose_select_body(text, select, state, columns, froms, *rest)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
@@ -131,7 +132,8 @@ class OwnerCompiler(PGCompiler_asyncpg):
                 if table.has(column):
                     self._give(table, bind)
                     known.add(hash(table.source))
-        if criteria := missing([statement.table, *state._extra_froms], known):
+        (_, *state._extra_froms), criteria = limit([statement.table, *state._extra_froms], known)
+        if criteria:
             state.statement = statement.where(*criteria)
 
     def _check_values(self, table: OwnedTable, state: Any) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Join, Table
+from sqlalchemy import BindParameter, ColumnElement, Join, Table, and_
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause, Grouping
 from sqlalchemy.sql.selectable import AliasedReturnsRows, FromGrouping, TableClause
@@ -131,41 +131,53 @@ def comparisons(criteria: Iterable[Any]) -> Iterator[tuple[Any, BindParameter[An
                     yield column, bind
 
 
-def missing(froms: Iterable[Any], limited: set[int]) -> list[ColumnElement[bool]]:
-    """Return what a WHERE needs beside ``limited`` for ``froms`` to yield the owner's rows alone.
+def limit(froms: Iterable[Any], limited: set[int]) -> tuple[list[Any], list[ColumnElement[bool]]]:
+    """Return ``froms``, and what a WHERE needs beside ``limited``, for the owner's rows alone.
 
-    Raises UsageError where a WHERE cannot do it: it would change what an outer join returns.
+    What an outer join may leave out is limited in its ON. Raises UsageError for a FULL JOIN, of
+    which neither can limit both sides.
     """
-    return [one for source in froms for one in _missing(source, limited, is_optional=False)]
+    sources, criteria = [], []
+    for source in froms:
+        one, needed = _limit(source, limited)
+        sources.append(one)
+        criteria += needed
+    return sources, criteria
 
 
-def _missing(source: Any, limited: set[int], *, is_optional: bool) -> Iterator[ColumnElement[bool]]:
+def _limit(source: Any, limited: set[int]) -> tuple[Any, list[ColumnElement[bool]]]:
     if isinstance(source, FromGrouping):
-        yield from _missing(source.element, limited, is_optional=is_optional)
-    elif isinstance(source, Join):
-        yield from _missing_of_join(source, limited, is_optional=is_optional)
-    elif (table := owned_table(source)) is not None and hash(source) not in limited:
-        if is_optional:
-            raise UsageError(f"{table.name} in an outer join: use the model class, or a subquery")
-        yield table.is_owners
+        element, needed = _limit(source.element, limited)
+        return (source if element is source.element else FromGrouping(element)), needed
+    if isinstance(source, Join):
+        return _limit_join(source, limited)
+    table = owned_table(source)
+    is_limited = table is None or hash(source) in limited
+    return source, [] if is_limited or table is None else [table.is_owners]
 
 
-def _missing_of_join(
-    join: Join, limited: set[int], *, is_optional: bool
-) -> Iterator[ColumnElement[bool]]:
+def _limit_join(join: Join, limited: set[int]) -> tuple[Join, list[ColumnElement[bool]]]:
     """An ON limits both sides of an inner join, the right one of a LEFT JOIN, none of a FULL one.
 
     A FULL JOIN is a LEFT one where the WHERE limits a side, as the rows without it are left out.
     """
     joined = limited | limited_by([join.onclause])
-    left, right = join.left, join.right
-    if join.full and not limited & _hashes(left):
-        left, right = right, left
-    is_full = join.full and not limited & _hashes(left)
-    is_outer = join.isouter or join.full
-    by_left, by_right = (limited if is_outer else joined), (limited if is_full else joined)
-    yield from _missing(left, by_left, is_optional=is_optional or is_full)
-    yield from _missing(right, by_right, is_optional=is_optional or is_outer)
+    has_left, has_right = limited & _hashes(join.left), limited & _hashes(join.right)
+    by_left = joined if has_right or not (join.isouter or join.full) else limited
+    by_right = joined if has_left or not join.full else limited
+    left, needed = _limit(join.left, by_left)
+    right, needed_right = _limit(join.right, by_right)
+    if join.full and (needed or needed_right):
+        raise UsageError("a FULL JOIN cannot be limited to the owner: join subqueries")
+    onclause: Any = join.onclause
+    if join.isouter and needed_right:
+        onclause = and_(onclause, *needed_right)
+    else:
+        needed = [*needed, *needed_right]
+    if left is not join.left or right is not join.right or onclause is not join.onclause:
+        join = join._clone()  # noqa: SLF001 - else it would look for an ON by itself
+        join.left, join.right, join.onclause = left, right, onclause
+    return join, needed
 
 
 def _hashes(source: Any) -> set[int]:
