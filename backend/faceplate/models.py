@@ -115,6 +115,8 @@ class Base(DeclarativeBase):
             _apply_rule(cls, column)
             if (column.nullable or column.default or column.server_default) is None:
                 key = cls.__mapper__.get_property_by_column(column).key
+                if key == "user_id" and issubclass(cls, Private):
+                    continue  # the session of a unit fills it in
                 cls._required[key] = f"{column.table.name}.{column.name}"
 
     @classmethod
@@ -143,6 +145,13 @@ class Owned(Private):
 
     user_id: Mapped[UUID] = mapped_column(Id(), primary_key=True, sort_order=-3)
     id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7, sort_order=-1)
+
+
+@event.listens_for(Owned, "before_insert", propagate=True)
+def _require_owner(_mapper: Any, _connection: Any, row: Any) -> None:
+    """Say what is missing across users, where no session fills it in."""
+    if row.user_id is None:
+        raise InvalidInput(f"{row.__tablename__}.user_id", "is required")
 
 
 def owned_tables() -> list[Table]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnClause, Select, bindparam
+from sqlalchemy import ColumnClause, Dialect, Select
 from sqlalchemy.orm import with_loader_criteria
+from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql import Executable, functions
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.visitors import iterate
@@ -15,19 +16,21 @@ from faceplate import session_state
 from faceplate.engine import DIALECT
 from faceplate.errors import UsageError
 from faceplate.models import Private
+from faceplate.owner_criterion import OwnerCompiler, limited, not_given
+from faceplate.ownership import OWNER, owner
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 R = TypeVar("R")
 
-# The parameters that the scope fills with its user: the criterion's, and an INSERT's own.
-USER_PARAMETERS = ("owner", "user_id")
+USER_PARAMETERS = (OWNER, "owner", "user_id")
+"""The parameters that the scope fills with its user: the criterion's, and a statement's own."""
 
-owned = with_loader_criteria(
-    Private, lambda model: model.user_id == bindparam("owner"), include_aliases=True
-)
-"""What adds the owner to a statement, wherever one of the tables appears in it."""
+LIMITED = limited(DIALECT)
+_owner = owner()
+owned = with_loader_criteria(Private, lambda model: model.user_id == _owner, include_aliases=True)
+"""What adds the owner to a statement, wherever a model of an owned table appears in it."""
 
 
 class Argument(NamedTuple):
@@ -82,20 +85,25 @@ class Statement(Generic[R]):
     def compiled(self) -> Compiled:
         """As a `Scope` runs it: with the owner."""
         if self._compiled is None:
-            self._compiled = _compile(self.statement.options(owned), filled=USER_PARAMETERS)
+            statement = self.statement
+            if isinstance(statement, ExecutableDDLElement):
+                raise UsageError("a unit changes no tables: a migration does")
+            self._compiled = _compile(statement.options(owned), LIMITED, filled=USER_PARAMETERS)
         return self._compiled
 
     @property
     def compiled_across_users(self) -> Compiled:
         """As a `SystemScope` runs it."""
         if self._compiled_across_users is None:
-            self._compiled_across_users = _compile(self.statement)
+            self._compiled_across_users = _compile(self.statement, DIALECT)
         return self._compiled_across_users
 
 
-def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
-    compiled: SQLCompiler = statement.compile(dialect=DIALECT)
+def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) -> Compiled:
+    compiled: SQLCompiler = statement.compile(dialect=dialect)
     session_state.check_text(compiled.string)
+    if isinstance(compiled, OwnerCompiler):
+        _refuse_other_owners(compiled)
     if compiled.insert_prefetch or compiled.update_prefetch:
         columns = ", ".join(map(str, (*compiled.insert_prefetch, *compiled.update_prefetch)))
         raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
@@ -105,10 +113,9 @@ def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
     for name in compiled.positiontup or ():
         bind = compiled.binds[name]
         process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
-        arguments.append(
-            Argument(name, bind.effective_value, bind.required, process, name in filled)
-        )
-    names = frozenset(argument.name for argument in arguments) - {*filled}
+        is_user = bind.required and name in filled
+        arguments.append(Argument(name, bind.effective_value, bind.required, process, is_user))
+    names = frozenset(argument.name for argument in arguments if not argument.is_user)
     parts = list(iterate(statement))
     return Compiled(
         compiled.string,
@@ -119,6 +126,12 @@ def _compile(statement: Any, *, filled: tuple[str, ...] = ()) -> Compiled:
         locks=any(map(_locks, parts)),
         changes_session=session_state.changes_session(statement),
     )
+
+
+def _refuse_other_owners(compiled: OwnerCompiler) -> None:
+    for name, field in compiled.owner_names.items():
+        if name not in USER_PARAMETERS or not compiled.binds[name].required:
+            raise not_given(field)
 
 
 def _may_write(part: Any) -> bool:

@@ -1,10 +1,24 @@
-"""The ORM session of a unit: on the unit's transaction, under the unit's isolation."""
+"""The ORM session of a unit: on the unit's transaction, under the unit's isolation.
 
+Whatever way a statement takes to the database, it goes over the session's `UnitConnection`: what a
+unit executes, what SQLAlchemy loads, flushes and writes in bulk. There it is compiled under the
+owner criterion, and there the values that must be the owner are compared with the scope's user.
+"""
+
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, event, inspect
+from sqlalchemy import (
+    Compiled,
+    Connection,
+    Engine,
+    Insert,
+    TextClause,
+    event,
+    inspect,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import (
     ORMExecuteState,
@@ -14,14 +28,32 @@ from sqlalchemy.orm import (
     with_loader_criteria,
 )
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.schema import ExecutableDDLElement
 
 from faceplate.engine import UNIT
 from faceplate.errors import InvalidInput, UsageError
 from faceplate.flush_order import OrderedSession
-from faceplate.models import Owned, Private
+from faceplate.models import SCHEMA, Private
+from faceplate.owner_criterion import OwnerCompiler, limited
+from faceplate.ownership import OWNER, Owner, owned_table
 
 if TYPE_CHECKING:
     from faceplate.transaction import Transaction
+
+NOTHING: Mapping[str, str] = {}
+
+
+class UnitConnection(Connection):
+    """A connection whose statements reach the rows of ``user_id`` alone; with None, all rows."""
+
+    def __init__(
+        self, engine: Engine, connection: PoolProxiedConnection, user_id: UUID | None
+    ) -> None:
+        super().__init__(engine, connection)
+        self._has_events = True  # SQLAlchemy 2.0 does not look at those of the class
+        self.user_id = user_id
+        if user_id is not None:
+            self.dialect = limited(engine.dialect)
 
 
 class _SyncSession(OrderedSession):
@@ -38,6 +70,16 @@ class _SyncSession(OrderedSession):
 
     def rollback(self) -> None:
         raise UsageError("a unit does not roll back: raise an error, and the runner does")
+
+    def connection(self, bind_arguments: Any = None, execution_options: Any = None) -> Connection:
+        self.get_bind(**(bind_arguments or {}))
+        return super().connection(None, execution_options)
+
+    def get_bind(self, *args: Any, bind: Any = None, **kwargs: Any) -> Any:
+        """Return the unit's connection; a statement by any other would be in no transaction."""
+        if bind not in (None, self.bind):
+            raise UsageError("the session of a unit has one connection")
+        return super().get_bind(*args, **kwargs)
 
 
 class UnitSession(AsyncSession):
@@ -63,8 +105,8 @@ def open_session(
     transaction: "Transaction", engine: AsyncEngine, proxied: PoolProxiedConnection
 ) -> UnitSession:
     """Return a session whose every statement is told to ``transaction``."""
-    connection = Connection(engine.sync_engine, connection=proxied)
-    connection = connection.execution_options(**{UNIT: transaction})
+    connection = UnitConnection(engine.sync_engine, proxied, transaction.user_id)
+    connection.execution_options(**{UNIT: transaction})
     return UnitSession(
         AsyncConnection(engine, connection),
         sync_session_class=_SyncSession,
@@ -83,21 +125,45 @@ def holds_changes(session: Session) -> bool:
     return bool(session.new or session.deleted or session.identity_map.check_modified())
 
 
-class _Owner(BindParameter[UUID]):
-    """The owner in a criterion. SQLAlchemy looks parameters up in dictionaries, where its copies
-    of this one meet it; a comparison in SQL, made for each, would cost more than the criterion."""
+@event.listens_for(UnitConnection, "before_execute", retval=True)
+def _give_owner(
+    connection: UnitConnection, statement: Any, many: Any, one: Any, options: Any
+) -> tuple[Any, Any, Any]:
+    """Give a statement the owner, and refuse what is not compiled under the criterion."""
+    if connection.user_id is None or isinstance(statement, TextClause):
+        return statement, many, one
+    if isinstance(statement, ExecutableDDLElement):
+        raise UsageError("a unit changes no tables: a migration does")
+    if SCHEMA in options.get("schema_translate_map", NOTHING).values():
+        raise UsageError(f"no other schema can stand for {SCHEMA} in a unit")
+    if isinstance(statement, Compiled):  # SQLAlchemy 2.0 executes one
+        raise UsageError("execute the statement itself: a compiled one has no owner")
+    given = {OWNER: connection.user_id}
+    if not many:
+        return statement, many, one | given
+    table = owned_table(statement.table) if isinstance(statement, Insert) else None
+    # Where SQLAlchemy returns many new rows in their order, it looks for their keys in the values.
+    new = {} if table is None else {table.key: connection.user_id}
+    return statement, [new | row | given for row in many], one
 
-    inherit_cache = True
-    __hash__ = BindParameter.__hash__
 
-    def __eq__(self, other: object) -> bool:  # type: ignore[override]  # SQLAlchemy's is SQL
-        return hash(self) == hash(other)
+@event.listens_for(UnitConnection, "before_cursor_execute")
+def _check_given(
+    connection: UnitConnection, _cursor: Any, _sql: str, _values: Any, context: Any, _many: Any
+) -> None:
+    """Refuse a row of another user, before it is sent."""
+    compiled = context.compiled
+    if isinstance(compiled, OwnerCompiler) and compiled.given:
+        for name, field in compiled.owner_names.items():
+            for values in context.compiled_parameters:
+                if values[name] != connection.user_id:
+                    raise _not_the_user(field)
 
 
 @lru_cache(maxsize=1024)
 def _owned_by(user_id: UUID) -> Any:
     """What adds the owner to a statement; to make it costs as much as to run one."""
-    owner = _Owner(None, user_id, unique=True)
+    owner = Owner(None, user_id, unique=True)
     return with_loader_criteria(Private, lambda model: model.user_id == owner, include_aliases=True)
 
 
@@ -109,26 +175,56 @@ def _add_owner(state: ORMExecuteState) -> None:
 
 
 @event.listens_for(_SyncSession, "before_attach")
-def _check_attached(session: Session, row: Any) -> None:
-    """Refuse what was loaded elsewhere: no criterion is added where a known row is refreshed."""
-    if isinstance(row, Owned):
-        identity = inspect(row).identity
-        _check_owner(session, row, row.user_id if identity is None else identity[0])
+def _own_attached(session: Session, row: Any) -> None:
+    """Give a new row its owner, and refuse one that was loaded elsewhere."""
+    if isinstance(row, Private):
+        _own(session, row)
 
 
 @event.listens_for(_SyncSession, "before_flush")
-def _check_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+def _own_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
     for row in (*session.new, *session.dirty, *session.deleted):
-        if isinstance(row, Owned):
-            _check_owner(session, row, row.user_id)
+        if isinstance(row, Private):
+            _own(session, row)
     for row in session.new:
         if getattr(row, "id", row) is None:
             row.id = session.info["transaction"].new_id()
 
 
-def _check_owner(session: Session, row: Owned, owner: UUID) -> None:
-    if session.info["transaction"].user_id not in (None, owner):
-        raise InvalidInput(
-            f"{inspect(row).mapper.local_table.name}.user_id",
-            "must be the user that the unit runs for",
-        )
+class _OwnerOf(NamedTuple):
+    """Where a model keeps its owner."""
+
+    key: str
+    field: str
+    place: int | None
+    """In the primary key."""
+
+
+@lru_cache(maxsize=256)
+def _owner_of(model: Any) -> _OwnerOf:
+    (column, *_) = model.user_id.property.columns
+    primary_key = inspect(model).primary_key
+    place = primary_key.index(column) if column in primary_key else None
+    return _OwnerOf(model.user_id.property.key, f"{column.table.name}.{column.name}", place)
+
+
+def _own(session: Session, row: Private) -> None:
+    """Give a new row the scope's user, and refuse a row of another user."""
+    user_id = session.info["transaction"].user_id
+    if user_id is None:
+        return
+    model: Any = type(row)
+    key, field, place = _owner_of(model)
+    given, identity = row.__dict__.get(key), inspect(row).identity
+    if given is None and identity is None:
+        setattr(row, key, user_id)
+        return
+    owners = [given] if given is not None else []
+    if identity is not None and place is not None:
+        owners.append(identity[place])
+    if not all(isinstance(owner, UUID) and owner == user_id for owner in owners):
+        raise _not_the_user(field)
+
+
+def _not_the_user(field: str) -> InvalidInput:
+    return InvalidInput(field, "must be the user that the unit runs for")

@@ -20,6 +20,7 @@ from tests.databases import Operator, outside
 from tests.units import Belongings, everything_of, settle_in, statements
 
 from faceplate import Database, Settings, encryption, models, statement, unit_session
+from faceplate.engine import DIALECT
 
 
 @pytest.fixture
@@ -63,8 +64,10 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
         return orm.with_loader_criteria(models.Private, lambda _: sa.true())
 
     patch.setattr(statement, "owned", everybody())
+    patch.setattr(statement, "LIMITED", DIALECT)
     patch.setattr(unit_session, "_owned_by", lambda _: everybody())
-    patch.setattr(unit_session, "_check_owner", lambda *_: None)
+    patch.setattr(unit_session, "limited", lambda dialect: dialect)
+    patch.setattr(unit_session, "_own", lambda *_: None)
     for each in statements():
         patch.setattr(each, "_compiled", None)
 

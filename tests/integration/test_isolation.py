@@ -41,11 +41,13 @@ from faceplate import (
     UsageError,
     User,
 )
+from faceplate.ownership import OWNER
 from faceplate.services import archives, conversations, messages, retention, tasks, users
 from faceplate.services.archives import Holdings
 from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
 from faceplate.services.retention import LATEST
+from faceplate.statement import USER_PARAMETERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -92,6 +94,8 @@ def own_page(name: str) -> Attempt:
 
 
 REFUSED = (NotFound, Unauthorized, Conflict)
+NO_NEW_USERS = (*REFUSED, UsageError)
+"""No unit of a user makes one; under the policies alone it is the database that says so."""
 
 ATTEMPTS = {
     "conversations.create": Attempt(
@@ -177,7 +181,7 @@ ATTEMPTS = {
     "messages.sweep_drafts": Attempt(
         lambda _: given(older_than=timedelta(0)), own=lambda count, _: count == 1
     ),
-    "archives.restore_user": Attempt(lambda their: given(user_of(their)), refusals=REFUSED),
+    "archives.restore_user": Attempt(lambda their: given(user_of(their)), refusals=NO_NEW_USERS),
     "retention.idle_since": Attempt(
         lambda _: given(timedelta(0)), own=lambda moment, _: isinstance(moment, datetime)
     ),
@@ -185,10 +189,10 @@ ATTEMPTS = {
         lambda _: given(LATEST), own=lambda idle, mine: idle == [(mine.user_id, 1, 3)]
     ),
     "users.create": Attempt(
-        lambda their: given(subject_id=their.subject_id, email=their.email), refusals=REFUSED
+        lambda their: given(subject_id=their.subject_id, email=their.email), refusals=NO_NEW_USERS
     ),
     "users.ensure": Attempt(
-        lambda their: given(their.subject_id, email="stolen@example.com"), refusals=REFUSED
+        lambda their: given(their.subject_id, email="stolen@example.com"), refusals=NO_NEW_USERS
     ),
     "users.get": Attempt(lambda their: given(their.user_id), User),
     "users.by_subject": Attempt(lambda their: given(their.subject_id), User),
@@ -218,13 +222,16 @@ async def test_every_statement_has_an_owner_until_it_is_taken_out(
     without_criterion: Callable[[], None],
 ) -> None:
     """Were it not gone, the runs without it would show nothing."""
-    new_users = (users.CREATE, users.CREATE_ONCE, archives.RESTORE_USER, retention.IDLE_SINCE)
+    new_users = (users.CREATE, users.CREATE_ONCE, archives.RESTORE_USER)
     for statement in statements():
-        names = {argument.name for argument in statement.compiled.arguments}
-        assert statement in new_users or names & {"owner", "user_id"}
+        if statement in new_users:
+            with pytest.raises(UsageError, match=r"users\.id is the scope's user"):
+                assert statement.compiled
+        elif statement is not retention.IDLE_SINCE:
+            assert any(argument.is_user for argument in statement.compiled.arguments)
     without_criterion()
     for statement in statements():
-        assert "owner" not in {argument.name for argument in statement.compiled.arguments}
+        assert OWNER not in {argument.name for argument in statement.compiled.arguments}
     assert "user_id =" not in conversations.GET.compiled.sql
 
 
@@ -291,7 +298,7 @@ async def test_a_conversation_of_the_same_id_is_ones_own(world: World) -> None:
     await world.db.run(mine, conversations.delete, id_)
 
 
-@pytest.mark.parametrize("name", ["owner", "user_id"])
+@pytest.mark.parametrize("name", USER_PARAMETERS)
 async def test_a_unit_cannot_say_who_the_owner_is(world: World, name: str) -> None:
     async def forged(scope: Scope) -> Any:
         values = {"id": world.theirs.task_id, name: world.theirs.user_id}
