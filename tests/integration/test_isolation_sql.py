@@ -66,6 +66,7 @@ async def test_raw_sql_after_the_user_is_unset_sees_nothing(
 async def test_a_connection_that_never_set_a_user_sees_nothing(policed: World, table: str) -> None:
     async with policed.db.sessions() as session:
         await session.execute(text("SET LOCAL ROLE faceplate_app"))
+        await session.execute(text("SET LOCAL row_security = on"))  # else it is an error
         found = await session.execute(text(f"SELECT * FROM faceplate.{table}"))
         assert found.all() == []
 
