@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, PoolResetState
 
@@ -66,10 +67,12 @@ class Dialect(PGDialect_asyncpg):
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         driver: Connection = dbapi_connection.driver_connection
+        is_trusted, driver.is_trusted = driver.is_trusted, False
+        if is_trusted:  # it is leased: where it was lost since then, its unit has to hear of it
+            return True
         if driver.is_closed():
             return False
-        is_trusted, driver.is_trusted = driver.is_trusted, False
-        if is_trusted or driver.is_quiet():
+        if driver.is_quiet():
             return True
         try:
             dbapi_connection.run_async(lambda _: driver.ping())
@@ -100,7 +103,18 @@ def create_engine(settings: Settings, *, powerless: bool = True) -> AsyncEngine:
         pool_use_lifo=True,  # the connection used last is the one known to be alive
     )
     event.listen(engine.sync_engine, "reset", _take_back)
+    event.listen(engine.sync_engine, "handle_error", _keep_connection)
     return engine
+
+
+def _keep_connection(failure: ExceptionContext) -> None:
+    """Let a unit go on after it has cancelled a statement of its session, as by a time limit.
+
+    SQLAlchemy would throw the connection away; the unit finds out how it stands.
+    """
+    context = failure.execution_context
+    if context is not None and context.execution_options.get(UNIT) is not None:
+        failure.is_disconnect &= isinstance(failure.original_exception, Exception)
 
 
 def _take_back(connection: Any, _record: Any, state: PoolResetState) -> None:
