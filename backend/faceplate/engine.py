@@ -32,6 +32,8 @@ from faceplate.wire import DriverLoop
 
 UNIT = "faceplate_unit"
 """The execution option by which a statement finds the unit whose session sent it."""
+KNOWN = "faceplate_known"
+"""The execution option of text that leaves nothing in its session."""
 
 
 class Dialect(PGDialect_asyncpg):
@@ -92,7 +94,7 @@ def create_engine(settings: Settings, *, powerless: bool = True) -> AsyncEngine:
     the role of units, and see no row before a transaction says whom it is for.
     """
     engine = _create_engine(
-        partial(open_powerless_connection if powerless else open_connection, settings),
+        partial(open_pooled_connection, settings, powerless=powerless),
         prepares=not settings.pgbouncer,
         poolclass=Pool,
         max_waiting=settings.max_waiting,
@@ -122,7 +124,7 @@ def _take_back(connection: Any, _record: Any, state: PoolResetState) -> None:
     driver: Connection = connection.driver_connection
     if not driver.must_take_back or driver.is_closed():
         return
-    if state.terminate_only or not state.asyncio_safe:
+    if driver.is_spent or state.terminate_only or not state.asyncio_safe:
         driver.terminate()
         return
     try:
@@ -164,7 +166,8 @@ def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> Asyn
 
         @event.listens_for(transactional.sync_engine, "begin")
         def begin(connection: sa.Connection) -> None:
-            connection.execute(sa.select(sa.literal_column(calls)))
+            query: sa.Select[Any] = sa.select(sa.literal_column(calls))
+            connection.execute(query, execution_options={KNOWN: True})
 
     return transactional
 
@@ -202,8 +205,8 @@ async def open_connection(settings: Settings) -> Connection:
         return await _connect(settings, asked, pgbouncer.prove_own_backend)
 
 
-async def open_powerless_connection(settings: Settings) -> Connection:
-    """Return a new connection that has the role of units from its first moment.
+async def open_pooled_connection(settings: Settings, *, powerless: bool) -> Connection:
+    """Return a new connection; a ``powerless`` one has the role of units from its first moment.
 
     Behind a pooler a role does not last, so there each transaction says it. The level of isolation
     is that of units, whatever the database's default is, also for a statement by itself.
@@ -213,7 +216,7 @@ async def open_powerless_connection(settings: Settings) -> Connection:
     if settings.pgbouncer:
         return await open_connection(settings)
     asked = settings.server_settings | {"default_transaction_isolation": "read committed"}
-    if settings.row_level_security:
+    if powerless and settings.row_level_security:
         asked["role"] = ROLE
     failure = None
     with pgbouncer.refused(settings, pgbouncer.SAY_SO):
@@ -302,12 +305,20 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
     started_s = time.monotonic()
     try:
         if unit is None:
-            driver.must_take_back |= compiled_changes_session(getattr(context, "compiled", None))
+            if not _is_known(context):
+                driver.note_text(sql)
             run()
         else:
             unit.run_in_session(run, cursor, sql, context)
     finally:
         driver.log(sql, time.monotonic() - started_s)
+
+
+def _is_known(context: Any) -> bool:
+    """Return whether a statement leaves nothing in its session."""
+    if context is not None and context.execution_options.get(KNOWN):
+        return True
+    return not compiled_changes_session(getattr(context, "compiled", None))
 
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:

@@ -150,7 +150,7 @@ class Transaction(ABC):
             compiled = getattr(context, "compiled", None)
             if session_state.compiled_changes_session(compiled):
                 session_state.check_text(sql)
-                self._driver.must_take_back = True
+                self._driver.note_text(sql)
             if self._is_unsettled:
                 await_only(self._settle())
             if cursor.server_side:  # the driver refuses a cursor unless it knows of a transaction
@@ -209,7 +209,8 @@ class Transaction(ABC):
             await self._checked(driver.make_ready(ahead, sql))
             self.check_usable()
         self.may_have_written |= compiled.writes
-        driver.must_take_back |= compiled.changes_session
+        if compiled.changes_session:
+            driver.note_text(sql)
         if is_alone:
             return await self._send_alone(ahead, fetch, sql, arguments)
         try:

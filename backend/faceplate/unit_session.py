@@ -21,11 +21,25 @@ if TYPE_CHECKING:
 class _SyncSession(OrderedSession):
     """The session below: its statements get the owner too, and it never commits."""
 
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        self.info["transaction"].check_usable()
+        return super().connection(*args, **kwargs)
+
     def commit(self) -> None:
         raise UsageError("a unit does not commit: the runner does, when the unit has returned")
 
     def rollback(self) -> None:
         raise UsageError("a unit does not roll back: raise an error, and the runner does")
+
+
+class _UnitConnection(AsyncConnection):
+    """What the session's ``connection`` returns, which lives as long as the unit."""
+
+    @property
+    def _proxied(self) -> Connection:
+        connection = super()._proxied
+        connection.get_execution_options()[UNIT].check_usable()
+        return connection
 
 
 class UnitSession(AsyncSession):
@@ -54,7 +68,7 @@ def open_session(
     connection = Connection(engine.sync_engine, connection=proxied)
     connection = connection.execution_options(**{UNIT: transaction})
     return UnitSession(
-        AsyncConnection(engine, connection),
+        _UnitConnection(engine, connection),
         sync_session_class=_SyncSession,
         expire_on_commit=False,
         info={"transaction": transaction},
@@ -91,7 +105,9 @@ def _owned_by(user_id: UUID) -> Any:
 
 @event.listens_for(_SyncSession, "do_orm_execute")
 def _add_owner(state: ORMExecuteState) -> None:
-    user_id = state.session.info["transaction"].user_id
+    transaction = state.session.info["transaction"]
+    transaction.check_usable()
+    user_id = transaction.user_id
     if user_id is not None:
         state.statement = state.statement.options(_owned_by(user_id))
 
@@ -106,6 +122,7 @@ def _check_attached(session: Session, row: Any) -> None:
 
 @event.listens_for(_SyncSession, "before_flush")
 def _check_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+    session.info["transaction"].check_usable()
     for row in (*session.new, *session.dirty, *session.deleted):
         if isinstance(row, Owned):
             _check_owner(session, row, row.user_id)
