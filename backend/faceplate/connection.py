@@ -14,7 +14,7 @@ from faceplate.config import Settings
 from faceplate.errors import ConnectionLost, DatabaseError, FaceplateError, SchemaChanged
 from faceplate.prelude import NONE, Prelude
 from faceplate.row_ahead import RowAhead
-from faceplate.session_state import TAKE_BACK
+from faceplate.session_state import TAKE_BACK, may_deallocate
 from faceplate.translation import (
     DRIVER_ERRORS,
     causes,
@@ -209,6 +209,11 @@ class Connection(asyncpg.Connection):
     def tag_of(self, sql: str) -> str:
         """Return the tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""
         return self._prepared[sql].get_statusmsg() or ""
+
+    def note_text(self, sql: str) -> None:
+        """Take back what ``sql`` may leave in the session before another unit is served."""
+        self.must_take_back = True
+        self.is_spent |= may_deallocate(sql)
 
     async def take_back(self) -> None:
         """Undo what text has changed in the session, outside of a transaction.

@@ -79,8 +79,8 @@ class Database:
         UsageError where it is open already.
         """
         await self._verify()
-        if self._pid != os.getpid():
-            await self.dispose()  # what a parent process had open when this one was forked
+        if self._is_left_over():
+            await self.dispose()
         if self._engine is not None:
             raise UsageError("the database is open already: enter it once, and share it")
         self._engine = self._owner_engine = create_engine(self.settings)
@@ -103,15 +103,21 @@ class Database:
         cuts all off at once.
 
         A second call waits for the first one and returns 0, as does one where nothing is open. In
-        a forked process it leaves the parent's connections alone.
+        a forked process it leaves the parent's connections alone. Where the event loop that has
+        entered it was closed, nothing of it is under way, and nothing is waited for.
 
-        Raises UsageError in another event loop than the one that has entered it.
+        Raises UsageError in another event loop than the one that has entered it, unless that one
+        was closed.
         """
         shutdown = self._shutdown
         if shutdown is None:
             return 0
         if self._pid != os.getpid():
             shutdown.leave_to_parent()
+            self._engine = self._owner_engine = self._shutdown = None
+            return 0
+        if self._is_left_over():
+            shutdown.leave_to_loop()
             self._engine = self._owner_engine = self._shutdown = None
             return 0
         self._check_place()
@@ -220,6 +226,10 @@ class Database:
         What cannot be told because the server is not reached is None; nothing is raised for it.
         """
         return await examine(self)
+
+    def _is_left_over(self) -> bool:
+        """Whether it was opened in a process that has forked this one, or in a closed loop."""
+        return self._pid != os.getpid() or (self._loop is not None and self._loop.is_closed())
 
     def _check_place(self) -> None:
         if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, PoolResetState
 
@@ -33,9 +34,8 @@ from faceplate.wire import DriverLoop
 
 UNIT = "faceplate_unit"
 """The execution option by which a statement finds the unit whose session sent it."""
-
-OWN = "faceplate_own"
-"""The execution option of text that is the package's own, and leaves nothing behind."""
+KNOWN = "faceplate_known"
+"""The execution option of text that leaves nothing in its session."""
 
 
 class Dialect(PGDialect_asyncpg):
@@ -71,10 +71,12 @@ class Dialect(PGDialect_asyncpg):
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         driver: Connection = dbapi_connection.driver_connection
+        is_trusted, driver.is_trusted = driver.is_trusted, False
+        if is_trusted:  # it is leased: where it was lost since then, its unit has to hear of it
+            return True
         if driver.is_closed():
             return False
-        is_trusted, driver.is_trusted = driver.is_trusted, False
-        if is_trusted or driver.is_quiet():
+        if driver.is_quiet():
             return True
         try:
             dbapi_connection.run_async(lambda _: driver.ping())
@@ -94,7 +96,7 @@ def create_engine(settings: Settings, *, powerless: bool = True) -> AsyncEngine:
     the role of units, and see no row before a transaction says whom it is for.
     """
     engine = _create_engine(
-        partial(open_powerless_connection if powerless else open_connection, settings),
+        partial(open_pooled_connection, settings, powerless=powerless),
         prepares=not settings.pgbouncer,
         poolclass=Pool,
         max_waiting=settings.max_waiting,
@@ -105,7 +107,18 @@ def create_engine(settings: Settings, *, powerless: bool = True) -> AsyncEngine:
         pool_use_lifo=True,  # the connection used last is the one known to be alive
     )
     event.listen(engine.sync_engine, "reset", _take_back)
+    event.listen(engine.sync_engine, "handle_error", _keep_connection)
     return engine
+
+
+def _keep_connection(failure: ExceptionContext) -> None:
+    """Let a unit go on after it has cancelled a statement of its session, as by a time limit.
+
+    SQLAlchemy would throw the connection away; the unit finds out how it stands.
+    """
+    context = failure.execution_context
+    if context is not None and context.execution_options.get(UNIT) is not None:
+        failure.is_disconnect &= isinstance(failure.original_exception, Exception)
 
 
 def _take_back(connection: Any, _record: Any, state: PoolResetState) -> None:
@@ -113,7 +126,7 @@ def _take_back(connection: Any, _record: Any, state: PoolResetState) -> None:
     driver: Connection = connection.driver_connection
     if not driver.must_take_back or driver.is_closed():
         return
-    if state.terminate_only or not state.asyncio_safe:
+    if driver.is_spent or state.terminate_only or not state.asyncio_safe:
         driver.terminate()
         return
     try:
@@ -150,7 +163,7 @@ def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> Asyn
     calls = ", ".join(
         f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in asked.items()
     )
-    own: sa.Select[Any] = sa.select(sa.literal_column(calls)).execution_options(**{OWN: True})
+    own: sa.Select[Any] = sa.select(sa.literal_column(calls)).execution_options(**{KNOWN: True})
 
     @event.listens_for(transactional.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -199,8 +212,8 @@ async def open_connection(settings: Settings) -> Connection:
         return await _connect(settings, asked, pgbouncer.prove_own_backend)
 
 
-async def open_powerless_connection(settings: Settings) -> Connection:
-    """Return a new connection that has the role of units from its first moment.
+async def open_pooled_connection(settings: Settings, *, powerless: bool) -> Connection:
+    """Return a new connection; a ``powerless`` one has the role of units from its first moment.
 
     Behind a pooler a role does not last, so there each transaction says it. The level of isolation
     is that of units, whatever the database's default is, also for a statement by itself.
@@ -210,7 +223,7 @@ async def open_powerless_connection(settings: Settings) -> Connection:
     if settings.pgbouncer:
         return await open_connection(settings)
     asked = settings.server_settings | {"default_transaction_isolation": "read committed"}
-    if settings.row_level_security:
+    if powerless and settings.row_level_security:
         asked["role"] = ROLE
     failure = None
     with pgbouncer.refused(settings, pgbouncer.SAY_SO):
@@ -304,14 +317,20 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
     started_s = time.monotonic()
     try:
         if unit is None:
-            if context is None or not context.execution_options.get(OWN):
-                compiled = getattr(context, "compiled", None)
-                driver.must_take_back |= compiled_changes_session(compiled)
+            if not _is_known(context):
+                driver.note_text(sql)
             run()
         else:
             unit.run_in_session(run, cursor, sql, context)
     finally:
         driver.log(sql, time.monotonic() - started_s)
+
+
+def _is_known(context: Any) -> bool:
+    """Return whether a statement leaves nothing in its session."""
+    if context is not None and context.execution_options.get(KNOWN):
+        return True
+    return not compiled_changes_session(getattr(context, "compiled", None))
 
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:

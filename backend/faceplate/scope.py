@@ -79,8 +79,7 @@ class AnyScope(Transaction):
         for the other. Together they are one command to ``command_timeout_s``.
         """
         compiled = self._compiled(statement)
-        self.may_have_written |= compiled.writes
-        self._driver.must_take_back |= compiled.changes_session
+        self._note(compiled)
         count = 0
 
         def arguments() -> Iterator[list[Any]]:
@@ -98,7 +97,7 @@ class AnyScope(Transaction):
         """Yield every row, in the statement's order, fetching `STREAM_CHUNK` rows at a time."""
         compiled = self._compiled(statement)
         arguments = self._arguments(compiled, values)
-        self._driver.must_take_back |= compiled.changes_session
+        self._note(compiled)
         self._streams += 1
         cursor = f"faceplate_{self._streams}_{id(statement):x}"
         declaration = f"DECLARE {cursor} NO SCROLL CURSOR FOR {compiled.sql}"
@@ -115,6 +114,13 @@ class AnyScope(Transaction):
         One round trip. A unit need not call it.
         """
         await self.begin()
+
+    def _note(self, compiled: Compiled) -> None:
+        """Note what is about to be sent by a method of the driver's own."""
+        self.check_usable()
+        self.may_have_written |= compiled.writes
+        if compiled.changes_session:
+            self._driver.note_text(compiled.sql)
 
     def _compiled(self, statement: Statement[Any]) -> Compiled:
         return statement.compiled

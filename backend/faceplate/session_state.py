@@ -45,6 +45,7 @@ ROLLBACK_CLEAN = f"ROLLBACK; {TAKE_BACK}"
 # What PostgreSQL's scanner skips ahead of a command. Block comments nest: see _skip_comment.
 _SKIPPED = re.compile(r"(?:[\s;]|--[^\n\r]*(?:[\n\r]|$))+")
 _WORD = re.compile(r"[A-Za-z]+")
+_DROPS_PREPARED = re.compile("deallocate|discard", re.IGNORECASE)
 _TRANSACTION_CONTROL = frozenset({"begin", "start", "commit", "end", "abort"})
 REFUSED = (
     "{command} is the runner's: a unit commits when it returns and rolls back when it raises. For a"
@@ -60,6 +61,11 @@ def check_text(sql: str) -> None:
         raise UsageError(REFUSED.format(command=" ".join(words[:2]).upper()))
     if command == "rollback" and "to" not in words[1:3]:  # ROLLBACK [WORK | TRANSACTION] TO
         raise UsageError(REFUSED.format(command="ROLLBACK"))
+
+
+def may_deallocate(sql: str) -> bool:
+    """Return whether ``sql`` may drop what the driver has prepared, which cannot be taken back."""
+    return _DROPS_PREPARED.search(sql) is not None
 
 
 def _first_words(sql: str) -> list[str]:

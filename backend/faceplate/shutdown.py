@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import WeakSet
 
@@ -80,6 +81,16 @@ class Shutdown:
             with ours, other:
                 os.dup2(ours.fileno(), _socket_of(driver).fileno())
             driver.terminate()
+
+    def leave_to_loop(self) -> None:
+        """Let go of connections whose event loop was closed, and which nobody can serve any more.
+
+        Their sockets are closed along with them, when they are collected as garbage.
+        """
+        self._under_way.forget()
+        for driver in self._open():
+            with suppress(RuntimeError):  # of the loop: it is closed
+                driver.terminate()
 
     def _note(self, connection: Any, _record: Any) -> None:
         driver: Connection = connection.driver_connection

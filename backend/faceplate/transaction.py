@@ -11,7 +11,6 @@ driver knows of the server's transaction; a difference ends the unit.
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,7 +21,14 @@ from sqlalchemy.util import await_only
 from faceplate import prelude, session_state
 from faceplate.alone import Alone, NotAlone
 from faceplate.config import Settings
-from faceplate.errors import DatabaseError, FaceplateError, SchemaChanged, Unavailable, UsageError
+from faceplate.errors import (
+    DatabaseError,
+    FaceplateError,
+    SchemaChanged,
+    TimedOut,
+    Unavailable,
+    UsageError,
+)
 from faceplate.ids import Ids
 from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
@@ -94,6 +100,7 @@ class Transaction(ABC):
         self._session: UnitSession | None = None
         self._flaw: str | None = None
         self._is_unsettled = False
+        self._may_not_be_open = False
 
     async def run(
         self,
@@ -150,7 +157,7 @@ class Transaction(ABC):
             compiled = getattr(context, "compiled", None)
             if session_state.compiled_changes_session(compiled):
                 session_state.check_text(sql)
-                self._driver.must_take_back = True
+                self._driver.note_text(sql)
             if self._is_unsettled:
                 await_only(self._settle())
             if cursor.server_side:  # the driver refuses a cursor unless it knows of a transaction
@@ -178,10 +185,6 @@ class Transaction(ABC):
 
     def check_end(self) -> None:
         """Raise what the unit must not return over, although it may have caught it."""
-        if self.is_not_alone:
-            raise NotAlone
-        if self.lost is not None:
-            raise self.lost
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
@@ -209,14 +212,15 @@ class Transaction(ABC):
             await self._checked(driver.make_ready(ahead, sql))
             self.check_usable()
         self.may_have_written |= compiled.writes
-        driver.must_take_back |= compiled.changes_session
+        if compiled.changes_session:
+            driver.note_text(sql)
         if is_alone:
             return await self._send_alone(ahead, fetch, sql, arguments)
         try:
             result = await driver.run(ahead, fetch, sql, arguments)
         except BaseException as error:
             self._note_sent(ahead, begins=begins)
-            self._note_failure(error)
+            self._note_failure(error, begins=begins)
             raise
         if ahead.messages:
             self._note_sent(ahead, begins=begins)
@@ -246,6 +250,8 @@ class Transaction(ABC):
             result = await alone
         except Unavailable as error:
             self.lost = error
+            if alone.cancelled is not None:
+                raise alone.cancelled from None
             raise
         except FaceplateError:
             if alone.cancelled is not None:
@@ -284,7 +290,7 @@ class Transaction(ABC):
         self._driver.end_ahead()
         self._note_sent(ahead, begins=begins)
         if error is not None:
-            self._note_failure(error)
+            self._note_failure(error, begins=begins)
 
     async def _open(self) -> None:
         if self._is_unsettled:
@@ -298,12 +304,8 @@ class Transaction(ABC):
         self.is_open = True  # it may be, also where this is cancelled
         try:
             await self._driver.call(self._driver.execute, sql)
-        except FaceplateError as error:
-            self.is_open = self._driver.is_in_transaction()
-            self._note_failure(error)
-            raise
         except BaseException as error:
-            self._note_failure(error)
+            self._note_failure(error, begins=True)
             raise
         self._compare()
 
@@ -318,9 +320,17 @@ class Transaction(ABC):
 
     async def _settle(self) -> None:
         """Learn how the transaction stands after a statement that was cancelled."""
+        may_not_be_open, self._may_not_be_open = self._may_not_be_open, False
         self._is_unsettled = False
-        with suppress(DatabaseError):  # the next statement says so again
+        try:
             await self._driver.call(self._driver.execute, "SELECT 1")
+        except (DatabaseError, TimedOut):
+            pass  # the next statement says so again
+        except BaseException as error:
+            self._note_failure(error, begins=may_not_be_open)
+            raise
+        if may_not_be_open and not self._driver.is_in_transaction():
+            self.is_open = False  # BEGIN was cancelled as well
         self._compare()
 
     def _note_sent(self, ahead: Prelude, *, begins: bool) -> None:
@@ -329,20 +339,30 @@ class Transaction(ABC):
             if ahead.has_row:
                 self._mark = None
 
-    def _note_failure(self, error: BaseException) -> None:
+    def _note_failure(self, error: BaseException, *, begins: bool = False) -> None:
+        """Note what ``error`` left. ``begins`` says whether BEGIN was a part of what it ended."""
+        driver = self._driver
         if isinstance(error, Unavailable):
             self.lost = error
         elif not isinstance(error, Exception):
             self._is_unsettled = True
-        elif not (self._driver.is_in_transaction() or self._driver.is_closed()):
-            self.is_open = False  # BEGIN itself was refused
+            self._may_not_be_open |= begins
+        elif self.is_open and not (driver.is_in_transaction() or driver.is_closed()):
+            if begins:
+                self.is_open = False  # BEGIN itself was refused
+            else:
+                self._end()
+
+    def _end(self) -> None:
+        """Send nothing more: something other than the runner has ended or begun the transaction."""
+        self._flaw = ENDED
+        self._driver.is_spent = True
 
     def _compare(self) -> None:
         """End the unit where the driver's transaction is not what this one believes."""
         driver = self._driver
         if driver.is_in_transaction() is not self.is_open and not driver.is_closed():
-            self._flaw = ENDED
-            driver.is_spent = True
+            self._end()
             raise UsageError(ENDED)
 
     def _claim(self) -> None:
@@ -355,6 +375,8 @@ class Transaction(ABC):
     def check_usable(self) -> None:
         if self._flaw is not None:
             raise UsageError(self._flaw)
+        if self.lost is not None:
+            raise self.lost  # a pooler may have kept the connection, with no transaction on it
         if self.is_not_alone:
             raise NotAlone
 

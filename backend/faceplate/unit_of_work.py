@@ -228,16 +228,16 @@ class UnitOfWork(Generic[S]):
         scope.close()
         if self._driver.was_refused_ahead:
             outcome.forget(self._driver)
-        if isinstance(ours, ConnectionLost):
+        told = ours or scope.lost
+        if isinstance(told, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
-            self._replace_all(ours)
+            self._replace_all(told)
         cancelled = error if isinstance(error, asyncio.CancelledError) else None
         if scope.is_open or scope.is_busy or not self._lease.give_back_at_once():
             ending = _start(self._roll_back())
             cancelled = await _settle(ending) or cancelled
             ending.result()
         if cancelled is not None:
-            told = ours or scope.lost
             if told is None:
                 raise self._cancelled(cancelled, kept=scope.has_committed)
             raise self._as_cancelled(told, cancelled)

@@ -72,6 +72,7 @@ class _SyncSession(OrderedSession):
         raise UsageError("a unit does not roll back: raise an error, and the runner does")
 
     def connection(self, bind_arguments: Any = None, execution_options: Any = None) -> Connection:
+        self.info["transaction"].check_usable()
         self.get_bind(**(bind_arguments or {}))
         return super().connection(None, execution_options)
 
@@ -80,6 +81,16 @@ class _SyncSession(OrderedSession):
         if bind not in (None, self.bind):
             raise UsageError("the session of a unit has one connection")
         return super().get_bind(*args, **kwargs)
+
+
+class _AsyncUnitConnection(AsyncConnection):
+    """What the session's ``connection`` returns, which lives as long as the unit."""
+
+    @property
+    def _proxied(self) -> Connection:
+        connection = super()._proxied
+        connection.get_execution_options()[UNIT].check_usable()
+        return connection
 
 
 class UnitSession(AsyncSession):
@@ -108,7 +119,7 @@ def open_session(
     connection = UnitConnection(engine.sync_engine, proxied, transaction.user_id)
     connection.execution_options(**{UNIT: transaction})
     return UnitSession(
-        AsyncConnection(engine, connection),
+        _AsyncUnitConnection(engine, connection),
         sync_session_class=_SyncSession,
         expire_on_commit=False,
         info={"transaction": transaction},
@@ -169,7 +180,9 @@ def _owned_by(user_id: UUID) -> Any:
 
 @event.listens_for(_SyncSession, "do_orm_execute")
 def _add_owner(state: ORMExecuteState) -> None:
-    user_id = state.session.info["transaction"].user_id
+    transaction = state.session.info["transaction"]
+    transaction.check_usable()
+    user_id = transaction.user_id
     if user_id is not None:
         state.statement = state.statement.options(_owned_by(user_id))
 
@@ -183,6 +196,7 @@ def _own_attached(session: Session, row: Any) -> None:
 
 @event.listens_for(_SyncSession, "before_flush")
 def _own_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+    session.info["transaction"].check_usable()
     for row in (*session.new, *session.dirty, *session.deleted):
         if isinstance(row, Private):
             _own(session, row)

@@ -1,0 +1,316 @@
+"""A scope lives as long as its unit: kept longer, it reaches nobody's data; shared, it serves one.
+
+The pools have one connection, so that a scope which is used after its unit finds another user's
+unit on the connection that was its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import pytest
+import sqlalchemy as sa
+from tests.databases import end, opened, outside
+
+from faceplate import (
+    ConnectionLost,
+    Contention,
+    Database,
+    Scope,
+    Settings,
+    Statement,
+    SystemScope,
+    UsageError,
+    User,
+    models,
+)
+from faceplate.services import tasks
+
+TITLES = Statement(str, sa.select(models.Task.title).order_by(models.Task.title))
+TEXT = Statement(str, sa.text("SELECT title FROM faceplate.tasks"))
+RENAME = Statement(str, sa.update(models.Task).values(title=sa.bindparam("to")))
+NUMBERS = Statement(int, sa.select(sa.func.generate_series(1, 1000)))
+PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
+SLEEP = Statement(str, sa.select(sa.func.pg_sleep(0.02)))
+ORM = sa.select(models.Task.title)
+
+ENDED = "the unit of this scope has ended"
+BUSY = "a scope is for one task at a time"
+
+
+@pytest.fixture
+async def narrow(settings: Settings) -> AsyncIterator[Database]:
+    """A Database with a single connection."""
+    async with opened(settings, pool_size=1, max_overflow=0, retry_delay_s=0) as db:
+        yield db
+
+
+class Kept(NamedTuple):
+    """What a unit may keep beyond its end."""
+
+    scope: Scope | SystemScope
+    session: Any
+    sync_session: Any
+    connection: Any
+    task: Any
+    cursor: Any
+    rows: Any
+    stream: Any
+
+
+async def keep(scope: Scope | SystemScope, *, owner: User) -> Kept:
+    session = scope.session
+    session.add_all([models.Task(user_id=owner.id, title=f"mine {number}") for number in range(3)])
+    await session.flush()
+    task = (await session.scalars(sa.select(models.Task))).first()
+    rows = sa.select(sa.func.generate_series(1, 1000))
+    begun = scope.stream(NUMBERS)
+    assert await anext(begun) == 1
+    return Kept(
+        scope,
+        session,
+        session.sync_session,
+        await session.connection(),
+        task,
+        await session.stream_scalars(rows),
+        scope.stream(TITLES),
+        begun,
+    )
+
+
+async def drain(rows: AsyncIterator[Any]) -> None:
+    async for _ in rows:
+        pass
+
+
+def a_task(kept: Kept) -> models.Task:
+    return models.Task(user_id=kept.task.user_id, title="late")
+
+
+async def add_below(kept: Kept) -> None:
+    kept.sync_session.add(a_task(kept))
+    kept.sync_session.flush()
+
+
+USES: dict[str, Callable[[Kept], Awaitable[Any]]] = {
+    "all": lambda kept: kept.scope.all(TITLES),
+    "first": lambda kept: kept.scope.first(TITLES),
+    "one": lambda kept: kept.scope.one(TITLES),
+    "execute": lambda kept: kept.scope.execute(RENAME, to="late"),
+    "execute_many": lambda kept: kept.scope.execute_many(RENAME, [{"to": "late"}]),
+    "text": lambda kept: kept.scope.all(TEXT),
+    "open": lambda kept: kept.scope.open(),
+    "new_id": lambda kept: asyncio.to_thread(kept.scope.new_id),
+    "stream": lambda kept: drain(kept.scope.stream(TITLES)),
+    "a stream that was not begun": lambda kept: drain(kept.rows),
+    "a stream that was begun": lambda kept: drain(kept.stream),
+    "session": lambda kept: asyncio.to_thread(lambda: kept.scope.session),
+    "session.execute": lambda kept: kept.session.execute(ORM),
+    "session.get": lambda kept: kept.session.get(models.Task, (kept.task.user_id, kept.task.id)),
+    "session.add": lambda kept: asyncio.to_thread(kept.session.add, a_task(kept)),
+    "session.flush": lambda kept: kept.session.flush(),
+    "session.refresh": lambda kept: kept.session.refresh(kept.task),
+    "session.stream_scalars": lambda kept: kept.session.stream_scalars(ORM),
+    "session.begin_nested": lambda kept: kept.session.begin_nested().start(),
+    "session.run_sync": lambda kept: kept.session.run_sync(lambda below: below.execute(ORM)),
+    "session.connection": lambda kept: kept.session.connection(),
+    "session.commit": lambda kept: kept.session.commit(),
+    "session.rollback": lambda kept: kept.session.rollback(),
+    "session.close": lambda kept: kept.session.close(),
+    "the rest of a cursor": lambda kept: drain(kept.cursor),
+    "sync_session.execute": lambda kept: asyncio.to_thread(kept.sync_session.execute, ORM),
+    "sync_session.connection": lambda kept: asyncio.to_thread(kept.sync_session.connection),
+    "sync_session.flush": add_below,
+    "connection.execute": lambda kept: kept.connection.execute(ORM),
+    "connection.exec_driver_sql": lambda kept: kept.connection.exec_driver_sql("SELECT 1"),
+    "connection.get_raw_connection": lambda kept: kept.connection.get_raw_connection(),
+    "connection.begin_nested": lambda kept: kept.connection.begin_nested().start(),
+    "connection.commit": lambda kept: kept.connection.commit(),
+}
+
+
+async def by_run(db: Database, user: User) -> Kept:
+    return await db.run(user.id, keep, owner=user)
+
+
+async def by_begin(db: Database, user: User) -> Kept:
+    async with db.begin(user.id) as scope:
+        return await keep(scope, owner=user)
+
+
+async def by_run_system(db: Database, user: User) -> Kept:
+    return await db.run_system(keep, owner=user)
+
+
+async def by_failure(db: Database, user: User) -> Kept:
+    kept: list[Kept] = []
+
+    async def fail(scope: Scope) -> None:
+        kept.append(await keep(scope, owner=user))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await db.run(user.id, fail)
+    return kept[0]
+
+
+@pytest.mark.parametrize("leak", [by_run, by_begin, by_run_system, by_failure])
+async def test_what_a_unit_kept_reaches_nothing_of_the_next_one(
+    narrow: Database,
+    user: User,
+    other_user: User,
+    leak: Callable[[Database, User], Awaitable[Kept]],
+) -> None:
+    """Else one user's late task reads or changes what another user's unit is about to commit."""
+    kept = await leak(narrow, user)
+    async with narrow.begin(other_user.id) as scope:
+        await tasks.create(scope, title="theirs")
+        for name, use in USES.items():
+            with pytest.raises(UsageError, match=ENDED):
+                await use(kept)
+                pytest.fail(f"served: {name}")
+        assert await scope.all(TITLES) == ["theirs"]
+    mine = [] if leak is by_failure else ["mine 0", "mine 1", "mine 2"]
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == mine
+    assert await narrow.run(other_user.id, lambda scope: scope.all(TITLES)) == ["theirs"]
+    assert narrow.pool().checked_out == 0
+
+
+async def test_a_background_task_of_a_unit_ends_with_it(
+    narrow: Database, user: User, other_user: User
+) -> None:
+    """Else what a unit left running writes into the transaction of whoever comes next."""
+    go_on = asyncio.Event()
+
+    async def late(scope: Scope) -> None:
+        await go_on.wait()
+        await tasks.create(scope, title="late")
+
+    async def unit(scope: Scope) -> asyncio.Task[None]:
+        await tasks.create(scope, title="mine")
+        return asyncio.create_task(late(scope))
+
+    running = await narrow.run(user.id, unit)
+    async with narrow.begin(other_user.id) as scope:
+        await tasks.create(scope, title="theirs")
+        go_on.set()
+        with pytest.raises(UsageError, match=ENDED):
+            await running
+    for each, titles in ((user, ["mine"]), (other_user, ["theirs"])):
+        assert await narrow.run(each.id, lambda scope: scope.all(TITLES)) == titles
+
+
+@pytest.mark.parametrize("is_repeated", [False, True], ids=["failed", "repeated"])
+async def test_an_orphan_of_gather_reaches_no_later_attempt(
+    narrow: Database, user: User, is_repeated: bool
+) -> None:
+    """Else a task of an attempt that failed writes once more in the attempt that succeeds."""
+    go_on = asyncio.Event()
+    orphans: list[asyncio.Task[Any]] = []
+
+    async def late(scope: Scope) -> None:
+        await go_on.wait()
+        await tasks.create(scope, title="by the orphan")
+
+    async def unit(scope: Scope) -> None:
+        await tasks.create(scope, title="by the unit")
+        if not orphans:
+            orphans.append(asyncio.create_task(late(scope)))
+            raise Contention("once") if is_repeated else RuntimeError
+        go_on.set()
+        await asyncio.wait(orphans)
+        await scope.one(PID)
+
+    if not is_repeated:
+        with pytest.raises(RuntimeError):
+            await narrow.run(user.id, unit)
+    await narrow.run(user.id, unit)
+    with pytest.raises(UsageError, match=ENDED):
+        await orphans[0]
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["by the unit"]
+
+
+async def test_a_statement_that_is_still_running_fails_its_unit(
+    narrow: Database, user: User, other_user: User
+) -> None:
+    """Else half of a unit is committed, and the rest goes on in the next unit."""
+    orphans: list[asyncio.Task[Any]] = []
+
+    async def unit(scope: Scope) -> None:
+        await tasks.create(scope, title="mine")
+        orphans.append(asyncio.create_task(scope.all(SLEEP)))
+        await asyncio.sleep(0)
+
+    with pytest.raises(UsageError, match="still running when the unit returned"):
+        await narrow.run(user.id, unit)
+    with suppress(ConnectionLost, UsageError):
+        await orphans[0]
+    await narrow.run(other_user.id, tasks.create, title="theirs")
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == []
+    assert await narrow.run(other_user.id, lambda scope: scope.all(TITLES)) == ["theirs"]
+
+
+PAIRS: dict[str, Callable[[Scope], tuple[Awaitable[Any], Awaitable[Any]]]] = {
+    "reads": lambda scope: (scope.all(SLEEP), scope.all(TITLES)),
+    "writes": lambda scope: (tasks.create(scope, title="a"), tasks.create(scope, title="b")),
+    "a statement and the session": lambda scope: (scope.all(SLEEP), scope.session.execute(ORM)),
+    "the session and a statement": lambda scope: (
+        scope.session.execute(sa.select(sa.func.pg_sleep(0.02))),
+        scope.all(TITLES),
+    ),
+    "the session twice": lambda scope: (
+        scope.session.execute(sa.select(sa.func.pg_sleep(0.02))),
+        scope.session.execute(ORM),
+    ),
+    "a stream and a statement": lambda scope: (drain(scope.stream(NUMBERS)), scope.all(TITLES)),
+    "many and a statement": lambda scope: (
+        scope.execute_many(RENAME, [{"to": "a"}] * 50),
+        scope.all(TITLES),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+async def test_a_second_task_is_refused_and_the_first_keeps_its_result(
+    narrow: Database, user: User, name: str
+) -> None:
+    """Else two tasks of a unit get each other's rows, or one of them waits for ever."""
+
+    async def unit(scope: Scope) -> list[Any]:
+        ends = await asyncio.gather(*PAIRS[name](scope), return_exceptions=True)
+        await tasks.create(scope, title="afterwards")
+        return ends
+
+    first, second = await narrow.run(user.id, unit)
+    assert not isinstance(first, BaseException)
+    assert isinstance(second, UsageError)
+    assert BUSY in str(second)
+    assert "afterwards" in await narrow.run(user.id, lambda scope: scope.all(TITLES))
+
+
+async def test_a_connection_that_is_lost_before_the_session_is_asked_for(
+    settings: Settings, user: User
+) -> None:
+    """Else the pool counts it twice, and two units get one connection."""
+    attempts = 0
+
+    async def unit(scope: Scope) -> Any:
+        nonlocal attempts
+        attempts += 1
+        pid = await scope.one(PID)
+        if attempts == 1:
+            async with outside(settings) as operator:
+                await end(operator, pid)
+            while not scope._driver.is_closed():
+                await asyncio.sleep(0)
+        return (await scope.session.scalars(ORM)).all()
+
+    async with opened(settings, pool_size=1, max_overflow=0, retry_delay_s=0) as db:
+        await db.run(user.id, tasks.create, title="a")  # the next unit finds its connection warm
+        assert await db.run(user.id, unit) == ["a"]
+        async with db.begin(user.id):
+            waiting = asyncio.create_task(db.run(user.id, tasks.page))
+            while db.engine.sync_engine.pool.waiting != 1:  # type: ignore[attr-defined]  # of our pool
+                await asyncio.sleep(0)
+        await waiting
