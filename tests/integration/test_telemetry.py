@@ -25,8 +25,9 @@ from faceplate import (
     Settings,
     UsageError,
     User,
+    replayable,
 )
-from faceplate.errors import CancelledAfterCommit
+from faceplate.errors import was_committed
 from faceplate.integrations import telemetry
 from faceplate.services import tasks
 
@@ -135,17 +136,10 @@ async def test_a_failed_unit_says_why_and_nothing_of_what_it_held(
     assert str(user.id) not in shown
 
 
-def too_late() -> asyncio.CancelledError:
-    cancelled = asyncio.CancelledError()
-    cancelled.__cause__ = CancelledAfterCommit()
-    return cancelled
-
-
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
         (asyncio.CancelledError(), "cancelled"),
-        (too_late(), "committed"),
         (CommitOutcomeUnknown("lost"), "unknown"),
         (LookupError(CANARY), "failed"),
     ],
@@ -164,7 +158,27 @@ async def test_every_ending_has_its_outcome(
     [span] = backend.spans()
     assert span.attributes is not None
     assert span.attributes["faceplate.outcome"] == outcome
-    assert span.status.is_ok == (outcome in {"cancelled", "committed"})
+    assert span.status.is_ok == (outcome == "cancelled")
+
+
+async def test_a_cancellation_after_commit_counts_as_committed(
+    watched: Database, user: User, backend: Telemetry
+) -> None:
+    """Else what is stored looks as if it had failed."""
+
+    @replayable  # so that COMMIT is the next that is waited for
+    async def unit(scope: Scope) -> None:
+        await tasks.create(scope, title="a")
+        asyncio.get_running_loop().call_soon(running.cancel)
+
+    running = asyncio.create_task(watched.run(user.id, unit))
+    with pytest.raises(asyncio.CancelledError) as raised:
+        await running
+    assert was_committed(raised.value)
+    [span] = backend.spans()
+    assert span.attributes is not None
+    assert span.attributes["faceplate.outcome"] == "committed"
+    assert span.status.is_ok
 
 
 async def test_the_pool_can_be_watched_from_the_exporters_thread(
