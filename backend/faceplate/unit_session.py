@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    Compiled,
     Connection,
+    Dialect,
     Engine,
     Insert,
     PoolProxiedConnection,
@@ -20,6 +20,7 @@ from sqlalchemy import (
     event,
     inspect,
 )
+from sqlalchemy.dialects.postgresql.asyncpg import PGExecutionContext_asyncpg
 from sqlalchemy.orm import (
     ORMExecuteState,
     Session,
@@ -27,7 +28,6 @@ from sqlalchemy.orm import (
     UOWTransaction,
     with_loader_criteria,
 )
-from sqlalchemy.schema import ExecutableDDLElement
 
 from faceplate.errors import InvalidInput, UsageError
 from faceplate.flush_order import OrderedSession
@@ -36,19 +36,70 @@ from faceplate.owner_criterion import OwnerCompiler, limited
 from faceplate.ownership import OWNER, Owner, owned_table
 
 NOTHING: Mapping[str, str] = {}
+NO_VALUES: tuple[dict[str, Any], ...] = ({},)
+MANY = 2
 
 
 class UnitConnection(Connection):
-    """A connection whose statements reach the rows of ``user_id`` alone; with None, all rows."""
+    """A connection whose statements reach the rows of ``user_id`` alone; with None, all rows.
+
+    It overrides what SQLAlchemy's events surround: they would cost a statement a hundred calls.
+    """
 
     def __init__(
         self, engine: Engine, connection: PoolProxiedConnection, user_id: UUID | None
     ) -> None:
         super().__init__(engine, connection)
-        self._has_events = True  # SQLAlchemy 2.0 does not look at those of the class
         self.user_id = user_id
         if user_id is not None:
-            self.dialect = limited(engine.dialect)
+            self.dialect = _limited(engine.dialect)
+
+    def _execute_clauseelement(self, elem: Any, distilled_parameters: Any, options: Any) -> Any:
+        if self.user_id is not None and not isinstance(elem, TextClause):
+            distilled_parameters = self._give_owner(elem, distilled_parameters)
+        return super()._execute_clauseelement(elem, distilled_parameters, options)
+
+    def _execute_ddl(self, *arguments: Any) -> Any:
+        if self.user_id is not None:
+            raise UsageError("a unit changes no tables: a migration does")
+        return super()._execute_ddl(*arguments)
+
+    def _execute_compiled(self, *arguments: Any) -> Any:
+        """Execute what is compiled already, as SQLAlchemy 2.0 does."""
+        if self.user_id is not None:
+            raise UsageError("execute the statement itself: a compiled one has no owner")
+        return super()._execute_compiled(*arguments)  # type: ignore[misc]  # 2.1 has it no more
+
+    def _give_owner(self, statement: Any, rows: Any) -> list[dict[str, Any]]:
+        given = {OWNER: self.user_id}
+        if len(rows) < MANY:
+            return [{**row, **given} for row in rows or NO_VALUES]
+        # Where SQLAlchemy returns many new rows in their order, it looks for their keys in these.
+        table = owned_table(statement.table) if isinstance(statement, Insert) else None
+        new = {} if table is None else {table.key: self.user_id}
+        return [{**new, **row, **given} for row in rows]
+
+
+class UnitContext(PGExecutionContext_asyncpg):
+    """Refuses a row of another user before it is sent."""
+
+    def pre_exec(self) -> None:
+        super().pre_exec()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+        if SCHEMA in self.execution_options.get("schema_translate_map", NOTHING).values():
+            raise UsageError(f"no other schema can stand for {SCHEMA} in a unit")
+        compiled = self.compiled
+        if isinstance(compiled, OwnerCompiler) and compiled.given:
+            connection: Any = self.root_connection
+            for name, field in compiled.owner_names.items():
+                for values in self.compiled_parameters:
+                    if values[name] != connection.user_id:
+                        raise _not_the_user(field)
+
+
+def _limited(dialect: Dialect) -> Dialect:
+    made = limited(dialect)
+    made.execution_ctx_cls = UnitContext
+    return made
 
 
 class UnitSession(OrderedSession):
@@ -74,41 +125,6 @@ class UnitSession(OrderedSession):
 def holds_changes(session: Session) -> bool:
     """Whether there is something to flush, without the greenlet that a flush takes."""
     return bool(session.new or session.deleted or session.identity_map.check_modified())
-
-
-@event.listens_for(UnitConnection, "before_execute", retval=True)
-def _give_owner(
-    connection: UnitConnection, statement: Any, many: Any, one: Any, options: Any
-) -> tuple[Any, Any, Any]:
-    """Give a statement the owner, and refuse what is not compiled under the criterion."""
-    if connection.user_id is None or isinstance(statement, TextClause):
-        return statement, many, one
-    if isinstance(statement, ExecutableDDLElement):
-        raise UsageError("a unit changes no tables: a migration does")
-    if SCHEMA in options.get("schema_translate_map", NOTHING).values():
-        raise UsageError(f"no other schema can stand for {SCHEMA} in a unit")
-    if isinstance(statement, Compiled):  # SQLAlchemy 2.0 executes one
-        raise UsageError("execute the statement itself: a compiled one has no owner")
-    given = {OWNER: connection.user_id}
-    if not many:
-        return statement, many, one | given
-    table = owned_table(statement.table) if isinstance(statement, Insert) else None
-    # Where SQLAlchemy returns many new rows in their order, it looks for their keys in the values.
-    new = {} if table is None else {table.key: connection.user_id}
-    return statement, [new | row | given for row in many], one
-
-
-@event.listens_for(UnitConnection, "before_cursor_execute")
-def _check_given(
-    connection: UnitConnection, _cursor: Any, _sql: str, _values: Any, context: Any, _many: Any
-) -> None:
-    """Refuse a row of another user, before it is sent."""
-    compiled = context.compiled
-    if isinstance(compiled, OwnerCompiler) and compiled.given:
-        for name, field in compiled.owner_names.items():
-            for values in context.compiled_parameters:
-                if values[name] != connection.user_id:
-                    raise _not_the_user(field)
 
 
 @lru_cache(maxsize=1024)

@@ -66,7 +66,7 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(statement, "owned", everybody())
     patch.setattr(statement, "LIMITED", DIALECT)
     patch.setattr(unit_session, "_owned_by", lambda _: everybody())
-    patch.setattr(unit_session, "limited", lambda dialect: dialect)
+    patch.setattr(unit_session, "_limited", lambda dialect: dialect)
     patch.setattr(unit_session, "_own", lambda *_: None)
     for each in statements():
         patch.setattr(each, "_compiled", None)
