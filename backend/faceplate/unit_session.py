@@ -1,21 +1,15 @@
 """The ORM session of a unit: on the unit's transaction, under the unit's isolation.
 
-Whatever way a statement takes to the database, it goes over the session's `UnitConnection`: what a
-unit executes, what SQLAlchemy loads, flushes and writes in bulk. There it is compiled under the
-owner criterion, and there the values that must be the owner are compared with the scope's user.
+It adds the owner to what is loaded through models, gives new rows their owner and their ids, and
+refuses rows of another user. Below it, a `UnitConnection` holds every statement to the user.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    Compiled,
     Connection,
-    Engine,
-    Insert,
-    TextClause,
     event,
     inspect,
 )
@@ -28,32 +22,16 @@ from sqlalchemy.orm import (
     with_loader_criteria,
 )
 from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.schema import ExecutableDDLElement
 
 from faceplate.engine import UNIT
-from faceplate.errors import InvalidInput, UsageError
+from faceplate.errors import UsageError
 from faceplate.flush_order import OrderedSession
-from faceplate.models import SCHEMA, Private
-from faceplate.owner_criterion import OwnerCompiler, limited
-from faceplate.ownership import OWNER, Owner, owned_table
+from faceplate.models import Private
+from faceplate.ownership import Owner
+from faceplate.unit_connection import UnitConnection, not_the_user
 
 if TYPE_CHECKING:
     from faceplate.transaction import Transaction
-
-NOTHING: Mapping[str, str] = {}
-
-
-class UnitConnection(Connection):
-    """A connection whose statements reach the rows of ``user_id`` alone; with None, all rows."""
-
-    def __init__(
-        self, engine: Engine, connection: PoolProxiedConnection, user_id: UUID | None
-    ) -> None:
-        super().__init__(engine, connection)
-        self._has_events = True  # SQLAlchemy 2.0 does not look at those of the class
-        self.user_id = user_id
-        if user_id is not None:
-            self.dialect = limited(engine.dialect)
 
 
 class _SyncSession(OrderedSession):
@@ -136,41 +114,6 @@ def holds_changes(session: Session) -> bool:
     return bool(session.new or session.deleted or session.identity_map.check_modified())
 
 
-@event.listens_for(UnitConnection, "before_execute", retval=True)
-def _give_owner(
-    connection: UnitConnection, statement: Any, many: Any, one: Any, options: Any
-) -> tuple[Any, Any, Any]:
-    """Give a statement the owner, and refuse what is not compiled under the criterion."""
-    if connection.user_id is None or isinstance(statement, TextClause):
-        return statement, many, one
-    if isinstance(statement, ExecutableDDLElement):
-        raise UsageError("a unit changes no tables: a migration does")
-    if SCHEMA in options.get("schema_translate_map", NOTHING).values():
-        raise UsageError(f"no other schema can stand for {SCHEMA} in a unit")
-    if isinstance(statement, Compiled):  # SQLAlchemy 2.0 executes one
-        raise UsageError("execute the statement itself: a compiled one has no owner")
-    given = {OWNER: connection.user_id}
-    if not many:
-        return statement, many, one | given
-    table = owned_table(statement.table) if isinstance(statement, Insert) else None
-    # Where SQLAlchemy returns many new rows in their order, it looks for their keys in the values.
-    new = {} if table is None else {table.key: connection.user_id}
-    return statement, [new | row | given for row in many], one
-
-
-@event.listens_for(UnitConnection, "before_cursor_execute")
-def _check_given(
-    connection: UnitConnection, _cursor: Any, _sql: str, _values: Any, context: Any, _many: Any
-) -> None:
-    """Refuse a row of another user, before it is sent."""
-    compiled = context.compiled
-    if isinstance(compiled, OwnerCompiler) and compiled.given:
-        for name, field in compiled.owner_names.items():
-            for values in context.compiled_parameters:
-                if values[name] != connection.user_id:
-                    raise _not_the_user(field)
-
-
 @lru_cache(maxsize=1024)
 def _owned_by(user_id: UUID) -> Any:
     """What adds the owner to a statement; to make it costs as much as to run one."""
@@ -237,8 +180,4 @@ def _own(session: Session, row: Private) -> None:
     if identity is not None and place is not None:
         owners.append(identity[place])
     if not all(isinstance(owner, UUID) and owner == user_id for owner in owners):
-        raise _not_the_user(field)
-
-
-def _not_the_user(field: str) -> InvalidInput:
-    return InvalidInput(field, "must be the user that the unit runs for")
+        raise not_the_user(field)

@@ -19,7 +19,15 @@ from tests.commands import TRIP, Result, Run, run_in_process, run_on_terminal, w
 from tests.databases import Operator, outside
 from tests.units import Belongings, everything_of, settle_in, statements
 
-from faceplate import Database, Settings, encryption, models, statement, unit_session
+from faceplate import (
+    Database,
+    Settings,
+    encryption,
+    models,
+    statement,
+    unit_connection,
+    unit_session,
+)
 from faceplate.engine import DIALECT
 
 
@@ -66,7 +74,7 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(statement, "owned", everybody())
     patch.setattr(statement, "LIMITED", DIALECT)
     patch.setattr(unit_session, "_owned_by", lambda _: everybody())
-    patch.setattr(unit_session, "limited", lambda dialect: dialect)
+    patch.setattr(unit_connection, "_limited", lambda dialect: dialect)
     patch.setattr(unit_session, "_own", lambda *_: None)
     for each in statements():
         patch.setattr(each, "_compiled", None)
