@@ -1,4 +1,4 @@
-"""Through PgBouncer, text leaves nothing to whichever client is given the server connection next."""
+"""Through PgBouncer, text leaves nothing to the client that gets the server connection next."""
 
 import asyncio
 import secrets
@@ -135,7 +135,7 @@ async def watching(url: str) -> AsyncIterator[tuple[tuple[Any, ...], Callable[[]
 
     async def seen_so_far() -> set[tuple[Any, ...]]:
         until = count + 2
-        while count < until and not running.done():
+        while count < until and not running.done():  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0)
         return seen
 

@@ -183,7 +183,7 @@ REDEFINE = [
 async def test_what_the_runner_has_prepared_cannot_be_taken_from_the_next_unit(
     narrow: Database, user: User, other_user: User, way: Way, sql: str
 ) -> None:
-    """Else a block of another user, which is never repeated, fails with an error of the driver's."""
+    """Else a block of another user, which is never repeated, fails for no reason of its own."""
     for each in (user, other_user):
         await narrow.run(each.id, tasks.create, title=each.subject_id)
         task = (await narrow.run(each.id, tasks.page)).items[0]
@@ -215,14 +215,15 @@ async def test_what_the_runner_has_prepared_cannot_be_redefined(
         await narrow.run(user.id, redefine)
         assert (await narrow.run(other_user.id, tasks.page)).items == []
         await narrow.run(other_user.id, tasks.create, title="theirs")
-        assert (await narrow.run_system(lambda scope: scope.all(TITLES))).count(f"of {user.id}") == 1
+        assert (await narrow.run_system(lambda scope: scope.all(TITLES))).count(
+            f"of {user.id}"
+        ) == 1
         await narrow.run(other_user.id, lambda scope: say(scope, "DELETE FROM faceplate.tasks"))
 
 
-async def test_the_value_of_a_sequence_is_taken_back(
-    narrow: Database, user: User, other_user: User
-) -> None:
+async def test_the_value_of_a_sequence_is_taken_back(narrow: Database, other_user: User) -> None:
     """Else lastval() tells the next user how far another one has come."""
+
     async def count(scope: SystemScope) -> None:
         await say(scope, "CREATE TEMP SEQUENCE counted")
         await say(scope, "SELECT nextval('counted')")
@@ -232,17 +233,17 @@ async def test_the_value_of_a_sequence_is_taken_back(
         await narrow.run(other_user.id, say, "SELECT lastval()")
 
 
+COUNT = Statement(int, sa.select(sa.func.count()))
 UNITS: dict[str, Callable[[Database, User], Awaitable[Any]]] = {
     "a read": lambda db, user: db.run(user.id, tasks.page),
     "a write": lambda db, user: db.run(user.id, tasks.create, title="a"),
     "across users": lambda db, _: db.run_system(lambda scope: scope.all(COUNT)),
-    "a block": lambda db, user: _block(db, user),
+    "a block": lambda db, user: _block(db, user=user),
     "a plain session": lambda db, _: _plain(db),
 }
-COUNT = Statement(int, sa.select(sa.func.count()))
 
 
-async def _block(db: Database, user: User) -> None:
+async def _block(db: Database, *, user: User) -> None:
     async with db.begin(user.id) as scope:
         await tasks.page(scope)
 
