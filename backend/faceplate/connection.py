@@ -184,6 +184,13 @@ class Connection(asyncpg.Connection):
         if not self.has_prepared(ahead):
             self._preludes[ahead.name] = await self._prepare_named(ahead.name, ahead.prepared, undo)
 
+    async def end_preparing(self) -> None:
+        """End the transaction in which the server has prepared: the driver leaves it open.
+
+        BEGIN goes on in it, which only READ COMMITTED allows.
+        """
+        await self.call(self.execute, "SELECT 1")
+
     async def _prepare_named(self, name: str, sql: str, undo: str) -> "PreparedStatement[Any]":
         try:
             return await self._ask_to_prepare(sql, name)

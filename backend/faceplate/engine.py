@@ -27,7 +27,7 @@ from faceplate.connection import Connection
 from faceplate.errors import CannotConnect, FaceplateError
 from faceplate.pool import Pool
 from faceplate.prelude import ROLE
-from faceplate.session_state import compiled_changes_session
+from faceplate.session_state import CLEAN_AHEAD, ROLLBACK_CLEAN, compiled_changes_session
 from faceplate.threads import run_in_thread
 from faceplate.traceback_frames import remove_library_frames
 from faceplate.wire import DriverLoop
@@ -169,7 +169,24 @@ def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> Asyn
     def begin(connection: sa.Connection) -> None:
         connection.execute(own)
 
+    if settings.pgbouncer:
+        event.listen(transactional.sync_engine, "commit", partial(_clean, CLEAN_AHEAD))
+        event.listen(transactional.sync_engine, "rollback", partial(_clean, ROLLBACK_CLEAN))
     return transactional
+
+
+def _clean(sql: str, connection: sa.Connection) -> None:
+    """Take back what text has left before the pooler gives the server to another client."""
+    dbapi: Any = connection.connection.dbapi_connection
+    driver: Connection = dbapi.driver_connection
+    if not driver.must_take_back or driver.is_closed():
+        return
+    try:
+        dbapi.run_async(lambda _: driver.call(driver.execute, sql))
+    except BaseException:
+        driver.terminate()  # the pooler then throws the server's connection away
+        raise
+    driver.must_take_back = False
 
 
 def _create_engine(

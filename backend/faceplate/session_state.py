@@ -38,8 +38,9 @@ TAKE_BACK = "; ".join(
 )
 """Not DISCARD ALL, which would also drop what the driver has prepared."""
 
-COMMIT_CLEAN = f"SET CONSTRAINTS ALL IMMEDIATE; {TAKE_BACK}; COMMIT"
+CLEAN_AHEAD = f"SET CONSTRAINTS ALL IMMEDIATE; {TAKE_BACK}"
 """The constraints first: a deferred trigger may need the user and the role."""
+COMMIT_CLEAN = f"{CLEAN_AHEAD}; COMMIT"
 ROLLBACK_CLEAN = f"ROLLBACK; {TAKE_BACK}"
 
 # What PostgreSQL's scanner skips ahead of a command. Block comments nest: see _skip_comment.

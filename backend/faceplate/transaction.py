@@ -210,6 +210,8 @@ class Transaction(ABC):
         ahead, begins, is_alone = self._ahead(compiled)
         if not driver.is_ready(ahead, sql):
             await self._checked(driver.make_ready(ahead, sql))
+            if begins and self._is_strict:
+                await self._checked(driver.end_preparing())
             self.check_usable()
         self.may_have_written |= compiled.writes
         if compiled.changes_session:

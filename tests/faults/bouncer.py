@@ -31,7 +31,9 @@ def _can_track() -> bool:
 
 
 @contextmanager
-def bouncer(server: OwnServer, *, ignores_limits: bool = False) -> Iterator[str]:
+def bouncer(
+    server: OwnServer, *, ignores_limits: bool = False, pool_size: int = POOL_SIZE
+) -> Iterator[str]:
     """Yield the URL of a pooler in which few connections to ``server`` serve many clients.
 
     ``ignores_limits`` lets it take a client's time limits at the start, and forget them.
@@ -45,7 +47,7 @@ def bouncer(server: OwnServer, *, ignores_limits: bool = False) -> Iterator[str]
         (place / "users").write_text('"faceplate" ""\n')
         (place / "ini").write_text(
             f"[databases]\n* = host={socket_directory} port={port}\n"
-            f"[pgbouncer]\npool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\n"
+            f"[pgbouncer]\npool_mode = transaction\ndefault_pool_size = {pool_size}\n"
             f"max_client_conn = 500\nlisten_port = 6432\nunix_socket_dir = {place}\n"
             f"auth_type = trust\nauth_file = {place}/users\n"
             + (f"ignore_startup_parameters = {LIMITS}\n" if ignores_limits else "")

@@ -1,5 +1,6 @@
 """Units over TLS, where asyncio sends and receives by another way than over a bare socket."""
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from tests.faults.conftest import QUICK
 from tests.faults.plans import TABLES, plans
 from tests.faults.servers import own_server
+from tests.faults.test_event_loops import LOOPS
 from tests.units import nobodys, settle_in
 from tests.unusable import PASSWORD, fake, free_port, make_certificate, speak_tls, url_of
 
@@ -27,8 +29,14 @@ def port() -> Iterator[int]:
         yield port
 
 
-async def test_every_unit_that_writes_does_so_over_tls(port: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_every_unit_that_writes_does_so_over_tls(port: int, tmp_path: Path, loop: str) -> None:
     """Else what goes ahead of a statement is sent behind it, or its row taken for another."""
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(write_over_tls(port, tmp_path))
+
+
+async def write_over_tls(port: int, tmp_path: Path) -> None:
     authority, key = make_certificate(tmp_path, "localhost")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(authority, key)

@@ -56,7 +56,7 @@ async def test_users_need_no_header_and_everything_else_does(http: httpx.AsyncCl
         ("GET", "/api/users", 200),
         ("GET", "/api/conversations", 200),
         ("GET", "/api/conversations/7", 422),
-        ("GET", f"/api/conversations/{uuid7()}", 404),
+        ("GET", "/api/conversations/01890a5d-ac96-774b-bcce-b302099a8057", 404),
         ("GET", "/nowhere", 404),
         ("PUT", "/api/conversations", 405),
         ("POST", "/api/conversations", 413),
