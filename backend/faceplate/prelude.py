@@ -21,6 +21,9 @@ from uuid import UUID
 ROLE = "faceplate_app"
 """The role of units: it owns nothing, and the policies hold it to one user's rows."""
 
+NO_ROLE = "NONE"
+"""The login's own role."""
+
 READ_COMMITTED = "READ COMMITTED"
 
 
@@ -54,7 +57,10 @@ def join(first: Prelude, second: Prelude | None) -> Prelude:
 
 # set_config never returns NULL, so each of these sets its value and returns no row.
 _ENTER = "SELECT WHERE pg_catalog.set_config('faceplate.user_id', $1::text, true) IS NULL"
-_STEP_UP = "SELECT WHERE pg_catalog.set_config('role', 'none', true) IS NULL"
+# Without row security, PostgreSQL raises where a policy would hide rows from the login, so that
+# nothing that works across users takes what it sees for all that there is.
+_STEP_UP = """SELECT WHERE pg_catalog.set_config('role', 'none', true) IS NULL
+    OR pg_catalog.set_config('row_security', 'off', true) IS NULL"""
 
 
 @lru_cache(maxsize=4096)
@@ -67,7 +73,10 @@ def enter(user_id: UUID) -> Prelude:
 
 
 def step_up() -> Prelude:
-    """The next statement runs as the login's own role, in a transaction of its own."""
+    """The next statement runs as the login's own role, in a transaction of its own.
+
+    It is refused where a policy would hide rows from that role.
+    """
     return _STEP_UP_ONCE
 
 
@@ -77,12 +86,14 @@ def begin(
 ) -> Prelude:
     """The next statement begins a transaction, for this user and as this role where they are given.
 
-    ``role`` is `ROLE`, NONE for the login's own, or None to keep the connection's.
+    ``role`` is `ROLE`, `NO_ROLE` for the login's own, or None to keep the connection's.
     """
     statements = [f"BEGIN ISOLATION LEVEL {isolation}"]
     # Not by `enter`: after a query it would be too late for SET TRANSACTION.
     if role is not None:
         statements.append(f"SET LOCAL ROLE {role}")
+    if role == NO_ROLE:
+        statements.append("SET LOCAL row_security = off")  # as `step_up` does
     if user_id is not None:
         statements.append(f"SET LOCAL faceplate.user_id = '{user_id}'")
     return Prelude(b"".join(map(_run, statements)), "; ".join(statements))

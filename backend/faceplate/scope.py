@@ -14,7 +14,7 @@ from asyncpg.prepared_stmt import PreparedStatement
 
 from faceplate import prelude
 from faceplate.errors import NotFound, UsageError
-from faceplate.prelude import ROLE, Prelude
+from faceplate.prelude import NO_ROLE, ROLE, Prelude
 from faceplate.statement import Compiled, Statement
 from faceplate.transaction import Transaction
 
@@ -164,7 +164,7 @@ class SystemScope(AnyScope):
         return prelude.step_up() if self.settings.row_level_security else prelude.NONE
 
     def _beginning(self) -> Prelude:
-        role = "NONE" if self.settings.row_level_security else None
+        role = NO_ROLE if self.settings.row_level_security else None
         return prelude.begin(None, role=role, isolation=self._isolation)
 
 
