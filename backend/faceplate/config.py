@@ -105,8 +105,9 @@ class Settings(BaseSettings):
         union_mode="left_to_right",
         examples=["postgresql://owner:password@localhost:5432/app"],
         description="A URL that logs in as the owner of the schema, where FACEPLATE_DATABASE_URL"
-        " logs in as a role that owns nothing. run_system, sessions, migrations and the commands"
-        " that work across users connect with it. Without it they use the one login there is.",
+        " logs in as a role that owns nothing, so that SQL injected into a unit can become no role"
+        " that does. run_system, sessions, migrations and the commands that work across users"
+        " connect with it, in a pool of its own. Without it they use the one login there is.",
     )
     migration_url: SecretStr | str | None = Field(
         default=None,
@@ -220,6 +221,11 @@ class Settings(BaseSettings):
         if self.owner_url is None:
             return self
         return self.model_copy(update={"database_url": self.owner_url, "owner_url": None})
+
+    @property
+    def login(self) -> str | None:
+        """The role that ``database_url`` logs in as, where it names one."""
+        return self._connection_parameters().get("user")
 
     @property
     def hosts(self) -> list[str]:

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from faceplate import unit_login
 from faceplate.column_types import Ruled
 from faceplate.config import Settings
 from faceplate.engine import create_migration_engine, open_connection
@@ -59,12 +60,15 @@ _alembic = threading.Lock()
 async def upgrade(database: "Database | Settings", revision: str = "head") -> None:
     """Bring the schema up to ``revision``; it is no error to be there already.
 
+    Where the owner has a login of its own, the units' login is granted the role of units.
+
     Raises Unavailable where the server cannot be used, Unauthorized where the role may not
-    change the schema, TimedOut where a lock was not to be had within ten minutes, and
-    DatabaseError where an index is invalid in the end.
+    change the schema or grant that role, TimedOut where a lock was not to be had within ten
+    minutes, and DatabaseError where an index is invalid in the end.
     """
     await _run_command(database, command.upgrade, revision)
     await _check_indexes(_for_migrations(_settings_of(database)))
+    await _admit_units(_settings_of(database))
 
 
 async def downgrade(database: "Database | Settings", revision: str) -> None:
@@ -79,7 +83,7 @@ async def current(database: "Database | Settings") -> str | None:
     """Return the revision that the schema is at, or None where it was never migrated."""
     settings = _settings_of(database)
     with _errors_translated(settings):
-        connection = await open_connection(settings)
+        connection = await open_connection(settings.of_owner)
         try:
             return await revision_of(connection)
         finally:
@@ -168,6 +172,18 @@ async def _check_indexes(settings: Settings) -> None:
     if invalid := [f"{SCHEMA}.{name}" for name in found if name in ours]:
         advice = "; ".join(f"REINDEX INDEX CONCURRENTLY {name}" for name in invalid)
         raise DatabaseError(f"indexes are invalid, and slow everything down; run: {advice}")
+
+
+async def _admit_units(settings: Settings) -> None:
+    login = settings.login
+    if settings.owner_url is None or login is None or not settings.row_level_security:
+        return
+    with _errors_translated(settings):
+        connection = await open_connection(_for_migrations(settings))
+        try:
+            await unit_login.admit(connection, login)
+        finally:
+            connection.terminate()
 
 
 def _index_names(table: Table) -> Iterator[object]:
