@@ -72,9 +72,9 @@ def _enable(operations: Operations, operation: EnableUserIsolation) -> None:
         operations.execute(f"GRANT USAGE ON SCHEMA {schema} TO faceplate_app")
     operations.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO faceplate_app")
     operations.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    # For all roles: one that is for the role of units alone, this role may DROP OWNED.
     operations.execute(
-        f"CREATE POLICY {POLICY} ON {name} TO faceplate_app"
-        f" USING (user_id = {USER}) WITH CHECK (user_id = {USER})"
+        f"CREATE POLICY {POLICY} ON {name} USING (user_id = {USER}) WITH CHECK (user_id = {USER})"
     )
 
 

@@ -1,13 +1,11 @@
 """Two logins: units connect as a role that owns nothing, and the owner's URL is beside it."""
 
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url, text
-from tests.databases import outside, settings_of
+from sqlalchemy import text
+from tests.databases import login_of_units, outside, settings_of
 from tests.integration.test_isolation_sql import execute
 from tests.units import settle_in
 
@@ -23,22 +21,6 @@ from faceplate import (
 from faceplate.services import conversations, messages, users
 
 WHO = "SELECT session_user::text AS login, current_user::text AS role"
-
-
-@asynccontextmanager
-async def login_of_units(server_url: str, url: str, kind: str) -> AsyncIterator[str]:
-    """The URL of a login for units: faceplate_app itself, or a new role that is nothing yet."""
-    password = secrets.token_hex()
-    name = "faceplate_app" if kind == "faceplate_app" else f"unit_{secrets.token_hex(4)}"
-    async with outside(settings_of(server_url)) as admin:
-        how = "ALTER" if kind == "faceplate_app" else "CREATE"
-        await admin.execute(f"{how} ROLE {name} LOGIN PASSWORD '{password}'")
-        try:
-            login = make_url(url).set(username=name, password=password)
-            yield login.render_as_string(hide_password=False)
-        finally:
-            undo = "ALTER ROLE {} NOLOGIN PASSWORD NULL" if how == "ALTER" else "DROP ROLE {}"
-            await admin.execute(undo.format(name))
 
 
 @pytest.fixture(params=["faceplate_app", "a role of its own"])

@@ -45,6 +45,33 @@ async def test_a_downgrade_gives_back_what_was_taken(fresh_database_url: str) ->
         assert await owner.fetchval(MAY, UNITS) is False
 
 
+POLICY_ROLES = "SELECT roles::text[] FROM pg_policies WHERE tablename = $1"
+NOTES = """
+CREATE TABLE notes (user_id uuid); ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY of_user ON notes TO faceplate_app USING (user_id IS NULL)
+"""
+
+
+async def test_policies_are_for_all_roles_so_that_units_cannot_drop_them(
+    fresh_database_url: str,
+) -> None:
+    """Else DROP OWNED in one user's unit hides all rows of all users from them."""
+    settings = settings_of(fresh_database_url)
+    async with outside(settings) as owner:
+        await migrate.downgrade(settings, "0004")
+        await owner.execute(NOTES)
+        for revision, roles in {"0005": ["public"], "0004": [UNITS]}.items():
+            await migrate.upgrade(settings, "0005")
+            if revision == "0004":
+                await migrate.downgrade(settings, revision)
+            for table in ("notes", "users", "conversations", "messages", "tasks", "mcp_configs"):
+                assert await owner.fetchval(POLICY_ROLES, table) == roles
+        await migrate.upgrade(settings)
+        await owner.execute("SET ROLE faceplate_app; DROP OWNED BY faceplate_app; RESET ROLE")
+        for table in ("notes", "users", "messages"):
+            assert await owner.fetchval(POLICY_ROLES, table) == ["public"]
+
+
 async def test_a_role_that_does_not_own_the_database_migrates(
     server_url: str, empty_database_url: str
 ) -> None:
