@@ -119,6 +119,8 @@ SETTINGS = [
         "ALTER SYSTEM SET row_security = off",
         "ALTER DATABASE postgres SET row_security = off",
         "ALTER ROLE {owner} SET row_security = off",
+        "ALTER ROLE CURRENT_USER SET faceplate.user_id = '{bob}'",
+        "ALTER ROLE {login} SET faceplate.user_id = '{bob}'",
         "ALTER ROLE ALL SET row_security = off",
         "ALTER ROLE postgres PASSWORD 'known'",
     ),

@@ -18,7 +18,7 @@ from tests.databases import Operator, login_of_units, outside, settings_of
 from tests.hostile_sql import ATTACKS, HARVEST, OWNER, USER_ID, Attack
 from tests.units import Belongings, everything_of, settle_in
 
-from faceplate import Database, Scope, Statement, encryption, migrate
+from faceplate import Database, Message, Scope, Statement, TimedOut, encryption, migrate
 from faceplate.errors import FaceplateError
 from faceplate.services import conversations, messages
 
@@ -180,3 +180,91 @@ async def test_hostile_sql_reaches_what_the_page_says_and_leaves_no_trace(
     assert await state_of(house, bob.user_id) == state
     theirs = await house.db.run(ada.user_id, conversations.page)
     assert {conversation.id for conversation in theirs.items} <= {ada.conversation_id}
+
+
+async def test_a_lock_of_hostile_sql_is_waited_for_no_longer_than_lock_timeout(
+    house: House,
+) -> None:
+    """Else one user's unit stops every other user's for as long as it likes."""
+    bob, ada = await settle_in(house.db), await settle_in(house.db)
+    hasty = house.db.settings.model_copy(update={"lock_timeout_s": 0.1})
+    lock = text("LOCK TABLE faceplate.messages IN ACCESS EXCLUSIVE MODE")
+    async with Database(hasty) as others:
+
+        async def say(content: str) -> Message:
+            return await others.run(
+                bob.user_id, messages.append, bob.conversation_id, role="user", content=content
+            )
+
+        async with house.db.begin(ada.user_id) as scope:
+            await scope.session.execute(text("SET LOCAL lock_timeout = 0"))
+            await scope.session.execute(lock)
+            with pytest.raises(TimedOut, match="lock_timeout_s"):
+                await say("in vain")
+        assert (await say("at last")).content == "at last"
+
+
+OTHERS = "SELECT a::text FROM pg_stat_activity a WHERE pid <> pg_backend_pid()"
+
+
+@pytest.mark.parametrize("before", ["SELECT 1", "SET ROLE NONE"])
+async def test_hostile_sql_sees_no_values_of_what_others_are_doing(
+    house: House, before: str
+) -> None:
+    """Else pg_stat_activity shows Ada what Bob is writing, as it does to everybody of one login."""
+    bob, ada = await settle_in(house.db), await settle_in(house.db)
+    async with Database(house.db.settings) as others, others.begin(bob.user_id) as scope:
+        await messages.append(
+            scope, bob.conversation_id, role="user", content=f"of {bob.subject_id}"
+        )
+        for through in (through_session, through_statements):
+            learned = await attack_by(house, ada.user_id, [before, OTHERS], through, stops=False)
+            assert bob.subject_id not in learned
+
+
+END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%{}%'"
+
+
+@pytest.mark.parametrize(("before", "ends"), [("SELECT 1", False), ("SET ROLE NONE", True)])
+async def test_hostile_sql_ends_other_connections_of_its_login_alone(
+    house: House, before: str, *, ends: bool
+) -> None:
+    """Else security.md promises too much: the login may end its own, and no role of units may.
+
+    Bob's unit is then run again, as after any lost connection.
+    """
+    bob, ada = await settle_in(house.db), await settle_in(house.db)
+    tries = 0
+
+    async def unit(scope: Scope) -> int:
+        nonlocal tries
+        tries += 1
+        await scope.session.execute(text(f"SELECT 'of {bob.task_id}'"))
+        if tries == 1:
+            end = END.format(bob.task_id)
+            await attack_by(house, ada.user_id, [before, end], through_session, stops=False)
+        return len(await messages.history(scope, bob.conversation_id))
+
+    async with Database(house.db.settings.model_copy(update={"retry_delay_s": 0.0})) as others:
+        assert await others.run(bob.user_id, unit)
+    assert tries == (2 if ends else 1)
+
+
+DEFAULTS = """
+SELECT array_to_string(setconfig, ',') FROM pg_db_role_setting WHERE setrole = $1::text::regrole
+"""
+
+
+async def test_hostile_sql_spoils_the_defaults_of_its_own_login_alone(house: House) -> None:
+    """Else security.md promises too much: PostgreSQL lets every login change its own.
+
+    It takes stepping out of the role of units, and meets new connections only.
+    """
+    ada, login = await settle_in(house.db), house.names["login"]
+    slow = "ALTER ROLE CURRENT_USER SET work_mem = '64kB'"
+    for before, role in {"SELECT 1": "faceplate_app", "SET ROLE NONE": login}.items():
+        undo = "ALTER ROLE CURRENT_USER RESET work_mem"
+        await attack_by(house, ada.user_id, [before, slow], through_session, stops=False)
+        assert await house.owner.fetchval(DEFAULTS, role) == "work_mem=64kB"
+        await attack_by(house, ada.user_id, [before, undo], through_session, stops=False)
+        assert await house.owner.fetchval(DEFAULTS, role) is None
