@@ -9,6 +9,8 @@ PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# The two URLs that `faceplate server start` prints, as assignments.
+URLS := sed -nE 's/^(FACEPLATE_)?([A-Z]+_URL) +/FACEPLATE_\2=/p'
 
 ##@ Start here
 .PHONY: help demo serve test
@@ -59,7 +61,7 @@ test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= r
 	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long --timeout=1800 $(if $(SEED),--seed=$(SEED)) $(ARGS)
 
 test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported and read (MESSAGES=)
-	@export DATABASE_URL="$$($(BIN)/faceplate server start | sed -n 's/^DATABASE_URL *//p')"; \
+	@export $$($(BIN)/faceplate server start | $(URLS)); \
 	  $(BIN)/faceplate migrate; \
 	  for step in import 'import a list' export walk; do \
 	    echo "$$step: $$($(BIN)/python -m tests.memory "$$step" $(or $(MESSAGES),1000000))"; done
@@ -133,7 +135,7 @@ migrate: $(INSTALLED) ## Bring the schema to the newest revision
 
 migration: $(INSTALLED) ## Write a new revision from what changed in the models (MESSAGE="add ...")
 	@$(if $(MESSAGE),,echo 'Say what changes: make migration MESSAGE="add ..."' >&2; exit 2)
-	@export FACEPLATE_DATABASE_URL="$$($(BIN)/faceplate server start | sed -n 's/^DATABASE_URL *//p')"; \
+	@export $$($(BIN)/faceplate server start | $(URLS)); \
 	  $(BIN)/faceplate migrate; \
 	  $(BIN)/alembic revision --autogenerate --message "$(MESSAGE)"
 

@@ -195,6 +195,8 @@ def _execute(url: URL, statement: str) -> None:
 def _database(server: Server, template: str) -> Iterator[URL]:
     name, owner = f"{ROLE}_{secrets.token_hex(6)}", server.owner.username
     _execute(server.admin, f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
+    if template != "template0":  # a copy gets no rights of its own: this one the migrations take
+        _execute(server.admin, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
     try:
         yield server.owner.set(database=name)
     finally:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from faceplate import Database, Settings
 
@@ -51,6 +52,22 @@ async def hurdle(settings: Settings, sql: str) -> AsyncIterator[Callable[[], Awa
                     await asyncio.sleep(0.01)
 
         yield is_met
+
+
+@asynccontextmanager
+async def login_of_units(server_url: str, url: str, kind: str) -> AsyncIterator[str]:
+    """The URL of a login for units: faceplate_app itself, or a new role that is nothing yet."""
+    password = secrets.token_hex()
+    name = "faceplate_app" if kind == "faceplate_app" else f"unit_{secrets.token_hex(4)}"
+    async with outside(settings_of(server_url)) as admin:
+        how = "ALTER" if kind == "faceplate_app" else "CREATE"
+        await admin.execute(f"{how} ROLE {name} LOGIN PASSWORD '{password}'")
+        try:
+            login = make_url(url).set(username=name, password=password)
+            yield login.render_as_string(hide_password=False)
+        finally:
+            undo = "ALTER ROLE {} NOLOGIN PASSWORD NULL" if how == "ALTER" else "DROP ROLE {}"
+            await admin.execute(undo.format(name))
 
 
 async def end(operator: Operator, pid: int) -> None:

@@ -116,8 +116,9 @@ class Settings(BaseSettings):
         union_mode="left_to_right",
         examples=["postgresql://owner:password@localhost:5432/app"],
         description="A URL that logs in as the owner of the schema, where FACEPLATE_DATABASE_URL"
-        " logs in as a role that owns nothing. run_system, sessions, migrations and the commands"
-        " that work across users connect with it. Without it they use the one login there is.",
+        " logs in as a role that owns nothing, so that SQL injected into a unit can become no role"
+        " that does. run_system, sessions, migrations and the commands that work across users"
+        " connect with it, in a pool of its own. Without it they use the one login there is.",
     )
     owner_password: Password | None = Field(
         default=None,
@@ -272,6 +273,11 @@ class Settings(BaseSettings):
             "password": None if has_password else owner.password,
         }
         return owner.model_copy(update=login | {"migration_url": None})
+
+    @property
+    def login(self) -> str | None:
+        """The role that ``database_url`` logs in as, where it names one."""
+        return self._connection_parameters().get("user")
 
     @property
     def hosts(self) -> list[str]:

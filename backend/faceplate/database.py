@@ -45,6 +45,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=Transaction)
 
+REFUSED = "42501"
+ONE_LOGIN = (
+    ": run_system has the login of FACEPLATE_DATABASE_URL; if that does not own faceplate's tables,"
+    " give FACEPLATE_OWNER_URL one that does"
+)
 RECONNECT_PAUSE_S = 0.05
 RECONNECT_PAUSE_MAX_S = 0.4
 
@@ -68,6 +73,7 @@ class Database:
         self.events = Events()
         self._engine: AsyncEngine | None = None
         self._owner_engine: AsyncEngine | None = None
+        self._owner_settings = self.settings.of_owner
         self._shutdown: Shutdown | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -85,7 +91,7 @@ class Database:
             raise UsageError("the database is open already: enter it once, and share it")
         self._engine = self._owner_engine = create_engine(self.settings)
         if self.settings.owner_url is not None:
-            self._owner_engine = create_engine(self.settings.of_owner, powerless=False)
+            self._owner_engine = create_engine(self._owner_settings, powerless=False)
         self._shutdown = Shutdown({self._engine, self._owner_engine}, self.events.under_way)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         return self
@@ -199,6 +205,8 @@ class Database:
         """Await it: a unit across users, as the login's own role. No owner is added.
 
         Otherwise as `run`. It is a method of its own so that a reviewer sees it.
+
+        Raises Unauthorized where the connecting role does not see the rows of all users.
         """
         return self._run(SystemScope, None, BoundUnit(unit, args, kwargs))
 
@@ -256,7 +264,7 @@ class Database:
         while True:
             work = UnitOfWork(
                 self._engine_for(kind),
-                self.settings if kind is Scope else self.settings.of_owner,
+                self.settings if kind is Scope else self._owner_settings,
                 kind,
                 user_id,
                 ids,

@@ -10,7 +10,7 @@ belongs to the server's own user. That user is the caller, or, since PostgreSQL 
 root, a service account when the caller is root. So exactly that user and root get as far as the
 socket, and they could read the data files anyway: local logins are therefore trusted without a
 password. (Peer authentication would turn root away.) TCP, where an option turns it on, asks for
-a password, which neither role has until it is given one.
+a password, which no role has until it is given one.
 """
 
 import fcntl
@@ -57,11 +57,13 @@ DEFAULTS: Final = {
 DEFAULTS_FILE: Final = "faceplate.conf"
 OPTIONS_FILE: Final = "faceplate.options.conf"
 LOG_FILE: Final = "faceplate.log"
-PREPARED_FILE: Final = "faceplate.prepared"
+PREPARED_FILE: Final = "faceplate.prepared-2"  # the number grows with PREPARE
 
 PREPARE: Final = """
 SELECT 'CREATE ROLE faceplate LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB CREATEROLE'
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate') \\gexec
+SELECT 'CREATE ROLE faceplate_unit LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE'
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate_unit') \\gexec
 SELECT 'CREATE DATABASE faceplate OWNER faceplate'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'faceplate') \\gexec
 """
@@ -69,10 +71,16 @@ SELECT 'CREATE DATABASE faceplate OWNER faceplate'
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. ``url`` is what goes into DATABASE_URL; ``psql`` is a shell command."""
+    """A running server, with the URLs of its logins; ``psql`` is a shell command.
+
+    ``url`` logs in as the owner of the database, who migrates, and ``unit_url`` as a role that owns
+    nothing, for units: DATABASE_URL with the other one in FACEPLATE_OWNER_URL. A program with one
+    login uses ``url``.
+    """
 
     directory: Path
     url: str
+    unit_url: str
     admin_url: str
     pid: int
     psql: str
@@ -335,6 +343,7 @@ def _server(directory: Path, postmaster: Postmaster) -> Server:
     return Server(
         directory=directory,
         url=faceplate_url,
+        unit_url=url.format("faceplate_unit", "faceplate"),
         admin_url=url.format("postgres", "postgres"),
         pid=postmaster.pid,
         psql=shlex.join([str(_postgres.programs() / "psql"), faceplate_url]),
@@ -342,12 +351,12 @@ def _server(directory: Path, postmaster: Postmaster) -> Server:
 
 
 def _prepare(server: Server) -> None:
-    """Create the role and the database, or those of them that are not there yet."""
+    """Create the roles and the database, or those of them that are not there yet."""
     switches = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
     psql: list[str | Path] = [_postgres.programs() / "psql", *switches, server.admin_url]
     result = _postgres.run(psql, text=PREPARE)
     if result.returncode:
         raise Unavailable(
-            f"{server.directory}: the role and the database could not be made:\n"
+            f"{server.directory}: the roles and the database could not be made:\n"
             f"{_postgres.tail(result.stdout)}"
         )

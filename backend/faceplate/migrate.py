@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from faceplate import server_requirements
+from faceplate import server_requirements, unit_login
 from faceplate.alembic_options import differences, in_schema, render_item
 from faceplate.config import Settings
 from faceplate.downgrades import MAY_LOSE_DATA
@@ -86,10 +86,12 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
     Where a newer version of the package has taken it further than this one knows, nothing is done,
     and a warning is logged.
 
+    Where the owner has a login of its own, the units' login is granted the role of units.
+
     Raises Unavailable where the server cannot be used, is too old, or where a new database has an
     encoding or a locale that text is not safe in; Unauthorized where the role may not change the
-    schema, TimedOut where a lock was not to be had within ten minutes, and DatabaseError where an
-    index is invalid in the end.
+    schema or grant that role, TimedOut where a lock was not to be had within ten minutes, and
+    DatabaseError where an index is invalid in the end.
     """
     found = await current(database)
     if found is not None and not knows(found):
@@ -97,6 +99,7 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
         return
     await _run_command(database, command.upgrade, revision)
     await _check_indexes(_for_migrations(_settings_of(database)))
+    await _admit_units(_settings_of(database))
 
 
 async def downgrade(
@@ -187,6 +190,18 @@ async def _check_indexes(settings: Settings) -> None:
     if invalid := [f"{SCHEMA}.{name}" for name in found if name in ours]:
         advice = "; ".join(f"REINDEX INDEX CONCURRENTLY {name}" for name in invalid)
         raise DatabaseError(f"indexes are invalid, and slow everything down; run: {advice}")
+
+
+async def _admit_units(settings: Settings) -> None:
+    login = settings.login
+    if settings.owner_url is None or login is None or not settings.row_level_security:
+        return
+    with _errors_translated(settings):
+        connection = await open_connection(_for_migrations(settings))
+        try:
+            await unit_login.admit(connection, login)
+        finally:
+            connection.terminate()
 
 
 def _index_names(table: Table) -> Iterator[object]:

@@ -77,9 +77,9 @@ def _enable(operations: Operations, operation: EnableUserIsolation) -> None:
     operations.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
     # One of that name that lets other rows through is what autogenerate may have found.
     operations.execute(f"DROP POLICY IF EXISTS {POLICY} ON {name}")
+    # For all roles: one that is for the role of units alone, this role may DROP OWNED.
     operations.execute(
-        f"CREATE POLICY {POLICY} ON {name} TO faceplate_app"
-        f" USING (user_id = {USER}) WITH CHECK (user_id = {USER})"
+        f"CREATE POLICY {POLICY} ON {name} USING (user_id = {USER}) WITH CHECK (user_id = {USER})"
     )
 
 

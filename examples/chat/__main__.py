@@ -24,11 +24,12 @@ def main() -> None:
 
     settings = find_settings()
     asyncio.run(migrate.upgrade(settings))
-    url = settings.database_url
     # The workers are processes of their own and read their settings themselves.
-    os.environ["FACEPLATE_DATABASE_URL"] = (
-        url.get_secret_value() if isinstance(url, SecretStr) else url
-    )
+    for name in ("database_url", "owner_url"):
+        if (url := getattr(settings, name)) is not None:
+            os.environ[f"FACEPLATE_{name.upper()}"] = (
+                url.get_secret_value() if isinstance(url, SecretStr) else url
+            )
     os.environ.setdefault("CHAT_ALONE", str(options.workers == 1))
     note(f"Chat: http://{options.host}:{options.port}/  (Ctrl-C stops it)")
     uvicorn.run(

@@ -532,6 +532,7 @@ def test_the_demo_runs_from_nothing_again_and_to_the_end(
     assert "Why is the orders page slow?" in first.stdout
     assert "← explain_query" in first.stdout
     assert "export DATABASE_URL=" in first.stdout
+    assert "export FACEPLATE_OWNER_URL=" in first.stdout
     assert "\x1b" not in first.stdout + first.stderr
 
     again = faceplate("demo")
@@ -542,7 +543,11 @@ def test_the_demo_runs_from_nothing_again_and_to_the_end(
     [status] = lines(faceplate("server", "status", "--json").stdout)
     assert status["running"]
     assert lines(faceplate("server", "start", "--json").stdout) == [status]
-    assert status["url"] in faceplate("server", "status").stdout
+    said = dict(
+        line.split(maxsplit=1) for line in faceplate("server", "status").stdout.splitlines()
+    )
+    assert said["DATABASE_URL"] == status["url"]
+    assert said["FACEPLATE_OWNER_URL"] == status["owner_url"]
     assert lines(faceplate("server", "stop", "--json").stdout) == [{"stopped": True}]
     assert faceplate("server", "stop").stderr == "it was not running\n"
     assert faceplate("server", "status").returncode == 1

@@ -45,7 +45,9 @@ async def test_what_a_page_shows_runs(
     A page with commands begins with nothing, and migrates the database itself.
     """
     commands = any(block.language == "console" for block in runnable_blocks(page))
-    monkeypatch.setenv("DATABASE_URL", empty_database_url if commands else fresh_database_url)
+    url = empty_database_url if commands else fresh_database_url
+    for name in ("DATABASE_URL", "FACEPLATE_OWNER_URL"):  # a page may put both into .env
+        monkeypatch.setenv(name, url)
     module = ModuleType(f"page_{page.stem}")  # frameworks look the module of a handler up
     monkeypatch.setitem(sys.modules, module.__name__, module)
     await run_page(page, tmp_path, vars(module))

@@ -119,6 +119,17 @@ def test_the_login_role_has_no_way_around_row_level_security(shared: Path) -> No
     assert query(server.url, "SELECT current_user || ' ' || current_database()") == (
         "faceplate faceplate"
     )
+    assert query(server.unit_url, "SELECT session_user || ' ' || current_database()") == (
+        "faceplate_unit faceplate"
+    )
+    assert (
+        query(
+            server.url,
+            "SELECT (rolsuper, rolbypassrls, rolreplication, rolcreatedb, rolcreaterole)::text "
+            "FROM pg_roles WHERE rolname = 'faceplate_unit'",
+        )
+        == "(f,f,f,f,f)"
+    )
     owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'faceplate'"
     assert query(server.url, owner) == "faceplate"
     assert query(server.admin_url, "SELECT current_user::text") == "postgres"

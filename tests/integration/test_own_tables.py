@@ -370,7 +370,7 @@ def test_sql_for_whoever_runs_it_by_hand(tmp_path: Path) -> None:
     )
     sql = project.alembic("upgrade", "head", "--sql")
     assert "CREATE SCHEMA IF NOT EXISTS app;" in sql
-    assert 'CREATE POLICY of_user ON app."no\'te%s" TO faceplate_app USING (user_id = ' in sql
+    assert 'CREATE POLICY of_user ON app."no\'te%s" USING (user_id = ' in sql
     assert "DROP POLICY IF EXISTS of_user ON app" in project.alembic("downgrade", "1:base", "--sql")
 
 

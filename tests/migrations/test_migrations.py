@@ -142,11 +142,14 @@ async def test_every_table_has_its_policy_and_no_more_grants_than_it_needs(
         )
     owned = mine.format("user_id")
     expected: dict[str, tuple[Any, ...]]
-    expected = {name: (["faceplate_app"], "PERMISSIVE", "ALL", owned, owned) for name in tables}
-    expected["users"] = (["faceplate_app"], "PERMISSIVE", "SELECT", mine.format("id"), None)
+    expected = {name: (["public"], "PERMISSIVE", "ALL", owned, owned) for name in tables}
+    expected["users"] = (["public"], "PERMISSIVE", "SELECT", mine.format("id"), None)
     assert {name: tuple(rest) for name, *rest in policies} == expected
     everything = ["DELETE", "INSERT", "SELECT", "UPDATE"]
-    assert dict(grants) == dict.fromkeys(tables, everything) | {"users": ["SELECT"]}
+    assert dict(grants) == dict.fromkeys(tables, everything) | {
+        "users": ["SELECT"],
+        "alembic_version": ["SELECT"],
+    }
     assert {row["relname"] for row in guarded} == tables
 
 

@@ -160,8 +160,8 @@ def test_from_nothing_to_a_project(built: dict[str, Path], place: Path) -> None:
     try:
         assert "Conversations of demo@example.com" in run("faceplate", "demo", variables=server)
         started = run("faceplate", "server", "start", variables=server)
-        (url,) = (line.split()[1] for line in started.splitlines() if "DATABASE_URL" in line)
-        at = {"DATABASE_URL": url}
+        at = dict(line.split() for line in started.splitlines() if "_URL" in line)
+        assert at.keys() == {"DATABASE_URL", "FACEPLATE_OWNER_URL"}
         assert "The schema is at" in run("faceplate", "migrate", variables=at)
 
         readme = "\n\n".join(source for _, source in python_blocks(ROOT / "README.md"))

@@ -95,7 +95,10 @@ def _say_what_next() -> None:
 
         server = embedded.start()
         steps["Look inside"] = server.psql
-        steps["Use it from your program"] = f"export DATABASE_URL={shlex.quote(server.url)}"
+        steps["Use it from your program"] = (
+            f"export DATABASE_URL={shlex.quote(server.unit_url)}\n"
+            f"    export FACEPLATE_OWNER_URL={shlex.quote(server.url)}"
+        )
         steps["Stop the server; its data is kept"] = f"{command} server stop"
         steps["Delete it all"] = f"{command} server wipe"
     out.print()

@@ -28,7 +28,8 @@ def init(
     for path in written:
         out.print(str(path), soft_wrap=True)
     note(
-        f"Now copy .env.example to .env and set DATABASE_URL, name your models in"
+        f"Now copy .env.example to .env and set DATABASE_URL (with FACEPLATE_OWNER_URL, if units"
+        f" log in as a role that owns nothing), name your models in"
         f" {directory / 'migrations' / 'env.py'} and in FACEPLATE_MODELS, and run there:\n"
         f"  {command_name()} migrate\n"
         '  alembic revision --autogenerate -m "..."\n'

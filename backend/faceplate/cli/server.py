@@ -82,14 +82,16 @@ def _tell(server: "Server", *, as_json: bool) -> None:
                 "running": True,
                 "directory": server.directory,
                 "pid": server.pid,
-                "url": server.url,
+                "url": server.unit_url,
+                "owner_url": server.url,
                 "psql": server.psql,
             }
         )
         return
     for name, value in {
         "running": f"process {server.pid}, data in {server.directory}",
-        "DATABASE_URL": server.url,
+        "DATABASE_URL": server.unit_url,
+        "FACEPLATE_OWNER_URL": server.url,
         "psql": server.psql,
     }.items():
-        out.print(f"{name:<14}{value}", soft_wrap=True)
+        out.print(f"{name:<21}{value}", soft_wrap=True)

@@ -37,7 +37,7 @@ def find_settings() -> Settings:
         note("DATABASE_URL is not set: starting the local PostgreSQL ...")
         server = embedded.start()
         note(f"It keeps running; `{command_name()} server stop` stops it.")
-    return Settings(database_url=server.url)
+    return Settings(database_url=server.unit_url, owner_url=server.url)
 
 
 def run(work: Callable[[Database], Coroutine[None, None, T]]) -> T:

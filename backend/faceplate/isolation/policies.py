@@ -127,15 +127,9 @@ def _keeps_apart(policy: Policy, mine: str) -> bool:
 def _create(quoted: str, name: str, policy: Policy, *, is_ours: bool) -> str:
     """The statement that a migration makes it with."""
     if policy.command == SELECT:
-        return (
-            f"CREATE POLICY {name}_self ON {quoted} FOR SELECT TO faceplate_app"
-            f" USING {policy.using}"
-        )
+        return f"CREATE POLICY {name}_self ON {quoted} FOR SELECT USING {policy.using}"
     title = f"{name}_of_user" if is_ours else "of_user"
-    return (
-        f"CREATE POLICY {title} ON {quoted} TO faceplate_app"
-        f" USING {policy.using} WITH CHECK {policy.check}"
-    )
+    return f"CREATE POLICY {title} ON {quoted} USING {policy.using} WITH CHECK {policy.check}"
 
 
 def _flaw(text: str, *, is_ours: bool) -> Flaw:
