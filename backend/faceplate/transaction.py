@@ -33,7 +33,7 @@ from faceplate.ids import Ids
 from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
 from faceplate.statement import Compiled
-from faceplate.translation import DRIVER_ERRORS
+from faceplate.translation import DRIVER_ERRORS, FLUSH_SWALLOWED
 from faceplate.unit_session import UnitSession, close_session, holds_changes, open_session
 
 T = TypeVar("T")
@@ -73,6 +73,8 @@ class Transaction(ABC):
     """Whether a statement that was the whole of its unit has taken effect."""
     lost: Unavailable | None = None
     """The error with which its connection was lost, even where the unit caught it."""
+    has_lost_objects: bool = False
+    """Whether a flush of its session has failed outside of a nested block."""
     is_not_alone: bool = False
     """Whether the unit has to be run again in one transaction, even where it caught `NotAlone`."""
 
@@ -188,6 +190,8 @@ class Transaction(ABC):
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
+        if self.has_lost_objects:
+            raise UsageError(FLUSH_SWALLOWED)
 
     async def flush(self) -> None:
         """Send what the session holds, if there is one, to the database."""

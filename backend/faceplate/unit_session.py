@@ -43,6 +43,18 @@ class _SyncSession(OrderedSession):
         self.connection()
         return nested
 
+    def flush(self, objects: Any = None) -> None:
+        """Flush as SQLAlchemy does. A unit whose flush has failed must not return as if it had not.
+
+        SQLAlchemy forgets the new objects then, also where PostgreSQL never heard of them.
+        """
+        try:
+            super().flush(objects)
+        except BaseException:
+            if not self.in_nested_transaction():
+                self.info["transaction"].has_lost_objects = True
+            raise
+
     def commit(self) -> None:
         raise UsageError("a unit does not commit: the runner does, when the unit has returned")
 

@@ -332,6 +332,22 @@ async def test_a_savepoint_undoes_what_statements_wrote_in_it(db: Database, user
     assert [task.title for task in (await db.run(user.id, tasks.page)).items] == ["kept"]
 
 
+async def test_a_unit_does_not_return_over_a_flush_that_was_refused(
+    db: Database, user: User
+) -> None:
+    """Else what it added is acknowledged and forgotten, since PostgreSQL never heard of it."""
+
+    async def swallow(scope: Scope) -> None:
+        scope.session.add(models.Task(title="a"))
+        locked = Statement(UUID, sa.select(models.Task.id).with_for_update())
+        running = scope.all(locked), scope.session.flush()  # the second one is refused
+        await asyncio.gather(*running, return_exceptions=True)
+
+    with pytest.raises(UsageError, match="begin_nested"):
+        await db.run(user.id, swallow)
+    assert not (await db.run(user.id, tasks.page)).items
+
+
 async def serialization_failure(scope: Scope) -> None:
     await scope.session.execute(
         text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END $$")
