@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.databases import end, opened, outside
+from tests.databases import end, hurdle, opened, outside
 
 from faceplate import (
     ConnectionLost,
@@ -18,6 +18,7 @@ from faceplate import (
     UsageError,
     User,
     models,
+    one_statement,
 )
 from faceplate.services import tasks
 
@@ -126,6 +127,27 @@ async def test_a_connection_that_is_lost_before_the_session_is_asked_for(
             while db.engine.sync_engine.pool.waiting != 1:  # type: ignore[attr-defined]  # noqa: ASYNC110 - it is our pool, and nobody is told
                 await asyncio.sleep(0)
         await waiting
+
+
+async def test_a_loss_that_a_unit_has_caught_is_a_loss(narrow: Database, user: User) -> None:
+    """Else what may or may not have been stored is reported as done."""
+    id_ = (await narrow.run(user.id, tasks.create, title="a")).id
+    begun: list[int] = []
+
+    @one_statement
+    async def unit(scope: Scope) -> None:
+        begun.append(scope._driver.get_server_pid())
+        with suppress(ConnectionLost):
+            await scope.execute(RENAME, to="b")
+
+    lock = f"SELECT FROM faceplate.tasks WHERE id = '{id_}' FOR UPDATE"
+    async with hurdle(narrow.settings, lock) as is_met, outside(narrow.settings) as operator:
+        running = asyncio.create_task(narrow.run(user.id, unit))
+        await is_met()
+        await end(operator, begun[0])
+    await running
+    assert len(begun) == 2
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["b"]
 
 
 async def test_a_unit_that_uses_the_driver_itself_has_its_transaction_and_leaves_nothing(
