@@ -25,6 +25,7 @@ from faceplate.services import tasks
 TITLES = Statement(str, sa.select(models.Task.title).order_by(models.Task.title))
 RENAME = Statement(str, sa.update(models.Task).values(title=sa.bindparam("to")))
 NUMBERS = Statement(int, sa.select(sa.func.generate_series(1, 1000)))
+NAMES = Statement(str, sa.select(models.McpConfig.name))
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(0.02)))
 ORM = sa.select(models.Task.title)
@@ -62,6 +63,28 @@ async def test_a_statement_that_is_still_running_fails_its_unit(
     await narrow.run(other_user.id, tasks.create, title="theirs")
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == []
     assert await narrow.run(other_user.id, lambda scope: scope.all(TITLES)) == ["theirs"]
+
+
+async def test_a_read_that_is_still_running_keeps_its_connection_from_the_next_unit(
+    narrow: Database, user: User, other_user: User
+) -> None:
+    """Else the next user's unit gets a connection on which somebody waits for an answer."""
+    orphans: list[asyncio.Task[Any]] = []
+    lock = "LOCK TABLE faceplate.mcp_configs IN ACCESS EXCLUSIVE MODE"
+    await narrow.run(user.id, lambda scope: scope.all(NAMES))  # it is prepared
+
+    async def unit(scope: Scope) -> None:
+        orphans.append(asyncio.create_task(scope.all(NAMES)))
+        await is_met()
+        raise RuntimeError
+
+    async with hurdle(narrow.settings, lock) as is_met:
+        with pytest.raises(RuntimeError):
+            await narrow.run(user.id, unit)
+        async with narrow.begin(other_user.id) as scope:  # which is never repeated
+            assert await scope.all(TITLES) == []
+        with pytest.raises((ConnectionLost, UsageError)):
+            await orphans[0]
 
 
 PAIRS: dict[str, Callable[[Scope], tuple[Awaitable[Any], Awaitable[Any]]]] = {
