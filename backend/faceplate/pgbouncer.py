@@ -16,7 +16,7 @@ from faceplate.errors import CannotConnect
 
 IN_BETWEEN = "PgBouncer or another pooler stands between this program and PostgreSQL"
 SAY_SO = "set FACEPLATE_PGBOUNCER=true"
-ALSO_ASKED = {"role", "search_path"}
+ALSO_ASKED = {"default_transaction_isolation", "role", "search_path"}
 """What some connections ask for at the start beside the settings that all of them ask for."""
 GO_ROUND = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MIGRATION_URL"
 

@@ -139,6 +139,14 @@ class Transaction(ABC):
         finally:
             self.is_busy = False
 
+    async def lend_driver(self) -> None:
+        """Let the unit have the driver's connection, by which it may do and keep anything.
+
+        So the transaction is begun before, and no other unit gets the connection afterwards.
+        """
+        await self.begin()
+        self._driver.is_spent = True
+
     @property
     def session(self) -> AsyncSession:
         """An ORM session on this very transaction, made when a unit first asks for it.

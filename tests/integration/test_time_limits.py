@@ -242,3 +242,33 @@ async def test_a_cancelled_statement_whose_connection_is_lost_is_not_run_again(
             await running
     assert attempts == 1
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["as it was"]
+
+
+async def test_a_read_that_is_cancelled_as_its_connection_is_closed_has_kept_nothing(
+    settings: Settings, user: User
+) -> None:
+    """Else a caller takes what it never sent for stored."""
+    async with opened(settings, pool_size=1, max_overflow=1) as db:
+        for steps in range(20):
+            begun, go_on = asyncio.Event(), asyncio.Event()
+
+            async def read(scope: Scope, begun: asyncio.Event, go_on: asyncio.Event) -> None:
+                await scope.all(TITLES)
+                begun.set()
+                await go_on.wait()
+
+            async with db.begin(user.id):
+                running = asyncio.create_task(db.run(user.id, read, begun, go_on))
+                await begun.wait()
+            go_on.set()  # there is no place in the pool for its connection any more
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.cancel()
+            try:
+                await running
+            except asyncio.CancelledError as error:
+                told = was_committed(error)
+            else:
+                told = False
+            assert not told
+        assert db.pool().checked_out == 0
