@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 from pydantic import SecretStr
 from tests.blocks import RUN, blocks, run_page, runnable_blocks
+from tests.databases import login_of_units
 
 from faceplate import Database, Settings, User, errors
 from faceplate.services import conversations, messages
@@ -33,8 +34,9 @@ def by_name(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=by_name)
-async def test_what_a_page_shows_runs(
+async def test_what_a_page_shows_runs(  # noqa: PLR0917 - fixtures
     page: Path,
+    server_url: str,
     fresh_database_url: str,
     empty_database_url: str,
     tmp_path: Path,
@@ -45,12 +47,16 @@ async def test_what_a_page_shows_runs(
     A page with commands begins with nothing, and migrates the database itself.
     """
     commands = any(block.language == "console" for block in runnable_blocks(page))
-    url = empty_database_url if commands else fresh_database_url
-    for name in ("DATABASE_URL", "FACEPLATE_OWNER_URL"):  # a page may put both into .env
-        monkeypatch.setenv(name, url)
     module = ModuleType(f"page_{page.stem}")  # frameworks look the module of a handler up
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    await run_page(page, tmp_path, vars(module))
+    if not commands:
+        monkeypatch.setenv("DATABASE_URL", fresh_database_url)
+        await run_page(page, tmp_path, vars(module))
+        return
+    monkeypatch.setenv("FACEPLATE_OWNER_URL", empty_database_url)
+    async with login_of_units(server_url, empty_database_url, "units_of_a_page") as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        await run_page(page, tmp_path, vars(module))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)

@@ -53,8 +53,24 @@ async def test_no_connection_is_made_twice_after_the_clock_was_set_back(
         assert len(made) == 3
 
 
-async def test_a_refusal_replaces_each_connection_once(settings: Settings, user: User) -> None:
+async def test_new_connections_do_not_replace_each_other_at_once(
+    settings: Settings, user: User
+) -> None:
+    """Else a host that takes no writes for a while has each unit throw the pool away."""
+    async with opened(settings, pool_size=3, max_overflow=0) as db:
+        old = await three_at_once(db, user)
+        pool: Any = db.engine.sync_engine.pool
+        pool.replace_all(old[0])
+        new = await three_at_once(db, user)
+        pool.replace_all(new[0])
+        assert {*await three_at_once(db, user)} == {*new}
+
+
+async def test_a_refusal_replaces_each_connection_once(
+    settings: Settings, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else each unit that hears of a standby throws away what was only just made."""
+    monkeypatch.setattr("faceplate.pool.REPLACE_EVERY_S", 0)
     async with opened(settings, pool_size=3, max_overflow=0) as db:
         old = await three_at_once(db, user)
         made = count_connects(db)

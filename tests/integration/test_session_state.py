@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.databases import opened
+from tests.databases import opened, outside
 
 from faceplate import (
     Database,
@@ -71,6 +71,16 @@ async def state(scope: Scope | SystemScope) -> dict[str, Any]:
 
 async def say(scope: Scope | SystemScope, sql: str) -> None:
     await scope.execute(Statement(str, sa.text(sql)))
+
+
+@pytest.fixture(autouse=True)
+async def _temporary_objects(settings: Settings) -> AsyncIterator[None]:
+    """Let units make temporary objects, as they can where the database is not the owner's."""
+    async with outside(settings) as owner:
+        database = await owner.fetchval("SELECT quote_ident(current_database())")
+        await owner.execute(f"GRANT TEMPORARY ON DATABASE {database} TO faceplate_app")
+        yield
+        await owner.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM faceplate_app")
 
 
 @pytest.fixture
