@@ -213,6 +213,8 @@ async def test_a_transaction_that_the_driver_has_ended_ends_the_unit(
         with pytest.raises(UsageError, match="was ended or begun by something other"):
             await tasks.create(scope, title="late")
 
+    with suppress(InvalidInput):
+        await narrow.run(user.id, lambda scope: scope.all(first))  # it is prepared
     with pytest.raises(UsageError, match="was ended or begun by something other"):
         await narrow.run(user.id, unit)
     for each in (user, other_user):
