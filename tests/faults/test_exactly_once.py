@@ -10,13 +10,14 @@ from itertools import product
 import pytest
 from tests.faults.conftest import QUICK, Campaign
 from tests.faults.judging import AROUND_COMMIT, OWN, PLANS, Book, learn
-from tests.faults.plans import READS, TABLES, plans
+from tests.faults.plans import READS, TABLES, insert_a_note_as_text, plans
 from tests.faults.proxy import Action, Fault, is_commit, is_committed
 from tests.faults.servers import OwnServer, own_server
 from tests.faults.trials import Bench, Use, bench
-from tests.units import nobodys, units
+from tests.units import nobodys, settle_in, units
 
 from faceplate import CommitOutcomeUnknown, ConnectionLost, TimedOut, Unauthorized, Unavailable
+from faceplate.services import tasks
 
 DROPS = (Action.DROP_BEFORE, Action.DROP_AFTER)
 
@@ -221,3 +222,18 @@ async def test_a_server_that_says_nothing_of_its_transactions_still_takes_them(
         assert isinstance(trial.error, CommitOutcomeUnknown)
         await wire.check_leaks()
     book.check()
+
+
+async def test_an_earlier_transaction_on_the_connection_is_not_asked_about(
+    steady_server: OwnServer,
+) -> None:
+    """Else a COMMIT that was lost is taken for kept, as the transaction before it was."""
+    async with bench(steady_server, pool_size=1, max_overflow=0) as wire:
+        own = await settle_in(wire.db)
+        for _ in range(2):  # the second time its mark comes ahead of the UPDATE
+            await wire.db.run(own.user_id, tasks.complete, own.task_id)
+        wire.proxy.plan(Fault(Action.DROP_BEFORE, is_commit))
+        await wire.db.run(own.user_id, insert_a_note_as_text, "a")
+        assert wire.proxy.struck
+        written = "SELECT count(*) FROM public.notes WHERE user_id = $1"
+        assert await wire.admin.fetchval(written, own.user_id) == 1

@@ -12,6 +12,7 @@ from tests.databases import end, hurdle, opened, outside
 from faceplate import (
     ConnectionLost,
     Database,
+    InvalidInput,
     Scope,
     Settings,
     Statement,
@@ -28,6 +29,7 @@ NUMBERS = Statement(int, sa.select(sa.func.generate_series(1, 1000)))
 NAMES = Statement(str, sa.select(models.McpConfig.name))
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(0.02)))
+FAILING = Statement(int, sa.text("SELECT 1/0"))
 ORM = sa.select(models.Task.title)
 
 BUSY = "a scope is for one task at a time"
@@ -192,8 +194,9 @@ async def test_a_unit_that_uses_the_driver_itself_has_its_transaction_and_leaves
     assert narrow.pool().checked_out == 0
 
 
+@pytest.mark.parametrize("first", [TITLES, FAILING], ids=["served", "refused"])
 async def test_a_transaction_that_the_driver_has_ended_ends_the_unit(
-    narrow: Database, user: User, other_user: User
+    narrow: Database, user: User, other_user: User, first: Statement[Any]
 ) -> None:
     """Else the rest of the unit runs without a user and without BEGIN, and nobody hears of it."""
 
@@ -201,11 +204,17 @@ async def test_a_transaction_that_the_driver_has_ended_ends_the_unit(
         raw = await (await scope.session.connection()).get_raw_connection()
         driver: Any = raw.driver_connection
         await driver.execute("COMMIT")
+        with suppress(InvalidInput, UsageError):
+            await scope.all(first)
+        with pytest.raises(UsageError, match="was ended or begun by something other"):
+            scope.new_id()  # nothing was sent for it
         with pytest.raises(UsageError, match="was ended or begun by something other"):
             await scope.all(TITLES)
         with pytest.raises(UsageError, match="was ended or begun by something other"):
             await tasks.create(scope, title="late")
 
+    with suppress(InvalidInput):
+        await narrow.run(user.id, lambda scope: scope.all(first))  # it is prepared
     with pytest.raises(UsageError, match="was ended or begun by something other"):
         await narrow.run(user.id, unit)
     for each in (user, other_user):
