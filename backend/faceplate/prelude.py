@@ -13,6 +13,7 @@ transaction only.
 The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
 
+import hmac
 import struct
 from functools import lru_cache
 from typing import NamedTuple
@@ -63,9 +64,30 @@ _STEP_UP = """SELECT WHERE pg_catalog.set_config('role', 'none', true) IS NULL
     OR pg_catalog.set_config('row_security', 'off', true) IS NULL"""
 
 
+_ENTER_SEALED = f"{_ENTER} OR pg_catalog.set_config('faceplate.seal', $2::text, true) IS NULL"
+_SEAL = "SELECT WHERE pg_catalog.set_config('faceplate.seal', $1::text, true) IS NULL"
+
+
+def seal_pads(key: bytes) -> tuple[bytes, bytes]:
+    """Return the two blocks that HMAC-SHA256 makes of a key of at most 64 bytes."""
+    block = key.ljust(64, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+def _seal(user_id: UUID, key: bytes) -> str:
+    return hmac.digest(key, str(user_id).encode(), "sha256").hex()
+
+
 @lru_cache(maxsize=4096)
-def enter(user_id: UUID) -> Prelude:
-    """The next statement runs for this user, in a transaction of its own."""
+def enter(user_id: UUID, key: bytes | None = None) -> Prelude:
+    """The next statement runs for this user, in a transaction of its own.
+
+    With a ``key``, the user's id is sealed: see `faceplate.seal`.
+    """
+    if key is not None:
+        name = "faceplate_enter_sealed"
+        bound = _bind(name, str(user_id), _seal(user_id, key))
+        return Prelude(bound + _EXECUTE, f"EXECUTE {name} ('{user_id}', ...)", name, _ENTER_SEALED)
     name = "faceplate_enter"
     return Prelude(
         _bind(name, str(user_id)) + _EXECUTE, f"EXECUTE {name} ('{user_id}')", name, _ENTER
@@ -82,7 +104,11 @@ def step_up() -> Prelude:
 
 @lru_cache(maxsize=4096)
 def begin(
-    user_id: UUID | None, *, role: str | None = None, isolation: str = READ_COMMITTED
+    user_id: UUID | None,
+    *,
+    role: str | None = None,
+    isolation: str = READ_COMMITTED,
+    key: bytes | None = None,
 ) -> Prelude:
     """The next statement begins a transaction, for this user and as this role where they are given.
 
@@ -96,7 +122,11 @@ def begin(
         statements.append("SET LOCAL row_security = off")  # as `step_up` does
     if user_id is not None:
         statements.append(f"SET LOCAL faceplate.user_id = '{user_id}'")
-    return Prelude(b"".join(map(_run, statements)), "; ".join(statements))
+    messages = b"".join(map(_run, statements))
+    if user_id is not None and key is not None:
+        # As a value, which pg_stat_activity does not show.
+        messages += _run(_SEAL, _seal(user_id, key))
+    return Prelude(messages, "; ".join(statements))
 
 
 def _message(kind: bytes, *parts: bytes) -> bytes:
@@ -125,7 +155,7 @@ _STEP_UP_ONCE = Prelude(
 )
 
 
-def _run(sql: str) -> bytes:
+def _run(sql: str, *values: str) -> bytes:
     """Parse, bind and execute a statement that has no name."""
     parse = _message(b"P", _string(""), _string(sql), struct.pack("!h", 0))
-    return parse + _bind("") + _EXECUTE
+    return parse + _bind("", *values) + _EXECUTE
