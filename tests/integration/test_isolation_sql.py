@@ -257,6 +257,6 @@ async def test_every_table_has_its_policy(house: House) -> None:
                 " WHERE schemaname = 'faceplate'"
             )
         )
-        expected = {(table, "PERMISSIVE", "faceplate_app", "ALL") for table in OWNED}
-        expected.add(("users", "PERMISSIVE", "faceplate_app", "SELECT"))
+        expected = {(table, "PERMISSIVE", "public", "ALL") for table in OWNED}
+        expected.add(("users", "PERMISSIVE", "public", "SELECT"))
         assert {tuple(policy) for policy in policies} == expected
