@@ -37,6 +37,8 @@ class Prelude(NamedTuple):
     prepared: str = ""
     """The SQL of that prepared statement."""
     has_row: bool = False
+    bound: tuple[str, str] | None = None
+    """A statement and its value that are not in the text: the value is not to be seen there."""
 
 
 NONE = Prelude(b"", "")
@@ -122,11 +124,12 @@ def begin(
         statements.append("SET LOCAL row_security = off")  # as `step_up` does
     if user_id is not None:
         statements.append(f"SET LOCAL faceplate.user_id = '{user_id}'")
-    messages = b"".join(map(_run, statements))
+    messages, bound = b"".join(map(_run, statements)), None
     if user_id is not None and key is not None:
         # As a value, which pg_stat_activity does not show.
-        messages += _run(_SEAL, _seal(user_id, key))
-    return Prelude(messages, "; ".join(statements))
+        bound = (_SEAL, _seal(user_id, key))
+        messages += _run(*bound)
+    return Prelude(messages, "; ".join(statements), bound=bound)
 
 
 def _message(kind: bytes, *parts: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """The sealed user id: the policies believe the application, and no SQL that runs in a unit."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
@@ -8,7 +9,15 @@ from tests.databases import Operator, login_of_units, outside, settings_of
 from tests.integration.test_isolation_sql import execute
 from tests.units import settle_in
 
-from faceplate import Database, Settings, Unauthorized, encryption, migrate
+from faceplate import (
+    Database,
+    Scope,
+    Settings,
+    Statement,
+    Unauthorized,
+    encryption,
+    migrate,
+)
 from faceplate.services import conversations, messages
 
 POLICIES = "SELECT tablename, qual, with_check FROM pg_policies ORDER BY 1"
@@ -61,6 +70,12 @@ async def test_migrating_seals_every_policy_and_it_can_be_undone(
     assert await owner.fetchval("SELECT to_regnamespace('faceplate_seal')") is None
 
 
+async def test_any_number_may_seal_at_once(sealed: Settings, owner: Operator) -> None:
+    """Else a deploy of several replicas fails on a row of the catalog that two of them change."""
+    await asyncio.gather(*(migrate.upgrade(sealed) for _ in range(6)))
+    assert await owner.fetchval("SELECT count(*) FROM faceplate_seal.keys") == 1
+
+
 async def test_processes_have_the_key_before_the_policies_ask_for_it(sealed: Settings) -> None:
     """Else turning it on takes the service down between two deploys."""
     plain = sealed.model_copy(update={"seal_key": None})
@@ -72,6 +87,42 @@ async def test_processes_have_the_key_before_the_policies_ask_for_it(sealed: Set
         theirs = await settle_in(db)
         await migrate.unseal_user_ids(sealed)
         assert await db.run(theirs.user_id, messages.history, theirs.conversation_id)
+
+
+CONTENT = Statement(str, text("SELECT content FROM faceplate.messages"))
+
+
+async def by_statement(scope: Scope) -> list[str]:
+    return await scope.all(CONTENT)
+
+
+async def by_stream(scope: Scope) -> list[str]:
+    return [content async for content in scope.stream(CONTENT)]
+
+
+async def after_opening(scope: Scope) -> list[str]:
+    await scope.open()
+    return await scope.all(CONTENT)
+
+
+async def by_session(scope: Scope) -> list[str]:
+    return list((await scope.session.execute(CONTENT.statement)).scalars())
+
+
+async def by_cursor(scope: Scope) -> list[str]:
+    return [content async for content in await scope.session.stream_scalars(CONTENT.statement)]
+
+
+@pytest.mark.parametrize("unit", [by_statement, by_stream, after_opening, by_session, by_cursor])
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_every_way_to_begin_carries_the_seal(
+    sealed: Settings, unit: Callable[[Scope], Awaitable[list[str]]], *, pgbouncer: bool
+) -> None:
+    """Else a unit that streams finds nothing, and takes its user for a new one."""
+    await migrate.upgrade(sealed)
+    async with Database(sealed.model_copy(update={"pgbouncer": pgbouncer})) as db:
+        mine = await settle_in(db)
+        assert f"a question of {mine.subject_id}" in await db.run(mine.user_id, unit)
 
 
 @pytest.mark.parametrize("key", [None, encryption.generate_key()])
