@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import ssl
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 from urllib.parse import urlencode
@@ -195,6 +196,14 @@ class Settings(BaseSettings):
         " migrations make. Only for a server where that role cannot be had: without it, a unit's"
         " raw SQL reaches every user's rows.",
     )
+    seal_key: SecretStr | None = Field(
+        default=None,
+        examples=["the output of `faceplate generate-key`"],
+        description="A key of 32 bytes in URL-safe base64, by which the policies tell a user's id"
+        " that the application says from one that SQL injected into a unit says. Set it for every"
+        " process, then run `faceplate migrate`; it takes FACEPLATE_OWNER_URL, since an owner is"
+        " under no policy.",
+    )
     encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
         examples=["the output of `faceplate generate-key`"],
@@ -273,6 +282,13 @@ class Settings(BaseSettings):
             "password": None if has_password else owner.password,
         }
         return owner.model_copy(update=login | {"migration_url": None})
+
+    @property
+    def seal(self) -> bytes | None:
+        """The key that seals the ids of users, where there is one."""
+        if self.seal_key is None or not self.row_level_security:
+            return None
+        return _bytes_of(self.seal_key)
 
     @property
     def login(self) -> str | None:
@@ -358,11 +374,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for number, key in enumerate(value, start=1):
-            try:
-                size = len(base64.urlsafe_b64decode(key.get_secret_value()))
-            except (binascii.Error, ValueError):
-                size = 0
-            if size != 32:
+            if not _is_key(key):
                 raise ValueError(f"key {number} is not 32 bytes in URL-safe base64")
         return value
 
@@ -382,6 +394,13 @@ class Settings(BaseSettings):
         if isinstance(password, SecretStr) and not password.get_secret_value():
             raise ValueError("must not be empty")
         return password
+
+    @field_validator("seal_key")
+    @classmethod
+    def _check_seal_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_key(value):
+            raise ValueError("is not 32 bytes in URL-safe base64")
+        return value
 
     @field_validator("database_url", "owner_url", "migration_url")
     @classmethod
@@ -512,6 +531,18 @@ def _show(value: object, *, secret: bool) -> str:
     if not at or re.search("[?#]", userinfo):
         return f"'{scheme}://***'"
     return f"'{scheme}://***@{re.split('[?#]', location)[0]}'"
+
+
+def _is_key(key: SecretStr) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(key.get_secret_value())) == 32
+    except (binascii.Error, ValueError):
+        return False
+
+
+@lru_cache(maxsize=8)
+def _bytes_of(key: SecretStr) -> bytes:
+    return base64.urlsafe_b64decode(key.get_secret_value())
 
 
 def _reveal(value: object) -> str:

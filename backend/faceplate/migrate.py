@@ -10,11 +10,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -22,7 +24,7 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from faceplate import server_requirements, unit_login
+from faceplate import seal, server_requirements, unit_login
 from faceplate.alembic_options import differences, in_schema, render_item
 from faceplate.config import Settings
 from faceplate.downgrades import MAY_LOSE_DATA
@@ -39,8 +41,6 @@ from faceplate.revisions import alembic_config, describe_newer, head, knows, rev
 from faceplate.translation import DRIVER_ERRORS, causes, sqlstate_of, translate, translate_connect
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from faceplate.database import Database
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 ADVISORY_LOCK = 0x66616365706C6174  # "faceplat" in ASCII
+OWNERS_LOCK = ADVISORY_LOCK + 1
 # Appends queue behind a lock that is waited for, and a revision may take two that they need.
 LOCK_TIMEOUT_S = 0.1
 POLL_S = 0.1
@@ -100,6 +101,19 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
     await _run_command(database, command.upgrade, revision)
     await _check_indexes(_for_migrations(_settings_of(database)))
     await _admit_units(_settings_of(database))
+    await seal_user_ids(database)
+
+
+async def seal_user_ids(database: "Database | Settings") -> None:
+    """Put the policies under the seal of ``seal_key``, where that is set. `upgrade` does it."""
+    settings = _settings_of(database)
+    if (key := settings.seal) is not None:
+        await _as_owner(settings, partial(seal.put, key=key))
+
+
+async def unseal_user_ids(database: "Database | Settings") -> None:
+    """Let the policies believe a unit's user without a seal again."""
+    await _as_owner(_settings_of(database), seal.take_off)
 
 
 async def downgrade(
@@ -194,12 +208,27 @@ async def _check_indexes(settings: Settings) -> None:
 
 async def _admit_units(settings: Settings) -> None:
     login = settings.login
-    if settings.owner_url is None or login is None or not settings.row_level_security:
-        return
+    if settings.owner_url is not None and login is not None and settings.row_level_security:
+        await _as_owner(settings, partial(unit_login.admit, login=login))
+
+
+async def _as_owner(
+    settings: Settings, work: "Callable[[asyncpg.Connection[Any]], Awaitable[None]]"
+) -> None:
+    """Run ``work`` in a transaction, one process at a time, and again where a table was in use."""
+    deadline_s = time.monotonic() + DEADLINE_S
     with _errors_translated(settings):
         connection = await open_connection(_for_migrations(settings))
         try:
-            await unit_login.admit(connection, login)
+            while True:
+                try:
+                    async with connection.transaction():
+                        await connection.execute(f"SELECT pg_advisory_xact_lock({OWNERS_LOCK})")
+                        return await work(connection)
+                except asyncpg.PostgresError as error:
+                    if error.sqlstate not in RETRIED:
+                        raise
+                await _pause(deadline_s)
         finally:
             connection.terminate()
 

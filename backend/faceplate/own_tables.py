@@ -109,6 +109,7 @@ async def _run_after_ours(settings: Settings, work: Callable[[Connection], None]
             f" version of it needs {migrate.head()}: run `faceplate migrate` first"
         )
     await migrate.run_locked(settings, work)
+    await migrate.seal_user_ids(settings)
 
 
 def _run_online(options: dict[str, Any], connection: Connection) -> None:

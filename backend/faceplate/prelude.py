@@ -13,6 +13,7 @@ transaction only.
 The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
 
+import hmac
 import struct
 from functools import lru_cache
 from typing import NamedTuple
@@ -33,6 +34,8 @@ class Prelude(NamedTuple):
     prepared: str = ""
     """The SQL of that prepared statement."""
     has_row: bool = False
+    bound: tuple[str, str] | None = None
+    """A statement and its value that are not in the text: the value is not to be seen there."""
 
 
 NONE = Prelude(b"", "")
@@ -60,9 +63,30 @@ _STEP_UP = (
 )
 
 
+_ENTER_SEALED = f"{_ENTER} OR pg_catalog.set_config('faceplate.seal', $2::text, true) IS NULL"
+_SEAL = "SELECT WHERE pg_catalog.set_config('faceplate.seal', $1::text, true) IS NULL"
+
+
+def seal_pads(key: bytes) -> tuple[bytes, bytes]:
+    """Return the two blocks that HMAC-SHA256 makes of a key of at most 64 bytes."""
+    block = key.ljust(64, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+def _seal(user_id: UUID, key: bytes) -> str:
+    return hmac.digest(key, str(user_id).encode(), "sha256").hex()
+
+
 @lru_cache(maxsize=4096)
-def enter(user_id: UUID) -> Prelude:
-    """The next statement runs for this user, in a transaction of its own."""
+def enter(user_id: UUID, key: bytes | None = None) -> Prelude:
+    """The next statement runs for this user, in a transaction of its own.
+
+    With a ``key``, the user's id is sealed: see `faceplate.seal`.
+    """
+    if key is not None:
+        name = "faceplate_enter_sealed"
+        bound = _bind(name, str(user_id), _seal(user_id, key))
+        return Prelude(bound + _EXECUTE, f"EXECUTE {name} ('{user_id}', ...)", name, _ENTER_SEALED)
     name = "faceplate_enter"
     return Prelude(
         _bind(name, str(user_id)) + _EXECUTE, f"EXECUTE {name} ('{user_id}')", name, _ENTER
@@ -79,13 +103,24 @@ def step_up() -> Prelude:
 
 
 @lru_cache(maxsize=4096)
-def begin(user_id: UUID, *, role: str | None = None, isolation: str = READ_COMMITTED) -> Prelude:
+def begin(
+    user_id: UUID,
+    *,
+    role: str | None = None,
+    isolation: str = READ_COMMITTED,
+    key: bytes | None = None,
+) -> Prelude:
     """The next statement begins a transaction for this user.
 
     ``role`` is `ROLE` where the connection may have another one.
     """
     settings = [] if role is None else [f"ROLE {role}"]
-    return _begin(isolation, *settings, f"faceplate.user_id = '{user_id}'")
+    begun = _begin(isolation, *settings, f"faceplate.user_id = '{user_id}'")
+    if key is None:
+        return begun
+    # As a value, which pg_stat_activity does not show.
+    bound = (_SEAL, _seal(user_id, key))
+    return begun._replace(messages=begun.messages + _run(*bound), bound=bound)
 
 
 @lru_cache(maxsize=8)
@@ -126,7 +161,7 @@ _STEP_UP_ONCE = Prelude(
 )
 
 
-def _run(sql: str) -> bytes:
+def _run(sql: str, *values: str) -> bytes:
     """Parse, bind and execute a statement that has no name."""
     parse = _message(b"P", _string(""), _string(sql), struct.pack("!h", 0))
-    return parse + _bind("") + _EXECUTE
+    return parse + _bind("", *values) + _EXECUTE

@@ -151,13 +151,13 @@ class Scope(AnyScope):
     def _entry(self) -> Prelude:
         if not self.settings.row_level_security:
             return prelude.NONE
-        return prelude.enter(self.user_id)
+        return prelude.enter(self.user_id, self.settings.seal)
 
     def _beginning(self) -> Prelude:
         settings = self.settings
         # Behind a pooler the connection's role is not known; elsewhere it is that of units.
         role = ROLE if settings.pgbouncer and settings.row_level_security else None
-        return prelude.begin(self.user_id, role=role, isolation=self._isolation)
+        return prelude.begin(self.user_id, role=role, isolation=self._isolation, key=settings.seal)
 
 
 class SystemScope(AnyScope):

@@ -314,10 +314,13 @@ class Transaction(ABC):
         self._refuse_company()
         limits = self.settings.transaction_settings.items()
         setting = [f"SET LOCAL {name} = '{value}'" for name, value in limits]
-        sql = "; ".join([self._beginning().sql, *setting])
+        beginning = self._beginning()
+        sql = "; ".join([beginning.sql, *setting])
         self.is_open = True  # it may be, also where this is cancelled
         try:
             await self._driver.call(self._driver.execute, sql)
+            if beginning.bound is not None:
+                await self._driver.call(self._driver.fetch, *beginning.bound)
         except BaseException as error:
             self._note_failure(error, begins=True)
             raise

@@ -112,11 +112,11 @@ def _find_unguarded(
     if context.connection is None or not _is_wanted(migration_context.config):
         return
     default = context.connection.dialect.default_schema_name
-    mine = stored_expression("user_id")
+    mine = [(stored_expression("user_id", sealed=sealed),) * 2 for sealed in (False, True)]
     guarded = {
         (row.nspname, row.relname)
         for row in context.connection.execute(ISOLATED)
-        if (row.using, row.check) == (mine, mine)
+        if (row.using, row.check) in mine
     }
     for model_table, column in private_tables().items():
         name = (model_table.schema or default, model_table.name)

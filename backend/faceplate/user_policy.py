@@ -6,6 +6,12 @@ USER = "nullif(current_setting('faceplate.user_id', true), '')::uuid"
 _STORED = "(NULLIF(current_setting('faceplate.user_id'::text, true), ''::text))::uuid"
 
 
-def stored_expression(column: str) -> str:
-    """Return how PostgreSQL prints ``column = USER``, without quotes: what policies must say."""
-    return f"({column} = {_STORED})"
+_SEALED = "( SELECT faceplate_seal.user_id() AS user_id)"
+
+
+def stored_expression(column: str, *, sealed: bool = False) -> str:
+    """Return how PostgreSQL prints ``column = USER``, without quotes: what policies must say.
+
+    ``sealed`` asks for what they say once `faceplate.seal` has changed them.
+    """
+    return f"({column} = {_SEALED if sealed else _STORED})"

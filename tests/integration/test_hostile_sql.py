@@ -24,8 +24,8 @@ from faceplate.services import conversations, messages
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ONE_LOGIN, TWO_LOGINS = "one login", "two logins"
-REACHED = {ONE_LOGIN: {USER_ID, OWNER}, TWO_LOGINS: {USER_ID}}
+ONE_LOGIN, TWO_LOGINS, SEALED = "one login", "two logins", "two logins and a sealed id"
+REACHED: dict[str, set[str]] = {ONE_LOGIN: {USER_ID, OWNER}, TWO_LOGINS: {USER_ID}, SEALED: set()}
 """By what an attack reaches Bob in each arrangement, as docs/security.md says."""
 
 STATE = """
@@ -81,8 +81,10 @@ async def house(
             pool_size=1,
             max_overflow=0,
             encryption_keys=encryption.generate_key(),
+            seal_key=encryption.generate_key() if request.param == SEALED else None,
         )
         await migrate.upgrade(settings)
+        stack.push_async_callback(migrate.unseal_user_ids, settings)
         owner = await enter(outside(settings.of_owner))
         names = {"owner": str(settings.of_owner.login), "login": str(settings.login)}
         yield House(request.param, await enter(Database(settings)), owner, names)

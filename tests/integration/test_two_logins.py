@@ -1,10 +1,13 @@
 """Two logins: units connect as a role that owns nothing, and the owner's URL is beside it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
+from tests.commands import Result, Run
 from tests.databases import login_of_units, outside, settings_of
 from tests.integration.test_isolation_sql import execute
 from tests.units import settle_in
@@ -106,7 +109,7 @@ async def test_a_unit_cannot_become_the_owner(two: Settings, become: str) -> Non
 
 async def test_a_login_without_the_owners_url_is_told_what_is_missing(two: Settings) -> None:
     """Else work across users fails without a reason, or finds nothing and calls that success."""
-    alone = settings_of(str(two.database_url.get_secret_value()))  # type: ignore[union-attr]  # a SecretStr once read
+    alone = settings_of(_shown(two.database_url))
     everybody: Statement[Any] = Statement(tuple, text("SELECT id FROM faceplate.users"))
     tried: list[Callable[[Database], Awaitable[object]]] = [
         lambda db: db.run_system(users.ensure, "sub", email="a@example.com"),
@@ -138,3 +141,39 @@ async def test_migrating_lets_the_login_of_units_become_their_role(
                 await migrate.upgrade(db)
                 assert await db.run(user.id, conversations.create)
             assert await admin.fetchval("SELECT count(*) FROM pg_auth_members") >= before + 1
+
+
+async def test_the_commands_work_with_two_logins(two: Settings, faceplate: Run) -> None:
+    """Else whoever looks after such a database has to change its settings for each command."""
+    async with Database(two) as db:
+        mine, gone = await settle_in(db), await settle_in(db)
+
+    async def run(*arguments: object) -> Result:
+        return await asyncio.to_thread(  # which has no event loop, as the command makes one
+            faceplate,
+            *arguments,
+            DATABASE_URL=_shown(two.database_url),
+            FACEPLATE_OWNER_URL=_shown(two.owner_url),
+            FACEPLATE_ENCRYPTION_KEYS=",".join(map(_shown, two.encryption_keys)),
+        )
+
+    for arguments in (
+        ("migrate",),
+        ("check",),
+        ("conversations", "--user", mine.email),
+        ("show", mine.conversation_id, "--user", mine.email),
+        ("export", "--user", mine.email),
+        ("rotate-keys",),
+        ("sweep", "--older-than", "1d"),
+        ("purge", "--older-than", "30d", "--yes"),
+        ("erase", "--user", gone.email, "--yes"),
+        ("stats",),
+        ("demo",),
+    ):
+        result = await run(*arguments)
+        assert result.returncode == 0, (arguments, result.stderr)
+    assert (await run("conversations", "--user", gone.email)).returncode == 1
+
+
+def _shown(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

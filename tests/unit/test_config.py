@@ -463,11 +463,17 @@ def test_password_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CANARY not in str(caught.value)
 
 
-def test_malformed_key_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variable", "rule"),
+    [("ENCRYPTION_KEYS", "key 1 is not 32 bytes"), ("SEAL_KEY", "is not 32 bytes")],
+)
+def test_malformed_key_does_not_show(
+    monkeypatch: pytest.MonkeyPatch, variable: str, rule: str
+) -> None:
     """Otherwise a key with a missing character would be in the log, all but that one."""
-    monkeypatch.setenv("FACEPLATE_ENCRYPTION_KEYS", CANARY)
+    monkeypatch.setenv(f"FACEPLATE_{variable}", CANARY)
     message = refusal(database_url=URL)
-    assert "FACEPLATE_ENCRYPTION_KEYS: key 1 is not 32 bytes" in message
+    assert f"FACEPLATE_{variable}: {rule}" in message
     assert CANARY not in message
 
 

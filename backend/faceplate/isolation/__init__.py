@@ -86,7 +86,7 @@ async def examine(
     if not settings.row_level_security:
         flaws.append(warning(SWITCHED_OFF))
     elif is_migrated:
-        flaws += _policy_flaws(facts, revision)
+        flaws += _policy_flaws(facts, revision, sealed=settings.seal is not None)
     if is_readable is False:
         flaws.append(Flaw(UNTOLD.format(name=owners["login"]["name"]), layer=None))
     if revision is not None and not knows(revision):
@@ -110,13 +110,13 @@ def _layers(flaws: list[Flaw], settings: Settings, *, is_migrated: bool) -> Iter
         yield ROW_LEVEL_SECURITY
 
 
-def _policy_flaws(facts: Facts, revision: str | None) -> Iterator[Flaw]:
+def _policy_flaws(facts: Facts, revision: str | None, *, sealed: bool) -> Iterator[Flaw]:
     """Yield what is wrong with the layer that holds even where a unit's SQL is hostile."""
     units = facts["roles"] or []
     yield from roles.flaws(units)
     if not units or roles.is_superuser(units):
         return  # there is nothing that it may not do
-    yield from policies.flaws(facts["policies"] or [])
+    yield from policies.flaws(facts["policies"] or [], sealed=sealed)
     yield from policies.unknown_flaws(facts["unknown_tables"] or [])
     yield from grants.flaws(facts["grants"], revision=revision)
     yield from bypasses.flaws(facts["bypasses"])

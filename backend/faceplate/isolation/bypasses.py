@@ -6,8 +6,8 @@ from typing import Any
 
 from faceplate.isolation.findings import Flaw, warning
 
-OUR_FUNCTIONS: frozenset[str] = frozenset()
-"""The SECURITY DEFINER functions that the migrations make, as ``schema.name(types)``."""
+OUR_FUNCTIONS = frozenset({"faceplate_seal.user_id()"})
+"""The SECURITY DEFINER functions that are ours, as ``schema.name(types)``."""
 
 # A view runs with its owner's rights unless it is a security_invoker; a materialized one always.
 VIEWS = """

@@ -43,6 +43,13 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
             AND p.polroles && (SELECT array_agg(oid) || 0::oid FROM held)
             AND pg_get_expr(p.polqual, c.oid) !~ 'faceplate[.]user_id'))
 """
+UNSEALED = (
+    "FACEPLATE_SEAL_KEY is set, and the policies do not ask for the seal: run `faceplate migrate`"
+)
+SEALED = (
+    "the policies ask for a seal, so that units see no row without FACEPLATE_SEAL_KEY: set it, or"
+    " run faceplate.migrate.unseal_user_ids"
+)
 EVERY_COMMAND, SELECT, INSERT = "*", "r", "a"
 
 
@@ -53,8 +60,11 @@ class Policy(NamedTuple):
     check: str | None
 
 
-def flaws(tables: list[dict[str, Any]]) -> Iterator[Flaw]:
-    """Yield each table that is missing or not under its policy, and each policy beside it."""
+def flaws(tables: list[dict[str, Any]], *, sealed: bool) -> Iterator[Flaw]:
+    """Yield each table that is missing or not under its policy, and each policy beside it.
+
+    ``sealed`` says whether policies have to ask for the seal of the user's id.
+    """
     there = {(table["schema"], table["name"]) for table in tables}
     missing = [t.name for t in Base.metadata.tables.values() if (SCHEMA, t.name) not in there]
     if missing:
@@ -64,14 +74,18 @@ def flaws(tables: list[dict[str, Any]]) -> Iterator[Flaw]:
     for table in tables:
         is_ours = table["schema"] == SCHEMA
         column = columns.get((table["schema"], table["name"])) or columns[None, table["name"]]
-        yield from _of_table(table, column, is_ours=is_ours)
+        mine, other = (stored_expression(column, sealed=state) for state in (sealed, not sealed))
+        if any(other == _policy(p).using for p in table["policies"]):
+            yield _flaw(UNSEALED if sealed else SEALED, is_ours=True)
+            return
+        yield from _of_table(table, mine, is_ours=is_ours)
 
 
 def _user_columns() -> Mapping[tuple[str | None, str], str]:
     return {(table.schema, table.name): column for table, column in private_tables().items()}
 
 
-def _of_table(table: dict[str, Any], column: str, *, is_ours: bool) -> Iterator[Flaw]:
+def _of_table(table: dict[str, Any], mine: str, *, is_ours: bool) -> Iterator[Flaw]:
     name = table["quoted"]
     if not table["is_logged"]:
         cure = f"ALTER TABLE {name} SET LOGGED"
@@ -81,7 +95,6 @@ def _of_table(table: dict[str, Any], column: str, *, is_ours: bool) -> Iterator[
             f"{name} is without row-level security: ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
             is_ours=is_ours,
         )
-    mine = stored_expression(column)
     found = {p["name"]: _policy(p) for p in table["policies"]}
     for policy, what in found.items():
         if not _keeps_apart(what, mine):
