@@ -125,7 +125,7 @@ async def test_every_way_to_begin_carries_the_seal(
         assert f"a question of {mine.subject_id}" in await db.run(mine.user_id, unit)
 
 
-@pytest.mark.parametrize("key", [None, encryption.generate_key()])
+@pytest.mark.parametrize("key", [None, encryption.generate_key()], ids=["none", "another"])
 async def test_a_process_without_the_key_reaches_nothing(sealed: Settings, key: str | None) -> None:
     """Else whoever has the login of units alone reads the rows of every id that they know."""
     await migrate.upgrade(sealed)
@@ -193,7 +193,7 @@ async def test_the_seal_is_not_in_the_text_of_a_statement(sealed: Settings) -> N
 
 
 async def test_check_tells_a_seal_that_only_one_side_asks_for(sealed: Settings) -> None:
-    """Else units see no row at all, or hostile SQL another user's, and check says that all is well."""
+    """Else units see no row, or hostile SQL sees too many, and check says that all is well."""
     plain = sealed.model_copy(update={"seal_key": None})
     await migrate.upgrade(plain)
     async with Database(plain) as without, Database(sealed) as with_key:
