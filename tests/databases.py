@@ -70,6 +70,16 @@ async def login_of_units(server_url: str, url: str, kind: str) -> AsyncIterator[
             await admin.execute(undo.format(name))
 
 
+@asynccontextmanager
+async def temporary_objects(settings: Settings) -> AsyncIterator[None]:
+    """Let units make temporary objects, as they can where the database is not the owner's."""
+    async with outside(settings) as owner:
+        database = await owner.fetchval("SELECT quote_ident(current_database())")
+        await owner.execute(f"GRANT TEMPORARY ON DATABASE {database} TO faceplate_app")
+        yield
+        await owner.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM faceplate_app")
+
+
 async def end(operator: Operator, pid: int) -> None:
     """End a connection's process and wait until it is gone."""
     assert await operator.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from tests.databases import settings_of
+from tests.databases import settings_of, temporary_objects
 from tests.faults.bouncer import PROGRAM, WHY_NOT, bouncer
 from tests.faults.servers import OwnServer
 
@@ -45,6 +45,12 @@ def pooled_url(steady_server: OwnServer) -> Iterator[str]:
     """A pooler with a single connection to the server."""
     with bouncer(steady_server, pool_size=1) as url:
         yield url
+
+
+@pytest.fixture(autouse=True)
+async def _temporary_objects(steady_server: OwnServer) -> AsyncIterator[None]:
+    async with temporary_objects(settings_of(steady_server.url)):
+        yield
 
 
 @pytest.fixture

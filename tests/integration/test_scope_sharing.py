@@ -185,7 +185,7 @@ async def test_a_unit_that_uses_the_driver_itself_has_its_transaction_and_leaves
         driver: Any = raw.driver_connection
         assert driver.is_in_transaction()
         assert await driver.fetchval("SHOW faceplate.user_id") == str(user.id)
-        await driver.execute("CREATE TEMP TABLE left_behind (a int)")
+        await driver.execute("SET timezone = 'Asia/Tokyo'")
         return driver
 
     driver = await narrow.run(user.id, unit)

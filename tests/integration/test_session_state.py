@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.databases import opened, outside
+from tests.databases import opened, temporary_objects
 
 from faceplate import (
     Database,
@@ -75,12 +75,8 @@ async def say(scope: Scope | SystemScope, sql: str) -> None:
 
 @pytest.fixture(autouse=True)
 async def _temporary_objects(settings: Settings) -> AsyncIterator[None]:
-    """Let units make temporary objects, as they can where the database is not the owner's."""
-    async with outside(settings) as owner:
-        database = await owner.fetchval("SELECT quote_ident(current_database())")
-        await owner.execute(f"GRANT TEMPORARY ON DATABASE {database} TO faceplate_app")
+    async with temporary_objects(settings):
         yield
-        await owner.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM faceplate_app")
 
 
 @pytest.fixture

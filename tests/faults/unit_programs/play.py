@@ -215,7 +215,15 @@ class Play(Witness):
     async def _keep_stream(self, use: Use, step: Step) -> None:
         stream = use.scope.stream(verbs.CONTENTS)
         if step.number:
-            await self.watch(use, "keep_stream", lambda *_: anext(stream, None), is_ordinary=True)
+            read: list[Any] = []
+
+            async def first(*_: Any) -> Any:
+                read.append(await anext(stream, None))
+                return read
+
+            await self.watch(use, "keep_stream", first, is_ordinary=True)
+            if read == [None]:
+                return  # it has come to its end, so that nothing of it is left to be used
         use.attempt.is_ordinary = False
 
         async def task() -> None:
