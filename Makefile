@@ -68,8 +68,10 @@ test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported 
 
 test-matrix: test-sqlalchemy-2.0 test-sqlalchemy-2.1 ## Run the suite on the newest SQLAlchemy 2.0 and 2.1
 
-# All that runs SQLAlchemy by itself: not the pages of the example, nor what builds and measures.
-SQLALCHEMY_TESTS := tests/unit tests/integration tests/migrations tests/faults tests/web
+# All that runs SQLAlchemy by itself: not the pages of the example, nor what builds and measures,
+# nor what the command line, the documentation and the server alone decide.
+SQLALCHEMY_TESTS := tests/unit tests/integration tests/migrations tests/faults tests/web \
+  $(patsubst %,--ignore=tests/integration/test_%.py,cli cookbook docs embedded hostile_sql isolation_checks site startup)
 # The other version lies in a folder in front of .venv, so only one package is fetched.
 test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
