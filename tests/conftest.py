@@ -247,6 +247,13 @@ def database_url(server: Server, template_database: str) -> Iterator[str]:
         yield _dsn(url)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server: Server, template_database: str) -> Iterator[str]:
+    """A migrated database that is the module's alone."""
+    with _database(server, template_database) as url:
+        yield _dsn(url)
+
+
 @pytest.fixture
 def make_database(server: Server, template_database: str) -> Iterator[Callable[[], str]]:
     """Make migrated databases that are the test's alone."""

@@ -66,15 +66,15 @@ class Row(tuple[Any, ...]):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=REACHED)
 async def house(
-    request: pytest.FixtureRequest, server_url: str, database_url: str
+    request: pytest.FixtureRequest, server_url: str, module_database_url: str
 ) -> AsyncIterator[House]:
     """One connection for units, in each arrangement of logins."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        owner_url, url = None, database_url
+        owner_url, url = None, module_database_url
         if request.param != ONE_LOGIN:
-            owner_url = database_url
-            url = await enter(login_of_units(server_url, database_url, "a role of its own"))
+            owner_url = module_database_url
+            url = await enter(login_of_units(server_url, module_database_url, "a role of its own"))
         settings = settings_of(
             url,
             owner_url=owner_url,
