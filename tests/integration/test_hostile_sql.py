@@ -224,7 +224,10 @@ async def test_hostile_sql_sees_no_values_of_what_others_are_doing(
             assert bob.subject_id not in learned
 
 
-END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%{}%'"
+END = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE query LIKE '%{}%' AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.mark.parametrize(("before", "ends"), [("SELECT 1", False), ("SET ROLE NONE", True)])
