@@ -213,10 +213,6 @@ class Connection(asyncpg.Connection):
         # The driver would close the server's statement of that name when this one is collected.
         self._forgotten += filter(None, [self._preludes.pop(ahead.name, None)])
 
-    def tag_of(self, sql: str) -> str:
-        """Return the tag with which the last run of ``sql`` ended, such as ``UPDATE 3``."""
-        return self._prepared[sql].get_statusmsg() or ""
-
     def note_text(self, sql: str) -> None:
         """Take back what ``sql`` may leave in the session before another unit is served."""
         self.must_take_back = True

@@ -66,8 +66,8 @@ class AnyScope(Transaction):
         """Run a statement that returns no rows. Return how many it touched."""
         compiled = self._compiled(statement)
         arguments = self._arguments(compiled, values)
-        await self.run(PreparedStatement.fetch, compiled, arguments)
-        count = self._driver.tag_of(compiled.sql).rpartition(" ")[2]
+        tag = await self.run(_tag, compiled, arguments)
+        count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
     async def execute_many(
@@ -141,6 +141,12 @@ class AnyScope(Transaction):
                 value = default
             arguments.append(value if process is None else process(value))
         return arguments
+
+
+async def _tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
+    """Run a prepared statement and return its tag, such as ``UPDATE 3``."""
+    await prepared.fetch(*values)
+    return prepared.get_statusmsg() or ""
 
 
 class Scope(AnyScope):
