@@ -157,6 +157,7 @@ class World:
 
     async def snapshot(self, *people: Person) -> Snapshot:
         """Return every row of theirs, as the administrator sees it."""
+        await self._as_operator("ROLLBACK")  # of a lock that a task took after its program's end
         by_id = {person.user_id: person for person in people}
         rows = await self.operator.fetch(_ROWS, list(by_id))
         return Snapshot([Row(by_id[row[0]], row[1], row[3]) for row in rows])
