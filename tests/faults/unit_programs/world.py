@@ -117,6 +117,7 @@ class World:
         self._route = route
         self._open_route = ExitStack()
         self.db = Database(settings)
+        self._is_calm = False
         self._is_blocked = False
         self._turn = asyncio.Lock()
         self.unseen: list[str] = []
@@ -152,6 +153,7 @@ class World:
 
     async def forget(self, *people: Person) -> None:
         """Remove users, so that the next program finds no others."""
+        self._is_calm = False
         ids = [person.user_id for person in people]
         await self.operator.execute("DELETE FROM faceplate.users WHERE id = ANY($1)", ids)
 
@@ -179,6 +181,8 @@ class World:
 
     async def block(self, table: str) -> None:
         """Lock a table as a migration does, unless somebody holds it at the moment."""
+        if self._is_calm:  # a task that goes on after its program's end
+            return
         self._is_blocked = True
         await self._as_operator(
             "BEGIN; SET LOCAL lock_timeout = '20ms';"
@@ -186,7 +190,8 @@ class World:
         )
 
     async def calm_down(self) -> None:
-        """Let nothing strike any more, and no lock be held."""
+        """Let nothing strike any more, and no lock be held, before the next program."""
+        self._is_calm = True
         self.relay.calm_down()
         await self.unblock()
 
