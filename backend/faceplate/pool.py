@@ -95,7 +95,7 @@ class Pool(AsyncAdaptedQueuePool):
             return super()._do_get()
         record = self._pool.get(block=False)
         if self._is_outdated(record):
-            record.invalidate()  # whoever has checked it out finds a new one in it
+            record.invalidate()  # its check-out finds a new connection in it
         return record
 
     def _do_return_conn(self, record: Any) -> None:

@@ -331,7 +331,7 @@ async def test_a_unit_that_gets_no_connection_shows_no_password(
 
 
 async def test_a_caller_that_is_cancelled_while_it_connects_shows_no_password() -> None:
-    """Else the cancellation carries the driver's frames to whoever looks at the task."""
+    """Else the cancellation carries the driver's frames to the caller of the task."""
     connected = asyncio.Event()
 
     async def let_know(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -89,7 +89,7 @@ def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
 
 
 def database_flaws(login: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield what is wrong with the database itself, whoever is logged in."""
+    """Yield what is wrong with the database itself, for every login."""
     if problem := server_requirements.encoding_problem(login["encoding"]):
         yield Flaw(problem, layer=None)
     elif problem := server_requirements.case_problem(folds_case=login["folds_case"]):

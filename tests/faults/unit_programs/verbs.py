@@ -79,9 +79,9 @@ class Use(NamedTuple):
 
 Verb = Callable[[Use, str], Awaitable[Any]]
 ORDINARY: dict[str, Verb] = {}
-"""Those that have to succeed in a unit in which all went well so far."""
+"""Steps that must succeed in a unit in which nothing has failed."""
 ROUGH: dict[str, Verb] = {}
-"""Those that may be refused."""
+"""Steps that may be refused."""
 
 
 def _ordinary(verb: Verb) -> Verb:
