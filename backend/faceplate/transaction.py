@@ -9,6 +9,7 @@ It serves one task at a time. After each statement it compares what it believes 
 driver knows of the server's transaction; a difference ends the unit.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -101,6 +102,7 @@ class Transaction(ABC):
         self._mark = mark
         self._session: UnitSession | None = None
         self._flaw: str | None = None
+        self._finisher: asyncio.Task[Any] | None = None
         self._is_unsettled = False
         self._may_not_be_open = False
 
@@ -193,18 +195,20 @@ class Transaction(ABC):
         """Whether nothing is left to send: each statement was a transaction of its own."""
         return not self.is_open and self._session is None
 
-    def check_end(self) -> None:
-        """Raise what the unit must not return over, although it may have caught it."""
+    async def finish(self) -> None:
+        """End what the unit may do: send what its session holds, and refuse every other use.
+
+        Raises what the unit must not return over, although it may have caught it.
+        """
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
         if self.has_lost_objects:
             raise UsageError(FLUSH_SWALLOWED)
-
-    async def flush(self) -> None:
-        """Send what the session holds, if there is one, to the database."""
         if self._session is not None and holds_changes(self._session.sync_session):
+            self._finisher = asyncio.current_task()
             await self._session.flush()
+        self.close()
 
     def close(self) -> None:
         """Refuse every use from now on. The session is closed; cursors end with the transaction."""
@@ -392,6 +396,8 @@ class Transaction(ABC):
     def check_usable(self) -> None:
         if self._flaw is not None:
             raise UsageError(self._flaw)
+        if self._finisher is not None and not _is_current(self._finisher):
+            raise UsageError(CLOSED)
         if self.lost is not None:
             raise self.lost  # a pooler may have kept the connection, with no transaction on it
         if self.is_not_alone:
@@ -431,3 +437,10 @@ class _UnitCursor:
 
 def _is_dml(context: Any) -> bool:
     return bool(context.isinsert or context.isupdate or context.isdelete)
+
+
+def _is_current(task: "asyncio.Task[Any]") -> bool:
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # a thread without a loop
+        return False

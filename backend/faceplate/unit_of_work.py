@@ -122,9 +122,7 @@ class UnitOfWork(Generic[S]):
             return
         scope = self._scope
         try:
-            scope.check_end()
-            await scope.flush()
-            scope.close()
+            await scope.finish()
             mark = await self._mark()
         except BaseException as flaw:
             await self._abandon(flaw)

@@ -149,6 +149,7 @@ def _add_owner(state: ORMExecuteState) -> None:
 @event.listens_for(_SyncSession, "before_attach")
 def _own_attached(session: Session, row: Any) -> None:
     """Give a new row its owner, and refuse one that was loaded elsewhere."""
+    session.info["transaction"].check_usable()
     if isinstance(row, Private):
         _own(session, row)
 

@@ -226,3 +226,35 @@ async def test_an_orphan_of_gather_reaches_no_later_attempt(
     with pytest.raises(UsageError, match=ENDED):
         await orphans[0]
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["by the unit"]
+
+
+async def test_an_orphan_is_refused_while_the_runner_flushes(narrow: Database, user: User) -> None:
+    """Else what a unit did not wait for is committed with it, or not, as it happens."""
+    has_returned = asyncio.Event()
+    refusals: list[str] = []
+
+    async def late(kept: Kept) -> None:
+        await has_returned.wait()
+        for use in USES.values():
+            with pytest.raises(UsageError) as refused:
+                await use(kept)
+            refusals.append(str(refused.value))
+
+    async def unit(scope: Scope) -> asyncio.Task[None]:
+        kept = await keep(scope, owner=user)
+        orphan = asyncio.create_task(late(kept))
+        await asyncio.sleep(0)
+
+        def hold(*_: Any) -> None:
+            has_returned.set()
+            sa.util.await_only(asyncio.wait({orphan}))
+
+        sa.event.listen(kept.sync_session, "before_flush", hold)
+        kept.session.add(models.Task(user_id=user.id, title="mine 3"))
+        return orphan
+
+    await (await narrow.run(user.id, unit))
+    assert len(refusals) == len(USES)
+    assert all(refusal.startswith(ENDED) for refusal in refusals)
+    titles = [f"mine {number}" for number in range(4)]
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == titles
