@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Dialect, Engine, Insert, TextClause
+from sqlalchemy import Connection, Dialect, Engine, Insert, RootTransaction, TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import PGExecutionContext_asyncpg
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import await_only
 
+from faceplate.engine import UNIT
 from faceplate.errors import InvalidInput, UsageError
 from faceplate.models import SCHEMA
 from faceplate.owner_criterion import OwnerCompiler, limited
@@ -36,6 +38,21 @@ class UnitConnection(Connection):
         self.user_id = user_id
         if user_id is not None:
             self.dialect = _limited(engine.dialect)
+
+    @property
+    def connection(self) -> PoolProxiedConnection:
+        """The driver's connection, lent to the unit: see `Transaction.lend_driver`."""
+        await_only(self._execution_options[UNIT].lend_driver())
+        return super().connection
+
+    def _begin_impl(self, _transaction: RootTransaction) -> None:
+        """Send nothing, as the runner begins and ends the transaction."""
+
+    def _rollback_impl(self) -> None:
+        """Send nothing."""
+
+    def _commit_impl(self) -> None:
+        """Send nothing."""
 
     def _execute_clauseelement(self, elem: Any, distilled_parameters: Any, options: Any) -> Any:
         if self.user_id is not None and not isinstance(elem, TextClause):

@@ -82,10 +82,6 @@ class _AsyncUnitConnection(AsyncConnection):
         connection.get_execution_options()[UNIT].check_usable()
         return connection
 
-    async def get_raw_connection(self) -> PoolProxiedConnection:
-        await self._proxied.get_execution_options()[UNIT].lend_driver()
-        return await super().get_raw_connection()
-
 
 class UnitSession(AsyncSession):
     """The ORM session of a unit, which lives as long as the unit."""

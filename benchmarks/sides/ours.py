@@ -93,7 +93,7 @@ async def _append(scope: Scope, conversation_id: UUID, text: str) -> Message:
         content=text,
     )
     scope.session.add(message)
-    await scope.flush()
+    await scope.session.flush()
     return message
 
 

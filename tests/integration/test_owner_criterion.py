@@ -138,7 +138,7 @@ async def attempt(realm: Realm, work: Callable[[Scope], Awaitable[Any]]) -> Undo
 
     async def unit(scope: Scope) -> None:
         found = await work(scope)
-        await scope.flush()
+        await scope.session.flush()
         raise Undo(found, await _foreign_rows(scope, realm))
 
     with pytest.raises(Undo) as undone:

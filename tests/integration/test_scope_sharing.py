@@ -175,14 +175,22 @@ async def test_a_loss_that_a_unit_has_caught_is_a_loss(narrow: Database, user: U
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["b"]
 
 
+async def raw_connection(scope: Scope) -> Any:
+    return await (await scope.session.connection()).get_raw_connection()
+
+
+async def connection_of_sync_session(scope: Scope) -> Any:
+    return await scope.session.run_sync(lambda session: session.connection().connection)
+
+
+@pytest.mark.parametrize("lend", [raw_connection, connection_of_sync_session])
 async def test_a_unit_that_uses_the_driver_itself_has_its_transaction_and_leaves_nothing(
-    narrow: Database, user: User, other_user: User
+    narrow: Database, user: User, other_user: User, lend: Callable[[Scope], Awaitable[Any]]
 ) -> None:
     """Else what it copies in is kept when it fails, and a driver that it kept is another's."""
 
     async def unit(scope: Scope) -> Any:
-        raw = await (await scope.session.connection()).get_raw_connection()
-        driver: Any = raw.driver_connection
+        driver = (await lend(scope)).driver_connection
         assert driver.is_in_transaction()
         assert await driver.fetchval("SHOW faceplate.user_id") == str(user.id)
         await driver.execute("SET timezone = 'Asia/Tokyo'")
