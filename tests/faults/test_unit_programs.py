@@ -14,11 +14,11 @@ from tests.faults.conftest import Campaign
 from tests.faults.servers import OwnServer
 from tests.faults.unit_programs.generation import generate
 from tests.faults.unit_programs.trial import Bench
-from tests.faults.unit_programs.world import world
+from tests.faults.unit_programs.world import OWNER, UNITS_LOGIN, world
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
-SHORT, LONG = 40, 2500
+SHORT, LONG = 30, 1700
 """How many programs run in each world."""
 
 
@@ -41,6 +41,7 @@ def open_route(way: str, server: OwnServer) -> AbstractContextManager[str]:
     "way",
     [
         "direct",
+        "two logins",
         pytest.param("pgbouncer", marks=pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)),
     ],
 )
@@ -54,7 +55,11 @@ def test_no_program_breaks_a_promise(
     async def run() -> Counter[str]:
         ends: Counter[str] = Counter()
         async with world(
-            route, steady_server.admin_url, pool_size=pool_size, pgbouncer=way == "pgbouncer"
+            route,
+            steady_server.admin_url,
+            login=UNITS_LOGIN if way == "two logins" else OWNER,
+            pool_size=pool_size,
+            pgbouncer=way == "pgbouncer",
         ) as place:
             bench = Bench(place)
             for number in range(campaign.size(SHORT, LONG)):

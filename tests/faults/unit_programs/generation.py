@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from tests.faults.unit_programs.program import Cut, Entry, Mark, Program, Step
+from tests.faults.unit_programs.program import Cut, Entry, Level, Mark, Program, Step
 
 MODELS = ("Message.content", "Task.title", "Conversation.title")
 READS = (
@@ -71,6 +71,8 @@ PAUSES_S = (0.0, 0.0005, 0.002, 0.01)
 INSERTS = ("append", "append_twice", "create_task", "create_chat", "insert", "insert_many")
 PLAIN_READS = ("get_chat", "history", "page_chats", "page_tasks", "stream", "who", "session_get")
 
+LEVELS: tuple[Level, ...] = ("read committed", "repeatable read", "serializable")
+
 Make = Callable[[random.Random, int], Step]
 
 
@@ -83,7 +85,9 @@ def _detailed(verb: str, details: tuple[str, ...]) -> Make:
 
 
 def _sql(details: tuple[str, ...]) -> Make:
-    ways = ("text",) * 5 + ("session_text",) * 3 + ("text_stream", "text_many")
+    ways: tuple[str, ...] = ("text",) * 5 + ("session_text",) * 3 + ("text_stream", "text_many")
+    if details is not CONTROL:  # what the driver is told by itself, it does
+        ways += ("raw",)
     return lambda dice, _: Step(dice.choice(ways), dice.choice(details))
 
 
@@ -223,4 +227,11 @@ def generate(seed: str) -> Program:
     else:
         body = tuple(_step(dice, 2) for _ in range(dice.randint(1, 6)))
     fails = dice.random() < 0.15
-    return Program(entry, body, fails=fails, cut=cut, cut_after_s=cut_after_s, beside=beside)
+    level: Level = "read committed" if entry == "run_system" else dice.choices(LEVELS, (8, 1, 1))[0]
+    return Program(
+        *(entry, body, "", level),
+        fails=fails,
+        cut=cut,
+        cut_after_s=cut_after_s,
+        beside=beside,
+    )

@@ -68,18 +68,21 @@ class Invocation:
     person: Person
     is_system: bool = False
     attempts: list[Attempt] = field(default_factory=list)
-    is_told: bool = False
     error: BaseException | None = None
+    outcome: Literal["kept", "undone", "unknown"] = "kept"
 
     def token(self, attempt: Attempt) -> str:
         """Return a text that no other write has, but the same write of a repeated attempt."""
         return f"~{self.person.mark}~{self.number}.{len(attempt.writes)}"
 
-    @property
-    def outcome(self) -> Literal["kept", "undone", "unknown"]:
-        if self.error is None or was_committed(self.error):
-            return "kept"
-        return "unknown" if isinstance(self.error, CommitOutcomeUnknown) else "undone"
+    def fail(self, error: BaseException) -> None:
+        """Note what the caller was told, now: a unit around this one says it of itself, by the
+        same error."""
+        self.error = error
+        if was_committed(error):
+            self.outcome = "kept"
+        else:
+            self.outcome = "unknown" if isinstance(error, CommitOutcomeUnknown) else "undone"
 
 
 def expected(invocation: Invocation) -> dict[str, tuple[int, int]]:

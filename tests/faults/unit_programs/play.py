@@ -19,7 +19,7 @@ from tests.faults.unit_programs.verbs import Use
 from tests.faults.unit_programs.witness import Witness
 from tests.faults.unit_programs.world import World
 
-from faceplate import TimedOut, Unavailable, one_statement, replayable
+from faceplate import TimedOut, Unavailable, isolation_level, one_statement, replayable
 
 GATE_S = 2.0
 HANG_S = 20.0
@@ -54,9 +54,9 @@ class Play(Witness):
         try:
             await self._call(invocation, "run", OTHERS)
         except (Unavailable, TimedOut) as error:
-            invocation.error = error
+            invocation.fail(error)
         except BaseException as error:  # noqa: BLE001 - it is judged
-            invocation.error = error
+            invocation.fail(error)
             self.find("a unit beside failed", describe(error))
 
     async def _main(self) -> Invocation:
@@ -74,7 +74,7 @@ class Play(Witness):
             self.find("a program hangs", "its caller gets no answer")
             task.cancel()
             await asyncio.wait({task}, timeout=GATE_S)
-            invocation.error = TimeoutError()
+            invocation.fail(TimeoutError())
         return invocation
 
     async def _called(self, invocation: Invocation) -> None:
@@ -83,7 +83,7 @@ class Play(Witness):
             async with asyncio.timeout(program.cut_after_s if program.cut == "timeout" else None):
                 await self._call(invocation, program.entry, program.body, fails=program.fails)
         except BaseException as error:  # noqa: BLE001 - it is judged
-            invocation.error = error
+            invocation.fail(error)
         task = asyncio.current_task()
         assert task is not None
         if task.cancelling() and program.cut != "cancel":
@@ -99,7 +99,7 @@ class Play(Witness):
         try:
             await self._call(invocation, "run", OTHERS, between=meanwhile)
         except BaseException as error:  # noqa: BLE001 - it is judged
-            invocation.error = error
+            invocation.fail(error)
             if not (self.has_faults and isinstance(error, Unavailable | TimedOut)):
                 self.find("the next unit of the other user failed", describe(error))
 
@@ -136,15 +136,17 @@ class Play(Witness):
                 self.gate("as the unit ends").set()
 
         db, user_id = self.world.db, invocation.person.user_id
+        level = self.program.isolation if invocation.number == 0 else "read committed"
         if entry == "begin":
-            async with db.begin(user_id) as scope:
+            async with db.begin(user_id, isolation=level) as scope:
                 await unit(scope)
         elif entry == "run_system":
             await db.run_system(unit)
         else:
             marks = {"replayable": replayable, "one_statement": one_statement}
             mark = marks.get(self.program.mark) if invocation.number == 0 else None
-            await db.run(user_id, unit if mark is None else mark(unit))
+            marked = isolation_level(level)(unit)
+            await db.run(user_id, marked if mark is None else mark(marked))
 
     # Steps
 
@@ -258,7 +260,7 @@ class Play(Witness):
         try:
             await self._call(invocation, entry, step.body, outer=use)
         except BaseException as error:
-            invocation.error = error
+            invocation.fail(error)
             raise
 
     async def _kill(self, use: Use, _: Step) -> None:

@@ -95,7 +95,7 @@ class Probe:
             else:
                 await db.run(user_id, self._unit, play, invocation, meeting)
         except BaseException as error:
-            invocation.error = error
+            invocation.fail(error)
             meeting.arrive(invocation.number)
             raise
 

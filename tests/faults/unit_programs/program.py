@@ -14,6 +14,7 @@ from typing import Literal
 Entry = Literal["run", "begin", "run_system"]
 Mark = Literal["", "replayable", "one_statement"]
 Cut = Literal["", "cancel", "timeout"]
+Level = Literal["read committed", "repeatable read", "serializable"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Program:
     entry: Entry
     body: tuple[Step, ...]
     mark: Mark = ""
+    isolation: Level = "read committed"
     fails: bool = False
     """Whether the unit raises an error of its own at the end."""
     cut: Cut = ""
@@ -80,6 +82,7 @@ CODE = {
     "session_add": "scope.session.add(Task(title=TOKEN))",
     "session_flush": "scope.session.add(Task(title=TOKEN)); await scope.session.flush()",
     "session_update": "await scope.session.execute(update(Task).values(description=TOKEN))",
+    "raw": "await (await raw_connection(scope)).driver_connection.execute({detail!r})",
     "session_commit": "await scope.session.commit()",
     "session_rollback": "await scope.session.rollback()",
     "keep_stream": "stream = scope.stream(CONTENTS)  # {number:.0f} rows read, rest {detail}",
@@ -101,10 +104,13 @@ CODE = {
 
 def script(program: Program) -> str:
     """Return the program as readable Python."""
+    is_marked = program.isolation != "read committed"
     if program.entry == "begin":
-        head = ["async with db.begin(user) as scope:"]
+        level = f', isolation="{program.isolation}"' if is_marked else ""
+        head = [f"async with db.begin(user{level}) as scope:"]
     else:
         mark = f"@{program.mark}\n" if program.mark else ""
+        mark += f'@isolation_level("{program.isolation}")\n' if is_marked else ""
         head = [f"{mark}async def unit(scope):"]
     lines = [*head, *_lines(program.body, "    ")]
     if program.fails:

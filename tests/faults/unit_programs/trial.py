@@ -10,6 +10,8 @@ from tests.faults.unit_programs.probes import Probe, not_as_before
 from tests.faults.unit_programs.program import Program, Step, script
 from tests.faults.unit_programs.world import World
 
+from faceplate import Contention
+
 WARM_UP = Program(
     "run", (Step("append"), Step("update"), Step("who"), Step("session_read", "Task.title"))
 )
@@ -111,7 +113,7 @@ def _judge_ordinary(play: Play, program: Program) -> list[Finding]:
         attempts = invocation.attempts
         is_fine = bool(attempts) and attempts[-1].is_ordinary and not play.has_faults
         error = invocation.error
-        is_meant = isinstance(error, ProgramError) or bool(program.cut)
+        is_meant = isinstance(error, ProgramError | Contention) or bool(program.cut)
         if is_fine and isinstance(error, Exception) and not is_meant:
             wrong.append(Finding("an ordinary unit failed", f"{type(error).__name__}: {error}"))
     return wrong
@@ -129,6 +131,8 @@ def smaller(program: Program) -> Iterator[Program]:
         yield replace(program, beside=False)
     if program.mark:
         yield replace(program, mark="")
+    if program.isolation != "read committed":
+        yield replace(program, isolation="read committed")
     if program.entry == "begin":
         yield replace(program, entry="run")
 

@@ -285,6 +285,12 @@ async def session_text(use: Use, sql: str) -> Any:
 
 
 @_rough
+async def raw(use: Use, sql: str) -> Any:
+    connection = await use.scope.session.connection()
+    return await (await connection.get_raw_connection()).driver_connection.execute(sql)
+
+
+@_rough
 async def bad_value(use: Use, _: str) -> Any:
     return await use.scope.all(BY_POSITION, position="not a number")
 

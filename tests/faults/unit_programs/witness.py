@@ -9,7 +9,7 @@ from tests.faults.unit_programs.ledger import Finding, Person, describe
 from tests.faults.unit_programs.verbs import Use, Verb
 from tests.faults.unit_programs.world import MARK
 
-from faceplate import Unavailable, UsageError
+from faceplate import Contention, Unavailable, UsageError
 from faceplate.errors import SchemaChanged
 from faceplate.prelude import ROLE
 
@@ -18,7 +18,7 @@ READS = {
     *("stream", "stream_first", "session_read", "session_get", "session_stream"),
 }
 """Verbs that always find something of the user's."""
-REPEATED = (Unavailable, SchemaChanged)
+REPEATED = (Contention, Unavailable, SchemaChanged)
 """After these the whole unit is repeated, and it is the repeat that has to succeed."""
 
 
@@ -71,7 +71,10 @@ class Witness:
             self.find("a closed scope raised no UsageError", f"{name}: {describe(error)}")
         elif must_succeed and not is_cancelled and not isinstance(error, REPEATED):
             self.find("an ordinary step failed", f"{name}: {describe(error)}")
-        if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | sa.exc.DBAPIError):
+        is_the_drivers = name.startswith("raw ")  # whose method the unit has called itself
+        if not is_the_drivers and isinstance(
+            error, asyncpg.PostgresError | asyncpg.InterfaceError | sa.exc.DBAPIError
+        ):
             self.find("an error of the driver inside a unit", f"{name}: {describe(error)}")
         if any(each.mark in str(error) for each in self.people.values()):
             self.find("an error tells a user's content", f"{name}: {describe(error)}")

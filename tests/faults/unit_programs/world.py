@@ -17,14 +17,19 @@ from typing import Any, NamedTuple
 
 import asyncpg
 from pydantic import SecretStr
+from sqlalchemy import make_url
 from tests.databases import Operator
 from tests.faults.unit_programs.ledger import Finding, Person
 from tests.faults.unit_programs.relay import Relay
 from uuid6 import uuid7
 
 from faceplate import Database, Settings
+from faceplate.prelude import ROLE
 
 IDLE_DEADLINE_S = 5.0
+OWNER = "faceplate"
+UNITS_LOGIN = "faceplate_unit"
+"""The logins of an embedded server."""
 LIMITS: dict[str, Any] = {
     "lock_timeout_s": 0.2,
     "statement_timeout_s": 5.0,
@@ -213,9 +218,12 @@ class World:
 
 @asynccontextmanager
 async def world(
-    route: Route, admin_url: str, *, pool_size: int, pgbouncer: bool
+    route: Route, admin_url: str, *, login: str, pool_size: int, pgbouncer: bool
 ) -> AsyncIterator[World]:
-    """Yield a world whose pool leads to the URL of ``route``, which is opened anew after faults."""
+    """Yield a world whose pool leads to the URL of ``route``, which is opened anew after faults.
+
+    Units log in as ``login``, and what reaches across users as the owner, faceplate.
+    """
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(Relay(admin_url))
         operators = []
@@ -226,8 +234,11 @@ async def world(
                 )
             )
             stack.push_async_callback(operators[-1].close)
+        if login != OWNER:
+            await operators[0].execute(f"GRANT {ROLE} TO {login}")
         settings = Settings(
-            database_url=SecretStr(relay.url),
+            database_url=_as(login, relay.url),
+            owner_url=None if login == OWNER else _as(OWNER, relay.url),
             application_name=f"programs {secrets.token_hex(4)}",
             pool_size=pool_size,
             max_overflow=0,
@@ -239,3 +250,7 @@ async def world(
             yield made
         finally:
             await made.close()
+
+
+def _as(login: str, url: str) -> SecretStr:
+    return SecretStr(make_url(url).set(username=login).render_as_string(hide_password=False))
