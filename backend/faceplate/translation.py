@@ -54,7 +54,7 @@ READ_ONLY_WORDS = (
 CONTENTION = "other transactions kept getting in the way"
 FLUSH_SWALLOWED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
-    " `async with scope.session.begin_nested():`"
+    " `async with scope.session.begin_nested():`, and its error is caught around that"
 )
 UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
 SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
