@@ -27,8 +27,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from faceplate import seal, server_requirements, unit_login
 from faceplate.alembic_options import differences, in_schema, render_item
 from faceplate.config import Settings
+from faceplate.connection import Connection as Driver
 from faceplate.downgrades import MAY_LOSE_DATA
-from faceplate.engine import create_migration_engine, open_connection
+from faceplate.engine import create_migration_engine, open_connection, translated
 from faceplate.errors import (
     CannotConnect,
     DatabaseError,
@@ -135,7 +136,7 @@ async def current(database: "Database | Settings") -> str | None:
     """Return the revision that the schema is at, or None where it was never migrated."""
     settings = _settings_of(database)
     with _errors_translated(settings):
-        connection = await open_connection(settings.of_owner)
+        connection = await _open(settings.of_owner)
         try:
             return await revision_of(connection)
         finally:
@@ -196,7 +197,7 @@ async def _check_indexes(settings: Settings) -> None:
     """A revision that broke off makes its index anew when it is run again; nothing else does."""
     ours = {str(name) for table in Base.metadata.tables.values() for name in _index_names(table)}
     with _errors_translated(settings):
-        connection = await open_connection(settings)
+        connection = await _open(settings)
         try:
             found = await invalid_indexes(connection)
         finally:
@@ -218,7 +219,7 @@ async def _as_owner(
     """Run ``work`` in a transaction, one process at a time, and again where a table was in use."""
     deadline_s = time.monotonic() + DEADLINE_S
     with _errors_translated(settings):
-        connection = await open_connection(_for_migrations(settings))
+        connection = await _open(_for_migrations(settings))
         try:
             while True:
                 try:
@@ -231,6 +232,10 @@ async def _as_owner(
                 await _pause(deadline_s)
         finally:
             connection.terminate()
+
+
+async def _open(settings: Settings) -> Driver:
+    return await translated(open_connection(settings), settings)
 
 
 def _index_names(table: Table) -> Iterator[object]:
