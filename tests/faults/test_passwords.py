@@ -267,7 +267,6 @@ async def test_a_password_may_be_of_a_subclass_of_text(login: Login) -> None:
     class Token(str):
         __slots__ = ()
 
-    await login.rotate()
     settings = Settings(database_url=login.url, password=lambda: Token(login.password))
     await enter(settings)
 
@@ -277,7 +276,6 @@ async def test_a_migration_says_that_it_never_will_connect(
     login: Login, name: str, state: str
 ) -> None:
     """A lost connection is worth another try, and these are not."""
-    await login.rotate()
     async with unusable(name, login) as url:
         for attempt in (migrate.upgrade, migrate.current, migrate.check, migrate.unseal_user_ids):
             with pytest.raises(CannotConnect) as failure:
@@ -320,7 +318,7 @@ async def unusable(name: str, login: Login) -> AsyncIterator[str]:
     else:
         database = "nowhere" if name == "no database" else "faceplate"
         password = login.password if name == "no database" else f"{SECRET}-wrong"
-        yield login.url.replace("@", f":{password}@").replace("/faceplate", f"/{database}")
+        yield login.url.replace("@", f":{password}@").removesuffix("faceplate") + database
 
 
 async def enter(settings: Settings) -> None:
