@@ -24,7 +24,8 @@ from faceplate.isolation.findings import (
     as_warnings,
     warning,
 )
-from faceplate.revisions import head, knows
+from faceplate.models import SCHEMA
+from faceplate.revisions import describe_lost, head, knows
 
 if TYPE_CHECKING:
     import asyncpg
@@ -95,6 +96,8 @@ async def examine(
         flaws += _policy_flaws(facts, revision, sealed=settings.seal is not None)
     if is_readable is False:
         flaws.append(Flaw(UNTOLD.format(name=owners["login"]["name"]), layer=None))
+    if is_readable is not False and revision is None and _has_tables(facts):
+        flaws.append(Flaw(describe_lost(), layer=None))
     if revision is not None and ", " in revision:
         flaws.append(Flaw(SEVERAL.format(revision), layer=None))
     if revision is not None and not knows(revision):
@@ -107,6 +110,10 @@ async def examine(
         tuple(logins.durability_warnings(facts["login"])),
         arrangements.describe(facts["login"], None if owner is None else owners["login"], settings),
     )
+
+
+def _has_tables(facts: Facts) -> bool:
+    return any(table["schema"] == SCHEMA for table in facts["policies"] or ())
 
 
 def _layers(flaws: list[Flaw], settings: Settings, *, is_migrated: bool) -> Iterator[str]:
