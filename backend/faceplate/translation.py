@@ -173,9 +173,9 @@ def is_lost(error: BaseException, *, closed: bool) -> bool:
     if _severity(error) in ENDS:
         return state not in TIME_LIMITS
     if state is not None:
-        return (state.startswith("08") or state in LOST) and (
-            closed or not _is_of_statement(error, state)
-        )
+        if not state.startswith("08") and state not in LOST:
+            return False
+        return closed or not _is_of_statement(error, state)
     if any(isinstance(cause, FaceplateError | TimeoutError) for cause in causes(error)):
         return False
     # Between a server's last word and the end of the stream, the driver is only out of step.
@@ -193,6 +193,17 @@ def _is_of_statement(error: BaseException, state: str) -> bool:
     if server is None or server.sqlstate != state or server.server_source_filename is None:
         return False
     return state.startswith("08") or server.server_source_function == RAISES
+
+
+def is_of_pooler(error: BaseException) -> bool:
+    """Whether a pooler says that it has lost its server, as a plain ERROR.
+
+    PostgreSQL names the place in its source with each error.
+    """
+    server = _server_error(error)
+    if server is None or server.server_source_filename is not None:
+        return False
+    return server.sqlstate[:2] in PASSING and server.sqlstate not in MEANINGS
 
 
 def translate_connect(error: Exception, *, target: str, limit_s: float) -> FaceplateError:

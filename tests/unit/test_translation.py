@@ -31,6 +31,7 @@ from faceplate.models import Base, Conversation, User
 from faceplate.translation import (
     FOREIGN_ERRORS,
     is_lost,
+    is_of_pooler,
     reason,
     translate,
     translate_connect,
@@ -391,6 +392,18 @@ def test_what_a_statement_raises_is_no_lost_connection(state: str, place: str) -
     translated = translate(error, target=TARGET)
     assert type(translated) is DatabaseError
     assert "canary" not in str(translated)
+
+
+@pytest.mark.parametrize("state", ["XX000", "58000", "53400"])
+def test_a_poolers_error_is_told_from_one_of_postgresql(state: str) -> None:
+    """Else a COMMIT that it answers so is told as a failure, and may have taken effect."""
+    assert is_of_pooler(wrapped(server(state)))
+    assert not is_of_pooler(wrapped(server(state, F="heapam.c", R="heap_update")))
+
+
+@pytest.mark.parametrize("state", ["57014", "53100", "23505"])
+def test_what_has_a_meaning_of_its_own_is_no_poolers(state: str) -> None:
+    assert not is_of_pooler(server(state))
 
 
 def test_a_parallel_worker_that_was_ended_is_a_lost_connection() -> None:
