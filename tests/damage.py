@@ -9,6 +9,7 @@ from faceplate.user_policy import stored_expression
 from tests.databases import Operator
 
 ALL_LAYERS = (isolation.OWNER_CRITERION, isolation.COMPOSITE_KEYS, isolation.ROW_LEVEL_SECURITY)
+UNIQUE_EMAIL = "CREATE UNIQUE INDEX uq_users_email ON faceplate.users (lower(email))"
 PEEK = "CREATE FUNCTION public.peek() RETURNS SETOF text SECURITY DEFINER"
 
 
@@ -253,6 +254,139 @@ GAPS = {
         "ALTER ROLE faceplate RESET faceplate.user_id",
         "faceplate.user_id is preset for faceplate",
     ),
+    "a child's child, under a policy that asks for no user": Case(
+        "CREATE TABLE public.child () INHERITS (faceplate.tasks);;"
+        "CREATE TABLE public.grand () INHERITS (public.child);;"
+        "GRANT SELECT (title) ON public.grand TO faceplate_app;;"
+        "ALTER TABLE public.grand ENABLE ROW LEVEL SECURITY;;"
+        "CREATE POLICY p ON public.grand USING (true)",
+        "DROP TABLE public.child CASCADE",
+        "units may read public.grand, a child of faceplate.tasks, under no policy",
+    ),
+    "a parent": Case(
+        "CREATE TABLE public.parent (title text NOT NULL);;"
+        "ALTER TABLE faceplate.tasks INHERIT public.parent;;"
+        "GRANT SELECT ON public.parent TO faceplate_app",
+        "ALTER TABLE faceplate.tasks NO INHERIT public.parent;DROP TABLE public.parent",
+        "units may read public.parent, a parent of faceplate.tasks, under no policy",
+    ),
+    "a function that is run before the policy is asked": Case(
+        "CREATE FUNCTION public.tell(text) RETURNS bool LEAKPROOF LANGUAGE plpgsql"
+        " AS 'BEGIN RAISE NOTICE ''%'', $1; RETURN true; END'",
+        "DROP FUNCTION public.tell(text)",
+        "units may call the function public.tell(text), which is LEAKPROOF",
+    ),
+    "a procedure": Case(
+        "CREATE PROCEDURE public.clear() SECURITY DEFINER LANGUAGE sql"
+        " AS 'DELETE FROM faceplate.tasks'",
+        "DROP PROCEDURE public.clear()",
+        "under no policy: ALTER ROUTINE public.clear() SECURITY INVOKER",
+    ),
+    "a function with the name of the one that tells a seal": Case(
+        "CREATE SCHEMA faceplate_seal;;GRANT USAGE ON SCHEMA faceplate_seal TO faceplate_app;;"
+        "CREATE FUNCTION faceplate_seal.user_id() RETURNS SETOF text SECURITY DEFINER LANGUAGE sql"
+        " AS 'SELECT content FROM faceplate.messages'",
+        "DROP SCHEMA faceplate_seal CASCADE",
+        "units may call the function faceplate_seal.user_id(), which works on the tables",
+    ),
+    "CREATE among PostgreSQL's own": Case(
+        "GRANT CREATE ON SCHEMA pg_catalog TO faceplate_app",
+        "REVOKE CREATE ON SCHEMA pg_catalog FROM faceplate_app",
+        "units may create objects in the schema pg_catalog",
+    ),
+    "a column that PostgreSQL keeps from everybody": Case(
+        "GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC",
+        "REVOKE SELECT (rolpassword) ON pg_authid FROM PUBLIC",
+        "units may use rolpassword of pg_authid, which PostgreSQL keeps from everybody",
+    ),
+    "a foreign key to a table of another schema": Case(
+        "CREATE TABLE public.users (id uuid PRIMARY KEY);;"
+        "ALTER TABLE faceplate.tasks DROP CONSTRAINT fk_tasks_users, ADD CONSTRAINT fk_tasks_users"
+        " FOREIGN KEY (user_id) REFERENCES public.users ON DELETE CASCADE",
+        "ALTER TABLE faceplate.tasks DROP CONSTRAINT fk_tasks_users, ADD CONSTRAINT fk_tasks_users"
+        " FOREIGN KEY (user_id) REFERENCES faceplate.users ON DELETE CASCADE;"
+        "DROP TABLE public.users",
+        "keys are missing: fk_tasks_users (user_id) of tasks to users",
+        isolation.COMPOSITE_KEYS,
+    ),
+    "a key that holds at COMMIT only": Case(
+        "ALTER TABLE faceplate.messages DROP CONSTRAINT pk_messages, ADD CONSTRAINT pk_messages"
+        " PRIMARY KEY (user_id, conversation_id, id) DEFERRABLE INITIALLY DEFERRED",
+        "ALTER TABLE faceplate.messages DROP CONSTRAINT pk_messages, ADD CONSTRAINT pk_messages"
+        " PRIMARY KEY (user_id, conversation_id, id)",
+        "keys are missing: pk_messages (user_id, conversation_id, id) of messages",
+        isolation.COMPOSITE_KEYS,
+    ),
+    "two users with one e-mail address in other letters": Case(
+        "DROP INDEX faceplate.uq_users_email;;"
+        "CREATE UNIQUE INDEX uq_users_email ON faceplate.users (email)",
+        f"DROP INDEX faceplate.uq_users_email;{UNIQUE_EMAIL}",
+        "unique indexes are missing or invalid: uq_users_email",
+        isolation.COMPOSITE_KEYS,
+    ),
+    "an index for no row": Case(
+        "DROP INDEX faceplate.uq_users_email;;"
+        "CREATE UNIQUE INDEX uq_users_email ON faceplate.users (lower(email)) WHERE false",
+        f"DROP INDEX faceplate.uq_users_email;{UNIQUE_EMAIL}",
+        "unique indexes are missing or invalid: uq_users_email",
+        isolation.COMPOSITE_KEYS,
+    ),
+    "a column is missing": Case(
+        "ALTER TABLE faceplate.tasks RENAME description TO more",
+        "ALTER TABLE faceplate.tasks RENAME more TO description",
+        "columns are not as the migrations make them, so that units fail:"
+        " faceplate.tasks.description is missing",
+        "",
+    ),
+    "a column that units do not fill": Case(
+        "ALTER TABLE faceplate.tasks ADD rank integer NOT NULL",
+        "ALTER TABLE faceplate.tasks DROP rank",
+        "faceplate.tasks.rank is required, and units do not know of it",
+        "",
+    ),
+    "a column of another type": Case(
+        "ALTER TABLE faceplate.tasks ALTER updated_at TYPE timestamp",
+        "ALTER TABLE faceplate.tasks ALTER updated_at TYPE timestamptz",
+        "faceplate.tasks.updated_at is of type timestamp without time zone, not timestamp with",
+        "",
+    ),
+    "a column of another collation": Case(
+        'ALTER TABLE faceplate.users ALTER email TYPE text COLLATE "C"',
+        'ALTER TABLE faceplate.users ALTER email TYPE text COLLATE "default"',
+        "faceplate.users.email is of type text with collation C, not text",
+        "",
+    ),
+    "a column that has lost its default": Case(
+        "ALTER TABLE faceplate.messages ALTER created_at DROP DEFAULT",
+        "ALTER TABLE faceplate.messages ALTER created_at SET DEFAULT now()",
+        "faceplate.messages.created_at has no default",
+        "",
+    ),
+    "a column that must be given": Case(
+        "ALTER TABLE faceplate.users ALTER email SET NOT NULL",
+        "ALTER TABLE faceplate.users ALTER email DROP NOT NULL",
+        "faceplate.users.email may not be null",
+        "",
+    ),
+    "an owner without its rights": Case(
+        "REVOKE INSERT ON faceplate.users FROM faceplate",
+        "GRANT INSERT ON faceplate.users TO faceplate",
+        "faceplate may not use tables that it owns, so that what works across users fails:"
+        " GRANT INSERT ON faceplate.users TO faceplate",
+        "",
+    ),
+    "an owner of some tables": Case(
+        "ALTER TABLE faceplate.messages OWNER TO postgres",
+        "ALTER TABLE faceplate.messages OWNER TO faceplate",
+        "faceplate does not own faceplate's tables (faceplate, postgres does)",
+        "",
+    ),
+    "two revisions": Case(
+        "INSERT INTO faceplate.alembic_version VALUES ('0001')",
+        "DELETE FROM faceplate.alembic_version WHERE version_num = '0001'",
+        "faceplate.alembic_version has several rows (0001, 0005)",
+        "",
+    ),
 }
 
 
@@ -305,6 +439,50 @@ WARNINGS = {
         "ALTER ROLE faceplate RESET search_path",
         "the search_path of faceplate has public before pg_catalog",
     ),
+    "an exclusion across users": (
+        "ALTER TABLE faceplate.tasks ADD CONSTRAINT apart EXCLUDE USING btree (title WITH =)",
+        "ALTER TABLE faceplate.tasks DROP CONSTRAINT apart",
+        "the unique index faceplate.apart does not begin with user_id",
+    ),
+    "an index is missing": (
+        "DROP INDEX faceplate.ix_tasks_newest",
+        "CREATE INDEX ix_tasks_newest ON faceplate.tasks (user_id, created_at DESC, id DESC)",
+        "the index faceplate.ix_tasks_newest of faceplate.tasks is missing or invalid",
+    ),
+    "a rule that does not hold": (
+        (
+            "ALTER TABLE faceplate.tasks DROP CONSTRAINT ck_tasks_title,"
+            " ADD CONSTRAINT ck_tasks_title CHECK"
+            " (char_length(title) <= 500 AND btrim(title) <> '') NOT VALID"
+        ),
+        "ALTER TABLE faceplate.tasks VALIDATE CONSTRAINT ck_tasks_title",
+        "rules are missing or not in force: ck_tasks_title",
+    ),
+    "another default": (
+        "ALTER TABLE faceplate.messages ALTER status SET DEFAULT 'streaming'",
+        "ALTER TABLE faceplate.messages ALTER status SET DEFAULT 'complete'",
+        "faceplate.messages.status has the default 'streaming'::text",
+    ),
+    "a column that may be null": (
+        "ALTER TABLE faceplate.tasks ALTER description DROP NOT NULL",
+        "ALTER TABLE faceplate.tasks ALTER description SET NOT NULL",
+        "columns are not as the migrations make them: faceplate.tasks.description may be null",
+    ),
+    "a table elsewhere": (
+        (
+            "CREATE EXTENSION postgres_fdw;;"
+            "CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw;;"
+            "CREATE FOREIGN TABLE public.remote (content text) SERVER elsewhere;;"
+            "GRANT SELECT ON public.remote TO faceplate_app"
+        ),
+        "DROP EXTENSION postgres_fdw CASCADE",
+        "units may read the foreign table public.remote, under no policy",
+    ),
+    "a function of PostgreSQL's that runs what it is given": (
+        "ALTER FUNCTION query_to_xml(text, bool, bool, text) SECURITY DEFINER",
+        "ALTER FUNCTION query_to_xml(text, bool, bool, text) SECURITY INVOKER",
+        "units may call what runs as postgres, under no policy: pg_catalog.query_to_xml",
+    ),
 }
 
 
@@ -342,5 +520,17 @@ HARMLESS = {
     "a backup's role": (
         "CREATE ROLE backup BYPASSRLS;;GRANT SELECT ON ALL TABLES IN SCHEMA faceplate TO backup",
         "DROP OWNED BY backup;DROP ROLE backup",
+    ),
+    "a child that units may not read": (
+        "CREATE TABLE public.child () INHERITS (faceplate.tasks)",
+        "DROP TABLE public.child",
+    ),
+    "a column of the application's own": (
+        "ALTER TABLE faceplate.tasks ADD rank integer NOT NULL DEFAULT 0",
+        "ALTER TABLE faceplate.tasks DROP rank",
+    ),
+    "an index of the application's own": (
+        "CREATE INDEX titles ON faceplate.tasks (title)",
+        "DROP INDEX faceplate.titles",
     ),
 }

@@ -149,10 +149,10 @@ async def take_startup(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
         writer.write(b"N")
 
 
-def fatal(state: str, words: str) -> bytes:
+def fatal(state: str, words: str, severity: str = "FATAL") -> bytes:
     """Return the last word of a server or a pooler to a client."""
-    fields = (b"SFATAL", b"VFATAL", b"C" + state.encode(), b"M" + words.encode())
-    return message(b"E", b"".join(field + b"\0" for field in fields) + b"\0")
+    fields = (f"S{severity}", f"V{severity}", f"C{state}", f"M{words}")
+    return message(b"E", b"".join(field.encode() + b"\0" for field in fields) + b"\0")
 
 
 def message(kind: bytes, body: bytes) -> bytes:

@@ -19,6 +19,7 @@ from faceplate.translation import (
     DRIVER_ERRORS,
     causes,
     is_lost,
+    is_of_pooler,
     reason,
     sqlstate_of,
     translate,
@@ -251,8 +252,8 @@ class Connection(asyncpg.Connection):
         target, closed = self._settings.target, self.is_closed()
         if any(isinstance(cause, OUTDATED) for cause in causes(error)):
             return self._outdated(error)
-        is_timeout = isinstance(error, TimeoutError)
-        if may_commit and (is_timeout or is_lost(error, closed=closed)):
+        is_unanswered = isinstance(error, TimeoutError) or is_of_pooler(error)
+        if may_commit and (is_unanswered or is_lost(error, closed=closed)):
             lost = ConnectionLost(f"{target}: {reason(error)}", sqlstate=sqlstate_of(error))
             lost.in_doubt = lost.sqlstate != READ_ONLY
             return lost

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
@@ -30,6 +30,7 @@ from faceplate.prelude import ROLE
 from faceplate.session_state import CLEAN_AHEAD, ROLLBACK_CLEAN, compiled_changes_session
 from faceplate.threads import run_in_thread
 from faceplate.traceback_frames import remove_library_frames
+from faceplate.translation import DRIVER_ERRORS, causes, translate_connect
 from faceplate.wire import DriverLoop
 
 UNIT = "faceplate_unit"
@@ -148,7 +149,10 @@ def create_migration_engine(settings: Settings) -> AsyncEngine:
         with pgbouncer.refused(settings, pgbouncer.GO_ROUND):
             return await _connect(settings, asked, partial(pgbouncer.prove_settings, asked))
 
-    return _create_engine(connect, prepares=True, poolclass=NullPool)
+    async def connect_or_say_why() -> Connection:
+        return await translated(connect(), settings)
+
+    return _create_engine(connect_or_say_why, prepares=True, poolclass=NullPool)
 
 
 def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
@@ -229,6 +233,16 @@ async def open_connection(settings: Settings) -> Connection:
         return await _connect(settings, asked, pgbouncer.prove_own_backend)
 
 
+async def translated(connecting: Coroutine[Any, Any, Connection], settings: Settings) -> Connection:
+    """Return the connection, or raise faceplate's error for one that could not be made."""
+    try:
+        return await connecting
+    except DRIVER_ERRORS as error:
+        limit_s = settings.connect_timeout_s
+        failure = translate_connect(error, target=settings.target, limit_s=limit_s)
+    raise failure
+
+
 async def open_pooled_connection(settings: Settings, *, powerless: bool) -> Connection:
     """Return a new connection; a ``powerless`` one has the role of units from its first moment.
 
@@ -275,11 +289,16 @@ async def _connect(
             return await _attempt(settings, server_settings, prove)
     except BaseException as error:  # noqa: BLE001 - raised below, a cancellation as well
         failure = error
+    if any(isinstance(cause, UnicodeError) for cause in causes(failure)):
+        failure = CannotConnect(f"{settings.target}: {_NOT_TEXT}")  # theirs quotes the password
     try:
         remove_library_frames(failure)
         raise failure
     finally:
         del failure  # which holds this frame
+
+
+_NOT_TEXT = "the user, the password or another part of the login is not text that UTF-8 can say"
 
 
 async def _attempt(

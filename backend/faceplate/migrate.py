@@ -27,8 +27,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from faceplate import seal, server_requirements, unit_login
 from faceplate.alembic_options import differences, in_schema, render_item
 from faceplate.config import Settings
+from faceplate.connection import Connection as Driver
 from faceplate.downgrades import MAY_LOSE_DATA
-from faceplate.engine import create_migration_engine, open_connection
+from faceplate.engine import create_migration_engine, open_connection, translated
 from faceplate.errors import (
     CannotConnect,
     DatabaseError,
@@ -37,8 +38,22 @@ from faceplate.errors import (
     UsageError,
 )
 from faceplate.models import SCHEMA, Base
-from faceplate.revisions import alembic_config, describe_newer, head, knows, revision_of
-from faceplate.translation import DRIVER_ERRORS, causes, sqlstate_of, translate, translate_connect
+from faceplate.revisions import (
+    alembic_config,
+    describe_lost,
+    describe_newer,
+    head,
+    knows,
+    revision_of,
+)
+from faceplate.translation import (
+    DRIVER_ERRORS,
+    UNMIGRATED,
+    causes,
+    sqlstate_of,
+    translate,
+    translate_connect,
+)
 
 if TYPE_CHECKING:
     from faceplate.database import Database
@@ -73,6 +88,7 @@ WHERE NOT i.indisvalid AND c.relnamespace = to_regnamespace('{SCHEMA}')
 ORDER BY c.relname
 """  # noqa: S608 - our own name
 
+FIND_TABLES = f"SELECT to_regclass('{SCHEMA}.users') IS NOT NULL"
 FIND_SCHEMA = text(f"SELECT to_regnamespace('{SCHEMA}')")
 
 logger = logging.getLogger("faceplate")
@@ -90,11 +106,12 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
     Where the owner has a login of its own, the units' login is granted the role of units.
 
     Raises Unavailable where the server cannot be used, is too old, or where a new database has an
-    encoding or a locale that text is not safe in; Unauthorized where the role may not change the
+    encoding or a locale that text is not safe in; UsageError where tables are there whose revision
+    nobody knows; Unauthorized where the role may not change the
     schema or grant that role, TimedOut where a lock was not to be had within ten minutes, and
     DatabaseError where an index is invalid in the end.
     """
-    found = await current(database)
+    found = await _current(database)
     if found is not None and not knows(found):
         logger.warning("%s", describe_newer(found))
         return
@@ -125,7 +142,7 @@ async def downgrade(
     not confirm it, and where a newer version of the package has made the schema. Otherwise as
     `upgrade`.
     """
-    found = await current(database)
+    found = await _current(database)
     if found is not None and not knows(found):
         raise UsageError(f"{describe_newer(found)}; only that version can take it back")
     await _run_command(database, command.downgrade, revision, may_lose_data=may_lose_data)
@@ -135,11 +152,27 @@ async def current(database: "Database | Settings") -> str | None:
     """Return the revision that the schema is at, or None where it was never migrated."""
     settings = _settings_of(database)
     with _errors_translated(settings):
-        connection = await open_connection(settings.of_owner)
+        connection = await _open(settings.of_owner)
         try:
             return await revision_of(connection)
         finally:
             connection.terminate()
+
+
+async def _current(database: "Database | Settings") -> str | None:
+    """Return the same, for a change. Raises UsageError where tables are there without one."""
+    settings = _settings_of(database)
+    with _errors_translated(settings):
+        connection = await _open(settings.of_owner)
+        try:
+            # In this order: another process may make both meanwhile, in one transaction.
+            has_tables = await connection.fetchval(FIND_TABLES)
+            revision = await revision_of(connection)
+        finally:
+            connection.terminate()
+    if has_tables and revision is None:
+        raise UsageError(describe_lost())
+    return revision
 
 
 async def check(database: "Database | Settings") -> list[str]:
@@ -196,7 +229,7 @@ async def _check_indexes(settings: Settings) -> None:
     """A revision that broke off makes its index anew when it is run again; nothing else does."""
     ours = {str(name) for table in Base.metadata.tables.values() for name in _index_names(table)}
     with _errors_translated(settings):
-        connection = await open_connection(settings)
+        connection = await _open(settings)
         try:
             found = await invalid_indexes(connection)
         finally:
@@ -218,7 +251,7 @@ async def _as_owner(
     """Run ``work`` in a transaction, one process at a time, and again where a table was in use."""
     deadline_s = time.monotonic() + DEADLINE_S
     with _errors_translated(settings):
-        connection = await open_connection(_for_migrations(settings))
+        connection = await _open(_for_migrations(settings))
         try:
             while True:
                 try:
@@ -231,6 +264,10 @@ async def _as_owner(
                 await _pause(deadline_s)
         finally:
             connection.terminate()
+
+
+async def _open(settings: Settings) -> Driver:
+    return await translated(open_connection(settings), settings)
 
 
 def _index_names(table: Table) -> Iterator[object]:
@@ -275,7 +312,9 @@ def _with_advice(failure: FaceplateError, error: Exception) -> FaceplateError:
     """Add what the server says: here it speaks of the schema, never of the content of a row."""
     server: Any = list(causes(error))[-1]
     said = [getattr(server, part, None) for part in ("message", "hint")]
-    failure.message = ". ".join((failure.message, *filter(None, said)))
+    # To run `faceplate migrate` is no advice here.
+    ours = None if failure.message == UNMIGRATED else failure.message
+    failure.message = ". ".join(filter(None, (ours, *said)))
     return failure
 
 

@@ -36,7 +36,7 @@ async def ask_for(password: Password | None) -> str | None:
         failure = f"raised {type(error).__qualname__}"
     else:
         if isinstance(answer, str):
-            return answer
+            return str.__str__(answer)  # the driver takes no subclass
         failure = f"returned {type(answer).__name__}, not text"
     # Raised out here, so that the caller's error is not its context.
     raise PasswordError(f"the password function {failure}")

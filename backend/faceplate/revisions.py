@@ -45,6 +45,14 @@ def describe_newer(revision: str) -> str:
     )
 
 
+def describe_lost() -> str:
+    """Return what an operator is told of tables whose revision nobody knows."""
+    return (
+        f"the tables of {SCHEMA} are there, and {SCHEMA}.alembic_version has no revision of them,"
+        f" so that nothing can be migrated: put its row back (of a backup; the newest is {head()})"
+    )
+
+
 async def revision_of(connection: "asyncpg.Connection[Any]") -> str | None:
     """Return the revision that ``connection`` finds, or None."""
     if await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.alembic_version')") is None:
@@ -52,4 +60,4 @@ async def revision_of(connection: "asyncpg.Connection[Any]") -> str | None:
     revision: str | None = await connection.fetchval(
         f"SELECT version_num FROM {SCHEMA}.alembic_version"  # noqa: S608 - our own name
     )
-    return revision
+    return revision or None

@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 # As PostgreSQL prints them, for a column; quotes are doubled for a string.
 PLAIN = "({} = (NULLIF(current_setting(''faceplate.user_id''::text, true), ''''::text))::uuid)"
 SEALED = "({} = ( SELECT faceplate_seal.user_id() AS user_id))"
-MAKE = f"""
-CREATE SCHEMA IF NOT EXISTS faceplate_seal;
-GRANT USAGE ON SCHEMA faceplate_seal TO {ROLE};
-CREATE TABLE IF NOT EXISTS faceplate_seal.keys (inside bytea NOT NULL, outside bytea NOT NULL);
-REVOKE ALL ON faceplate_seal.keys FROM PUBLIC, {ROLE};
-CREATE OR REPLACE FUNCTION faceplate_seal.user_id() RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
+BODY = """
 DECLARE
     name text := current_setting('faceplate.user_id', true);
     seal text := current_setting('faceplate.seal', true);
@@ -35,8 +28,21 @@ BEGIN
     END IF;
     RETURN NULL;
 END
-$$
 """
+SEARCH_PATH = "pg_catalog, pg_temp"
+MAKE = f"""
+CREATE SCHEMA IF NOT EXISTS faceplate_seal;
+GRANT USAGE ON SCHEMA faceplate_seal TO {ROLE};
+CREATE TABLE IF NOT EXISTS faceplate_seal.keys (inside bytea NOT NULL, outside bytea NOT NULL);
+REVOKE ALL ON faceplate_seal.keys FROM PUBLIC, {ROLE};
+CREATE OR REPLACE FUNCTION faceplate_seal.user_id() RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = {SEARCH_PATH}
+AS $${BODY}$$
+"""
+# Of a function p in the schema n: whether it is the one that `MAKE` makes.
+IS_SEAL = f"""(n.nspname = 'faceplate_seal' AND p.proname = 'user_id' AND p.pronargs = 0
+    AND p.prosecdef AND p.prorettype = 'uuid'::regtype
+    AND p.proconfig = ARRAY['search_path={SEARCH_PATH}'] AND p.prosrc = $body${BODY}$body$)"""
 KEEP = "INSERT INTO faceplate_seal.keys (inside, outside) VALUES ($1, $2)"
 # Every policy that says it plainly, of an application's own tables as well.
 CHANGE = """

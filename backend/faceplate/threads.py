@@ -32,6 +32,8 @@ async def run_in_thread(function: Callable[[], T], *, name: str) -> T:
         value: object
         try:
             value = context.run(function)
+        except StopIteration:  # what a future cannot hold, and a coroutine cannot raise
+            conclude, value = outcome.set_exception, RuntimeError("StopIteration")
         except BaseException as error:  # noqa: BLE001 - raised where the outcome is awaited
             conclude, value = outcome.set_exception, error
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile

@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.exc import InvalidRequestError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 
 from faceplate import constraints
 from faceplate.errors import (
@@ -25,6 +26,7 @@ from faceplate.errors import (
     DatabaseError,
     FaceplateError,
     InvalidInput,
+    NotFound,
     PoolExhausted,
     SchemaChanged,
     TimedOut,
@@ -56,6 +58,7 @@ FLUSH_SWALLOWED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
     " `async with scope.session.begin_nested():`, and its error is caught around that"
 )
+VANISHED = "a row that the session has changed is not there any more"
 UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
 SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
 MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
@@ -81,6 +84,8 @@ MISUSES = {
 }
 # The function of PostgreSQL that refuses, under row_security = off, what a policy would cut down.
 HIDES_ROWS = "check_enable_rls"
+# The one by which PL/pgSQL raises what a function says, with any SQLSTATE that it says.
+RAISES = "exec_stmt_raise"
 BLIND = (
     "the connecting role cannot see the rows of all users: connect as the owner of faceplate's"
     " tables, or name its login in FACEPLATE_OWNER_URL; where a unit is refused so, row_security is"
@@ -168,12 +173,37 @@ def is_lost(error: BaseException, *, closed: bool) -> bool:
     if _severity(error) in ENDS:
         return state not in TIME_LIMITS
     if state is not None:
-        return state.startswith("08") or state in LOST
+        if not state.startswith("08") and state not in LOST:
+            return False
+        return closed or not _is_of_statement(error, state)
     if any(isinstance(cause, FaceplateError | TimeoutError) for cause in causes(error)):
         return False
     # Between a server's last word and the end of the stream, the driver is only out of step.
     kinds = DRIVER_ERRORS if closed else (asyncpg.InternalClientError, ConnectionError)
     return any(isinstance(cause, kinds) for cause in causes(error))
+
+
+def _is_of_statement(error: BaseException, state: str) -> bool:
+    """Whether a statement has raised it, as a function may, or a wrapper of foreign data that has
+    lost a server of its own: the connection goes on.
+
+    A pooler names no place in PostgreSQL's source.
+    """
+    server = _server_error(error)
+    if server is None or server.sqlstate != state or server.server_source_filename is None:
+        return False
+    return state.startswith("08") or server.server_source_function == RAISES
+
+
+def is_of_pooler(error: BaseException) -> bool:
+    """Whether a pooler says that it has lost its server, as a plain ERROR.
+
+    PostgreSQL names the place in its source with each error.
+    """
+    server = _server_error(error)
+    if server is None or server.server_source_filename is not None:
+        return False
+    return server.sqlstate[:2] in PASSING and server.sqlstate not in MEANINGS
 
 
 def translate_connect(error: Exception, *, target: str, limit_s: float) -> FaceplateError:
@@ -219,18 +249,24 @@ def translate(error: Exception, *, target: str, closed: bool = False) -> Facepla
         return _by_sqlstate(state, _server_error(error) or list(causes(error))[-1])
     if any(isinstance(cause, TimeoutError) for cause in causes(error)):
         return TimedOut(f"{target}: no answer within command_timeout_s")
-    if isinstance(error, InvalidRequestError):
-        swallowed = isinstance(error, PendingRollbackError)  # it repeats the first one's words
-        return UsageError(FLUSH_SWALLOWED if swallowed else f"SQLAlchemy refused the call: {error}")
+    if isinstance(error, PendingRollbackError):  # it repeats the first one's words
+        return UsageError(FLUSH_SWALLOWED)
     return _by_words(list(causes(error))[-1])
 
 
-def _by_words(driver: BaseException) -> FaceplateError:
-    if isinstance(driver, asyncpg.InterfaceError):
+def _by_words(innermost: BaseException) -> FaceplateError:
+    if isinstance(innermost, asyncpg.InterfaceError):
         for words, remedy in MISUSES.items():
-            if words in str(driver):
+            if words in str(innermost):
                 return UsageError(remedy)
-    return DatabaseError(f"unexpected {type(driver).__name__} from the driver")
+    if isinstance(innermost, StaleDataError):
+        return NotFound(None, VANISHED)
+    if isinstance(innermost, SQLAlchemyError):
+        # Other errors may quote what they were given.
+        is_plain = isinstance(innermost, InvalidRequestError)
+        words = str(innermost) if is_plain else type(innermost).__name__
+        return UsageError(f"SQLAlchemy refused the call: {words}")
+    return DatabaseError(f"unexpected {type(innermost).__name__} from the driver")
 
 
 def _by_sqlstate(state: str, server: Any) -> FaceplateError:

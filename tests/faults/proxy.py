@@ -79,10 +79,13 @@ class Fault(NamedTuple):
     """The SQLSTATE of a FATAL."""
     stays_open: bool = False
     """Whether the client's connection is said to be ready, and left open, after a FATAL."""
+    severity: str = "FATAL"
+    """What is said in its place."""
 
     def __repr__(self) -> str:
         at = self.at if isinstance(self.at, int) else getattr(self.at, "__name__", "?")
-        return f"{self.action.value} {at} {self.state}{' and stay' if self.stays_open else ''}"
+        said = f"{self.severity} {self.state}" if self.state else ""
+        return f"{self.action.value} {at} {said}{' and stay' if self.stays_open else ''}"
 
 
 def is_commit(message: Message) -> bool:
@@ -149,7 +152,7 @@ class _Link:
 
     def answer(self, fault: Fault) -> None:
         """Tell the client that its connection is at its end, and end the server's."""
-        self.client.writer.write(fatal(fault.state, LAST_WORDS))
+        self.client.writer.write(fatal(fault.state, LAST_WORDS, fault.severity))
         if not fault.stays_open:
             self.close()
             return

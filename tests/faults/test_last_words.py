@@ -26,6 +26,8 @@ from faceplate.models import User
 
 STATES = ("57P01", "57P05", "XX000", "58000", "08P01", "53300", "53400")
 """They may also come in answer to a new connection, and pass by themselves."""
+SEVERITIES = ("FATAL", "ERROR", "PANIC")
+"""PostgreSQL ends a connection with the first or the last; poolers say any."""
 ODD_STATES = ("40001", "22021")
 """They mean something else where they are no FATAL."""
 TIME_LIMITS = ("25P03", "25P04")
@@ -53,13 +55,14 @@ async def resigned(steady_server: OwnServer) -> AsyncIterator[Bench]:
 
 
 def answers(at: Any, campaign: Campaign) -> Fault:
-    """Return a FATAL at a message, with a code that the dice choose.
+    """Return a last word at a message, with a code and a severity that the dice choose.
 
     Some poolers leave the client's connection open after one that answers a COMMIT.
     """
     action, place = at
     stays_open = not isinstance(place, int) and campaign.dice.random() < 0.3
-    return Fault(action, place, state=campaign.dice.choice(STATES), stays_open=stays_open)
+    state, severity = campaign.dice.choice(STATES), campaign.dice.choice(SEVERITIES)
+    return Fault(action, place, state=state, stays_open=stays_open, severity=severity)
 
 
 async def test_a_last_word_at_any_message_is_ridden_out(wire: Bench, campaign: Campaign) -> None:
@@ -94,7 +97,8 @@ async def test_each_code_at_a_commit_is_ridden_out(
     kinds = ["messages.append", "tasks.create", "tasks.edit", "own, a sum", "own, text"]
     for name, (action, place) in product(kinds, AROUND_COMMIT):
         for stays_open in campaign.dice.sample([False, True], campaign.size(1, 2)):
-            fault = Fault(action, place, state=state, stays_open=stays_open)
+            said = campaign.dice.choice(SEVERITIES if state in STATES else ("FATAL", "PANIC"))
+            fault = Fault(action, place, state=state, stays_open=stays_open, severity=said)
             trial = await wire.try_out(name, fault)
             assert trial.struck, (name, fault)
             book.judge(name, await learn(wire, name), trial)

@@ -28,7 +28,16 @@ from tests.unusable import (
     url_of,
 )
 
-from faceplate import Database, FaceplateError, Scope, Settings, Unavailable, doctor, migrate
+from faceplate import (
+    CannotConnect,
+    Database,
+    FaceplateError,
+    Scope,
+    Settings,
+    Unavailable,
+    doctor,
+    migrate,
+)
 from faceplate.engine import open_connection
 from faceplate.services import tasks, users
 
@@ -224,6 +233,8 @@ async def test_a_password_function_that_fails_is_named_and_shows_nothing(
         (partial(_block, released), "no answer from the password function within 0.3 s"),
         (lambda: None, "the password function returned NoneType, not text"),
         (SECRET.encode, "the password function returned bytes, not text"),
+        (partial(next, iter(())), "the password function raised RuntimeError"),
+        (lambda: f"{SECRET}\udcff", "is not text that UTF-8 can say"),
     ]
     for function, words in unusable:
         settings = Settings(database_url=login.url, password=function, **BRIEF)
@@ -233,6 +244,43 @@ async def test_a_password_function_that_fails_is_named_and_shows_nothing(
         assert SECRET not in shown(failure.value)
     released.set()
     assert SECRET not in caplog.text
+
+
+async def test_a_password_that_is_no_utf8_is_not_quoted(
+    login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own error holds the whole text that it could not encode."""
+    odd = f"{SECRET}\udcff"
+    with pytest.raises(CannotConnect, match="is not text that UTF-8 can say") as failure:
+        await enter(Settings(database_url=login.url, password=odd, **BRIEF))
+    assert SECRET not in shown(failure.value)
+    monkeypatch.setenv("PGPASSWORD", odd)
+    for attempt in (enter, migrate.upgrade, migrate.check):
+        with pytest.raises(CannotConnect, match="is not text that UTF-8 can say") as failure:
+            await attempt(Settings(database_url=login.url, **BRIEF))
+        assert SECRET not in shown(failure.value)
+
+
+async def test_a_password_may_be_of_a_subclass_of_text(login: Login) -> None:
+    """Some libraries mark a secret so, and the driver takes nothing but str itself."""
+
+    class Token(str):
+        __slots__ = ()
+
+    settings = Settings(database_url=login.url, password=lambda: Token(login.password))
+    await enter(settings)
+
+
+@pytest.mark.parametrize(("name", "state"), [("wrong password", "28P01"), ("no database", "3D000")])
+async def test_a_migration_says_that_it_never_will_connect(
+    login: Login, name: str, state: str
+) -> None:
+    """A lost connection is worth another try, and these are not."""
+    async with unusable(name, login) as url:
+        for attempt in (migrate.upgrade, migrate.current, migrate.check, migrate.unseal_user_ids):
+            with pytest.raises(CannotConnect) as failure:
+                await attempt(Settings(database_url=url, **BRIEF))
+            assert failure.value.sqlstate == state
 
 
 async def test_a_password_function_that_fails_once_is_asked_again(login: Login) -> None:
@@ -270,7 +318,7 @@ async def unusable(name: str, login: Login) -> AsyncIterator[str]:
     else:
         database = "nowhere" if name == "no database" else "faceplate"
         password = login.password if name == "no database" else f"{SECRET}-wrong"
-        yield login.url.replace("@", f":{password}@").replace("/faceplate", f"/{database}")
+        yield login.url.replace("@", f":{password}@").removesuffix("faceplate") + database
 
 
 async def enter(settings: Settings) -> None:

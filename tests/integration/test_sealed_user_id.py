@@ -192,6 +192,48 @@ async def test_the_seal_is_not_in_the_text_of_a_statement(sealed: Settings) -> N
                 assert value not in (await hers.session.execute(watch)).scalar_one()
 
 
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (
+            (
+                "CREATE OR REPLACE FUNCTION faceplate_seal.user_id() RETURNS uuid LANGUAGE sql"
+                " AS 'SELECT current_setting(''faceplate.user_id'')::uuid'"
+            ),
+            "the function faceplate_seal.user_id() is not as the migrations make it",
+        ),
+        (
+            "GRANT SELECT ON faceplate_seal.keys TO PUBLIC",
+            "PUBLIC has SELECT on faceplate_seal.keys, which the migrations do not grant",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA faceplate_seal TO faceplate_app",
+            "units may create objects in the schema faceplate_seal",
+        ),
+    ],
+)
+async def test_check_tells_a_seal_that_was_broken(
+    sealed: Settings, owner: Operator, damage: str, told: str
+) -> None:
+    """The policies still ask for it, and it tells what hostile SQL wants."""
+    await migrate.upgrade(sealed)
+    async with Database(sealed) as db:
+        assert (await db.check()).gaps == ()
+        await owner.execute(damage)
+        [gap] = (await db.check()).gaps
+    assert gap.startswith(told)
+
+
+async def test_check_knows_the_seal_on_a_table_of_which_no_model_told(
+    sealed: Settings, owner: Operator
+) -> None:
+    """Else every project that seals is told to put its tables under a policy that is there."""
+    await owner.execute(NOTES)
+    await migrate.upgrade(sealed)
+    async with Database(sealed) as db:
+        assert (await db.check()).warnings == ()
+
+
 async def test_check_tells_a_seal_that_only_one_side_asks_for(sealed: Settings) -> None:
     """Else units see no row, or hostile SQL sees too many, and check says that all is well."""
     plain = sealed.model_copy(update={"seal_key": None})

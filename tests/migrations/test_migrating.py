@@ -16,6 +16,7 @@ from tests.unusable import free_port
 from faceplate import (
     CannotConnect,
     Database,
+    DatabaseError,
     TimedOut,
     Unauthorized,
     Unavailable,
@@ -210,6 +211,40 @@ async def test_a_server_that_is_too_old_is_refused_and_changed_in_nothing(
         await migrate.upgrade(settings_of(empty_database_url))
     async with outside(settings_of(empty_database_url)) as connection:
         assert await connection.fetchval("SELECT to_regnamespace('faceplate')") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM faceplate.alembic_version",
+        "UPDATE faceplate.alembic_version SET version_num = ''",
+        "DROP TABLE faceplate.alembic_version",
+    ],
+)
+async def test_tables_without_a_revision_are_left_alone(
+    fresh_database_url: str, damage: str
+) -> None:
+    """Else check says to migrate, and that fails in words of which nobody learns what to do."""
+    settings = settings_of(fresh_database_url)
+    async with outside(settings) as connection:
+        await connection.execute(damage)
+    for change in (migrate.upgrade(settings), migrate.downgrade(settings, "base")):
+        with pytest.raises(UsageError, match="has no revision of them"):
+            await change
+    async with Database(settings) as db:
+        [gap] = (await db.check()).gaps
+    assert "has no revision of them" in gap
+
+
+async def test_a_migration_does_not_advise_to_migrate(fresh_database_url: str) -> None:
+    """Whoever reads that has just done so."""
+    settings = settings_of(fresh_database_url)
+    async with outside(settings) as connection:
+        await connection.execute("DROP TABLE faceplate.messages")
+        await connection.execute("UPDATE faceplate.alembic_version SET version_num = '0002'")
+    with pytest.raises(DatabaseError) as failure:
+        await migrate.upgrade(settings)
+    assert failure.value.message == 'relation "faceplate.messages" does not exist'
 
 
 async def test_a_schema_of_a_newer_version_is_left_alone(

@@ -144,6 +144,51 @@ def test_an_ordinary_shape_is_accepted(config: dict[str, Any]) -> None:
     check_config(config)
 
 
+TOKENS = [
+    "sk-proj-canary0123456789abcdefgh",
+    "sk_live_canary0123456789abcd",
+    "ghp_canary0123456789abcdefghijklmnopqrst",
+    "github_pat_canary0123456789abcdefghijklmnop",
+    "glpat-canary0123456789abcdef",
+    "xoxb-123456789012-canary0123456789",
+    "AKIACANARY0123456789",
+    f"AIza{'canary7' * 5}",
+    f"hf_{'canary7' * 5}",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl",
+    "-----BEGIN EC PRIVATE KEY-----\ncanary",
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_token_that_tells_itself_is_not_stored_in_the_clear(token: str) -> None:
+    """It may be anywhere, and needs no name: in an argument, a path, the key of an object."""
+    shapes: dict[str, dict[str, Any]] = {
+        "args[0]": {"command": "npx", "args": [token]},
+        "args[1]": {"command": "npx", "args": ["-k", f"x:{token}"]},
+        "a.b[0]": URL | {"a": {"b": [token]}},
+        "a.a key": URL | {"a": {token: "x"}},
+    }
+    if token.isprintable():
+        shapes["url"] = {"url": f"https://example.com/{token}/mcp"}
+    for path, config in shapes.items():
+        with pytest.raises(InvalidInput) as refusal:
+            check_config(config)
+        assert refusal.value.rule.startswith(f"{path} "), config
+        assert token not in str(refusal.value)
+
+
+def test_a_name_in_other_letters_is_read_as_it_looks() -> None:
+    with pytest.raises(InvalidInput, match="may hold a secret"):
+        check_config(URL | {"\uff50\uff41ssword": "canary"})
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-learn-server-for-everybody", "task-1234567890123456789012345"]
+)
+def test_a_name_that_begins_like_a_token_is_accepted(text: str) -> None:
+    check_config({"command": "npx", "args": [text]})
+
+
 def test_a_secret_that_has_no_name_is_not_told() -> None:
     """The documentation says so, and that such a URL belongs into the secrets."""
     check_config({"url": "https://example.com/mcp/canary/sse"})

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.orm.exc import StaleDataError
 
 from faceplate import (
     CannotConnect,
@@ -30,6 +31,7 @@ from faceplate.models import Base, Conversation, User
 from faceplate.translation import (
     FOREIGN_ERRORS,
     is_lost,
+    is_of_pooler,
     reason,
     translate,
     translate_connect,
@@ -370,3 +372,59 @@ def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
     one, two = RuntimeError("one"), RuntimeError("two")
     one.__cause__, two.__cause__ = two, one
     assert type(translate(one, target=TARGET)) is DatabaseError
+
+
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        ("57P01", "exec_stmt_raise"),
+        ("53300", "exec_stmt_raise"),
+        ("25006", "exec_stmt_raise"),
+        ("08006", "exec_stmt_raise"),
+        ("08001", "connect_pg_server"),
+    ],
+)
+def test_what_a_statement_raises_is_no_lost_connection(state: str, place: str) -> None:
+    """Else the unit is run again for it, and what a function says of a row is in the log."""
+    error = server(state, "canary", F="x.c", R=place)
+    assert not is_lost(error, closed=False)
+    assert is_lost(error, closed=True)
+    translated = translate(error, target=TARGET)
+    assert type(translated) is DatabaseError
+    assert "canary" not in str(translated)
+
+
+@pytest.mark.parametrize("state", ["XX000", "58000", "53400"])
+def test_a_poolers_error_is_told_from_one_of_postgresql(state: str) -> None:
+    """Else a COMMIT that it answers so is told as a failure, and may have taken effect."""
+    assert is_of_pooler(wrapped(server(state)))
+    assert not is_of_pooler(wrapped(server(state, F="heapam.c", R="heap_update")))
+
+
+@pytest.mark.parametrize("state", ["57014", "53100", "23505"])
+def test_what_has_a_meaning_of_its_own_is_no_poolers(state: str) -> None:
+    assert not is_of_pooler(server(state))
+
+
+def test_a_parallel_worker_that_was_ended_is_a_lost_connection() -> None:
+    """Its leader says so as an ERROR, and is mostly ended in the next moment."""
+    assert is_lost(server("57P01", F="postgres.c", R="ProcessInterrupts"), closed=False)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words"),
+    [
+        (sa_exc.InvalidRequestError("A value is required for 'x'"), UsageError, "is required for"),
+        (sa_exc.ArgumentError("got 'canary'"), UsageError, "refused the call: ArgumentError"),
+        (StaleDataError("1 row(s) expected"), NotFound, "is not there any more"),
+    ],
+)
+def test_what_sqlalchemy_refuses_is_not_told_of_the_driver(
+    cause: sa_exc.SQLAlchemyError, kind: type[FaceplateError], words: str
+) -> None:
+    """Nobody finds a mistake in his own call where the database is said to be at fault."""
+    for error in (cause, sa_exc.StatementError(str(cause), "SELECT 1", {}, cause)):
+        translated = translate(error, target=TARGET)
+        assert type(translated) is kind
+        assert words in str(translated)
+        assert "canary" not in str(translated)

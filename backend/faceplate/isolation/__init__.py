@@ -8,6 +8,7 @@ from faceplate.isolation import (
     arrangements,
     bypasses,
     catalog,
+    columns,
     grants,
     keys,
     logins,
@@ -23,7 +24,8 @@ from faceplate.isolation.findings import (
     as_warnings,
     warning,
 )
-from faceplate.revisions import knows
+from faceplate.models import SCHEMA
+from faceplate.revisions import describe_lost, head, knows
 
 if TYPE_CHECKING:
     import asyncpg
@@ -40,8 +42,10 @@ UNTOLD = (
     "{name} may not read faceplate.alembic_version, so that it cannot be told whether the schema is"
     " up to date: GRANT SELECT ON faceplate.alembic_version TO {name}"
 )
-
-
+SEVERAL = (
+    "faceplate.alembic_version has several rows ({}), so that nothing can be migrated: DELETE all"
+    " but the newest; migrations of the application's own keep theirs in another table"
+)
 SWITCHED_OFF = "row_level_security is switched off: a unit's raw SQL reaches every user's rows"
 
 
@@ -83,12 +87,19 @@ async def examine(
         flaws += logins.owner_flaws(owners["login"], is_own_login=has_own_login)
     if is_migrated:
         flaws += keys.flaws(facts["keys"])
+    if revision is not None and (revision == head() or not knows(revision)):
+        flaws += columns.flaws(facts["columns"] or [])
+        flaws += keys.omissions(facts["keys"])
     if not settings.row_level_security:
         flaws.append(warning(SWITCHED_OFF))
     elif is_migrated:
         flaws += _policy_flaws(facts, revision, sealed=settings.seal is not None)
     if is_readable is False:
         flaws.append(Flaw(UNTOLD.format(name=owners["login"]["name"]), layer=None))
+    if is_readable is not False and revision is None and _has_tables(facts):
+        flaws.append(Flaw(describe_lost(), layer=None))
+    if revision is not None and ", " in revision:
+        flaws.append(Flaw(SEVERAL.format(revision), layer=None))
     if revision is not None and not knows(revision):
         flaws = list(as_warnings(flaws))
     return Isolation(
@@ -99,6 +110,10 @@ async def examine(
         tuple(logins.durability_warnings(facts["login"])),
         arrangements.describe(facts["login"], None if owner is None else owners["login"], settings),
     )
+
+
+def _has_tables(facts: Facts) -> bool:
+    return any(table["schema"] == SCHEMA for table in facts["policies"] or ())
 
 
 def _layers(flaws: list[Flaw], settings: Settings, *, is_migrated: bool) -> Iterator[str]:
@@ -119,4 +134,4 @@ def _policy_flaws(facts: Facts, revision: str | None, *, sealed: bool) -> Iterat
     yield from policies.flaws(facts["policies"] or [], sealed=sealed)
     yield from policies.unknown_flaws(facts["unknown_tables"] or [])
     yield from grants.flaws(facts["grants"], revision=revision)
-    yield from bypasses.flaws(facts["bypasses"])
+    yield from bypasses.flaws(facts["bypasses"], sealed=sealed)

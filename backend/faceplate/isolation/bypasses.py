@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from faceplate.isolation.findings import Flaw, warning
-
-OUR_FUNCTIONS = frozenset({"faceplate_seal.user_id()"})
-"""The SECURITY DEFINER functions that are ours, as ``schema.name(types)``."""
+from faceplate.isolation.policies import LETS_ROWS_THROUGH
+from faceplate.seal import IS_SEAL
 
 # A view runs with its owner's rights unless it is a security_invoker; a materialized one always.
 VIEWS = """
@@ -23,7 +22,7 @@ WHERE v.oid IN (SELECT oid FROM derived) AND v.relkind IN ('v', 'm')
         OR has_any_column_privilege(u.oid, v.oid, 'SELECT, INSERT, UPDATE'))
 """
 # Which tables a function reads is not in the catalog, unless its body is SQL that was parsed.
-FUNCTIONS = """
+FUNCTIONS = f"""
 SELECT json_agg(json_build_object(
     'name', quote_ident(n.nspname) || '.' || quote_ident(p.proname)
         || '(' || pg_get_function_identity_arguments(p.oid) || ')',
@@ -37,7 +36,7 @@ SELECT json_agg(json_build_object(
             AND d.refobjid IN (SELECT oid FROM derived))
 ) ORDER BY n.nspname, p.proname, p.oid)
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_roles o ON o.oid = p.proowner
-WHERE p.prosecdef AND p.oid >= 16384
+WHERE p.prosecdef AND NOT {IS_SEAL}
     AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
     AND o.oid NOT IN (SELECT oid FROM unit)
     AND (o.rolsuper OR EXISTS (SELECT FROM guarded g
@@ -47,7 +46,11 @@ WHERE p.prosecdef AND p.oid >= 16384
         AND d.objid = p.oid AND d.deptype = 'e')
     AND EXISTS (SELECT FROM unit u WHERE has_function_privilege(u.oid, p.oid, 'EXECUTE')
         AND has_schema_privilege(u.oid, n.oid, 'USAGE'))
-"""
+"""  # noqa: S608 - our own text
+HAS_SEAL = f"""
+SELECT bool_or({IS_SEAL})
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'faceplate_seal'
+"""  # noqa: S608 - our own text
 TRIGGERS = """
 SELECT json_agg(json_build_object(
     'name', quote_ident(t.tgname), 'table', quote_ident(g.nspname) || '.' || quote_ident(g.relname),
@@ -64,33 +67,82 @@ SELECT json_agg(json_build_object(
 ) ORDER BY g.nspname, g.relname, w.rulename)
 FROM pg_rewrite w JOIN guarded g ON g.oid = w.ev_class
 """
-# A parent's policies hold for what is read by way of the parent, and not for the child by itself.
-CHILDREN = """
+# A table's policies hold for what is read by its own name: a child's are not asked where a parent
+# is read, nor a parent's where a child is. Of what is above or below ours, either has all rows.
+KIN = f"""
 SELECT json_agg(json_build_object(
     'name', quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-    'table', quote_ident(g.nspname) || '.' || quote_ident(g.relname)
+    'table', k.name, 'is_above', k.is_above
 ) ORDER BY n.nspname, c.relname)
-FROM pg_inherits i JOIN guarded g ON g.oid = i.inhparent
-    JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT c.relrowsecurity
+FROM (
+    WITH RECURSIVE kin AS (
+        SELECT g.oid, quote_ident(g.nspname) || '.' || quote_ident(g.relname) AS name,
+            way.is_above
+        FROM guarded g CROSS JOIN (VALUES (true), (false)) AS way (is_above)
+        UNION SELECT CASE WHEN k.is_above THEN i.inhparent ELSE i.inhrelid END, k.name, k.is_above
+        FROM kin k JOIN pg_inherits i
+            ON k.oid = CASE WHEN k.is_above THEN i.inhrelid ELSE i.inhparent END
+    ) SELECT oid, min(name) AS name, is_above FROM kin GROUP BY oid, is_above
+) AS k JOIN pg_class c ON c.oid = k.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid NOT IN (SELECT oid FROM guarded) AND {LETS_ROWS_THROUGH}
+    AND EXISTS (SELECT FROM unit u WHERE has_table_privilege(u.oid, c.oid, 'DELETE, TRUNCATE')
+        OR has_any_column_privilege(u.oid, c.oid, 'SELECT, INSERT, UPDATE'))
+"""  # noqa: S608 - our own text
+# PostgreSQL runs such a function on rows before it asks their policy, and takes its word for it
+# that it tells nobody of them.
+LEAKPROOF = """
+SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(p.proname)
+    || '(' || pg_get_function_identity_arguments(p.oid) || ')' ORDER BY n.nspname, p.proname, p.oid)
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE p.proleakproof AND p.oid >= 16384
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
+        AND d.objid = p.oid AND d.deptype = 'e')
+    AND EXISTS (SELECT FROM unit u WHERE has_function_privilege(u.oid, p.oid, 'EXECUTE'))
+"""
+# It may lead back to this database, as whatever role its server logs in as.
+FOREIGN_TABLES = """
+SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+    ORDER BY n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'f' AND n.nspname <> 'faceplate'
     AND EXISTS (SELECT FROM unit u WHERE has_table_privilege(u.oid, c.oid, 'DELETE, TRUNCATE')
         OR has_any_column_privilege(u.oid, c.oid, 'SELECT, INSERT, UPDATE'))
 """
 QUERY = f"""
 SELECT json_build_object('views', ({VIEWS}), 'functions', ({FUNCTIONS}), 'triggers', ({TRIGGERS}),
-    'rules', ({RULES}), 'children', ({CHILDREN}))
+    'rules', ({RULES}), 'kin', ({KIN}), 'leakproof', ({LEAKPROOF}),
+    'foreign_tables', ({FOREIGN_TABLES}), 'has_seal', ({HAS_SEAL}))
 """
 
 
-def flaws(found: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield each object by which a unit gets, or gives away, what no policy lets through."""
+def flaws(found: dict[str, Any], *, sealed: bool) -> Iterator[Flaw]:
+    """Yield each object by which a unit gets, or gives away, what no policy lets through.
+
+    ``sealed`` says whether policies ask for the seal of the user's id.
+    """
+    if sealed and found["has_seal"] is False:
+        yield Flaw(
+            "the function faceplate_seal.user_id() is not as the migrations make it, so that it may"
+            " believe an id without a seal: run `faceplate migrate`"
+        )
     for view in found["views"] or ():
         yield _view(view["name"], is_materialized=view["kind"] == "m")
     yield from _functions(found["functions"] or [])
-    for child in found["children"] or ():
+    for kin in found["kin"] or ():
+        what = "parent" if kin["is_above"] else "child"
         yield Flaw(
-            f"units may read {child['name']}, a child of {child['table']}, under no policy:"
-            f" REVOKE ALL ON {child['name']} FROM faceplate_app, PUBLIC"
+            f"units may read {kin['name']}, a {what} of {kin['table']}, under no policy:"
+            f" REVOKE ALL ON {kin['name']} FROM faceplate_app, PUBLIC"
+        )
+    for name in found["leakproof"] or ():
+        yield Flaw(
+            f"units may call the function {name}, which is LEAKPROOF and so is run on all rows"
+            f" before their policy is asked: ALTER FUNCTION {name} NOT LEAKPROOF"
+        )
+    for name in found["foreign_tables"] or ():
+        yield warning(
+            f"units may read the foreign table {name}, under no policy: see that it does not lead"
+            f" to users' rows, or REVOKE ALL ON {name} FROM faceplate_app, PUBLIC"
         )
     for rule in found["rules"] or ():
         yield Flaw(
@@ -117,12 +169,10 @@ def _functions(functions: list[dict[str, Any]]) -> Iterator[Flaw]:
     unclear: dict[str, list[str]] = defaultdict(list)
     for function in functions:
         name, owner = function["name"], function["owner"]
-        if name in OUR_FUNCTIONS:
-            continue
         if function["reads_ours"]:
             yield Flaw(
                 f"units may call the function {name}, which works on the tables as {owner}, under"
-                f" no policy: ALTER FUNCTION {name} SECURITY INVOKER, or REVOKE EXECUTE ON FUNCTION"
+                f" no policy: ALTER ROUTINE {name} SECURITY INVOKER, or REVOKE EXECUTE ON ROUTINE"
                 f" {name} FROM faceplate_app, PUBLIC"
             )
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table
 
-from faceplate.isolation import bypasses, grants, keys, logins, policies, roles
+from faceplate.isolation import bypasses, columns, grants, keys, logins, policies, roles
 from faceplate.models import SCHEMA, Base, private_tables
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ WITH RECURSIVE unit AS (
 # names it would then fail.
 REVISION = f"""
 SELECT json_build_object('is_readable', is_readable, 'number', (
-    SELECT word FROM ts_stat(CASE WHEN is_readable THEN
-        'SELECT array_to_tsvector(ARRAY[version_num::text]) FROM {SCHEMA}.alembic_version' END)
+    SELECT string_agg(word, ', ' ORDER BY word) FROM ts_stat(CASE WHEN is_readable THEN
+        'SELECT array_to_tsvector(ARRAY[version_num::text]) FROM {SCHEMA}.alembic_version
+            WHERE version_num <> ''''' END)
 ))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (SELECT has_schema_privilege(n.oid, 'USAGE')
@@ -55,6 +56,7 @@ WHERE n.nspname = '{SCHEMA}' AND c.relname = 'alembic_version'
 """  # noqa: S608 - our own name
 PARTS = {
     "bypasses": bypasses.QUERY,
+    "columns": columns.QUERY,
     "grants": grants.QUERY,
     "keys": keys.QUERY,
     "policies": policies.QUERY,

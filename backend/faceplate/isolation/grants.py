@@ -26,7 +26,7 @@ SELECT json_build_object(
             UNION SELECT t.attname, a.grantee, a.privilege_type, a.is_grantable
             FROM pg_attribute t CROSS JOIN LATERAL aclexplode(t.attacl) a WHERE t.attrelid = c.oid
         ) x
-        WHERE (n.nspname = 'faceplate' OR c.oid IN (SELECT oid FROM guarded))
+        WHERE (n.nspname IN ('faceplate', 'faceplate_seal') OR c.oid IN (SELECT oid FROM guarded))
             AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND x.grantee <> c.relowner
             AND (x.grantee = 0 OR x.grantee IN (SELECT oid FROM held))
     ),
@@ -41,7 +41,7 @@ SELECT json_build_object(
     ),
     'creates_in', ARRAY(
         SELECT quote_ident(n.nspname) FROM pg_namespace n
-        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND EXISTS
+        WHERE n.nspname !~ '^pg_(toast|temp)' AND EXISTS
             (SELECT FROM unit u WHERE has_schema_privilege(u.oid, n.oid, 'CREATE'))
         ORDER BY 1
     ),
@@ -71,6 +71,13 @@ SELECT json_build_object(
             UNION ALL SELECT c.oid::regclass::text, c.relacl, i.initprivs FROM pg_init_privs i
                 JOIN pg_class c ON i.classoid = 'pg_class'::regclass AND c.oid = i.objoid
             WHERE i.objsubid = 0
+            UNION ALL SELECT quote_ident(t.attname) || ' of ' || c.oid::regclass, t.attacl,
+                i.initprivs
+            FROM pg_init_privs i
+                JOIN pg_class c ON i.classoid = 'pg_class'::regclass AND c.oid = i.objoid
+                JOIN pg_attribute t ON t.attrelid = c.oid
+            WHERE i.objsubid = 0 AND NOT EXISTS (SELECT FROM pg_init_privs p
+                WHERE p.classoid = i.classoid AND p.objoid = i.objoid AND p.objsubid = t.attnum)
         ) AS kept
         WHERE NOT EXISTS (SELECT FROM aclexplode(kept.first) a WHERE a.grantee = 0)
             AND EXISTS (SELECT FROM aclexplode(kept.now) a WHERE a.grantee = 0
@@ -78,6 +85,7 @@ SELECT json_build_object(
     )
 )
 """
+SEAL_SCHEMA = "faceplate_seal"
 READ_AND_WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 TEMPORARY_REVOKED = "0005"
 """The revision that takes TEMPORARY from everybody: before it, every database grants it."""
@@ -101,6 +109,8 @@ def flaws(grants: dict[str, Any], *, revision: str | None) -> Iterator[Flaw]:
 
 
 def _allowed(schema: str, name: str) -> frozenset[str]:
+    if schema == SEAL_SCHEMA:
+        return frozenset()
     if schema != SCHEMA:
         return READ_AND_WRITE
     if name in {"users", "alembic_version"}:
@@ -180,7 +190,8 @@ def _creations(grants: dict[str, Any], revision: str | None) -> Iterator[Flaw]:
             f"units may create objects in the schema {schema}, which outlive them:"
             f" REVOKE CREATE ON SCHEMA {schema} FROM faceplate_app, PUBLIC"
         )
-        yield Flaw(text) if schema == SCHEMA else warning(text)
+        is_trusted = schema in {SCHEMA, SEAL_SCHEMA, "pg_catalog", "information_schema"}
+        yield Flaw(text) if is_trusted else warning(text)
     database = grants["database"]
     for privilege in grants["in_database"]:
         cure = f"REVOKE {privilege} ON DATABASE {database} FROM faceplate_app, PUBLIC"

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    CheckConstraint,
     Constraint,
     ForeignKeyConstraint,
+    Index,
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
 )
+from sqlalchemy.schema import CreateIndex
 
 from faceplate.isolation.findings import COMPOSITE_KEYS, Flaw, warning
 from faceplate.models import SCHEMA, Base, owned_tables
@@ -24,27 +27,31 @@ SELECT json_build_object(
                 FROM unnest(k.conkey) WITH ORDINALITY x (number, place)
                 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = x.number
                 ORDER BY x.place),
-            'of', (SELECT f.relname FROM pg_class f WHERE f.oid = k.confrelid),
+            'of', (SELECT f.relname FROM pg_class f
+                WHERE f.oid = k.confrelid AND f.relnamespace = c.relnamespace),
             'other_columns', ARRAY(SELECT a.attname
                 FROM unnest(k.confkey) WITH ORDINALITY x (number, place)
                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = x.number
                 ORDER BY x.place),
             'cascades', k.confdeltype = 'c',
-            'holds', k.convalidated AND coalesce((to_jsonb(k) ->> 'conenforced')::bool, true)
+            'holds', k.convalidated AND NOT k.condeferrable
+                AND coalesce((to_jsonb(k) ->> 'conenforced')::bool, true)
         ))
         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
             JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'faceplate' AND k.contype IN ('p', 'u', 'f')
+        WHERE n.nspname = 'faceplate' AND k.contype IN ('p', 'u', 'f', 'c')
     ),
-    'unique_indexes', (
+    'indexes', (
         SELECT json_agg(json_build_object(
             'name', x.relname, 'table', c.relname, 'holds', i.indisvalid,
+            'is_unique', i.indisunique OR i.indisexclusion,
+            'definition', pg_get_indexdef(x.oid),
             'first', (SELECT a.attname FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum = i.indkey[0])
         ) ORDER BY x.relname)
         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'faceplate' AND i.indisunique
+        WHERE n.nspname = 'faceplate'
     ),
     'switched_off', ARRAY(
         SELECT DISTINCT quote_ident(c.relname) FROM pg_trigger t
@@ -71,11 +78,12 @@ def flaws(found: dict[str, Any]) -> Iterator[Flaw]:
     """Yield the keys that are missing, other than the models', or not in force."""
     rows = found["constraints"] or []
     in_force = {_found(row) for row in rows if row["holds"]}
-    indexes = {row["name"] for row in found["unique_indexes"] or () if row["holds"]}
+    indexes = found["indexes"] or []
     lost = [key for key in _expected() if key not in in_force]
     if lost:
         yield _flaw("keys are missing", [f"{key.name} {_describe(key)}" for key in lost])
-    if gone := sorted(_expected_indexes() - indexes):
+    there = {_unquoted(row["definition"]) for row in indexes if row["holds"]}
+    if gone := [name for name, definition in _unique_indexes() if definition not in there]:
         yield _flaw("unique indexes are missing or invalid", gone)
     for table in found["switched_off"]:
         yield Flaw(
@@ -83,7 +91,27 @@ def flaws(found: dict[str, Any]) -> Iterator[Flaw]:
             f" ALTER TABLE {SCHEMA}.{table} ENABLE TRIGGER ALL",
             layer=COMPOSITE_KEYS,
         )
-    yield from _across_users(found["unique_indexes"] or [])
+    yield from _across_users(indexes)
+
+
+def omissions(found: dict[str, Any]) -> Iterator[Flaw]:
+    """Yield what the newest revision has and isolation does not depend on: indexes, CHECKs."""
+    yield from _slow(found["indexes"] or [])
+    yield from _unruled({row["name"] for row in found["constraints"] or () if row["holds"]})
+
+
+def _unruled(in_force: set[str]) -> Iterator[Flaw]:
+    lost = [
+        str(constraint.name)
+        for table in Base.metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint) and constraint.name not in in_force
+    ]
+    if lost:
+        yield warning(
+            f"rules are missing or not in force: {', '.join(sorted(lost))}, so that text may store"
+            " what breaks them: make them anew, as `faceplate migrate --sql` prints them"
+        )
 
 
 def _expected() -> Iterator[Key]:
@@ -124,9 +152,32 @@ def _found(row: dict[str, Any]) -> Key:
     )
 
 
-def _expected_indexes() -> set[str]:
-    tables = Base.metadata.tables.values()
-    return {str(index.name) for table in tables for index in table.indexes if index.unique}
+def _indexes() -> Iterator[Index]:
+    for table in Base.metadata.tables.values():
+        yield from sorted(table.indexes, key=lambda index: str(index.name))
+
+
+def _unique_indexes() -> Iterator[tuple[str, str]]:
+    """Yield the name of each, and how PostgreSQL prints it, without quotes."""
+    for index in _indexes():
+        if index.unique:
+            yield str(index.name), str(CreateIndex(index).compile())
+
+
+def _unquoted(definition: str) -> str:
+    return definition.replace('"', "").replace(" USING btree", "")
+
+
+def _slow(found: list[dict[str, Any]]) -> Iterator[Flaw]:
+    there = {(row["table"], row["name"]) for row in found if row["holds"]}
+    for index in _indexes():
+        table = index.table.name if index.table is not None else ""
+        if not index.unique and (table, index.name) not in there:
+            yield warning(
+                f"the index {SCHEMA}.{index.name} of {SCHEMA}.{table} is missing or invalid, so"
+                " that reads take the longer the more is stored: make it anew, as"
+                " `faceplate migrate --sql` prints it"
+            )
 
 
 def _across_users(indexes: list[dict[str, Any]]) -> Iterator[Flaw]:
@@ -134,7 +185,8 @@ def _across_users(indexes: list[dict[str, Any]]) -> Iterator[Flaw]:
     owned = {table.name for table in owned_tables() if table.schema == SCHEMA}
     ours = {key.name for key in _expected()}
     for row in indexes:
-        if row["table"] in owned and row["first"] != "user_id" and row["name"] not in ours:
+        is_open = row["is_unique"] and row["first"] != "user_id"
+        if row["table"] in owned and is_open and row["name"] not in ours:
             yield warning(
                 f"the unique index {SCHEMA}.{row['name']} does not begin with user_id, so that one"
                 f" user's values rule out another's: drop it"

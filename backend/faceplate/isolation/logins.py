@@ -31,6 +31,13 @@ SELECT json_build_object(
         ORDER BY 1),
     'forced', ARRAY(SELECT quote_ident(o.relname) FROM ours o
         WHERE o.relforcerowsecurity ORDER BY 1),
+    'lacks', (SELECT array_agg(lacking ORDER BY lacking) FROM (
+        SELECT 'USAGE ON SCHEMA faceplate' AS lacking FROM pg_namespace n
+        WHERE n.nspname = 'faceplate' AND NOT has_schema_privilege(me.oid, n.oid, 'USAGE')
+        UNION ALL SELECT p || ' ON faceplate.' || quote_ident(o.relname)
+        FROM ours o CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
+        WHERE NOT has_table_privilege(me.oid, o.oid, p)
+    ) AS missing),
     'row_security', current_setting('row_security'),
     'read_only', current_setting('default_transaction_read_only'),
     'is_standby', pg_is_in_recovery(),
@@ -84,6 +91,13 @@ def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
         )
     if login["blind_to"]:
         yield _blindness(login, is_own_login=is_own_login)
+    elif lacking := login["lacks"]:
+        grants = "; ".join(f"GRANT {privilege} TO {name}" for privilege in lacking)
+        yield Flaw(
+            f"{name} may not use tables that it owns, so that what works across users fails:"
+            f" {grants}",
+            layer=None,
+        )
     if is_own_login:
         yield from _of_session(login)
 
@@ -152,6 +166,7 @@ def _blindness(login: dict[str, Any], *, is_own_login: bool) -> Flaw:
         " users: run_system, sessions and commands such as rotate-keys are refused: set"
         f" FACEPLATE_OWNER_URL to a login of {owners}, or connect as it"
     )
-    if is_own_login or login["has_grants"] or login["may_become"]:
+    owns_some = name in owners.split(", ")
+    if is_own_login or owns_some or login["has_grants"] or login["may_become"]:
         return Flaw(text, layer=None)
     return warning(text)

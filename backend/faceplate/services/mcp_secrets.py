@@ -1,12 +1,13 @@
 """Where the plain part of an MCP configuration holds a secret, as far as its shape tells.
 
 A secret is told by the name that it has: of a key at any depth, of a parameter in a URL, of an
-option or an assignment among the arguments. A placeholder such as ``${TOKEN}`` is none. What has no
-name, as a token in the path of a URL, cannot be told.
+option or an assignment among the arguments. A placeholder such as ``${TOKEN}`` is none. Without a
+name, only the tokens of those who give them a form of their own can be told: `_TOKEN`.
 """
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any
@@ -33,6 +34,13 @@ _METHODS = {"none", "oauth", "oauth2"}  # what "auth" says in place of a credent
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$\w+|\{\{[^{}]*\}\}|%\w+%|<[^<>]*>")
 _CREDENTIAL = re.compile(r"\s*(?:bearer|basic)\s+(?=\S*[\d._~+/=-])\S{8,}\s*", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])("
+    r"sk-(?=[\w-]*\d)[\w-]{20,}|[rs]k_(live|test)_\w{16,}|gh[oprsu]_\w{30,}|github_pat_\w{30,}"
+    r"|glpat-[\w-]{20,}|xox[abeoprs]-[\w-]{16,}|A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}"
+    r"|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{30,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----)"
+)
 _FILE = re.compile(r"[\w./~-]+\.(cer|conf|crt|env|ini|json|key|p12|pem|pfx|toml|txt|ya?ml)")
 _ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)
 _OPTION = re.compile(r"--?([^=\s]+)(?:=(.*))?", re.DOTALL)
@@ -47,7 +55,8 @@ def find_secret(config: dict[str, Any]) -> str | None:
 
 def is_secret_name(name: str) -> bool:
     """Whether something with this name is a secret, however its words are joined."""
-    words = [word.lower() for word in _WORDS.findall(unquote_plus(name))]
+    plain = unicodedata.normalize("NFKC", unquote_plus(name))
+    words = [word.lower() for word in _WORDS.findall(plain)]
     if not words:
         return False
     *before, last = words
@@ -64,8 +73,7 @@ def _found(value: Any, path: str) -> Iterator[str]:
     """The path of each secret in ``value``, which is at ``path``."""
     match value:
         case dict():
-            if _is_secret_pair(value):
-                yield _joined(path, "value")
+            yield from (_joined(path, name) for name in _found_as_pair(value))
             for name, inner in value.items():
                 below = _joined(path, name)
                 if is_secret_name(name) and _may_be_secret(name, inner):
@@ -85,6 +93,13 @@ def _found(value: Any, path: str) -> Iterator[str]:
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _found_as_pair(value: dict[str, Any]) -> Iterator[str]:
+    if any(map(_TOKEN.search, value)):
+        yield "a key"  # not by its name, which is the secret
+    if _is_secret_pair(value):
+        yield "value"
 
 
 def _is_secret_pair(value: dict[str, Any]) -> bool:
@@ -122,7 +137,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 def _holds_secret(text: str) -> bool:
     """Whether a text holds a credential of its own, or a URL with one in it."""
-    if _CREDENTIAL.fullmatch(text):
+    if _CREDENTIAL.fullmatch(text) or _TOKEN.search(text):
         return True
     return any(map(_is_url_with_secret, re.findall(r"[\w+.-]+://\S+", text)))
 
