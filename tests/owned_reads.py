@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import aliased
 
 from faceplate.models import User
-from tests.owned import Target, light, other
+from tests.owned import Target, dotted, light, other, unquoted
 
 
 def _lambda(words: Any) -> Any:
@@ -34,6 +34,8 @@ READS: dict[str, Callable[[Target], Any]] = {
     "light_table": lambda t: sa.select(light(t).c[t.word]),
     "light_alias": lambda t: sa.select(light(t).alias("a").c[t.word]),
     "other_metadata": lambda t: sa.select(other(t).c[t.word]),
+    "unquoted": lambda t: sa.select(unquoted(t).c[t.word]),
+    "dotted": lambda t: sa.select(dotted(t).c[t.word]),
     "tablesample": lambda t: sa.select(sa.tablesample(t.table, 100).c[t.word]),
     "aliased_tablesample": lambda t: sa.select(
         getattr(aliased(t.model, sa.tablesample(t.model, 100)), t.word)

@@ -5,7 +5,6 @@ executes, what SQLAlchemy loads, flushes and writes in bulk. There it is compile
 criterion, and the values that must be the owner are compared with the unit's user.
 """
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +15,9 @@ from sqlalchemy.util import await_only
 
 from faceplate.engine import UNIT
 from faceplate.errors import InvalidInput, UsageError
-from faceplate.models import SCHEMA
 from faceplate.owner_criterion import OwnerCompiler, limited
-from faceplate.ownership import OWNER, owned_table
+from faceplate.ownership import OWNER, check_translation, owned_table
 
-NOTHING: Mapping[str, str] = {}
 NO_VALUES: tuple[dict[str, Any], ...] = ({},)
 MANY = 2
 
@@ -85,8 +82,8 @@ class UnitContext(PGExecutionContext_asyncpg):
 
     def pre_exec(self) -> None:
         super().pre_exec()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-        if SCHEMA in self.execution_options.get("schema_translate_map", NOTHING).values():
-            raise UsageError(f"no other schema can stand for {SCHEMA} in a unit")
+        if translated := self.execution_options.get("schema_translate_map"):
+            check_translation(translated)
         compiled = self.compiled
         if isinstance(compiled, OwnerCompiler) and compiled.given:
             connection: Any = self.root_connection

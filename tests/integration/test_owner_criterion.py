@@ -13,6 +13,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql import quoted_name
 from tests.databases import outside
 from tests.integration.conftest import House
 from tests.owned import Mark, Note, Target, targets
@@ -202,3 +203,29 @@ async def test_without_the_criterion_each_statement_would(
             continue
         reached.append(target.secret in str(done.found) or done.rows != before)
     assert any(reached)
+
+
+TRANSLATED: dict[str, Callable[[Any], Any]] = {
+    "select": sa.select,
+    "insert": lambda table: sa.insert(table).values(id=uuid7()),
+    "update": lambda table: sa.update(table).values(id=uuid7()),
+    "delete": sa.delete,
+}
+
+
+@pytest.mark.parametrize("way", [session, connection, another_session])
+@pytest.mark.parametrize("kind", TRANSLATED)
+async def test_no_other_schema_stands_for_one_with_owned_tables(
+    realm: Realm, kind: str, way: Way
+) -> None:
+    """Else a table that nobody knows to be owned becomes a project's when it is sent."""
+    for target in realm.targets:
+        table = target.table.to_metadata(sa.MetaData(), schema="elsewhere")
+        schema = target.table.schema
+        for name in (schema, quoted_name(schema.upper(), False)):  # noqa: FBT003 - its own way
+            translated = {"schema_translate_map": {"elsewhere": name}}
+            statement = TRANSLATED[kind](table).execution_options(**translated)
+            with pytest.raises(UsageError, match="no other schema"):
+                await attempt(realm, lambda scope: way(scope, statement))  # noqa: B023 - awaited here
+        statement = sa.select(target.words).execution_options(schema_translate_map=None)
+        assert (await attempt(realm, lambda scope: way(scope, statement))).found  # noqa: B023 - awaited here
