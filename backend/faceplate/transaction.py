@@ -340,7 +340,7 @@ class Transaction(ABC):
         return result
 
     async def _settle(self) -> None:
-        """Learn how the transaction stands after a statement that was cancelled."""
+        """Learn how the transaction stands after a statement whose answer does not tell."""
         may_not_be_open, self._may_not_be_open = self._may_not_be_open, False
         self._is_unsettled = False
         try:
@@ -370,7 +370,9 @@ class Transaction(ABC):
             self._may_not_be_open |= begins
         elif self.is_open and not (driver.is_in_transaction() or driver.is_closed()):
             if begins:
-                self.is_open = False  # BEGIN itself was refused
+                # BEGIN was refused, or it went ahead of a statement that was prepared and not run:
+                # then the server has said nothing about it yet.
+                self._is_unsettled = self._may_not_be_open = True
             else:
                 self._end()
 
