@@ -23,11 +23,12 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.pool import PoolProxiedConnection
 
+from faceplate.column_types import Id
 from faceplate.engine import UNIT
 from faceplate.errors import UsageError
 from faceplate.flush_order import OrderedSession
 from faceplate.models import Private
-from faceplate.ownership import Owner
+from faceplate.ownership import OWNER, Owner
 from faceplate.unit_connection import UnitConnection, not_the_user
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def holds_changes(session: Session) -> bool:
 @lru_cache(maxsize=1024)
 def _owned_by(user_id: UUID) -> Any:
     """What adds the owner to a statement; to make it costs as much as to run one."""
-    owner = Owner(None, user_id, unique=True)
+    # By a name that no caller's value has, and with the value for what SQLAlchemy evaluates itself.
+    owner = Owner(OWNER, user_id, type_=Id())
     return with_loader_criteria(Private, lambda model: model.user_id == owner, include_aliases=True)
 
 

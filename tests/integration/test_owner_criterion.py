@@ -111,17 +111,17 @@ async def stream(scope: Scope, statement: Any) -> Any:
     return [row async for row in scope.stream(Statement(Row, statement))]
 
 
-async def session(scope: Scope, statement: Any) -> Any:
-    return _fetched(await scope.session.execute(statement))
+async def session(scope: Scope, statement: Any, values: Any = None) -> Any:
+    return _fetched(await scope.session.execute(statement, values))
 
 
-async def connection(scope: Scope, statement: Any) -> Any:
-    return _fetched(await (await scope.session.connection()).execute(statement))
+async def connection(scope: Scope, statement: Any, values: Any = None) -> Any:
+    return _fetched(await (await scope.session.connection()).execute(statement, values))
 
 
-async def another_session(scope: Scope, statement: Any) -> Any:
+async def another_session(scope: Scope, statement: Any, values: Any = None) -> Any:
     bind = await scope.session.connection()
-    return await bind.run_sync(lambda sync: _fetched(Session(bind=sync).execute(statement)))
+    return await bind.run_sync(lambda sync: _fetched(Session(bind=sync).execute(statement, values)))
 
 
 def _fetched(result: Any) -> Any:
@@ -129,7 +129,7 @@ def _fetched(result: Any) -> Any:
     return [[vars(value) if hasattr(value, "__dict__") else value for value in row] for row in rows]
 
 
-Way = Callable[[Scope, Any], Awaitable[Any]]
+Way = Callable[..., Awaitable[Any]]
 READING = (all_rows, stream, session, connection, another_session)
 WRITING = (all_rows, execute, session, connection, another_session)
 
@@ -203,6 +203,42 @@ async def test_without_the_criterion_each_statement_would(
             continue
         reached.append(target.secret in str(done.found) or done.rows != before)
     assert any(reached)
+
+
+NAMED_SO = (
+    "param_1",
+    "param_2",
+    "user_id",
+    "user_id_1",
+    "id_1",
+    "owner",
+    "model_user_id_1",
+    "faceplate.owner",
+)
+"""What a parameter may be called that stands for the owner, or that a program thinks does."""
+
+
+@pytest.mark.parametrize("way", [session, connection, another_session])
+@pytest.mark.parametrize("kind", ["select", "select.params", "update", "delete"])
+@pytest.mark.parametrize("name", NAMED_SO)
+async def test_no_value_stands_for_the_owner(realm: Realm, name: str, kind: str, way: Way) -> None:
+    """Else a value whose name is that of a parameter which SQLAlchemy named is another owner."""
+    before = (await attempt(realm, lambda scope: all_rows(scope, sa.select(sa.null())))).rows
+    for target in realm.targets:
+        value = {name: target.their}
+        statement = {
+            "select": sa.select(target.model),
+            "select.params": sa.select(target.model).params(value),
+            "update": sa.update(target.model).values({target.word: sa.func.gen_random_uuid()}),
+            "delete": sa.delete(target.model),
+        }[kind]
+        try:
+            done = await attempt(realm, lambda scope: way(scope, statement, value))  # noqa: B023 - awaited here
+        except FaceplateError:
+            assert kind == "update"  # of which a value is one of a column
+            continue
+        assert done.rows == before
+        assert str(target.their) not in str(done.found)
 
 
 TRANSLATED: dict[str, Callable[[Any], Any]] = {

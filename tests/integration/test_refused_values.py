@@ -16,6 +16,7 @@ from uuid6 import uuid7
 from faceplate import Database, InvalidInput, Scope, Settings, Statement, Task, User, models
 from faceplate.services import tasks
 
+TASKS: Any = models.Task.__table__
 NUMBER = sa.bindparam("number", type_=sa.Integer)
 READ = sa.select(models.Task.title).where(NUMBER == 1)
 WRITE = sa.update(models.Task).values(title=sa.cast(NUMBER, sa.Text))
@@ -46,7 +47,7 @@ WAYS: dict[str, Way] = {
     "session write": lambda s: s.session.execute(WRITE, BAD),
     "session text": lambda s: s.session.execute(sa.text("SELECT :number + 1"), BAD),
     "session many": lambda s: s.session.execute(
-        sa.insert(models.Task.__table__).values(title=sa.cast(NUMBER, sa.Text)),
+        sa.insert(TASKS).values(title=sa.cast(NUMBER, sa.Text)),
         [{**BAD, "id": uuid7()}, {**BAD, "id": uuid7()}],
     ),
 }
