@@ -55,6 +55,10 @@ LEFT_RUNNING = (
     "a statement of the unit was still running when the unit returned: await every task that uses"
     " the scope; nothing was written"
 )
+UNDONE = (
+    "the session's transaction was rolled back, and the unit went on: a part that may fail belongs"
+    " into `async with scope.session.begin_nested():`; nothing was written"
+)
 SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
 
@@ -76,6 +80,8 @@ class Transaction(ABC):
     """The error with which its connection was lost, even where the unit caught it."""
     has_lost_objects: bool = False
     """Whether a flush of its session has failed outside of a nested block."""
+    is_undone: bool = False
+    """Whether something of its session was rolled back, which only the runner can do."""
     is_not_alone: bool = False
     """Whether the unit has to be run again in one transaction, even where it caught `NotAlone`."""
 
@@ -205,6 +211,8 @@ class Transaction(ABC):
         self.check_usable()
         if self.has_lost_objects:
             raise UsageError(FLUSH_SWALLOWED)
+        if self.is_undone:
+            raise UsageError(UNDONE)
         if self._session is not None and holds_changes(self._session.sync_session):
             self._finisher = asyncio.current_task()
             await self._session.flush()

@@ -20,6 +20,8 @@ from faceplate.ownership import OWNER, check_translation, owned_table
 
 NO_VALUES: tuple[dict[str, Any], ...] = ({},)
 MANY = 2
+COMMITS = "a unit does not commit: the runner does, when the unit has returned"
+ROLLS_BACK = "a unit does not roll back: raise an error, and the runner does"
 
 
 class UnitConnection(Connection):
@@ -41,6 +43,17 @@ class UnitConnection(Connection):
         """The driver's connection, lent to the unit: see `Transaction.lend_driver`."""
         await_only(self._execution_options[UNIT].lend_driver())
         return super().connection
+
+    def begin(self) -> RootTransaction:
+        if self._transaction is None:
+            return _UnitTransaction(self)
+        return super().begin()
+
+    def commit(self) -> None:
+        raise UsageError(COMMITS)
+
+    def rollback(self) -> None:
+        raise UsageError(ROLLS_BACK)
 
     def _begin_impl(self, _transaction: RootTransaction) -> None:
         """Send nothing, as the runner begins and ends the transaction."""
@@ -75,6 +88,19 @@ class UnitConnection(Connection):
         table = owned_table(statement.table) if isinstance(statement, Insert) else None
         new = {} if table is None else {table.key: self.user_id}
         return [{**new, **row, **given} for row in rows]
+
+
+class _UnitTransaction(RootTransaction):
+    """What SQLAlchemy takes for the transaction on a connection that has the runner's.
+
+    A block of `Session.begin` rolls it back where it fails, and so does another session's rollback.
+    """
+
+    __slots__ = ()
+
+    def _do_rollback(self) -> None:
+        self.connection.get_execution_options()[UNIT].is_undone = True
+        super()._do_rollback()
 
 
 class UnitContext(PGExecutionContext_asyncpg):

@@ -29,7 +29,7 @@ from faceplate.errors import UsageError
 from faceplate.flush_order import OrderedSession
 from faceplate.models import Private
 from faceplate.ownership import OWNER, Owner
-from faceplate.unit_connection import UnitConnection, not_the_user
+from faceplate.unit_connection import COMMITS, ROLLS_BACK, UnitConnection, not_the_user
 
 if TYPE_CHECKING:
     from faceplate.transaction import Transaction
@@ -57,10 +57,10 @@ class _SyncSession(OrderedSession):
             raise
 
     def commit(self) -> None:
-        raise UsageError("a unit does not commit: the runner does, when the unit has returned")
+        raise UsageError(COMMITS)
 
     def rollback(self) -> None:
-        raise UsageError("a unit does not roll back: raise an error, and the runner does")
+        raise UsageError(ROLLS_BACK)
 
     def connection(self, bind_arguments: Any = None, execution_options: Any = None) -> Connection:
         self.info["transaction"].check_usable()
