@@ -65,7 +65,6 @@ SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 class Transaction(ABC):
     """One transaction on one connection. The runner ends it; a unit only uses it."""
 
-    user_id: UUID | None
     is_open: bool = False
     """Whether BEGIN was sent."""
     is_busy: bool = False
@@ -98,7 +97,7 @@ class Transaction(ABC):
         mark: Prelude | None = None,
     ) -> None:
         self.settings = settings
-        self.user_id = user_id
+        self._user_id = user_id
         self._engine = engine
         self._lease = lease
         self._driver = lease.driver
@@ -111,6 +110,11 @@ class Transaction(ABC):
         self._finisher: asyncio.Task[Any] | None = None
         self._is_unsettled = False
         self._may_not_be_open = False
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The user that the transaction is for, from its beginning to its end."""
+        return self._user_id
 
     async def run(
         self,
