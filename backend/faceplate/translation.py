@@ -14,8 +14,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import InvalidRequestError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    CompileError,
+    InvalidRequestError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 
 from faceplate import constraints
 from faceplate.errors import (
@@ -25,6 +32,7 @@ from faceplate.errors import (
     DatabaseError,
     FaceplateError,
     InvalidInput,
+    NotFound,
     PoolExhausted,
     SchemaChanged,
     TimedOut,
@@ -56,6 +64,7 @@ FLUSH_SWALLOWED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
     " `async with scope.session.begin_nested():`"
 )
+STALE = "a row that the session was to change or delete is not there, or not as it was read"
 UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
 SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
 MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
@@ -219,10 +228,18 @@ def translate(error: Exception, *, target: str, closed: bool = False) -> Facepla
         return _by_sqlstate(state, _server_error(error) or list(causes(error))[-1])
     if any(isinstance(cause, TimeoutError) for cause in causes(error)):
         return TimedOut(f"{target}: no answer within command_timeout_s")
+    return _misuse(error) or _by_words(list(causes(error))[-1])
+
+
+def _misuse(error: Exception) -> FaceplateError | None:
+    """Return the error for a call that SQLAlchemy refused by itself, and None for any other."""
+    if isinstance(error, PendingRollbackError):  # it repeats the first one's words
+        return UsageError(FLUSH_SWALLOWED)
     if isinstance(error, InvalidRequestError):
-        swallowed = isinstance(error, PendingRollbackError)  # it repeats the first one's words
-        return UsageError(FLUSH_SWALLOWED if swallowed else f"SQLAlchemy refused the call: {error}")
-    return _by_words(list(causes(error))[-1])
+        return UsageError(f"SQLAlchemy refused the call: {error}")
+    if isinstance(error, ArgumentError | CompileError):  # their words may quote a value
+        return UsageError(f"SQLAlchemy refused the statement ({type(error).__name__})")
+    return NotFound(None, STALE) if isinstance(error, StaleDataError) else None
 
 
 def _by_words(driver: BaseException) -> FaceplateError:
