@@ -34,6 +34,7 @@ from faceplate.services import tasks, users
 
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
+NO_TABLE: Any = "secret"
 NUMBER = Statement(int, sa.select(sa.cast(bindparam("n", type_=sa.Integer()), sa.Integer)))
 
 
@@ -167,7 +168,7 @@ async def test_a_row_that_is_not_there_to_be_changed_is_not_found(
     "make",
     [
         lambda: sa.insert(Task).values(secret="secret"),
-        lambda: sa.select(Task).join("secret"),
+        lambda: sa.select(Task).join(NO_TABLE),
     ],
 )
 async def test_a_statement_that_sqlalchemy_refuses_is_a_misuse(

@@ -53,10 +53,11 @@ WAYS: dict[str, Way] = {
 }
 
 
-@pytest.fixture
-async def narrow(settings: Settings) -> AsyncIterator[Database]:
+@pytest.fixture(params=["direct", "as behind a pooler"])
+async def narrow(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """A Database with a single connection."""
-    async with opened(settings, pool_size=1, max_overflow=0) as db:
+    pgbouncer = request.param != "direct"
+    async with opened(settings, pool_size=1, max_overflow=0, pgbouncer=pgbouncer) as db:
         yield db
 
 
