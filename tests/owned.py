@@ -103,6 +103,16 @@ def light(target: Target) -> Any:
     return sa.table(target.table.name, *columns, schema=target.table.schema)
 
 
+def bare(target: Target) -> Any:
+    """The table by its name alone."""
+    return sa.table(target.table.name, schema=target.table.schema)
+
+
+def partial(target: Target) -> Any:
+    """The table with one of its columns."""
+    return sa.table(target.table.name, sa.column(target.word), schema=target.table.schema)
+
+
 def other(target: Target) -> Any:
     return target.table.to_metadata(sa.MetaData())
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import aliased
 
 from faceplate.models import User
-from tests.owned import Target, dotted, light, other, unquoted
+from tests.owned import Target, bare, dotted, light, other, unquoted
 
 
 def _lambda(words: Any) -> Any:
@@ -33,6 +33,14 @@ READS: dict[str, Callable[[Target], Any]] = {
     "table_alias": lambda t: sa.select(t.table.alias().c[t.word]),
     "light_table": lambda t: sa.select(light(t).c[t.word]),
     "light_alias": lambda t: sa.select(light(t).alias("a").c[t.word]),
+    "bare_table": lambda t: sa.select(sa.column(t.word)).select_from(bare(t)),
+    "bare_alias": lambda t: sa.select(sa.column(t.word)).select_from(bare(t).alias("a")),
+    "bare_join": lambda t: sa.select(sa.column(t.word)).select_from(
+        sa.select(sa.literal(1)).subquery().outerjoin(bare(t), sa.true())
+    ),
+    "bare_exists": lambda t: sa.select(sa.literal(t.secret)).where(
+        sa.exists().select_from(bare(t)).where(sa.column(t.owner) == t.their)
+    ),
     "other_metadata": lambda t: sa.select(other(t).c[t.word]),
     "unquoted": lambda t: sa.select(unquoted(t).c[t.word]),
     "dotted": lambda t: sa.select(dotted(t).c[t.word]),
@@ -186,6 +194,15 @@ READS: dict[str, Callable[[Target], Any]] = {
 }
 
 OF_THEIRS = {
-    *("table_where", "exists", "model_exists", "case", "counted", "model_counted", "within"),
+    *(
+        "table_where",
+        "exists",
+        "bare_exists",
+        "model_exists",
+        "case",
+        "counted",
+        "model_counted",
+        "within",
+    ),
 }
 """Those that name the other user, and so find nothing of one's own."""

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 from uuid6 import uuid7
 
 from faceplate.models import Task
-from tests.owned import Target, dotted, light, unquoted
+from tests.owned import Target, bare, dotted, light, partial, unquoted
 
 
 def _select_row(target: Target, owner: Any) -> Any:
@@ -40,6 +40,8 @@ WRITES: dict[str, Callable[[Target], Any]] = {
     "insert_table": lambda t: sa.insert(t.table).values(t.row()),
     "insert_light": lambda t: sa.insert(light(t)).values(t.row()),
     "insert_unquoted": lambda t: sa.insert(unquoted(t)).values(t.row()),
+    "update_partial": lambda t: sa.update(partial(t)).values({t.word: f"planted {uuid7()}"}),
+    "delete_bare": lambda t: sa.delete(bare(t)),
     "insert_rows": lambda t: sa.insert(t.model).values([t.row(), t.row()]),
     "insert_rows_table": lambda t: sa.insert(t.table).values([t.row(), t.row()]),
     "insert_bind": lambda t: sa.insert(t.model).values(

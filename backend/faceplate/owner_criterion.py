@@ -89,6 +89,8 @@ class OwnerCompiler(PGCompiler_asyncpg):
     ) -> Any:
         state = insert_stmt._compile_state_factory(insert_stmt, self, **kw)
         if (table := owned_table(state.statement.table)) is not None:
+            if table.key not in table.source.c:
+                raise UsageError(f"{table.field} is not among the columns: use the model class")
             if state.statement._select_names:
                 self._fill_select(table, state)
             elif state._has_multi_parameters:

@@ -58,9 +58,11 @@ class OwnedTable(NamedTuple):
 
     @property
     def is_owners(self) -> ColumnElement[bool]:
-        if self.key not in self.source.c:
-            raise UsageError(f"{self.field} is not among the columns: use the model class")
-        return cast("ColumnElement[bool]", self.source.c[self.key] == owner())
+        column = self.source.c.get(self.key)
+        if column is None:  # `table("messages", schema="faceplate")` need not name it
+            column = ColumnClause(self.key, Id())
+            column.table = self.source
+        return cast("ColumnElement[bool]", column == owner())
 
     def has(self, column: Any) -> bool:
         """Whether ``column`` is the owner's column of this very table or alias."""

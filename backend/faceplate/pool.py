@@ -66,14 +66,17 @@ class Pool(AsyncAdaptedQueuePool):
         self._lent = record
         return super().connect()
 
-    def replace_all(self, known: Connection) -> None:
-        """Make each connection anew that is as old as ``known``, when it is next asked for.
+    def replace_all(self, known: Connection | None = None) -> None:
+        """Make each connection anew that there is by now, when it is next asked for.
 
-        At most every `REPLACE_EVERY_S`: where new ones are of no more use, as on a host that takes
-        no writes for a while, they do not replace each other.
+        Where ``known`` is why, only once for all of its age, and at most every `REPLACE_EVERY_S`:
+        where new ones are of no more use, as on a host that takes no writes for a while, they do
+        not replace each other.
         """
         now_s = time.monotonic()
-        if known.begun_s >= self._replaced_s and now_s - self._replaced_s > REPLACE_EVERY_S:
+        if known is None or (
+            known.begun_s >= self._replaced_s and now_s - self._replaced_s > REPLACE_EVERY_S
+        ):
             self._replaced_s = now_s
 
     def _do_get(self) -> Any:

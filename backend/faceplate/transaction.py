@@ -154,9 +154,11 @@ class Transaction(ABC):
     async def lend_driver(self) -> None:
         """Let the unit have the driver's connection, by which it may do and keep anything.
 
-        So the transaction is begun before, and no other unit gets the connection afterwards.
+        So the transaction is begun before, and no other unit gets the connection afterwards. Its
+        session is cleared all the same, as a pooler gives that to others.
         """
         await self.begin()
+        self._driver.must_take_back = True
         self._driver.is_spent = True
 
     @property

@@ -62,7 +62,7 @@ READ_ONLY_WORDS = (
 CONTENTION = "other transactions kept getting in the way"
 FLUSH_SWALLOWED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
-    " `async with scope.session.begin_nested():`"
+    " `async with scope.session.begin_nested():`, and its error is caught around that"
 )
 STALE = "a row that the session was to change or delete is not there, or not as it was read"
 UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"

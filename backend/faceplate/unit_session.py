@@ -29,10 +29,26 @@ from faceplate.errors import UsageError
 from faceplate.flush_order import OrderedSession
 from faceplate.models import Private
 from faceplate.ownership import OWNER, Owner
+from faceplate.translation import FLUSH_SWALLOWED
 from faceplate.unit_connection import COMMITS, ROLLS_BACK, UnitConnection, not_the_user
 
 if TYPE_CHECKING:
     from faceplate.transaction import Transaction
+
+
+class _Block(SessionTransaction):
+    """A nested block, which does not end well over a flush that has failed in it.
+
+    SQLAlchemy ends it without a word where the block has caught the error.
+    """
+
+    has_failed = False
+
+    def __exit__(self, type_: Any, value: Any, traceback: Any) -> None:
+        is_swallowed = type_ is None and self.has_failed and not self._transaction_is_closed()
+        super().__exit__(type_, value, traceback)
+        if is_swallowed:
+            raise UsageError(FLUSH_SWALLOWED)
 
 
 class _SyncSession(OrderedSession):
@@ -41,6 +57,7 @@ class _SyncSession(OrderedSession):
     def begin_nested(self) -> SessionTransaction:
         """Send SAVEPOINT now: what a `Statement` writes in the block is undone with it, too."""
         nested = super().begin_nested()
+        nested.__class__ = _Block
         self.connection()
         return nested
 
@@ -52,8 +69,11 @@ class _SyncSession(OrderedSession):
         try:
             super().flush(objects)
         except BaseException:
-            if not self.in_nested_transaction():
+            nested: Any = self.get_nested_transaction()
+            if nested is None:
                 self.info["transaction"].has_lost_objects = True
+            else:
+                nested.has_failed = True
             raise
 
     def commit(self) -> None:

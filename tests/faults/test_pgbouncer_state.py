@@ -79,6 +79,14 @@ async def by_session(db: Database, user: User, sql: str) -> None:
     await db.run(user.id, unit)
 
 
+async def by_driver(db: Database, user: User, sql: str) -> None:
+    async def unit(scope: Scope) -> None:
+        raw: Any = await (await scope.session.connection()).get_raw_connection()
+        await raw.driver_connection.execute(sql)
+
+    await db.run(user.id, unit)
+
+
 async def by_failure(db: Database, user: User, sql: str) -> None:
     async def unit(scope: Scope) -> None:
         await say(scope, sql)
@@ -120,7 +128,7 @@ async def by_plain_session_with_an_error(db: Database, _: User, sql: str) -> Non
 
 Way = Callable[[Database, User, str], Awaitable[None]]
 WAYS: list[Way] = [
-    *(by_run, by_session, by_failure, by_error, by_run_system),
+    *(by_run, by_session, by_driver, by_failure, by_error, by_run_system),
     *(by_plain_session, by_plain_session_that_fails, by_plain_session_with_an_error),
 ]
 

@@ -186,6 +186,16 @@ async def test_no_statement_writes_another_users_row(realm: Realm, kind: str, wa
         assert target.secret not in str(done.found)
 
 
+@pytest.mark.parametrize("way", READING)
+async def test_a_table_that_names_no_columns_is_limited(realm: Realm, way: Way) -> None:
+    """Else who spells a table by its name is sent to the model, which a query builder has not."""
+    for target in realm.targets:
+        for kind in ("bare_table", "bare_alias", "bare_join"):
+            statement = READS[kind](target)
+            done = await attempt(realm, lambda scope: way(scope, statement))  # noqa: B023 - awaited here
+            assert realm.words in str(done.found)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in [*READS, *WRITES] if kind != "drop"])
 async def test_without_the_criterion_each_statement_would(
     realm: Realm, kind: str, without_criterion: Callable[[], None]

@@ -258,7 +258,6 @@ async def test_what_is_not_compiled_by_the_unit_is_refused(
         lambda scope: scope.session.execute(sa.select(table), execution_options=translated),
         lambda scope: scope.session.execute(sa.select(TASKS), bind_arguments={"bind": engine}),
         lambda scope: scope.session.connection(bind_arguments={"bind": engine}),
-        statement(sa.select(sa.table("tasks", sa.column("title"), schema="faceplate"))),
         statement(sa.insert(Task).values(new(user_id=user.id))),
         statement(sa.insert(Task).values(new(user_id=sa.bindparam("who")))),
         statement(sa.insert(Task).from_select(["user_id"], sa.text("SELECT 1").columns())),
@@ -274,3 +273,14 @@ def _upsert_of(user_id: UUID) -> Any:
     upsert = insert(Task).values(new())
     value = sa.cast(str(user_id), sa.Uuid)
     return upsert.on_conflict_do_update(index_elements=["id"], set_={"user_id": value})
+
+
+@pytest.mark.parametrize("way", [statement, session, connection])
+async def test_an_insert_into_a_table_that_names_no_owner_is_told_so(
+    db: Database, user: records.User, way: Callable[[Any], Work]
+) -> None:
+    """Else SQLAlchemy says that a column which nobody has written is unconsumed."""
+    table = sa.table("tasks", sa.column("id"), sa.column("title"), schema="faceplate")
+    insertion = sa.insert(table).values(new())
+    with pytest.raises(UsageError, match=r"^.*tasks\.user_id is not among the columns"):
+        await db.run(user.id, way(insertion))

@@ -64,6 +64,8 @@ async def test_new_connections_do_not_replace_each_other_at_once(
         new = await three_at_once(db, user)
         pool.replace_all(new[0])
         assert {*await three_at_once(db, user)} == {*new}
+        pool.replace_all()  # for a reason that is not a connection's
+        assert not {*await three_at_once(db, user)} & {*new}
 
 
 async def test_a_refusal_replaces_each_connection_once(

@@ -406,6 +406,75 @@ async def test_a_unit_does_not_return_over_a_flush_that_was_refused(
     assert not (await db.run(user.id, tasks.page)).items
 
 
+async def a_task_that_is_there(scope: Scope) -> models.Task:
+    (task,) = (await tasks.page(scope)).items
+    return models.Task(id=task.id, title="lost")
+
+
+async def in_a_block(scope: Scope) -> None:
+    async with scope.session.begin_nested():
+        scope.session.add(await a_task_that_is_there(scope))
+        with contextlib.suppress(Conflict):
+            await scope.session.flush()
+
+
+async def in_a_block_of_the_sync_session(scope: Scope) -> None:
+    task = await a_task_that_is_there(scope)
+
+    def work(session: Session) -> None:
+        with session.begin_nested():
+            session.add(task)
+            with contextlib.suppress(Conflict):
+                session.scalars(sa.select(models.Task.title)).all()  # which flushes
+
+    await scope.session.run_sync(work)
+
+
+async def in_a_block_that_is_cancelled(scope: Scope) -> None:
+    async with scope.session.begin_nested():
+        scope.session.add(models.Task(title="lost"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await scope.session.flush()
+
+
+@pytest.mark.parametrize(
+    "swallow", [in_a_block, in_a_block_of_the_sync_session, in_a_block_that_is_cancelled]
+)
+async def test_a_nested_block_does_not_end_well_over_a_flush_that_failed(
+    db: Database, user: User, swallow: Callable[[Scope], Awaitable[None]]
+) -> None:
+    """Else what was added in it is acknowledged and forgotten."""
+    await db.run(user.id, tasks.create, title="kept")
+
+    async def unit(scope: Scope) -> None:
+        with pytest.raises(UsageError, match="caught around that"):
+            await swallow(scope)
+        await tasks.create(scope, title="kept, too")
+
+    await db.run(user.id, unit)
+    titles = {task.title for task in (await db.run(user.id, tasks.page)).items}
+    assert titles == {"kept", "kept, too"}
+
+
+async def test_a_nested_block_that_is_rolled_back_by_hand_ends_well(
+    db: Database, user: User
+) -> None:
+    await db.run(user.id, tasks.create, title="kept")
+
+    async def unit(scope: Scope) -> None:
+        async with scope.session.begin_nested() as block:
+            scope.session.add(await a_task_that_is_there(scope))
+            with contextlib.suppress(Conflict):
+                await scope.session.flush()
+            await block.rollback()
+        await tasks.create(scope, title="kept, too")
+
+    await db.run(user.id, unit)
+    titles = {task.title for task in (await db.run(user.id, tasks.page)).items}
+    assert titles == {"kept", "kept, too"}
+
+
 async def serialization_failure(scope: Scope) -> None:
     await scope.session.execute(
         text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END $$")

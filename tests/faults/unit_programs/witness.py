@@ -84,8 +84,9 @@ class Witness:
         shown = _show(result)
         if not use.invocation.is_system:
             others = [each for each in self.people.values() if each is not use.person]
-            if any(each.mark in shown or str(each.user_id) in shown for each in others):
-                self.find("a row of the other user was seen", f"{name} -> {shown[:160]}")
+            for each in others:
+                if f"~{each.mark}~" in shown or str(each.user_id) in shown:
+                    self.find("a row of the other user was seen", f"{name} -> {shown}, {each}")
             if set(MARK.findall(shown)) - {each.mark for each in self.people.values()}:
                 self.find("a row of somebody else was seen", name)
             if name == "who":
