@@ -79,6 +79,8 @@ SETTINGS = [
         _do("PERFORM set_config('faceplate.user_id', '{bob}', true);"),
         "WITH me AS MATERIALIZED (SELECT set_config('faceplate.user_id', '{bob}', true))"
         " SELECT m::text FROM me, faceplate.messages m",
+        "EXECUTE faceplate_enter('{bob}')",
+        "EXPLAIN ANALYZE EXECUTE faceplate_enter('{bob}')",
         by=USER_ID,
     ),
     Attack("setting", ("SET LOCAL ROLE NONE", "SET LOCAL faceplate.user_id = '{bob}'"), USER_ID),
@@ -190,6 +192,12 @@ FUNCTIONS = [
         "EXPLAIN (ANALYZE, TIMING OFF) UPDATE faceplate.messages SET content = 'hijacked'",
         "MERGE INTO faceplate.tasks t USING (SELECT '{bob}'::uuid AS id) u ON t.user_id = u.id"
         " WHEN MATCHED THEN UPDATE SET title = 'hijacked'",
+        "MERGE INTO faceplate.tasks t USING (SELECT 1) x ON false"
+        " WHEN NOT MATCHED BY SOURCE THEN DELETE RETURNING t::text",
+        "SELECT currtid2('faceplate.messages', '(0,1)')::text",
+        "SELECT pg_restore_attribute_stats('schemaname', 'faceplate', 'relname', 'messages',"
+        " 'attname', 'content', 'inherited', false)",
+        "SELECT database_to_xml(true, true, '')::text",
         "INSERT INTO faceplate.tasks (user_id, id, title) SELECT '{bob}', id, 'planted'"
         " FROM faceplate.tasks ON CONFLICT (user_id, id) DO UPDATE SET title = 'hijacked'",
         "INSERT INTO faceplate.users (id, subject_id) VALUES (gen_random_uuid(), 'a')",

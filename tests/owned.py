@@ -5,6 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql import quoted_name
 from uuid6 import uuid7
 
 from faceplate.column_types import Id, Text
@@ -114,3 +115,16 @@ def partial(target: Target) -> Any:
 
 def other(target: Target) -> Any:
     return target.table.to_metadata(sa.MetaData())
+
+
+def unquoted(target: Target) -> Any:
+    """The table by names that PostgreSQL folds, as they stand in capitals and without quotes."""
+    columns = [sa.column(name, column.type) for name, column in target.table.c.items()]
+    name, schema = target.table.name.upper(), target.table.schema.upper()
+    return sa.table(quoted_name(name, False), *columns, schema=quoted_name(schema, False))  # noqa: FBT003 - its own way
+
+
+def dotted(target: Target) -> Any:
+    """The table by a name that has its schema in it."""
+    columns = [sa.column(name, column.type) for name, column in target.table.c.items()]
+    return sa.table(quoted_name(target.table.fullname, False), *columns)  # noqa: FBT003 - its own way

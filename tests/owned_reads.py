@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.orm import aliased
 
 from faceplate.models import User
-from tests.owned import Target, bare, light, other
+from tests.owned import Target, bare, dotted, light, other, unquoted
 
 
 def _lambda(words: Any) -> Any:
@@ -42,6 +42,8 @@ READS: dict[str, Callable[[Target], Any]] = {
         sa.exists().select_from(bare(t)).where(sa.column(t.owner) == t.their)
     ),
     "other_metadata": lambda t: sa.select(other(t).c[t.word]),
+    "unquoted": lambda t: sa.select(unquoted(t).c[t.word]),
+    "dotted": lambda t: sa.select(dotted(t).c[t.word]),
     "tablesample": lambda t: sa.select(sa.tablesample(t.table, 100).c[t.word]),
     "aliased_tablesample": lambda t: sa.select(
         getattr(aliased(t.model, sa.tablesample(t.model, 100)), t.word)

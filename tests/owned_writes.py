@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 from uuid6 import uuid7
 
 from faceplate.models import Task
-from tests.owned import Target, bare, light, partial
+from tests.owned import Target, bare, dotted, light, partial, unquoted
 
 
 def _select_row(target: Target, owner: Any) -> Any:
@@ -25,6 +25,12 @@ def _insert_select(target: Target, into: Any, owner: Any) -> Any:
     return sa.insert(into).from_select(list(target.row()), _select_row(target, owner))
 
 
+def _from_function(target: Target, named: Any) -> Any:
+    """A column of a function's rows that is declared by a column of a table."""
+    found = sa.func.unnest(sa.cast([target.their], sa.ARRAY(sa.Uuid))).table_valued(named)
+    return found.render_derived().c[target.owner]
+
+
 def _cte(statement: Any, target: Target) -> Any:
     return sa.select(statement.returning(target.table.c[target.word]).cte().c[target.word])
 
@@ -33,6 +39,7 @@ WRITES: dict[str, Callable[[Target], Any]] = {
     "insert": lambda t: sa.insert(t.model).values(t.row()),
     "insert_table": lambda t: sa.insert(t.table).values(t.row()),
     "insert_light": lambda t: sa.insert(light(t)).values(t.row()),
+    "insert_unquoted": lambda t: sa.insert(unquoted(t)).values(t.row()),
     "update_partial": lambda t: sa.update(partial(t)).values({t.word: f"planted {uuid7()}"}),
     "delete_bare": lambda t: sa.delete(bare(t)),
     "insert_rows": lambda t: sa.insert(t.model).values([t.row(), t.row()]),
@@ -67,6 +74,18 @@ WRITES: dict[str, Callable[[Target], Any]] = {
     ),
     "insert_select_values": lambda t: _insert_select(
         t, t.model, sa.values(sa.column("u", sa.Uuid), name="v").data([(t.their,)]).c.u
+    ),
+    "insert_select_function": lambda t: _insert_select(
+        t, t.model, _from_function(t, t.table.c[t.owner])
+    ),
+    "insert_select_function_light": lambda t: _insert_select(
+        t, t.model, _from_function(t, light(t).c[t.owner])
+    ),
+    "insert_select_function_subquery": lambda t: _insert_select(
+        t, t.model, sa.select(_from_function(t, t.table.c[t.owner])).subquery().c[t.owner]
+    ),
+    "insert_select_values_light": lambda t: _insert_select(
+        t, t.model, sa.values(light(t).c[t.owner], name="v").data([(t.their,)]).c[t.owner]
     ),
     "insert_select_union_cte": lambda t: _insert_select(
         t,
@@ -110,6 +129,7 @@ WRITES: dict[str, Callable[[Target], Any]] = {
     "update_table_alias": lambda t: sa.update(t.table.alias("x")).values(
         {t.word: sa.func.gen_random_uuid()}
     ),
+    "update_unquoted": lambda t: sa.update(unquoted(t)).values({t.word: sa.func.gen_random_uuid()}),
     "update_ordered": lambda t: (
         sa.update(t.table).ordered_values((t.word, "stolen")).where(t.theirs)
     ),
@@ -138,6 +158,8 @@ WRITES: dict[str, Callable[[Target], Any]] = {
     "delete_table": lambda t: sa.delete(t.table),
     "delete_alias": lambda t: sa.delete(t.table.alias("x")),
     "delete_light": lambda t: sa.delete(light(t)),
+    "delete_unquoted": lambda t: sa.delete(unquoted(t)),
+    "delete_dotted": lambda t: sa.delete(dotted(t)),
     "delete_where": lambda t: sa.delete(t.table).where(t.theirs),
     "delete_or": lambda t: sa.delete(t.table).where(sa.or_(t.theirs, sa.true())),
     "cte_insert": lambda t: _cte(sa.insert(t.model).values(t.row()), t),

@@ -54,7 +54,7 @@ class Connection(asyncpg.Connection):
 
     __slots__ = (
         *("_forgotten", "_poll", "_prepared", "_preludes", "_row_ahead", "_settings", "_wire"),
-        *("answers_marks", "begun_s", "is_spent", "is_trusted", "last_heard_s"),
+        *("answers_marks", "begun_s", "is_preparing", "is_spent", "is_trusted", "last_heard_s"),
         *("must_take_back", "sent_ahead"),
     )
 
@@ -63,6 +63,11 @@ class Connection(asyncpg.Connection):
     begun_s: float
     """When it was begun to be made, by the monotonic clock."""
     last_heard_s: float
+    is_preparing: bool
+    """Whether the server may still be in the transaction in which it has prepared a statement.
+
+    The driver asks it for no end to that, as the statement will, and does not know of it.
+    """
     is_spent: bool
     """Whether it must not serve another unit."""
     is_trusted: bool
@@ -76,6 +81,7 @@ class Connection(asyncpg.Connection):
         """Make ready what the driver's own constructor has no room for."""
         self._settings = settings
         self.begun_s = begun_s
+        self.is_preparing = False
         self.is_spent = False
         self.is_trusted = False
         self.sent_ahead = True
@@ -95,6 +101,11 @@ class Connection(asyncpg.Connection):
     def is_in_transaction(self) -> bool:
         """Return whether the server said so last. A closed connection is in none."""
         return not self.is_closed() and bool(self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether nothing is left on it that another unit must not find."""
+        return not (self.is_spent or self.must_take_back or self.is_preparing)
 
     def begin_unit(self) -> None:
         """Forget the unit before."""
@@ -118,9 +129,12 @@ class Connection(asyncpg.Connection):
         self.send_ahead(ahead)
         started_s = time.monotonic()
         try:
-            return await fetch(self._prepared[sql], *values)
+            result = await fetch(self._prepared[sql], *values)
         except DRIVER_ERRORS as error:
             failure = self.translated(error, may_commit=may_commit)
+        else:
+            self.is_preparing = False
+            return result
         finally:
             self.end_ahead()
             self.log(sql, time.monotonic() - started_s, ahead)
@@ -132,9 +146,12 @@ class Connection(asyncpg.Connection):
         """Return what ``run(sql, *values)``, a method of the driver's own, returns."""
         started_s = time.monotonic()
         try:
-            return await run(sql, *values)
+            result = await run(sql, *values)
         except DRIVER_ERRORS as error:
             failure = self.translated(error, may_commit=may_commit)
+        else:
+            self.is_preparing = False
+            return result
         finally:
             self.log(sql, time.monotonic() - started_s)
         raise failure
@@ -203,6 +220,7 @@ class Connection(asyncpg.Connection):
         return await self._ask_to_prepare(sql, name)
 
     async def _ask_to_prepare(self, sql: str, name: str | None = None) -> "PreparedStatement[Any]":
+        self.is_preparing = True
         try:
             return await self.prepare(sql, name=name)
         except DRIVER_ERRORS as error:

@@ -72,6 +72,18 @@ def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
         column.table.append_constraint(CheckConstraint(check, column.name))
 
 
+def _require_user_column(model: type["Base"]) -> None:
+    """Refuse a table whose model inherits its user, but that does not say whose its rows are.
+
+    No policy could tell, and nothing could limit what is read from the table alone.
+    """
+    mapper, columns = model.__mapper__, model.__table__.columns
+    if issubclass(model, Private) and mapper.inherits is not None:
+        keys = [mapper.get_property_by_column(column).key for column in columns]
+        if "user_id" not in keys:
+            raise UsageError(f"{model.__tablename__} needs a column user_id of its own")
+
+
 class Base(DeclarativeBase):
     """Models refuse a value that breaks a column's rule, and a missing one, at construction."""
 
@@ -110,6 +122,7 @@ class Base(DeclarativeBase):
         super().__init_subclass__(**kwargs)
         if "__table__" not in cls.__dict__:
             return
+        _require_user_column(cls)
         cls._required = {}
         for column in tuple(cast("Table", cls.__table__).columns):
             _apply_rule(cls, column)

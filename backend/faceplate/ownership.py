@@ -1,18 +1,26 @@
 """Which tables of a statement are owned, and which of them are limited to the owner already."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Join, Table, and_
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause, Grouping
-from sqlalchemy.sql.selectable import AliasedReturnsRows, FromGrouping, TableClause
+from sqlalchemy.sql.selectable import (
+    AliasedReturnsRows,
+    FromGrouping,
+    TableClause,
+    TableValuedAlias,
+    Values,
+)
 
 from faceplate.column_types import Id
 from faceplate.errors import UsageError
 from faceplate.models import Private
 
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 OWNER: Final = "faceplate.owner"
 """The name of the parameter that is the scope's user: no column's name, and no keyword's."""
 
@@ -91,17 +99,54 @@ def _owner_keys() -> dict[tuple[str | None, str], str]:
 
 
 def _name(table: Any) -> tuple[str | None, str]:
-    return (None if table.schema == "public" else table.schema, table.name)
+    return (_schema(table.schema), _folded(table.name))
+
+
+def _schema(name: str | None) -> str | None:
+    folded = None if name is None else _folded(name)
+    return None if folded == "public" else folded
+
+
+def _folded(name: str) -> str:
+    """Return ``name`` as PostgreSQL reads it, which folds what has no quotes."""
+    if getattr(name, "quote", None) is not False:
+        return str(name)
+    if _IDENTIFIER.fullmatch(name) is None:
+        raise UsageError("an unquoted name that is no identifier is text: give schema and name")
+    return name.lower()
+
+
+def check_translation(schemas: Mapping[str | None, str | None]) -> None:
+    """Raise UsageError where another schema is exchanged for one with owned tables.
+
+    The names are exchanged in what is compiled already, when nobody looks at tables any more.
+    """
+    of_owned = {schema for schema, _ in _owner_keys()}
+    for named, sent in schemas.items():
+        schema = _schema(sent)
+        if schema in of_owned and schema != _schema(named):
+            raise UsageError(f"no other schema can stand for {schema or 'public'} in a unit")
 
 
 def is_owners(column: Any) -> bool:
-    """Whether all that ``column`` can be is the owner's column of a table."""
+    """Whether all that ``column`` can be is the owner's column of a table.
+
+    The columns of a function's rows and of VALUES may be declared by those of a table, of which
+    they have nothing but the name.
+    """
     bases = column.base_columns
-    return bool(bases) and all(
-        isinstance(base, ColumnClause)
-        and (table := owned_table(base.table)) is not None
-        and base.key == table.key
-        for base in bases
+    return (
+        bool(bases)
+        and all(
+            isinstance(base, ColumnClause)
+            and (table := owned_table(base.table)) is not None
+            and base.key == table.key
+            for base in bases
+        )
+        and not any(
+            isinstance(getattr(each, "table", None), TableValuedAlias | Values)
+            for each in column.proxy_set
+        )
     )
 
 

@@ -179,7 +179,7 @@ class Lease:
     def give_back_at_once(self) -> bool:
         """Return the connection to a free place in the pool if it is as it was, else do nothing."""
         driver, pool = self.driver, self._pool
-        if driver.is_spent or driver.must_take_back:
+        if not driver.is_reusable:
             return False
         if driver.is_closed() or driver.is_in_transaction() or pool.checkedin() >= pool.size():
             return False
@@ -189,12 +189,14 @@ class Lease:
     async def give_back(self) -> None:
         """Return the connection to the pool idle and clean, or throw it away."""
         driver = self.driver
-        if driver.must_take_back and not (driver.is_closed() or driver.is_in_transaction()):
-            with suppress(FaceplateError):  # then it is thrown away
+        with suppress(FaceplateError):  # then it is thrown away
+            if driver.is_preparing and not driver.is_closed():
+                await driver.ping()
+            if driver.must_take_back and not (driver.is_closed() or driver.is_in_transaction()):
                 await driver.take_back()
         if self.give_back_at_once():
             return
-        if driver.is_spent or driver.must_take_back or driver.is_in_transaction():
+        if not driver.is_reusable or driver.is_in_transaction():
             driver.terminate()
         if driver.is_closed():
             await greenlet_spawn(self._invalidate)

@@ -132,7 +132,7 @@ class AnyScope(Transaction):
         arguments = []
         for name, default, required, process, is_user in compiled.arguments:
             if is_user:
-                value = self.user_id
+                value = self._user_id
             elif name in values:
                 value = values[name]
             elif required:
@@ -152,18 +152,23 @@ async def _tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
 class Scope(AnyScope):
     """A transaction bound to one user: it reads and writes that user's rows, and no others."""
 
-    user_id: UUID
+    _user_id: UUID
+
+    @property
+    def user_id(self) -> UUID:
+        """The user that the unit is for, who is the same for as long as it runs."""
+        return self._user_id
 
     def _entry(self) -> Prelude:
         if not self.settings.row_level_security:
             return prelude.NONE
-        return prelude.enter(self.user_id, self.settings.seal)
+        return prelude.enter(self._user_id, self.settings.seal)
 
     def _beginning(self) -> Prelude:
         settings = self.settings
         # Behind a pooler the connection's role is not known; elsewhere it is that of units.
         role = ROLE if settings.pgbouncer and settings.row_level_security else None
-        return prelude.begin(self.user_id, role=role, isolation=self._isolation, key=settings.seal)
+        return prelude.begin(self._user_id, role=role, isolation=self._isolation, key=settings.seal)
 
 
 class SystemScope(AnyScope):

@@ -55,13 +55,16 @@ LEFT_RUNNING = (
     "a statement of the unit was still running when the unit returned: await every task that uses"
     " the scope; nothing was written"
 )
+UNDONE = (
+    "the session's transaction was rolled back, and the unit went on: a part that may fail belongs"
+    " into `async with scope.session.begin_nested():`; nothing was written"
+)
 SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
 
 class Transaction(ABC):
     """One transaction on one connection. The runner ends it; a unit only uses it."""
 
-    user_id: UUID | None
     is_open: bool = False
     """Whether BEGIN was sent."""
     is_busy: bool = False
@@ -76,6 +79,8 @@ class Transaction(ABC):
     """The error with which its connection was lost, even where the unit caught it."""
     has_lost_objects: bool = False
     """Whether a flush of its session has failed outside of a nested block."""
+    is_undone: bool = False
+    """Whether something of its session was rolled back, which only the runner can do."""
     is_not_alone: bool = False
     """Whether the unit has to be run again in one transaction, even where it caught `NotAlone`."""
 
@@ -92,7 +97,7 @@ class Transaction(ABC):
         mark: Prelude | None = None,
     ) -> None:
         self.settings = settings
-        self.user_id = user_id
+        self._user_id = user_id
         self._engine = engine
         self._lease = lease
         self._driver = lease.driver
@@ -105,6 +110,11 @@ class Transaction(ABC):
         self._finisher: asyncio.Task[Any] | None = None
         self._is_unsettled = False
         self._may_not_be_open = False
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The user that the transaction is for, from its beginning to its end."""
+        return self._user_id
 
     async def run(
         self,
@@ -207,6 +217,8 @@ class Transaction(ABC):
         self.check_usable()
         if self.has_lost_objects:
             raise UsageError(FLUSH_SWALLOWED)
+        if self.is_undone:
+            raise UsageError(UNDONE)
         if self._session is not None and holds_changes(self._session.sync_session):
             self._finisher = asyncio.current_task()
             await self._session.flush()
@@ -342,7 +354,7 @@ class Transaction(ABC):
         return result
 
     async def _settle(self) -> None:
-        """Learn how the transaction stands after a statement that was cancelled."""
+        """Learn how the transaction stands after a statement whose answer does not tell."""
         may_not_be_open, self._may_not_be_open = self._may_not_be_open, False
         self._is_unsettled = False
         try:
@@ -372,7 +384,9 @@ class Transaction(ABC):
             self._may_not_be_open |= begins
         elif self.is_open and not (driver.is_in_transaction() or driver.is_closed()):
             if begins:
-                self.is_open = False  # BEGIN itself was refused
+                # BEGIN was refused, or it went ahead of a statement that was prepared and not run:
+                # then the server has said nothing about it yet.
+                self._is_unsettled = self._may_not_be_open = True
             else:
                 self._end()
 

@@ -14,7 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import InvalidRequestError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import (
+    InvalidRequestError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -58,7 +62,7 @@ FLUSH_SWALLOWED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
     " `async with scope.session.begin_nested():`, and its error is caught around that"
 )
-VANISHED = "a row that the session has changed is not there any more"
+VANISHED = "a row that the session was to change or delete is not there any more"
 UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
 SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
 MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {

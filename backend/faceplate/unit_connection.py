@@ -5,7 +5,6 @@ executes, what SQLAlchemy loads, flushes and writes in bulk. There it is compile
 criterion, and the values that must be the owner are compared with the unit's user.
 """
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +15,13 @@ from sqlalchemy.util import await_only
 
 from faceplate.engine import UNIT
 from faceplate.errors import InvalidInput, UsageError
-from faceplate.models import SCHEMA
 from faceplate.owner_criterion import OwnerCompiler, limited
-from faceplate.ownership import OWNER, owned_table
+from faceplate.ownership import OWNER, check_translation, owned_table
 
-NOTHING: Mapping[str, str] = {}
 NO_VALUES: tuple[dict[str, Any], ...] = ({},)
 MANY = 2
+COMMITS = "a unit does not commit: the runner does, when the unit has returned"
+ROLLS_BACK = "a unit does not roll back: raise an error, and the runner does"
 
 
 class UnitConnection(Connection):
@@ -44,6 +43,17 @@ class UnitConnection(Connection):
         """The driver's connection, lent to the unit: see `Transaction.lend_driver`."""
         await_only(self._execution_options[UNIT].lend_driver())
         return super().connection
+
+    def begin(self) -> RootTransaction:
+        if self._transaction is None:
+            return _UnitTransaction(self)
+        return super().begin()
+
+    def commit(self) -> None:
+        raise UsageError(COMMITS)
+
+    def rollback(self) -> None:
+        raise UsageError(ROLLS_BACK)
 
     def _begin_impl(self, _transaction: RootTransaction) -> None:
         """Send nothing, as the runner begins and ends the transaction."""
@@ -80,13 +90,26 @@ class UnitConnection(Connection):
         return [{**new, **row, **given} for row in rows]
 
 
+class _UnitTransaction(RootTransaction):
+    """What SQLAlchemy takes for the transaction on a connection that has the runner's.
+
+    A block of `Session.begin` rolls it back where it fails, and so does another session's rollback.
+    """
+
+    __slots__ = ()
+
+    def _do_rollback(self) -> None:
+        self.connection.get_execution_options()[UNIT].is_undone = True
+        super()._do_rollback()
+
+
 class UnitContext(PGExecutionContext_asyncpg):
     """Refuses a row of another user before it is sent."""
 
     def pre_exec(self) -> None:
         super().pre_exec()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-        if SCHEMA in self.execution_options.get("schema_translate_map", NOTHING).values():
-            raise UsageError(f"no other schema can stand for {SCHEMA} in a unit")
+        if translated := self.execution_options.get("schema_translate_map"):
+            check_translation(translated)
         compiled = self.compiled
         if isinstance(compiled, OwnerCompiler) and compiled.given:
             connection: Any = self.root_connection

@@ -265,7 +265,7 @@ class UnitOfWork(Generic[S]):
             sql = ROLLBACK_CLEAN if driver.must_take_back else "ROLLBACK"
             try:
                 await driver.execute(sql, timeout=ROLLBACK_TIMEOUT_S)
-                driver.must_take_back = False
+                driver.must_take_back = driver.is_preparing = False
             except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
                 driver.terminate()
         await self._lease.give_back()

@@ -23,13 +23,14 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.pool import PoolProxiedConnection
 
+from faceplate.column_types import Id
 from faceplate.engine import UNIT
 from faceplate.errors import UsageError
 from faceplate.flush_order import OrderedSession
 from faceplate.models import Private
-from faceplate.ownership import Owner
+from faceplate.ownership import OWNER, Owner
 from faceplate.translation import FLUSH_SWALLOWED
-from faceplate.unit_connection import UnitConnection, not_the_user
+from faceplate.unit_connection import COMMITS, ROLLS_BACK, UnitConnection, not_the_user
 
 if TYPE_CHECKING:
     from faceplate.transaction import Transaction
@@ -76,10 +77,10 @@ class _SyncSession(OrderedSession):
             raise
 
     def commit(self) -> None:
-        raise UsageError("a unit does not commit: the runner does, when the unit has returned")
+        raise UsageError(COMMITS)
 
     def rollback(self) -> None:
-        raise UsageError("a unit does not roll back: raise an error, and the runner does")
+        raise UsageError(ROLLS_BACK)
 
     def connection(self, bind_arguments: Any = None, execution_options: Any = None) -> Connection:
         self.info["transaction"].check_usable()
@@ -149,7 +150,8 @@ def holds_changes(session: Session) -> bool:
 @lru_cache(maxsize=1024)
 def _owned_by(user_id: UUID) -> Any:
     """What adds the owner to a statement; to make it costs as much as to run one."""
-    owner = Owner(None, user_id, unique=True)
+    # By a name that no caller's value has, and with the value for what SQLAlchemy evaluates itself.
+    owner = Owner(OWNER, user_id, type_=Id())
     return with_loader_criteria(Private, lambda model: model.user_id == owner, include_aliases=True)
 
 

@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy import bindparam, text
 from tests.databases import Operator, end, opened, outside
+from uuid6 import uuid7
 
 from faceplate import (
     Database,
     DatabaseError,
     FaceplateError,
     InvalidInput,
+    NotFound,
     Scope,
     Settings,
     Statement,
@@ -32,6 +34,7 @@ from faceplate.services import tasks, users
 
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
+NO_TABLE: Any = "secret"
 NUMBER = Statement(int, sa.select(sa.cast(bindparam("n", type_=sa.Integer()), sa.Integer)))
 
 
@@ -145,6 +148,35 @@ async def test_more_values_than_a_statement_takes(quick: Database, user: User) -
 
     error = await refused(quick, user, look_for_many, UsageError)
     assert "at most 32,767 values" in error.message
+
+
+async def test_a_row_that_is_not_there_to_be_changed_is_not_found(
+    quick: Database, user: User
+) -> None:
+    """Else an update of a row that was deleted meanwhile is an unexpected error of the driver."""
+
+    async def change(scope: Scope) -> None:
+        await scope.session.execute(
+            sa.update(Task), [{"user_id": scope.user_id, "id": uuid7(), "title": "late"}]
+        )
+
+    error = await refused(quick, user, change, NotFound)
+    assert "not there" in error.message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: sa.insert(Task).values(secret="secret"),
+        lambda: sa.select(Task).join(NO_TABLE),
+    ],
+)
+async def test_a_statement_that_sqlalchemy_refuses_is_a_misuse(
+    quick: Database, user: User, make: Any
+) -> None:
+    """Else the caller looks for a fault of the driver, or finds what a user typed in its words."""
+    error = await refused(quick, user, lambda scope: scope.session.execute(make()), UsageError)
+    assert "secret" not in error.message
 
 
 @pytest.mark.parametrize("value", [2**31, 2**80, "secret"], ids=str)

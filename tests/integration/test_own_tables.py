@@ -382,6 +382,54 @@ def test_our_schema_is_not_for_a_projects_tables(tmp_path: Path) -> None:
     assert "(notes, prices)" in said
 
 
+INHERITING = """
+import sqlalchemy as sa
+from sqlalchemy.orm import mapped_column
+
+from faceplate.column_types import Id
+from faceplate.models import Base, Owned, Private
+
+
+class Shape({kind}, Base):
+    __tablename__ = "shapes"
+    if not issubclass({kind}, Owned):
+        id = mapped_column(Id(), primary_key=True)
+    kind = mapped_column(sa.Text, server_default="")
+    __mapper_args__ = {{"polymorphic_on": "kind"}}
+
+
+class Round(Shape):  # a table of one's own is not needed
+    __mapper_args__ = {{"polymorphic_identity": "round"}}
+
+
+class Circle(Shape):
+    __tablename__ = "circles"
+    {columns}
+    __mapper_args__ = {{"polymorphic_identity": "circle"}}
+"""
+OF_ITS_USER = """
+    user_id = mapped_column(Id(), primary_key=True)
+    id = mapped_column(Id(), primary_key=True)
+    __table_args__ = (sa.ForeignKeyConstraint([user_id, id], [Shape.user_id, Shape.id]),)
+"""
+OF_NOBODY = "id = mapped_column(Id(), sa.ForeignKey(Shape.id), primary_key=True)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "refused"), [("Owned", OF_ITS_USER, False), ("Private", OF_NOBODY, True)]
+)
+def test_a_table_that_inherits_needs_its_users_column(
+    kind: str, columns: str, *, refused: bool
+) -> None:
+    """Else a table has no policy, and no column that limits what is read from it."""
+    program = INHERITING.format(kind=kind, columns=columns)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert ("circles needs a column user_id of its own" in done.stderr) is refused
+    assert (done.returncode != 0) is refused, done.stderr
+
+
 def test_a_database_that_is_away_is_one_message(tmp_path: Path) -> None:
     """Else who forgot to start PostgreSQL reads a page of traceback."""
     project = start(tmp_path, "postgresql://nobody@127.0.0.1:1/nowhere")

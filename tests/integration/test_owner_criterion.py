@@ -13,6 +13,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql import quoted_name
 from tests.databases import outside
 from tests.integration.conftest import House
 from tests.owned import Mark, Note, Target, targets
@@ -110,17 +111,17 @@ async def stream(scope: Scope, statement: Any) -> Any:
     return [row async for row in scope.stream(Statement(Row, statement))]
 
 
-async def session(scope: Scope, statement: Any) -> Any:
-    return _fetched(await scope.session.execute(statement))
+async def session(scope: Scope, statement: Any, values: Any = None) -> Any:
+    return _fetched(await scope.session.execute(statement, values))
 
 
-async def connection(scope: Scope, statement: Any) -> Any:
-    return _fetched(await (await scope.session.connection()).execute(statement))
+async def connection(scope: Scope, statement: Any, values: Any = None) -> Any:
+    return _fetched(await (await scope.session.connection()).execute(statement, values))
 
 
-async def another_session(scope: Scope, statement: Any) -> Any:
+async def another_session(scope: Scope, statement: Any, values: Any = None) -> Any:
     bind = await scope.session.connection()
-    return await bind.run_sync(lambda sync: _fetched(Session(bind=sync).execute(statement)))
+    return await bind.run_sync(lambda sync: _fetched(Session(bind=sync).execute(statement, values)))
 
 
 def _fetched(result: Any) -> Any:
@@ -128,7 +129,7 @@ def _fetched(result: Any) -> Any:
     return [[vars(value) if hasattr(value, "__dict__") else value for value in row] for row in rows]
 
 
-Way = Callable[[Scope, Any], Awaitable[Any]]
+Way = Callable[..., Awaitable[Any]]
 READING = (all_rows, stream, session, connection, another_session)
 WRITING = (all_rows, execute, session, connection, another_session)
 
@@ -212,3 +213,65 @@ async def test_without_the_criterion_each_statement_would(
             continue
         reached.append(target.secret in str(done.found) or done.rows != before)
     assert any(reached)
+
+
+NAMED_SO = (
+    "param_1",
+    "param_2",
+    "user_id",
+    "user_id_1",
+    "id_1",
+    "owner",
+    "model_user_id_1",
+    "faceplate.owner",
+)
+"""What a parameter may be called that stands for the owner, or that a program thinks does."""
+
+
+@pytest.mark.parametrize("way", [session, connection, another_session])
+@pytest.mark.parametrize("kind", ["select", "select.params", "update", "delete"])
+@pytest.mark.parametrize("name", NAMED_SO)
+async def test_no_value_stands_for_the_owner(realm: Realm, name: str, kind: str, way: Way) -> None:
+    """Else a value whose name is that of a parameter which SQLAlchemy named is another owner."""
+    before = (await attempt(realm, lambda scope: all_rows(scope, sa.select(sa.null())))).rows
+    for target in realm.targets:
+        value = {name: target.their}
+        statement = {
+            "select": sa.select(target.model),
+            "select.params": sa.select(target.model).params(value),
+            "update": sa.update(target.model).values({target.word: sa.func.gen_random_uuid()}),
+            "delete": sa.delete(target.model),
+        }[kind]
+        try:
+            done = await attempt(realm, lambda scope: way(scope, statement, value))  # noqa: B023 - awaited here
+        except FaceplateError:
+            assert kind == "update"  # of which a value is one of a column
+            continue
+        assert done.rows == before
+        assert str(target.their) not in str(done.found)
+
+
+TRANSLATED: dict[str, Callable[[Any], Any]] = {
+    "select": sa.select,
+    "insert": lambda table: sa.insert(table).values(id=uuid7()),
+    "update": lambda table: sa.update(table).values(id=uuid7()),
+    "delete": sa.delete,
+}
+
+
+@pytest.mark.parametrize("way", [session, connection, another_session])
+@pytest.mark.parametrize("kind", TRANSLATED)
+async def test_no_other_schema_stands_for_one_with_owned_tables(
+    realm: Realm, kind: str, way: Way
+) -> None:
+    """Else a table that nobody knows to be owned becomes a project's when it is sent."""
+    for target in realm.targets:
+        table = target.table.to_metadata(sa.MetaData(), schema="elsewhere")
+        schema = target.table.schema
+        for name in (schema, quoted_name(schema.upper(), False)):  # noqa: FBT003 - its own way
+            translated = {"schema_translate_map": {"elsewhere": name}}
+            statement = TRANSLATED[kind](table).execution_options(**translated)
+            with pytest.raises(UsageError, match="no other schema"):
+                await attempt(realm, lambda scope: way(scope, statement))  # noqa: B023 - awaited here
+        statement = sa.select(target.words).execution_options(schema_translate_map=None)
+        assert (await attempt(realm, lambda scope: way(scope, statement))).found  # noqa: B023 - awaited here

@@ -258,3 +258,18 @@ async def test_an_orphan_is_refused_while_the_runner_flushes(narrow: Database, u
     assert all(refusal.startswith(ENDED) for refusal in refusals)
     titles = [f"mine {number}" for number in range(4)]
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == titles
+
+
+async def test_a_scope_is_for_one_user_from_its_beginning_to_its_end(
+    narrow: Database, user: User, other_user: User
+) -> None:
+    """Else a unit that keeps a user in its scope works on with that one's rows."""
+
+    async def unit(scope: Scope) -> None:
+        with pytest.raises(AttributeError):
+            scope.user_id = other_user.id  # type: ignore[misc]  # what is refused
+        await tasks.create(scope, title="mine")
+
+    await narrow.run(user.id, unit)
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["mine"]
+    assert await narrow.run(other_user.id, lambda scope: scope.all(TITLES)) == []

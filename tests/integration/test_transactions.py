@@ -286,7 +286,15 @@ async def roll_back(session: AsyncSession) -> None:
     await session.rollback()
 
 
-@pytest.mark.parametrize("end", [commit, roll_back])
+async def commit_connection(session: AsyncSession) -> None:
+    await (await session.connection()).commit()
+
+
+async def roll_back_connection(session: AsyncSession) -> None:
+    await (await session.connection()).rollback()
+
+
+@pytest.mark.parametrize("end", [commit, roll_back, commit_connection, roll_back_connection])
 async def test_a_unit_cannot_end_its_transaction(db: Database, user: User, end: Any) -> None:
     """Whoever composes it with another unit would find half of the two."""
 
@@ -296,6 +304,49 @@ async def test_a_unit_cannot_end_its_transaction(db: Database, user: User, end: 
 
     with pytest.raises(UsageError, match="the runner does"):
         await db.run(user.id, hasty)
+    assert await owned_rows(db, user) == NOTHING
+
+
+async def fail_in_block(session: AsyncSession) -> None:
+    with contextlib.suppress(RuntimeError):
+        async with session.begin():
+            session.add(models.Task(title="a"))
+            await session.flush()
+            raise RuntimeError
+
+
+async def roll_back_block(session: AsyncSession) -> None:
+    async with session.begin() as block:
+        session.add(models.Task(title="a"))
+        await session.flush()
+        await block.rollback()
+
+
+async def roll_back_connections_own(session: AsyncSession) -> None:
+    connection = await session.connection()
+    await connection.execute(sa.insert(models.Task).values(id=uuid7(), title="a"))
+    transaction = connection.get_transaction()
+    assert transaction is not None
+    await transaction.rollback()
+
+
+async def roll_back_another_session(session: AsyncSession) -> None:
+    def work(connection: sa.Connection) -> None:
+        with Session(bind=connection) as other:
+            other.execute(sa.insert(models.Task).values(id=uuid7(), title="a"))
+            other.rollback()
+
+    await (await session.connection()).run_sync(work)
+
+
+@pytest.mark.parametrize(
+    "undo",
+    [fail_in_block, roll_back_block, roll_back_connections_own, roll_back_another_session],
+)
+async def test_what_a_session_rolled_back_is_not_kept(db: Database, user: User, undo: Any) -> None:
+    """Else a unit that caught the error of a block commits what SQLAlchemy says is undone."""
+    with pytest.raises(UsageError, match="was rolled back"):
+        await db.run(user.id, lambda scope: undo(scope.session))
     assert await owned_rows(db, user) == NOTHING
 
 
