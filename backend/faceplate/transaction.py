@@ -33,6 +33,7 @@ from faceplate.errors import (
 from faceplate.ids import Ids
 from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
+from faceplate.session_effects import compiled_changes_session
 from faceplate.statement import Compiled
 from faceplate.translation import DRIVER_ERRORS, FLUSH_SWALLOWED
 from faceplate.unit_session import UnitSession, close_session, holds_changes, open_session
@@ -167,7 +168,7 @@ class Transaction(ABC):
         self._claim()
         try:
             compiled = getattr(context, "compiled", None)
-            if session_state.compiled_changes_session(compiled):
+            if compiled_changes_session(compiled, sql):
                 session_state.check_text(sql)
                 self._driver.note_text(sql)
             if self._is_unsettled:

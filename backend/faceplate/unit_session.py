@@ -4,6 +4,7 @@ It adds the owner to what is loaded through models, gives new rows their owner a
 refuses rows of another user. Below it, a `UnitConnection` holds every statement to the user.
 """
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -157,8 +158,18 @@ def _own_written(session: Session, _context: UOWTransaction, _instances: Any) ->
         if isinstance(row, Private):
             _own(session, row)
     for row in session.new:
-        if getattr(row, "id", row) is None:
+        model: Any = type(row)
+        if getattr(row, "id", row) is None and _is_id_minted(model):
             row.id = session.info["transaction"].new_id()
+
+
+@lru_cache(maxsize=256)
+def _is_id_minted(model: Any) -> bool:
+    """Whether the ``id`` of a model is a UUID. A project's table may have the server count it."""
+    column = inspect(model).columns.get("id")
+    with suppress(NotImplementedError):  # a type that stands for no Python type
+        return column is not None and column.type.python_type is UUID
+    return False
 
 
 class _OwnerOf(NamedTuple):
