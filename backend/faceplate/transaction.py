@@ -35,7 +35,7 @@ from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
 from faceplate.session_effects import compiled_changes_session
 from faceplate.statement import Compiled
-from faceplate.translation import DRIVER_ERRORS, FLUSH_SWALLOWED
+from faceplate.translation import DRIVER_ERRORS
 from faceplate.unit_session import UnitSession, close_session, holds_changes, open_session
 
 T = TypeVar("T")
@@ -75,8 +75,8 @@ class Transaction(ABC):
     """Whether a statement that was the whole of its unit has taken effect."""
     lost: Unavailable | None = None
     """The error with which its connection was lost, even where the unit caught it."""
-    has_lost_objects: bool = False
-    """Whether a flush of its session has failed outside of a nested block."""
+    loss: str | None = None
+    """Why its session does not hold any more what the unit gave it, where that is so."""
     is_not_alone: bool = False
     """Whether the unit has to be run again in one transaction, even where it caught `NotAlone`."""
 
@@ -204,8 +204,9 @@ class Transaction(ABC):
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
-        if self.has_lost_objects:
-            raise UsageError(FLUSH_SWALLOWED)
+        self._compare()
+        if self.loss is not None:
+            raise UsageError(self.loss)
         if self._session is not None and holds_changes(self._session.sync_session):
             self._finisher = asyncio.current_task()
             await self._session.flush()

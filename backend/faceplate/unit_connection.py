@@ -25,6 +25,31 @@ NO_VALUES: tuple[dict[str, Any], ...] = ({},)
 MANY = 2
 
 
+RUNNERS = "the connection of a unit is the runner's: it ends its transaction and gives it back"
+
+
+class _LentConnection:
+    """The pool's connection as a unit has it: the runner alone gives it back."""
+
+    def __init__(self, proxied: PoolProxiedConnection) -> None:
+        self._proxied = proxied
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._proxied, name)
+
+    def close(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def detach(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
+        """Throw the connection away after it was lost, as SQLAlchemy does."""
+        if e is None:
+            raise UsageError(RUNNERS)
+        self._proxied.invalidate(e, soft)
+
+
 class UnitConnection(Connection):
     """A connection whose statements reach the rows of ``user_id`` alone; with None, all rows.
 
@@ -34,7 +59,8 @@ class UnitConnection(Connection):
     def __init__(
         self, engine: Engine, connection: PoolProxiedConnection, user_id: UUID | None
     ) -> None:
-        super().__init__(engine, connection)
+        lent: Any = _LentConnection(connection)
+        super().__init__(engine, lent)
         self.user_id = user_id
         if user_id is not None:
             self.dialect = _limited(engine.dialect)
@@ -44,6 +70,18 @@ class UnitConnection(Connection):
         """The driver's connection, lent to the unit: see `Transaction.lend_driver`."""
         await_only(self._execution_options[UNIT].lend_driver())
         return super().connection
+
+    def close(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def detach(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def commit(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def rollback(self) -> None:
+        raise UsageError(RUNNERS)
 
     def _begin_impl(self, _transaction: RootTransaction) -> None:
         """Send nothing, as the runner begins and ends the transaction."""

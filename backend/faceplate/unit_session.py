@@ -29,10 +29,21 @@ from faceplate.errors import UsageError
 from faceplate.flush_order import OrderedSession
 from faceplate.models import Private
 from faceplate.ownership import Owner
-from faceplate.unit_connection import UnitConnection, not_the_user
+from faceplate.translation import FLUSH_SWALLOWED
+from faceplate.unit_connection import RUNNERS, UnitConnection, not_the_user
 
 if TYPE_CHECKING:
     from faceplate.transaction import Transaction
+
+
+CLOSED_UNFLUSHED = (
+    "the unit's session was closed before it had flushed all that it held: leave it open, and the"
+    " runner flushes and closes it"
+)
+ROLLED_BACK = (
+    "the session's transaction was rolled back, and it is the unit's: a part that may fail belongs"
+    " into `async with scope.session.begin_nested():`"
+)
 
 
 class _SyncSession(OrderedSession):
@@ -53,8 +64,24 @@ class _SyncSession(OrderedSession):
             super().flush(objects)
         except BaseException:
             if not self.in_nested_transaction():
-                self.info["transaction"].has_lost_objects = True
+                self.info["transaction"].loss = FLUSH_SWALLOWED
             raise
+
+    def close(self) -> None:
+        """Let go of all rows. A unit must not return as if new ones of them were kept."""
+        self._note_loss()
+        super().close()
+
+    def reset(self) -> None:
+        self._note_loss()
+        super().reset()
+
+    def invalidate(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def _note_loss(self) -> None:
+        if holds_changes(self):
+            self.info["transaction"].loss = CLOSED_UNFLUSHED
 
     def commit(self) -> None:
         raise UsageError("a unit does not commit: the runner does, when the unit has returned")
@@ -101,6 +128,13 @@ class UnitSession(AsyncSession):
 
     # All that SQLAlchemy passes on to the session below, such as `add`, goes by this name.
     _proxied = sync_session
+
+
+@event.listens_for(_SyncSession, "after_rollback")
+def _refuse_to_commit(session: Session) -> None:
+    """Have the unit fail: the session's own transaction was rolled back, and nothing was sent."""
+    if not session.in_nested_transaction():
+        session.info["transaction"].loss = ROLLED_BACK
 
 
 def open_session(
