@@ -132,7 +132,7 @@ class AnyScope(Transaction):
         arguments = []
         for name, default, required, process, is_user in compiled.arguments:
             if is_user:
-                value = self.user_id
+                value = self._user_id
             elif name in values:
                 value = values[name]
             elif required:
@@ -152,7 +152,12 @@ async def _tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
 class Scope(AnyScope):
     """A transaction bound to one user: it reads and writes that user's rows, and no others."""
 
-    user_id: UUID
+    _user_id: UUID
+
+    @property
+    def user_id(self) -> UUID:
+        """The user that the unit runs for."""
+        return self._user_id
 
     def _entry(self) -> Prelude:
         if not self.settings.row_level_security:

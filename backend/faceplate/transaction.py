@@ -52,6 +52,7 @@ ENDED = (
     "the unit's transaction was ended or begun by something other than the runner: nothing more is"
     " sent, and what was not committed is lost"
 )
+ONE_OF_ITS_KIND = "a scope cannot be copied or pickled: it lives as long as its unit"
 LEFT_RUNNING = (
     "a statement of the unit was still running when the unit returned: await every task that uses"
     " the scope; nothing was written"
@@ -62,7 +63,6 @@ SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 class Transaction(ABC):
     """One transaction on one connection. The runner ends it; a unit only uses it."""
 
-    user_id: UUID | None
     is_open: bool = False
     """Whether BEGIN was sent."""
     is_busy: bool = False
@@ -93,7 +93,7 @@ class Transaction(ABC):
         mark: Prelude | None = None,
     ) -> None:
         self.settings = settings
-        self.user_id = user_id
+        self._user_id = user_id
         self._engine = engine
         self._lease = lease
         self._driver = lease.driver
@@ -106,6 +106,15 @@ class Transaction(ABC):
         self._finisher: asyncio.Task[Any] | None = None
         self._is_unsettled = False
         self._may_not_be_open = False
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The user that the unit runs for; None across users."""
+        return self._user_id
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Raise UsageError: a copy would outlive the unit."""
+        raise UsageError(ONE_OF_ITS_KIND)
 
     async def run(
         self,

@@ -92,6 +92,11 @@ class UnitConnection(Connection):
     def _commit_impl(self) -> None:
         """Send nothing."""
 
+    def _execute_context(self, *arguments: Any, **named: Any) -> Any:
+        """Execute anything: SQLAlchemy's other methods come to this one."""
+        self._execution_options[UNIT].check_usable()
+        return super()._execute_context(*arguments, **named)
+
     def _execute_clauseelement(self, elem: Any, distilled_parameters: Any, options: Any) -> Any:
         if self.user_id is not None and not isinstance(elem, TextClause):
             distilled_parameters = self._give_owner(elem, distilled_parameters)
