@@ -95,6 +95,13 @@ class Connection(asyncpg.Connection):
         """Return whether the server said so last. A closed connection is in none."""
         return not self.is_closed() and bool(self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
 
+    def is_in_its_loop(self) -> bool:
+        """Return whether the caller runs in its event loop: a thread would break it."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
     def begin_unit(self) -> None:
         """Forget the unit before."""
         self._row_ahead = None

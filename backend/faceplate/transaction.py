@@ -48,6 +48,9 @@ CLOSED = (
     "the unit of this scope has ended: nothing of it (statements, streams, session) can be used any"
     " more; run another unit"
 )
+ELSEWHERE = (
+    "a scope is for the event loop that its unit runs in: no thread and no other loop can use it"
+)
 ENDED = (
     "the unit's transaction was ended or begun by something other than the runner: nothing more is"
     " sent, and what was not committed is lost"
@@ -402,6 +405,8 @@ class Transaction(ABC):
         self.check_usable()
         if self.is_busy:
             raise UsageError(BUSY)
+        if not self._driver.is_in_its_loop():
+            raise UsageError(ELSEWHERE)
         self.is_busy = True
 
     def check_usable(self) -> None:
