@@ -4,13 +4,14 @@ It adds the owner to what is loaded through models, gives new rows their owner a
 refuses rows of another user. Below it, a `UnitConnection` holds every statement to the user.
 """
 
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     Connection,
+    TypeDecorator,
+    Uuid,
     event,
     inspect,
 )
@@ -201,9 +202,9 @@ def _own_written(session: Session, _context: UOWTransaction, _instances: Any) ->
 def _is_id_minted(model: Any) -> bool:
     """Whether the ``id`` of a model is a UUID. A project's table may have the server count it."""
     column = inspect(model).columns.get("id")
-    with suppress(NotImplementedError):  # a type that stands for no Python type
-        return column is not None and column.type.python_type is UUID
-    return False
+    kind = getattr(column, "type", None)
+    kind = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
+    return isinstance(kind, Uuid) and kind.as_uuid
 
 
 class _OwnerOf(NamedTuple):
