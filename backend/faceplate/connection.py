@@ -107,6 +107,13 @@ class Connection(asyncpg.Connection):
         """Whether nothing is left on it that another unit must not find."""
         return not (self.is_spent or self.must_take_back or self.is_preparing)
 
+    def is_in_its_loop(self) -> bool:
+        """Return whether the caller runs in its event loop: a thread would break it."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
     def begin_unit(self) -> None:
         """Forget the unit before."""
         self._row_ahead = None

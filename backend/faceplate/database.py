@@ -333,14 +333,21 @@ class _Block(AbstractAsyncContextManager[S]):
     def __init__(self, call: Call, work: UnitOfWork[S]) -> None:
         self._call = call
         self._work = work
+        self._was_entered = False
+        self._is_entered = False
 
     async def __aenter__(self) -> S:
+        if self._was_entered:
+            raise UsageError("a block is entered once: call `begin` for each")
+        self._was_entered = True
         self._call.__enter__()
         try:
-            return await self._work.__aenter__()
+            scope = await self._work.__aenter__()
         except BaseException as error:
             self._leave(error)
             raise
+        self._is_entered = True
+        return scope
 
     async def __aexit__(
         self,
@@ -348,6 +355,9 @@ class _Block(AbstractAsyncContextManager[S]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if not self._is_entered:
+            raise UsageError("a block is left once, after it was entered")
+        self._is_entered = False
         try:
             await self._work.__aexit__(kind, error, traceback)
         except BaseException as failure:

@@ -27,7 +27,8 @@ from faceplate.connection import Connection
 from faceplate.errors import CannotConnect, FaceplateError
 from faceplate.pool import Pool
 from faceplate.prelude import ROLE
-from faceplate.session_state import CLEAN_AHEAD, ROLLBACK_CLEAN, compiled_changes_session
+from faceplate.session_effects import compiled_changes_session
+from faceplate.session_state import CLEAN_AHEAD, ROLLBACK_CLEAN
 from faceplate.threads import run_in_thread
 from faceplate.traceback_frames import remove_library_frames
 from faceplate.translation import DRIVER_ERRORS, causes, translate_connect
@@ -353,7 +354,7 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
     started_s = time.monotonic()
     try:
         if unit is None:
-            if not _is_known(context):
+            if not _is_known(context, sql):
                 driver.note_text(sql)
             run()
         else:
@@ -362,11 +363,11 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
         driver.log(sql, time.monotonic() - started_s)
 
 
-def _is_known(context: Any) -> bool:
+def _is_known(context: Any, sql: str) -> bool:
     """Return whether a statement leaves nothing in its session."""
     if context is not None and context.execution_options.get(KNOWN):
         return True
-    return not compiled_changes_session(getattr(context, "compiled", None))
+    return not compiled_changes_session(getattr(context, "compiled", None), sql)
 
 
 async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:

@@ -7,13 +7,6 @@ advisory locks and prepared statements.
 """
 
 import re
-from typing import Any
-from weakref import WeakKeyDictionary
-
-from sqlalchemy import ColumnClause, TextClause
-from sqlalchemy.schema import ExecutableDDLElement
-from sqlalchemy.sql import functions
-from sqlalchemy.sql.visitors import iterate
 
 from faceplate.errors import UsageError
 
@@ -23,6 +16,11 @@ _DEALLOCATE = (
     " FOR name IN SELECT p.name FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql LOOP"
     " EXECUTE pg_catalog.format('DEALLOCATE %I', name); END LOOP; END$$"
 )
+# No RESET knows of it, and who has set the seed knows what random() gives to the next user.
+_SEED = (
+    "pg_catalog.setseed(pg_catalog.uuid_hash(pg_catalog.gen_random_uuid())"
+    " OPERATOR(pg_catalog./) 2147483648.0)"
+)
 TAKE_BACK = "; ".join(
     (
         "CLOSE ALL",
@@ -30,7 +28,7 @@ TAKE_BACK = "; ".join(
         "RESET ROLE",
         "RESET ALL",
         "UNLISTEN *",
-        "SELECT pg_catalog.pg_advisory_unlock_all()",
+        f"SELECT pg_catalog.pg_advisory_unlock_all(), {_SEED}",
         "DISCARD TEMP",
         "DISCARD SEQUENCES",
         _DEALLOCATE,
@@ -46,7 +44,8 @@ ROLLBACK_CLEAN = f"ROLLBACK; {TAKE_BACK}"
 # What PostgreSQL's scanner skips ahead of a command. Block comments nest: see _skip_comment.
 _SKIPPED = re.compile(r"(?:[\s;]|--[^\n\r]*(?:[\n\r]|$))+")
 _WORD = re.compile(r"[A-Za-z]+")
-_DROPS_PREPARED = re.compile("deallocate|discard", re.IGNORECASE)
+# A DO block makes its commands of any pieces.
+_DROPS_PREPARED = re.compile(r"deallocate|discard|\bdo\b", re.IGNORECASE)
 _TRANSACTION_CONTROL = frozenset({"begin", "start", "commit", "end", "abort"})
 REFUSED = (
     "{command} is the runner's: a unit commits when it returns and rolls back when it raises. For a"
@@ -100,155 +99,3 @@ def _skip_comment(sql: str, place: int) -> int:
         if depth == 0:
             return place + mark.end()
     return len(sql)
-
-
-def changes_session(statement: Any) -> bool:
-    """Return whether a statement may change its session: text may, and a function unknown here."""
-    return any(map(_changes_session, iterate(statement)))
-
-
-def compiled_changes_session(compiled: Any) -> bool:
-    """Return the same of what SQLAlchemy compiled. None stands for text that it passes on."""
-    if compiled is None:
-        return True
-    if (known := _of_compiled.get(compiled)) is None:
-        known = _of_compiled[compiled] = changes_session(compiled.statement)
-    return known
-
-
-_of_compiled: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-"""SQLAlchemy keeps what it compiles, and runs it many times."""
-
-
-def _changes_session(part: Any) -> bool:
-    if isinstance(part, functions.FunctionElement):
-        if type(part).__module__ == functions.__name__ and type(part) is not functions.Function:
-            return False
-        return bool(getattr(part, "packagenames", ())) or getattr(part, "name", "") not in PURE
-    if isinstance(part, ColumnClause) and part.is_literal:
-        return "(" in part.name
-    return isinstance(part, TextClause | ExecutableDDLElement)
-
-
-PURE = frozenset(
-    [
-        "abs",
-        "age",
-        "array_agg",
-        "array_append",
-        "array_length",
-        "array_position",
-        "array_remove",
-        "avg",
-        "bool_and",
-        "bool_or",
-        "btrim",
-        "cardinality",
-        "ceil",
-        "char_length",
-        "clock_timestamp",
-        "coalesce",
-        "concat",
-        "concat_ws",
-        "count",
-        "current_setting",
-        "date_part",
-        "date_trunc",
-        "decode",
-        "encode",
-        "every",
-        "extract",
-        "floor",
-        "format",
-        "gen_random_uuid",
-        "generate_series",
-        "greatest",
-        "initcap",
-        "json_agg",
-        "json_build_object",
-        "jsonb_agg",
-        "jsonb_array_elements",
-        "jsonb_array_elements_text",
-        "jsonb_array_length",
-        "jsonb_build_object",
-        "jsonb_each",
-        "jsonb_each_text",
-        "jsonb_exists",
-        "jsonb_extract_path",
-        "jsonb_extract_path_text",
-        "jsonb_object_agg",
-        "jsonb_object_keys",
-        "jsonb_set",
-        "jsonb_strip_nulls",
-        "jsonb_typeof",
-        "lag",
-        "lead",
-        "least",
-        "left",
-        "length",
-        "localtimestamp",
-        "lower",
-        "lpad",
-        "ltrim",
-        "make_interval",
-        "max",
-        "md5",
-        "min",
-        "mod",
-        "now",
-        "num_nonnulls",
-        "num_nulls",
-        "nullif",
-        "octet_length",
-        "pg_backend_pid",
-        "pg_column_size",
-        "pg_sleep",
-        "phraseto_tsquery",
-        "plainto_tsquery",
-        "position",
-        "random",
-        "rank",
-        "regexp_match",
-        "regexp_replace",
-        "repeat",
-        "replace",
-        "reverse",
-        "right",
-        "round",
-        "row_number",
-        "row_to_json",
-        "rpad",
-        "rtrim",
-        "sha256",
-        "similarity",
-        "split_part",
-        "starts_with",
-        "statement_timestamp",
-        "string_agg",
-        "strpos",
-        "substr",
-        "substring",
-        "sum",
-        "to_char",
-        "to_json",
-        "to_jsonb",
-        "to_timestamp",
-        "to_tsquery",
-        "to_tsvector",
-        "transaction_timestamp",
-        "translate",
-        "trim",
-        "trunc",
-        "ts_headline",
-        "ts_rank",
-        "ts_rank_cd",
-        "unnest",
-        "upper",
-        "uuidv4",
-        "uuidv7",
-        "version",
-        "websearch_to_tsquery",
-        "width_bucket",
-    ]
-)
-"""Functions of PostgreSQL that change nothing beyond their result."""

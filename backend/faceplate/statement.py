@@ -18,6 +18,7 @@ from faceplate.errors import UsageError
 from faceplate.models import Private
 from faceplate.owner_criterion import OwnerCompiler, limited, not_given
 from faceplate.ownership import OWNER, owner
+from faceplate.session_effects import compiled_changes_session
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -117,14 +118,15 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
         arguments.append(Argument(name, bind.effective_value, bind.required, process, is_user))
     names = frozenset(argument.name for argument in arguments if not argument.is_user)
     parts = list(iterate(statement))
+    changes_session = compiled_changes_session(compiled, compiled.string)
     return Compiled(
         compiled.string,
         tuple(arguments),
         names,
-        writes=any(map(_may_write, parts)),
+        writes=changes_session or any(map(_may_write, parts)),
         is_dml=any(map(_is_dml, parts)),
         locks=any(map(_locks, parts)),
-        changes_session=session_state.changes_session(statement),
+        changes_session=changes_session,
     )
 
 

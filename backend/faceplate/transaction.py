@@ -33,8 +33,9 @@ from faceplate.errors import (
 from faceplate.ids import Ids
 from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
+from faceplate.session_effects import compiled_changes_session
 from faceplate.statement import Compiled
-from faceplate.translation import DRIVER_ERRORS, FLUSH_SWALLOWED
+from faceplate.translation import DRIVER_ERRORS
 from faceplate.unit_session import UnitSession, close_session, holds_changes, open_session
 
 T = TypeVar("T")
@@ -47,17 +48,17 @@ CLOSED = (
     "the unit of this scope has ended: nothing of it (statements, streams, session) can be used any"
     " more; run another unit"
 )
+ELSEWHERE = (
+    "a scope is for the event loop that its unit runs in: no thread and no other loop can use it"
+)
 ENDED = (
     "the unit's transaction was ended or begun by something other than the runner: nothing more is"
     " sent, and what was not committed is lost"
 )
+ONE_OF_ITS_KIND = "a scope cannot be copied or pickled: it lives as long as its unit"
 LEFT_RUNNING = (
     "a statement of the unit was still running when the unit returned: await every task that uses"
     " the scope; nothing was written"
-)
-UNDONE = (
-    "the session's transaction was rolled back, and the unit went on: a part that may fail belongs"
-    " into `async with scope.session.begin_nested():`; nothing was written"
 )
 SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
@@ -77,10 +78,8 @@ class Transaction(ABC):
     """Whether a statement that was the whole of its unit has taken effect."""
     lost: Unavailable | None = None
     """The error with which its connection was lost, even where the unit caught it."""
-    has_lost_objects: bool = False
-    """Whether a flush of its session has failed outside of a nested block."""
-    is_undone: bool = False
-    """Whether something of its session was rolled back, which only the runner can do."""
+    loss: str | None = None
+    """Why the unit must not return, where something of it was undone or forgotten."""
     is_not_alone: bool = False
     """Whether the unit has to be run again in one transaction, even where it caught `NotAlone`."""
 
@@ -113,8 +112,12 @@ class Transaction(ABC):
 
     @property
     def user_id(self) -> UUID | None:
-        """The user that the transaction is for, from its beginning to its end."""
+        """The user that the unit runs for; None across users."""
         return self._user_id
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Raise UsageError: a copy would outlive the unit."""
+        raise UsageError(ONE_OF_ITS_KIND)
 
     async def run(
         self,
@@ -179,7 +182,7 @@ class Transaction(ABC):
         self._claim()
         try:
             compiled = getattr(context, "compiled", None)
-            if session_state.compiled_changes_session(compiled):
+            if compiled_changes_session(compiled, sql):
                 session_state.check_text(sql)
                 self._driver.note_text(sql)
             if self._is_unsettled:
@@ -215,13 +218,13 @@ class Transaction(ABC):
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
-        if self.has_lost_objects:
-            raise UsageError(FLUSH_SWALLOWED)
-        if self.is_undone:
-            raise UsageError(UNDONE)
-        if self._session is not None and holds_changes(self._session.sync_session):
-            self._finisher = asyncio.current_task()
-            await self._session.flush()
+        if self._session is not None:
+            self._compare()  # it may have lent the driver
+            if self.loss is not None:
+                raise UsageError(self.loss)
+            if holds_changes(self._session.sync_session):
+                self._finisher = asyncio.current_task()
+                await self._session.flush()
         self.close()
 
     def close(self) -> None:
@@ -407,6 +410,8 @@ class Transaction(ABC):
         self.check_usable()
         if self.is_busy:
             raise UsageError(BUSY)
+        if not self._driver.is_in_its_loop():
+            raise UsageError(ELSEWHERE)
         self.is_busy = True
 
     def check_usable(self) -> None:

@@ -20,8 +20,35 @@ from faceplate.ownership import OWNER, check_translation, owned_table
 
 NO_VALUES: tuple[dict[str, Any], ...] = ({},)
 MANY = 2
+RUNNERS = "the connection of a unit is the runner's: it ends its transaction and gives it back"
 COMMITS = "a unit does not commit: the runner does, when the unit has returned"
 ROLLS_BACK = "a unit does not roll back: raise an error, and the runner does"
+ROLLED_BACK = (
+    "the session's transaction was rolled back, and it is the unit's: a part that may fail belongs"
+    " into `async with scope.session.begin_nested():`; nothing was written"
+)
+
+
+class _LentConnection:
+    """The pool's connection as a unit has it: the runner alone gives it back."""
+
+    def __init__(self, proxied: PoolProxiedConnection) -> None:
+        self._proxied = proxied
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._proxied, name)
+
+    def close(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def detach(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
+        """Throw the connection away after it was lost, as SQLAlchemy does."""
+        if e is None:
+            raise UsageError(RUNNERS)
+        self._proxied.invalidate(e, soft)
 
 
 class UnitConnection(Connection):
@@ -33,7 +60,8 @@ class UnitConnection(Connection):
     def __init__(
         self, engine: Engine, connection: PoolProxiedConnection, user_id: UUID | None
     ) -> None:
-        super().__init__(engine, connection)
+        lent: Any = _LentConnection(connection)
+        super().__init__(engine, lent)
         self.user_id = user_id
         if user_id is not None:
             self.dialect = _limited(engine.dialect)
@@ -55,6 +83,12 @@ class UnitConnection(Connection):
     def rollback(self) -> None:
         raise UsageError(ROLLS_BACK)
 
+    def close(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def detach(self) -> None:
+        raise UsageError(RUNNERS)
+
     def _begin_impl(self, _transaction: RootTransaction) -> None:
         """Send nothing, as the runner begins and ends the transaction."""
 
@@ -63,6 +97,11 @@ class UnitConnection(Connection):
 
     def _commit_impl(self) -> None:
         """Send nothing."""
+
+    def _execute_context(self, *arguments: Any, **named: Any) -> Any:
+        """Execute anything: SQLAlchemy's other methods come to this one."""
+        self._execution_options[UNIT].check_usable()
+        return super()._execute_context(*arguments, **named)
 
     def _execute_clauseelement(self, elem: Any, distilled_parameters: Any, options: Any) -> Any:
         if self.user_id is not None and not isinstance(elem, TextClause):
@@ -99,7 +138,7 @@ class _UnitTransaction(RootTransaction):
     __slots__ = ()
 
     def _do_rollback(self) -> None:
-        self.connection.get_execution_options()[UNIT].is_undone = True
+        self.connection.get_execution_options()[UNIT].loss = ROLLED_BACK
         super()._do_rollback()
 
 

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import (
     Connection,
+    TypeDecorator,
+    Uuid,
     event,
     inspect,
 )
@@ -30,10 +32,22 @@ from faceplate.flush_order import OrderedSession
 from faceplate.models import Private
 from faceplate.ownership import OWNER, Owner
 from faceplate.translation import FLUSH_SWALLOWED
-from faceplate.unit_connection import COMMITS, ROLLS_BACK, UnitConnection, not_the_user
+from faceplate.unit_connection import (
+    COMMITS,
+    ROLLS_BACK,
+    RUNNERS,
+    UnitConnection,
+    not_the_user,
+)
 
 if TYPE_CHECKING:
     from faceplate.transaction import Transaction
+
+
+CLOSED_UNFLUSHED = (
+    "the unit's session was closed before it had flushed all that it held: leave it open, and the"
+    " runner flushes and closes it"
+)
 
 
 class _Block(SessionTransaction):
@@ -71,10 +85,26 @@ class _SyncSession(OrderedSession):
         except BaseException:
             nested: Any = self.get_nested_transaction()
             if nested is None:
-                self.info["transaction"].has_lost_objects = True
+                self.info["transaction"].loss = FLUSH_SWALLOWED
             else:
                 nested.has_failed = True
             raise
+
+    def close(self) -> None:
+        """Let go of all rows. A unit must not return as if new ones of them were kept."""
+        self._note_loss()
+        super().close()
+
+    def reset(self) -> None:
+        self._note_loss()
+        super().reset()
+
+    def invalidate(self) -> None:
+        raise UsageError(RUNNERS)
+
+    def _note_loss(self) -> None:
+        if holds_changes(self):
+            self.info["transaction"].loss = CLOSED_UNFLUSHED
 
     def commit(self) -> None:
         raise UsageError(COMMITS)
@@ -179,8 +209,18 @@ def _own_written(session: Session, _context: UOWTransaction, _instances: Any) ->
         if isinstance(row, Private):
             _own(session, row)
     for row in session.new:
-        if getattr(row, "id", row) is None:
+        model: Any = type(row)
+        if getattr(row, "id", row) is None and _is_id_minted(model):
             row.id = session.info["transaction"].new_id()
+
+
+@lru_cache(maxsize=256)
+def _is_id_minted(model: Any) -> bool:
+    """Whether the ``id`` of a model is a UUID. A project's table may have the server count it."""
+    column = inspect(model).columns.get("id")
+    kind = getattr(column, "type", None)
+    kind = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
+    return isinstance(kind, Uuid) and kind.as_uuid
 
 
 class _OwnerOf(NamedTuple):

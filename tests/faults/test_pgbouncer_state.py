@@ -172,3 +172,30 @@ async def test_another_client_meets_nothing_of_a_unit(
             await way(pooled, own, sql)
             assert await seen() == {clean}, name
     assert (await pooled.run(own.id, tasks.page)).items == []
+
+
+async def construct_by_run(db: Database, user: User, select: Any) -> None:
+    await db.run(user.id, lambda scope: scope.all(Statement(str, select)))
+
+
+async def construct_by_session(db: Database, user: User, select: Any) -> None:
+    await db.run(user.id, lambda scope: scope.session.execute(select))
+
+
+async def construct_by_plain_session(db: Database, _: User, select: Any) -> None:
+    async with db.sessions.begin() as session:
+        await session.execute(select)
+
+
+@pytest.mark.parametrize(
+    "way", [construct_by_run, construct_by_session, construct_by_plain_session]
+)
+async def test_another_client_meets_nothing_of_a_construct_with_text(
+    pooled: Database, own: User, pooled_url: str, way: Callable[[Database, User, Any], Any]
+) -> None:
+    """Else an operator's text does what `text()` must not."""
+    sets = "|| set_config('application_name', 'left behind', false) ||"
+    a: Any = sa.literal_column("'a'")
+    async with watching(pooled_url) as (clean, seen):
+        await way(pooled, own, sa.select(a.op(sets)(a)))
+        assert await seen() == {clean}

@@ -5,11 +5,14 @@ unit on the connection that was its own.
 """
 
 import asyncio
+import copy
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.util import greenlet_spawn
 from tests.databases import opened
 
 from faceplate import (
@@ -49,6 +52,7 @@ class Kept(NamedTuple):
     session: Any
     sync_session: Any
     connection: Any
+    below: Any
     task: Any
     cursor: Any
     rows: Any
@@ -68,6 +72,7 @@ async def keep(scope: Scope | SystemScope, *, owner: User) -> Kept:
         session,
         session.sync_session,
         await session.connection(),
+        await session.run_sync(lambda below: below.connection()),
         task,
         await session.stream_scalars(rows),
         scope.stream(TITLES),
@@ -122,6 +127,10 @@ USES: dict[str, Callable[[Kept], Awaitable[Any]]] = {
     "connection.exec_driver_sql": lambda kept: kept.connection.exec_driver_sql("SELECT 1"),
     "connection.get_raw_connection": lambda kept: kept.connection.get_raw_connection(),
     "connection.begin_nested": lambda kept: kept.connection.begin_nested().start(),
+    "the connection below": lambda kept: greenlet_spawn(kept.below.execute, ORM),
+    "exec_driver_sql below": lambda kept: greenlet_spawn(kept.below.exec_driver_sql, "SELECT 1"),
+    "begin_nested below": lambda kept: greenlet_spawn(kept.below.begin_nested),
+    "the raw connection below": lambda kept: greenlet_spawn(lambda: kept.below.connection),
     "connection.commit": lambda kept: kept.connection.commit(),
 }
 
@@ -171,6 +180,51 @@ async def test_what_a_unit_kept_reaches_nothing_of_the_next_one(
     mine = [] if leak is by_failure else ["mine 0", "mine 1", "mine 2"]
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == mine
     assert await narrow.run(other_user.id, lambda scope: scope.all(TITLES)) == ["theirs"]
+    assert narrow.pool().checked_out == 0
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+async def test_a_scope_cannot_be_copied(
+    narrow: Database, user: User, duplicate: Callable[[Any], Any]
+) -> None:
+    """Else the copy is not closed with the unit, and reads in another user's transaction."""
+
+    async def unit(scope: Scope) -> None:
+        with pytest.raises(UsageError, match="cannot be copied"):
+            duplicate(scope)
+
+    await narrow.run(user.id, unit)
+
+
+async def test_a_scope_keeps_its_user(narrow: Database, user: User, other_user: User) -> None:
+    """Else a unit that sets it reads another user's rows."""
+
+    async def unit(scope: Any) -> None:
+        with pytest.raises(AttributeError):
+            scope.user_id = other_user.id
+        assert scope.user_id == user.id
+
+    await narrow.run(user.id, unit)
+
+
+async def test_a_block_has_one_life(narrow: Database, user: User, other_user: User) -> None:
+    """Else it is left a second time on a connection that serves another user by then."""
+    block = narrow.begin(user.id)
+    with pytest.raises(UsageError, match="is left once"):
+        await block.__aexit__(None, None, None)
+    async with block as scope:
+        await tasks.create(scope, title="mine")
+        with pytest.raises(UsageError, match="is entered once"):
+            await block.__aenter__()
+    with pytest.raises(UsageError, match="is entered once"):
+        await block.__aenter__()
+    async with narrow.begin(other_user.id) as scope:
+        await tasks.create(scope, title="theirs")
+        for error in (None, RuntimeError()):
+            with pytest.raises(UsageError, match="is left once"):
+                await block.__aexit__(None if error is None else RuntimeError, error, None)
+    for each, titles in ((user, ["mine"]), (other_user, ["theirs"])):
+        assert await narrow.run(each.id, lambda scope: scope.all(TITLES)) == titles
     assert narrow.pool().checked_out == 0
 
 

@@ -175,6 +175,31 @@ async def test_a_loss_that_a_unit_has_caught_is_a_loss(narrow: Database, user: U
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["b"]
 
 
+IN_A_THREAD: dict[str, Callable[[Scope], Any]] = {
+    "a loop of its own": lambda scope: asyncio.run(scope.all(TITLES)),
+    "a session in one": lambda scope: asyncio.run(scope.session.execute(ORM)),
+    "open": lambda scope: asyncio.run(scope.open()),
+    "no loop": lambda scope: scope.all(TITLES).send(None),
+    "a sync session": lambda scope: scope.session.sync_session.execute(ORM),
+}
+
+
+@pytest.mark.parametrize("use", IN_A_THREAD)
+async def test_a_thread_is_refused_before_anything_is_sent(
+    narrow: Database, user: User, use: str
+) -> None:
+    """Else two threads write to one socket, and the process crashes."""
+
+    async def unit(scope: Scope) -> None:
+        await tasks.create(scope, title="a")
+        _ = scope.session
+        with pytest.raises(UsageError, match="is for the event loop that its unit runs in"):
+            await asyncio.to_thread(IN_A_THREAD[use], scope)
+        assert await scope.all(TITLES) == ["a"]
+
+    await narrow.run(user.id, unit)
+
+
 async def raw_connection(scope: Scope) -> Any:
     return await (await scope.session.connection()).get_raw_connection()
 

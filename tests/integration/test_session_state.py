@@ -181,6 +181,7 @@ REDEFINE = [
     "DEALLOCATE faceplate_mark",
     "DISCARD PLANS",
     "DO $$BEGIN EXECUTE 'DEALLOCATE faceplate_enter'; END$$",
+    "DO $$BEGIN EXECUTE 'DEALL' || 'OCATE ALL'; END$$",
 ]
 
 

@@ -1,0 +1,244 @@
+"""Whether a statement may change the session that it runs in, by what is written in it.
+
+Not by what SQLAlchemy made it of: operators, hints, prefixes, names, types and elements of a
+project's own all may bring text along. So it is a SELECT or writes faceplate's tables, and calls
+only functions that change nothing, or it is taken for one that changes its session. What a view, an
+operator or a cast of a project's own does is not seen.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import TextClause
+
+# What is written in a statement: what it is, the tables that it writes, and names ahead of a "(".
+# The names are cut out coarsely: one that is not cut out right is unknown.
+_PLAIN_COMMAND = re.compile(
+    r"[\s(]*(?:select|insert|update|delete|merge|with|values)\b", re.IGNORECASE
+)
+_INSERTED = re.compile(r"\b(?:insert|merge)\s+into\s+[^\s(]+", re.IGNORECASE)
+_WRITTEN = re.compile(
+    r"(?:\b(?:insert|merge)\s+into|\bdelete\s+from|(?<!\bfor\s)(?<!\bdo\s)(?<!\bkey\s)\bupdate)"
+    r"\s+(?:only\s+)?(\S+)",
+    re.IGNORECASE,
+)
+_INTO = re.compile("into", re.IGNORECASE)
+_COLUMNS = re.compile(r"\bas\s+\w+\s*(?=\()", re.IGNORECASE)
+_CALLED = re.compile(r"([^\s()+\-*/<>=~!@#%^&|`?,:\[\]]+)\s*\(")
+
+
+def changes_session(sql: str) -> bool:
+    """Return whether ``sql`` may change its session."""
+    if not _PLAIN_COMMAND.match(sql) or any(mark in sql for mark in ("--", "/*", ";")):
+        return True
+    if not all(table.startswith("faceplate.") for table in _WRITTEN.findall(sql)):
+        return True
+    rest = _COLUMNS.sub("as", _INSERTED.sub("", sql))
+    names = {name.lower() for name in _CALLED.findall(rest)}
+    return _INTO.search(rest) is not None or not names <= PURE | AHEAD_OF_PARENTHESES
+
+
+def compiled_changes_session(compiled: Any, sql: str) -> bool:
+    """Return the same of what SQLAlchemy sends. ``compiled`` is None for text that it passes on."""
+    if compiled is None or isinstance(compiled.statement, TextClause):
+        return True
+    # Long ones have many rows or values in them, and seldom come twice.
+    return _known(sql) if len(sql) <= MAX_KNOWN_CHARS else changes_session(sql)
+
+
+MAX_KNOWN_CHARS = 8_000
+_known = lru_cache(maxsize=1024)(changes_session)
+
+
+AHEAD_OF_PARENTHESES = frozenset(
+    [
+        "all",
+        "and",
+        "any",
+        "array",
+        "as",
+        "between",
+        "bit",
+        "by",
+        "case",
+        "cast",
+        "char",
+        "conflict",
+        "cube",
+        "decimal",
+        "distinct",
+        "else",
+        "except",
+        "exists",
+        "filter",
+        "from",
+        "group",
+        "having",
+        "in",
+        "interval",
+        "intersect",
+        "is",
+        "join",
+        "lateral",
+        "like",
+        "limit",
+        "materialized",
+        "not",
+        "numeric",
+        "offset",
+        "on",
+        "or",
+        "over",
+        "returning",
+        "rollup",
+        "row",
+        "select",
+        "set",
+        "sets",
+        "some",
+        "then",
+        "time",
+        "timestamp",
+        "union",
+        "using",
+        "values",
+        "varchar",
+        "when",
+        "where",
+        "within",
+    ]
+)
+"""Words and types of SQL that are no functions."""
+
+PURE = frozenset(
+    [
+        "abs",
+        "age",
+        "array_agg",
+        "array_append",
+        "array_length",
+        "array_position",
+        "array_remove",
+        "avg",
+        "bool_and",
+        "bool_or",
+        "btrim",
+        "cardinality",
+        "ceil",
+        "char_length",
+        "clock_timestamp",
+        "coalesce",
+        "concat",
+        "concat_ws",
+        "count",
+        "cume_dist",
+        "current_setting",
+        "date_part",
+        "date_trunc",
+        "decode",
+        "dense_rank",
+        "encode",
+        "every",
+        "extract",
+        "first_value",
+        "floor",
+        "format",
+        "gen_random_uuid",
+        "generate_series",
+        "greatest",
+        "initcap",
+        "json_agg",
+        "json_build_object",
+        "jsonb_agg",
+        "jsonb_array_elements",
+        "jsonb_array_elements_text",
+        "jsonb_array_length",
+        "jsonb_build_object",
+        "jsonb_each",
+        "jsonb_each_text",
+        "jsonb_exists",
+        "jsonb_extract_path",
+        "jsonb_extract_path_text",
+        "jsonb_object_agg",
+        "jsonb_object_keys",
+        "jsonb_set",
+        "jsonb_strip_nulls",
+        "jsonb_typeof",
+        "lag",
+        "last_value",
+        "lead",
+        "least",
+        "left",
+        "length",
+        "localtimestamp",
+        "lower",
+        "lpad",
+        "ltrim",
+        "make_interval",
+        "max",
+        "md5",
+        "min",
+        "mod",
+        "mode",
+        "now",
+        "ntile",
+        "num_nonnulls",
+        "num_nulls",
+        "nullif",
+        "octet_length",
+        "percent_rank",
+        "percentile_cont",
+        "percentile_disc",
+        "pg_backend_pid",
+        "pg_column_size",
+        "pg_sleep",
+        "phraseto_tsquery",
+        "plainto_tsquery",
+        "position",
+        "random",
+        "rank",
+        "regexp_match",
+        "regexp_replace",
+        "repeat",
+        "replace",
+        "reverse",
+        "right",
+        "round",
+        "row_number",
+        "row_to_json",
+        "rpad",
+        "rtrim",
+        "sha256",
+        "similarity",
+        "split_part",
+        "starts_with",
+        "statement_timestamp",
+        "string_agg",
+        "strpos",
+        "substr",
+        "substring",
+        "sum",
+        "to_char",
+        "to_json",
+        "to_jsonb",
+        "to_timestamp",
+        "to_tsquery",
+        "to_tsvector",
+        "transaction_timestamp",
+        "translate",
+        "trim",
+        "trunc",
+        "ts_headline",
+        "ts_rank",
+        "ts_rank_cd",
+        "unnest",
+        "upper",
+        "uuidv4",
+        "uuidv7",
+        "version",
+        "websearch_to_tsquery",
+        "width_bucket",
+    ]
+)
+"""Functions of PostgreSQL that change nothing beyond their result."""
