@@ -28,6 +28,8 @@ ROLLED_BACK = (
     " into `async with scope.session.begin_nested():`; nothing was written"
 )
 
+NOT_UNDONE = "a nested block has failed and could not be rolled back; nothing was written"
+
 
 class _LentConnection:
     """The pool's connection as a unit has it: the runner alone gives it back."""
@@ -97,6 +99,20 @@ class UnitConnection(Connection):
 
     def _commit_impl(self) -> None:
         """Send nothing."""
+
+    def _rollback_to_savepoint_impl(self, name: str) -> None:
+        try:
+            super()._rollback_to_savepoint_impl(name)
+        except BaseException:
+            self._execution_options[UNIT].loss = NOT_UNDONE
+            raise
+
+    def _release_savepoint_impl(self, name: str) -> None:
+        try:
+            super()._release_savepoint_impl(name)
+        except UsageError:  # it was not sent, and SQLAlchemy rolls nothing back then
+            self._execution_options[UNIT].loss = NOT_UNDONE
+            raise
 
     def _execute_context(self, *arguments: Any, **named: Any) -> Any:
         """Execute anything: SQLAlchemy's other methods come to this one."""

@@ -34,6 +34,7 @@ from faceplate.ownership import OWNER, Owner
 from faceplate.translation import FLUSH_SWALLOWED
 from faceplate.unit_connection import (
     COMMITS,
+    NOT_UNDONE,
     ROLLS_BACK,
     RUNNERS,
     UnitConnection,
@@ -51,16 +52,23 @@ CLOSED_UNFLUSHED = (
 
 
 class _Block(SessionTransaction):
-    """A nested block, which does not end well over a flush that has failed in it.
+    """A nested block: what it did is kept where it ends well, and else undone.
 
-    SQLAlchemy ends it without a word where the block has caught the error.
+    SQLAlchemy ends it without a word where a flush has failed in it and the block has caught the
+    error. Where it cannot be undone, as while another task uses the scope, the unit fails.
     """
 
     has_failed = False
 
     def __exit__(self, type_: Any, value: Any, traceback: Any) -> None:
         is_swallowed = type_ is None and self.has_failed and not self._transaction_is_closed()
-        super().__exit__(type_, value, traceback)
+        transaction = self.session.info["transaction"]
+        try:
+            super().__exit__(type_, value, traceback)
+        except BaseException:
+            if not self._transaction_is_closed():
+                transaction.loss = NOT_UNDONE
+            raise
         if is_swallowed:
             raise UsageError(FLUSH_SWALLOWED)
 

@@ -252,3 +252,38 @@ async def test_a_transaction_that_the_driver_has_ended_ends_the_unit(
         await narrow.run(user.id, unit)
     for each in (user, other_user):
         assert await narrow.run(each.id, lambda scope: scope.all(TITLES)) == []
+
+
+async def sleep(scope: Scope) -> None:
+    await scope.all(Statement(str, sa.select(sa.cast(sa.func.pg_sleep(0.2), sa.Text))))
+
+
+async def another_block(scope: Scope) -> None:
+    async with scope.session.begin_nested():
+        await sleep(scope)
+
+
+@pytest.mark.parametrize("beside", [sleep, another_block])
+async def test_a_nested_block_that_could_not_be_undone_is_not_kept(
+    narrow: Database, user: User, beside: Callable[[Scope], Awaitable[None]]
+) -> None:
+    """Else a block that has raised is kept, as another task used the scope when it ended."""
+    has_written = asyncio.Event()
+
+    async def block(scope: Scope) -> None:
+        async with scope.session.begin_nested():
+            await tasks.create(scope, title="of the block")
+            has_written.set()
+            await asyncio.sleep(0)
+
+    async def meanwhile(scope: Scope) -> None:
+        await has_written.wait()
+        await beside(scope)
+
+    async def unit(scope: Scope) -> None:
+        told = await asyncio.gather(block(scope), meanwhile(scope), return_exceptions=True)
+        assert isinstance(told[0], Exception)
+
+    with pytest.raises(UsageError, match="could not be rolled back"):
+        await narrow.run(user.id, unit)
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == []

@@ -16,7 +16,7 @@ from faceplate import Database, PoolExhausted, Scope, Settings, Statement, Usage
 from faceplate.services import tasks
 
 TITLES = Statement(str, sa.select(models.Task.title).order_by(models.Task.title))
-RUNNERS = "is the runner's"
+RUNNERS = "the runner"
 
 
 @pytest.fixture
