@@ -25,7 +25,8 @@ _WRITTEN = re.compile(
 )
 _INTO = re.compile("into", re.IGNORECASE)
 _COLUMNS = re.compile(r"\bas\s+\w+\s*(?=\()", re.IGNORECASE)
-_CALLED = re.compile(r"([^\s()+\-*/<>=~!@#%^&|`?,:\[\]]+)\s*\(")
+_BETWEEN_NAMES = re.compile(r"[\s()+\-*/<>=~!@#%^&|`?,:\[\]]")
+_MAX_NAME_CHARS = 64
 
 
 def changes_session(sql: str) -> bool:
@@ -35,8 +36,13 @@ def changes_session(sql: str) -> bool:
     if not all(table.startswith("faceplate.") for table in _WRITTEN.findall(sql)):
         return True
     rest = _COLUMNS.sub("as", _INSERTED.sub("", sql))
-    names = {name.lower() for name in _CALLED.findall(rest)}
-    return _INTO.search(rest) is not None or not names <= PURE | AHEAD_OF_PARENTHESES
+    return _INTO.search(rest) is not None or not _called(rest) <= _LEAVES_NOTHING
+
+
+def _called(sql: str) -> set[str]:
+    """Return each name ahead of a "(", or the end of one that is too long to be known."""
+    ahead = (part.rstrip()[-_MAX_NAME_CHARS:] for part in sql.split("(")[:-1])
+    return {_BETWEEN_NAMES.split(end)[-1].lower() for end in ahead}
 
 
 def compiled_changes_session(compiled: Any, sql: str) -> bool:
@@ -242,3 +248,5 @@ PURE = frozenset(
     ]
 )
 """Functions of PostgreSQL that change nothing beyond their result."""
+
+_LEAVES_NOTHING = PURE | AHEAD_OF_PARENTHESES | {""}

@@ -67,6 +67,13 @@ def test_a_statement_that_may_leave_something(sql: str) -> None:
     assert changes_session(sql)
 
 
+@pytest.mark.parametrize("filler", ["a", " ", "as ", "as a", "a as ", "(", "lower", "update ", "'"])
+def test_a_long_statement_is_looked_at_once(filler: str) -> None:
+    """Else a long literal in a statement stops the event loop for minutes."""
+    long = filler * 200_000
+    assert changes_session(f"SELECT {long} || set_config('a', 'b', false)")
+
+
 @pytest.mark.parametrize("sql", ["DEALLOCATE a", "discard plans", "DO $$BEGIN EXECUTE a; END$$"])
 def test_text_that_may_drop_what_is_prepared(sql: str) -> None:
     """Else another user's block fails for no reason of its own."""
