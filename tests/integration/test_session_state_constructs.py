@@ -89,7 +89,6 @@ CONSTRUCTS: dict[str, Any] = {
     INTO: sa.select(sa.literal_column("1 AS a INTO TEMP left_behind")),
     "a column": sa.select(sa.column(unquoted(SETS))),
     "a label": sa.select(A.label(unquoted(f"a, {SETS}"))),
-    "a table": sa.select(A).select_from(sa.table(unquoted(SETS))),
     "a collation": sa.select(sa.collate(A, unquoted(f'"C" || {SETS}'))),
     "an element of one's own": sa.select(Element()),
     "in a criterion": sa.select(models.Task.title).where(Element() != "a"),
