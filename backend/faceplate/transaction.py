@@ -219,11 +219,13 @@ class Transaction(ABC):
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
         if self._session is not None:
+            self._finisher = asyncio.current_task()
+            if self._is_unsettled:
+                await self._settle()
             self._compare()  # it may have lent the driver
             if self.loss is not None:
                 raise UsageError(self.loss)
             if holds_changes(self._session.sync_session):
-                self._finisher = asyncio.current_task()
                 await self._session.flush()
         self.close()
 
