@@ -205,11 +205,6 @@ class Transaction(ABC):
         finally:
             self.is_busy = False
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is left to send: each statement was a transaction of its own."""
-        return not self.is_open and self._session is None
-
     async def finish(self) -> None:
         """End what the unit may do: send what its session holds, and refuse every other use.
 
