@@ -35,15 +35,11 @@ from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
 from faceplate.session_effects import compiled_changes_session
 from faceplate.statement import Compiled
-from faceplate.translation import DRIVER_ERRORS
+from faceplate.translation import BUSY, DRIVER_ERRORS
 from faceplate.unit_session import UnitSession, close_session, holds_changes, open_session
 
 T = TypeVar("T")
 
-BUSY = (
-    "a scope is for one task at a time: await one statement before the next, or let each task run"
-    " a unit of its own"
-)
 CLOSED = (
     "the unit of this scope has ended: nothing of it (statements, streams, session) can be used any"
     " more; run another unit"

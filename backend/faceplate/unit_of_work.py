@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faceplate import outcome
 from faceplate.alone import NotAlone
 from faceplate.config import Settings
-from faceplate.connection import READ_ONLY, Connection
+from faceplate.connection import Connection
 from faceplate.errors import (
     CancelledAfterCommit,
     CommitOutcomeUnknown,
@@ -27,6 +27,7 @@ from faceplate.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
 from faceplate.transaction import Transaction
 from faceplate.translation import (
     FOREIGN_ERRORS,
+    READ_ONLY,
     SWALLOWED,
     translate,
     translate_connect,
