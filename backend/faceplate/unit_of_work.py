@@ -158,10 +158,11 @@ class UnitOfWork(Generic[S]):
             driver.must_take_back = False
             check_in = Uninterrupted(self._lease.give_back())
             await check_in
-            if status != "COMMIT":
-                raise DatabaseError(SWALLOWED)
+            is_kept = status == "COMMIT"
             if cancelled := commit.cancelled or check_in.cancelled:
-                raise self._cancelled(cancelled, kept=True)
+                raise self._cancelled(cancelled, kept=is_kept)
+            if not is_kept:
+                raise DatabaseError(SWALLOWED)
             return
         await self._survive(failure, mark, commit.cancelled)
 
