@@ -63,7 +63,7 @@ FLUSH_SWALLOWED = (
     " `async with scope.session.begin_nested():`, and its error is caught around that"
 )
 VANISHED = "a row that the session was to change or delete is not there any more"
-UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
+UNMIGRATED = "a table or a column is not there: if it is faceplate's, run `faceplate migrate`"
 SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
 MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
     "57014": (TimedOut, "the statement was cancelled, or ran longer than statement_timeout_s"),
