@@ -175,7 +175,7 @@ class Connection(asyncpg.Connection):
 
     def end_ahead(self) -> None:
         """Note in `sent_ahead` whether the prelude was sent, and drop it where it was not."""
-        self.sent_ahead = not self._wire.take_back()
+        self.sent_ahead = not self._wire.drop_queued()
         if not self.sent_ahead:
             self._row_ahead = None
 
