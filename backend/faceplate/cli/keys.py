@@ -17,8 +17,9 @@ def generate_key(*, as_json: AsJson = False) -> None:
         return
     out.print(key, soft_wrap=True)
     note(
-        "For secrets: put it first in FACEPLATE_ENCRYPTION_KEYS, before the keys in use, which still"
-        " have to decrypt; then run `faceplate rotate-keys`. To seal user ids: make another one."
+        "For secrets: put it first in FACEPLATE_ENCRYPTION_KEYS, before the keys in use, which"
+        " still have to decrypt; then run `faceplate rotate-keys`. To seal user ids: make another"
+        " one for FACEPLATE_SEAL_KEY."
     )
 
 
