@@ -1,6 +1,7 @@
 """A unit of work with its arguments, which hold what users write."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from faceplate.prelude import READ_COMMITTED
@@ -11,7 +12,7 @@ T = TypeVar("T")
 class BoundUnit(Generic[T]):
     """Call it with a scope. Its repr shows no argument, so that no traceback does."""
 
-    __slots__ = ("_args", "_kwargs", "function")
+    __slots__ = ("_args", "_call", "_kwargs", "function")
 
     def __init__(
         self,
@@ -19,12 +20,14 @@ class BoundUnit(Generic[T]):
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> None:
-        self.function = function
+        self._call = function
+        # The marks are the function's own, and its name is what a log line needs.
+        self.function = function.func if isinstance(function, partial) else function
         self._args = args
         self._kwargs = kwargs
 
     def __call__(self, scope: Any) -> Awaitable[T]:
-        return self.function(scope, *self._args, **self._kwargs)
+        return self._call(scope, *self._args, **self._kwargs)
 
     @property
     def isolation(self) -> str:

@@ -17,6 +17,7 @@ from faceplate.row_ahead import RowAhead
 from faceplate.session_state import TAKE_BACK, may_deallocate
 from faceplate.translation import (
     DRIVER_ERRORS,
+    READ_ONLY,
     causes,
     is_lost,
     is_of_pooler,
@@ -41,7 +42,6 @@ OUTDATED = (
     asyncpg.OutdatedSchemaCacheError,
 )
 DUPLICATE_NAME = "42P05"
-READ_ONLY = "25006"
 PING_AFTER_IDLE_S = 5.0
 PING_TIMEOUT_S = 2.0
 
@@ -49,7 +49,7 @@ PING_TIMEOUT_S = 2.0
 class Connection(asyncpg.Connection):
     """It keeps statements prepared, and can tell, mostly without asking, whether it is alive.
 
-    `run`, `command` and `ask` raise faceplate's own errors; other methods are the driver's own.
+    The methods of this class raise faceplate's own errors; the inherited ones raise the driver's.
     """
 
     __slots__ = (
@@ -66,7 +66,8 @@ class Connection(asyncpg.Connection):
     is_preparing: bool
     """Whether the server may still be in the transaction in which it has prepared a statement.
 
-    The driver asks it for no end to that, as the statement will, and does not know of it.
+    The driver prepares without a Sync, so its own status does not show that transaction. The next
+    command ends it.
     """
     is_spent: bool
     """Whether it must not serve another unit."""
@@ -174,7 +175,7 @@ class Connection(asyncpg.Connection):
 
     def end_ahead(self) -> None:
         """Note in `sent_ahead` whether the prelude was sent, and drop it where it was not."""
-        self.sent_ahead = not self._wire.take_back()
+        self.sent_ahead = not self._wire.drop_queued()
         if not self.sent_ahead:
             self._row_ahead = None
 

@@ -45,11 +45,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=Transaction)
 
-REFUSED = "42501"
-ONE_LOGIN = (
-    ": run_system has the login of FACEPLATE_DATABASE_URL; if that does not own faceplate's tables,"
-    " give FACEPLATE_OWNER_URL one that does"
-)
 RECONNECT_PAUSE_S = 0.05
 RECONNECT_PAUSE_MAX_S = 0.4
 

@@ -71,6 +71,8 @@ __all__ = [
     "render_item",
     "revision_of",
     "run_locked",
+    "seal_user_ids",
+    "unseal_user_ids",
     "upgrade",
 ]
 

@@ -77,6 +77,9 @@ class AnyScope(Transaction):
 
         They are drawn and sent while the server works on those before them, so that neither waits
         for the other. Together they are one command to ``command_timeout_s``.
+
+        An error in the middle does not undo what was sent before it. Let the error end the unit,
+        or catch it around ``async with scope.session.begin_nested():``.
         """
         compiled = self._compiled(statement)
         self._note(compiled)

@@ -44,8 +44,8 @@ ROLLBACK_CLEAN = f"ROLLBACK; {TAKE_BACK}"
 # What PostgreSQL's scanner skips ahead of a command. Block comments nest: see _skip_comment.
 _SKIPPED = re.compile(r"(?:[\s;]|--[^\n\r]*(?:[\n\r]|$))+")
 _WORD = re.compile(r"[A-Za-z]+")
-# A DO block makes its commands of any pieces.
-_DROPS_PREPARED = re.compile(r"deallocate|discard|\bdo\b", re.IGNORECASE)
+# A DO block makes its commands of any pieces. ON CONFLICT DO NOTHING or DO UPDATE is none.
+_DROPS_PREPARED = re.compile(r"deallocate|discard|\bdo\b(?!\s+(?:nothing|update)\b)", re.IGNORECASE)
 _TRANSACTION_CONTROL = frozenset({"begin", "start", "commit", "end", "abort"})
 REFUSED = (
     "{command} is the runner's: a unit commits when it returns and rolls back when it raises. For a"

@@ -35,15 +35,11 @@ from faceplate.pool import Lease
 from faceplate.prelude import READ_COMMITTED, Prelude
 from faceplate.session_effects import compiled_changes_session
 from faceplate.statement import Compiled
-from faceplate.translation import DRIVER_ERRORS
+from faceplate.translation import BUSY, DRIVER_ERRORS
 from faceplate.unit_session import UnitSession, close_session, holds_changes, open_session
 
 T = TypeVar("T")
 
-BUSY = (
-    "a scope is for one task at a time: await one statement before the next, or let each task run"
-    " a unit of its own"
-)
 CLOSED = (
     "the unit of this scope has ended: nothing of it (statements, streams, session) can be used any"
     " more; run another unit"
@@ -205,11 +201,6 @@ class Transaction(ABC):
         finally:
             self.is_busy = False
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is left to send: each statement was a transaction of its own."""
-        return not self.is_open and self._session is None
-
     async def finish(self) -> None:
         """End what the unit may do: send what its session holds, and refuse every other use.
 
@@ -219,11 +210,13 @@ class Transaction(ABC):
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
         if self._session is not None:
+            self._finisher = asyncio.current_task()
+            if self._is_unsettled:
+                await self._settle()
             self._compare()  # it may have lent the driver
             if self.loss is not None:
                 raise UsageError(self.loss)
             if holds_changes(self._session.sync_session):
-                self._finisher = asyncio.current_task()
                 await self._session.flush()
         self.close()
 

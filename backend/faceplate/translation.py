@@ -63,7 +63,7 @@ FLUSH_SWALLOWED = (
     " `async with scope.session.begin_nested():`, and its error is caught around that"
 )
 VANISHED = "a row that the session was to change or delete is not there any more"
-UNMIGRATED = "the schema is not there or not up to date: run `faceplate migrate`"
+UNMIGRATED = "a table or a column is not there: if it is faceplate's, run `faceplate migrate`"
 SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
 MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
     "57014": (TimedOut, "the statement was cancelled, or ran longer than statement_timeout_s"),
@@ -79,10 +79,13 @@ MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
     "42703": (DatabaseError, UNMIGRATED),
     "3F000": (DatabaseError, UNMIGRATED),
 }
+BUSY = (
+    "a scope is for one task at a time: await one statement before the next, or let each task run"
+    " a unit of its own"
+)
 # By the driver's words, for want of a code; what it may quote a value in is not among them.
 MISUSES = {
-    "another operation is in progress": "a scope is for one task at a time: await one statement"
-    " before the next, or let each task run a unit of its own",
+    "another operation is in progress": BUSY,
     "the number of query arguments cannot exceed": "a statement takes at most 32,767 values: pass"
     " one array (`column == any_(array)`), or run several statements",
 }

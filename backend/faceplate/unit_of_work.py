@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faceplate import outcome
 from faceplate.alone import NotAlone
 from faceplate.config import Settings
-from faceplate.connection import READ_ONLY, Connection
+from faceplate.connection import Connection
 from faceplate.errors import (
     CancelledAfterCommit,
     CommitOutcomeUnknown,
@@ -27,6 +27,7 @@ from faceplate.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
 from faceplate.transaction import Transaction
 from faceplate.translation import (
     FOREIGN_ERRORS,
+    READ_ONLY,
     SWALLOWED,
     translate,
     translate_connect,
@@ -157,10 +158,11 @@ class UnitOfWork(Generic[S]):
             driver.must_take_back = False
             check_in = Uninterrupted(self._lease.give_back())
             await check_in
-            if status != "COMMIT":
-                raise DatabaseError(SWALLOWED)
+            is_kept = status == "COMMIT"
             if cancelled := commit.cancelled or check_in.cancelled:
-                raise self._cancelled(cancelled, kept=True)
+                raise self._cancelled(cancelled, kept=is_kept)
+            if not is_kept:
+                raise DatabaseError(SWALLOWED)
             return
         await self._survive(failure, mark, commit.cancelled)
 

@@ -32,8 +32,8 @@ class Wire:
         self._queued = messages
         self._row = row
 
-    def take_back(self) -> bool:
-        """Return whether the queued messages were not sent; they are dropped then."""
+    def drop_queued(self) -> bool:
+        """Drop what is queued. Return whether there was something, which then was not sent."""
         is_unsent = bool(self._queued)
         self._queued = b""
         self._row = None

@@ -1,13 +1,14 @@
 """Units that are cancelled, at every point that there is."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
 from tests.databases import opened
 
-from faceplate import Database, Scope, Settings, Statement, User, models
+from faceplate import Database, InvalidInput, Scope, Settings, Statement, User, models
 from faceplate.errors import was_committed
 from faceplate.services import tasks
 
@@ -86,3 +87,22 @@ async def test_what_was_committed_is_told_from_what_was_not(db: Database, user: 
     page = await db.run(user.id, tasks.page, limit=100)
     assert sorted(int(task.title) for task in page.items) == told
     assert (await db.check()).pool.checked_out == 0
+
+
+async def test_a_cancellation_is_told_although_the_unit_had_swallowed_an_error(
+    db: Database, user: User
+) -> None:
+    """Else a task group that ends a task waits for one that goes on with the next thing."""
+    no_number = Statement(int, sa.select(sa.cast(sa.literal("no number"), sa.Integer)))
+
+    async def swallow(scope: Scope) -> None:
+        await tasks.create(scope, title="undone")
+        with suppress(InvalidInput):
+            await scope.one(no_number)
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(task.cancel)  # while the answer to COMMIT is awaited
+
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await asyncio.create_task(db.run(user.id, swallow))
+    assert not was_committed(caught.value)

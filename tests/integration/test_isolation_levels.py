@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import asyncpg
@@ -114,6 +115,7 @@ async def test_a_unit_runs_at_the_level_that_it_asks_for(
         marked = isolation_level(wanted)(_copy_of(unit))
         assert await db.run(user.id, marked) == wanted
         assert await db.run_system(marked) == wanted
+        assert await db.run(user.id, partial(marked)) == wanted
     alone = isolation_level(wanted)(one_statement(_copy_of(level)))
     assert await db.run(user.id, alone) == wanted
     async with db.begin(user.id, isolation=wanted) as scope:

@@ -171,6 +171,21 @@ async def test_a_transaction_that_was_aborted_keeps_nothing(
     assert await narrow.run(user.id, lambda scope: scope.one(WHO)) == f"faceplate_app {user.id}"
 
 
+@pytest.mark.parametrize("name", ENDING)
+async def test_a_unit_that_returns_after_an_aborting_error_is_told_that_it_wrote_nothing(
+    narrow: Database, user: User, name: str
+) -> None:
+    """Else a unit's own time limit is blamed on something that ended its transaction."""
+
+    async def unit(scope: Scope) -> None:
+        with suppress(FaceplateError):
+            await ENDING[name](scope)
+
+    with pytest.raises(DatabaseError, match="nothing was written"):
+        await narrow.run(user.id, unit)
+    assert await narrow.run(user.id, lambda scope: scope.one(WHO)) == f"faceplate_app {user.id}"
+
+
 FIRST: dict[str, Callable[[Scope], Awaitable[Any]]] = {
     "a write": lambda scope: tasks.create(scope, title="first"),
     "text": lambda scope: scope.all(text("SELECT 1")),

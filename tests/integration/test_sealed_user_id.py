@@ -15,6 +15,7 @@ from faceplate import (
     Settings,
     Statement,
     Unauthorized,
+    doctor,
     encryption,
     migrate,
 )
@@ -246,3 +247,15 @@ async def test_check_tells_a_seal_that_only_one_side_asks_for(sealed: Settings) 
         assert (await with_key.check()).gaps == ()
         [gap] = (await without.check()).gaps
         assert "FACEPLATE_SEAL_KEY" in gap
+
+
+async def test_doctor_says_what_the_seal_takes_away(sealed: Settings) -> None:
+    """Else an operator who sealed the ids reads that hostile SQL can still name another user."""
+    plain = sealed.model_copy(update={"seal_key": None})
+    said = []
+    for settings in (plain, sealed):
+        await migrate.upgrade(settings)
+        [found] = [f for f in await doctor.examine(settings) if f.check == "logins"]
+        said.append(found.found)
+    assert "can name another user whose id it knows" in said[0]
+    assert "can name no other user, as the ids are sealed" in said[1]

@@ -78,3 +78,16 @@ def test_a_long_statement_is_looked_at_once(filler: str) -> None:
 def test_text_that_may_drop_what_is_prepared(sql: str) -> None:
     """Else another user's block fails for no reason of its own."""
     assert may_deallocate(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO notes (a) VALUES ($1) ON CONFLICT DO NOTHING",
+        "INSERT INTO notes (a) VALUES ($1) ON CONFLICT (a) DO\nUPDATE SET a = excluded.a",
+        "SELECT undo FROM notes",
+    ],
+)
+def test_text_that_drops_nothing(sql: str) -> None:
+    """Else each upsert of a project's own costs its connection."""
+    assert not may_deallocate(sql)

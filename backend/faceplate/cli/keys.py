@@ -10,15 +10,16 @@ from faceplate.services import mcp_configs
 
 
 def generate_key(*, as_json: AsJson = False) -> None:
-    """Print a new key for FACEPLATE_ENCRYPTION_KEYS. It is stored nowhere: keep it safe."""
+    """Print a new key for FACEPLATE_ENCRYPTION_KEYS or FACEPLATE_SEAL_KEY, and store it nowhere."""
     key = encryption.generate_key()
     if as_json:
         emit({"key": key})
         return
     out.print(key, soft_wrap=True)
     note(
-        "Put it first in FACEPLATE_ENCRYPTION_KEYS, before the keys in use, which still have to"
-        " decrypt; then run `faceplate rotate-keys`."
+        "For secrets: put it first in FACEPLATE_ENCRYPTION_KEYS, before the keys in use, which"
+        " still have to decrypt; then run `faceplate rotate-keys`. To seal user ids: make another"
+        " one for FACEPLATE_SEAL_KEY."
     )
 
 

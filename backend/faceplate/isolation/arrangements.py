@@ -17,19 +17,19 @@ def describe(login: dict[str, Any], owner: dict[str, Any] | None, settings: Sett
     if owner is not None:
         return (
             f"two logins{pooler}: units connect as {name} and run as faceplate_app, and SQL"
-            f" injected into one can become {_reach(login)}, and can name another user whose id it"
-            f" knows; run_system, sessions, migrations and the commands connect as {owner['name']}"
+            f" injected into one can become {_reach(login)}, and {_naming(settings)};"
+            f" run_system, sessions, migrations and the commands connect as {owner['name']}"
         )
     if login["is_owner"] or login["is_superuser"] or login["bypasses"]:
         return (
-            f"one login{pooler}: {name} {_rank(login)} and steps down to faceplate_app for each"
-            " unit, so that SQL injected into one can step up again (SET ROLE NONE) and reach"
-            " every user's rows; FACEPLATE_OWNER_URL takes that away"
+            f"one login{pooler}: {name} {_rank(login)} and steps down to faceplate_app for units,"
+            " so that SQL injected into one can step up again (SET ROLE NONE) and reach every"
+            " user's rows; FACEPLATE_OWNER_URL takes that away"
         )
     return (
         f"units only{pooler}: {name} does not own the tables and no owner's login is set, so that"
         " run_system, sessions and the commands that work across users are refused; SQL injected"
-        f" into a unit can become {_reach(login)}, and can name another user whose id it knows"
+        f" into a unit can become {_reach(login)}, and {_naming(settings)}"
     )
 
 
@@ -43,3 +43,9 @@ def _reach(login: dict[str, Any]) -> str:
     if login["is_superuser"]:
         return "every role, as a superuser can"
     return ", ".join(login["may_become"]) or "no other role"
+
+
+def _naming(settings: Settings) -> str:
+    if settings.seal is None:
+        return "can name another user whose id it knows"
+    return "can name no other user, as the ids are sealed"
