@@ -109,9 +109,9 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
 
     Raises Unavailable where the server cannot be used, is too old, or where a new database has an
     encoding or a locale that text is not safe in; UsageError where tables are there whose revision
-    nobody knows; Unauthorized where the role may not change the
-    schema or grant that role, TimedOut where a lock was not to be had within ten minutes, and
-    DatabaseError where an index is invalid in the end.
+    nobody knows, or whose policies are sealed with another key; Unauthorized where the role may not
+    change the schema or grant that role, TimedOut where a lock was not to be had within ten
+    minutes, and DatabaseError where an index is invalid in the end.
     """
     found = await _current(database)
     if found is not None and not knows(found):
@@ -124,7 +124,10 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
 
 
 async def seal_user_ids(database: "Database | Settings") -> None:
-    """Put the policies under the seal of ``seal_key``, where that is set. `upgrade` does it."""
+    """Put the policies under the seal of ``seal_key``, where that is set. `upgrade` does it.
+
+    Raises UsageError where they are under that of another key.
+    """
     settings = _settings_of(database)
     if (key := settings.seal) is not None:
         await _as_owner(settings, partial(seal.put, key=key))

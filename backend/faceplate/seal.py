@@ -8,6 +8,7 @@ it from a table that nobody else may read.
 
 from typing import TYPE_CHECKING, Any
 
+from faceplate.errors import UsageError
 from faceplate.prelude import ROLE, seal_pads
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ AS $${BODY}$$
 IS_SEAL = f"""(n.nspname = 'faceplate_seal' AND p.proname = 'user_id' AND p.pronargs = 0
     AND p.prosecdef AND p.prorettype = 'uuid'::regtype
     AND p.proconfig = ARRAY['search_path={SEARCH_PATH}'] AND p.prosrc = $body${BODY}$body$)"""
+# None where there is no key; else whether it is the one that is there.
+IS_KEPT = "SELECT bool_and(inside = $1 AND outside = $2) FROM faceplate_seal.keys"
 KEEP = "INSERT INTO faceplate_seal.keys (inside, outside) VALUES ($1, $2)"
+ANOTHER_KEY = (
+    "the policies are sealed with another key: set FACEPLATE_SEAL_KEY as the other processes have"
+    " it; to change the key, take the seal off with `migrate.unseal_user_ids` first"
+)
 # Every policy that says it plainly, of an application's own tables as well.
 CHANGE = """
 DO $do$
@@ -73,10 +80,17 @@ REMOVE = "DROP SCHEMA IF EXISTS faceplate_seal CASCADE"
 
 
 async def put(owner: "asyncpg.Connection[Any]", key: bytes) -> None:
-    """Keep the key, and let every policy of the owner's tables ask for the seal."""
+    """Keep the key, and let every policy of the owner's tables ask for the seal.
+
+    Raises UsageError where they ask for that of another key.
+    """
     await owner.execute(MAKE)
-    await owner.execute("DELETE FROM faceplate_seal.keys")
-    await owner.execute(KEEP, *seal_pads(key))
+    pads = seal_pads(key)
+    is_kept = await owner.fetchval(IS_KEPT, *pads)
+    if is_kept is False:
+        raise UsageError(ANOTHER_KEY)
+    if is_kept is None:
+        await owner.execute(KEEP, *pads)
     await owner.execute(CHANGE.format(before=PLAIN, after=SEALED))
 
 

@@ -10,7 +10,7 @@ from alembic.util import DispatchPriority
 from sqlalchemy import Table, table, text
 
 from faceplate.models import SCHEMA, private_tables
-from faceplate.user_policy import USER, stored_expression
+from faceplate.user_policy import SEALED_USER, USER, stored_expression
 
 POLICY = "of_user"
 ISOLATED = text(f"""
@@ -37,7 +37,8 @@ class EnableUserIsolation(_UserIsolation):
     """``op.enable_user_isolation("notes", schema=None)``: units see the rows of their user alone.
 
     The role of units may read and write the table, under a policy that compares ``user_id`` with
-    the user of the transaction. It does nothing where FACEPLATE_ROW_LEVEL_SECURITY is off.
+    the user of the transaction, with its seal where the user's id is sealed. It does nothing where
+    FACEPLATE_ROW_LEVEL_SECURITY is off.
     """
 
     @classmethod
@@ -80,6 +81,11 @@ def _enable(operations: Operations, operation: EnableUserIsolation) -> None:
     # For all roles: one that is for the role of units alone, this role may DROP OWNED.
     operations.execute(
         f"CREATE POLICY {POLICY} ON {name} USING (user_id = {USER}) WITH CHECK (user_id = {USER})"
+    )
+    operations.execute(
+        f"DO $do$ BEGIN IF to_regprocedure('{SEALED_USER}') IS NOT NULL THEN"
+        f" ALTER POLICY {POLICY} ON {name} USING (user_id = (SELECT {SEALED_USER}))"
+        f" WITH CHECK (user_id = (SELECT {SEALED_USER})); END IF; END $do$"
     )
 
 

@@ -3,10 +3,9 @@
 # Bare current_setting: the only form that Citus accepts, and as fast as a sub-select. Without
 # `true` an unset user would be an error, and without nullif one that was reset would be.
 USER = "nullif(current_setting('faceplate.user_id', true), '')::uuid"
+SEALED_USER = "faceplate_seal.user_id()"
 _STORED = "(NULLIF(current_setting('faceplate.user_id'::text, true), ''::text))::uuid"
-
-
-_SEALED = "( SELECT faceplate_seal.user_id() AS user_id)"
+_SEALED = f"( SELECT {SEALED_USER} AS user_id)"
 
 
 def stored_expression(column: str, *, sealed: bool = False) -> str:

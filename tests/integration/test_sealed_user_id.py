@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from sqlalchemy import text
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from pydantic import SecretStr
+from sqlalchemy import Connection, text
 from tests.databases import Operator, login_of_units, outside, settings_of
 from tests.integration.test_isolation_sql import execute
 from tests.units import settle_in
@@ -15,11 +18,14 @@ from faceplate import (
     Settings,
     Statement,
     Unauthorized,
+    UsageError,
     doctor,
     encryption,
     migrate,
 )
+from faceplate.engine import create_migration_engine
 from faceplate.services import conversations, messages
+from faceplate.user_isolation import EnableUserIsolation
 
 POLICIES = "SELECT tablename, qual, with_check FROM pg_policies ORDER BY 1"
 NOTES = """
@@ -88,6 +94,41 @@ async def test_processes_have_the_key_before_the_policies_ask_for_it(sealed: Set
         theirs = await settle_in(db)
         await migrate.unseal_user_ids(sealed)
         assert await db.run(theirs.user_id, messages.history, theirs.conversation_id)
+
+
+async def test_another_key_is_refused(sealed: Settings) -> None:
+    """Else one process with a mistaken key hides all rows from the others."""
+    await migrate.upgrade(sealed)
+    mistaken = sealed.model_copy(update={"seal_key": SecretStr(encryption.generate_key())})
+    async with Database(sealed) as db:
+        mine = await settle_in(db)
+        with pytest.raises(UsageError, match="sealed with another key"):
+            await migrate.upgrade(mistaken)
+        assert await db.run(mine.user_id, messages.history, mine.conversation_id)
+    await migrate.unseal_user_ids(sealed)
+    await migrate.upgrade(mistaken)
+
+
+async def test_a_table_of_a_later_migration_asks_for_the_seal(
+    sealed: Settings, owner: Operator
+) -> None:
+    """Else the new table believes any user id until somebody runs `faceplate migrate` again."""
+    await migrate.upgrade(sealed)
+    await owner.execute("CREATE TABLE notes (user_id uuid NOT NULL)")
+
+    def enable(connection: Connection) -> None:
+        Operations(MigrationContext.configure(connection)).invoke(EnableUserIsolation("notes"))
+
+    engine = create_migration_engine(sealed.of_owner)
+    async with engine.begin() as connection:
+        await connection.run_sync(enable)
+    await engine.dispose()
+    (policy,) = [row for row in await owner.fetch(POLICIES) if row["tablename"] == "notes"]
+    assert policy["qual"] == "(user_id = ( SELECT faceplate_seal.user_id() AS user_id))"
+    assert policy["with_check"] == policy["qual"]
+    await migrate.unseal_user_ids(sealed)
+    (policy,) = [row for row in await owner.fetch(POLICIES) if row["tablename"] == "notes"]
+    assert "faceplate_seal" not in f"{policy['qual']} {policy['with_check']}"
 
 
 CONTENT = Statement(str, text("SELECT content FROM faceplate.messages"))
