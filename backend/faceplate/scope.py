@@ -24,6 +24,11 @@ U = TypeVar("U", bound=Callable[..., Any])
 STREAM_CHUNK = 200
 """Rows that a stream fetches at a time."""
 
+HALF_DONE = (
+    "execute_many had failed, and its error was caught: a part that may fail belongs into"
+    " `async with scope.session.begin_nested():`, and its error is caught around that"
+)
+
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 
 
@@ -78,8 +83,8 @@ class AnyScope(Transaction):
         They are drawn and sent while the server works on those before them, so that neither waits
         for the other. Together they are one command to ``command_timeout_s``.
 
-        An error in the middle does not undo what was sent before it. Let the error end the unit,
-        or catch it around ``async with scope.session.begin_nested():``.
+        After an error, what was sent before it is there. So the error ends the unit, also where it
+        is caught, or the block of ``async with scope.session.begin_nested():`` around it.
         """
         compiled = self._compiled(statement)
         self._note(compiled)
@@ -93,7 +98,13 @@ class AnyScope(Transaction):
         rest = arguments()
         # The first one ahead of the driver, so that what is refused at once is refused unsent.
         if (first := next(rest, None)) is not None:
-            await self.call(self._driver.executemany, compiled.sql, chain([first], rest))
+            try:
+                await self.call(self._driver.executemany, compiled.sql, chain([first], rest))
+            except BaseException as error:
+                # What the server itself has refused undoes everything, unless a block does.
+                if count > 1 and getattr(error, "sqlstate", None) is None:
+                    self.note_loss(HALF_DONE)
+                raise
         return count
 
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:

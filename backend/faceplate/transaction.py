@@ -36,7 +36,13 @@ from faceplate.prelude import READ_COMMITTED, Prelude
 from faceplate.session_effects import compiled_changes_session
 from faceplate.statement import Compiled
 from faceplate.translation import BUSY, DRIVER_ERRORS
-from faceplate.unit_session import UnitSession, close_session, holds_changes, open_session
+from faceplate.unit_session import (
+    UnitSession,
+    close_session,
+    holds_changes,
+    nested_block,
+    open_session,
+)
 
 T = TypeVar("T")
 
@@ -209,16 +215,24 @@ class Transaction(ABC):
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
+        if self.loss is not None:
+            raise UsageError(self.loss)
         if self._session is not None:
             self._finisher = asyncio.current_task()
             if self._is_unsettled:
                 await self._settle()
             self._compare()  # it may have lent the driver
-            if self.loss is not None:
-                raise UsageError(self.loss)
             if holds_changes(self._session.sync_session):
                 await self._session.flush()
         self.close()
+
+    def note_loss(self, reason: str) -> None:
+        """Have the nested block fail in which this is, or else the unit."""
+        block = None if self._session is None else nested_block(self._session)
+        if block is None:
+            self.loss = reason
+        else:
+            block.loss = reason
 
     def close(self) -> None:
         """Refuse every use from now on. The session is closed; cursors end with the transaction."""

@@ -54,14 +54,18 @@ CLOSED_UNFLUSHED = (
 class _Block(SessionTransaction):
     """A nested block: what it did is kept where it ends well, and else undone.
 
-    SQLAlchemy ends it without a word where a flush has failed in it and the block has caught the
-    error. Where it cannot be undone, as while another task uses the scope, the unit fails.
+    It does not end well over a loss in it whose error it has caught: SQLAlchemy would end it
+    without a word. Where it cannot be undone, as while another task uses the scope, the unit fails.
     """
 
-    has_failed = False
+    loss: str | None = None
+    """As that of `Transaction`."""
 
     def __exit__(self, type_: Any, value: Any, traceback: Any) -> None:
-        is_swallowed = type_ is None and self.has_failed and not self._transaction_is_closed()
+        caught = None
+        if type_ is None and self.loss is not None and not self._transaction_is_closed():
+            caught = value = UsageError(self.loss)
+            type_ = UsageError
         transaction = self.session.info["transaction"]
         try:
             super().__exit__(type_, value, traceback)
@@ -69,8 +73,8 @@ class _Block(SessionTransaction):
             if not self._transaction_is_closed():
                 transaction.loss = NOT_UNDONE
             raise
-        if is_swallowed:
-            raise UsageError(FLUSH_SWALLOWED)
+        if caught is not None:
+            raise caught
 
 
 class _SyncSession(OrderedSession):
@@ -91,11 +95,7 @@ class _SyncSession(OrderedSession):
         try:
             super().flush(objects)
         except BaseException:
-            nested: Any = self.get_nested_transaction()
-            if nested is None:
-                self.info["transaction"].loss = FLUSH_SWALLOWED
-            else:
-                nested.has_failed = True
+            self.info["transaction"].note_loss(FLUSH_SWALLOWED)
             raise
 
     def close(self) -> None:
@@ -178,6 +178,11 @@ def open_session(
 def close_session(session: UnitSession) -> None:
     """Let go of the session's objects. What it has not flushed is lost."""
     session._sync.expunge_all()  # noqa: SLF001 - of this module
+
+
+def nested_block(session: UnitSession) -> Any:
+    """Return the innermost nested block that is open, or None."""
+    return session._sync.get_nested_transaction()  # noqa: SLF001 - of this module
 
 
 def holds_changes(session: Session) -> bool:

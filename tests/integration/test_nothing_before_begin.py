@@ -192,7 +192,7 @@ FIRST: dict[str, Callable[[Scope], Awaitable[Any]]] = {
     "the session": lambda scope: scope.session.execute(sa.select(models.Task.title)),
     "a stream": lambda scope: drain(scope.stream(TITLES)),
     "a cursor": lambda scope: rows_of_cursor(scope, sa.select(models.Task.title)),
-    "many": lambda scope: scope.execute_many(text("SELECT 1"), [{}, {}]),
+    "many": lambda scope: scope.execute_many(text("SELECT 1"), [{}]),
 }
 
 

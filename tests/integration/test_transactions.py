@@ -457,6 +457,49 @@ async def test_a_nested_block_does_not_end_well_over_a_flush_that_failed(
     assert titles == {"kept", "kept, too"}
 
 
+async def many_of_which_one_is_refused(scope: Scope) -> None:
+    row: dict[str, Any] = {name: sa.bindparam(name) for name in ("id", "title")}
+    rows: list[dict[str, Any]] = [{"id": uuid7(), "title": "lost"} for _ in range(5_000)]
+    insert = Statement(int, sa.insert(models.Task).values(row))
+    await scope.execute_many(insert, [*rows, {"id": uuid7(), "title": 7}])
+
+
+async def test_a_unit_does_not_return_over_many_rows_of_which_one_was_refused(
+    db: Database, user: User
+) -> None:
+    """Else as many of them are kept as had been sent by then."""
+
+    async def swallow(scope: Scope) -> None:
+        with contextlib.suppress(InvalidInput):
+            await many_of_which_one_is_refused(scope)
+
+    async def swallow_in_a_block(scope: Scope) -> None:
+        async with scope.session.begin_nested():
+            await swallow(scope)
+
+    for unit in (swallow, swallow_in_a_block):
+        with pytest.raises(UsageError, match="execute_many had failed"):
+            await db.run(user.id, unit)
+    assert not (await db.run(user.id, tasks.page)).items
+
+
+async def test_many_rows_of_which_one_was_refused_are_undone_by_a_block(
+    db: Database, user: User
+) -> None:
+    async def ride_out(scope: Scope) -> None:
+        with contextlib.suppress(InvalidInput):
+            async with scope.session.begin_nested():
+                await many_of_which_one_is_refused(scope)
+        with contextlib.suppress(UsageError):
+            async with scope.session.begin_nested():
+                with contextlib.suppress(InvalidInput):
+                    await many_of_which_one_is_refused(scope)
+        await tasks.create(scope, title="kept")
+
+    await db.run(user.id, ride_out)
+    assert [task.title for task in (await db.run(user.id, tasks.page)).items] == ["kept"]
+
+
 async def test_a_nested_block_that_is_rolled_back_by_hand_ends_well(
     db: Database, user: User
 ) -> None:
