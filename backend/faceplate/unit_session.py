@@ -84,7 +84,11 @@ class _SyncSession(OrderedSession):
         """Send SAVEPOINT now: what a `Statement` writes in the block is undone with it, too."""
         nested = super().begin_nested()
         nested.__class__ = _Block
-        self.connection()
+        try:
+            self.connection()
+        except BaseException:
+            nested.rollback()
+            raise
         return nested
 
     def flush(self, objects: Any = None) -> None:

@@ -287,3 +287,21 @@ async def test_a_nested_block_that_could_not_be_undone_is_not_kept(
     with pytest.raises(UsageError, match="could not be rolled back"):
         await narrow.run(user.id, unit)
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == []
+
+
+async def test_a_nested_block_that_was_refused_is_none(narrow: Database, user: User) -> None:
+    """Else the session stays in it, and a loss is noted for a block that never ends."""
+
+    async def unit(scope: Scope) -> None:
+        session = scope.session
+        running = asyncio.create_task(sleep(scope))
+        await asyncio.sleep(0.05)
+        with pytest.raises(UsageError, match="one task at a time"):
+            async with session.begin_nested():
+                pytest.fail("it was entered")
+        await running
+        assert not session.in_nested_transaction()
+        session.add(models.Task(title="kept"))
+
+    await narrow.run(user.id, unit)
+    assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["kept"]

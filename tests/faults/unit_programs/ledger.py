@@ -56,6 +56,8 @@ class Attempt:
     is_ordinary: bool = True
     """Whether every step so far was one that has to succeed, and did."""
     running: int = 0
+    is_shared: bool = False
+    """Whether several tasks have used its scope."""
     took_control: str = ""
     """A BEGIN, COMMIT or ROLLBACK as text that was not refused."""
 

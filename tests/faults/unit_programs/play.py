@@ -178,6 +178,7 @@ class Play(Witness):
 
     async def _gather(self, use: Use, step: Step) -> None:
         use.attempt.is_ordinary = False  # what comes at the same time may be refused
+        use.attempt.is_shared = True
         parts = [self.step(use, part) for part in step.body]
         await asyncio.gather(*parts, return_exceptions=step.detail == "return_exceptions")
 
@@ -200,8 +201,9 @@ class Play(Witness):
                 await self.steps(use, step.body)
         except BaseException as error:
             use.attempt.is_ordinary = False
-            # A cancellation may come when the part is released already.
-            is_undone = isinstance(error, Exception) and not use.attempt.running
+            # A cancellation may come when the part is released already, and what another task
+            # writes may be a part of it or not.
+            is_undone = isinstance(error, Exception) and not use.attempt.is_shared
             for write in use.attempt.writes[first:]:
                 write.told = "failed" if is_undone else "unknown"
             raise
@@ -212,6 +214,7 @@ class Play(Witness):
             await self.steps(use, step.body)
 
         use.attempt.is_ordinary = False
+        use.attempt.is_shared = True
         self.spawn(step.detail, task())
 
     async def _keep_stream(self, use: Use, step: Step) -> None:
