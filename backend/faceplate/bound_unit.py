@@ -12,7 +12,12 @@ T = TypeVar("T")
 class BoundUnit(Generic[T]):
     """Call it with a scope. Its repr shows no argument, so that no traceback does."""
 
-    __slots__ = ("_args", "_call", "_kwargs", "function")
+    __slots__ = ("_args", "_call", "_kwargs", "function", "is_replayable", "isolation")
+
+    isolation: str
+    """The level that the unit is marked with, or that of units: see `isolation_level`."""
+    is_replayable: bool
+    """Whether it is marked `replayable`."""
 
     def __init__(
         self,
@@ -25,20 +30,11 @@ class BoundUnit(Generic[T]):
         self.function = function.func if isinstance(function, partial) else function
         self._args = args
         self._kwargs = kwargs
+        self.isolation = getattr(self.function, "isolation", READ_COMMITTED)
+        self.is_replayable = getattr(self.function, "replayable", False)
 
     def __call__(self, scope: Any) -> Awaitable[T]:
         return self._call(scope, *self._args, **self._kwargs)
-
-    @property
-    def isolation(self) -> str:
-        """The level that the unit is marked with, or that of units: see `isolation_level`."""
-        level: str = getattr(self.function, "isolation", READ_COMMITTED)
-        return level
-
-    @property
-    def is_replayable(self) -> bool:
-        """Whether it is marked `replayable`."""
-        return getattr(self.function, "replayable", False)
 
     @property
     def is_one_statement(self) -> bool:

@@ -103,10 +103,11 @@ class Connection(asyncpg.Connection):
         """Return whether the server said so last. A closed connection is in none."""
         return not self.is_closed() and bool(self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
 
-    @property
     def is_reusable(self) -> bool:
-        """Whether nothing is left on it that another unit must not find."""
-        return not (self.is_spent or self.must_take_back or self.is_preparing)
+        """Return whether it is idle, and nothing is left on it that another unit must not find."""
+        if self.is_spent or self.must_take_back or self.is_preparing:
+            return False
+        return not (self.is_closed() or self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
 
     def is_in_its_loop(self) -> bool:
         """Return whether the caller runs in its event loop: a thread would break it."""

@@ -97,7 +97,8 @@ class Pool(AsyncAdaptedQueuePool):
         if self._pool.empty():
             return super()._do_get()
         record = self._pool.get(block=False)
-        if self._is_outdated(record):
+        driver: Connection | None = record.driver_connection
+        if driver is not None and driver.begun_s < self._replaced_s:
             record.invalidate()  # its check-out finds a new connection in it
         return record
 
@@ -134,14 +135,10 @@ class Pool(AsyncAdaptedQueuePool):
         cast("Any", self._pool).get_nowait()  # the one that was looked at: nothing came between
         return Lease(self, record.driver_connection, record=record)
 
-    def _is_outdated(self, record: Any) -> bool:
-        driver: Connection | None = record.driver_connection
-        return driver is not None and driver.begun_s < self._replaced_s
-
     def _is_warm(self, record: Any) -> bool:
         """Return whether SQLAlchemy would neither make the connection anew nor ping it."""
         driver: Connection | None = record.driver_connection
-        if driver is None or driver.is_closed() or self._is_outdated(record):
+        if driver is None or driver.is_closed() or driver.begun_s < self._replaced_s:
             return False
         return driver.is_quiet()
 
@@ -179,9 +176,7 @@ class Lease:
     def give_back_at_once(self) -> bool:
         """Return the connection to a free place in the pool if it is as it was, else do nothing."""
         driver, pool = self.driver, self._pool
-        if not driver.is_reusable:
-            return False
-        if driver.is_closed() or driver.is_in_transaction() or pool.checkedin() >= pool.size():
+        if not driver.is_reusable() or pool.checkedin() >= pool.size():
             return False
         self._return()
         return True
@@ -196,7 +191,7 @@ class Lease:
                 await driver.take_back()
         if self.give_back_at_once():
             return
-        if not driver.is_reusable or driver.is_in_transaction():
+        if not driver.is_reusable():
             driver.terminate()
         if driver.is_closed():
             await greenlet_spawn(self._invalidate)

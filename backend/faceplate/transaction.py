@@ -104,6 +104,8 @@ class Transaction(ABC):
         self._driver = lease.driver
         self._ids = ids
         self._isolation = isolation
+        # Whether all statements have to see one snapshot, the first read included.
+        self._is_strict = isolation != READ_COMMITTED
         self._may_be_alone = may_be_alone
         self._mark = mark
         self._session: UnitSession | None = None
@@ -437,11 +439,6 @@ class Transaction(ABC):
         if self._may_be_alone and (self.alone is not None or locks_for_more):
             self.is_not_alone = True
             raise NotAlone
-
-    @property
-    def _is_strict(self) -> bool:
-        """Whether all statements have to see one snapshot, the first read included."""
-        return self._isolation != READ_COMMITTED
 
     @abstractmethod
     def _entry(self) -> Prelude:

@@ -80,7 +80,8 @@ class UnitOfWork(Generic[S]):
         self._may_be_alone = may_be_alone
 
     async def __aenter__(self) -> S:
-        self._lease = await self._connect()
+        pool = cast("Pool", self._engine.sync_engine.pool)
+        self._lease = pool.lease_warm() or await self._connect(pool)
         self._driver = driver = self._lease.driver
         driver.begin_unit()
         self._scope = self._kind(
@@ -101,10 +102,7 @@ class UnitOfWork(Generic[S]):
                 raise
         return self._scope
 
-    async def _connect(self) -> Lease:
-        pool = cast("Pool", self._engine.sync_engine.pool)
-        if (warm := pool.lease_warm()) is not None:
-            return warm
+    async def _connect(self, pool: Pool) -> Lease:
         try:
             return await pool.lease()
         except Exception as error:  # noqa: BLE001 - of SQLAlchemy's or the driver's many kinds
@@ -124,22 +122,23 @@ class UnitOfWork(Generic[S]):
         scope = self._scope
         try:
             await scope.finish()
-            mark = await self._mark()
+            mark = await self._mark() if scope.is_open else None
         except BaseException as flaw:
             await self._abandon(flaw)
             raise
-        await (self._commit(mark) if scope.is_open else self._leave())
+        if scope.is_open:
+            await self._commit(mark)
+        elif not self._lease.give_back_at_once():
+            await self._leave()
 
     async def _mark(self) -> Mark | None:
         """Return what the transaction can be found again by, if it may have to be."""
-        if self._replayable or not (self._scope.is_open and self._scope.may_have_written):
+        if self._replayable or not self._scope.may_have_written:
             return None
         return await outcome.mark(self._driver, may_prepare=not self._settings.pgbouncer)
 
     async def _leave(self) -> None:
         """Give the connection back: what was done is done, without a COMMIT."""
-        if self._lease.give_back_at_once():
-            return
         check_in = Uninterrupted(self._lease.give_back())
         await check_in
         if check_in.cancelled is not None:
