@@ -40,6 +40,7 @@ from faceplate.unit_session import (
     UnitSession,
     close_session,
     holds_changes,
+    loss_of_open_blocks,
     nested_block,
     open_session,
 )
@@ -220,6 +221,8 @@ class Transaction(ABC):
         if self.loss is not None:
             raise UsageError(self.loss)
         if self._session is not None:
+            if (loss := loss_of_open_blocks(self._session)) is not None:
+                raise UsageError(loss)
             self._finisher = asyncio.current_task()
             if self._is_unsettled:
                 await self._settle()

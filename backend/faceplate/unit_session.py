@@ -61,6 +61,11 @@ class _Block(SessionTransaction):
     loss: str | None = None
     """As that of `Transaction`."""
 
+    def commit(self, _to_root: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
+        if self.loss is not None:
+            raise UsageError(self.loss)
+        super().commit(_to_root)
+
     def __exit__(self, type_: Any, value: Any, traceback: Any) -> None:
         caught = None
         if type_ is None and self.loss is not None and not self._transaction_is_closed():
@@ -182,6 +187,16 @@ def open_session(
 def close_session(session: UnitSession) -> None:
     """Let go of the session's objects. What it has not flushed is lost."""
     session._sync.expunge_all()  # noqa: SLF001 - of this module
+
+
+def loss_of_open_blocks(session: UnitSession) -> str | None:
+    """Return the loss of a nested block that the unit has not ended, if one of them has any."""
+    block = nested_block(session)
+    while isinstance(block, _Block):
+        if block.loss is not None:
+            return block.loss
+        block = block.parent
+    return None
 
 
 def nested_block(session: UnitSession) -> Any:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -497,6 +497,40 @@ async def test_many_rows_of_which_one_was_refused_are_undone_by_a_block(
         await tasks.create(scope, title="kept")
 
     await db.run(user.id, ride_out)
+    assert [task.title for task in (await db.run(user.id, tasks.page)).items] == ["kept"]
+
+
+async def leave_open(_: AsyncSessionTransaction) -> None:
+    pass
+
+
+async def commit_by_hand(block: AsyncSessionTransaction) -> None:
+    with contextlib.suppress(UsageError):
+        await block.commit()
+
+
+@pytest.mark.parametrize("end", [leave_open, commit_by_hand])
+@pytest.mark.parametrize("swallow", ["flush", "many"])
+async def test_a_unit_does_not_return_over_a_loss_in_a_block_that_it_has_not_ended(
+    db: Database,
+    user: User,
+    swallow: str,
+    end: Callable[[AsyncSessionTransaction], Awaitable[None]],
+) -> None:
+    """Else what was lost in it is forgotten with it, and the unit is acknowledged."""
+    await db.run(user.id, tasks.create, title="kept")
+
+    async def unit(scope: Scope) -> None:
+        block = await scope.session.begin_nested()
+        with contextlib.suppress(Conflict, InvalidInput):
+            if swallow == "many":
+                await many_of_which_one_is_refused(scope)
+            scope.session.add(await a_task_that_is_there(scope))
+            await scope.session.flush()
+        await end(block)
+
+    with pytest.raises(UsageError, match="its error is caught around that"):
+        await db.run(user.id, unit)
     assert [task.title for task in (await db.run(user.id, tasks.page)).items] == ["kept"]
 
 
