@@ -107,7 +107,7 @@ class Connection(asyncpg.Connection):
         """Return whether it is idle, and nothing is left on it that another unit must not find."""
         if self.is_spent or self.must_take_back or self.is_preparing:
             return False
-        return not (self.is_closed() or self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
+        return not (self.is_closed() or self.is_in_transaction())
 
     def is_in_its_loop(self) -> bool:
         """Return whether the caller runs in its event loop: a thread would break it."""

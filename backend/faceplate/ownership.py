@@ -131,8 +131,8 @@ def check_translation(schemas: Mapping[str | None, str | None]) -> None:
 def is_owners(column: Any) -> bool:
     """Whether all that ``column`` can be is the owner's column of a table.
 
-    The columns of a function's rows and of VALUES may be declared by those of a table, of which
-    they have nothing but the name.
+    A function's rows and VALUES may be declared with the columns of a table. Such a column has the
+    name of the owner's and any value.
     """
     bases = column.base_columns
     return (

@@ -262,7 +262,7 @@ async def test_a_password_that_is_no_utf8_is_not_quoted(
 
 
 async def test_a_password_may_be_of_a_subclass_of_text(login: Login) -> None:
-    """Some libraries mark a secret so, and the driver takes nothing but str itself."""
+    """Else a library that marks its secrets so is refused: the driver takes str itself alone."""
 
     class Token(str):
         __slots__ = ()

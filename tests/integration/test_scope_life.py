@@ -297,7 +297,6 @@ async def test_an_orphan_is_refused_while_the_runner_flushes(narrow: Database, u
     async def unit(scope: Scope) -> asyncio.Task[None]:
         kept = await keep(scope, owner=user)
         orphan = asyncio.create_task(late(kept))
-        await asyncio.sleep(0)
 
         def hold(*_: Any) -> None:
             has_returned.set()

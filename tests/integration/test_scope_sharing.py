@@ -274,7 +274,7 @@ async def test_a_nested_block_that_could_not_be_undone_is_not_kept(
         async with scope.session.begin_nested():
             await tasks.create(scope, title="of the block")
             has_written.set()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the other task begins
 
     async def meanwhile(scope: Scope) -> None:
         await has_written.wait()
@@ -295,7 +295,7 @@ async def test_a_nested_block_that_was_refused_is_none(narrow: Database, user: U
     async def unit(scope: Scope) -> None:
         session = scope.session
         running = asyncio.create_task(sleep(scope))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # it begins
         with pytest.raises(UsageError, match="one task at a time"):
             async with session.begin_nested():
                 pytest.fail("it was entered")

@@ -237,7 +237,7 @@ async def test_tables_without_a_revision_are_left_alone(
 
 
 async def test_a_migration_does_not_advise_to_migrate(fresh_database_url: str) -> None:
-    """Whoever reads that has just done so."""
+    """Else an operator is told to run the command that has just failed."""
     settings = settings_of(fresh_database_url)
     async with outside(settings) as connection:
         await connection.execute("DROP TABLE faceplate.messages")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Column, DefaultClause
-from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from faceplate.column_types import Json, OneOf, Text
+from faceplate.engine import DIALECT
 from faceplate.isolation.findings import Flaw, warning
 from faceplate.models import SCHEMA, Base
 
@@ -23,7 +23,6 @@ FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oi
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE n.nspname = 'faceplate' AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 """
-DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # not in stubs
 
 
 def flaws(rows: list[dict[str, Any]]) -> Iterator[Flaw]:

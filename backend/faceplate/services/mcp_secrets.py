@@ -1,8 +1,8 @@
 """Where the plain part of an MCP configuration holds a secret, as far as its shape tells.
 
 A secret is told by the name that it has: of a key at any depth, of a parameter in a URL, of an
-option or an assignment among the arguments. A placeholder such as ``${TOKEN}`` is none. Without a
-name, only the tokens of those who give them a form of their own can be told: `_TOKEN`.
+option or an assignment among the arguments. A placeholder such as ``${TOKEN}`` is none. A token
+without a name is found where it has a form of its own, as many providers give theirs: `_TOKEN`.
 """
 
 import re
