@@ -517,6 +517,7 @@ def test_the_demo_runs_from_nothing_again_and_to_the_end(
 ) -> None:
     """The first two minutes of a newcomer: no database, no URL, one command."""
     monkeypatch.delitem(environment, "DATABASE_URL")
+    faceplate("server", "wipe", "--yes")  # another test may have started it
     first = subprocess.run(
         [*COMMAND, "demo"],
         env=environment,
