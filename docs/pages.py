@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import faceplate
-from faceplate import Scope, Settings, SystemScope, integrations, scaffold, services
+from faceplate import Scope, Settings, SystemScope, integrations, services
+from faceplate._alembic import scaffold
 
 SETTINGS = "<!-- settings -->"
 REFERENCE = "<!-- reference -->"

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from faceplate import Database, Health, Settings, isolation
-from faceplate.user_policy import stored_expression
+from faceplate import Database, Health, Settings, _checks
+from faceplate._schema.policies import stored_expression
 from tests.databases import Operator
 
-ALL_LAYERS = (isolation.OWNER_CRITERION, isolation.COMPOSITE_KEYS, isolation.ROW_LEVEL_SECURITY)
+ALL_LAYERS = (_checks.OWNER_CRITERION, _checks.COMPOSITE_KEYS, _checks.ROW_LEVEL_SECURITY)
 UNIQUE_EMAIL = "CREATE UNIQUE INDEX uq_users_email ON faceplate.users (lower(email))"
 PEEK = "CREATE FUNCTION public.peek() RETURNS SETOF text SECURITY DEFINER"
 
@@ -36,7 +36,7 @@ class Case(NamedTuple):
     repair: str
     told: str
     """What the one gap begins with or holds: the object, and what it does."""
-    layer: str = isolation.ROW_LEVEL_SECURITY
+    layer: str = _checks.ROW_LEVEL_SECURITY
     """What does not hold any more; none, where another promise falls."""
 
 
@@ -220,7 +220,7 @@ GAPS = {
         " FOREIGN KEY (user_id, conversation_id) REFERENCES faceplate.conversations"
         " (user_id, id) ON DELETE CASCADE",
         "keys are missing: fk_messages_conversations (user_id, conversation_id) of messages",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "a key without the user": Case(
         "ALTER TABLE faceplate.messages DROP CONSTRAINT pk_messages,"
@@ -228,26 +228,26 @@ GAPS = {
         "ALTER TABLE faceplate.messages DROP CONSTRAINT pk_messages,"
         " ADD CONSTRAINT pk_messages PRIMARY KEY (user_id, conversation_id, id)",
         "keys are missing: pk_messages (user_id, conversation_id, id) of messages",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "a key that was never validated": Case(
         "ALTER TABLE faceplate.tasks DROP CONSTRAINT fk_tasks_users, ADD CONSTRAINT fk_tasks_users"
         " FOREIGN KEY (user_id) REFERENCES faceplate.users ON DELETE CASCADE NOT VALID",
         "ALTER TABLE faceplate.tasks VALIDATE CONSTRAINT fk_tasks_users",
         "keys are missing: fk_tasks_users (user_id) of tasks to users",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "foreign keys switched off": Case(
         "ALTER TABLE faceplate.tasks DISABLE TRIGGER ALL",
         "ALTER TABLE faceplate.tasks ENABLE TRIGGER ALL",
         "the foreign keys of faceplate.tasks are switched off",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "two users with one e-mail address": Case(
         "DROP INDEX faceplate.uq_users_email",
         "CREATE UNIQUE INDEX uq_users_email ON faceplate.users (lower(email))",
         "unique indexes are missing or invalid: uq_users_email",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "a user is preset": Case(
         "ALTER ROLE faceplate SET faceplate.user_id = '018f0000-0000-7000-8000-000000000000'",
@@ -307,7 +307,7 @@ GAPS = {
         " FOREIGN KEY (user_id) REFERENCES faceplate.users ON DELETE CASCADE;"
         "DROP TABLE public.users",
         "keys are missing: fk_tasks_users (user_id) of tasks to users",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "a key that holds at COMMIT only": Case(
         "ALTER TABLE faceplate.messages DROP CONSTRAINT pk_messages, ADD CONSTRAINT pk_messages"
@@ -315,21 +315,21 @@ GAPS = {
         "ALTER TABLE faceplate.messages DROP CONSTRAINT pk_messages, ADD CONSTRAINT pk_messages"
         " PRIMARY KEY (user_id, conversation_id, id)",
         "keys are missing: pk_messages (user_id, conversation_id, id) of messages",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "two users with one e-mail address in other letters": Case(
         "DROP INDEX faceplate.uq_users_email;;"
         "CREATE UNIQUE INDEX uq_users_email ON faceplate.users (email)",
         f"DROP INDEX faceplate.uq_users_email;{UNIQUE_EMAIL}",
         "unique indexes are missing or invalid: uq_users_email",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "an index for no row": Case(
         "DROP INDEX faceplate.uq_users_email;;"
         "CREATE UNIQUE INDEX uq_users_email ON faceplate.users (lower(email)) WHERE false",
         f"DROP INDEX faceplate.uq_users_email;{UNIQUE_EMAIL}",
         "unique indexes are missing or invalid: uq_users_email",
-        isolation.COMPOSITE_KEYS,
+        _checks.COMPOSITE_KEYS,
     ),
     "a column is missing": Case(
         "ALTER TABLE faceplate.tasks RENAME description TO more",

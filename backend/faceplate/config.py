@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import ssl
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
@@ -36,10 +37,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from faceplate._tracebacks import remove_library_frames
 from faceplate.database_url import WRAPPING, TlsMode, parse_url, resolve_tls
 from faceplate.errors import ConfigurationError, UsageError
-from faceplate.passwords import Password
-from faceplate.traceback_frames import remove_library_frames
 
 __all__ = ["Settings"]
 
@@ -49,6 +49,10 @@ _PREFIX = "faceplate_"  # names of variables are compared without regard to case
 _NOT_SETTINGS = tuple(_PREFIX + name for name in ("test_", "embedded_", "service_", "port"))
 
 # The server counts its timeouts in milliseconds, in a signed 32-bit integer.
+PasswordFunction = Callable[[], str | Awaitable[str]]
+Password = Secret[PasswordFunction] | SecretStr | PasswordFunction | str
+"""Text, or a function that is asked before each connection."""
+
 Seconds = Annotated[float, Field(ge=0, le=2_147_483, allow_inf_nan=False)]
 PositiveSeconds = Annotated[Seconds, Field(gt=0)]
 
@@ -165,11 +169,11 @@ class Settings(BaseSettings):
     )
     retry_delay_s: Seconds = Field(
         default=1.0,
-        description="Seconds to wait after a lost connection before a unit is repeated.",
+        description="Seconds to wait after a lost connection before a unit is retried.",
     )
     reconnect_timeout_s: Seconds = Field(
         default=15.0,
-        description="Seconds that a repeated unit may spend on getting a connection again.",
+        description="Seconds that a retried unit may spend on getting a connection again.",
     )
     shutdown_timeout_s: Seconds = Field(
         default=10.0,

@@ -1,4 +1,4 @@
-"""The runner: the only place that begins, commits, repeats and translates.
+"""The runner: the only place that begins, commits, retries and translates.
 
 ::
 
@@ -18,11 +18,19 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from faceplate.alone import NotAlone
-from faceplate.bound_unit import BoundUnit
-from faceplate.confidentiality import remove_confidential
+from faceplate._driver.engine import create_engine, create_transactional_engine, open_connection
+from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
+from faceplate._orm.flush_order import OrderedSession
+from faceplate._runner.attempt import Attempt
+from faceplate._runner.call import BoundUnit, Call
+from faceplate._runner.confidentiality import remove_confidential
+from faceplate._runner.in_flight import InFlight
+from faceplate._runner.retry import Retry
+from faceplate._runner.shutdown import POLL_S, Shutdown
+from faceplate._transaction.ids import Ids
+from faceplate._transaction.single_statement import NotAlone
+from faceplate._transaction.transaction import Transaction
 from faceplate.config import Settings
-from faceplate.engine import create_engine, create_transactional_engine, open_connection
 from faceplate.errors import (
     CannotConnect,
     CommitOutcomeUnknown,
@@ -30,16 +38,9 @@ from faceplate.errors import (
     UsageError,
     was_committed,
 )
-from faceplate.events import Call, Counters, Events
-from faceplate.flush_order import OrderedSession
-from faceplate.health import Health, Pool, examine, pool_of
-from faceplate.ids import Ids
-from faceplate.repeat import Repeat
+from faceplate.events import Counters, Events
+from faceplate.health import Health, Pool, check, pool_of
 from faceplate.scope import Isolation, Scope, SystemScope, checked_level
-from faceplate.shutdown import POLL_S, Shutdown
-from faceplate.transaction import Transaction
-from faceplate.translation import DRIVER_ERRORS, translate_connect
-from faceplate.unit_of_work import UnitOfWork
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Database:
             settings = Settings(database_url=settings)
         self.settings = settings or Settings()
         self.events = Events()
+        self.in_flight = InFlight()
         self._engine: AsyncEngine | None = None
         self._owner_engine: AsyncEngine | None = None
         self._owner_settings = self.settings.of_owner
@@ -87,7 +89,7 @@ class Database:
         self._engine = self._owner_engine = create_engine(self.settings)
         if self.settings.owner_url is not None:
             self._owner_engine = create_engine(self._owner_settings, powerless=False)
-        self._shutdown = Shutdown({self._engine, self._owner_engine}, self.events.under_way)
+        self._shutdown = Shutdown({self._engine, self._owner_engine}, self.in_flight)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         return self
 
@@ -123,7 +125,7 @@ class Database:
             return 0
         self._check_place()
         if shutdown.has_begun:
-            while self._shutdown is shutdown:  # noqa: ASYNC110 - see UnderWay
+            while self._shutdown is shutdown:  # noqa: ASYNC110 - see InFlight
                 await asyncio.sleep(POLL_S)
             return 0
         try:
@@ -153,17 +155,17 @@ class Database:
 
     @property
     def counters(self) -> Counters:
-        """How many repeats, reconnects, refusals and unknown outcomes there were. It counts on."""
+        """How many retries, reconnects, refusals and unknown outcomes there were. It counts on."""
         return self.events.counters
 
     @property
     def sessions(self) -> async_sessionmaker[AsyncSession]:
         """Plain SQLAlchemy sessions over the same pool, as the connecting role.
 
-        No user is set and nothing is repeated: what is not for one user at a time, and code
+        No user is set and nothing is retried: what is not for one user at a time, and code
         that brings its own transactions, uses these. Raises ShuttingDown.
         """
-        self.events.under_way.check_is_open()
+        self.in_flight.check_is_open()
         engine = self._engine_for(SystemScope)
         transactional = create_transactional_engine(engine, self.settings)
         return async_sessionmaker(
@@ -180,7 +182,7 @@ class Database:
     ) -> Coroutine[Any, Any, T]:
         """Await it: ``unit(scope, *args, **kwargs)`` in a transaction for one user. Its result.
 
-        After a lost connection the whole unit is repeated once, on a fresh connection, which it
+        After a lost connection the whole unit is retried once, on a fresh connection, which it
         may wait for up to ``reconnect_timeout_s``; after a deadlock or a serialization failure,
         at once and a few times. A unit may therefore be called more than once, and should touch
         nothing but the database; `Scope.new_id` gives it the same ids each time.
@@ -210,10 +212,10 @@ class Database:
     ) -> AbstractAsyncContextManager[Scope]:
         """Return ``async with db.begin(user_id) as scope:``, a transaction around a block.
 
-        It commits when the block ends and rolls back when it raises. It is never repeated, since
+        It commits when the block ends and rolls back when it raises. It is never retried, since
         a block cannot be entered twice: prefer `run`. For ``isolation``, see `isolation_level`.
         """
-        work = UnitOfWork(
+        work = Attempt(
             self.engine,
             self.settings,
             Scope,
@@ -221,14 +223,14 @@ class Database:
             Ids(),
             isolation=checked_level(isolation),
         )
-        return _Block(Call(self.events, "begin"), work)
+        return _Block(Call(self.events, self.in_flight, "begin"), work)
 
     async def check(self) -> Health:
         """Return what an operator asks first: reachable, how fast, which version, at head, pool.
 
         What cannot be told because the server is not reached is None; nothing is raised for it.
         """
-        return await examine(self)
+        return await check(self.settings, pool_of(self.settings, self.engine))
 
     def _is_left_over(self) -> bool:
         """Whether it was opened in a process that has forked this one, or in a closed loop."""
@@ -244,20 +246,20 @@ class Database:
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
         try:
             user = None if kind is SystemScope else _checked(user_id)
-            with Call(self.events, unit.function) as call:
-                return await self._repeat(call, kind, user, unit)
+            with Call(self.events, self.in_flight, unit.function) as call:
+                return await self._attempts(call, kind, user, unit)
         except BaseException as error:
             remove_confidential(error)
             raise
 
-    async def _repeat(
+    async def _attempts(
         self, call: Call, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]
     ) -> T:
         ids = Ids()
-        repeat: Repeat | None = None
+        retry: Retry | None = None
         may_be_alone = unit.is_one_statement and not self.settings.pgbouncer
         while True:
-            work = UnitOfWork(
+            work = Attempt(
                 self._engine_for(kind),
                 self.settings if kind is Scope else self._owner_settings,
                 kind,
@@ -267,20 +269,20 @@ class Database:
                 replayable=unit.is_replayable,
                 may_be_alone=may_be_alone,
             )
-            may_be_alone = False  # a repeat finds out in one transaction what there is
+            may_be_alone = False  # a retry finds out in one transaction what there is
             try:
                 try:
                     async with work as scope:
                         return await unit(scope)
                 except FaceplateError as error:
-                    repeat = repeat or Repeat(self.settings, call)
-                    await repeat.after(error)  # raises it where a repeat would be wrong
+                    retry = retry or Retry(self.settings, call)
+                    await retry.after(error)  # raises it where a retry would be wrong
             except NotAlone:
                 pass
             except BaseException as error:
-                if repeat is not None and repeat.in_doubt and not was_committed(error):
+                if retry is not None and retry.in_doubt and not was_committed(error):
                     raise CommitOutcomeUnknown(
-                        "the connection was lost during COMMIT, and the repeat failed",
+                        "the connection was lost during COMMIT, and the retry failed",
                         ids=ids.minted,
                     ) from error
                 raise
@@ -325,7 +327,7 @@ def _checked(user_id: UUID | None) -> UUID:
 class _Block(AbstractAsyncContextManager[S]):
     """The block of `Database.begin`."""
 
-    def __init__(self, call: Call, work: UnitOfWork[S]) -> None:
+    def __init__(self, call: Call, work: Attempt[S]) -> None:
         self._call = call
         self._work = work
         self._was_entered = False

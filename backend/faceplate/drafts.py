@@ -41,6 +41,7 @@ from uuid import UUID
 from uuid6 import uuid7
 
 from faceplate import records
+from faceplate._runner.in_flight import Task, part_of_older
 from faceplate.column_types import JsonObject, Text, text_problem
 from faceplate.database import Database
 from faceplate.errors import (
@@ -55,7 +56,6 @@ from faceplate.errors import (
 )
 from faceplate.models import Message
 from faceplate.services import messages
-from faceplate.under_way import Task, part_of_older
 
 logger = logging.getLogger("faceplate")
 
@@ -157,7 +157,7 @@ class Draft:
 
     def _join(self) -> None:
         with part_of_older():  # as the unit was that has just ended
-            self._db.events.under_way.begin(self)
+            self._db.in_flight.begin(self)
 
     def cut_off(self, _task: Task) -> None:
         """Save it as interrupted, beside the block, whose next `write` will fail."""
@@ -266,7 +266,7 @@ class Draft:
         return self._ending
 
     def _leave(self, ending: asyncio.Task[None]) -> None:
-        self._db.events.under_way.end(self)
+        self._db.in_flight.end(self)
         if not ending.cancelled():
             ending.exception()  # the end of the block tells of it, if that is still to come
 

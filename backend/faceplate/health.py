@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from faceplate import isolation, migrate, server_requirements
+from faceplate import _checks
+from faceplate._driver.connection import Connection
+from faceplate._driver.engine import open_connection
+from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
+from faceplate._schema import revisions, server_requirements
 from faceplate.config import Settings
-from faceplate.connection import Connection
-from faceplate.engine import open_connection
 from faceplate.errors import CannotConnect
-from faceplate.translation import DRIVER_ERRORS, translate_connect
 
 if TYPE_CHECKING:
-    from faceplate.database import Database
-    from faceplate.pool import Pool as ConnectionPool
+    from faceplate._driver.pool import Pool as ConnectionPool
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,8 @@ class Health:
         return self.reachable and (self.at_head or self.is_newer) and not self.gaps
 
 
-async def examine(database: "Database") -> Health:
+async def check(settings: Settings, pool: Pool) -> Health:
     """Return what there is to know, within ``connect_timeout_s`` and ``command_timeout_s``."""
-    settings = database.settings
     limit_s = settings.connect_timeout_s
     with ExitStack() as opened:
         try:
@@ -81,11 +80,10 @@ async def examine(database: "Database") -> Health:
             owner, problem = await _open_owner(settings, opened)
             limit_s = settings.command_timeout_s
             async with asyncio.timeout(limit_s or None):
-                health = await _ask(connection, owner, database)
+                health = await _ask(settings, pool, connection, owner)
         except (CannotConnect, *DRIVER_ERRORS) as error:
             failure = translate_connect(error, target=settings.target, limit_s=limit_s)
-            pool = pool_of(settings, database.engine)
-            return Health(settings.target, migrate.head(), pool, problem=failure.message)
+            return Health(settings.target, revisions.head(), pool, problem=failure.message)
     return replace(health, gaps=(problem, *health.gaps)) if problem else health
 
 
@@ -105,25 +103,26 @@ async def _open_owner(
     return owner, None
 
 
-async def _ask(connection: Connection, owner: Connection | None, database: "Database") -> Health:
+async def _ask(
+    settings: Settings, pool: Pool, connection: Connection, owner: Connection | None
+) -> Health:
     """Three round trips: SELECT 1, and a statement that is prepared and run."""
-    settings = database.settings
     started = time.perf_counter()
     await connection.execute("SELECT 1")
     latency_ms = (time.perf_counter() - started) * 1000
     version = str(connection.get_settings().server_version)
     health = Health(
         settings.target,
-        migrate.head(),
-        pool_of(settings, database.engine),
+        revisions.head(),
+        pool,
         latency_ms=latency_ms,
         server_version=version,
     )
     major = connection.get_server_version().major
     if problem := server_requirements.version_problem(major, version):
-        return replace(health, revision=await migrate.revision_of(connection), gaps=(problem,))
-    found = await isolation.examine(connection, settings, owner)
-    is_newer = found.revision is not None and not migrate.knows(found.revision)
+        return replace(health, revision=await revisions.revision_of(connection), gaps=(problem,))
+    found = await _checks.inspect_schema(connection, settings, owner)
+    is_newer = found.revision is not None and not revisions.knows(found.revision)
     return replace(
         health,
         revision=found.revision,
@@ -137,8 +136,8 @@ async def _ask(connection: Connection, owner: Connection | None, database: "Data
 def _about_revision(health: Health, revision: str | None) -> list[str]:
     if revision == health.head:
         return []
-    if revision is not None and not migrate.knows(revision):
-        return [migrate.describe_newer(revision)]
+    if revision is not None and not revisions.knows(revision):
+        return [revisions.describe_newer(revision)]
     state = f"at {revision}" if revision else "not there"
     return [f"the schema is {state}, and {health.head} is needed: run `faceplate migrate`"]
 

@@ -14,9 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -24,12 +23,29 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from faceplate import seal, server_requirements, unit_login
-from faceplate.alembic_options import differences, in_schema, render_item
+from faceplate._alembic.downgrades import MAY_LOSE_DATA
+from faceplate._alembic.options import alembic_config, differences, in_schema, render_item
+from faceplate._driver.connection import Connection as Driver
+from faceplate._driver.connection import DriverConnection
+from faceplate._driver.engine import create_migration_engine, open_connection, translated
+from faceplate._driver.error_mapping import (
+    DRIVER_ERRORS,
+    UNMIGRATED,
+    causes,
+    sqlstate_of,
+    translate,
+    translate_connect,
+)
+from faceplate._schema import seal, server_requirements, unit_login
+from faceplate._schema.revisions import (
+    describe_lost,
+    describe_newer,
+    head,
+    knows,
+    revision_of,
+)
 from faceplate.config import Settings
-from faceplate.connection import Connection as Driver
-from faceplate.downgrades import MAY_LOSE_DATA
-from faceplate.engine import create_migration_engine, open_connection, translated
+from faceplate.database import Database
 from faceplate.errors import (
     CannotConnect,
     DatabaseError,
@@ -38,25 +54,6 @@ from faceplate.errors import (
     UsageError,
 )
 from faceplate.models import SCHEMA, Base
-from faceplate.revisions import (
-    alembic_config,
-    describe_lost,
-    describe_newer,
-    head,
-    knows,
-    revision_of,
-)
-from faceplate.translation import (
-    DRIVER_ERRORS,
-    UNMIGRATED,
-    causes,
-    sqlstate_of,
-    translate,
-    translate_connect,
-)
-
-if TYPE_CHECKING:
-    from faceplate.database import Database
 
 __all__ = [
     "check",
@@ -99,7 +96,7 @@ _alembic = threading.Lock()
 """Alembic keeps the environment that it runs in module globals: one at a time per process."""
 
 
-async def upgrade(database: "Database | Settings", revision: str = "head") -> None:
+async def upgrade(database: Database | Settings, revision: str = "head") -> None:
     """Bring the schema up to ``revision``; it is no error to be there already.
 
     Where a newer version of the package has taken it further than this one knows, nothing is done,
@@ -123,7 +120,7 @@ async def upgrade(database: "Database | Settings", revision: str = "head") -> No
     await seal_user_ids(database)
 
 
-async def seal_user_ids(database: "Database | Settings") -> None:
+async def seal_user_ids(database: Database | Settings) -> None:
     """Put the policies under the seal of ``seal_key``, where that is set. `upgrade` does it.
 
     Raises UsageError where they are under that of another key.
@@ -133,13 +130,13 @@ async def seal_user_ids(database: "Database | Settings") -> None:
         await _as_owner(settings, partial(seal.put, key=key))
 
 
-async def unseal_user_ids(database: "Database | Settings") -> None:
+async def unseal_user_ids(database: Database | Settings) -> None:
     """Let the policies believe a unit's user without a seal again."""
     await _as_owner(_settings_of(database), seal.take_off)
 
 
 async def downgrade(
-    database: "Database | Settings", revision: str, *, may_lose_data: bool = False
+    database: Database | Settings, revision: str, *, may_lose_data: bool = False
 ) -> None:
     """Take the schema back to ``revision``, or to nothing with "base".
 
@@ -153,7 +150,7 @@ async def downgrade(
     await _run_command(database, command.downgrade, revision, may_lose_data=may_lose_data)
 
 
-async def current(database: "Database | Settings") -> str | None:
+async def current(database: Database | Settings) -> str | None:
     """Return the revision that the schema is at, or None where it was never migrated."""
     settings = _settings_of(database)
     with _errors_translated(settings):
@@ -164,7 +161,7 @@ async def current(database: "Database | Settings") -> str | None:
             connection.terminate()
 
 
-async def _current(database: "Database | Settings") -> str | None:
+async def _current(database: Database | Settings) -> str | None:
     """Return the same, for a change. Raises UsageError where tables are there without one."""
     settings = _settings_of(database)
     with _errors_translated(settings):
@@ -180,7 +177,7 @@ async def _current(database: "Database | Settings") -> str | None:
     return revision
 
 
-async def check(database: "Database | Settings") -> list[str]:
+async def check(database: Database | Settings) -> list[str]:
     """Return how the schema differs from the models, a line for each difference."""
     settings = _for_migrations(_settings_of(database))
     engine = create_migration_engine(settings)
@@ -205,7 +202,7 @@ def offline_sql(revision: str = "head") -> str:
     return buffer.getvalue()
 
 
-async def invalid_indexes(connection: "asyncpg.Connection[Any]") -> list[str]:
+async def invalid_indexes(connection: DriverConnection) -> list[str]:
     """Return the indexes of the schema that are written to and never read, by name.
 
     That is what a CREATE INDEX CONCURRENTLY leaves that broke off.
@@ -251,7 +248,7 @@ async def _admit_units(settings: Settings) -> None:
 
 
 async def _as_owner(
-    settings: Settings, work: "Callable[[asyncpg.Connection[Any]], Awaitable[None]]"
+    settings: Settings, work: Callable[[DriverConnection], Awaitable[None]]
 ) -> None:
     """Run ``work`` in a transaction, one process at a time, and again where a table was in use."""
     deadline_s = time.monotonic() + DEADLINE_S
@@ -263,8 +260,8 @@ async def _as_owner(
                     async with connection.transaction():
                         await connection.execute(f"SELECT pg_advisory_xact_lock({OWNERS_LOCK})")
                         return await work(connection)
-                except asyncpg.PostgresError as error:
-                    if error.sqlstate not in RETRIED:
+                except DRIVER_ERRORS as error:
+                    if sqlstate_of(error) not in RETRIED:
                         raise
                 await _pause(deadline_s)
         finally:
@@ -281,7 +278,7 @@ def _index_names(table: Table) -> Iterator[object]:
 
 
 async def _run_command(
-    database: "Database | Settings",
+    database: Database | Settings,
     run: Callable[[Config, str], None],
     revision: str,
     *,
@@ -389,5 +386,5 @@ def _for_migrations(settings: Settings) -> Settings:
     )
 
 
-def _settings_of(database: "Database | Settings") -> Settings:
+def _settings_of(database: Database | Settings) -> Settings:
     return database if isinstance(database, Settings) else database.settings

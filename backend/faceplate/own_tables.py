@@ -30,11 +30,11 @@ from sqlalchemy import Connection, MetaData, inspect
 from sqlalchemy.schema import CreateSchema
 
 from faceplate import migrate
-from faceplate.alembic_options import outside_schema
+from faceplate._alembic.operations import DisableUserIsolation, EnableUserIsolation
+from faceplate._alembic.options import outside_schema
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 from faceplate.models import SCHEMA
-from faceplate.user_isolation import DisableUserIsolation, EnableUserIsolation
 
 __all__ = ["DisableUserIsolation", "EnableUserIsolation", "include_name", "run_migrations"]
 

@@ -10,13 +10,12 @@ from itertools import chain
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
-from asyncpg.prepared_stmt import PreparedStatement
-
-from faceplate import prelude
+from faceplate._driver import preamble
+from faceplate._driver.connection import all_rows, command_tag, first_row
+from faceplate._driver.preamble import ROLE, Prelude
+from faceplate._transaction.transaction import Transaction
 from faceplate.errors import NotFound, UsageError
-from faceplate.prelude import ROLE, Prelude
 from faceplate.statement import Compiled, Statement
-from faceplate.transaction import Transaction
 
 R = TypeVar("R")
 U = TypeVar("U", bound=Callable[..., Any])
@@ -41,23 +40,18 @@ class AnyScope(Transaction):
 
     _streams = 0
 
-    def new_id(self) -> UUID:
-        """Return a new UUIDv7. A repeated unit is given the same ids, in the same order."""
-        self.check_usable()
-        return self._ids.next()
-
     async def all(self, statement: Statement[R], **values: Any) -> list[R]:
         """Return every row, in the statement's order."""
         compiled = self._compiled(statement)
         arguments = self._arguments(compiled, values)
-        rows = await self.run(PreparedStatement.fetch, compiled, arguments)
+        rows = await self.run(all_rows, compiled, arguments)
         return list(map(statement.make, rows))
 
     async def first(self, statement: Statement[R], **values: Any) -> R | None:
         """Return the first row, or None where there is none."""
         compiled = self._compiled(statement)
         arguments = self._arguments(compiled, values)
-        row = await self.run(PreparedStatement.fetchrow, compiled, arguments)
+        row = await self.run(first_row, compiled, arguments)
         return None if row is None else statement.make(row)
 
     async def one(self, statement: Statement[R], **values: Any) -> R:
@@ -71,7 +65,7 @@ class AnyScope(Transaction):
         """Run a statement that returns no rows. Return how many it touched."""
         compiled = self._compiled(statement)
         arguments = self._arguments(compiled, values)
-        tag = await self.run(_tag, compiled, arguments)
+        tag = await self.run(command_tag, compiled, arguments)
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
@@ -157,12 +151,6 @@ class AnyScope(Transaction):
         return arguments
 
 
-async def _tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
-    """Run a prepared statement and return its tag, such as ``UPDATE 3``."""
-    await prepared.fetch(*values)
-    return prepared.get_statusmsg() or ""
-
-
 class Scope(AnyScope):
     """A transaction bound to one user: it reads and writes that user's rows, and no others."""
 
@@ -175,14 +163,16 @@ class Scope(AnyScope):
 
     def _entry(self) -> Prelude:
         if not self.settings.row_level_security:
-            return prelude.NONE
-        return prelude.enter(self._user_id, self.settings.seal)
+            return preamble.NONE
+        return preamble.enter(self._user_id, self.settings.seal)
 
     def _beginning(self) -> Prelude:
         settings = self.settings
         # Behind a pooler the connection's role is not known; elsewhere it is that of units.
         role = ROLE if settings.pgbouncer and settings.row_level_security else None
-        return prelude.begin(self._user_id, role=role, isolation=self._isolation, key=settings.seal)
+        return preamble.begin(
+            self._user_id, role=role, isolation=self._isolation, key=settings.seal
+        )
 
 
 class SystemScope(AnyScope):
@@ -192,10 +182,10 @@ class SystemScope(AnyScope):
         return statement.compiled_across_users
 
     def _entry(self) -> Prelude:
-        return prelude.step_up()
+        return preamble.step_up()
 
     def _beginning(self) -> Prelude:
-        return prelude.begin_across_users(self._isolation)
+        return preamble.begin_across_users(self._isolation)
 
 
 def replayable(unit: U) -> U:
@@ -225,7 +215,7 @@ def isolation_level(level: Isolation) -> Callable[[U], U]:
     """Mark a unit that needs more than READ COMMITTED, the level that units run at.
 
     ``level`` is "repeatable read" or "serializable". All statements of the unit, reads included,
-    then run in one transaction, and the unit is repeated where PostgreSQL finds a conflict. The
+    then run in one transaction, and the unit is retried where PostgreSQL finds a conflict. The
     units that it calls run at its level, whatever they are marked with.
 
     Raises UsageError for another word.

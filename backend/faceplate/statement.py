@@ -12,13 +12,13 @@ from sqlalchemy.sql import Executable, functions
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.visitors import iterate
 
-from faceplate import session_state
-from faceplate.engine import DIALECT
+from faceplate._driver import session_state
+from faceplate._driver.engine import DIALECT
+from faceplate._driver.session_effects import compiled_changes_session
+from faceplate._orm.owner_criterion import OwnerCompiler, limited, not_given
+from faceplate._orm.ownership import OWNER, owner
 from faceplate.errors import UsageError
 from faceplate.models import Private
-from faceplate.owner_criterion import OwnerCompiler, limited, not_given
-from faceplate.ownership import OWNER, owner
-from faceplate.session_effects import compiled_changes_session
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler

@@ -22,7 +22,7 @@ async def read(
 ) -> AsyncGenerator[records.Message, None]:
     """Yield every message after the position ``after``, in order, holding a page of 100.
 
-    Each page is a transaction of its own, repeated as `Database.run` repeats. Between two messages
+    Each page is a transaction of its own, retried as `Database.run` retries. Between two messages
     no transaction is open and no connection is held, so the caller may wait for a client, a model
     or a pager. What is appended meanwhile is read as well; what is removed is not read any more.
 

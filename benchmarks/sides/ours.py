@@ -22,7 +22,7 @@ class Faceplate(Side):
     package = "faceplate"
     note = (
         "The units through `Database.run`, with every safeguard at its default: row-level"
-        " security, the owner in each statement, time limits, pings, checked values, repeats."
+        " security, the owner in each statement, time limits, pings, checked values, retries."
     )
     db: Database
 

@@ -108,7 +108,7 @@ class ByHand(Asyncpg):
     name = "asyncpg, by hand"
     note = (
         "The same statements under row-level security: BEGIN with the role and the user in one"
-        " message, the statement, COMMIT. No time limit, no check of a value, no ping, no repeat."
+        " message, the statement, COMMIT. No time limit, no check of a value, no ping, no retry."
     )
 
     async def load(self, url: str, data: Data) -> None:

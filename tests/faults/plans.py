@@ -65,7 +65,7 @@ COUNT_UP = Statement(int, sa.update(counters).values(n=counters.c.n + 1).returni
 
 
 async def insert_a_note(scope: Scope, body: str) -> int:
-    """A key that the server makes: a repeat makes another one."""
+    """A key that the server makes: a retry makes another one."""
     return await scope.one(NOTE, body=body)
 
 
@@ -81,7 +81,7 @@ async def insert_a_note_as_text(scope: Scope, body: str) -> int:
 
 
 async def count_up(scope: SystemScope, user_id: UUID) -> Any:
-    """A sum: a repeat adds once more."""
+    """A sum: a retry adds once more."""
     update = sa.update(counters).where(counters.c.user_id == user_id)
     n = counters.c.n
     return await scope.session.scalar(update.values(n=n + 1).returning(n))

@@ -10,7 +10,8 @@ import asyncpg
 from sqlalchemy import make_url
 from tests.faults.servers import OwnServer
 
-from faceplate import _postgres, embedded
+from faceplate import embedded
+from faceplate.embedded import _postgres
 
 TIMEOUT_S = 30
 

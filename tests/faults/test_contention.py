@@ -13,7 +13,7 @@ from tests.faults.servers import OwnServer
 from tests.faults.trials import Bench, bench
 
 from faceplate import Scope, Statement, SystemScope
-from faceplate.repeat import CONTENTION_LIMIT_S
+from faceplate._runner.retry import CONTENTION_LIMIT_S
 
 WRITERS = 16
 ROWS = 4

@@ -121,7 +121,7 @@ async def test_a_message_that_is_cut_is_as_good_as_lost(wire: Bench, campaign: C
 async def test_a_block_takes_effect_or_says_that_it_has_not(
     wire: Bench, campaign: Campaign
 ) -> None:
-    """Else `begin`, which cannot repeat, reports a COMMIT that took effect as a failure."""
+    """Else `begin`, which cannot retry, reports a COMMIT that took effect as a failure."""
     book = Book()
     owned = [name for name, plan in plans(nobodys()).items() if not plan.is_across_users]
     everywhere = list(product(owned, AROUND_COMMIT))
@@ -154,9 +154,9 @@ async def test_a_connection_that_goes_silent_is_given_up(
 
 
 async def test_two_drops_double_nothing_and_hide_nothing(wire: Bench, campaign: Campaign) -> None:
-    """Else a message whose repeat fails too is reported as not written, and is written again.
+    """Else a message whose retry fails too is reported as not written, and is written again.
 
-    The second drop falls into the repeat, into finding out, or into connecting for either.
+    The second drop falls into the retry, into finding out, or into connecting for either.
     """
     book, dice = Book(), campaign.dice
     for _ in range(campaign.size(40, 600)):

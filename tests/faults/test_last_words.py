@@ -117,7 +117,7 @@ async def test_a_last_word_while_connecting_is_ridden_out(wire: Bench, campaign:
 
 
 async def test_a_block_is_told_whether_it_took_effect(wire: Bench, campaign: Campaign) -> None:
-    """Else `begin`, which cannot repeat, reports a COMMIT that took effect as a failure."""
+    """Else `begin`, which cannot retry, reports a COMMIT that took effect as a failure."""
     book = Book()
     owned = [name for name, plan in plans(nobodys()).items() if not plan.is_across_users]
     everywhere = list(product(owned, AROUND_COMMIT))
@@ -131,7 +131,7 @@ async def test_a_block_is_told_whether_it_took_effect(wire: Bench, campaign: Cam
 async def test_two_last_words_double_nothing_and_hide_nothing(
     wire: Bench, campaign: Campaign
 ) -> None:
-    """Else a unit whose repeat fails too is reported as not written, and is written again."""
+    """Else a unit whose retry fails too is reported as not written, and is written again."""
     book, dice = Book(), campaign.dice
     for _ in range(campaign.size(20, 400)):
         name = dice.choice(PLANS)

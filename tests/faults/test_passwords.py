@@ -28,17 +28,9 @@ from tests.unusable import (
     url_of,
 )
 
-from faceplate import (
-    CannotConnect,
-    Database,
-    FaceplateError,
-    Scope,
-    Settings,
-    Unavailable,
-    doctor,
-    migrate,
-)
-from faceplate.engine import open_connection
+from faceplate import CannotConnect, Database, FaceplateError, Scope, Settings, Unavailable, migrate
+from faceplate._driver.engine import open_connection
+from faceplate._operations import doctor
 from faceplate.services import tasks, users
 
 SECRET = f"hunter2-{secrets.token_hex(4)}"
@@ -166,7 +158,7 @@ async def test_whatever_connects_asks_for_the_password(login: Login) -> None:
     await asks(migrate.upgrade(settings))
     assert await asks(migrate.current(settings)) == migrate.head()
     assert await asks(migrate.check(settings)) == []
-    assert (await asks(doctor.examine(settings)))[0].check == "reachable"
+    assert (await asks(doctor.diagnose(settings)))[0].check == "reachable"
     (await asks(open_connection(settings))).terminate()
     async with Database(settings) as db:
         assert (await asks(db.check())).reachable
@@ -359,7 +351,7 @@ async def test_a_connection_that_fails_shows_no_password(
             with pytest.raises((FaceplateError, OSError, asyncpg.PostgresError)) as failure:
                 await attempt(settings)
             assert SECRET not in shown(failure.value), attempt
-        assert SECRET not in str(await doctor.examine(settings))
+        assert SECRET not in str(await doctor.diagnose(settings))
     assert SECRET not in caplog.text
 
 

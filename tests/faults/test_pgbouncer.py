@@ -22,7 +22,7 @@ from tests.faults.servers import OwnServer
 from tests.units import nobodys
 
 from faceplate import CannotConnect, Database, Scope, SystemScope, encryption, migrate
-from faceplate.engine import create_engine
+from faceplate._driver.engine import create_engine
 from faceplate.services import conversations, messages, users
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)

@@ -16,18 +16,10 @@ from tests.faults.standbys import Standby, standby_of
 from tests.faults.writers import Writer, append_in_a_unit_of_ones_own
 from uuid6 import uuid7
 
-from faceplate import (
-    ConnectionLost,
-    Database,
-    Scope,
-    Settings,
-    Statement,
-    Unavailable,
-    User,
-    outcome,
-)
-from faceplate.engine import open_connection
-from faceplate.outcome import Outcome
+from faceplate import ConnectionLost, Database, Scope, Settings, Statement, Unavailable, User
+from faceplate._driver.engine import open_connection
+from faceplate._runner import commit_outcome
+from faceplate._runner.commit_outcome import Outcome
 from faceplate.services import conversations, messages, tasks, users
 
 POOL = 5
@@ -133,9 +125,9 @@ async def test_units_wait_for_a_server_that_takes_writes(pair: Pair) -> None:
                 pass
         await pair.standby.promote()
         await asyncio.gather(*waiting)
-        assert dict(db.counters.repeats) == {"ConnectionLost": POOL}
+        assert dict(db.counters.retries) == {"ConnectionLost": POOL}
         for number in range(POOL, 2 * POOL):
-            async with db.begin(user.id) as scope:  # which never repeats
+            async with db.begin(user.id) as scope:  # which never retries
                 await tasks.create(scope, title=str(number))
         page = await db.run(user.id, tasks.page, limit=100)
         assert {task.title for task in page.items} == {str(n) for n in range(2 * POOL)}
@@ -145,10 +137,10 @@ async def test_a_repeat_does_not_meet_another_connection_of_that_kind(pair: Pair
     """Else a unit fails although there is a server for it, and uses up two connections."""
     async with demoted(pair, retry_delay_s=1.0) as (db, user):
         await pair.standby.promote()
-        repeating = asyncio.create_task(db.run(user.id, tasks.create, title="a"))
-        await wait_until(lambda: bool(db.counters.repeats))
+        retrying = asyncio.create_task(db.run(user.id, tasks.create, title="a"))
+        await wait_until(lambda: bool(db.counters.retries))
         async with db.begin(user.id):  # takes the place of the one that was given up
-            await repeating
+            await retrying
 
 
 async def test_a_role_that_a_host_has_made_read_only_is_named(primary: OwnServer) -> None:
@@ -164,7 +156,7 @@ async def test_a_role_that_a_host_has_made_read_only_is_named(primary: OwnServer
             with pytest.raises(ConnectionLost, match="the server is read-only") as told:
                 await db.run(user.id, tasks.create, title="a")
             assert told.value.sqlstate == "25006"
-            assert dict(db.counters.repeats) == {"ConnectionLost": 1}
+            assert dict(db.counters.retries) == {"ConnectionLost": 1}
             assert (await db.run(user.id, tasks.page)).items == []
     finally:
         await admin.execute(alter.format("RESET"))
@@ -215,17 +207,19 @@ async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -
     lost = await open_connection(pair.settings("primary"))
     await lost.execute("BEGIN")
     await lost.fetchval("SELECT pg_current_xact_id()")
-    mark = await outcome.mark(lost, may_prepare=True)
+    mark = await commit_outcome.mark(lost, may_prepare=True)
     assert mark is not None
     await asyncio.to_thread(pair.primary.kill)
     lost.terminate()
     await pair.standby.promote()
     settings = pair.settings("primary")
-    assert await outcome.find_out(settings, mark) is Outcome.UNKNOWN  # the id is not given yet
+    assert (
+        await commit_outcome.find_out(settings, mark) is Outcome.UNKNOWN
+    )  # the id is not given yet
     promoted = await asyncpg.connect(pair.standby.url)
     while int(await promoted.fetchval("SELECT pg_current_xact_id()::text")) < int(mark.xid):
         pass
     status = await promoted.fetchval("SELECT pg_xact_status($1::text::xid8)", mark.xid)
     await promoted.close()
     assert status == "committed"  # says the id alone
-    assert await outcome.find_out(settings, mark) is Outcome.UNKNOWN
+    assert await commit_outcome.find_out(settings, mark) is Outcome.UNKNOWN

@@ -30,9 +30,9 @@ from faceplate import (
     Unavailable,
     User,
 )
+from faceplate._runner.attempt import ROLLBACK_TIMEOUT_S
+from faceplate._runner.shutdown import CLOSE_S, CUT_OFF_S
 from faceplate.services import conversations, tasks, users
-from faceplate.shutdown import CLOSE_S, CUT_OFF_S
-from faceplate.unit_of_work import ROLLBACK_TIMEOUT_S
 
 LIMITS = {
     "statement_timeout_s": 0.3,

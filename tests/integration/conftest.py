@@ -19,16 +19,10 @@ from tests.commands import TRIP, Result, Run, run_in_process, run_on_terminal, w
 from tests.databases import Operator, outside
 from tests.units import Belongings, everything_of, settle_in, statements
 
-from faceplate import (
-    Database,
-    Settings,
-    encryption,
-    models,
-    statement,
-    unit_connection,
-    unit_session,
-)
-from faceplate.engine import DIALECT
+from faceplate import Database, Settings, encryption, models, statement
+from faceplate._driver.engine import DIALECT
+from faceplate._orm import connection as unit_connection
+from faceplate._orm import session as unit_session
 
 
 @pytest.fixture

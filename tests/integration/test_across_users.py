@@ -28,10 +28,10 @@ from faceplate import (
     SystemScope,
     Unauthorized,
     encryption,
-    removal,
+    erasure,
     services,
-    stats,
 )
+from faceplate._operations import stats
 from faceplate.models import Message
 from faceplate.records import User
 from faceplate.services import archives, conversations, mcp_configs, messages, retention, users
@@ -131,10 +131,10 @@ async def test_a_unit_is_refused_where_rows_are_hidden(blind_db: Database, name:
 async def test_the_library_functions_are_refused(blind_db: Database) -> None:
     """Else a program's nightly job reports that there is nothing to do, for ever."""
     for work in (
-        removal.survey(blind_db, timedelta(days=1)),
-        removal.purge(blind_db, NOW),
-        removal.remains(blind_db, uuid4()),
-        removal.erase(blind_db, uuid4()),
+        erasure.survey(blind_db, timedelta(days=1)),
+        erasure.purge(blind_db, NOW),
+        erasure.remains(blind_db, uuid4()),
+        erasure.erase(blind_db, uuid4()),
         stats.collect(blind_db),
     ):
         with pytest.raises(Unauthorized, match="cannot see the rows of all users"):
@@ -183,5 +183,5 @@ async def test_a_user_is_served_all_the_same(own: OwnServer, blind_db: Database)
     chat = await blind_db.run(user.id, conversations.create)
     assert (await blind_db.run(user.id, conversations.get, chat.id)).id == chat.id
     with pytest.raises(Unauthorized):
-        await removal.erase(blind_db, user.id)
+        await erasure.erase(blind_db, user.id)
     assert (await blind_db.run(user.id, conversations.get, chat.id)).id == chat.id  # not in part

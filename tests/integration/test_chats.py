@@ -62,7 +62,7 @@ async def test_a_conversation_that_was_stored_goes_on(db: Database, user: User) 
 
 
 async def test_what_is_there_already_is_left_as_it_is(db: Database, user: User) -> None:
-    """Else a repeated import undoes what its user has done since."""
+    """Else a retried import undoes what its user has done since."""
     first, second = chat("a"), chat("b")
     assert await db.run(user.id, chats.store, [first]) == [first.id]
     await db.run(user.id, messages.append, first.id, role="user", content="more")

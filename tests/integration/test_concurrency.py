@@ -262,20 +262,20 @@ async def test_the_same_message_from_two_at_a_time_is_stored_once(
         messages.append_draft: {"id": message_id},
     }
     arguments = given[unit] | {"conversation_id": conversation.id}
-    repeats = db.counters.repeats.total()
+    retries = db.counters.retries.total()
     async with db.begin(user.id) as scope:
         first = await unit(scope, **arguments)
         second = asyncio.create_task(db.run(user.id, unit, **arguments))
         await until_blocked_by(db, await pid(scope))
     assert await second == first
-    assert db.counters.repeats.total() == repeats + 1
+    assert db.counters.retries.total() == retries + 1
     assert len(await db.run(user.id, everything, conversation.id)) == 1
 
 
 async def test_the_same_message_in_a_block_of_ones_own_asks_for_a_repeat(
     db: Database, user: User
 ) -> None:
-    """Nobody else can repeat a block. Until then nothing of it is stored."""
+    """Nobody else can retry a block. Until then nothing of it is stored."""
     conversation = await db.run(user.id, conversations.create)
     arguments: dict[str, Any] = {"role": "user", "content": "once", "id": uuid7()}
 

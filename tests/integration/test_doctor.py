@@ -18,8 +18,10 @@ from tests.faults.proxy import Direction, Message, Proxy
 from tests.faults.servers import OwnServer, own_server
 from tests.unusable import free_port
 
-from faceplate import Settings, checkups, doctor, encryption, server_requirements
-from faceplate.checkups import Finding, Level
+from faceplate import Settings, encryption
+from faceplate._operations import checkups, doctor
+from faceplate._operations.checkups import Finding, Level
+from faceplate._schema import server_requirements
 from faceplate.services import conversations, mcp_configs, messages, users
 
 KEY, OTHER_KEY = (SecretStr(encryption.generate_key()) for _ in range(2))
@@ -53,7 +55,7 @@ def sound(own: OwnServer) -> Settings:
 
 async def worries(settings: Settings) -> dict[str, Finding]:
     """What is not as it should be, by its check."""
-    findings = await doctor.examine(settings)
+    findings = await doctor.diagnose(settings)
     assert [finding.check for finding in findings if not finding.found] == []
     found = [f for f in findings if f.level in {Level.WARNING, Level.PROBLEM}]
     assert doctor.is_well(findings) == all(f.level == Level.WARNING for f in found)
@@ -62,13 +64,13 @@ async def worries(settings: Settings) -> dict[str, Finding]:
 
 async def checked(check: str, settings: Settings) -> tuple[Level, str]:
     """How one check ended, and in what words."""
-    [finding] = [f for f in await doctor.examine(settings) if f.check == check]
+    [finding] = [f for f in await doctor.diagnose(settings) if f.check == check]
     return finding.level, finding.found
 
 
 async def test_a_sound_database_worries_nobody(sound: Settings) -> None:
     """Else the one line that matters is lost among those that do not."""
-    findings = await doctor.examine(sound)
+    findings = await doctor.diagnose(sound)
     assert [finding.check for finding in findings] == ["reachable", *checkups.CHECKS]
     assert {finding.level for finding in findings} == {Level.OK, Level.SKIPPED}
     assert await worries(sound) == {}
@@ -76,7 +78,7 @@ async def test_a_sound_database_worries_nobody(sound: Settings) -> None:
 
 async def test_a_server_that_is_not_there() -> None:
     settings = settings_of(f"postgresql://me:canary@127.0.0.1:{free_port()}/app")
-    [finding] = await doctor.examine(settings)
+    [finding] = await doctor.diagnose(settings)
     assert (finding.check, finding.level) == ("reachable", Level.PROBLEM)
     assert "Connection refused" in finding.found
     assert finding.advice
@@ -226,7 +228,7 @@ async def test_a_server_that_forgets(own: OwnServer, sound: Settings) -> None:
         await admin.execute("SELECT pg_reload_conf()")
         while await admin.fetchval("SHOW fsync") == "on":
             pass
-        findings = await doctor.examine(sound)
+        findings = await doctor.diagnose(sound)
         found = [(f.level, f.found.split()[0]) for f in findings if f.check == "durability"]
         assert found == [(Level.PROBLEM, "fsync"), (Level.WARNING, "synchronous_commit")]
     finally:

@@ -470,7 +470,7 @@ async def test_an_error_of_the_block_is_not_hidden_by_one_of_the_save(
 
 
 async def test_a_draft_is_saved_as_the_same_twice_but_not_as_something_else(chat: Chat) -> None:
-    """Else a repeat after a lost answer fails, or a late save undoes the last one."""
+    """Else a retry after a lost answer fails, or a late save undoes the last one."""
     user, db = chat.user.id, chat.db
     draft = await db.run(user, messages.append_draft, chat.id)
     end = {"content": "end", "status": "complete"}

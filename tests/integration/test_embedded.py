@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from faceplate import _postgres, embedded
+from faceplate import embedded
+from faceplate.embedded import _postgres
 from faceplate.errors import ConfigurationError, Unavailable, UsageError
 
 START = """

@@ -11,8 +11,8 @@ from tests.commands import Run, interrupt, lines
 from tests.databases import hurdle, outside, settings_of
 from tests.units import OWNED, everything_of, nobodys, say, settle_in
 
-from faceplate import Database, NotFound, Settings, Unauthorized, User, removal
-from faceplate.removal import Erased
+from faceplate import Database, NotFound, Settings, Unauthorized, User, erasure
+from faceplate.erasure import Erased
 from faceplate.services import conversations, messages, retention, tasks, users
 
 NOTHING = dict.fromkeys(("users", *sorted(OWNED)), 0)
@@ -23,18 +23,18 @@ class TestErase:
         """Else a user who was promised to be forgotten is not, or another one is too."""
         own, other = await settle_in(keyed), await settle_in(keyed)
         before = await everything_of(keyed, other.user_id)
-        erased = await removal.erase(keyed, own.user_id)
+        erased = await erasure.erase(keyed, own.user_id)
         assert erased == Erased(conversations=1, messages=3, tasks=1, mcp_configs=1, user=True)
-        assert await removal.remains(keyed, own.user_id) == NOTHING
+        assert await erasure.remains(keyed, own.user_id) == NOTHING
         assert await everything_of(keyed, other.user_id) == before
         with pytest.raises(NotFound):
             await keyed.run_system(users.get, own.user_id)
 
     async def test_once_more_finds_nothing(self, keyed: Database) -> None:
         own = await settle_in(keyed)
-        await removal.erase(keyed, own.user_id)
-        assert await removal.erase(keyed, own.user_id) == Erased(0, 0, 0, 0, user=False)
-        assert await removal.remains(keyed, own.user_id) == NOTHING
+        await erasure.erase(keyed, own.user_id)
+        assert await erasure.erase(keyed, own.user_id) == Erased(0, 0, 0, 0, user=False)
+        assert await erasure.remains(keyed, own.user_id) == NOTHING
 
     async def test_much_goes_in_many_batches(self, db: Database, user: User) -> None:
         """Else a large user's erasure is one transaction that others wait for."""
@@ -42,7 +42,7 @@ class TestErase:
         for number in range(3):
             await db.run(user.id, tasks.create, title=str(number))
         seen: list[int] = []
-        erased = await removal.erase(db, user.id, on_progress=seen.append)
+        erased = await erasure.erase(db, user.id, on_progress=seen.append)
         assert erased == Erased(5, 3803, 3, 0, user=True)
         assert seen == sorted({*seen})
         assert len(seen) >= 4
@@ -56,10 +56,10 @@ class TestErase:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            await removal.erase(db, user.id, on_progress=interrupt)
-        assert (await removal.remains(db, user.id))["conversations"] == 2
-        assert await removal.erase(db, user.id) == Erased(2, 1400, 0, 0, user=True)
-        assert await removal.remains(db, user.id) == NOTHING
+            await erasure.erase(db, user.id, on_progress=interrupt)
+        assert (await erasure.remains(db, user.id))["conversations"] == 2
+        assert await erasure.erase(db, user.id) == Erased(2, 1400, 0, 0, user=True)
+        assert await erasure.remains(db, user.id) == NOTHING
 
     async def test_what_is_written_meanwhile_goes_too(
         self, settings: Settings, db: Database, user: User
@@ -69,21 +69,21 @@ class TestErase:
         id_ = nobodys().conversation_id
         insert = f"INSERT INTO faceplate.conversations (user_id, id) VALUES ('{user.id}', '{id_}')"
         async with hurdle(settings, insert) as is_met:
-            erasing = asyncio.create_task(removal.erase(db, user.id))
+            erasing = asyncio.create_task(erasure.erase(db, user.id))
             await is_met()  # all that can be seen is gone: the user's own row waits
         assert await erasing == Erased(1, 3, 0, 0, user=True)
-        assert await removal.remains(db, user.id) == NOTHING
+        assert await erasure.remains(db, user.id) == NOTHING
 
     async def test_who_writes_later_is_refused(self, db: Database, user: User) -> None:
         chat = await db.run(user.id, conversations.create)
-        await removal.erase(db, user.id)
+        await erasure.erase(db, user.id)
         with pytest.raises(NotFound, match="the user does not exist"):
             await db.run(user.id, tasks.create, title="later")
         with pytest.raises(NotFound, match="the user does not exist"):
             await db.run(user.id, conversations.create)
         with pytest.raises(NotFound):
             await db.run(user.id, messages.append, chat.id, role="user", content="later")
-        assert await removal.remains(db, user.id) == NOTHING
+        assert await erasure.remains(db, user.id) == NOTHING
 
 
 class TestRemains:
@@ -104,14 +104,14 @@ class TestRemains:
                 await operator.execute(
                     f"INSERT INTO faceplate.{table} VALUES ('{user.id}'), (gen_random_uuid())"
                 )
-            await removal.erase(db, user.id)
-            left = await removal.remains(db, user.id)
+            await erasure.erase(db, user.id)
+            left = await erasure.remains(db, user.id)
         assert left == NOTHING | {'Odd ":one': 1, "texts": 1, "parted": 1}
 
     async def test_every_row_is_counted(self, keyed: Database) -> None:
         """Else zeros would prove nothing."""
         own = await settle_in(keyed)
-        assert await removal.remains(keyed, own.user_id) == {
+        assert await erasure.remains(keyed, own.user_id) == {
             "users": 1, "conversations": 1, "mcp_configs": 1, "messages": 3, "tasks": 1,
         }  # fmt: skip
 
@@ -136,7 +136,7 @@ class TestRemains:
                 )
                 async with Database(settings) as db:
                     with pytest.raises(Unauthorized):
-                        await removal.remains(db, user.id)
+                        await erasure.remains(db, user.id)
             finally:
                 await owner.execute(
                     f"REVOKE ALL ON ALL TABLES IN SCHEMA faceplate FROM {name};"
@@ -280,5 +280,5 @@ class TestCommand:
         assert stderr == (
             "interrupted: what was erased is gone; run it again to go on from there\n"
         )
-        assert (await removal.remains(db, user.id))["messages"] == 3
-        assert (await removal.erase(db, user.id)).messages == 3
+        assert (await erasure.remains(db, user.id))["messages"] == 3
+        assert (await erasure.erase(db, user.id)).messages == 3

@@ -1,4 +1,4 @@
-"""What an operator learns of repeats, reconnects, refusals, lost outcomes: a count and a line."""
+"""What an operator learns of retries, reconnects, refusals, lost outcomes: a count and a line."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from faceplate import (
     Unavailable,
     User,
 )
-from faceplate.events import Call, Counters, Event, Kind
+from faceplate.events import Counters, Event, Kind, Observed
 from faceplate.services import tasks, users
 
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
@@ -45,7 +45,7 @@ class Heard:
         self.events: list[Event] = []
         self.came = asyncio.Event()
 
-    def observe(self, _call: Call) -> nullcontext[None]:
+    def observe(self, _call: Observed) -> nullcontext[None]:
         return nullcontext()
 
     def record(self, event: Event) -> None:
@@ -112,16 +112,16 @@ async def test_a_repeat_after_a_lost_connection(
 
         async def unit(scope: Scope) -> None:
             await tasks.create(scope, title=CANARY)
-            if not db.counters.repeats:
+            if not db.counters.retries:
                 await end(operator, await scope.one(PID))
             await scope.one(PID)
 
         await db.run(user_id, unit)
-        assert db.counters == Counters(repeats=db.counters.repeats)
-        assert db.counters.repeats == {"ConnectionLost": 1}
+        assert db.counters == Counters(retries=db.counters.retries)
+        assert db.counters.retries == {"ConnectionLost": 1}
     [(level, fields)] = lines(caplog)
     assert level == logging.WARNING
-    assert (fields["kind"], fields["attempt"]) == ("repeat", 1)
+    assert (fields["kind"], fields["attempt"]) == ("retry", 1)
     assert fields["unit"] == f"test_events.{unit.__qualname__}"
 
 
@@ -137,7 +137,7 @@ async def test_a_unit_that_is_lost_twice_is_given_up(own: Settings, operator: Op
         db.events.listener = heard = Heard()
         with pytest.raises(ConnectionLost):
             await db.run(user_id, unit)
-        assert db.counters.repeats == db.counters.refusals == {"ConnectionLost": 1}
+        assert db.counters.retries == db.counters.refusals == {"ConnectionLost": 1}
         assert [event.attempt for event in heard.events] == [1, 2]
 
 
@@ -148,14 +148,14 @@ async def test_repeats_that_come_with_traffic_are_no_warning(
     caplog.set_level(logging.INFO, "faceplate")
 
     async def unit(scope: Scope) -> None:
-        if not db.counters.repeats:
+        if not db.counters.retries:
             raise_contention = "DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"
             await scope.session.execute(sa.text(raise_contention))
 
     await db.run(user.id, unit)
-    assert db.counters.repeats == {"Contention": 1}
+    assert db.counters.retries == {"Contention": 1}
     [(level, fields)] = lines(caplog)
-    assert (level, fields["kind"], fields["sqlstate"]) == (logging.INFO, "repeat", "40001")
+    assert (level, fields["kind"], fields["sqlstate"]) == (logging.INFO, "retry", "40001")
 
 
 async def test_waiting_for_the_server_is_recorded_once(
@@ -228,7 +228,7 @@ async def test_a_refusal_is_recorded_once(
                 await call(db, user)
         assert raised.value.unit == unit
         assert db.counters.refusals == {"PoolExhausted": 1}
-        assert not db.counters.repeats
+        assert not db.counters.retries
     [(level, fields)] = lines(caplog)
     assert (level, fields["kind"], fields["unit"]) == (logging.WARNING, "refusal", unit)
 
@@ -262,6 +262,6 @@ async def test_a_repeat_that_leaves_the_outcome_unknown(own: Settings, operator:
         db.events.listener = heard = Heard()
         with pytest.raises(CommitOutcomeUnknown):
             await db.run(user_id, tasks.create, title=CANARY)
-        assert [event.kind for event in heard.events] == [Kind.REPEAT, Kind.UNKNOWN_OUTCOME]
+        assert [event.kind for event in heard.events] == [Kind.RETRY, Kind.UNKNOWN_OUTCOME]
         assert heard.events[1].attempt == 2
         assert not db.counters.refusals

@@ -27,9 +27,9 @@ from tests.units import (
 )
 
 import faceplate as faceplate_package
-from faceplate import Conflict, Database, InvalidInput, NotFound, Settings, User, archive
+from faceplate import Conflict, Database, InvalidInput, NotFound, Settings, User, export
 from faceplate.importers import Refusal, Report, import_file
-from faceplate.importers.archive import Restored, read_user, restore
+from faceplate.importers.faceplate_export import Restored, read_user, restore
 from faceplate.services import archives, conversations, messages, tasks
 from faceplate.services.archives import Holdings
 from faceplate.services.messages import NewMessage
@@ -68,7 +68,7 @@ async def own(keyed: Database) -> Belongings:
 @pytest.fixture
 async def file(keyed: Database, own: Belongings, tmp_path: Path) -> Path:
     path = tmp_path / "archive.jsonl"
-    held = await archive.write_file(keyed, own.user_id, path)
+    held = await export.write_file(keyed, own.user_id, path)
     assert held == ALL[: len(held)]
     return path
 
@@ -174,7 +174,7 @@ class TestRoundTrip:
             said = [NewMessage("user", str(number)) for number in range(start, start + 500)]
             await db.run(user.id, messages.append_many, chat.id, said)
         path = tmp_path / "long.jsonl"
-        assert await archive.write_file(db, user.id, path) == Holdings(1, 2500, 0, 0)
+        assert await export.write_file(db, user.id, path) == Holdings(1, 2500, 0, 0)
         assert (await restore(db, other_user.id, path)).messages == 2500
         assert await rows_of(db, other_user) == await rows_of(db, user)
 
@@ -224,7 +224,7 @@ class TestFile:
                 if "user" in written[-1]:
                     elsewhere.submit(say_more).result()
 
-            assert await archive.write(db, user.id, put) == Holdings(1, 1, 0, 0)
+            assert await export.write(db, user.id, put) == Holdings(1, 1, 0, 0)
         assert [line["message"]["content"] for line in written if "message" in line] == ["before"]
         assert await db.run(user.id, archives.holdings) == Holdings(1, 2, 1, 0)
 
@@ -239,7 +239,7 @@ class TestFile:
         """Else the second run of a script that erases leaves an empty archive."""
         before = read(file)
         with pytest.raises(FileExistsError):
-            await archive.write_file(keyed, own.user_id, file)
+            await export.write_file(keyed, own.user_id, file)
         assert read(file) == before
 
     async def test_it_is_whole_or_not_there(
@@ -250,12 +250,12 @@ class TestFile:
         def stop(_: int) -> None:
             raise RuntimeError
 
-        monkeypatch.setattr(archive, "PROGRESS_EVERY", 5)
+        monkeypatch.setattr(export, "PROGRESS_EVERY", 5)
         path = tmp_path / "archive.jsonl"
         with pytest.raises(RuntimeError):
-            await archive.write_file(keyed, own.user_id, path, on_progress=stop)
+            await export.write_file(keyed, own.user_id, path, on_progress=stop)
         with pytest.raises(NotFound):
-            await archive.write_file(keyed, nobodys().user_id, path)
+            await export.write_file(keyed, nobodys().user_id, path)
         assert names_in(tmp_path) == []
 
 
@@ -305,7 +305,7 @@ class TestDamage:
     ) -> None:
         """Else one bad line costs all that follows, or its content is in somebody's log."""
         path = tmp_path / "archive.jsonl"
-        await archive.write_file(db, user.id, path)
+        await export.write_file(db, user.id, path)
         head, owner, end = read(path).splitlines(keepends=True)
         bad = line.encode(errors="surrogateescape") + b"\n"
         write(path, head + owner + bad + end)
@@ -343,7 +343,7 @@ class TestDamage:
             user.id, archives.restore_conversation, conversation_of(own), [[message_of(own)]]
         )
         path = tmp_path / "archive.jsonl"
-        await archive.write_file(db, user.id, path)
+        await export.write_file(db, user.id, path)
         await db.run(user.id, conversations.delete, own.conversation_id)
         rewrite(path, lambda found: found[3]["message"].update(change))
         done, said = await refusals_of(db, user, path)

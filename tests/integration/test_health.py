@@ -10,8 +10,9 @@ from tests.faults.proxy import Proxy, Traffic
 from tests.faults.servers import OwnServer, own_server
 from tests.unusable import fake, let_in_and_hang
 
-from faceplate import Database, Health, Settings, migrate, server_requirements
-from faceplate.engine import open_connection
+from faceplate import Database, Health, Settings, migrate
+from faceplate._driver.engine import open_connection
+from faceplate._schema import server_requirements
 
 ALL_LAYERS = ("owner criterion", "composite keys", "row-level security")
 

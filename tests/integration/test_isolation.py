@@ -41,7 +41,7 @@ from faceplate import (
     UsageError,
     User,
 )
-from faceplate.ownership import OWNER
+from faceplate._orm.ownership import OWNER
 from faceplate.services import archives, conversations, messages, retention, tasks, users
 from faceplate.services.archives import Holdings
 from faceplate.services.chats import NewChat

@@ -11,9 +11,9 @@ from tests.damage import ALL_LAYERS, GAPS, HARMLESS, WARNINGS, Case, check, dama
 from tests.databases import Operator, settings_of
 from tests.faults.servers import OwnServer, own_server
 
-from faceplate import isolation
-from faceplate.isolation import catalog
-from faceplate.user_policy import stored_expression
+from faceplate import _checks
+from faceplate._checks import catalog
+from faceplate._schema.policies import stored_expression
 
 MINE = stored_expression("user_id")
 
@@ -111,7 +111,7 @@ async def test_isolation_is_one_statement(own: OwnServer) -> None:
     statements: list[str] = []
     try:
         connection.add_query_logger(lambda record: statements.append(record.query))
-        await isolation.examine(connection, settings_of(own.url))
+        await _checks.inspect_schema(connection, settings_of(own.url))
     finally:
         await connection.close()
     assert statements == [catalog.QUERY]

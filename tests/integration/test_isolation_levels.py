@@ -205,7 +205,7 @@ def _bound(rota: Rota) -> Callable[[Scope, Any], Awaitable[bool]]:
 
 
 async def test_of_two_blocks_that_skew_one_is_told(db: Database, user: User, rota: Rota) -> None:
-    """Else a block, which cannot be repeated, breaks the rule without a word."""
+    """Else a block, which cannot be retried, breaks the rule without a word."""
 
     async def block(id_: Any) -> bool:
         async with db.begin(user.id, isolation="serializable") as scope:

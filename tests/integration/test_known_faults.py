@@ -40,7 +40,7 @@ NUMBER = Statement(int, sa.select(sa.cast(bindparam("n", type_=sa.Integer()), sa
 
 @pytest.fixture
 async def quick(settings: Settings) -> AsyncIterator[Database]:
-    """A Database that repeats without a pause."""
+    """A Database that retries without a pause."""
     async with opened(settings, retry_delay_s=0) as db:
         yield db
 
@@ -101,7 +101,7 @@ async def test_a_connection_that_ends_within_a_statement_is_a_lost_one(
 
     async def unit(scope: Scope) -> bool:
         pid = await scope.one(PID)
-        if quick.counters.repeats:
+        if quick.counters.retries:
             return True
         pids.put_nowait(pid)
         await scope.one(SLEEP)
@@ -110,7 +110,7 @@ async def test_a_connection_that_ends_within_a_statement_is_a_lost_one(
     running = asyncio.create_task(quick.run(user.id, unit))
     await end(operator, await pids.get())
     assert await running
-    assert quick.counters.repeats == {"ConnectionLost": 1}
+    assert quick.counters.retries == {"ConnectionLost": 1}
 
 
 async def test_what_was_read_before_the_connection_ended_is_returned(
@@ -127,7 +127,7 @@ async def test_what_was_read_before_the_connection_ended_is_returned(
 
     await quick.run(user.id, tasks.create, title="a")
     assert await quick.run(user.id, unit) == ["a"]
-    assert not quick.counters.repeats
+    assert not quick.counters.retries
 
 
 async def test_a_full_disk_is_said_to_be_one_and_not_tried_again(
@@ -258,4 +258,4 @@ async def test_a_table_that_another_process_has_changed_is_read_all_the_same(
                 await read(await stack.enter_async_context(db.begin(user.id)))
         await operator.execute("ALTER TABLE public.notes ALTER body TYPE text")
         assert await asyncio.gather(*(db.run(user.id, read) for _ in range(9))) == ["a"] * 9
-        assert 1 <= db.counters.repeats["SchemaChanged"] <= 3
+        assert 1 <= db.counters.retries["SchemaChanged"] <= 3

@@ -9,8 +9,9 @@ from tests.damage import ALL_LAYERS, check, damaged
 from tests.databases import Operator, settings_of
 from tests.faults.servers import OwnServer, own_server
 
-from faceplate import Settings, doctor
-from faceplate.checkups import Level
+from faceplate import Settings
+from faceplate._operations import doctor
+from faceplate._operations.checkups import Level
 
 READ = "SELECT ON faceplate.alembic_version"
 UNITS = f"ALTER ROLE faceplate_app LOGIN; GRANT {READ} TO faceplate_app"
@@ -75,7 +76,7 @@ async def test_force_row_level_security_hides_the_rows_from_what_works_across_us
 
 
 async def arrangement(settings: Settings) -> str:
-    [found] = [f for f in await doctor.examine(settings) if f.check == "logins"]
+    [found] = [f for f in await doctor.diagnose(settings) if f.check == "logins"]
     assert found.level == Level.OK
     return found.found
 
@@ -87,7 +88,7 @@ async def test_a_pair_of_logins(own: OwnServer, admin: Operator) -> None:
     async with damaged(admin, UNITS, repair=NO_UNITS):
         health = await check(both)
         said = await arrangement(both)
-        findings = await doctor.examine(both)
+        findings = await doctor.diagnose(both)
     assert (health.ok, health.gaps, health.warnings) == (True, (), ())
     assert health.isolation == ALL_LAYERS
     assert said.startswith("two logins: units connect as faceplate_app and run as faceplate_app")

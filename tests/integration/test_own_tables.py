@@ -276,7 +276,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from faceplate import Settings, own_tables
-from faceplate.engine import create_migration_engine
+from faceplate._driver.engine import create_migration_engine
 
 metadata = sa.MetaData()
 sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="shop")

@@ -18,8 +18,8 @@ from faceplate import (
     SystemScope,
     TimedOut,
     User,
-    connection,
 )
+from faceplate._driver import connection
 from faceplate.services import tasks
 
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
@@ -141,7 +141,7 @@ async def test_a_connection_that_was_ended_in_the_pool_is_replaced_unnoticed(
     async with opened(settings) as db:
         with ThreadPoolExecutor() as elsewhere:
             for _ in range(10):
-                async with db.begin(user.id) as scope:  # which never repeats
+                async with db.begin(user.id) as scope:  # which never retries
                     met.append(await backend(scope))
                 # This loop stands still meanwhile, so that only the socket has heard of it.
                 elsewhere.submit(asyncio.run, end_it(met[-1])).result()

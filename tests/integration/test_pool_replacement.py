@@ -72,7 +72,7 @@ async def test_a_refusal_replaces_each_connection_once(
     settings: Settings, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else each unit that hears of a standby throws away what was only just made."""
-    monkeypatch.setattr("faceplate.pool.REPLACE_EVERY_S", 0)
+    monkeypatch.setattr("faceplate._driver.pool.REPLACE_EVERY_S", 0)
     async with opened(settings, pool_size=3, max_overflow=0) as db:
         old = await three_at_once(db, user)
         made = count_connects(db)

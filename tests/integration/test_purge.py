@@ -10,8 +10,8 @@ from tests.commands import Run, interrupt, lines
 from tests.databases import Operator, hurdle, outside, settings_of
 from tests.units import say
 
-from faceplate import Database, InvalidInput, Settings, User, removal
-from faceplate.removal import Purge
+from faceplate import Database, InvalidInput, Settings, User, erasure
+from faceplate.erasure import Purge
 from faceplate.services import conversations, messages, retention, tasks, users
 
 DAYS_90 = timedelta(days=90)
@@ -40,8 +40,8 @@ def age(operator: Operator) -> Age:
 
 
 async def purge(db: Database, older_than: timedelta = DAYS_90) -> tuple[Purge, Purge]:
-    found = await removal.survey(db, older_than)
-    return found, await removal.purge(db, found.before)
+    found = await erasure.survey(db, older_than)
+    return found, await erasure.purge(db, found.before)
 
 
 async def lengths(db: Database, user: User) -> list[int]:
@@ -76,8 +76,8 @@ class TestPurge:
     async def test_a_survey_changes_nothing(self, db: Database, user: User, age: Age) -> None:
         [chat] = await say(db, user.id, 3)
         await age(chat.id, 100)
-        assert (await removal.survey(db, DAYS_90))[1:] == (1, 1, 3)
-        assert (await removal.survey(db, timedelta(days=101)))[1:] == (0, 0, 0)
+        assert (await erasure.survey(db, DAYS_90))[1:] == (1, 1, 3)
+        assert (await erasure.survey(db, timedelta(days=101)))[1:] == (0, 0, 0)
         assert await lengths(db, user) == [3]
 
     async def test_long_and_many_ones_go_in_batches(
@@ -88,9 +88,9 @@ class TestPurge:
         for number, chat in enumerate(chats):
             await age(chat.id, 200 - number % 7)
         seen: list[int] = []
-        found = await removal.survey(db, DAYS_90)
+        found = await erasure.survey(db, DAYS_90)
         assert found[1:] == (1, 152, 3550)
-        assert await removal.purge(db, found.before, on_progress=seen.append) == found
+        assert await erasure.purge(db, found.before, on_progress=seen.append) == found
         assert seen[-1] == 3702
         assert max(b - a for a, b in zip([0, *seen], seen, strict=False)) <= 1100
         assert await lengths(db, user) == []
@@ -122,9 +122,9 @@ class TestPurge:
         def interrupt(_: int) -> None:
             raise KeyboardInterrupt
 
-        found = await removal.survey(db, DAYS_90)
+        found = await erasure.survey(db, DAYS_90)
         with pytest.raises(KeyboardInterrupt):
-            await removal.purge(db, found.before, on_progress=interrupt)
+            await erasure.purge(db, found.before, on_progress=interrupt)
         assert await lengths(db, user) == [700, 700]
         _, purged = await purge(db)
         assert purged[1:] == (1, 2, 1400)
@@ -136,10 +136,10 @@ class TestPurge:
         """Else a user who comes back sees their chat go while they write in it."""
         [chat] = await say(db, user.id, length)
         await age(chat.id, 100)
-        found = await removal.survey(db, DAYS_90)
+        found = await erasure.survey(db, DAYS_90)
         use = f"UPDATE faceplate.conversations SET updated_at = now() WHERE id = '{chat.id}'"
         async with hurdle(settings, use) as is_met:
-            purging = asyncio.create_task(removal.purge(db, found.before))
+            purging = asyncio.create_task(erasure.purge(db, found.before))
             await is_met()
         assert (await purging)[1:] == (0, 0, 0)
         assert await lengths(db, user) == [length]
@@ -149,7 +149,7 @@ class TestPurge:
         self, db: Database, older_than: timedelta
     ) -> None:
         with pytest.raises(InvalidInput, match="older_than: must be between"):
-            await removal.survey(db, older_than)
+            await erasure.survey(db, older_than)
 
 
 class TestPlans:

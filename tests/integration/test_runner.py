@@ -1,4 +1,4 @@
-"""The runner: what it repeats and what it does not, and what a unit leaves behind when it fails."""
+"""The runner: what it retries and what it does not, and what a unit leaves behind when it fails."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
 
 @pytest.fixture
 async def quick(settings: Settings) -> AsyncIterator[Database]:
-    """A Database that repeats without a pause."""
+    """A Database that retries without a pause."""
     async with opened(settings, retry_delay_s=0) as db:
         yield db
 
@@ -67,7 +67,7 @@ async def test_a_unit_whose_connection_is_lost_runs_once_more(
     assert await titles(quick, user) == ["after", "before"]
     (logged,) = [record for record in caplog.records if record.name == "faceplate"]
     assert logged.levelno == logging.WARNING
-    assert logged.message.startswith("repeating test_runner.test_a_unit_whose")
+    assert logged.message.startswith("retrying test_runner.test_a_unit_whose")
 
 
 async def test_a_second_loss_is_reported(quick: Database, user: User, operator: Operator) -> None:
@@ -88,7 +88,7 @@ async def test_a_second_loss_is_reported(quick: Database, user: User, operator: 
 
 
 async def test_a_serialization_failure_is_repeated(quick: Database, user: User) -> None:
-    """Else whoever asks for a stricter isolation level has to write the loop of repeats."""
+    """Else whoever asks for a stricter isolation level has to write the loop of retries."""
     task = await quick.run(user.id, tasks.create, title="mine")
     read = []
 

@@ -252,9 +252,9 @@ async def test_a_background_task_of_a_unit_ends_with_it(
         assert await narrow.run(each.id, lambda scope: scope.all(TITLES)) == titles
 
 
-@pytest.mark.parametrize("is_repeated", [False, True], ids=["failed", "repeated"])
+@pytest.mark.parametrize("is_retried", [False, True], ids=["failed", "retried"])
 async def test_an_orphan_of_gather_reaches_no_later_attempt(
-    narrow: Database, user: User, *, is_repeated: bool
+    narrow: Database, user: User, *, is_retried: bool
 ) -> None:
     """Else a task of an attempt that failed writes once more in the attempt that succeeds."""
     go_on = asyncio.Event()
@@ -268,12 +268,12 @@ async def test_an_orphan_of_gather_reaches_no_later_attempt(
         await tasks.create(scope, title="by the unit")
         if not orphans:
             orphans.append(asyncio.create_task(late(scope)))
-            raise Contention("once") if is_repeated else RuntimeError
+            raise Contention("once") if is_retried else RuntimeError
         go_on.set()
         await asyncio.wait(orphans)
         await scope.one(PID)
 
-    if not is_repeated:
+    if not is_retried:
         with pytest.raises(RuntimeError):
             await narrow.run(user.id, unit)
     await narrow.run(user.id, unit)

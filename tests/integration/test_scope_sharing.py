@@ -83,7 +83,7 @@ async def test_a_read_that_is_still_running_keeps_its_connection_from_the_next_u
     async with hurdle(narrow.settings, lock) as is_met:
         with pytest.raises(RuntimeError):
             await narrow.run(user.id, unit)
-        async with narrow.begin(other_user.id) as scope:  # which is never repeated
+        async with narrow.begin(other_user.id) as scope:  # which is never retried
             assert await scope.all(TITLES) == []
         with pytest.raises((ConnectionLost, UsageError)):
             await orphans[0]

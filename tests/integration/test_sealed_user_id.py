@@ -19,13 +19,13 @@ from faceplate import (
     Statement,
     Unauthorized,
     UsageError,
-    doctor,
     encryption,
     migrate,
 )
-from faceplate.engine import create_migration_engine
+from faceplate._alembic.operations import EnableUserIsolation
+from faceplate._driver.engine import create_migration_engine
+from faceplate._operations import doctor
 from faceplate.services import conversations, messages
-from faceplate.user_isolation import EnableUserIsolation
 
 POLICIES = "SELECT tablename, qual, with_check FROM pg_policies ORDER BY 1"
 NOTES = """
@@ -296,7 +296,7 @@ async def test_doctor_says_what_the_seal_takes_away(sealed: Settings) -> None:
     said = []
     for settings in (plain, sealed):
         await migrate.upgrade(settings)
-        [found] = [f for f in await doctor.examine(settings) if f.check == "logins"]
+        [found] = [f for f in await doctor.diagnose(settings) if f.check == "logins"]
         said.append(found.found)
     assert "can name another user whose id it knows" in said[0]
     assert "can name no other user, as the ids are sealed" in said[1]

@@ -190,16 +190,16 @@ REDEFINE = [
 async def test_what_the_runner_has_prepared_cannot_be_taken_from_the_next_unit(
     narrow: Database, user: User, other_user: User, way: Way, sql: str
 ) -> None:
-    """Else a block of another user, which is never repeated, fails for no reason of its own."""
+    """Else a block of another user, which is never retried, fails for no reason of its own."""
     for each in (user, other_user):
         await narrow.run(each.id, tasks.create, title=each.subject_id)
         task = (await narrow.run(each.id, tasks.page)).items[0]
         await narrow.run(each.id, tasks.complete, task.id)  # it asks for its mark
     await way(narrow, user, sql)
-    repeats = narrow.counters.repeats.total()  # the unit itself may miss what it has dropped
+    retries = narrow.counters.retries.total()  # the unit itself may miss what it has dropped
     async with narrow.begin(other_user.id) as scope:
         assert [item.title for item in (await tasks.page(scope)).items] == [other_user.subject_id]
-    assert narrow.counters.repeats.total() == repeats
+    assert narrow.counters.retries.total() == retries
 
 
 @pytest.mark.parametrize("name", ["faceplate_enter", "faceplate_mark", "faceplate_step_up"])

@@ -171,7 +171,7 @@ async def test_what_does_not_end_in_time_is_cut_off(
     assert await house.titles() == []
     (said,) = (r.message for r in caplog.records if r.message.startswith("closing"))
     assert said.startswith(
-        "closing cuts off what is under way: 4 of begin, test_shutdown.Gate.unit"
+        "closing cuts off what is in flight: 4 of begin, test_shutdown.Gate.unit"
     )
 
 
@@ -290,7 +290,7 @@ async def test_a_unit_that_will_not_be_cancelled_loses_its_connection(
     make_house: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one stubborn handler leaves its locks behind, and holds the process up for good."""
-    monkeypatch.setattr("faceplate.shutdown.CUT_OFF_S", 0.1)
+    monkeypatch.setattr("faceplate._runner.shutdown.CUT_OFF_S", 0.1)
     house, gate = await make_house(shutdown_timeout_s=0), Gate()
 
     async def stubborn(scope: Scope) -> None:

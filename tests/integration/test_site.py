@@ -11,7 +11,8 @@ import pytest
 from tests.units import units
 
 import faceplate
-from faceplate import Settings, scaffold, services
+from faceplate import Settings, services
+from faceplate._alembic import scaffold
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,8 @@ from tests.commands import Run, lines
 from tests.databases import Operator, settings_of
 from tests.units import say
 
-from faceplate import Database, DatabaseError, InvalidInput, Settings, User, stats
+from faceplate import Database, DatabaseError, InvalidInput, Settings, User
+from faceplate._operations import stats
 from faceplate.services import tasks, users
 
 TABLES = {"messages", "conversations", "users", "tasks", "mcp_configs"}

@@ -90,7 +90,7 @@ async def test_a_unit_is_a_span_with_its_attempts(
     async def unit(scope: Scope) -> None:
         await tasks.create(scope, title=CANARY)
         with backend.provider.get_tracer("app").start_as_current_span("inside"):
-            if not watched.counters.repeats:
+            if not watched.counters.retries:
                 again = "DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"
                 await scope.session.execute(sa.text(again))
 
@@ -110,7 +110,7 @@ async def test_a_unit_is_a_span_with_its_attempts(
     [(key, point)] = backend.points("faceplate.unit.duration").items()
     assert key == ("committed", span.name)
     assert point.count == 1
-    [(key, point)] = backend.points("faceplate.repeats").items()
+    [(key, point)] = backend.points("faceplate.retries").items()
     assert (key, point.value) == (("Contention", span.name), 1)
 
 

@@ -567,7 +567,7 @@ async def lost_connection(scope: Scope) -> None:
 async def test_a_repeated_unit_makes_the_same_rows_once(
     settings: Settings, user: User, fault: Any
 ) -> None:
-    """A repeat that minted new ids could store a message twice."""
+    """A retry that minted new ids could store a message twice."""
     attempts: list[list[UUID]] = []
 
     async def disturbed(scope: Scope) -> None:

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from faceplate._postgres import programs
+from faceplate.embedded._postgres import programs
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,8 +23,8 @@ from faceplate import (
     UsageError,
     embedded,
     migrate,
-    server_requirements,
 )
+from faceplate._schema import server_requirements
 from faceplate.services import conversations, messages, users
 
 # Imports once and migrates in six processes.

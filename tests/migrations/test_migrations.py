@@ -18,8 +18,8 @@ from tests.databases import outside, settings_of
 from tests.migrations.programs import alembic, dump, run
 
 from faceplate import migrate
-from faceplate._postgres import programs
-from faceplate.engine import create_migration_engine
+from faceplate._driver.engine import create_migration_engine
+from faceplate.embedded._postgres import programs
 from faceplate.models import SCHEMA, Base
 
 

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from tests.frames import shown
 
-from faceplate import Database, passwords, scaffold
+from faceplate import Database
+from faceplate._alembic import scaffold
+from faceplate._driver import passwords
 from faceplate.config import Settings
 from faceplate.errors import ConfigurationError, UsageError
 from faceplate.integrations.web import lifespan

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from faceplate.row_ahead import RowAhead
+from faceplate._driver.row_ahead import RowAhead
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:

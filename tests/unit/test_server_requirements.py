@@ -2,8 +2,8 @@
 
 import pytest
 
-from faceplate import server_requirements
-from faceplate.server_requirements import Server
+from faceplate._schema import server_requirements
+from faceplate._schema.server_requirements import Server
 
 SOUND = Server("18.6", 18, "UTF8", folds_case=True)
 

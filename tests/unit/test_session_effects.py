@@ -3,8 +3,8 @@
 import pytest
 from tests.units import statements
 
-from faceplate.session_effects import changes_session
-from faceplate.session_state import may_deallocate
+from faceplate._driver.session_effects import changes_session
+from faceplate._driver.session_state import may_deallocate
 
 PLAIN = [
     "SELECT 1",

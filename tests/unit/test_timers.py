@@ -5,7 +5,7 @@ Time is what they are about, so the tests let some pass: a few hundredths of a s
 
 import asyncio
 
-from faceplate.timers import LoopWithCheapTimers
+from faceplate._driver.timers import LoopWithCheapTimers
 
 
 async def test_timers_ring_in_their_order_and_not_before_their_time() -> None:

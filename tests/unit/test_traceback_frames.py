@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from faceplate.traceback_frames import remove_library_frames
+from faceplate._tracebacks import remove_library_frames
 
 SECRET = "hunter2"
 CALL = f"""
@@ -85,7 +85,7 @@ def test_every_frame_below_the_drivers_goes() -> None:
         "tracer",
         "asyncpg.protocol",
     )
-    error = caught(through("app", "faceplate.engine", *below, "app.codec"))
+    error = caught(through("app", "faceplate._driver.engine", *below, "app.codec"))
     remove_library_frames(error)
     assert names(error) == ["app"]
 
@@ -105,7 +105,7 @@ def test_causes_contexts_and_groups_are_followed_wherever_they_lead() -> None:
     group.__context__ = beside
     right.__cause__ = below
     below.__context__ = group  # a circle ends
-    error = caught(through("app", "faceplate.engine"))
+    error = caught(through("app", "faceplate._driver.engine"))
     error.__cause__ = group
     error.__suppress_context__ = False
     assert SECRET in shown(error)
@@ -116,7 +116,7 @@ def test_causes_contexts_and_groups_are_followed_wherever_they_lead() -> None:
 
 def test_an_error_of_libraries_alone_can_be_raised_again() -> None:
     """Else an error that was made ready for the caller cannot reach it."""
-    error = caught(through("faceplate.engine", "asyncpg.connection"))
+    error = caught(through("faceplate._driver.engine", "asyncpg.connection"))
     remove_library_frames(error)
     with pytest.raises(ValueError, match="no") as raised:
         raise error

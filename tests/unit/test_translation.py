@@ -25,10 +25,8 @@ from faceplate import (
     Unavailable,
     UsageError,
 )
-from faceplate.constraints import CONFLICTS, MISSING
-from faceplate.errors import SchemaChanged
-from faceplate.models import Base, Conversation, User
-from faceplate.translation import (
+from faceplate._driver.constraints import CONFLICTS, MISSING
+from faceplate._driver.error_mapping import (
     FOREIGN_ERRORS,
     is_lost,
     is_of_pooler,
@@ -36,6 +34,8 @@ from faceplate.translation import (
     translate,
     translate_connect,
 )
+from faceplate.errors import SchemaChanged
+from faceplate.models import Base, Conversation, User
 
 TARGET = "db.example.com:5432/app"
 
@@ -87,7 +87,7 @@ def wrapped(cause: BaseException, *, orig: BaseException | None = None) -> Excep
     ],
 )
 def test_each_sqlstate_has_its_class(sqlstate: str, kind: type[FaceplateError], wrap: Any) -> None:
-    """Else a handler answers 500 where it should say 409, or a unit is repeated that must not."""
+    """Else a handler answers 500 where it should say 409, or a unit is retried that must not."""
     translated = translate(wrap(server(sqlstate)), target=TARGET)
     assert type(translated) is kind
     assert translated.sqlstate == sqlstate
@@ -358,7 +358,7 @@ def test_a_reason_is_one_line_without_detail() -> None:
 def test_an_error_that_the_connection_did_not_survive(
     severity: str, cause: Exception | None
 ) -> None:
-    """Else a unit that rides out its own error is not repeated, or its words quote a row."""
+    """Else a unit that rides out its own error is not retried, or its words quote a row."""
     lost = asyncpg.ConnectionDoesNotExistError('closed: of "secret"')
     lost.__cause__ = server("22P02", 'of "secret"', V=severity)
     lost.__cause__.__cause__ = cause

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from faceplate._driver.pool import Turns
 from faceplate.errors import Overloaded, PoolExhausted
-from faceplate.turns import Turns
 
 LONG_S = 60.0
 

@@ -6,13 +6,13 @@ from io import TextIOWrapper
 import typer
 
 from faceplate.cli import (
-    archives,
     chats,
     database,
     demo,
     doctor,
     drafts,
     erase,
+    export,
     init,
     keys,
     purge,
@@ -50,7 +50,7 @@ app.command("check")(database.check)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(database.migrate)
 app.command("stats", epilog=EXIT_CODES)(stats.stats)
-app.command("export", epilog=EXIT_CODES)(archives.export)
+app.command("export", epilog=EXIT_CODES)(export.export)
 app.command("erase", epilog=EXIT_CODES)(erase.erase)
 app.command("purge", epilog=EXIT_CODES)(purge.purge)
 app.command("sweep")(drafts.sweep)

@@ -16,13 +16,13 @@ from rich.progress import (
 from rich.text import Text
 
 from faceplate import transcripts
-from faceplate.cli.archives import import_archive
+from faceplate.cli.export import import_archive
 from faceplate.cli.output import AsJson, emit, err, note, out, printable
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
 from faceplate.cli.session import Who, find_or_create_user, find_user, run
 from faceplate.database import Database
 from faceplate.importers import FORMATS, Refusal, Report, get_format, import_file, recognise
-from faceplate.importers.archive import is_archive
+from faceplate.importers.faceplate_export import is_archive
 from faceplate.pagination import Page
 from faceplate.records import Conversation
 from faceplate.services import conversations
@@ -48,7 +48,7 @@ def import_(
 ) -> None:
     """Import chats: a ChatGPT or Open WebUI export, ShareGPT, OpenAI chat messages.
 
-    JSON or JSON lines, also in the zip archive that it came in. Safe to repeat: a chat that is
+    JSON or JSON lines, also in the zip archive that it came in. Safe to run again: a chat that is
     there already is skipped, and one that has grown is continued. A chat that cannot be read or
     stored, and a part of one that had to be left out, is reported by its number, and the rest goes
     on; the exit code is then 1. The user is made if there is none with this e-mail address.

@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from faceplate import doctor as doctors
-from faceplate.checkups import Finding, Level
+from faceplate._operations import doctor as doctors
+from faceplate._operations.checkups import Finding, Level
 from faceplate.cli.output import AsJson, emit, out, printable
 from faceplate.cli.project_models import load_models
 from faceplate.cli.session import find_settings
@@ -28,7 +28,7 @@ def doctor(*, as_json: AsJson = False) -> None:
     """
     settings = find_settings()
     load_models(settings)
-    findings = asyncio.run(doctors.examine(settings))
+    findings = asyncio.run(doctors.diagnose(settings))
     is_well = doctors.is_well(findings)
     if as_json:
         found = [finding._asdict() for finding in findings]

@@ -27,7 +27,7 @@ def sweep(
 ) -> None:
     """Close drafts that a dead process has left: they end as interrupted, with what was saved.
 
-    Safe while programs run, and to repeat.
+    Safe while programs run, and to run again.
     """
 
     async def work(db: Database) -> int:

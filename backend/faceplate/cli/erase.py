@@ -7,8 +7,8 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from faceplate import removal
-from faceplate.cli.archives import describe, export_to_file
+from faceplate import erasure
+from faceplate.cli.export import describe, export_to_file
 from faceplate.cli.output import AsJson, emit, note, out, printable
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.session import (
@@ -21,8 +21,8 @@ from faceplate.cli.session import (
     run_with_models,
 )
 from faceplate.database import Database
+from faceplate.erasure import Erased
 from faceplate.errors import NotFound, UsageError
-from faceplate.removal import Erased
 from faceplate.services import archives
 from faceplate.services.archives import Holdings
 
@@ -114,10 +114,10 @@ async def _erase(db: Database, subject: _Subject, export_to: Path | None) -> _Ou
     if export_to is not None and subject.is_there:
         exported = await export_to_file(db, subject.user_id, export_to)
     with progress_bar("erasing", subject.held.conversations + subject.held.messages) as update:
-        erased = await removal.erase(
+        erased = await erasure.erase(
             db, subject.user_id, on_progress=lambda gone: update(completed=gone)
         )
-    return _Outcome(exported, erased, await removal.remains(db, subject.user_id))
+    return _Outcome(exported, erased, await erasure.remains(db, subject.user_id))
 
 
 def _print(subject: _Subject, outcome: _Outcome, export_to: Path | None) -> None:

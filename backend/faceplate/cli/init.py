@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from faceplate._alembic.scaffold import write_project
 from faceplate.cli.output import AsJson, command_name, emit, note, out
-from faceplate.scaffold import write_project
 
 
 def init(

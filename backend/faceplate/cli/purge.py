@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from faceplate import removal
+from faceplate import erasure
 from faceplate.cli.durations import parse_duration
 from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count, format_time
 from faceplate.cli.session import Yes, interruptible, require_asking, run
 from faceplate.database import Database
-from faceplate.removal import Purge
+from faceplate.erasure import Purge
 
 SHORTEST = timedelta(days=1)
 
@@ -45,7 +45,7 @@ def purge(
         raise typer.BadParameter("one day at least", param_hint="--older-than")
     if not dry_run:
         require_asking("remove conversations", yes=yes)
-    found = run(lambda db: removal.survey(db, older_than))
+    found = run(lambda db: erasure.survey(db, older_than))
     if dry_run:
         if as_json:
             emit({"would_purge": found._asdict()})
@@ -64,7 +64,7 @@ def purge(
 
 async def _purge(db: Database, found: Purge) -> Purge:
     with progress_bar("removing", found.conversations + found.messages) as update:
-        return await removal.purge(
+        return await erasure.purge(
             db, found.before, on_progress=lambda gone: update(completed=gone)
         )
 

@@ -23,7 +23,7 @@ def seed(
 ) -> None:
     """Make users with conversations, tasks and MCP configurations, for development.
 
-    The same data for the same seed. Safe to repeat: what is there already is left as it is.
+    The same data for the same seed. Safe to run again: what is there already is left as it is.
     """
 
     async def work(db: Database) -> Seeded:

@@ -9,11 +9,11 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from faceplate import stats as statistics
+from faceplate._operations import stats as statistics
+from faceplate._operations.stats import Index, Stats
 from faceplate.cli.output import AsJson, emit, out, printable
 from faceplate.cli.rendering import format_time
 from faceplate.cli.session import run_with_models
-from faceplate.stats import Index, Stats
 
 BLOATED = 2.0
 

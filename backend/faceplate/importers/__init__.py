@@ -9,7 +9,7 @@ from uuid import UUID
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
-from faceplate.importers import archive
+from faceplate.importers import faceplate_export
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.importers.formats import FORMATS, get_format, recognise
 from faceplate.importers.versions import Stored, import_chat, import_chats
@@ -70,8 +70,8 @@ async def import_file(
 
     A user's archive is restored, see `archive.restore`, and reported by its conversations.
     """
-    if archive.is_archive(path):
-        restored = await archive.restore(
+    if faceplate_export.is_archive(path):
+        restored = await faceplate_export.restore(
             db, user_id, path, on_progress=on_progress, on_refusal=on_refusal
         )
         return Report(restored.conversations, restored.messages, restored.skipped, restored.refused)

@@ -16,8 +16,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from faceplate.importers.archives import DAMAGED, open_members
 from faceplate.importers.chats import Place, Refusal, Unreadable
+from faceplate.importers.zip_files import DAMAGED, open_members
 
 MAX_VALUE_CHARS: Final = 64 * 1024 * 1024
 _BLOCK_CHARS: Final = 64 * 1024

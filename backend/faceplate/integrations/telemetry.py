@@ -1,4 +1,4 @@
-"""OpenTelemetry for units, their repeats, and the pool. Needs the ``telemetry`` extra.
+"""OpenTelemetry for units, their retries, and the pool. Needs the ``telemetry`` extra.
 
 ::
 
@@ -11,7 +11,7 @@ words of an error.
 
 =====================================  ==========================================================
 faceplate.unit.duration                histogram in s: faceplate.unit, faceplate.outcome, error.type
-faceplate.repeats                      faceplate.unit, error.type
+faceplate.retries                      faceplate.unit, error.type
 faceplate.reconnects                   faceplate.unit, error.type
 faceplate.refusals                     faceplate.unit, error.type
 faceplate.unknown_outcomes             faceplate.unit, error.type
@@ -29,6 +29,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from faceplate._driver.error_mapping import sqlstate_of
 from faceplate.database import Database
 from faceplate.errors import (
     CommitOutcomeUnknown,
@@ -36,8 +37,7 @@ from faceplate.errors import (
     UsageError,
     was_committed,
 )
-from faceplate.events import Call, Event, Kind
-from faceplate.translation import sqlstate_of
+from faceplate.events import Event, Kind, Observed
 
 try:
     from opentelemetry import metrics, trace
@@ -52,7 +52,7 @@ Attributes = dict[str, str]
 
 SYSTEM: Attributes = {"db.system.name": "postgresql"}
 COUNTERS = {
-    Kind.REPEAT: ("faceplate.repeats", "Units that began anew."),
+    Kind.RETRY: ("faceplate.repeats", "Units that began anew."),
     Kind.RECONNECT: ("faceplate.reconnects", "Units that waited for the server to be there again."),
     Kind.REFUSAL: ("faceplate.refusals", "Units given up: no usable database, or too busy."),
     Kind.UNKNOWN_OUTCOME: ("faceplate.unknown_outcomes", "Units of which the COMMIT is in doubt."),
@@ -89,7 +89,7 @@ class _Telemetry:
         }
 
     @contextmanager
-    def observe(self, call: Call) -> Iterator[None]:
+    def observe(self, call: Observed) -> Iterator[None]:
         started_s = time.perf_counter()
         with self._tracer.start_as_current_span(
             call.unit,

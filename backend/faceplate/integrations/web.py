@@ -112,7 +112,7 @@ class UserRunner:
         return await self.db.run(self.user_id, unit, *args, **kwargs)
 
     def begin(self) -> AbstractAsyncContextManager[Scope]:
-        """Return a transaction around a block, which is never repeated: see `Database.begin`."""
+        """Return a transaction around a block, which is never retried: see `Database.begin`."""
         return self.db.begin(self.user_id)
 
     def draft(
@@ -143,7 +143,7 @@ class Answer(NamedTuple):
     """None for the words of the error itself, which are about the request and nothing else."""
     retry_after_s: int | None = None
     safe_to_repeat: bool | None = None
-    """Whether the unit that failed has written nothing. None where a repeat would fail as well."""
+    """Whether the unit that failed has written nothing. None where a retry would fail as well."""
 
 
 BUSY = Answer(

@@ -8,7 +8,8 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from faceplate import downgrades, migrate
+from faceplate import migrate
+from faceplate._alembic import downgrades
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError, UsageError
 from faceplate.models import SCHEMA, Base

@@ -1,6 +1,7 @@
 """Everything of a user, in one walk; and the way back, with ids, places and times as they were.
 
-`faceplate.archive` writes the walk to a file, and `faceplate.importers.archive` reads it back.
+`faceplate.export` writes the walk to a file, and `faceplate.importers.faceplate_export` reads it
+back.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -103,7 +104,7 @@ async def walk(scope: Scope) -> AsyncIterator[Item]:
 
     First the user, then tasks, configurations without their secrets, and conversations, each of
     these by id; behind each conversation its messages in order. All of it is from one snapshot
-    where the transaction is REPEATABLE READ, as `faceplate.archive.write` has it.
+    where the transaction is REPEATABLE READ, as `faceplate.export.write` has it.
 
     Raises NotFound where there is no such user.
     """
@@ -168,7 +169,7 @@ async def restore_conversation(
     """Store a conversation with all its messages as they were; False if its id is there already.
 
     Then what is there is left as it is, and no batch is asked for. ``batches`` are the messages
-    in order, so many at a time as may be held at once; a unit that is repeated iterates anew.
+    in order, so many at a time as may be held at once; a unit that is retried iterates anew.
 
     Raises Conflict where a message's id occurs twice, InvalidInput for a value that breaks a rule.
     """

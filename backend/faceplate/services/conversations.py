@@ -79,7 +79,7 @@ async def create(
     """Create a conversation and return it.
 
     ``title`` has 1 to 255 characters and is not blank. With an ``id`` of the caller's own the
-    call may be repeated: the second one returns what the first one stored.
+    call may be retried: the second one returns what the first one stored.
 
     Raises Conflict where the id is there with another title or metadata, InvalidInput.
     """

@@ -76,7 +76,7 @@ async def append(
     ``role`` is user, assistant, system or tool; ``content`` has up to 1,000,000 characters, and
     None is empty, as OpenAI's models send it beside tool calls. An assistant message may carry
     ``tool_calls``, and a tool message needs ``tool_results``; see `faceplate.services.tool_calls`
-    for their shape. With an ``id`` of the caller's own the call may be repeated: the second one
+    for their shape. With an ``id`` of the caller's own the call may be retried: the second one
     returns the message that the first one stored.
 
     Raises NotFound where there is no such conversation, Conflict where the id is there with
@@ -102,7 +102,7 @@ async def append_many(
     """Append messages in their order, all or none, and return them in it.
 
     Up to 1,000 messages with 10,000,000 characters of content together. With ids of the caller's
-    own the call may be repeated, as that of `append`.
+    own the call may be retried, as that of `append`.
 
     Raises as `append` does, and Conflict where only some of the ids are there.
     """
@@ -144,7 +144,7 @@ async def append_draft(
     """Append an empty assistant message whose status is streaming, and return it.
 
     `faceplate.drafts` calls this and `save_draft` around a streamed reply. With an ``id`` of the
-    caller's own the call may be repeated, as that of `append`. ``after`` is the position of the
+    caller's own the call may be retried, as that of `append`. ``after`` is the position of the
     message that is answered: of two replies to it, only the first is begun.
 
     Raises NotFound where there is no such conversation, Conflict where the id is there already or
@@ -359,7 +359,7 @@ async def _insert(
 ) -> list[sql.Stamp]:
     """Return the stamps of what was appended: none where there is something of it already.
 
-    Raises Contention where somebody else stores the same message just now: a repeat finds it.
+    Raises Contention where somebody else stores the same message just now: a retry finds it.
     """
     try:
         return await scope.all(appending, conversation_id=conversation_id, **values)

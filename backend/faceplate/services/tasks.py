@@ -88,7 +88,7 @@ async def create(
     """Create an open task and return it.
 
     ``title`` has 1 to 500 characters and is not blank, ``description`` has up to 5,000. With an
-    ``id`` of the caller's own the call may be repeated: the second returns what the first stored.
+    ``id`` of the caller's own the call may be retried: the second returns what the first stored.
 
     Raises Conflict where the id is there with other text, InvalidInput.
     """

@@ -74,7 +74,7 @@ class Invocation:
     outcome: Literal["kept", "undone", "unknown"] = "kept"
 
     def token(self, attempt: Attempt) -> str:
-        """Return a text that no other write has, but the same write of a repeated attempt."""
+        """Return a text that no other write has, but the same write of a retried attempt."""
         return f"~{self.person.mark}~{self.number}.{len(attempt.writes)}"
 
     def fail(self, error: BaseException) -> None:

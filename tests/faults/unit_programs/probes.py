@@ -9,7 +9,7 @@ from tests.faults.unit_programs.play import Play
 from tests.faults.unit_programs.verbs import Use, text_statement
 
 from faceplate import Scope, SystemScope
-from faceplate.prelude import ROLE
+from faceplate._driver.preamble import ROLE
 
 MEETING_S = 5.0
 STATE = text_statement(
@@ -66,7 +66,7 @@ class Probe:
     async def run(self, play: Play) -> None:
         """Serve the other user on every connection of the pool, and then the system."""
         meeting = _Meeting(play.world.pool_size)
-        # A block is not repeated where a connection was lost.
+        # A block is not retried where a connection was lost.
         blocks = 0 if play.has_faults else len(play.program.body) % 2
         units = [
             self._serve(play, meeting, in_block=number < blocks)
@@ -79,7 +79,7 @@ class Probe:
             await play.world.db.run_system(self._system, play)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             play.find("the next unit of the system failed", describe(error))
-        if not play.has_faults:  # a plain session is not repeated either
+        if not play.has_faults:  # a plain session is not retried either
             await self._sessions(play)
         pool = play.world.db.pool()
         if pool.checked_out:

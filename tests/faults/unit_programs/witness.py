@@ -10,16 +10,16 @@ from tests.faults.unit_programs.verbs import Use, Verb
 from tests.faults.unit_programs.world import MARK
 
 from faceplate import Contention, Unavailable, UsageError
+from faceplate._driver.preamble import ROLE
 from faceplate.errors import SchemaChanged
-from faceplate.prelude import ROLE
 
 READS = {
     *("get_chat", "history", "page_chats", "page_tasks", "read", "read_locked"),
     *("stream", "stream_first", "session_read", "session_get", "session_stream"),
 }
 """Verbs that always find something of the user's."""
-REPEATED = (Contention, Unavailable, SchemaChanged)
-"""After these the whole unit is repeated, and it is the repeat that has to succeed."""
+RETRIED = (Contention, Unavailable, SchemaChanged)
+"""After these the whole unit is retried, and it is the retry that has to succeed."""
 
 
 class Witness:
@@ -69,7 +69,7 @@ class Witness:
         is_cancelled = isinstance(error, asyncio.CancelledError)
         if is_late and not isinstance(error, UsageError) and not is_cancelled:
             self.find("a closed scope raised no UsageError", f"{name}: {describe(error)}")
-        elif must_succeed and not is_cancelled and not isinstance(error, REPEATED):
+        elif must_succeed and not is_cancelled and not isinstance(error, RETRIED):
             self.find("an ordinary step failed", f"{name}: {describe(error)}")
         is_the_drivers = name.startswith("raw ")  # whose method the unit has called itself
         if not is_the_drivers and isinstance(

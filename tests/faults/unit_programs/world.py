@@ -24,7 +24,7 @@ from tests.faults.unit_programs.relay import Relay
 from uuid6 import uuid7
 
 from faceplate import Database, Settings
-from faceplate.prelude import ROLE
+from faceplate._driver.preamble import ROLE
 
 IDLE_DEADLINE_S = 5.0
 OWNER = "faceplate"

@@ -1,0 +1,57 @@
+"""What we hand to Alembic: where the revisions are, which tables it compares, how it writes."""
+
+from typing import Literal
+
+from alembic.autogenerate import compare_metadata
+from alembic.autogenerate.api import AutogenContext
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import JSONB
+
+from faceplate._schema.revisions import MIGRATIONS
+from faceplate.column_types import Ruled
+from faceplate.models import SCHEMA, Base
+
+
+def alembic_config() -> Config:
+    """Return what Alembic's commands need to find the revisions."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def differences(connection: Connection) -> list[str]:
+    """Return how the schema differs from the models, a line for each difference."""
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "version_table_schema": SCHEMA,
+            "include_schemas": True,
+            "include_name": in_schema,
+            "compare_server_default": True,
+        },
+    )
+    return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+def in_schema(name: str | None, kind: str, _parents: object) -> bool:
+    """Alembic's ``include_name``: look at nothing outside the schema."""
+    return kind != "schema" or name == SCHEMA
+
+
+def outside_schema(name: str | None, kind: str, _parents: object) -> bool:
+    """Alembic's ``include_name``: look at everything but the schema."""
+    return kind != "schema" or name != SCHEMA
+
+
+def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
+    """Alembic's ``render_item``: write a type with a rule as the plain one, since a revision
+    outlives the rule.
+    """
+    if kind != "type" or not isinstance(item, Ruled):
+        return False
+    if isinstance(item.impl_instance, JSONB):
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
+    return f"sa.{item.impl_instance!r}"

@@ -1,0 +1,140 @@
+"""Which of the layers that keep users apart are in force, asked of the database itself.
+
+`catalog` asks the server once, and each other module compares one kind of fact with what the
+models and the revisions make. It may use _schema, _driver and models; `health` and _operations tell
+what it finds.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from faceplate._checks import (
+    arrangements,
+    bypasses,
+    catalog,
+    columns,
+    grants,
+    keys,
+    logins,
+    policies,
+    roles,
+)
+from faceplate._checks.catalog import Facts
+from faceplate._checks.findings import (
+    COMPOSITE_KEYS,
+    OWNER_CRITERION,
+    ROW_LEVEL_SECURITY,
+    Flaw,
+    as_warnings,
+    warning,
+)
+from faceplate._driver.connection import DriverConnection
+from faceplate._schema.revisions import describe_lost, head, knows
+from faceplate.config import Settings
+from faceplate.models import SCHEMA
+
+__all__ = [
+    "COMPOSITE_KEYS",
+    "OWNER_CRITERION",
+    "ROW_LEVEL_SECURITY",
+    "Isolation",
+    "inspect_schema",
+]
+
+UNTOLD = (
+    "{name} may not read faceplate.alembic_version, so that it cannot be told whether the schema is"
+    " up to date: GRANT SELECT ON faceplate.alembic_version TO {name}"
+)
+SEVERAL = (
+    "faceplate.alembic_version has several rows ({}), so that nothing can be migrated: DELETE all"
+    " but the newest; migrations of the application's own keep theirs in another table"
+)
+SWITCHED_OFF = "row_level_security is switched off: a unit's raw SQL reaches every user's rows"
+
+
+class Isolation(NamedTuple):
+    layers: tuple[str, ...]
+    """Those in force."""
+    gaps: tuple[str, ...]
+    """Why a layer or a promise does not hold, a sentence each: the object, and what to do."""
+    warnings: tuple[str, ...]
+    """What holds as things are, and should still be changed."""
+    revision: str | None
+    """The revision of the schema; None where there is none, or it may not be read."""
+    durability: tuple[str, ...]
+    """Why what was acknowledged may be lost in a crash of the server."""
+    arrangement: str
+    """Which logins there are, and what that means for SQL that is injected into a unit."""
+
+
+async def inspect_schema(
+    connection: DriverConnection,
+    settings: Settings,
+    owner: DriverConnection | None = None,
+) -> Isolation:
+    """Return what ``connection``, the units' login, finds. Raises the driver's errors.
+
+    ``owner`` is logged in with ``owner_url``, where that is set and could be reached. One statement
+    on each. On a server that is too old (`server_requirements`) it fails.
+    """
+    has_own_login = settings.owner_url is not None
+    facts = await catalog.ask(connection, has_own_login=has_own_login)
+    owners = facts if owner is None else await catalog.ask_login(owner)
+    revision, is_readable = (owners["revision"].get(key) for key in ("number", "is_readable"))
+    is_migrated = revision is not None or is_readable is False
+    flaws = [
+        *logins.database_flaws(facts["login"]),
+        *logins.flaws(facts["login"], row_level_security=settings.row_level_security),
+    ]
+    if owner is not None or not has_own_login:
+        flaws += logins.owner_flaws(owners["login"], is_own_login=has_own_login)
+    if is_migrated:
+        flaws += keys.flaws(facts["keys"])
+    if revision is not None and (revision == head() or not knows(revision)):
+        flaws += columns.flaws(facts["columns"] or [])
+        flaws += keys.omissions(facts["keys"])
+    if not settings.row_level_security:
+        flaws.append(warning(SWITCHED_OFF))
+    elif is_migrated:
+        flaws += _policy_flaws(facts, revision, sealed=settings.seal is not None)
+    if is_readable is False:
+        flaws.append(Flaw(UNTOLD.format(name=owners["login"]["name"]), layer=None))
+    if is_readable is not False and revision is None and _has_tables(facts):
+        flaws.append(Flaw(describe_lost(), layer=None))
+    if revision is not None and ", " in revision:
+        flaws.append(Flaw(SEVERAL.format(revision), layer=None))
+    if revision is not None and not knows(revision):
+        flaws = list(as_warnings(flaws))
+    return Isolation(
+        tuple(_layers(flaws, settings, is_migrated=is_migrated)),
+        tuple(flaw.text for flaw in flaws if flaw.is_gap),
+        tuple(flaw.text for flaw in flaws if not flaw.is_gap),
+        revision,
+        tuple(logins.durability_warnings(facts["login"])),
+        arrangements.describe(facts["login"], None if owner is None else owners["login"], settings),
+    )
+
+
+def _has_tables(facts: Facts) -> bool:
+    return any(table["schema"] == SCHEMA for table in facts["policies"] or ())
+
+
+def _layers(flaws: list[Flaw], settings: Settings, *, is_migrated: bool) -> Iterator[str]:
+    yield OWNER_CRITERION
+    lost = {flaw.layer for flaw in flaws if flaw.is_gap}
+    if is_migrated and COMPOSITE_KEYS not in lost:
+        yield COMPOSITE_KEYS
+    if is_migrated and settings.row_level_security and ROW_LEVEL_SECURITY not in lost:
+        yield ROW_LEVEL_SECURITY
+
+
+def _policy_flaws(facts: Facts, revision: str | None, *, sealed: bool) -> Iterator[Flaw]:
+    """Yield what is wrong with the layer that holds even where a unit's SQL is hostile."""
+    units = facts["roles"] or []
+    yield from roles.flaws(units)
+    if not units or roles.is_superuser(units):
+        return  # there is nothing that it may not do
+    yield from policies.flaws(facts["policies"] or [], sealed=sealed)
+    yield from policies.unknown_flaws(facts["unknown_tables"] or [])
+    yield from grants.flaws(facts["grants"], revision=revision)
+    yield from bypasses.flaws(facts["bypasses"], sealed=sealed)

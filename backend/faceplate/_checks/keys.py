@@ -1,0 +1,208 @@
+"""Composite keys: each primary, unique and foreign key as the models have it, and in force."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    CheckConstraint,
+    Constraint,
+    ForeignKeyConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.schema import CreateIndex
+
+from faceplate._checks.findings import COMPOSITE_KEYS, Flaw, warning
+from faceplate.models import SCHEMA, Base, owned_tables
+
+# conenforced came with PostgreSQL 18: by way of JSON, since naming it would fail before.
+QUERY = """
+SELECT json_build_object(
+    'constraints', (
+        SELECT json_agg(json_build_object(
+            'name', k.conname, 'table', c.relname, 'kind', k.contype,
+            'columns', ARRAY(SELECT a.attname
+                FROM unnest(k.conkey) WITH ORDINALITY x (number, place)
+                JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = x.number
+                ORDER BY x.place),
+            'of', (SELECT f.relname FROM pg_class f
+                WHERE f.oid = k.confrelid AND f.relnamespace = c.relnamespace),
+            'other_columns', ARRAY(SELECT a.attname
+                FROM unnest(k.confkey) WITH ORDINALITY x (number, place)
+                JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = x.number
+                ORDER BY x.place),
+            'cascades', k.confdeltype = 'c',
+            'holds', k.convalidated AND NOT k.condeferrable
+                AND coalesce((to_jsonb(k) ->> 'conenforced')::bool, true)
+        ))
+        FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+            JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'faceplate' AND k.contype IN ('p', 'u', 'f', 'c')
+    ),
+    'indexes', (
+        SELECT json_agg(json_build_object(
+            'name', x.relname, 'table', c.relname, 'holds', i.indisvalid,
+            'is_unique', i.indisunique OR i.indisexclusion,
+            'definition', pg_get_indexdef(x.oid),
+            'first', (SELECT a.attname FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum = i.indkey[0])
+        ) ORDER BY x.relname)
+        FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+            JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'faceplate'
+    ),
+    'switched_off', ARRAY(
+        SELECT DISTINCT quote_ident(c.relname) FROM pg_trigger t
+            JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'faceplate' AND t.tgisinternal AND t.tgenabled NOT IN ('O', 'A')
+        ORDER BY 1
+    )
+)
+"""
+PRIMARY, UNIQUE, FOREIGN = "p", "u", "f"
+
+
+class Key(NamedTuple):
+    name: str
+    table: str
+    kind: str
+    columns: tuple[str, ...]
+    of: str | None = None
+    other_columns: tuple[str, ...] = ()
+    cascades: bool = False
+
+
+def flaws(found: dict[str, Any]) -> Iterator[Flaw]:
+    """Yield the keys that are missing, other than the models', or not in force."""
+    rows = found["constraints"] or []
+    in_force = {_found(row) for row in rows if row["holds"]}
+    indexes = found["indexes"] or []
+    lost = [key for key in _expected() if key not in in_force]
+    if lost:
+        yield _flaw("keys are missing", [f"{key.name} {_describe(key)}" for key in lost])
+    there = {_unquoted(row["definition"]) for row in indexes if row["holds"]}
+    if gone := [name for name, definition in _unique_indexes() if definition not in there]:
+        yield _flaw("unique indexes are missing or invalid", gone)
+    for table in found["switched_off"]:
+        yield Flaw(
+            f"the foreign keys of {SCHEMA}.{table} are switched off:"
+            f" ALTER TABLE {SCHEMA}.{table} ENABLE TRIGGER ALL",
+            layer=COMPOSITE_KEYS,
+        )
+    yield from _across_users(indexes)
+
+
+def omissions(found: dict[str, Any]) -> Iterator[Flaw]:
+    """Yield what the newest revision has and isolation does not depend on: indexes, CHECKs."""
+    yield from _slow(found["indexes"] or [])
+    yield from _unruled({row["name"] for row in found["constraints"] or () if row["holds"]})
+
+
+def _unruled(in_force: set[str]) -> Iterator[Flaw]:
+    lost = [
+        str(constraint.name)
+        for table in Base.metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint) and constraint.name not in in_force
+    ]
+    if lost:
+        yield warning(
+            f"rules are missing or not in force: {', '.join(sorted(lost))}, so that text may store"
+            " what breaks them: make them anew, as `faceplate migrate --sql` prints them"
+        )
+
+
+def _expected() -> Iterator[Key]:
+    for table in Base.metadata.tables.values():
+        for constraint in sorted(table.constraints, key=lambda one: str(one.name)):
+            if (key := _of_model(table, constraint)) is not None:
+                yield key
+
+
+def _of_model(table: Table, constraint: Constraint) -> Key | None:
+    name = str(constraint.name)
+    if isinstance(constraint, ForeignKeyConstraint):
+        elements = constraint.elements
+        return Key(
+            name,
+            table.name,
+            FOREIGN,
+            tuple(constraint.column_keys),
+            constraint.referred_table.name,
+            tuple(element.column.name for element in elements),
+            constraint.ondelete == "CASCADE",
+        )
+    if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint):
+        kind = PRIMARY if isinstance(constraint, PrimaryKeyConstraint) else UNIQUE
+        return Key(name, table.name, kind, tuple(constraint.columns.keys()))
+    return None
+
+
+def _found(row: dict[str, Any]) -> Key:
+    return Key(
+        row["name"],
+        row["table"],
+        row["kind"],
+        tuple(row["columns"]),
+        row["of"],
+        tuple(row["other_columns"]),
+        row["cascades"],
+    )
+
+
+def _indexes() -> Iterator[Index]:
+    for table in Base.metadata.tables.values():
+        yield from sorted(table.indexes, key=lambda index: str(index.name))
+
+
+def _unique_indexes() -> Iterator[tuple[str, str]]:
+    """Yield the name of each, and how PostgreSQL prints it, without quotes."""
+    for index in _indexes():
+        if index.unique:
+            yield str(index.name), str(CreateIndex(index).compile())
+
+
+def _unquoted(definition: str) -> str:
+    return definition.replace('"', "").replace(" USING btree", "")
+
+
+def _slow(found: list[dict[str, Any]]) -> Iterator[Flaw]:
+    there = {(row["table"], row["name"]) for row in found if row["holds"]}
+    for index in _indexes():
+        table = index.table.name if index.table is not None else ""
+        if not index.unique and (table, index.name) not in there:
+            yield warning(
+                f"the index {SCHEMA}.{index.name} of {SCHEMA}.{table} is missing or invalid, so"
+                " that reads take the longer the more is stored: make it anew, as"
+                " `faceplate migrate --sql` prints it"
+            )
+
+
+def _across_users(indexes: list[dict[str, Any]]) -> Iterator[Flaw]:
+    """A unique index that does not begin with the user tells one of what another has."""
+    owned = {table.name for table in owned_tables() if table.schema == SCHEMA}
+    ours = {key.name for key in _expected()}
+    for row in indexes:
+        is_open = row["is_unique"] and row["first"] != "user_id"
+        if row["table"] in owned and is_open and row["name"] not in ours:
+            yield warning(
+                f"the unique index {SCHEMA}.{row['name']} does not begin with user_id, so that one"
+                f" user's values rule out another's: drop it"
+            )
+
+
+def _describe(key: Key) -> str:
+    columns = ", ".join(key.columns)
+    if key.kind != FOREIGN:
+        return f"({columns}) of {key.table}"
+    return f"({columns}) of {key.table} to {key.of}"
+
+
+def _flaw(what: str, names: list[str]) -> Flaw:
+    return Flaw(
+        f"{what}: {', '.join(names)}: make them anew, as `faceplate migrate --sql` prints them",
+        layer=COMPOSITE_KEYS,
+        depends_on_revision=True,
+    )

@@ -1,0 +1,327 @@
+"""One connection of the driver: statements, what goes ahead of them, and errors of our own."""
+
+import asyncio
+import logging
+import select
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
+
+from faceplate._driver.error_mapping import (
+    DRIVER_ERRORS,
+    READ_ONLY,
+    causes,
+    is_lost,
+    is_of_pooler,
+    reason,
+    sqlstate_of,
+    translate,
+)
+from faceplate._driver.preamble import NONE, Prelude
+from faceplate._driver.row_ahead import RowAhead
+from faceplate._driver.session_state import TAKE_BACK, may_deallocate
+from faceplate.config import Settings
+from faceplate.errors import ConnectionLost, DatabaseError, FaceplateError, SchemaChanged
+
+if TYPE_CHECKING:
+    from faceplate._driver.wire import Wire
+
+    DriverConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    DriverConnection = asyncpg.Connection  # generic in the stubs alone
+T = TypeVar("T")
+
+
+logger = logging.getLogger("faceplate.sql")
+
+MAX_PREPARED = 200
+OUTDATED = (
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+DUPLICATE_NAME = "42P05"
+PING_AFTER_IDLE_S = 5.0
+PING_TIMEOUT_S = 2.0
+
+# How `Connection.run` reads what a prepared statement answers.
+all_rows = PreparedStatement.fetch
+first_row = PreparedStatement.fetchrow
+
+
+async def command_tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
+    """Run a prepared statement and return its command tag, such as ``UPDATE 3``."""
+    await prepared.fetch(*values)
+    return prepared.get_statusmsg() or ""
+
+
+class Connection(asyncpg.Connection):
+    """It keeps statements prepared, and can tell, mostly without asking, whether it is alive.
+
+    The methods of this class raise faceplate's own errors; the inherited ones raise the driver's.
+    """
+
+    __slots__ = (
+        *("_forgotten", "_poll", "_prepared", "_preludes", "_row_ahead", "_settings", "_wire"),
+        *("answers_marks", "begun_s", "is_preparing", "is_spent", "is_trusted", "last_heard_s"),
+        *("must_take_back", "sent_ahead"),
+    )
+
+    answers_marks: bool | None
+    """Whether its server says by what a transaction can be found; None until that was tried."""
+    begun_s: float
+    """When it was begun to be made, by the monotonic clock."""
+    last_heard_s: float
+    is_preparing: bool
+    """Whether the server may still be in the transaction in which it has prepared a statement.
+
+    The driver prepares without a Sync, so its own status does not show that transaction. The next
+    command ends it.
+    """
+    is_spent: bool
+    """Whether it must not serve another unit."""
+    is_trusted: bool
+    """Whether the next ping may be left out: it has only just been seen to be alive."""
+    must_take_back: bool
+    """Whether text was run on it that may have changed the state of the session."""
+    sent_ahead: bool
+    """Whether the last prelude was sent."""
+
+    def set_up(self, settings: Settings, begun_s: float) -> None:
+        """Make ready what the driver's own constructor has no room for."""
+        self._settings = settings
+        self.begun_s = begun_s
+        self.is_preparing = False
+        self.is_spent = False
+        self.is_trusted = False
+        self.sent_ahead = True
+        self.must_take_back = False
+        # It asks asyncio about it, which knows only the true one.
+        self._loop = asyncio.get_running_loop()
+        self._prepared: dict[str, PreparedStatement[Any]] = {}
+        self._preludes: dict[str, PreparedStatement[Any]] = {}
+        self._forgotten: list[PreparedStatement[Any]] = []
+        self._row_ahead: RowAhead | None = None
+        self.answers_marks = None
+        self.last_heard_s = time.monotonic()
+        self._wire: Wire = self._transport  # type: ignore[attr-defined]  # not in stubs
+        self._poll = select.poll()
+        self._poll.register(self.socket.fileno(), select.POLLIN)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket that the connection is made of."""
+        found: socket.socket = self._wire.get_extra_info("socket")
+        return found
+
+    def is_in_transaction(self) -> bool:
+        """Return whether the server said so last. A closed connection is in none."""
+        return not self.is_closed() and bool(self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
+
+    def is_reusable(self) -> bool:
+        """Return whether it is idle, and nothing is left on it that another unit must not find."""
+        if self.is_spent or self.must_take_back or self.is_preparing:
+            return False
+        return not (self.is_closed() or self.is_in_transaction())
+
+    def is_in_its_loop(self) -> bool:
+        """Return whether the caller runs in its event loop: a thread would break it."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def begin_unit(self) -> None:
+        """Forget the unit before."""
+        self._row_ahead = None
+
+    async def run(
+        self,
+        ahead: Prelude,
+        fetch: Callable[..., Awaitable[T]],
+        sql: str,
+        values: list[Any],
+        *,
+        may_commit: bool = False,
+    ) -> T:
+        """Return what ``fetch``, a method of `PreparedStatement`, makes of ``sql``.
+
+        It is sent together with what goes ahead of it, in one round trip; both have to be ready.
+        `sent_ahead` tells afterwards whether that was sent. ``may_commit`` says that the statement
+        takes effect by itself: without an answer it is in doubt.
+        """
+        self.send_ahead(ahead)
+        started_s = time.monotonic()
+        try:
+            result = await fetch(self._prepared[sql], *values)
+        except DRIVER_ERRORS as error:
+            failure = self.translated(error, may_commit=may_commit)
+        else:
+            self.is_preparing = False
+            return result
+        finally:
+            self.end_ahead()
+            self.log(sql, time.monotonic() - started_s, ahead)
+        raise failure
+
+    async def call(
+        self, run: Callable[..., Awaitable[T]], sql: str, *values: Any, may_commit: bool = False
+    ) -> T:
+        """Return what ``run(sql, *values)``, a method of the driver's own, returns."""
+        started_s = time.monotonic()
+        try:
+            result = await run(sql, *values)
+        except DRIVER_ERRORS as error:
+            failure = self.translated(error, may_commit=may_commit)
+        else:
+            self.is_preparing = False
+            return result
+        finally:
+            self.log(sql, time.monotonic() - started_s)
+        raise failure
+
+    def send_ahead(self, ahead: Prelude) -> None:
+        """Send a prelude together with what is written next, until `end_ahead`."""
+        if not ahead.messages:
+            return
+        row = None
+        if ahead.has_row:
+            row = self._row_ahead = RowAhead(self._wire, self._protocol)  # type: ignore[arg-type, attr-defined]  # it is what a transport is; not in stubs
+        self._wire.queue(ahead.messages, row)
+
+    def end_ahead(self) -> None:
+        """Note in `sent_ahead` whether the prelude was sent, and drop it where it was not."""
+        self.sent_ahead = not self._wire.drop_queued()
+        if not self.sent_ahead:
+            self._row_ahead = None
+
+    @property
+    def row_ahead(self) -> list[str] | None:
+        """The row that a prelude of this unit returned."""
+        return None if self._row_ahead is None else self._row_ahead.values
+
+    @property
+    def was_refused_ahead(self) -> bool:
+        """Whether a prelude of this unit was to return a row and did not."""
+        return self._row_ahead is not None and self._row_ahead.values is None
+
+    def is_ready(self, ahead: Prelude, sql: str) -> bool:
+        """Return whether `run` may be called: mostly, but for the first time that ``sql`` runs."""
+        return sql in self._prepared and self.has_prepared(ahead)
+
+    def has_prepared(self, ahead: Prelude) -> bool:
+        """Return whether a prelude can be sent."""
+        return not ahead.name or ahead.name in self._preludes
+
+    async def make_ready(self, ahead: Prelude, sql: str, *, undo: str = "") -> None:
+        """Prepare what is not yet prepared, for `run`. It runs nothing.
+
+        In a transaction, ``undo`` is the command that makes it usable after an error.
+        """
+        if sql not in self._prepared:
+            prepared = await self._ask_to_prepare(sql)
+            if len(self._prepared) >= MAX_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[sql] = prepared
+        if not self.has_prepared(ahead):
+            self._preludes[ahead.name] = await self._prepare_named(ahead.name, ahead.prepared, undo)
+
+    async def end_preparing(self) -> None:
+        """End the transaction in which the server has prepared: the driver leaves it open.
+
+        BEGIN goes on in it, which only READ COMMITTED allows.
+        """
+        await self.call(self.execute, "SELECT 1")
+
+    async def _prepare_named(self, name: str, sql: str, undo: str) -> "PreparedStatement[Any]":
+        try:
+            return await self._ask_to_prepare(sql, name)
+        except DatabaseError as error:
+            if error.sqlstate != DUPLICATE_NAME:
+                raise
+        # Left by a cancelled attempt, or made by the text of this unit.
+        await self.call(self.execute, f"{undo} DEALLOCATE {name}")
+        return await self._ask_to_prepare(sql, name)
+
+    async def _ask_to_prepare(self, sql: str, name: str | None = None) -> "PreparedStatement[Any]":
+        self.is_preparing = True
+        try:
+            return await self.prepare(sql, name=name)
+        except DRIVER_ERRORS as error:
+            failure = self.translated(error)
+        raise failure
+
+    def forget_prelude(self, ahead: Prelude) -> None:
+        """Prepare a prelude anew before it is sent again."""
+        # The driver would close the server's statement of that name when this one is collected.
+        self._forgotten += filter(None, [self._preludes.pop(ahead.name, None)])
+
+    def note_text(self, sql: str) -> None:
+        """Take back what ``sql`` may leave in the session before another unit is served."""
+        self.must_take_back = True
+        self.is_spent |= may_deallocate(sql)
+
+    async def take_back(self) -> None:
+        """Undo what text has changed in the session, outside of a transaction.
+
+        Raises FaceplateError.
+        """
+        await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), TAKE_BACK)
+        self.must_take_back = False
+
+    async def ping(self) -> None:
+        """Ask whether the server is there. Raises FaceplateError."""
+        await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), "SELECT 1")
+        self.last_heard_s = time.monotonic()
+
+    def is_quiet(self) -> bool:
+        """Return whether nothing came in since the last command, and that was not long ago.
+
+        What a server says unasked is that it is going away, and a socket with something to read
+        after its last answer was read says that, or is at its end.
+        """
+        now = time.monotonic()
+        if now - self.last_heard_s > PING_AFTER_IDLE_S or self._poll.poll(0):
+            return False
+        self.last_heard_s = now
+        return True
+
+    def translated(self, error: Exception, *, may_commit: bool = False) -> FaceplateError:
+        """Return faceplate's error for one of the driver's or SQLAlchemy's on this connection.
+
+        ``may_commit`` says that the command may have taken effect if no answer came.
+        """
+        target, closed = self._settings.target, self.is_closed()
+        if any(isinstance(cause, OUTDATED) for cause in causes(error)):
+            return self._outdated(error)
+        is_unanswered = isinstance(error, TimeoutError) or is_of_pooler(error)
+        if may_commit and (is_unanswered or is_lost(error, closed=closed)):
+            lost = ConnectionLost(f"{target}: {reason(error)}", sqlstate=sqlstate_of(error))
+            lost.in_doubt = lost.sqlstate != READ_ONLY
+            return lost
+        return translate(error, target=target, closed=closed)
+
+    def _outdated(self, error: Exception) -> FaceplateError:
+        """Prepare each statement anew, after a migration or somebody's DEALLOCATE."""
+        self._prepared.clear()
+        if any(isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in causes(error)):
+            self._forgotten += self._preludes.values()
+            self._preludes.clear()
+            self.is_spent = True  # SQLAlchemy goes on believing in what it has prepared
+        message = "a table or a prepared statement was changed under a statement"
+        return SchemaChanged(message, sqlstate=sqlstate_of(error))
+
+    def log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
+        """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does.
+
+        The driver's own query loggers cost a statement as much as a fifth of its round trip.
+        """
+        if 0 < self._settings.slow_statement_s <= elapsed_s:
+            logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)
+        if self._settings.log_sql:
+            logger.info("%.3f s: %s", elapsed_s, f"{ahead.sql}; {sql}" if ahead.sql else sql)

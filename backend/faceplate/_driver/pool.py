@@ -1,0 +1,287 @@
+"""The pool of connections: first come, first served, and a limit on how many wait for one."""
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any, TypeAlias, cast
+
+from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from faceplate._driver.connection import Connection
+from faceplate.errors import FaceplateError, Overloaded, PoolExhausted
+
+REPLACE_EVERY_S = 5.0
+
+
+class Pool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's pool behind a queue of our own, in which nobody is overtaken.
+
+    Each check-out, by a lease or by SQLAlchemy, takes a turn, and each check-in gives it back. With
+    a turn there is always a connection that is free or room to make one.
+    """
+
+    # Not keyword-only: create_engine looks for the names of arguments that a pool takes.
+    def __init__(self, creator: Any, max_waiting: int = 0, **kwargs: Any) -> None:
+        super().__init__(creator, **kwargs)
+        self.limit_waiting(max_waiting)
+        self._replaced_s = float("-inf")
+        self._lent: Any = None
+        self._turn_is_taken = False
+
+    def limit_waiting(self, max_waiting: int) -> None:
+        """Let at most ``max_waiting`` wait. Nobody may have a connection yet."""
+        self._max_waiting = max_waiting
+        self._turns = Turns(self.size() + self._max_overflow, max_waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection."""
+        return self._turns.waiting
+
+    async def lease(self) -> "Lease":
+        """Return a connection, when there is one.
+
+        Raises Overloaded, PoolExhausted, and what the driver does where none can be made.
+        """
+        await self._turns.wait(self._timeout)
+        if (record := self._warm_record()) is not None:
+            return self._lease_record(record)
+        self._turn_is_taken = True  # until `_do_get`, which `connect` begins with
+        proxied = await greenlet_spawn(self.connect)
+        return Lease(self, cast("Connection", proxied.driver_connection), proxied=proxied)
+
+    def lease_warm(self) -> "Lease | None":
+        """Return a connection that is known to be alive without having to ask, if one is free.
+
+        It costs no greenlet and no proxy, which would be most of what a short unit costs. A program
+        that listens to SQLAlchemy's events is served by `lease`.
+        """
+        record = self._warm_record()
+        return None if record is None or not self._turns.take() else self._lease_record(record)
+
+    def proxy(self, record: Any) -> PoolProxiedConnection:
+        """Return SQLAlchemy's proxy of a connection that was leased without one."""
+        record.driver_connection.is_trusted = True
+        self._lent = record
+        return super().connect()
+
+    def replace_all(self, known: Connection | None = None) -> None:
+        """Make each connection anew that there is by now, when it is next asked for.
+
+        Where ``known`` is why, only once for all of its age, and at most every `REPLACE_EVERY_S`:
+        where new ones are of no more use, as on a host that takes no writes for a while, they do
+        not replace each other.
+        """
+        now_s = time.monotonic()
+        if known is None or (
+            known.begun_s >= self._replaced_s and now_s - self._replaced_s > REPLACE_EVERY_S
+        ):
+            self._replaced_s = now_s
+
+    def _do_get(self) -> Any:
+        if (lent := self._lent) is not None:
+            self._lent = None
+            return lent
+        if self._turn_is_taken:
+            self._turn_is_taken = False
+        elif not self._turns.take():
+            await_only(self._turns.wait(self._timeout))
+        try:
+            return self._take_record()
+        except BaseException:
+            self._turns.give_back()
+            raise
+
+    def _take_record(self) -> Any:
+        if self._pool.empty():
+            return super()._do_get()
+        record = self._pool.get(block=False)
+        driver: Connection | None = record.driver_connection
+        if driver is not None and driver.begun_s < self._replaced_s:
+            record.invalidate()  # its check-out finds a new connection in it
+        return record
+
+    def _do_return_conn(self, record: Any) -> None:
+        try:
+            super()._do_return_conn(record)
+        finally:
+            self._turns.give_back()
+
+    def _invalidate(
+        self,
+        connection: Any,
+        exception: BaseException | None = None,
+        _checkin: bool = True,  # noqa: FBT001, FBT002 - SQLAlchemy's signature
+    ) -> None:
+        """Replace a connection that a ping found dead, and those as old as it.
+
+        By the monotonic clock, where SQLAlchemy goes by one that may be set back.
+        """
+        if (driver := getattr(connection, "driver_connection", None)) is not None:
+            self.replace_all(driver)
+        if _checkin and getattr(connection, "is_valid", False):
+            connection.invalidate(exception)
+
+    def _warm_record(self) -> Any:
+        """Return the record of a free connection that needs no ping, and leave it in its place."""
+        queue: Any = self._pool
+        free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
+        if not free or self.dispatch.checkout or self.dispatch.checkin:
+            return None
+        return free[-1] if self._is_warm(free[-1]) else None
+
+    def _lease_record(self, record: Any) -> "Lease":
+        cast("Any", self._pool).get_nowait()  # the one that was looked at: nothing came between
+        return Lease(self, record.driver_connection, record=record)
+
+    def _is_warm(self, record: Any) -> bool:
+        """Return whether SQLAlchemy would neither make the connection anew nor ping it."""
+        driver: Connection | None = record.driver_connection
+        if driver is None or driver.is_closed() or driver.begun_s < self._replaced_s:
+            return False
+        return driver.is_quiet()
+
+    def recreate(self) -> "Pool":
+        """Return an empty pool like this one, for `Engine.dispose`."""
+        pool = cast("Pool", super().recreate())
+        pool.limit_waiting(self._max_waiting)
+        return pool
+
+
+class Lease:
+    """A connection for one unit. SQLAlchemy's proxy is put around it only where one is needed."""
+
+    __slots__ = ("_pool", "_proxied", "_record", "driver")
+
+    def __init__(
+        self,
+        pool: Pool,
+        driver: Connection,
+        *,
+        record: Any = None,
+        proxied: PoolProxiedConnection | None = None,
+    ) -> None:
+        self._pool = pool
+        self._record = record
+        self._proxied = proxied
+        self.driver = driver
+
+    @property
+    def proxied(self) -> PoolProxiedConnection:
+        if self._proxied is None:
+            self._proxied = self._pool.proxy(self._record)
+        return self._proxied
+
+    def give_back_at_once(self) -> bool:
+        """Return the connection to a free place in the pool if it is as it was, else do nothing."""
+        driver, pool = self.driver, self._pool
+        if not driver.is_reusable() or pool.checkedin() >= pool.size():
+            return False
+        self._return()
+        return True
+
+    async def give_back(self) -> None:
+        """Return the connection to the pool idle and clean, or throw it away."""
+        driver = self.driver
+        with suppress(FaceplateError):  # then it is thrown away
+            if driver.is_preparing and not driver.is_closed():
+                await driver.ping()
+            if driver.must_take_back and not (driver.is_closed() or driver.is_in_transaction()):
+                await driver.take_back()
+        if self.give_back_at_once():
+            return
+        if not driver.is_reusable():
+            driver.terminate()
+        if driver.is_closed():
+            await greenlet_spawn(self._invalidate)
+        await greenlet_spawn(self._return)  # it is closed where there is no place for it
+
+    def _invalidate(self) -> None:
+        if self._proxied is None:
+            self._record.invalidate()
+        elif self._proxied.is_valid:  # else a session has noticed before, and SQLAlchemy warns
+            self._proxied.invalidate()
+
+    def _return(self) -> None:
+        if self._proxied is None:
+            self._pool._do_return_conn(self._record)  # noqa: SLF001 - what its proxy would call
+        else:
+            self._proxied.close()
+
+
+Turn: TypeAlias = asyncio.Future[None]
+
+
+class Turns:
+    """Places for at most ``places`` users at a time, and a queue of at most ``max_waiting``.
+
+    A place that is given back goes straight to the one that has waited longest: nobody who comes
+    later can take it meanwhile. Nothing here awaits between a look at the queue and its change, so
+    no lock is needed.
+    """
+
+    def __init__(self, places: int, max_waiting: int) -> None:
+        self._free = places
+        self._max_waiting = max_waiting
+        self._queue: deque[Turn] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._queue)
+
+    def take(self) -> bool:
+        """Take a place if one is free, which none is while somebody waits."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self, limit_s: float) -> None:
+        """Take a place, when it is one's turn.
+
+        Raises Overloaded at once where too many wait, and PoolExhausted after ``limit_s``.
+        """
+        if self.take():
+            return
+        if len(self._queue) >= self._max_waiting:
+            raise Overloaded(
+                f"all connections are in use, and {len(self._queue)} units wait for one already"
+                " (max_waiting); this one was not begun"
+            )
+        loop = asyncio.get_running_loop()
+        turn: Turn = loop.create_future()
+        self._queue.append(turn)
+        timer = loop.call_later(limit_s, _expire, turn)
+        try:
+            await turn
+        except BaseException:
+            if turn in self._queue:
+                self._queue.remove(turn)
+            elif _has_come(turn):  # at the very moment of a cancellation
+                self.give_back()
+            raise
+        finally:
+            timer.cancel()
+
+    def give_back(self) -> None:
+        """Give a place to the one that has waited longest, or free it."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+def _expire(turn: Turn) -> None:
+    if not turn.done():
+        turn.set_exception(
+            PoolExhausted("no connection became free within pool_timeout_s; all are in use")
+        )
+
+
+def _has_come(turn: Turn) -> bool:
+    return turn.done() and not turn.cancelled() and turn.exception() is None

@@ -1,0 +1,167 @@
+"""What travels ahead of a statement in the same flight, such as the user that it runs for.
+
+PostgreSQL answers at a Sync and runs everything that it received before that in one transaction. So
+other statements can go ahead of one, and nobody waits for them: one round trip for all of them.
+After `enter` the transaction ends with the statement; after `begin` it stays open.
+
+Only `ask` returns a row, because the driver takes every row of a flight for the statement's own.
+
+A pooled connection has the role `ROLE` from the moment it is made, and sees no row without a user.
+So a unit says whom it is for, and work across users steps up to the login's own role; each for one
+transaction only.
+
+The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
+"""
+
+import hmac
+import struct
+from functools import lru_cache
+from typing import NamedTuple
+from uuid import UUID
+
+ROLE = "faceplate_app"
+"""The role of units: it owns nothing, and the policies hold it to one user's rows."""
+
+READ_COMMITTED = "READ COMMITTED"
+
+
+class Prelude(NamedTuple):
+    messages: bytes
+    sql: str
+    """The same as text, for the log."""
+    name: str = ""
+    """The prepared statement that it executes, where it executes one."""
+    prepared: str = ""
+    """The SQL of that prepared statement."""
+    has_row: bool = False
+    bound: tuple[str, str] | None = None
+    """A statement and its value that are not in the text: the value is not to be seen there."""
+
+
+NONE = Prelude(b"", "")
+
+
+def ask(name: str, sql: str) -> Prelude:
+    """The row of ``sql``, a SELECT that gets the name, comes back ahead of the next statement's."""
+    return Prelude(_bind(name) + _EXECUTE, f"EXECUTE {name}", name, sql, has_row=True)
+
+
+def join(first: Prelude, second: Prelude | None) -> Prelude:
+    """Return both in one. ``first`` must not execute a prepared statement."""
+    if second is None:
+        return first
+    return second._replace(
+        messages=first.messages + second.messages, sql=f"{first.sql}; {second.sql}"
+    )
+
+
+# set_config never returns NULL, so each of these sets its value and returns no row.
+_ENTER = "SELECT WHERE pg_catalog.set_config('faceplate.user_id', $1::text, true) IS NULL"
+_STEP_UP = (
+    "SELECT WHERE pg_catalog.set_config('role', 'none', true) IS NULL"
+    " OR pg_catalog.set_config('row_security', 'off', true) IS NULL"
+)
+
+
+_ENTER_SEALED = f"{_ENTER} OR pg_catalog.set_config('faceplate.seal', $2::text, true) IS NULL"
+_SEAL = "SELECT WHERE pg_catalog.set_config('faceplate.seal', $1::text, true) IS NULL"
+
+
+def seal_pads(key: bytes) -> tuple[bytes, bytes]:
+    """Return the two blocks that HMAC-SHA256 makes of a key of at most 64 bytes."""
+    block = key.ljust(64, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+def _seal(user_id: UUID, key: bytes) -> str:
+    return hmac.digest(key, str(user_id).encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=4096)
+def enter(user_id: UUID, key: bytes | None = None) -> Prelude:
+    """The next statement runs for this user, in a transaction of its own.
+
+    With a ``key``, the user's id is sealed: see `faceplate._schema.seal`.
+    """
+    if key is not None:
+        name = "faceplate_enter_sealed"
+        bound = _bind(name, str(user_id), _seal(user_id, key))
+        return Prelude(bound + _EXECUTE, f"EXECUTE {name} ('{user_id}', ...)", name, _ENTER_SEALED)
+    name = "faceplate_enter"
+    return Prelude(
+        _bind(name, str(user_id)) + _EXECUTE, f"EXECUTE {name} ('{user_id}')", name, _ENTER
+    )
+
+
+def step_up() -> Prelude:
+    """The next statement runs as the login's own role, in a transaction of its own.
+
+    Where a policy would hide rows from that role, PostgreSQL raises instead: work across users
+    never takes what it sees for all that there is.
+    """
+    return _STEP_UP_ONCE
+
+
+@lru_cache(maxsize=4096)
+def begin(
+    user_id: UUID,
+    *,
+    role: str | None = None,
+    isolation: str = READ_COMMITTED,
+    key: bytes | None = None,
+) -> Prelude:
+    """The next statement begins a transaction for this user.
+
+    ``role`` is `ROLE` where the connection may have another one.
+    """
+    settings = [] if role is None else [f"ROLE {role}"]
+    begun = _begin(isolation, *settings, f"faceplate.user_id = '{user_id}'")
+    if key is None:
+        return begun
+    # As a value, which pg_stat_activity does not show.
+    bound = (_SEAL, _seal(user_id, key))
+    return begun._replace(messages=begun.messages + _run(*bound), bound=bound)
+
+
+@lru_cache(maxsize=8)
+def begin_across_users(isolation: str = READ_COMMITTED) -> Prelude:
+    """The next statement begins a transaction as the login's own role: see `step_up`."""
+    return _begin(isolation, "ROLE NONE", "row_security = off")
+
+
+def _begin(isolation: str, *settings: str) -> Prelude:
+    # Not by `enter`: after a query it would be too late for SET TRANSACTION.
+    statements = [f"BEGIN ISOLATION LEVEL {isolation}", *(f"SET LOCAL {one}" for one in settings)]
+    return Prelude(b"".join(map(_run, statements)), "; ".join(statements))
+
+
+def _message(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return kind + struct.pack("!i", len(body) + 4) + body
+
+
+def _string(text: str) -> bytes:
+    return text.encode() + b"\0"
+
+
+def _bind(name: str, *values: str) -> bytes:
+    """Bind text values to a prepared statement."""
+    encoded = [value.encode() for value in values]
+    sized = [struct.pack("!i", len(value)) + value for value in encoded]
+    counts = struct.pack("!hh", 0, len(values))
+    return _message(b"B", _string(""), _string(name), counts, *sized, struct.pack("!h", 0))
+
+
+_EXECUTE = _message(b"E", _string(""), struct.pack("!i", 0))
+_STEP_UP_ONCE = Prelude(
+    _bind("faceplate_step_up") + _EXECUTE,
+    "EXECUTE faceplate_step_up",
+    "faceplate_step_up",
+    _STEP_UP,
+)
+
+
+def _run(sql: str, *values: str) -> bytes:
+    """Parse, bind and execute a statement that has no name."""
+    parse = _message(b"P", _string(""), _string(sql), struct.pack("!h", 0))
+    return parse + _bind("", *values) + _EXECUTE

@@ -1,0 +1,290 @@
+"""One attempt at a unit: a connection, the block, COMMIT or ROLLBACK, back to the pool."""
+
+import asyncio
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from faceplate._driver.connection import Connection
+from faceplate._driver.error_mapping import (
+    FOREIGN_ERRORS,
+    READ_ONLY,
+    SWALLOWED,
+    translate,
+    translate_connect,
+)
+from faceplate._driver.pool import Lease, Pool
+from faceplate._driver.preamble import READ_COMMITTED
+from faceplate._driver.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
+from faceplate._driver.shielding import Uninterrupted
+from faceplate._runner import commit_outcome
+from faceplate._runner.commit_outcome import Mark, Outcome
+from faceplate._transaction.ids import Ids
+from faceplate._transaction.single_statement import NotAlone
+from faceplate._transaction.transaction import Transaction
+from faceplate.config import Settings
+from faceplate.errors import (
+    CancelledAfterCommit,
+    CommitOutcomeUnknown,
+    ConnectionLost,
+    DatabaseError,
+    FaceplateError,
+)
+
+S = TypeVar("S", bound=Transaction)
+T = TypeVar("T")
+
+ROLLBACK_TIMEOUT_S = 2.0
+
+_ending: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task alive
+
+
+class Attempt(Generic[S]):
+    """``async with`` it for a scope. Leaving commits; leaving with an error rolls back.
+
+    Whatever happens in between, a cancellation included, the scope is closed, and the connection
+    goes back to the pool clean or is thrown away.
+    """
+
+    __slots__ = (
+        *("_driver", "_engine", "_ids", "_isolation", "_kind", "_lease", "_may_be_alone"),
+        *("_replayable", "_scope", "_settings", "_user"),
+    )
+
+    _lease: Lease
+    _driver: Connection
+    _scope: S
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        settings: Settings,
+        kind: type[S],
+        user_id: UUID | None,
+        ids: Ids,
+        *,
+        isolation: str = READ_COMMITTED,
+        replayable: bool = False,
+        may_be_alone: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._kind = kind
+        self._user = user_id
+        self._ids = ids
+        self._isolation = isolation
+        self._replayable = replayable
+        self._may_be_alone = may_be_alone
+
+    async def __aenter__(self) -> S:
+        pool = cast("Pool", self._engine.sync_engine.pool)
+        self._lease = pool.lease_warm() or await self._connect(pool)
+        self._driver = driver = self._lease.driver
+        driver.begin_unit()
+        self._scope = self._kind(
+            self._engine,
+            self._lease,
+            self._settings,
+            self._user,
+            self._ids,
+            isolation=self._isolation,
+            may_be_alone=self._may_be_alone,
+            mark=None if self._replayable else commit_outcome.mark_ahead(driver),
+        )
+        if self._settings.pgbouncer:
+            try:
+                await self._scope.begin()
+            except BaseException as error:
+                await self._abandon(error)
+                raise
+        return self._scope
+
+    async def _connect(self, pool: Pool) -> Lease:
+        try:
+            return await pool.lease()
+        except Exception as error:  # noqa: BLE001 - of SQLAlchemy's or the driver's many kinds
+            limit_s = self._settings.connect_timeout_s
+            failure = translate_connect(error, target=self._settings.target, limit_s=limit_s)
+        raise failure
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _tb: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            await self._abandon(error)
+            return
+        scope = self._scope
+        try:
+            await scope.finish()
+            mark = await self._mark() if scope.is_open else None
+        except BaseException as flaw:
+            await self._abandon(flaw)
+            raise
+        if scope.is_open:
+            await self._commit(mark)
+        elif not self._lease.give_back_at_once():
+            await self._leave()
+
+    async def _mark(self) -> Mark | None:
+        """Return what the transaction can be found again by, if it may have to be."""
+        if self._replayable or not self._scope.may_have_written:
+            return None
+        return await commit_outcome.mark(self._driver, may_prepare=not self._settings.pgbouncer)
+
+    async def _leave(self) -> None:
+        """Give the connection back: what was done is done, without a COMMIT."""
+        check_in = Uninterrupted(self._lease.give_back())
+        await check_in
+        if check_in.cancelled is not None:
+            raise self._cancelled(check_in.cancelled, kept=self._scope.has_committed)
+
+    async def _commit(self, mark: Mark | None) -> None:
+        """Send COMMIT and wait for its answer, however often the waiting is cancelled."""
+        driver = self._driver
+        sql = COMMIT_CLEAN if driver.must_take_back else "COMMIT"
+        commit = Uninterrupted(driver.call(driver.execute, sql, may_commit=True))
+        try:
+            status = await commit
+        except FaceplateError as error:
+            failure = error
+        else:
+            driver.must_take_back = False
+            check_in = Uninterrupted(self._lease.give_back())
+            await check_in
+            is_kept = status == "COMMIT"
+            if cancelled := commit.cancelled or check_in.cancelled:
+                raise self._cancelled(cancelled, kept=is_kept)
+            if not is_kept:
+                raise DatabaseError(SWALLOWED)
+            return
+        await self._survive(failure, mark, commit.cancelled)
+
+    async def _survive(
+        self, error: FaceplateError, mark: Mark | None, cancelled: asyncio.CancelledError | None
+    ) -> None:
+        """Find out what a failed COMMIT means, and tell a cancelled caller just as much."""
+        ending = _start(self._after_failed_commit(error, mark))
+        cancelled = await _until_done(ending) or cancelled
+        failure = ending.exception()
+        if failure is not None:
+            raise failure if cancelled is None else self._as_cancelled(failure, cancelled)
+        if cancelled is not None:
+            raise self._cancelled(cancelled, kept=True)
+
+    async def _after_failed_commit(self, error: FaceplateError, mark: Mark | None) -> None:
+        """Return where the transaction has taken effect all the same; raise where it has not."""
+        if not isinstance(error, ConnectionLost):
+            await self._roll_back()
+            raise error
+        self._driver.terminate()
+        self._replace_all(error)
+        await self._lease.give_back()
+        error.message = f"the connection was lost during COMMIT: {error.message}"
+        if not error.in_doubt or (self._replayable and self._scope.may_have_written):
+            raise error
+        if mark is None:
+            return  # there was nothing to write
+        match await commit_outcome.find_out(self._settings, mark):
+            case Outcome.ROLLED_BACK:
+                error.in_doubt = False
+                raise error
+            case Outcome.UNKNOWN:
+                raise CommitOutcomeUnknown(error.message, ids=self._ids.minted)
+
+    def _as_cancelled(
+        self, failure: BaseException, cancelled: asyncio.CancelledError
+    ) -> BaseException:
+        """Return what a cancelled caller is told: whether something may have been written."""
+        if isinstance(failure, ConnectionLost) and failure.in_doubt:
+            return CommitOutcomeUnknown(failure.message, ids=self._ids.minted)
+        if isinstance(failure, CommitOutcomeUnknown):
+            return failure
+        return self._cancelled(cancelled, kept=False)
+
+    def _cancelled(
+        self, cancelled: asyncio.CancelledError, *, kept: bool
+    ) -> asyncio.CancelledError:
+        """Return the cancellation, with `CancelledAfterCommit` as its cause where that is so.
+
+        A unit inside of this one may have set it for itself.
+        """
+        if kept:
+            cancelled.__cause__ = CancelledAfterCommit()
+        elif isinstance(cancelled.__cause__, CancelledAfterCommit):
+            cancelled.__cause__ = None
+        return cancelled
+
+    async def _abandon(self, error: BaseException) -> None:
+        """Roll back, check in, and raise what the caller is to get in place of ``error``."""
+        scope = self._scope
+        ours = self._translate(error)
+        scope.close()
+        if self._driver.was_refused_ahead:
+            commit_outcome.forget(self._driver)
+        told = ours or scope.lost
+        if isinstance(told, ConnectionLost):
+            self._driver.terminate()  # a standby's connection works, and must be replaced too
+            self._replace_all(told)
+        cancelled = error if isinstance(error, asyncio.CancelledError) else None
+        if scope.is_open or scope.is_busy or not self._lease.give_back_at_once():
+            ending = _start(self._roll_back())
+            cancelled = await _until_done(ending) or cancelled
+            ending.result()
+        if cancelled is not None:
+            if told is None:
+                raise self._cancelled(cancelled, kept=scope.has_committed)
+            raise self._as_cancelled(told, cancelled)
+        if scope.is_not_alone:
+            raise NotAlone
+        if ours is not None and ours is not error:
+            raise ours
+
+    def _translate(self, error: BaseException) -> FaceplateError | None:
+        """Return faceplate's error for one of the database, and None for any other."""
+        if isinstance(error, FaceplateError):
+            return error
+        if isinstance(error, FOREIGN_ERRORS):
+            return translate(error, target=self._settings.target, closed=self._driver.is_closed())
+        return None
+
+    def _replace_all(self, lost: ConnectionLost) -> None:
+        """Replace the pool's connections where they all lead to a server that takes no writes."""
+        if lost.sqlstate == READ_ONLY:
+            cast("Pool", self._engine.sync_engine.pool).replace_all(self._driver)
+
+    async def _roll_back(self) -> None:
+        driver = self._driver
+        if self._scope.is_busy:  # an orphan of the unit waits for an answer
+            driver.terminate()
+        if self._scope.is_open and not driver.is_closed():
+            sql = ROLLBACK_CLEAN if driver.must_take_back else "ROLLBACK"
+            try:
+                await driver.execute(sql, timeout=ROLLBACK_TIMEOUT_S)
+                driver.must_take_back = driver.is_preparing = False
+            except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
+                driver.terminate()
+        await self._lease.give_back()
+
+
+def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    task = asyncio.ensure_future(work)
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
+    return task
+
+
+async def _until_done(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
+    """Wait until ``task`` is done. Return the first cancellation of the waiting, if there was."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = cancelled or error
+    return cancelled

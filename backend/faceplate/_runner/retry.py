@@ -1,0 +1,97 @@
+"""When a unit is retried, and how long is waited before."""
+
+import asyncio
+import random
+import time
+
+from faceplate._runner.call import Call
+from faceplate.config import Settings
+from faceplate.errors import (
+    CannotConnect,
+    ConnectionLost,
+    Contention,
+    FaceplateError,
+    Overloaded,
+    PoolExhausted,
+    SchemaChanged,
+    ShuttingDown,
+    Unavailable,
+)
+from faceplate.events import Kind
+
+CONTENTION_LIMIT_S = 10.0
+CONTENTION_PAUSE_S = 0.02
+CONTENTION_PAUSE_MAX_S = 1.0
+RECONNECT_PAUSE_S = 0.1
+RECONNECT_PAUSE_MAX_S = 2.0
+
+
+class Retry:
+    """The memory of one call of `Database.run`: what has been retried already, and since when."""
+
+    def __init__(self, settings: Settings, call: Call) -> None:
+        self._settings = settings
+        self._call = call
+        self._contention_until_s: float | None = None
+        self._contention_pause_s = CONTENTION_PAUSE_S
+        self._reconnect_until_s: float | None = None
+        self._was_lost = False
+        self._schema_changed = False
+        self.in_doubt = False
+        """Whether an earlier attempt may have taken effect, for all that is known."""
+        self._pause_s = RECONNECT_PAUSE_S
+
+    async def after(self, error: FaceplateError) -> None:
+        """Return when the unit may be retried after ``error``; raise it where it may not."""
+        match error:
+            case SchemaChanged() if not self._schema_changed:
+                self._schema_changed = True
+                self._begin_anew(error)
+            case Contention():
+                await self._after_contention(error)
+            case Overloaded() | PoolExhausted() | CannotConnect() | ShuttingDown():
+                raise error
+            case ConnectionLost():
+                await self._after_loss(error)
+            case Unavailable():
+                await self._until_reconnected(error)
+            case _:
+                raise error
+
+    async def _after_contention(self, error: Contention) -> None:
+        """At once, with jitter, for a limited time: somebody else got in the way and is gone.
+
+        Where they keep coming, ever fewer at a time: else a crowd gets in its own way for ever.
+        """
+        now = time.monotonic()
+        if self._contention_until_s is None:
+            self._contention_until_s = now + CONTENTION_LIMIT_S
+        if now >= self._contention_until_s:
+            raise error
+        self._begin_anew(error)
+        await asyncio.sleep(random.uniform(0, self._contention_pause_s))  # noqa: S311 - no secret
+        self._contention_pause_s = min(2 * self._contention_pause_s, CONTENTION_PAUSE_MAX_S)
+
+    async def _after_loss(self, error: ConnectionLost) -> None:
+        """Once, after a pause in which a server that restarts gets some way."""
+        self.in_doubt |= error.in_doubt
+        if self._was_lost:
+            raise error
+        self._was_lost = True
+        self._begin_anew(error)
+        await asyncio.sleep(self._settings.retry_delay_s)
+
+    async def _until_reconnected(self, error: Unavailable) -> None:
+        """With backoff and jitter until a deadline: no connection, so the unit has not begun."""
+        now = time.monotonic()
+        if self._reconnect_until_s is None:
+            self._reconnect_until_s = now + self._settings.reconnect_timeout_s
+            self._call.record(Kind.RECONNECT, error)
+        if now >= self._reconnect_until_s:
+            raise error
+        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        self._pause_s = min(2 * self._pause_s, RECONNECT_PAUSE_MAX_S)
+
+    def _begin_anew(self, error: FaceplateError) -> None:
+        self._call.record(Kind.RETRY, error)
+        self._call.attempt += 1

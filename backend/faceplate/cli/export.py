@@ -1,0 +1,146 @@
+"""``faceplate export``, and ``import`` of what it has written: all of a user as JSON lines."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.text import Text
+
+from faceplate.cli.output import AsJson, emit, err, note, printable
+from faceplate.cli.progress import progress_bar
+from faceplate.cli.rendering import count
+from faceplate.cli.session import (
+    Who,
+    find_or_create_user,
+    find_user,
+    interruptible,
+    run,
+    run_with_models,
+)
+from faceplate.database import Database
+from faceplate.errors import NotFound
+from faceplate.export import write, write_file
+from faceplate.importers.chats import Refusal
+from faceplate.importers.faceplate_export import Restored, read_user, restore
+from faceplate.models import project_tables
+from faceplate.records import User
+from faceplate.services import archives
+from faceplate.services.archives import Holdings
+
+
+def export(
+    who: Who,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            show_default=False,
+            help="A file that is not there yet, instead of stdout.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything of a user as JSON lines: their conversations, messages, tasks, MCP configs.
+
+    All of it as of one moment, however much; nobody is held up. `faceplate import` reads it back,
+    for this user or another one, here or elsewhere. The secrets of MCP configurations are left
+    out. A file is whole, or not there.
+
+    With --json and --output, a line {"exported": ...} at the end; stdout has JSON in any case.
+    """
+
+    async def work(db: Database) -> Holdings:
+        user = await db.run_system(find_user, who)
+        if output is not None:
+            return await export_to_file(db, user.id, output)
+        held = await write(db, user.id, sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+        return held
+
+    with interruptible("nothing was changed; what was written is no whole archive"):
+        held = run_with_models(work)
+    if (tables := project_tables()) and not as_json:
+        names = ", ".join(table.fullname for table in tables)
+        note(f"The project's own tables are not in it: {names}.")
+    if output is None:
+        return
+    if as_json:
+        emit({"exported": held._asdict()})
+    else:
+        note(f"{describe(held)} written to {output}")
+
+
+async def export_to_file(db: Database, user_id: UUID, path: Path) -> Holdings:
+    """Write a user's archive to a new file under a progress bar."""
+    held = await db.run(user_id, archives.holdings)
+    with progress_bar("exporting", held.conversations + held.messages) as update:
+        return await write_file(
+            db, user_id, path, on_progress=lambda written: update(completed=written)
+        )
+
+
+def import_archive(file: Path, who: str, *, as_json: bool) -> None:
+    """Restore what an archive holds as that user's, and report it."""
+
+    size_bytes = file.stat().st_size
+
+    async def work(db: Database) -> Restored:
+        owner = await _find_owner(db, who, read_user(file))
+        with progress_bar("importing", size_bytes) as update:
+            return await restore(
+                db,
+                owner.id,
+                file,
+                on_progress=lambda read_bytes: update(completed=read_bytes),
+                on_refusal=lambda refusal: _tell(refusal, as_json=as_json),
+            )
+
+    with interruptible("what was imported is kept; run it again to go on from there"):
+        restored = run(work)
+    if as_json:
+        emit({"report": restored._asdict()})
+    else:
+        note(_describe_restored(restored))
+    if restored.refused:
+        raise typer.Exit(1)
+
+
+def describe(held: Holdings) -> str:
+    """What a user has, in words."""
+    return (
+        f"{count(held.conversations, 'conversation')} with {count(held.messages, 'message')},"
+        f" {count(held.tasks, 'task')}, {count(held.mcp_configs, 'MCP configuration')}"
+    )
+
+
+async def _find_owner(db: Database, who: str, archived: User) -> User:
+    """The user who is named; made if there is none, as they were if it is their own archive."""
+    if who.lower() in {str(archived.id), (archived.email or "").lower()}:
+        with contextlib.suppress(NotFound):
+            return await db.run_system(find_user, who)
+        return await db.run_system(archives.restore_user, archived)
+    return await db.run_system(find_or_create_user, who)
+
+
+def _describe_restored(restored: Restored) -> str:
+    new = Holdings(*restored[: len(Holdings._fields)])
+    text = f"new: {describe(new)}"
+    if restored.skipped:
+        text += f"; {restored.skipped:,} already there"
+    if restored.refused:
+        text += f"; {restored.refused:,} refused"
+    if restored.secrets:
+        text += f"\n{count(restored.secrets, 'MCP configuration')} had secrets: enter them again"
+    return text
+
+
+def _tell(refusal: Refusal, *, as_json: bool) -> None:
+    if as_json:
+        emit({"refused": {refusal.place.unit: refusal.place.number, "reason": refusal.reason}})
+    else:
+        err.print(Text(f"{refusal.place}: {printable(refusal.reason)}", "yellow"))

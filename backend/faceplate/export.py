@@ -1,0 +1,140 @@
+"""Everything of one user as a file of JSON lines.
+
+::
+
+    {"format": "faceplate-export", "version": 1, "exported_at": ..., "faceplate": "0.1.0"}
+    {"user": {...}}
+    {"task": {...}}
+    {"mcp_config": {...}}
+    {"conversation": {...}}
+    {"message": {...}}
+    {"end": {"conversations": 1, "messages": 1, "tasks": 1, "mcp_configs": 1}}
+
+A line holds a record as the units return it. The messages of a conversation follow it in order. A
+file without the last line is not a whole one. Secrets of MCP configurations are not in it: that a
+configuration has some, ``has_secrets`` says. `faceplate.importers.faceplate_export` reads it back.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+
+from faceplate import records
+from faceplate.database import Database
+from faceplate.services import archives
+from faceplate.services.archives import Holdings
+
+FORMAT: Final = "faceplate-export"
+VERSION: Final = 1
+KINDS: Final[dict[str, type[Any]]] = {
+    "user": records.User,
+    "task": records.Task,
+    "mcp_config": records.McpConfig,
+    "conversation": records.Conversation,
+    "message": records.Message,
+}
+
+PROGRESS_EVERY: Final = 200
+
+_NAMES: Final = {record: kind for kind, record in KINDS.items()}
+# Before the first query, and so before the snapshot.
+_ONE_SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+async def write(
+    db: Database,
+    user_id: UUID,
+    put: Callable[[bytes], object],
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Holdings:
+    """Hand the lines of a user's archive to ``put`` one after the other; return what they hold.
+
+    All of it is from one snapshot, in one transaction that only reads and is open meanwhile: who
+    writes is not held up, and memory is bounded however much there is. ``put`` must not rest for
+    longer than ``idle_in_transaction_timeout_s``. ``on_progress`` is told how many messages and
+    conversations were written.
+
+    Raises NotFound where there is no such user. A broken connection is not retried, since what
+    was put cannot be taken back: raises ConnectionLost.
+    """
+    counts = dict.fromkeys(KINDS, 0)
+    put(
+        _line(
+            format=FORMAT,
+            version=VERSION,
+            exported_at=datetime.now(UTC),
+            faceplate=version("faceplate"),
+        )
+    )
+    async with db.begin(user_id) as scope:
+        await scope.session.execute(_ONE_SNAPSHOT)
+        async for item in archives.walk(scope):
+            name = _NAMES[type(item)]
+            put(_line(**{name: item._asdict()}))
+            counts[name] += 1
+            written = counts["conversation"] + counts["message"]
+            if on_progress and written % PROGRESS_EVERY == 0:
+                on_progress(written)
+    held = Holdings(
+        conversations=counts["conversation"],
+        messages=counts["message"],
+        tasks=counts["task"],
+        mcp_configs=counts["mcp_config"],
+    )
+    put(_line(end=held._asdict()))
+    return held
+
+
+async def write_file(
+    db: Database,
+    user_id: UUID,
+    path: Path,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Holdings:
+    """Write a user's archive to a new file, see `write`; return what it holds.
+
+    The file appears under its name once it is whole and on the disk; before, it is called
+    ``.part``. Only its owner may read it. Raises FileExistsError, any other OSError, and as `write`
+    does.
+    """
+    with _new_file(path) as file:
+        return await write(db, user_id, file.write, on_progress=on_progress)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there when the block is through, or not at all."""
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # else the name may be lost in a crash
+    finally:
+        os.close(directory)
+
+
+def _line(**members: Any) -> bytes:
+    # The driver's UUIDs are of a class of its own.
+    return orjson.dumps(members, default=str, option=orjson.OPT_APPEND_NEWLINE)
