@@ -116,6 +116,12 @@ class Settings(BaseSettings):
         " connection to several clients in turn. Then nothing is prepared or set beyond a"
         " transaction, which costs each statement a round trip more.",
     )
+    pipelining: bool = Field(
+        default=True,
+        description="Whether a unit's BEGIN and user travel with its statements, in one round trip."
+        " Switched off, each is sent by itself by the driver's public methods, which takes a unit"
+        " two round trips more.",
+    )
     owner_url: SecretStr | str | None = Field(
         default=None,
         union_mode="left_to_right",

@@ -27,9 +27,9 @@ from faceplate._runner.confidentiality import remove_confidential
 from faceplate._runner.in_flight import InFlight
 from faceplate._runner.retry import Retry
 from faceplate._runner.shutdown import POLL_S, Shutdown
-from faceplate._transaction.ids import Ids
-from faceplate._transaction.single_statement import NotAlone
-from faceplate._transaction.transaction import Transaction
+from faceplate._transaction.autocommit import NeedsTransaction
+from faceplate._transaction.session_transaction import SessionTransaction
+from faceplate._transaction.state import Ids
 from faceplate.config import Settings
 from faceplate.errors import (
     CannotConnect,
@@ -44,7 +44,7 @@ from faceplate.scope import Isolation, Scope, SystemScope, checked_level
 
 P = ParamSpec("P")
 T = TypeVar("T")
-S = TypeVar("S", bound=Transaction)
+S = TypeVar("S", bound=SessionTransaction)
 
 RECONNECT_PAUSE_S = 0.05
 RECONNECT_PAUSE_MAX_S = 0.4
@@ -141,7 +141,7 @@ class Database:
         self._check_place()
         return self._engine
 
-    def _engine_for(self, kind: type[Transaction]) -> AsyncEngine:
+    def _engine_for(self, kind: type[SessionTransaction]) -> AsyncEngine:
         """Return the engine for units of a kind: those across users may have a login of their own.
 
         Raises UsageError as `engine` does.
@@ -257,7 +257,7 @@ class Database:
     ) -> T:
         ids = Ids()
         retry: Retry | None = None
-        may_be_alone = unit.is_one_statement and not self.settings.pgbouncer
+        may_autocommit = unit.is_one_statement
         while True:
             work = Attempt(
                 self._engine_for(kind),
@@ -267,9 +267,9 @@ class Database:
                 ids,
                 isolation=unit.isolation,
                 replayable=unit.is_replayable,
-                may_be_alone=may_be_alone,
+                may_autocommit=may_autocommit,
             )
-            may_be_alone = False  # a retry finds out in one transaction what there is
+            may_autocommit = False  # a retry finds out in one transaction what there is
             try:
                 try:
                     async with work as scope:
@@ -277,7 +277,7 @@ class Database:
                 except FaceplateError as error:
                     retry = retry or Retry(self.settings, call)
                     await retry.after(error)  # raises it where a retry would be wrong
-            except NotAlone:
+            except NeedsTransaction:
                 pass
             except BaseException as error:
                 if retry is not None and retry.in_doubt and not was_committed(error):

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from faceplate._driver import preamble
 from faceplate._driver.connection import all_rows, command_tag, first_row
-from faceplate._driver.preamble import ROLE, Prelude
-from faceplate._transaction.transaction import Transaction
+from faceplate._driver.preamble import ROLE, Preamble
+from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate.errors import NotFound, UsageError
 from faceplate.statement import Compiled, Statement
 
@@ -31,7 +31,7 @@ HALF_DONE = (
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 
 
-class AnyScope(Transaction):
+class AnyScope(SessionTransaction):
     """What a unit does with its transaction, whomever it is for.
 
     Each method raises UsageError where the unit has ended or another task uses the scope at that
@@ -43,14 +43,14 @@ class AnyScope(Transaction):
     async def all(self, statement: Statement[R], **values: Any) -> list[R]:
         """Return every row, in the statement's order."""
         compiled = self._compiled(statement)
-        arguments = self._arguments(compiled, values)
+        arguments = compiled.bind(values, self._user_id)
         rows = await self.run(all_rows, compiled, arguments)
         return list(map(statement.make, rows))
 
     async def first(self, statement: Statement[R], **values: Any) -> R | None:
         """Return the first row, or None where there is none."""
         compiled = self._compiled(statement)
-        arguments = self._arguments(compiled, values)
+        arguments = compiled.bind(values, self._user_id)
         row = await self.run(first_row, compiled, arguments)
         return None if row is None else statement.make(row)
 
@@ -64,7 +64,7 @@ class AnyScope(Transaction):
     async def execute(self, statement: Statement[Any], **values: Any) -> int:
         """Run a statement that returns no rows. Return how many it touched."""
         compiled = self._compiled(statement)
-        arguments = self._arguments(compiled, values)
+        arguments = compiled.bind(values, self._user_id)
         tag = await self.run(command_tag, compiled, arguments)
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
@@ -87,7 +87,7 @@ class AnyScope(Transaction):
         def arguments() -> Iterator[list[Any]]:
             nonlocal count
             for count, one in enumerate(values, start=1):  # noqa: B007 - it outlives the loop
-                yield self._arguments(compiled, dict(one))
+                yield compiled.bind(one, self._user_id)
 
         rest = arguments()
         # The first one ahead of the driver, so that what is refused at once is refused unsent.
@@ -104,7 +104,7 @@ class AnyScope(Transaction):
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:
         """Yield every row, in the statement's order, fetching `STREAM_CHUNK` rows at a time."""
         compiled = self._compiled(statement)
-        arguments = self._arguments(compiled, values)
+        arguments = compiled.bind(values, self._user_id)
         self._note(compiled)
         self._streams += 1
         cursor = f"faceplate_{self._streams}_{id(statement):x}"
@@ -133,23 +133,6 @@ class AnyScope(Transaction):
     def _compiled(self, statement: Statement[Any]) -> Compiled:
         return statement.compiled
 
-    def _arguments(self, compiled: Compiled, values: dict[str, Any]) -> list[Any]:
-        if not values.keys() <= compiled.names:
-            unknown = ", ".join(sorted(values.keys() - compiled.names))
-            raise UsageError(f"the statement has no parameter {unknown}")
-        arguments = []
-        for name, default, required, process, is_user in compiled.arguments:
-            if is_user:
-                value = self._user_id
-            elif name in values:
-                value = values[name]
-            elif required:
-                raise UsageError(f"the statement needs a value for {name}")
-            else:
-                value = default
-            arguments.append(value if process is None else process(value))
-        return arguments
-
 
 class Scope(AnyScope):
     """A transaction bound to one user: it reads and writes that user's rows, and no others."""
@@ -161,12 +144,12 @@ class Scope(AnyScope):
         """The user that the unit is for, who is the same for as long as it runs."""
         return self._user_id
 
-    def _entry(self) -> Prelude:
+    def _autocommit_preamble(self) -> Preamble:
         if not self.settings.row_level_security:
             return preamble.NONE
         return preamble.enter(self._user_id, self.settings.seal)
 
-    def _beginning(self) -> Prelude:
+    def _begin_preamble(self) -> Preamble:
         settings = self.settings
         # Behind a pooler the connection's role is not known; elsewhere it is that of units.
         role = ROLE if settings.pgbouncer and settings.row_level_security else None
@@ -181,10 +164,10 @@ class SystemScope(AnyScope):
     def _compiled(self, statement: Statement[Any]) -> Compiled:
         return statement.compiled_across_users
 
-    def _entry(self) -> Prelude:
+    def _autocommit_preamble(self) -> Preamble:
         return preamble.step_up()
 
-    def _beginning(self) -> Prelude:
+    def _begin_preamble(self) -> Preamble:
         return preamble.begin_across_users(self._isolation)
 
 

@@ -1,9 +1,11 @@
 """A statement is ordinary SQLAlchemy, compiled once; the owner is added when it is compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
 
 from sqlalchemy import ColumnClause, Dialect, Select
 from sqlalchemy.orm import with_loader_criteria
@@ -57,10 +59,29 @@ class Compiled:
     changes_session: bool
     """Whether it may leave something on its connection: see `session_state`."""
 
-    @property
-    def needs_transaction(self) -> bool:
-        """Whether it is to be kept or undone, or has to hold, together with what comes after it."""
-        return self.writes or self.locks
+    needs_transaction: bool
+    """Whether it is kept or undone, or holds its locks, together with what comes after it."""
+
+    def bind(self, values: Mapping[str, Any], user_id: UUID | None) -> list[Any]:
+        """Return the statement's arguments in their order, each checked by its column's rule.
+
+        Raises UsageError for a name that the statement has not, and where a value is missing.
+        """
+        if not values.keys() <= self.names:
+            unknown = ", ".join(sorted(values.keys() - self.names))
+            raise UsageError(f"the statement has no parameter {unknown}")
+        arguments = []
+        for name, default, required, process, is_user in self.arguments:
+            if is_user:
+                value = user_id
+            elif name in values:
+                value = values[name]
+            elif required:
+                raise UsageError(f"the statement needs a value for {name}")
+            else:
+                value = default
+            arguments.append(value if process is None else process(value))
+        return arguments
 
 
 class Statement(Generic[R]):
@@ -79,25 +100,19 @@ class Statement(Generic[R]):
         self.into = into
         self.statement = statement
         self.make: Callable[[Any], R] = getattr(into, "_make", None) or itemgetter(0)
-        self._compiled: Compiled | None = None
-        self._compiled_across_users: Compiled | None = None
 
-    @property
+    @cached_property
     def compiled(self) -> Compiled:
-        """As a `Scope` runs it: with the owner."""
-        if self._compiled is None:
-            statement = self.statement
-            if isinstance(statement, ExecutableDDLElement):
-                raise UsageError("a unit changes no tables: a migration does")
-            self._compiled = _compile(statement.options(owned), LIMITED, filled=USER_PARAMETERS)
-        return self._compiled
+        """The statement as a `Scope` runs it: with the owner."""
+        statement = self.statement
+        if isinstance(statement, ExecutableDDLElement):
+            raise UsageError("a unit changes no tables: a migration does")
+        return _compile(statement.options(owned), LIMITED, filled=USER_PARAMETERS)
 
-    @property
+    @cached_property
     def compiled_across_users(self) -> Compiled:
-        """As a `SystemScope` runs it."""
-        if self._compiled_across_users is None:
-            self._compiled_across_users = _compile(self.statement, DIALECT)
-        return self._compiled_across_users
+        """The statement as a `SystemScope` runs it."""
+        return _compile(self.statement, DIALECT)
 
 
 def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) -> Compiled:
@@ -119,14 +134,17 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
     names = frozenset(argument.name for argument in arguments if not argument.is_user)
     parts = list(iterate(statement))
     changes_session = compiled_changes_session(compiled, compiled.string)
+    writes = changes_session or any(map(_may_write, parts))
+    locks = any(map(_locks, parts))
     return Compiled(
         compiled.string,
         tuple(arguments),
         names,
-        writes=changes_session or any(map(_may_write, parts)),
+        writes=writes,
         is_dml=any(map(_is_dml, parts)),
-        locks=any(map(_locks, parts)),
+        locks=locks,
         changes_session=changes_session,
+        needs_transaction=writes or locks,
     )
 
 

@@ -71,7 +71,8 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(unit_connection, "_limited", lambda dialect: dialect)
     patch.setattr(unit_session, "_own", lambda *_: None)
     for each in statements():
-        patch.setattr(each, "_compiled", None)
+        patch.setitem(vars(each), "compiled", None)
+        del vars(each)["compiled"]
 
 
 @asynccontextmanager

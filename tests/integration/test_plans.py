@@ -250,7 +250,7 @@ async def explain(
     """Run a statement, roll back, and raise Planned."""
     driver = scope._driver
     compiled = scope._compiled(statement)
-    arguments = scope._arguments(compiled, values)
+    arguments = compiled.bind(values, scope.user_id)
     await scope.open()
     await driver.execute(f"SET LOCAL plan_cache_mode = force_{mode}_plan")
     if case.is_streamed:

@@ -187,7 +187,7 @@ async def test_a_unit_that_goes_on_after_its_one_statement_is_run_in_one_transac
         nonlocal attempts
         attempts += 1
         await tasks.create(scope, title="first")
-        with suppress(BaseException):  # NotAlone too, which the runner must not lose
+        with suppress(BaseException):  # NeedsTransaction too, which the runner must not lose
             await tasks.create(scope, title="second")
         if fails:
             raise RuntimeError

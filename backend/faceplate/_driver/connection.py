@@ -22,11 +22,17 @@ from faceplate._driver.error_mapping import (
     sqlstate_of,
     translate,
 )
-from faceplate._driver.preamble import NONE, Prelude
-from faceplate._driver.row_ahead import RowAhead
+from faceplate._driver.preamble import NONE, Preamble
+from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.session_state import TAKE_BACK, may_deallocate
 from faceplate.config import Settings
-from faceplate.errors import ConnectionLost, DatabaseError, FaceplateError, SchemaChanged
+from faceplate.errors import (
+    ConnectionLost,
+    DatabaseError,
+    FaceplateError,
+    SchemaChanged,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from faceplate._driver.wire import Wire
@@ -67,9 +73,9 @@ class Connection(asyncpg.Connection):
     """
 
     __slots__ = (
-        *("_forgotten", "_poll", "_prepared", "_preludes", "_row_ahead", "_settings", "_wire"),
-        *("answers_marks", "begun_s", "is_preparing", "is_spent", "is_trusted", "last_heard_s"),
-        *("must_take_back", "sent_ahead"),
+        *("_forgotten", "_poll", "_preamble_row", "_preambles", "_prepared", "_settings", "_wire"),
+        *("answers_marks", "begun_s", "is_pipelined", "is_preparing", "is_spent", "is_trusted"),
+        *("last_heard_s", "must_take_back", "sent_preamble"),
     )
 
     answers_marks: bool | None
@@ -77,6 +83,8 @@ class Connection(asyncpg.Connection):
     begun_s: float
     """When it was begun to be made, by the monotonic clock."""
     last_heard_s: float
+    is_pipelined: bool
+    """Whether what goes ahead of a statement travels with it, in one round trip."""
     is_preparing: bool
     """Whether the server may still be in the transaction in which it has prepared a statement.
 
@@ -89,39 +97,44 @@ class Connection(asyncpg.Connection):
     """Whether the next ping may be left out: it has only just been seen to be alive."""
     must_take_back: bool
     """Whether text was run on it that may have changed the state of the session."""
-    sent_ahead: bool
-    """Whether the last prelude was sent."""
+    sent_preamble: bool
+    """Whether the last preamble was sent."""
 
-    def set_up(self, settings: Settings, begun_s: float) -> None:
-        """Make ready what the driver's own constructor has no room for."""
+    def set_up(self, settings: Settings, begun_s: float, wire: "Wire | None") -> None:
+        """Make ready what the driver's own constructor has no room for.
+
+        With a ``wire``, statements are pipelined: see `faceplate._driver.wire`.
+        """
         self._settings = settings
+        self._wire = wire
+        self.is_pipelined = wire is not None
         self.begun_s = begun_s
         self.is_preparing = False
         self.is_spent = False
         self.is_trusted = False
-        self.sent_ahead = True
+        self.sent_preamble = True
         self.must_take_back = False
-        # It asks asyncio about it, which knows only the true one.
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()  # not the one that makes wires
         self._prepared: dict[str, PreparedStatement[Any]] = {}
-        self._preludes: dict[str, PreparedStatement[Any]] = {}
+        self._preambles: dict[str, PreparedStatement[Any]] = {}
         self._forgotten: list[PreparedStatement[Any]] = []
-        self._row_ahead: RowAhead | None = None
+        self._preamble_row: PreambleRow | None = None
         self.answers_marks = None
         self.last_heard_s = time.monotonic()
-        self._wire: Wire = self._transport  # type: ignore[attr-defined]  # not in stubs
-        self._poll = select.poll()
-        self._poll.register(self.socket.fileno(), select.POLLIN)
+        self._poll: select.poll | None = None
+        if wire is not None:
+            self._poll = select.poll()
+            self._poll.register(self.socket.fileno(), select.POLLIN)
 
     @property
     def socket(self) -> socket.socket:
         """The socket that the connection is made of."""
-        found: socket.socket = self._wire.get_extra_info("socket")
+        found: socket.socket = self._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # not in stubs
         return found
 
     def is_in_transaction(self) -> bool:
         """Return whether the server said so last. A closed connection is in none."""
-        return not self.is_closed() and bool(self._protocol.is_in_transaction())  # type: ignore[attr-defined]  # not in stubs
+        return not self.is_closed() and super().is_in_transaction()
 
     def is_reusable(self) -> bool:
         """Return whether it is idle, and nothing is left on it that another unit must not find."""
@@ -138,11 +151,11 @@ class Connection(asyncpg.Connection):
 
     def begin_unit(self) -> None:
         """Forget the unit before."""
-        self._row_ahead = None
+        self._preamble_row = None
 
     async def run(
         self,
-        ahead: Prelude,
+        ahead: Preamble,
         fetch: Callable[..., Awaitable[T]],
         sql: str,
         values: list[Any],
@@ -151,11 +164,11 @@ class Connection(asyncpg.Connection):
     ) -> T:
         """Return what ``fetch``, a method of `PreparedStatement`, makes of ``sql``.
 
-        It is sent together with what goes ahead of it, in one round trip; both have to be ready.
-        `sent_ahead` tells afterwards whether that was sent. ``may_commit`` says that the statement
-        takes effect by itself: without an answer it is in doubt.
+        The preamble ``ahead`` is sent with it, in one round trip; both have to be ready.
+        `sent_preamble` tells afterwards whether the preamble was sent. ``may_commit`` says that the
+        statement is a transaction by itself: without an answer it is in doubt.
         """
-        self.send_ahead(ahead)
+        self.queue_preamble(ahead)
         started_s = time.monotonic()
         try:
             result = await fetch(self._prepared[sql], *values)
@@ -165,7 +178,7 @@ class Connection(asyncpg.Connection):
             self.is_preparing = False
             return result
         finally:
-            self.end_ahead()
+            self.end_preamble()
             self.log(sql, time.monotonic() - started_s, ahead)
         raise failure
 
@@ -185,40 +198,42 @@ class Connection(asyncpg.Connection):
             self.log(sql, time.monotonic() - started_s)
         raise failure
 
-    def send_ahead(self, ahead: Prelude) -> None:
-        """Send a prelude together with what is written next, until `end_ahead`."""
+    def queue_preamble(self, ahead: Preamble) -> None:
+        """Send a preamble together with what is written next, until `end_preamble`."""
         if not ahead.messages:
             return
-        row = None
+        wire, row = self._wire, None
+        if wire is None:
+            raise UsageError("nothing goes ahead of a statement on this connection")
         if ahead.has_row:
-            row = self._row_ahead = RowAhead(self._wire, self._protocol)  # type: ignore[arg-type, attr-defined]  # it is what a transport is; not in stubs
-        self._wire.queue(ahead.messages, row)
+            row = self._preamble_row = PreambleRow(wire.transport, wire.protocol)
+        wire.queue(ahead.messages, row)
 
-    def end_ahead(self) -> None:
-        """Note in `sent_ahead` whether the prelude was sent, and drop it where it was not."""
-        self.sent_ahead = not self._wire.drop_queued()
-        if not self.sent_ahead:
-            self._row_ahead = None
-
-    @property
-    def row_ahead(self) -> list[str] | None:
-        """The row that a prelude of this unit returned."""
-        return None if self._row_ahead is None else self._row_ahead.values
+    def end_preamble(self) -> None:
+        """Note in `sent_preamble` whether the preamble was sent, and drop it where it was not."""
+        self.sent_preamble = self._wire is None or not self._wire.drop_queued()
+        if not self.sent_preamble:
+            self._preamble_row = None
 
     @property
-    def was_refused_ahead(self) -> bool:
-        """Whether a prelude of this unit was to return a row and did not."""
-        return self._row_ahead is not None and self._row_ahead.values is None
+    def preamble_row(self) -> list[str] | None:
+        """The row that a preamble of this unit returned."""
+        return None if self._preamble_row is None else self._preamble_row.values
 
-    def is_ready(self, ahead: Prelude, sql: str) -> bool:
+    @property
+    def lacks_preamble_row(self) -> bool:
+        """Whether a preamble of this unit was to return a row and did not."""
+        return self._preamble_row is not None and self._preamble_row.values is None
+
+    def is_ready(self, ahead: Preamble, sql: str) -> bool:
         """Return whether `run` may be called: mostly, but for the first time that ``sql`` runs."""
         return sql in self._prepared and self.has_prepared(ahead)
 
-    def has_prepared(self, ahead: Prelude) -> bool:
-        """Return whether a prelude can be sent."""
-        return not ahead.name or ahead.name in self._preludes
+    def has_prepared(self, ahead: Preamble) -> bool:
+        """Return whether a preamble can be sent."""
+        return not ahead.name or ahead.name in self._preambles
 
-    async def make_ready(self, ahead: Prelude, sql: str, *, undo: str = "") -> None:
+    async def make_ready(self, ahead: Preamble, sql: str, *, undo: str = "") -> None:
         """Prepare what is not yet prepared, for `run`. It runs nothing.
 
         In a transaction, ``undo`` is the command that makes it usable after an error.
@@ -229,7 +244,9 @@ class Connection(asyncpg.Connection):
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[sql] = prepared
         if not self.has_prepared(ahead):
-            self._preludes[ahead.name] = await self._prepare_named(ahead.name, ahead.prepared, undo)
+            self._preambles[ahead.name] = await self._prepare_named(
+                ahead.name, ahead.prepared, undo
+            )
 
     async def end_preparing(self) -> None:
         """End the transaction in which the server has prepared: the driver leaves it open.
@@ -256,10 +273,10 @@ class Connection(asyncpg.Connection):
             failure = self.translated(error)
         raise failure
 
-    def forget_prelude(self, ahead: Prelude) -> None:
-        """Prepare a prelude anew before it is sent again."""
+    def forget_preamble(self, ahead: Preamble) -> None:
+        """Prepare a preamble anew before it is sent again."""
         # The driver would close the server's statement of that name when this one is collected.
-        self._forgotten += filter(None, [self._preludes.pop(ahead.name, None)])
+        self._forgotten += filter(None, [self._preambles.pop(ahead.name, None)])
 
     def note_text(self, sql: str) -> None:
         """Take back what ``sql`` may leave in the session before another unit is served."""
@@ -282,11 +299,14 @@ class Connection(asyncpg.Connection):
     def is_quiet(self) -> bool:
         """Return whether nothing came in since the last command, and that was not long ago.
 
+        A connection that is not pipelined is never quiet, but pinged at each check-out.
+
         What a server says unasked is that it is going away, and a socket with something to read
         after its last answer was read says that, or is at its end.
         """
         now = time.monotonic()
-        if now - self.last_heard_s > PING_AFTER_IDLE_S or self._poll.poll(0):
+        poll = self._poll
+        if poll is None or now - self.last_heard_s > PING_AFTER_IDLE_S or poll.poll(0):
             return False
         self.last_heard_s = now
         return True
@@ -310,13 +330,13 @@ class Connection(asyncpg.Connection):
         """Prepare each statement anew, after a migration or somebody's DEALLOCATE."""
         self._prepared.clear()
         if any(isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in causes(error)):
-            self._forgotten += self._preludes.values()
-            self._preludes.clear()
+            self._forgotten += self._preambles.values()
+            self._preambles.clear()
             self.is_spent = True  # SQLAlchemy goes on believing in what it has prepared
         message = "a table or a prepared statement was changed under a statement"
         return SchemaChanged(message, sqlstate=sqlstate_of(error))
 
-    def log(self, sql: str, elapsed_s: float, ahead: Prelude = NONE) -> None:
+    def log(self, sql: str, elapsed_s: float, ahead: Preamble = NONE) -> None:
         """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does.
 
         The driver's own query loggers cost a statement as much as a fifth of its round trip.

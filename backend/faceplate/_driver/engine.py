@@ -20,7 +20,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, PoolResetState
 
-from faceplate._driver import passwords, pgbouncer
+from faceplate._driver import passwords, pgbouncer, pipelining
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS, causes, translate_connect
 from faceplate._driver.pool import Pool
@@ -163,7 +163,7 @@ def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> Asyn
     that a connection cannot have.
     """
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
-    # As `prelude.begin_across_users`, for a BEGIN that SQLAlchemy sends.
+    # As `preamble.begin_across_users`, for a BEGIN that SQLAlchemy sends.
     asked = settings.transaction_settings | {"role": "none", "row_security": "off"}
     calls = ", ".join(
         f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in asked.items()
@@ -307,7 +307,8 @@ async def _attempt(
     server_settings: dict[str, str],
     prove: Callable[[Connection], Awaitable[None]] | None,
 ) -> Connection:
-    loop, begun_s = asyncio.get_running_loop(), time.monotonic()
+    begun_s = time.monotonic()
+    loop = DriverLoop(asyncio.get_running_loop()) if pipelining.is_possible(settings) else None
     hosts = settings.hosts
     found = await asyncio.gather(*map(_resolve, hosts), return_exceptions=True)
     unknown = [failure for failure in found if failure is not None]
@@ -316,13 +317,13 @@ async def _attempt(
     connection: Connection = await asyncpg.connect(
         settings.dsn,
         password=await passwords.ask_for(settings.password),
-        loop=cast("asyncio.AbstractEventLoop", DriverLoop(loop)),
+        loop=cast("asyncio.AbstractEventLoop | None", loop),
         connection_class=Connection,
         command_timeout=settings.command_timeout_s or None,
         server_settings=server_settings,
         statement_cache_size=0 if settings.pgbouncer else 100,
     )
-    connection.set_up(settings, begun_s)
+    connection.set_up(settings, begun_s, loop.wire if loop else None)
     if prove is not None:
         try:
             await prove(connection)

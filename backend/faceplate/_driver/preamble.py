@@ -25,7 +25,7 @@ ROLE = "faceplate_app"
 READ_COMMITTED = "READ COMMITTED"
 
 
-class Prelude(NamedTuple):
+class Preamble(NamedTuple):
     messages: bytes
     sql: str
     """The same as text, for the log."""
@@ -38,15 +38,15 @@ class Prelude(NamedTuple):
     """A statement and its value that are not in the text: the value is not to be seen there."""
 
 
-NONE = Prelude(b"", "")
+NONE = Preamble(b"", "")
 
 
-def ask(name: str, sql: str) -> Prelude:
+def ask(name: str, sql: str) -> Preamble:
     """The row of ``sql``, a SELECT that gets the name, comes back ahead of the next statement's."""
-    return Prelude(_bind(name) + _EXECUTE, f"EXECUTE {name}", name, sql, has_row=True)
+    return Preamble(_bind(name) + _EXECUTE, f"EXECUTE {name}", name, sql, has_row=True)
 
 
-def join(first: Prelude, second: Prelude | None) -> Prelude:
+def join(first: Preamble, second: Preamble | None) -> Preamble:
     """Return both in one. ``first`` must not execute a prepared statement."""
     if second is None:
         return first
@@ -78,7 +78,7 @@ def _seal(user_id: UUID, key: bytes) -> str:
 
 
 @lru_cache(maxsize=4096)
-def enter(user_id: UUID, key: bytes | None = None) -> Prelude:
+def enter(user_id: UUID, key: bytes | None = None) -> Preamble:
     """The next statement runs for this user, in a transaction of its own.
 
     With a ``key``, the user's id is sealed: see `faceplate._schema.seal`.
@@ -86,14 +86,14 @@ def enter(user_id: UUID, key: bytes | None = None) -> Prelude:
     if key is not None:
         name = "faceplate_enter_sealed"
         bound = _bind(name, str(user_id), _seal(user_id, key))
-        return Prelude(bound + _EXECUTE, f"EXECUTE {name} ('{user_id}', ...)", name, _ENTER_SEALED)
+        return Preamble(bound + _EXECUTE, f"EXECUTE {name} ('{user_id}', ...)", name, _ENTER_SEALED)
     name = "faceplate_enter"
-    return Prelude(
+    return Preamble(
         _bind(name, str(user_id)) + _EXECUTE, f"EXECUTE {name} ('{user_id}')", name, _ENTER
     )
 
 
-def step_up() -> Prelude:
+def step_up() -> Preamble:
     """The next statement runs as the login's own role, in a transaction of its own.
 
     Where a policy would hide rows from that role, PostgreSQL raises instead: work across users
@@ -109,7 +109,7 @@ def begin(
     role: str | None = None,
     isolation: str = READ_COMMITTED,
     key: bytes | None = None,
-) -> Prelude:
+) -> Preamble:
     """The next statement begins a transaction for this user.
 
     ``role`` is `ROLE` where the connection may have another one.
@@ -124,15 +124,15 @@ def begin(
 
 
 @lru_cache(maxsize=8)
-def begin_across_users(isolation: str = READ_COMMITTED) -> Prelude:
+def begin_across_users(isolation: str = READ_COMMITTED) -> Preamble:
     """The next statement begins a transaction as the login's own role: see `step_up`."""
     return _begin(isolation, "ROLE NONE", "row_security = off")
 
 
-def _begin(isolation: str, *settings: str) -> Prelude:
+def _begin(isolation: str, *settings: str) -> Preamble:
     # Not by `enter`: after a query it would be too late for SET TRANSACTION.
     statements = [f"BEGIN ISOLATION LEVEL {isolation}", *(f"SET LOCAL {one}" for one in settings)]
-    return Prelude(b"".join(map(_run, statements)), "; ".join(statements))
+    return Preamble(b"".join(map(_run, statements)), "; ".join(statements))
 
 
 def _message(kind: bytes, *parts: bytes) -> bytes:
@@ -153,7 +153,7 @@ def _bind(name: str, *values: str) -> bytes:
 
 
 _EXECUTE = _message(b"E", _string(""), struct.pack("!i", 0))
-_STEP_UP_ONCE = Prelude(
+_STEP_UP_ONCE = Preamble(
     _bind("faceplate_step_up") + _EXECUTE,
     "EXECUTE faceplate_step_up",
     "faceplate_step_up",

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Uninterrupted(Generic[T]):
+class Shielded(Generic[T]):
     """Await it for the coroutine's result.
 
     ``cancelled`` is the first cancellation that came meanwhile, if one did. Whoever made it may

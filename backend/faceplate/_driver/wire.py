@@ -1,15 +1,15 @@
-"""The driver's way to the socket: what goes ahead of a statement leaves in the same write.
+"""The driver's way to the socket: a preamble leaves in the same write as the statement after it.
 
-asyncio sends each write at once, and a statement's second send costs as much as all the rest of it.
-So a transport is wrapped when its connection is made, whatever event loop made it, and what is
-queued here leaves in one piece with what the driver writes next.
+asyncio sends each write at once, and a second send costs as much as the rest of the statement. So
+each transport is wrapped when its connection is made, whatever event loop made it: what is queued
+leaves in one piece with what the driver writes next.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from faceplate._driver.row_ahead import RowAhead
+from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.timers import LoopWithCheapTimers
 
 
@@ -19,16 +19,22 @@ class Wire:
     Everything else goes to the event loop's own transport.
     """
 
-    __slots__ = ("_queued", "_row", "_transport", "_write")
+    __slots__ = ("_queued", "_row", "_write", "protocol", "transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    transport: asyncio.Transport
+    """The event loop's own."""
+    protocol: Any
+    """The driver's, which reads the answers."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: Any) -> None:
+        self.transport = transport
+        self.protocol = protocol
         self._write = transport.write
         self._queued = b""
-        self._row: RowAhead | None = None
+        self._row: PreambleRow | None = None
 
-    def queue(self, messages: bytes, row: RowAhead | None = None) -> None:
-        """Send ``messages`` with the next write. ``row`` begins to listen when they are sent."""
+    def queue(self, messages: bytes, row: PreambleRow | None = None) -> None:
+        """Send ``messages`` with the next write, when ``row`` begins to intercept answers."""
         self._queued = messages
         self._row = row
 
@@ -40,7 +46,7 @@ class Wire:
         return is_unsent
 
     def write(self, data: Any) -> None:
-        """Send ``data``, with what is queued ahead of it."""
+        """Send ``data`` behind what is queued."""
         if self._queued:
             data = self._queued + bytes(data)
             self._queued = b""
@@ -50,15 +56,20 @@ class Wire:
         self._write(data)
 
     def writelines(self, parts: Iterable[Any]) -> None:
-        """Send ``parts`` in one piece, with what is queued ahead of them."""
+        """Send ``parts`` in one piece behind what is queued."""
         self.write(b"".join(parts))
 
+    def set_protocol(self, protocol: Any) -> None:
+        """Hand the answers to ``protocol``, as the driver asks once TLS is set up."""
+        self.protocol = protocol
+        self.transport.set_protocol(protocol)
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.transport, name)
 
 
 class _Introduction(asyncio.Protocol):
-    """Makes the driver's protocol and a `Wire` known to each other, and steps aside."""
+    """Puts a `Wire` between a new transport and the driver's protocol, and steps aside."""
 
     wire: Wire
 
@@ -66,13 +77,16 @@ class _Introduction(asyncio.Protocol):
         self.protocol = protocol
 
     def connection_made(self, transport: Any) -> None:
-        self.wire = Wire(transport)
+        self.wire = Wire(transport, self.protocol)
         transport.set_protocol(self.protocol)
         self.protocol.connection_made(self.wire)
 
 
 class DriverLoop(LoopWithCheapTimers):
-    """The event loop as the driver sees it: cheap timers, and a `Wire` around each transport."""
+    """The event loop as the driver sees it while it makes one connection: transports are wired."""
+
+    wire: Wire | None = None
+    """That of the connection, once it is made."""
 
     async def create_connection(
         self, make_protocol: Callable[[], Any], *args: Any, **kwargs: Any
@@ -85,9 +99,12 @@ class DriverLoop(LoopWithCheapTimers):
         connect = self._loop.create_unix_connection
         return await self._introduce(connect, make_protocol, *args, **kwargs)
 
-    async def start_tls(self, wire: Any, *args: Any, **kwargs: Any) -> Any:
-        transport = await self._loop.start_tls(wire._transport, *args, **kwargs)  # noqa: SLF001 - a Wire of this module
-        return None if transport is None else Wire(transport)
+    async def start_tls(self, wire: Any, protocol: Any, *args: Any, **kwargs: Any) -> Any:
+        transport = await self._loop.start_tls(wire.transport, protocol, *args, **kwargs)
+        if transport is None:
+            return None
+        self.wire = Wire(transport, protocol)
+        return self.wire
 
     async def _introduce(
         self,
@@ -97,4 +114,5 @@ class DriverLoop(LoopWithCheapTimers):
         **kwargs: Any,
     ) -> tuple[Wire, Any]:
         _, introduction = await connect(lambda: _Introduction(make_protocol()), *args, **kwargs)
+        self.wire = introduction.wire
         return introduction.wire, introduction.protocol

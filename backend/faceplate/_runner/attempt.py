@@ -19,12 +19,12 @@ from faceplate._driver.error_mapping import (
 from faceplate._driver.pool import Lease, Pool
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._driver.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
-from faceplate._driver.shielding import Uninterrupted
+from faceplate._driver.shielding import Shielded
 from faceplate._runner import commit_outcome
 from faceplate._runner.commit_outcome import Mark, Outcome
-from faceplate._transaction.ids import Ids
-from faceplate._transaction.single_statement import NotAlone
-from faceplate._transaction.transaction import Transaction
+from faceplate._transaction.autocommit import NeedsTransaction
+from faceplate._transaction.session_transaction import SessionTransaction
+from faceplate._transaction.state import Ids
 from faceplate.config import Settings
 from faceplate.errors import (
     CancelledAfterCommit,
@@ -34,7 +34,7 @@ from faceplate.errors import (
     FaceplateError,
 )
 
-S = TypeVar("S", bound=Transaction)
+S = TypeVar("S", bound=SessionTransaction)
 T = TypeVar("T")
 
 ROLLBACK_TIMEOUT_S = 2.0
@@ -50,7 +50,7 @@ class Attempt(Generic[S]):
     """
 
     __slots__ = (
-        *("_driver", "_engine", "_ids", "_isolation", "_kind", "_lease", "_may_be_alone"),
+        *("_driver", "_engine", "_ids", "_isolation", "_kind", "_lease", "_may_autocommit"),
         *("_replayable", "_scope", "_settings", "_user"),
     )
 
@@ -68,7 +68,7 @@ class Attempt(Generic[S]):
         *,
         isolation: str = READ_COMMITTED,
         replayable: bool = False,
-        may_be_alone: bool = False,
+        may_autocommit: bool = False,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -77,7 +77,7 @@ class Attempt(Generic[S]):
         self._ids = ids
         self._isolation = isolation
         self._replayable = replayable
-        self._may_be_alone = may_be_alone
+        self._may_autocommit = may_autocommit
 
     async def __aenter__(self) -> S:
         pool = cast("Pool", self._engine.sync_engine.pool)
@@ -91,15 +91,9 @@ class Attempt(Generic[S]):
             self._user,
             self._ids,
             isolation=self._isolation,
-            may_be_alone=self._may_be_alone,
-            mark=None if self._replayable else commit_outcome.mark_ahead(driver),
+            may_autocommit=self._may_autocommit and driver.is_pipelined,
+            mark=None if self._replayable else commit_outcome.mark_preamble(driver),
         )
-        if self._settings.pgbouncer:
-            try:
-                await self._scope.begin()
-            except BaseException as error:
-                await self._abandon(error)
-                raise
         return self._scope
 
     async def _connect(self, pool: Pool) -> Lease:
@@ -135,11 +129,11 @@ class Attempt(Generic[S]):
         """Return what the transaction can be found again by, if it may have to be."""
         if self._replayable or not self._scope.may_have_written:
             return None
-        return await commit_outcome.mark(self._driver, may_prepare=not self._settings.pgbouncer)
+        return await commit_outcome.mark(self._driver, may_prepare=self._driver.is_pipelined)
 
     async def _leave(self) -> None:
         """Give the connection back: what was done is done, without a COMMIT."""
-        check_in = Uninterrupted(self._lease.give_back())
+        check_in = Shielded(self._lease.give_back())
         await check_in
         if check_in.cancelled is not None:
             raise self._cancelled(check_in.cancelled, kept=self._scope.has_committed)
@@ -148,14 +142,14 @@ class Attempt(Generic[S]):
         """Send COMMIT and wait for its answer, however often the waiting is cancelled."""
         driver = self._driver
         sql = COMMIT_CLEAN if driver.must_take_back else "COMMIT"
-        commit = Uninterrupted(driver.call(driver.execute, sql, may_commit=True))
+        commit = Shielded(driver.call(driver.execute, sql, may_commit=True))
         try:
             status = await commit
         except FaceplateError as error:
             failure = error
         else:
             driver.must_take_back = False
-            check_in = Uninterrupted(self._lease.give_back())
+            check_in = Shielded(self._lease.give_back())
             await check_in
             is_kept = status == "COMMIT"
             if cancelled := commit.cancelled or check_in.cancelled:
@@ -225,7 +219,7 @@ class Attempt(Generic[S]):
         scope = self._scope
         ours = self._translate(error)
         scope.close()
-        if self._driver.was_refused_ahead:
+        if self._driver.lacks_preamble_row:
             commit_outcome.forget(self._driver)
         told = ours or scope.lost
         if isinstance(told, ConnectionLost):
@@ -240,8 +234,8 @@ class Attempt(Generic[S]):
             if told is None:
                 raise self._cancelled(cancelled, kept=scope.has_committed)
             raise self._as_cancelled(told, cancelled)
-        if scope.is_not_alone:
-            raise NotAlone
+        if scope.needs_transaction:
+            raise NeedsTransaction
         if ours is not None and ours is not error:
             raise ours
 

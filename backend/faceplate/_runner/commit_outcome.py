@@ -9,7 +9,7 @@ from faceplate._driver import preamble
 from faceplate._driver.connection import Connection, first_row
 from faceplate._driver.engine import open_connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS
-from faceplate._driver.preamble import NONE, Prelude
+from faceplate._driver.preamble import NONE, Preamble
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError, Unauthorized
 
@@ -77,7 +77,7 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-def mark_ahead(driver: Connection) -> Prelude | None:
+def mark_preamble(driver: Connection) -> Preamble | None:
     """Return what asks for a mark without a round trip of its own, once that is known to work."""
     return MARK if driver.answers_marks and driver.has_prepared(MARK) else None
 
@@ -85,7 +85,7 @@ def mark_ahead(driver: Connection) -> Prelude | None:
 def forget(driver: Connection) -> None:
     """Let the next transaction on ``driver`` find out anew whether the server answers."""
     driver.answers_marks = None
-    driver.forget_prelude(MARK)
+    driver.forget_preamble(MARK)
 
 
 async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
@@ -95,7 +95,7 @@ async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
     connection's first call, which finds out whether the server answers. Where it does not, this
     returns `UNMARKED`, and from then on without asking.
     """
-    if (found := driver.row_ahead) is not None:
+    if (found := driver.preamble_row) is not None:
         return Mark(*found)
     if driver.answers_marks is None:
         return await _try_to_mark(driver, may_prepare=may_prepare)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from faceplate._driver.row_ahead import RowAhead
+from faceplate._driver.preamble_row import PreambleRow
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
@@ -41,8 +41,8 @@ class Driver:
         self.lost = error
 
 
-def listen(driver: Driver) -> RowAhead:
-    ahead = RowAhead(driver, driver)  # type: ignore[arg-type]  # as much of a transport as it needs
+def listen(driver: Driver) -> PreambleRow:
+    ahead = PreambleRow(driver, driver)  # type: ignore[arg-type]  # as much of a transport as it needs
     assert driver.protocol is driver
     ahead.begin()
     return ahead

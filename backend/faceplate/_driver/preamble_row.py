@@ -13,7 +13,7 @@ DATA_ROW, ERROR, READY = b"DEZ"
 HEADER_BYTES = 5  # a letter, and the length of all that follows the letter
 
 
-class RowAhead:
+class PreambleRow:
     """Stands between a transport and its protocol, from `begin` until the row or an error has come.
 
     ``values`` are those of the row, as text, and None as long as it has not come.

@@ -1,0 +1,54 @@
+"""Whether a unit's statements may be pipelined, or go by the driver's public methods alone.
+
+Pipelined, what says for whom a statement runs travels ahead of it in one write, which relies on
+private parts of the driver and of the event loop. They are listed in docs/private-parts.md, and
+each has a test that is named after it. With a driver or an event loop that those tests have not
+seen, BEGIN, the user, the statement and COMMIT are sent and awaited one after the other.
+"""
+
+import asyncio
+import functools
+import logging
+
+import asyncpg
+
+from faceplate.config import Settings
+
+TESTED_DRIVERS = (0, 31), (0, 32)
+"""The oldest and the newest asyncpg that the tests have seen, as the package's requirement says."""
+TESTED_LOOPS = frozenset({"asyncio", "uvloop"})
+
+logger = logging.getLogger("faceplate")
+
+
+def is_possible(settings: Settings) -> bool:
+    """Return whether a connection of the running event loop can be pipelined.
+
+    It is not behind a pooler, where nothing may be prepared.
+    """
+    if settings.pgbouncer or not settings.pipelining:
+        return False
+    loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    if (obstacle := _obstacle(asyncpg.__version__, loop)) is not None:
+        _warn(obstacle)
+        return False
+    return True
+
+
+@functools.cache
+def _obstacle(driver: str, loop: str) -> str | None:
+    """Return why nothing is pipelined with this driver and event loop, or None."""
+    oldest, newest = TESTED_DRIVERS
+    if not oldest <= tuple(map(int, driver.split(".")[:2])) <= newest:
+        return f"asyncpg {driver}"
+    return None if loop in TESTED_LOOPS else f"the event loop of {loop}"
+
+
+@functools.cache
+def _warn(obstacle: str) -> None:
+    """Warn once in a process."""
+    logger.warning(
+        "statements are not pipelined, as %s is not one that this version was tested with:"
+        " a unit takes more round trips",
+        obstacle,
+    )

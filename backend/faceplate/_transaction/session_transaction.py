@@ -1,0 +1,157 @@
+"""A unit's transaction with an ORM session on it, and how it ends when the unit has returned."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.util import await_only
+
+from faceplate._driver import preamble, session_state
+from faceplate._driver.error_mapping import DRIVER_ERRORS
+from faceplate._driver.preamble import Preamble
+from faceplate._driver.session_effects import compiled_changes_session
+from faceplate._orm.session import (
+    UnitSession,
+    close_session,
+    holds_changes,
+    loss_of_open_blocks,
+    nested_block,
+    open_session,
+)
+from faceplate._transaction.state import CLOSED
+from faceplate._transaction.transaction import Transaction
+from faceplate.errors import FaceplateError, SchemaChanged, UsageError
+
+LEFT_RUNNING = (
+    "a statement of the unit was still running when the unit returned: await every task that uses"
+    " the scope; nothing was written"
+)
+SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
+
+
+class SessionTransaction(Transaction):
+    """A transaction that a session can share. The runner ends it; a unit only uses it."""
+
+    _session: UnitSession | None = None
+
+    @property
+    def session(self) -> AsyncSession:
+        """An ORM session on this very transaction, made when a unit first asks for it.
+
+        The runner flushes it. Its ``commit`` and ``rollback`` are the runner's: UsageError.
+        """
+        self.check_usable()
+        if self._session is None:
+            self.may_have_written = True
+            self._require_transaction()
+            self._session = open_session(self, self._engine, self._lease.proxied)
+        return self._session
+
+    def run_in_session(self, run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
+        """Run a statement of the session, as SQLAlchemy's dialect asks, in a greenlet."""
+        self._claim()
+        try:
+            compiled = getattr(context, "compiled", None)
+            if compiled_changes_session(compiled, sql):
+                session_state.check_text(sql)
+                self._driver.note_text(sql)
+            if self._is_unknown:
+                await_only(self._resynchronize())
+            # The driver refuses a cursor unless it knows of a transaction.
+            if cursor.server_side or not self._driver.is_pipelined:
+                await_only(self._open())
+            self._send_in_session(run, is_dml=compiled is not None and _is_dml(context))
+            if cursor.server_side:
+                cursor._cursor = _UnitCursor(self, cursor._cursor)  # noqa: SLF001 - it has no other place for one
+        finally:
+            self.is_busy = False
+
+    async def fetch_from(self, cursor: Any, count: int) -> list[Any]:
+        """Return the next ``count`` rows of a cursor of the driver's, for the session."""
+        self._claim()
+        try:
+            return await self._checked(
+                self._driver.call(lambda _: cursor.fetch(count), f"FETCH {count}")
+            )
+        finally:
+            self.is_busy = False
+
+    async def finish(self) -> None:
+        """Flush the session, and refuse every use from now on: the unit has returned.
+
+        Raises UsageError where the unit must not return, although it may have caught the error.
+        """
+        if self.is_busy:
+            raise UsageError(LEFT_RUNNING)
+        self.check_usable()
+        if self.loss is not None:
+            raise UsageError(self.loss)
+        if self._session is not None:
+            if (loss := loss_of_open_blocks(self._session)) is not None:
+                raise UsageError(loss)
+            self._finisher = asyncio.current_task()
+            if self._is_unknown:
+                await self._resynchronize()
+            self._compare()  # it may have lent the driver
+            if holds_changes(self._session.sync_session):
+                await self._session.flush()
+        self.close()
+
+    def note_loss(self, reason: str) -> None:
+        """Make the innermost nested block fail, or else the unit."""
+        block = None if self._session is None else nested_block(self._session)
+        if block is None:
+            self.loss = reason
+        else:
+            block.loss = reason
+
+    def close(self) -> None:
+        """Refuse every use from now on. The session is closed; cursors end with the transaction."""
+        if self._refusal is None:
+            self._refusal = CLOSED
+        if self._session is not None:
+            close_session(self._session)
+
+    def _send_in_session(self, run: Callable[[], None], *, is_dml: bool) -> None:
+        driver = self._driver
+        mark = self._mark if is_dml else None
+        begins = not self.is_open
+        ahead = preamble.join(self._begin_preamble(), mark) if begins else mark or preamble.NONE
+        driver.queue_preamble(ahead)
+        failure: FaceplateError | None = None
+        try:
+            run()
+        except SESSION_ERRORS as error:
+            failure = driver.translated(error)
+        except BaseException as error:
+            self._note_session(ahead, error, begins=begins)
+            raise
+        self._note_session(ahead, failure, begins=begins)
+        if isinstance(failure, SchemaChanged):
+            driver.is_spent = True  # SQLAlchemy goes on believing in what it has prepared
+        if failure is not None:
+            raise failure
+        self._compare()
+
+    def _note_session(self, ahead: Preamble, error: BaseException | None, *, begins: bool) -> None:
+        self._driver.end_preamble()
+        self._note_sent(ahead, begins=begins)
+        if error is not None:
+            self._note_failure(error, begins=begins)
+
+
+class _UnitCursor:
+    """A cursor of the session, which lives as long as its unit."""
+
+    def __init__(self, transaction: SessionTransaction, cursor: Any) -> None:
+        self._transaction = transaction
+        self._cursor = cursor
+
+    async def fetch(self, count: int) -> list[Any]:
+        return await self._transaction.fetch_from(self._cursor, count)
+
+
+def _is_dml(context: Any) -> bool:
+    return bool(context.isinsert or context.isupdate or context.isdelete)
