@@ -71,6 +71,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="image for --database=container (default: %(default)s)",
     )
     group.addoption(
+        "--no-pipelining",
+        action="store_true",
+        help="let every Database send its statements by the driver's public methods alone",
+    )
+    group.addoption(
         "--faults",
         choices=("short", "long"),
         default="short",
@@ -94,6 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
         ours = name.startswith("FACEPLATE_") and not name.startswith("FACEPLATE_TEST_")
         if ours or name.startswith("PG") or name in {"DATABASE_URL", "NO_COLOR", "FORCE_COLOR"}:
             environment.delenv(name)
+    if config.option.no_pipelining:
+        environment.setenv("FACEPLATE_PIPELINING", "false")
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faceplate-")))
     directory.chmod(0o755)  # a server that root starts runs as somebody else
     environment.setenv("FACEPLATE_EMBEDDED_DIR", str(directory / "default"))
