@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 import sqlalchemy as sa
 
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate.models import Base
 
 PICTURE = Path(__file__).with_name("pictures") / "data-model.svg"

@@ -8,7 +8,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -18,21 +17,18 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from faceplate._driver.engine import create_engine, create_transactional_engine, open_connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
+from faceplate._driver.engine import create_engine, create_transactional_engine
+from faceplate._driver.startup import verify
 from faceplate._orm.flush_order import OrderedSession
 from faceplate._runner.attempt import Attempt
-from faceplate._runner.call import BoundUnit, Call
+from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
-from faceplate._runner.in_flight import InFlight
 from faceplate._runner.retry import Retry
 from faceplate._runner.shutdown import POLL_S, Shutdown
-from faceplate._transaction.autocommit import NeedsTransaction
 from faceplate._transaction.session_transaction import SessionTransaction
-from faceplate._transaction.state import Ids
+from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
 from faceplate.errors import (
-    CannotConnect,
     CommitOutcomeUnknown,
     FaceplateError,
     UsageError,
@@ -45,9 +41,6 @@ from faceplate.scope import Isolation, Scope, SystemScope, checked_level
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=SessionTransaction)
-
-RECONNECT_PAUSE_S = 0.05
-RECONNECT_PAUSE_MAX_S = 0.4
 
 
 class Database:
@@ -81,7 +74,7 @@ class Database:
         Raises Unavailable, Unauthorized or DatabaseError, which say which server and why, and
         UsageError where it is open already.
         """
-        await self._verify()
+        await verify(self.settings)
         if self._is_left_over():
             await self.dispose()
         if self._engine is not None:
@@ -287,34 +280,6 @@ class Database:
                     ) from error
                 raise
             ids.rewind()
-
-    async def _verify(self) -> None:
-        """Connect and say SELECT 1 within ``startup_timeout_s``, trying again what may pass."""
-        budget_s = self.settings.startup_timeout_s
-        started = time.monotonic()
-        pause_s = RECONNECT_PAUSE_S
-        failure: FaceplateError | None = None
-        while True:
-            left_s = budget_s - (time.monotonic() - started)
-            try:
-                async with asyncio.timeout(left_s):
-                    connection = await open_connection(self.settings)
-                    try:
-                        await connection.execute("SELECT 1")
-                    finally:
-                        connection.terminate()
-            except DRIVER_ERRORS as error:
-                # An attempt that the deadline cut short says less than the one before it.
-                if failure is None or not isinstance(error, TimeoutError):
-                    target = self.settings.target
-                    failure = translate_connect(error, target=target, limit_s=budget_s)
-                elapsed_s = time.monotonic() - started
-                if isinstance(failure, CannotConnect) or elapsed_s + pause_s >= budget_s:
-                    raise failure from error
-            else:
-                return
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, RECONNECT_PAUSE_MAX_S)
 
 
 def _checked(user_id: UUID | None) -> UUID:

@@ -41,7 +41,7 @@ from uuid import UUID
 from uuid6 import uuid7
 
 from faceplate import records
-from faceplate._runner.in_flight import Task, part_of_older
+from faceplate._runner.calls import Task, part_of_older
 from faceplate.column_types import JsonObject, Text, text_problem
 from faceplate.database import Database
 from faceplate.errors import (

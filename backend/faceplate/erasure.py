@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate.database import Database
 from faceplate.errors import NotFound
 from faceplate.models import SCHEMA, project_tables

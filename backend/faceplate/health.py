@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate import _checks
+from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
-from faceplate._driver.engine import open_connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
 from faceplate._schema import revisions, server_requirements
 from faceplate.config import Settings

@@ -25,9 +25,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from faceplate._alembic.downgrades import MAY_LOSE_DATA
 from faceplate._alembic.options import alembic_config, differences, in_schema, render_item
+from faceplate._driver.connecting import open_connection, translated
 from faceplate._driver.connection import Connection as Driver
 from faceplate._driver.connection import DriverConnection
-from faceplate._driver.engine import create_migration_engine, open_connection, translated
+from faceplate._driver.engine import create_migration_engine
 from faceplate._driver.error_mapping import (
     DRIVER_ERRORS,
     UNMIGRATED,

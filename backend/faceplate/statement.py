@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.visitors import iterate
 
 from faceplate._driver import session_state
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate._driver.session_effects import compiled_changes_session
 from faceplate._orm.owner_criterion import OwnerCompiler, limited, not_given
 from faceplate._orm.ownership import OWNER, owner

@@ -29,7 +29,7 @@ from tests.unusable import (
 )
 
 from faceplate import CannotConnect, Database, FaceplateError, Scope, Settings, Unavailable, migrate
-from faceplate._driver.engine import open_connection
+from faceplate._driver.connecting import open_connection
 from faceplate._operations import doctor
 from faceplate.services import tasks, users
 

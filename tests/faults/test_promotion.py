@@ -17,7 +17,7 @@ from tests.faults.writers import Writer, append_in_a_unit_of_ones_own
 from uuid6 import uuid7
 
 from faceplate import ConnectionLost, Database, Scope, Settings, Statement, Unavailable, User
-from faceplate._driver.engine import open_connection
+from faceplate._driver.connecting import open_connection
 from faceplate._runner import commit_outcome
 from faceplate._runner.commit_outcome import Outcome
 from faceplate.services import conversations, messages, tasks, users

@@ -20,7 +20,7 @@ from tests.databases import Operator, outside
 from tests.units import Belongings, everything_of, settle_in, statements
 
 from faceplate import Database, Settings, encryption, models, statement
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate._orm import connection as unit_connection
 from faceplate._orm import session as unit_session
 

@@ -11,7 +11,7 @@ from tests.faults.servers import OwnServer, own_server
 from tests.unusable import fake, let_in_and_hang
 
 from faceplate import Database, Health, Settings, migrate
-from faceplate._driver.engine import open_connection
+from faceplate._driver.connecting import open_connection
 from faceplate._schema import server_requirements
 
 ALL_LAYERS = ("owner criterion", "composite keys", "row-level security")

@@ -32,7 +32,7 @@ from faceplate import (
     Statement,
     UsageError,
 )
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

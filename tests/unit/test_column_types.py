@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from faceplate import InvalidInput, models, records
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate.column_types import Count, Email, Flag, Id, Json, OneOf, Secret, Text, Timestamp
 from faceplate.models import Base, Conversation, McpConfig, Message, Task, User
 from faceplate.services.messages import NewMessage

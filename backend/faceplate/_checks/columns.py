@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Column, DefaultClause
 
 from faceplate._checks.findings import Flaw, warning
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate.column_types import Json, OneOf, Text
 from faceplate.models import SCHEMA, Base
 

@@ -7,8 +7,8 @@ whether a database will do, or why it does not.
 from contextlib import AsyncExitStack, ExitStack
 
 from faceplate import migrate
+from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
-from faceplate._driver.engine import open_connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS, translate, translate_connect
 from faceplate._operations.checkups import CHECKS, Check, Finding, Level, Patient
 from faceplate.config import Settings

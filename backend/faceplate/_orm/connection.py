@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGExecutionContext_asyncpg
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import await_only
 
-from faceplate._driver.engine import UNIT
+from faceplate._driver.dialect import UNIT
 from faceplate._orm.owner_criterion import OwnerCompiler, limited
 from faceplate._orm.ownership import OWNER, check_translation, owned_table
 from faceplate.errors import InvalidInput, UsageError

@@ -25,7 +25,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.pool import PoolProxiedConnection
 
-from faceplate._driver.engine import UNIT
+from faceplate._driver.dialect import UNIT
 from faceplate._driver.error_mapping import FLUSH_SWALLOWED
 from faceplate._orm.connection import (
     COMMITS,

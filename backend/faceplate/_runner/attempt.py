@@ -22,9 +22,8 @@ from faceplate._driver.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
 from faceplate._driver.shielding import Shielded
 from faceplate._runner import commit_outcome
 from faceplate._runner.commit_outcome import Mark, Outcome
-from faceplate._transaction.autocommit import NeedsTransaction
 from faceplate._transaction.session_transaction import SessionTransaction
-from faceplate._transaction.state import Ids
+from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
 from faceplate.errors import (
     CancelledAfterCommit,

@@ -6,8 +6,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from faceplate._driver import preamble
+from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection, first_row
-from faceplate._driver.engine import open_connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS
 from faceplate._driver.preamble import NONE, Preamble
 from faceplate.config import Settings

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 
-from faceplate._runner.call import Call
+from faceplate._runner.calls import Call
 from faceplate.config import Settings
 from faceplate.errors import (
     CannotConnect,

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate._driver.connection import Connection
-from faceplate._runner.in_flight import InFlight
+from faceplate._runner.calls import InFlight
 from faceplate.errors import ShuttingDown
 
 if TYPE_CHECKING:

@@ -20,14 +20,9 @@ from faceplate._orm.session import (
     nested_block,
     open_session,
 )
-from faceplate._transaction.state import CLOSED
 from faceplate._transaction.transaction import Transaction
 from faceplate.errors import FaceplateError, SchemaChanged, UsageError
 
-LEFT_RUNNING = (
-    "a statement of the unit was still running when the unit returned: await every task that uses"
-    " the scope; nothing was written"
-)
 SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
 
@@ -46,6 +41,7 @@ class SessionTransaction(Transaction):
         if self._session is None:
             self.may_have_written = True
             self._require_transaction()
+            self.has_session = True
             self._session = open_session(self, self._engine, self._lease.proxied)
         return self._session
 
@@ -78,27 +74,6 @@ class SessionTransaction(Transaction):
         finally:
             self.is_busy = False
 
-    async def finish(self) -> None:
-        """Flush the session, and refuse every use from now on: the unit has returned.
-
-        Raises UsageError where the unit must not return, although it may have caught the error.
-        """
-        if self.is_busy:
-            raise UsageError(LEFT_RUNNING)
-        self.check_usable()
-        if self.loss is not None:
-            raise UsageError(self.loss)
-        if self._session is not None:
-            if (loss := loss_of_open_blocks(self._session)) is not None:
-                raise UsageError(loss)
-            self._finisher = asyncio.current_task()
-            if self._is_unknown:
-                await self._resynchronize()
-            self._compare()  # it may have lent the driver
-            if holds_changes(self._session.sync_session):
-                await self._session.flush()
-        self.close()
-
     def note_loss(self, reason: str) -> None:
         """Make the innermost nested block fail, or else the unit."""
         block = None if self._session is None else nested_block(self._session)
@@ -107,10 +82,19 @@ class SessionTransaction(Transaction):
         else:
             block.loss = reason
 
-    def close(self) -> None:
-        """Refuse every use from now on. The session is closed; cursors end with the transaction."""
-        if self._refusal is None:
-            self._refusal = CLOSED
+    async def _finish_session(self) -> None:
+        if self._session is None:
+            return
+        if (loss := loss_of_open_blocks(self._session)) is not None:
+            raise UsageError(loss)
+        self._finisher = asyncio.current_task()
+        if self._is_unknown:
+            await self._resynchronize()
+        self._compare()  # it may have lent the driver
+        if holds_changes(self._session.sync_session):
+            await self._session.flush()
+
+    def _close_session(self) -> None:
         if self._session is not None:
             close_session(self._session)
 

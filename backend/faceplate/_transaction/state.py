@@ -14,7 +14,6 @@ from uuid6 import uuid7
 
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_mapping import BUSY
-from faceplate._transaction.autocommit import NeedsTransaction
 from faceplate.errors import DatabaseError, TimedOut, Unavailable, UsageError
 
 T = TypeVar("T")
@@ -50,6 +49,10 @@ class Ids:
     def rewind(self) -> None:
         """Begin again with the first id."""
         self._next = 0
+
+
+class NeedsTransaction(BaseException):
+    """The unit goes on after its only statement. Not an Exception, so that no unit catches it."""
 
 
 class State:

@@ -15,21 +15,29 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faceplate._driver import preamble
 from faceplate._driver.pool import Lease
 from faceplate._driver.preamble import READ_COMMITTED, Preamble
-from faceplate._transaction.autocommit import Autocommit, NeedsTransaction
-from faceplate._transaction.state import Ids, State
+from faceplate._driver.shielding import Autocommit
+from faceplate._transaction.state import CLOSED, Ids, NeedsTransaction, State
 from faceplate.config import Settings
 from faceplate.errors import (
     FaceplateError,
     Unavailable,
+    UsageError,
 )
 from faceplate.statement import Compiled
 
 T = TypeVar("T")
 
+LEFT_RUNNING = (
+    "a statement of the unit was still running when the unit returned: await every task that uses"
+    " the scope; nothing was written"
+)
+
 
 class Transaction(State, ABC):
     """One transaction on one connection, and the statements in it."""
 
+    has_session: bool = False
+    """Whether an ORM session shares it."""
     autocommit: Autocommit[Any] | None = None
     """A statement that was a transaction by itself, once it was sent."""
 
@@ -105,6 +113,27 @@ class Transaction(State, ABC):
         await self.begin()
         self._driver.must_take_back = True
         self._driver.is_spent = True
+
+    async def finish(self) -> None:
+        """Flush the session, and refuse every use from now on: the unit has returned.
+
+        Raises UsageError where the unit must not return, although it may have caught the error.
+        """
+        if self.is_busy:
+            raise UsageError(LEFT_RUNNING)
+        self.check_usable()
+        if self.loss is not None:
+            raise UsageError(self.loss)
+        if self.has_session:
+            await self._finish_session()
+        self.close()
+
+    def close(self) -> None:
+        """Refuse every use from now on. The session is closed; cursors end with the transaction."""
+        if self._refusal is None:
+            self._refusal = CLOSED
+        if self.has_session:
+            self._close_session()
 
     async def _send(
         self, fetch: Callable[..., Awaitable[T]], compiled: Compiled, arguments: list[Any]
@@ -206,6 +235,14 @@ class Transaction(State, ABC):
         if self._may_autocommit and (self.autocommit is not None or locks_for_more):
             self.needs_transaction = True
             raise NeedsTransaction
+
+    @abstractmethod
+    async def _finish_session(self) -> None:
+        """Send what the session holds."""
+
+    @abstractmethod
+    def _close_session(self) -> None:
+        """Let go of what the session holds."""
 
     @abstractmethod
     def _autocommit_preamble(self) -> Preamble:

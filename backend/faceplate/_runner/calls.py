@@ -1,14 +1,15 @@
-"""One call of `Database.run`: the unit with its arguments, and what is recorded of its attempts."""
+"""A call of `Database.run`: its unit, what is recorded of it, and that it is in flight."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from faceplate._driver.preamble import READ_COMMITTED
-from faceplate._runner.in_flight import InFlight, Task
 from faceplate.errors import (
     CommitOutcomeUnknown,
     Contention,
@@ -20,10 +21,10 @@ from faceplate.errors import (
 )
 from faceplate.events import Event, Events, Kind
 
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
 T = TypeVar("T")
+Task: TypeAlias = "asyncio.Task[object]"
+
+_is_part: ContextVar[bool] = ContextVar("_is_part", default=False)
 
 GIVEN_UP = (Contention, SchemaChanged, Unavailable)
 
@@ -59,6 +60,65 @@ class BoundUnit(Generic[T]):
     def is_one_statement(self) -> bool:
         """Whether it is marked `one_statement`, and its level lets one be sent by itself."""
         return getattr(self.function, "one_statement", False) and self.isolation == READ_COMMITTED
+
+
+class Work(Protocol):
+    """A call of `Database.run`, a block of `Database.begin`, or a draft that is written."""
+
+    @property
+    def unit(self) -> str:
+        """What a log line calls it."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """Those that it has made, whose work is its own and not cut off for itself."""
+
+    def cut_off(self, task: Task) -> None:
+        """See to it that what was begun in ``task`` ends soon. It must neither raise nor block."""
+
+
+class InFlight:
+    """All of it, each with the task that it was begun in.
+
+    Every unit passes here, so nobody is told of an end: who waits for one looks again.
+    """
+
+    def __init__(self) -> None:
+        self.is_closing = False
+        self._tasks: dict[Work, Task] = {}
+
+    def begin(self, work: Work) -> None:
+        """Note ``work``. Raises ShuttingDown, unless it is part of what was begun before."""
+        task: Any = asyncio.current_task()
+        if self.is_closing:
+            self._check_is_part(task)
+        self._tasks[work] = task
+
+    def end(self, work: Work) -> None:
+        """Forget ``work``. Doing so twice is no error."""
+        self._tasks.pop(work, None)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._tasks.clear()
+        self.is_closing = False
+
+    def others(self) -> dict[Work, Task]:
+        """Return all but the calling task's own, for whose end it cannot wait."""
+        own = asyncio.current_task()
+        return {work: task for work, task in self._tasks.items() if task is not own}
+
+    def check_is_open(self) -> None:
+        """Raise ShuttingDown if nothing is to be begun any more."""
+        if self.is_closing:
+            raise ShuttingDown("not begun, since the database is being closed: ask another process")
+
+    def _check_is_part(self, task: Task) -> None:
+        if not _is_part.get() and task not in self._tasks.values():
+            self.check_is_open()
 
 
 class Call:
@@ -155,3 +215,13 @@ class Call:
         reason = type(error).__name__
         event = Event(kind, self.unit, reason, error.sqlstate, self.attempt, elapsed_s)
         self._events.record(event, error)
+
+
+@contextmanager
+def part_of_older() -> Iterator[None]:
+    """Let what the block begins pass although the database is being closed."""
+    token = _is_part.set(True)
+    try:
+        yield
+    finally:
+        _is_part.reset(token)

@@ -1,0 +1,114 @@
+"""SQLAlchemy's asyncpg dialect over our connections: pings, JSON, and the unit of a statement."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+from faceplate._driver.connection import Connection
+from faceplate._driver.session_effects import compiled_changes_session
+from faceplate.column_types import dump_json
+from faceplate.errors import FaceplateError
+
+UNIT = "faceplate_unit"
+"""The execution option by which a statement finds the unit whose session sent it."""
+KNOWN = "faceplate_known"
+"""The execution option of text that leaves nothing in its session."""
+
+
+class Dialect(PGDialect_asyncpg):
+    """SQLAlchemy's asyncpg dialect with a ping that is free on a warm connection.
+
+    JSON is encoded and decoded by the driver's codecs, set once for each connection, so that
+    a statement run through SQLAlchemy and one run on the driver see the same Python values.
+    """
+
+    supports_statement_cache = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+            **kwargs, json_serializer=_as_is, json_deserializer=_as_is
+        )
+
+    async def setup_asyncpg_json_codec(self, conn: Any) -> None:
+        await _set_codec(conn.driver_connection, "json", prefix=b"")
+
+    async def setup_asyncpg_jsonb_codec(self, conn: Any) -> None:
+        await _set_codec(conn.driver_connection, "jsonb", prefix=b"\x01")
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        _run(partial(cursor.execute, statement, parameters), cursor, statement, context)
+
+    def do_executemany(
+        self, cursor: Any, statement: str, parameters: Any, context: Any = None
+    ) -> None:
+        _run(partial(cursor.executemany, statement, parameters), cursor, statement, context)
+
+    def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
+        _run(partial(cursor.execute, statement), cursor, statement, context)
+
+    def do_ping(self, dbapi_connection: Any) -> bool:
+        driver: Connection = dbapi_connection.driver_connection
+        is_trusted, driver.is_trusted = driver.is_trusted, False
+        if is_trusted:  # it is leased: where it was lost since then, its unit has to hear of it
+            return True
+        if driver.is_closed():
+            return False
+        if driver.is_quiet():
+            return True
+        try:
+            dbapi_connection.run_async(lambda _: driver.ping())
+        except FaceplateError:
+            return False
+        return True
+
+
+registry.register("postgresql.faceplate", __name__, Dialect.__name__)
+
+
+def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
+    """Run what goes through SQLAlchemy, in the unit whose session sent it, and log it."""
+    unit = None if context is None else context.execution_options.get(UNIT)
+    driver: Connection = cursor._connection  # noqa: SLF001 - has no other name
+    started_s = time.monotonic()
+    try:
+        if unit is None:
+            if not _is_known(context, sql):
+                driver.note_text(sql)
+            run()
+        else:
+            unit.run_in_session(run, cursor, sql, context)
+    finally:
+        driver.log(sql, time.monotonic() - started_s)
+
+
+def _is_known(context: Any, sql: str) -> bool:
+    """Return whether a statement leaves nothing in its session."""
+    if context is not None and context.execution_options.get(KNOWN):
+        return True
+    return not compiled_changes_session(getattr(context, "compiled", None), sql)
+
+
+async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:
+    def encode(value: Any) -> bytes:
+        return prefix + dump_json(value)
+
+    def decode(data: bytes) -> Any:
+        return orjson.loads(data[len(prefix) :])
+
+    await driver.set_type_codec(
+        name, schema="pg_catalog", format="binary", encoder=encode, decoder=decode
+    )
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+DIALECT: sa.Dialect = Dialect()
+"""For compiling statements ahead of any connection."""

@@ -1,0 +1,43 @@
+"""The first connection of a program: whether the server can be used, asked with patience."""
+
+import asyncio
+import time
+
+from faceplate._driver.connecting import open_connection
+from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
+from faceplate.config import Settings
+from faceplate.errors import CannotConnect, FaceplateError
+
+PAUSE_S = 0.05
+PAUSE_MAX_S = 0.4
+
+
+async def verify(settings: Settings) -> None:
+    """Connect and run SELECT 1 within ``startup_timeout_s``, with backoff after what may pass.
+
+    Raises Unavailable, Unauthorized or DatabaseError, which say which server and why.
+    """
+    budget_s = settings.startup_timeout_s
+    started = time.monotonic()
+    pause_s = PAUSE_S
+    failure: FaceplateError | None = None
+    while True:
+        left_s = budget_s - (time.monotonic() - started)
+        try:
+            async with asyncio.timeout(left_s):
+                connection = await open_connection(settings)
+                try:
+                    await connection.execute("SELECT 1")
+                finally:
+                    connection.terminate()
+        except DRIVER_ERRORS as error:
+            # An attempt that the deadline cut short says less than the one before it.
+            if failure is None or not isinstance(error, TimeoutError):
+                failure = translate_connect(error, target=settings.target, limit_s=budget_s)
+            elapsed_s = time.monotonic() - started
+            if isinstance(failure, CannotConnect) or elapsed_s + pause_s >= budget_s:
+                raise failure from error
+        else:
+            return
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, PAUSE_MAX_S)
