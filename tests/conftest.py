@@ -24,6 +24,7 @@ from pathlib import Path
 import asyncpg
 import hypothesis
 import pytest
+import uvloop
 from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 from testcontainers.community.postgres import PostgresContainer
@@ -71,6 +72,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="image for --database=container (default: %(default)s)",
     )
     group.addoption(
+        "--event-loop",
+        choices=("asyncio", "uvloop"),
+        default="asyncio",
+        help="the event loop that the tests run in (default: %(default)s)",
+    )
+    group.addoption(
         "--no-pipelining",
         action="store_true",
         help="let every Database send its statements by the driver's public methods alone",
@@ -99,6 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
         ours = name.startswith("FACEPLATE_") and not name.startswith("FACEPLATE_TEST_")
         if ours or name.startswith("PG") or name in {"DATABASE_URL", "NO_COLOR", "FORCE_COLOR"}:
             environment.delenv(name)
+    if config.option.event_loop == "uvloop":
+        config.pluginmanager.register(OnUvloop())
     if config.option.no_pipelining:
         environment.setenv("FACEPLATE_PIPELINING", "false")
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faceplate-")))
@@ -106,6 +115,13 @@ def pytest_configure(config: pytest.Config) -> None:
     environment.setenv("FACEPLATE_EMBEDDED_DIR", str(directory / "default"))
     stack.callback(embedded.wipe, directory / "default")
     config.stash[EMBEDDED_DIRECTORY] = directory / "suite"
+
+
+class OnUvloop:
+    """Makes pytest-asyncio run each test in an event loop of uvloop's."""
+
+    def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_report_header() -> str:

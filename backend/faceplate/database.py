@@ -1,4 +1,4 @@
-"""The runner: the only place that begins, commits, retries and translates.
+"""The runner of units: `Database`, which programs open once and share.
 
 ::
 
@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
@@ -21,18 +20,16 @@ from faceplate._driver.engine import create_engine, create_transactional_engine
 from faceplate._driver.startup import verify
 from faceplate._orm.flush_order import OrderedSession
 from faceplate._runner.attempt import Attempt
+from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
-from faceplate._runner.retry import Retry
+from faceplate._runner.retry import Retry, run_with_retries
 from faceplate._runner.shutdown import POLL_S, Shutdown
 from faceplate._transaction.session_transaction import SessionTransaction
-from faceplate._transaction.state import Ids, NeedsTransaction
+from faceplate._transaction.state import Ids
 from faceplate.config import Settings
 from faceplate.errors import (
-    CommitOutcomeUnknown,
-    FaceplateError,
     UsageError,
-    was_committed,
 )
 from faceplate.events import Counters, Events
 from faceplate.health import Health, Pool, check, pool_of
@@ -69,7 +66,7 @@ class Database:
         self._pid = 0
 
     async def __aenter__(self) -> Self:
-        """Verify, within ``startup_timeout_s``, that the server can be used, and open the pool.
+        """Verify within ``startup_timeout_s`` that the server can be used, and open the pool.
 
         Raises Unavailable, Unauthorized or DatabaseError, which say which server and why, and
         UsageError where it is open already.
@@ -90,20 +87,20 @@ class Database:
         await self.dispose()
 
     async def dispose(self) -> int:
-        """Close the pool when what is under way has ended, or after ``shutdown_timeout_s``.
+        """Close the pool when nothing is in flight, or after ``shutdown_timeout_s``.
 
-        Return how many units, blocks and drafts were cut off. New ones are refused from now on,
-        with ShuttingDown. A unit or block that is cut off is rolled back, and its caller gets
-        ShuttingDown, or CancelledAfterCommit where it had taken effect; a draft ends as
-        interrupted. That takes some seconds at most. Whoever is cancelled while waiting for this
-        cuts all off at once.
+        Returns how many units, blocks and drafts were cut off. New ones are refused with
+        ShuttingDown from the call on. A unit or block that is cut off is rolled back, and its
+        caller gets ShuttingDown; where it had committed before, the caller gets a CancelledError
+        of which `was_committed` is true. A draft that is cut off is stored as interrupted. Cutting
+        off takes some seconds at most. A cancellation of this call cuts everything off at once.
 
-        A second call waits for the first one and returns 0, as does one where nothing is open. In
-        a forked process it leaves the parent's connections alone. Where the event loop that has
-        entered it was closed, nothing of it is under way, and nothing is waited for.
+        A second call waits for the first one and returns 0; so does a call where nothing is open.
+        In a forked process it leaves the parent's connections alone. Where the event loop that
+        entered the database was closed, it waits for nothing.
 
-        Raises UsageError in another event loop than the one that has entered it, unless that one
-        was closed.
+        Raises UsageError in another event loop than the one that entered the database, unless
+        that one was closed.
         """
         shutdown = self._shutdown
         if shutdown is None:
@@ -135,7 +132,7 @@ class Database:
         return self._engine
 
     def _engine_for(self, kind: type[SessionTransaction]) -> AsyncEngine:
-        """Return the engine for units of a kind: those across users may have a login of their own.
+        """Return the engine for units of a kind: units across users may have their own login.
 
         Raises UsageError as `engine` does.
         """
@@ -143,20 +140,20 @@ class Database:
         return engine if kind is Scope else self._owner_engine or engine
 
     def pool(self) -> Pool:
-        """Return how the pool stands. Any thread may ask, and before it is open, too."""
+        """Return the pool's size and use, from any thread, also before the database is open."""
         return pool_of(self.settings, self._engine)
 
     @property
     def counters(self) -> Counters:
-        """How many retries, reconnects, refusals and unknown outcomes there were. It counts on."""
+        """The numbers of retries, reconnects, refusals and unknown outcomes since it was made."""
         return self.events.counters
 
     @property
     def sessions(self) -> async_sessionmaker[AsyncSession]:
-        """Plain SQLAlchemy sessions over the same pool, as the connecting role.
+        """A maker of plain SQLAlchemy sessions over the same pool, as the login's own role.
 
-        No user is set and nothing is retried: what is not for one user at a time, and code
-        that brings its own transactions, uses these. Raises ShuttingDown.
+        They have no user and are never retried. They serve code that manages its transactions
+        itself, and work that is not for one user. Raises ShuttingDown.
         """
         self.in_flight.check_is_open()
         engine = self._engine_for(SystemScope)
@@ -173,14 +170,15 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[Any, Any, T]:
-        """Await it: ``unit(scope, *args, **kwargs)`` in a transaction for one user. Its result.
+        """Return, awaited, the result of ``unit(scope, *args, **kwargs)`` run for one user.
 
-        After a lost connection the whole unit is retried once, on a fresh connection, which it
-        may wait for up to ``reconnect_timeout_s``; after a deadlock or a serialization failure,
-        at once and a few times. A unit may therefore be called more than once, and should touch
-        nothing but the database; `Scope.new_id` gives it the same ids each time.
+        The unit runs in one transaction. After a lost connection it is retried once, on a new
+        connection, for which it waits up to ``reconnect_timeout_s``. After a deadlock or a
+        serialization failure it is retried with backoff for up to 10 s. So a unit may be called
+        more than once, and should touch nothing but the database; `Scope.new_id` gives it the same
+        ids each time.
 
-        Raises what the unit raises, and FaceplateError for whatever the database says.
+        Raises what the unit raises, and FaceplateError for each error of the database.
         """
         # Not async itself: a frame of it would show the arguments in every traceback.
         return self._run(Scope, user_id, BoundUnit(unit, args, kwargs))
@@ -192,11 +190,12 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[Any, Any, T]:
-        """Await it: a unit across users, as the login's own role. No owner is added.
+        """Return, awaited, the result of a unit that works across users, as the login's own role.
 
-        Otherwise as `run`. It is a method of its own so that a reviewer sees it.
+        No owner is added to its statements. Otherwise it works as `run`; it has its own name so
+        that a reviewer sees it.
 
-        Raises Unauthorized where the connecting role does not see the rows of all users.
+        Raises Unauthorized where the login may not see the rows of all users.
         """
         return self._run(SystemScope, None, BoundUnit(unit, args, kwargs))
 
@@ -205,10 +204,11 @@ class Database:
     ) -> AbstractAsyncContextManager[Scope]:
         """Return ``async with db.begin(user_id) as scope:``, a transaction around a block.
 
-        It commits when the block ends and rolls back when it raises. It is never retried, since
-        a block cannot be entered twice: prefer `run`. For ``isolation``, see `isolation_level`.
+        It commits when the block ends and rolls back when the block raises. It is never retried,
+        since a block cannot be entered twice: prefer `run`. For ``isolation``, see
+        `isolation_level`.
         """
-        work = Attempt(
+        attempt = Attempt(
             self.engine,
             self.settings,
             Scope,
@@ -216,17 +216,17 @@ class Database:
             Ids(),
             isolation=checked_level(isolation),
         )
-        return _Block(Call(self.events, self.in_flight, "begin"), work)
+        return Block(Call(self.events, self.in_flight, "begin"), attempt)
 
     async def check(self) -> Health:
-        """Return what an operator asks first: reachable, how fast, which version, at head, pool.
+        """Return whether the server is reachable and the schema whole, with version and pool.
 
-        What cannot be told because the server is not reached is None; nothing is raised for it.
+        Fields that only the server can tell are None where it is not reachable; nothing is raised.
         """
         return await check(self.settings, pool_of(self.settings, self.engine))
 
     def _is_left_over(self) -> bool:
-        """Whether it was opened in a process that has forked this one, or in a closed loop."""
+        """Return whether it was opened in a parent process, or in an event loop that was closed."""
         return self._pid != os.getpid() or (self._loop is not None and self._loop.is_closed())
 
     def _check_place(self) -> None:
@@ -237,49 +237,26 @@ class Database:
             )
 
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
-        try:
-            user = None if kind is SystemScope else _checked(user_id)
-            with Call(self.events, self.in_flight, unit.function) as call:
-                return await self._attempts(call, kind, user, unit)
-        except BaseException as error:
-            remove_confidential(error)
-            raise
-
-    async def _attempts(
-        self, call: Call, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]
-    ) -> T:
-        ids = Ids()
-        retry: Retry | None = None
-        may_autocommit = unit.is_one_statement
-        while True:
-            work = Attempt(
+        def attempt(ids: Ids, *, is_first: bool) -> Attempt[S]:
+            return Attempt(
                 self._engine_for(kind),
                 self.settings if kind is Scope else self._owner_settings,
                 kind,
-                user_id,
+                user,
                 ids,
                 isolation=unit.isolation,
                 replayable=unit.is_replayable,
-                may_autocommit=may_autocommit,
+                # A retry finds out in one transaction what the first attempt has left.
+                may_autocommit=is_first and unit.is_one_statement,
             )
-            may_autocommit = False  # a retry finds out in one transaction what there is
-            try:
-                try:
-                    async with work as scope:
-                        return await unit(scope)
-                except FaceplateError as error:
-                    retry = retry or Retry(self.settings, call)
-                    await retry.after(error)  # raises it where a retry would be wrong
-            except NeedsTransaction:
-                pass
-            except BaseException as error:
-                if retry is not None and retry.in_doubt and not was_committed(error):
-                    raise CommitOutcomeUnknown(
-                        "the connection was lost during COMMIT, and the retry failed",
-                        ids=ids.minted,
-                    ) from error
-                raise
-            ids.rewind()
+
+        try:
+            user = None if kind is SystemScope else _checked(user_id)
+            with Call(self.events, self.in_flight, unit.function) as call:
+                return await run_with_retries(unit, attempt, Retry(self.settings, call))
+        except BaseException as error:
+            remove_confidential(error)
+            raise
 
 
 def _checked(user_id: UUID | None) -> UUID:
@@ -287,47 +264,3 @@ def _checked(user_id: UUID | None) -> UUID:
         raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
     # A subclass may write itself differently each time that it is asked.
     return user_id if type(user_id) is UUID else UUID(int=user_id.int)
-
-
-class _Block(AbstractAsyncContextManager[S]):
-    """The block of `Database.begin`."""
-
-    def __init__(self, call: Call, work: Attempt[S]) -> None:
-        self._call = call
-        self._work = work
-        self._was_entered = False
-        self._is_entered = False
-
-    async def __aenter__(self) -> S:
-        if self._was_entered:
-            raise UsageError("a block is entered once: call `begin` for each")
-        self._was_entered = True
-        self._call.__enter__()
-        try:
-            scope = await self._work.__aenter__()
-        except BaseException as error:
-            self._leave(error)
-            raise
-        self._is_entered = True
-        return scope
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self._is_entered:
-            raise UsageError("a block is left once, after it was entered")
-        self._is_entered = False
-        try:
-            await self._work.__aexit__(kind, error, traceback)
-        except BaseException as failure:
-            self._leave(failure)
-            raise
-        self._leave(error)
-
-    def _leave(self, error: BaseException | None) -> None:
-        if error is not None:
-            remove_confidential(error)
-        self._call.__exit__(None if error is None else type(error), error, None)

@@ -3,11 +3,17 @@
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
+from faceplate._runner.attempt import Attempt
 from faceplate._runner.calls import Call
+from faceplate._transaction.session_transaction import SessionTransaction
+from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
 from faceplate.errors import (
     CannotConnect,
+    CommitOutcomeUnknown,
     ConnectionLost,
     Contention,
     FaceplateError,
@@ -16,14 +22,50 @@ from faceplate.errors import (
     SchemaChanged,
     ShuttingDown,
     Unavailable,
+    was_committed,
 )
 from faceplate.events import Kind
+
+S = TypeVar("S", bound=SessionTransaction)
+T = TypeVar("T")
 
 CONTENTION_LIMIT_S = 10.0
 CONTENTION_PAUSE_S = 0.02
 CONTENTION_PAUSE_MAX_S = 1.0
 RECONNECT_PAUSE_S = 0.1
 RECONNECT_PAUSE_MAX_S = 2.0
+
+
+class Start(Protocol[S]):
+    """What makes an attempt. ``is_first`` is false for a retry."""
+
+    def __call__(self, ids: Ids, *, is_first: bool) -> Attempt[S]: ...
+
+
+async def run_with_retries(unit: Callable[[S], Awaitable[T]], start: Start[S], retry: "Retry") -> T:
+    """Return what ``unit`` returns, run in as many attempts as ``retry`` allows.
+
+    Raises CommitOutcomeUnknown where an attempt may have committed and the one after it failed.
+    """
+    ids = Ids()
+    is_first = True
+    while True:
+        try:
+            try:
+                async with start(ids, is_first=is_first) as scope:
+                    return await unit(scope)
+            except FaceplateError as error:
+                await retry.after(error)
+        except NeedsTransaction:
+            pass
+        except BaseException as error:
+            if retry.in_doubt and not was_committed(error):
+                raise CommitOutcomeUnknown(
+                    "the connection was lost during COMMIT, and the retry failed", ids=ids.minted
+                ) from error
+            raise
+        is_first = False
+        ids.rewind()
 
 
 class Retry:
