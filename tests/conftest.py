@@ -124,6 +124,14 @@ class OnUvloop:
         return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, with --no-pipelining, what is about pipelining alone."""
+    if config.option.no_pipelining:
+        left_out = [item for item in items if item.get_closest_marker("pipelined")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
 def pytest_report_header() -> str:
     return f"sqlalchemy {version('sqlalchemy')}, asyncpg {version('asyncpg')}"
 

@@ -280,6 +280,7 @@ async def gate(steady_server: OwnServer) -> AsyncIterator[Gate]:
         yield Gate(await settle(db), proxy)
 
 
+@pytest.mark.pipelined
 async def test_bad_text_is_refused_by_name_before_the_wire(gate: Gate) -> None:
     """Else a pasted file costs a connection, or an error that quotes it."""
     for ident, text in TEXT_FIELDS.items():
@@ -288,6 +289,7 @@ async def test_bad_text_is_refused_by_name_before_the_wire(gate: Gate) -> None:
     gate.check()
 
 
+@pytest.mark.pipelined
 async def test_bad_json_is_refused_by_name_before_the_wire(gate: Gate) -> None:
     """Else what a model makes up ends in a RecursionError, for whoever reads it later too."""
     for what, value in bad_json().items():
@@ -301,6 +303,7 @@ async def test_bad_json_is_refused_by_name_before_the_wire(gate: Gate) -> None:
     gate.check()
 
 
+@pytest.mark.pipelined
 async def test_other_bad_values_are_refused_by_name_before_the_wire(gate: Gate) -> None:
     """Else a wrong argument is an error of the driver's, which says nothing to who made it."""
     for ident, other in OTHERS.items():
@@ -333,6 +336,7 @@ def every_plan(own: Belongings) -> dict[str, Plan]:
     }
 
 
+@pytest.mark.pipelined
 async def test_none_is_refused_by_name_before_the_wire(steady_server: OwnServer) -> None:
     """Else what a handler forgot to fill in is an error of the server, or a row of NULLs."""
     own = nobodys()

@@ -39,6 +39,7 @@ async def costs(url: str) -> dict[str, tuple[int, int]]:
     return found
 
 
+@pytest.mark.pipelined
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_unit_costs_the_same_on_every_event_loop(steady_server: OwnServer, loop: str) -> None:
     """Else each request takes more round trips under a web server than in a benchmark."""

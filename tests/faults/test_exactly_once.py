@@ -204,6 +204,7 @@ async def test_a_server_that_has_become_discreet_costs_a_unit_for_each_connectio
             await wire.admin.execute(f"GRANT {function} TO PUBLIC")
 
 
+@pytest.mark.pipelined
 async def test_a_server_that_says_nothing_of_its_transactions_still_takes_them(
     discreet_server: OwnServer, campaign: Campaign
 ) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -102,16 +103,23 @@ class Wire(NamedTuple):
     own: Belongings
 
 
-@pytest.fixture
-async def wire(steady_server: OwnServer) -> AsyncIterator[Wire]:
-    async with Proxy(steady_server.url) as proxy:
+@asynccontextmanager
+async def _wire(server: OwnServer, *, pipelining: bool) -> AsyncIterator[Wire]:
+    async with Proxy(server.url) as proxy:
         settings = Settings(
             database_url=proxy.url,
             encryption_keys=(SecretStr(encryption.generate_key()),),
             pool_size=1,
+            pipelining=pipelining,
         )
         async with Database(settings) as db:
             yield Wire(db, proxy, await settle_in(db))
+
+
+@pytest.fixture
+async def wire(steady_server: OwnServer) -> AsyncIterator[Wire]:
+    async with _wire(steady_server, pipelining=True) as wire:
+        yield wire
 
 
 @pytest.mark.parametrize("name", HOT)
@@ -140,3 +148,25 @@ async def test_units_that_call_units_begin_once(wire: Wire) -> None:
     wire.proxy.traffic = traffic = Traffic()
     await wire.db.run(wire.own.user_id, turn)
     assert traffic.round_trips == 3  # two appends, COMMIT
+
+
+PLAIN = {  # a ping, BEGIN with the user, each statement, COMMIT
+    "append": 4,
+    "history": 4,
+    "list conversations": 4,
+    "complete a task": 5,  # it asks for its transaction's id
+    "a unit over the ORM": 6,
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+async def test_a_unit_that_is_not_pipelined_waits_for_each_statement(
+    steady_server: OwnServer, name: str
+) -> None:
+    """Else the plain path relies on what it is there to do without."""
+    call, _ = HOT[name]
+    async with _wire(steady_server, pipelining=False) as wire:
+        await call(wire.db, wire.own)
+        wire.proxy.traffic = traffic = Traffic()
+        await call(wire.db, wire.own)
+    assert (traffic.round_trips, traffic.statements) == (PLAIN[name], PLAIN[name])

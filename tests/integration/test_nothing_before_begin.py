@@ -139,6 +139,7 @@ def _unit_after(
     return unit
 
 
+@pytest.mark.pipelined
 @pytest.mark.parametrize("name", HARMLESS)
 async def test_a_unit_that_caught_an_error_goes_on_in_its_transaction(
     narrow: Database, user: User, name: str

@@ -54,6 +54,7 @@ async def test_units_ride_out_a_restart_of_the_server(own: OwnServer) -> None:
         assert sorted(kept) == sorted(words for each in written for words in each)
 
 
+@pytest.mark.pipelined
 async def test_a_frozen_server_is_given_up_and_used_again(own: OwnServer) -> None:
     """Else one machine that swaps takes every worker of the application with it."""
     limits = {"statement_timeout_s": 0.2, "command_timeout_s": 0.4, "connect_timeout_s": 0.5}

@@ -148,6 +148,7 @@ async def test_a_connection_that_was_ended_in_the_pool_is_replaced_unnoticed(
     assert len(set(met)) == 10
 
 
+@pytest.mark.pipelined
 async def test_a_warm_connection_is_found_alive_without_a_statement(
     settings: Settings,
     user: User,

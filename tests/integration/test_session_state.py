@@ -185,6 +185,7 @@ REDEFINE = [
 ]
 
 
+@pytest.mark.pipelined
 @pytest.mark.parametrize("way", [by_run, by_failure, by_session, by_plain_session])
 @pytest.mark.parametrize("sql", REDEFINE)
 async def test_what_the_runner_has_prepared_cannot_be_taken_from_the_next_unit(

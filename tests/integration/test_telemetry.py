@@ -82,6 +82,7 @@ async def watched(settings: Settings, backend: Telemetry) -> AsyncIterator[Datab
         yield database
 
 
+@pytest.mark.pipelined
 async def test_a_unit_is_a_span_with_its_attempts(
     watched: Database, user: User, backend: Telemetry
 ) -> None:

@@ -176,6 +176,7 @@ async def test_a_time_limit_within_a_unit_is_the_units_own(
     assert await narrow.run(user.id, rename_alone, id_) == "renamed"
 
 
+@pytest.mark.pipelined
 async def test_a_unit_that_goes_on_after_its_one_statement_is_run_in_one_transaction(
     narrow: Database, user: User
 ) -> None:
@@ -244,6 +245,7 @@ async def test_a_cancelled_statement_whose_connection_is_lost_is_not_run_again(
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["as it was"]
 
 
+@pytest.mark.pipelined
 async def test_a_read_that_is_cancelled_as_its_connection_is_closed_has_kept_nothing(
     settings: Settings, user: User
 ) -> None:
