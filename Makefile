@@ -103,13 +103,16 @@ clean: ## Stop the local server and remove .venv, build output and caches (store
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Measure
-.PHONY: bench bench-quick bench-report
+.PHONY: bench bench-quick bench-drivers bench-report
 BENCH := build/bench-venv
 bench: $(BENCH)/installed ## Measure faceplate beside its peers, half an hour (ARGS=--quick, --growth, ...)
 	@$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 bench-quick: ## The same with fewer and shorter blocks, two minutes
 	@$(MAKE) bench ARGS='--quick $(ARGS)'
+
+bench-drivers: $(BENCH)/installed ## Compare asyncpg with psycopg 3, two minutes (ARGS='--quick --uvloop')
+	@$(BENCH)/bin/python -m benchmarks.drivers $(ARGS)
 
 bench-report: $(BENCH)/installed ## Write docs/performance.md and its plots from a run (FILE="build/bench/....json ...")
 	@$(if $(FILE),,echo 'Say which run: make bench-report FILE=build/bench/....json' >&2; exit 2)
@@ -120,7 +123,7 @@ bench-report: $(BENCH)/installed ## Write docs/performance.md and its plots from
 $(BENCH)/installed: pyproject.toml constraints.txt benchmarks/peers.txt benchmarks/requirements.txt
 	@echo 'Installing faceplate and its peers into $(BENCH) (a minute or two the first time)'
 	@$(PYTHON) -m venv --clear $(BENCH)
-	@grep -iE '^(asyncpg|greenlet|sqlalchemy)==' constraints.txt >$(BENCH)/drivers.txt
+	@grep -iE '^(asyncpg|greenlet|sqlalchemy|uvloop)==' constraints.txt >$(BENCH)/drivers.txt
 	@pip() { $(BENCH)/bin/pip install --quiet --no-input --progress-bar off \
 	    --disable-pip-version-check --constraint $(BENCH)/drivers.txt "$$@" 2>$(BENCH)/pip.log; }; \
 	  pip --editable '.[embedded]' --requirement benchmarks/requirements.txt || \

@@ -73,7 +73,7 @@ class Asyncpg(Side):
 
     async def open(self, url: str, connections: int) -> None:
         self.pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=connections, init=_set_codec, reset=_leave
+            url, min_size=1, max_size=connections, init=set_codec, reset=_leave
         )
 
     async def close(self) -> None:
@@ -155,7 +155,8 @@ class ByHand(Asyncpg):
             )
 
 
-async def _set_codec(connection: Any) -> None:
+async def set_codec(connection: Any) -> None:
+    """Have orjson read and write JSONB."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
