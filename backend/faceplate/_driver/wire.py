@@ -1,8 +1,8 @@
 """The driver's way to the socket: a preamble leaves in the same write as the statement after it.
 
-asyncio sends each write at once, and a second send costs as much as the rest of the statement. So
-each transport is wrapped when its connection is made, whatever event loop made it: what is queued
-leaves in one piece with what the driver writes next.
+asyncio sends each write at once, which wakes the server once for each. So each transport is wrapped
+when its connection is made, whatever event loop made it: what is queued leaves in one piece with
+what the driver writes next, and whether it left is known.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from faceplate._driver.preamble_row import PreambleRow
-from faceplate._driver.timers import LoopWithCheapTimers
 
 
 class Wire:
@@ -82,11 +81,17 @@ class _Introduction(asyncio.Protocol):
         self.protocol.connection_made(self.wire)
 
 
-class DriverLoop(LoopWithCheapTimers):
-    """The event loop as the driver sees it while it makes one connection: transports are wired."""
+class DriverLoop:
+    """The event loop as the driver sees it: the transport of the one connection is wired."""
 
     wire: Wire | None = None
-    """That of the connection, once it is made."""
+    """The connection's, once it is made."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
 
     async def create_connection(
         self, make_protocol: Callable[[], Any], *args: Any, **kwargs: Any

@@ -19,7 +19,7 @@ from faceplate._driver.error_mapping import (
 from faceplate._driver.pool import Lease, Pool
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._driver.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
-from faceplate._driver.shielding import Shielded
+from faceplate._driver.shielding import Shielded, ShieldedByTask
 from faceplate._runner import commit_outcome
 from faceplate._runner.commit_outcome import Mark, Outcome
 from faceplate._transaction.session_transaction import SessionTransaction
@@ -37,8 +37,6 @@ S = TypeVar("S", bound=SessionTransaction)
 T = TypeVar("T")
 
 ROLLBACK_TIMEOUT_S = 2.0
-
-_ending: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task alive
 
 
 class Attempt(Generic[S]):
@@ -130,9 +128,12 @@ class Attempt(Generic[S]):
             return None
         return await commit_outcome.mark(self._driver, may_prepare=self._driver.is_pipelined)
 
+    def _shielded(self, work: Coroutine[Any, Any, T]) -> Shielded[T]:
+        return Shielded(work) if self._driver.is_pipelined else ShieldedByTask(work)
+
     async def _leave(self) -> None:
         """Give the connection back: what was done is done, without a COMMIT."""
-        check_in = Shielded(self._lease.give_back())
+        check_in = self._shielded(self._lease.give_back())
         await check_in
         if check_in.cancelled is not None:
             raise self._cancelled(check_in.cancelled, kept=self._scope.has_committed)
@@ -141,14 +142,14 @@ class Attempt(Generic[S]):
         """Send COMMIT and wait for its answer, however often the waiting is cancelled."""
         driver = self._driver
         sql = COMMIT_CLEAN if driver.must_take_back else "COMMIT"
-        commit = Shielded(driver.call(driver.execute, sql, may_commit=True))
+        commit = self._shielded(driver.call(driver.execute, sql, may_commit=True))
         try:
             status = await commit
         except FaceplateError as error:
             failure = error
         else:
             driver.must_take_back = False
-            check_in = Shielded(self._lease.give_back())
+            check_in = self._shielded(self._lease.give_back())
             await check_in
             is_kept = status == "COMMIT"
             if cancelled := commit.cancelled or check_in.cancelled:
@@ -162,9 +163,13 @@ class Attempt(Generic[S]):
         self, error: FaceplateError, mark: Mark | None, cancelled: asyncio.CancelledError | None
     ) -> None:
         """Find out what a failed COMMIT means, and tell a cancelled caller just as much."""
-        ending = _start(self._after_failed_commit(error, mark))
-        cancelled = await _until_done(ending) or cancelled
-        failure = ending.exception()
+        failure: BaseException | None = None
+        ending = ShieldedByTask(self._after_failed_commit(error, mark))
+        try:
+            await ending
+        except BaseException as ended:  # noqa: BLE001 - raised below
+            failure = ended
+        cancelled = ending.cancelled or cancelled
         if failure is not None:
             raise failure if cancelled is None else self._as_cancelled(failure, cancelled)
         if cancelled is not None:
@@ -226,9 +231,9 @@ class Attempt(Generic[S]):
             self._replace_all(told)
         cancelled = error if isinstance(error, asyncio.CancelledError) else None
         if scope.is_open or scope.is_busy or not self._lease.give_back_at_once():
-            ending = _start(self._roll_back())
-            cancelled = await _until_done(ending) or cancelled
-            ending.result()
+            ending = ShieldedByTask(self._roll_back())
+            await ending
+            cancelled = ending.cancelled or cancelled
         if cancelled is not None:
             if told is None:
                 raise self._cancelled(cancelled, kept=scope.has_committed)
@@ -263,21 +268,3 @@ class Attempt(Generic[S]):
             except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
                 driver.terminate()
         await self._lease.give_back()
-
-
-def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    task = asyncio.ensure_future(work)
-    _ending.add(task)
-    task.add_done_callback(_ending.discard)
-    return task
-
-
-async def _until_done(task: asyncio.Task[Any]) -> asyncio.CancelledError | None:
-    """Wait until ``task`` is done. Return the first cancellation of the waiting, if there was."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = cancelled or error
-    return cancelled
