@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the developer's own database, settings and taste, wherever the tests may look."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in its background so, and commands under test would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     stack = ExitStack()
     config.add_cleanup(stack.close)
     config.stash[CLEANUP] = stack
