@@ -1,4 +1,4 @@
-"""One connection of the driver: statements, what goes ahead of them, and errors of our own."""
+"""One connection of the driver: its prepared statements, preambles, liveness and our errors."""
 
 import asyncio
 import logging
@@ -67,9 +67,9 @@ async def command_tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
 
 
 class Connection(asyncpg.Connection):
-    """It keeps statements prepared, and can tell, mostly without asking, whether it is alive.
+    """A connection that keeps statements prepared and knows, mostly unasked, whether it is alive.
 
-    The methods of this class raise faceplate's own errors; the inherited ones raise the driver's.
+    The methods of this class raise faceplate's errors; the inherited ones raise the driver's.
     """
 
     __slots__ = (
@@ -79,9 +79,9 @@ class Connection(asyncpg.Connection):
     )
 
     answers_marks: bool | None
-    """Whether its server says by what a transaction can be found; None until that was tried."""
+    """Whether the server tells a transaction's mark; None until that was tried."""
     begun_s: float
-    """When it was begun to be made, by the monotonic clock."""
+    """When connecting began, by the monotonic clock."""
     last_heard_s: float
     is_pipelined: bool
     """Whether what goes ahead of a statement travels with it, in one round trip."""
@@ -92,16 +92,16 @@ class Connection(asyncpg.Connection):
     command ends it.
     """
     is_spent: bool
-    """Whether it must not serve another unit."""
+    """Whether the pool must replace it instead of lending it again."""
     is_trusted: bool
-    """Whether the next ping may be left out: it has only just been seen to be alive."""
+    """Whether the next ping is skipped, because the connection was just seen alive."""
     must_take_back: bool
-    """Whether text was run on it that may have changed the state of the session."""
+    """Whether text was run that may have changed the state of the session."""
     sent_preamble: bool
     """Whether the last preamble was sent."""
 
     def set_up(self, settings: Settings, begun_s: float, wire: "Wire | None") -> None:
-        """Make ready what the driver's own constructor has no room for.
+        """Set what the driver's own constructor has no argument for.
 
         With a ``wire``, statements are pipelined: see `faceplate._driver.wire`.
         """
@@ -133,24 +133,24 @@ class Connection(asyncpg.Connection):
         return found
 
     def is_in_transaction(self) -> bool:
-        """Return whether the server said so last. A closed connection is in none."""
+        """Return whether the server's last answer said so. A closed connection is in none."""
         return not self.is_closed() and super().is_in_transaction()
 
     def is_reusable(self) -> bool:
-        """Return whether it is idle, and nothing is left on it that another unit must not find."""
+        """Return whether it is idle and its session is as another unit may find it."""
         if self.is_spent or self.must_take_back or self.is_preparing:
             return False
         return not (self.is_closed() or self.is_in_transaction())
 
     def is_in_its_loop(self) -> bool:
-        """Return whether the caller runs in its event loop: a thread would break it."""
+        """Return whether the caller runs in the connection's event loop."""
         try:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
             return False
 
     def begin_unit(self) -> None:
-        """Forget the unit before."""
+        """Forget the preamble's row of the unit before."""
         self._preamble_row = None
 
     async def run(
@@ -185,7 +185,7 @@ class Connection(asyncpg.Connection):
     async def call(
         self, run: Callable[..., Awaitable[T]], sql: str, *values: Any, may_commit: bool = False
     ) -> T:
-        """Return what ``run(sql, *values)``, a method of the driver's own, returns."""
+        """Return what ``run(sql, *values)`` returns, a method of the driver's own."""
         started_s = time.monotonic()
         try:
             result = await run(sql, *values)
@@ -199,7 +199,10 @@ class Connection(asyncpg.Connection):
         raise failure
 
     def queue_preamble(self, ahead: Preamble) -> None:
-        """Send a preamble together with what is written next, until `end_preamble`."""
+        """Send ``ahead`` together with the next write, until `end_preamble`.
+
+        Raises UsageError where the connection is not pipelined.
+        """
         if not ahead.messages:
             return
         wire, row = self._wire, None
@@ -210,7 +213,7 @@ class Connection(asyncpg.Connection):
         wire.queue(ahead.messages, row)
 
     def end_preamble(self) -> None:
-        """Note in `sent_preamble` whether the preamble was sent, and drop it where it was not."""
+        """Set `sent_preamble`, and drop the preamble where it was not sent."""
         self.sent_preamble = self._wire is None or not self._wire.drop_queued()
         if not self.sent_preamble:
             self._preamble_row = None
@@ -222,11 +225,11 @@ class Connection(asyncpg.Connection):
 
     @property
     def lacks_preamble_row(self) -> bool:
-        """Whether a preamble of this unit was to return a row and did not."""
+        """Whether a preamble of this unit should have returned a row and did not."""
         return self._preamble_row is not None and self._preamble_row.values is None
 
     def is_ready(self, ahead: Preamble, sql: str) -> bool:
-        """Return whether `run` may be called: mostly, but for the first time that ``sql`` runs."""
+        """Return whether both are prepared: from the second time on that ``sql`` runs."""
         return sql in self._prepared and self.has_prepared(ahead)
 
     def has_prepared(self, ahead: Preamble) -> bool:
@@ -234,9 +237,9 @@ class Connection(asyncpg.Connection):
         return not ahead.name or ahead.name in self._preambles
 
     async def make_ready(self, ahead: Preamble, sql: str, *, undo: str = "") -> None:
-        """Prepare what is not yet prepared, for `run`. It runs nothing.
+        """Prepare for `run` what is not prepared yet. It executes nothing.
 
-        In a transaction, ``undo`` is the command that makes it usable after an error.
+        ``undo`` is the command that makes an aborted transaction usable again.
         """
         if sql not in self._prepared:
             prepared = await self._ask_to_prepare(sql)
@@ -249,9 +252,9 @@ class Connection(asyncpg.Connection):
             )
 
     async def end_preparing(self) -> None:
-        """End the transaction in which the server has prepared: the driver leaves it open.
+        """End the implicit transaction in which the server has prepared a statement.
 
-        BEGIN goes on in it, which only READ COMMITTED allows.
+        The driver leaves it open, and a BEGIN would continue it, with its snapshot.
         """
         await self.call(self.execute, "SELECT 1")
 
@@ -261,7 +264,7 @@ class Connection(asyncpg.Connection):
         except DatabaseError as error:
             if error.sqlstate != DUPLICATE_NAME:
                 raise
-        # Left by a cancelled attempt, or made by the text of this unit.
+        # A cancelled attempt has left it, or this unit's text has made it.
         await self.call(self.execute, f"{undo} DEALLOCATE {name}")
         return await self._ask_to_prepare(sql, name)
 
@@ -274,12 +277,12 @@ class Connection(asyncpg.Connection):
         raise failure
 
     def forget_preamble(self, ahead: Preamble) -> None:
-        """Prepare a preamble anew before it is sent again."""
-        # The driver would close the server's statement of that name when this one is collected.
+        """Have a preamble prepared again before it is sent again."""
+        # Collected, the old object would close the server's statement of the same name.
         self._forgotten += filter(None, [self._preambles.pop(ahead.name, None)])
 
     def note_text(self, sql: str) -> None:
-        """Take back what ``sql`` may leave in the session before another unit is served."""
+        """Note that ``sql`` may leave something in the session that another unit must not find."""
         self.must_take_back = True
         self.is_spent |= may_deallocate(sql)
 
@@ -297,12 +300,11 @@ class Connection(asyncpg.Connection):
         self.last_heard_s = time.monotonic()
 
     def is_quiet(self) -> bool:
-        """Return whether nothing came in since the last command, and that was not long ago.
+        """Return whether the server has sent nothing since its last answer, not long ago.
 
-        A connection that is not pipelined is never quiet, but pinged at each check-out.
-
-        What a server says unasked is that it is going away, and a socket with something to read
-        after its last answer was read says that, or is at its end.
+        What a server sends unasked is that it is going away. So a socket with something to read
+        carries that, or is at its end. A connection that is not pipelined is never quiet: the pool
+        pings it at each check-out.
         """
         now = time.monotonic()
         poll = self._poll
@@ -327,7 +329,7 @@ class Connection(asyncpg.Connection):
         return translate(error, target=target, closed=closed)
 
     def _outdated(self, error: Exception) -> FaceplateError:
-        """Prepare each statement anew, after a migration or somebody's DEALLOCATE."""
+        """Forget what was prepared, after a migration or a DEALLOCATE; return the error."""
         self._prepared.clear()
         if any(isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in causes(error)):
             self._forgotten += self._preambles.values()
@@ -337,9 +339,9 @@ class Connection(asyncpg.Connection):
         return SchemaChanged(message, sqlstate=sqlstate_of(error))
 
     def log(self, sql: str, elapsed_s: float, ahead: Preamble = NONE) -> None:
-        """Warn of a statement that took ``slow_statement_s`` or longer; 0 never does.
+        """Log the statement, and warn where it took ``slow_statement_s`` or longer; 0 never warns.
 
-        The driver's own query loggers cost a statement as much as a fifth of its round trip.
+        The driver's own query loggers would cost a statement up to a fifth of its round trip.
         """
         if 0 < self._settings.slow_statement_s <= elapsed_s:
             logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)

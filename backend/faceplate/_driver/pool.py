@@ -1,4 +1,4 @@
-"""The pool of connections: first come, first served, and a limit on how many wait for one."""
+"""The pool: first come, first served, with a limit on how many callers wait."""
 
 import asyncio
 import time
@@ -16,10 +16,10 @@ REPLACE_EVERY_S = 5.0
 
 
 class Pool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool behind a queue of our own, in which nobody is overtaken.
+    """SQLAlchemy's pool behind a queue of our own, in which no caller is overtaken.
 
-    Each check-out, by a lease or by SQLAlchemy, takes a turn, and each check-in gives it back. With
-    a turn there is always a connection that is free or room to make one.
+    Each check-out, by a lease or by SQLAlchemy, takes a turn; each check-in gives the turn back. A
+    caller with a turn always finds a free connection, or room to make one.
     """
 
     # Not keyword-only: create_engine looks for the names of arguments that a pool takes.
@@ -31,19 +31,19 @@ class Pool(AsyncAdaptedQueuePool):
         self._turn_is_taken = False
 
     def limit_waiting(self, max_waiting: int) -> None:
-        """Let at most ``max_waiting`` wait. Nobody may have a connection yet."""
+        """Let at most ``max_waiting`` callers wait. No connection may be checked out yet."""
         self._max_waiting = max_waiting
         self._turns = Turns(self.size() + self._max_overflow, max_waiting)
 
     @property
     def waiting(self) -> int:
-        """How many wait for a connection."""
+        """The number of callers that wait for a connection."""
         return self._turns.waiting
 
     async def lease(self) -> "Lease":
-        """Return a connection, when there is one.
+        """Return a lease of a connection when it is the caller's turn.
 
-        Raises Overloaded, PoolExhausted, and what the driver does where none can be made.
+        Raises Overloaded, PoolExhausted, and the driver's errors where none can be made.
         """
         await self._turns.wait(self._timeout)
         if (record := self._warm_record()) is not None:
@@ -53,26 +53,26 @@ class Pool(AsyncAdaptedQueuePool):
         return Lease(self, cast("Connection", proxied.driver_connection), proxied=proxied)
 
     def lease_warm(self) -> "Lease | None":
-        """Return a connection that is known to be alive without having to ask, if one is free.
+        """Return a lease of a free connection that is known to be alive, or None.
 
-        It costs no greenlet and no proxy, which would be most of what a short unit costs. A program
-        that listens to SQLAlchemy's events is served by `lease`.
+        It needs neither a greenlet nor SQLAlchemy's proxy, which would take a quarter of a short
+        unit's time. It returns None where a program listens to the pool's events.
         """
         record = self._warm_record()
         return None if record is None or not self._turns.take() else self._lease_record(record)
 
     def proxy(self, record: Any) -> PoolProxiedConnection:
-        """Return SQLAlchemy's proxy of a connection that was leased without one."""
+        """Return SQLAlchemy's proxy for a connection that was leased without one."""
         record.driver_connection.is_trusted = True
         self._lent = record
         return super().connect()
 
     def replace_all(self, known: Connection | None = None) -> None:
-        """Make each connection anew that there is by now, when it is next asked for.
+        """Replace each existing connection at its next check-out.
 
-        Where ``known`` is why, only once for all of its age, and at most every `REPLACE_EVERY_S`:
-        where new ones are of no more use, as on a host that takes no writes for a while, they do
-        not replace each other.
+        Where the cause is the connection ``known``, this happens once for all connections of its
+        age, and at most every `REPLACE_EVERY_S`: on a host that takes no writes for a while, new
+        connections are no better and must not replace each other.
         """
         now_s = time.monotonic()
         if known is None or (
@@ -115,9 +115,9 @@ class Pool(AsyncAdaptedQueuePool):
         exception: BaseException | None = None,
         _checkin: bool = True,  # noqa: FBT001, FBT002 - SQLAlchemy's signature
     ) -> None:
-        """Replace a connection that a ping found dead, and those as old as it.
+        """Replace a connection that a ping found dead, and all that are as old.
 
-        By the monotonic clock, where SQLAlchemy goes by one that may be set back.
+        Their age is told by the monotonic clock; SQLAlchemy uses one that may be set back.
         """
         if (driver := getattr(connection, "driver_connection", None)) is not None:
             self.replace_all(driver)
@@ -125,7 +125,7 @@ class Pool(AsyncAdaptedQueuePool):
             connection.invalidate(exception)
 
     def _warm_record(self) -> Any:
-        """Return the record of a free connection that needs no ping, and leave it in its place."""
+        """Return the record of a free connection that needs no ping, without taking it."""
         queue: Any = self._pool
         free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
         if not free or self.dispatch.checkout or self.dispatch.checkin:
@@ -137,7 +137,7 @@ class Pool(AsyncAdaptedQueuePool):
         return Lease(self, record.driver_connection, record=record)
 
     def _is_warm(self, record: Any) -> bool:
-        """Return whether SQLAlchemy would neither make the connection anew nor ping it."""
+        """Return whether the connection needs neither to be replaced nor to be pinged."""
         driver: Connection | None = record.driver_connection
         if driver is None or driver.is_closed() or driver.begun_s < self._replaced_s:
             return False
@@ -151,7 +151,7 @@ class Pool(AsyncAdaptedQueuePool):
 
 
 class Lease:
-    """A connection for one unit. SQLAlchemy's proxy is put around it only where one is needed."""
+    """A connection for one unit, with SQLAlchemy's proxy only where a session needs it."""
 
     __slots__ = ("_pool", "_proxied", "_record", "driver")
 
@@ -175,7 +175,7 @@ class Lease:
         return self._proxied
 
     def give_back_at_once(self) -> bool:
-        """Return the connection to a free place in the pool if it is as it was, else do nothing."""
+        """Check the connection in if it is reusable and the pool has a place; return whether."""
         driver, pool = self.driver, self._pool
         if not driver.is_reusable() or pool.checkedin() >= pool.size():
             return False
@@ -183,7 +183,7 @@ class Lease:
         return True
 
     async def give_back(self) -> None:
-        """Return the connection to the pool idle and clean, or throw it away."""
+        """Check the connection in, idle and with a clean session, or close it."""
         driver = self.driver
         with suppress(FaceplateError):  # then it is thrown away
             if driver.is_preparing and not driver.is_closed():
@@ -215,11 +215,11 @@ Turn: TypeAlias = asyncio.Future[None]
 
 
 class Turns:
-    """Places for at most ``places`` users at a time, and a queue of at most ``max_waiting``.
+    """At most ``places`` holders at a time, and a queue of at most ``max_waiting`` callers.
 
-    A place that is given back goes straight to the one that has waited longest: nobody who comes
-    later can take it meanwhile. Nothing here awaits between a look at the queue and its change, so
-    no lock is needed.
+    A place that is given back goes straight to the caller that has waited longest, so that no later
+    caller takes it first. Nothing here awaits between reading the queue and changing it, so no lock
+    is needed.
     """
 
     def __init__(self, places: int, max_waiting: int) -> None:
@@ -233,16 +233,16 @@ class Turns:
         return len(self._queue)
 
     def take(self) -> bool:
-        """Take a place if one is free, which none is while somebody waits."""
+        """Take a free place and return True. None is free while a caller waits."""
         if not self._free:
             return False
         self._free -= 1
         return True
 
     async def wait(self, limit_s: float) -> None:
-        """Take a place, when it is one's turn.
+        """Take a place when it is the caller's turn.
 
-        Raises Overloaded at once where too many wait, and PoolExhausted after ``limit_s``.
+        Raises Overloaded at once where too many callers wait, and PoolExhausted after ``limit_s``.
         """
         if self.take():
             return
@@ -267,7 +267,7 @@ class Turns:
             timer.cancel()
 
     def give_back(self) -> None:
-        """Give a place to the one that has waited longest, or free it."""
+        """Give the place to the caller that has waited longest, or free it."""
         while self._queue:
             turn = self._queue.popleft()
             if not turn.done():

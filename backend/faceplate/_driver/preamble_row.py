@@ -1,7 +1,7 @@
-"""The one row that what goes ahead of a statement may return: taken out before the driver reads it.
+"""The row that a preamble returns, taken out before the driver reads the answer.
 
-The driver takes every row of a flight for one of its statement. So for as long as that one row is
-awaited, its connection's answers go through here.
+The driver takes every row up to the next Sync for one of its statement's. So until the preamble's
+row has come, the connection's answers pass through here.
 
 The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
@@ -14,9 +14,9 @@ HEADER_BYTES = 5  # a letter, and the length of all that follows the letter
 
 
 class PreambleRow:
-    """Stands between a transport and its protocol, from `begin` until the row or an error has come.
+    """Stands between a transport and its protocol from `begin` until the row or an error comes.
 
-    ``values`` are those of the row, as text, and None as long as it has not come.
+    ``values`` are the row's, as text; None until the row has come.
     """
 
     def __init__(self, transport: Transport, protocol: Any) -> None:
@@ -26,9 +26,9 @@ class PreambleRow:
         self._received = b""
 
     def begin(self) -> None:
-        """Intercept answers from now on. Call it in the write that asks for the row.
+        """Start intercepting, in the write that sends the query.
 
-        Earlier, the rest of the answer to a cancelled command may arrive.
+        Earlier, leftovers of a cancelled command may arrive.
         """
         self._transport.set_protocol(self)  # type: ignore[arg-type]  # it is what the other one is
 
@@ -36,7 +36,7 @@ class PreambleRow:
         return getattr(self._protocol, name)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what has come until it is known where the row is in it."""
+        """Hold back what has come until the row is found in it."""
         self._received = received = self._received + data
         begin = 0
         while begin + HEADER_BYTES <= len(received):

@@ -25,8 +25,8 @@ CANCEL_AFTER_S = 0.1
 class Shielded(Generic[T]):
     """Await it for the coroutine's result.
 
-    ``cancelled`` is the first cancellation that came meanwhile, if one did. Whoever made it may
-    know it again by its message only, so it is to be raised again, or as the cause of another.
+    ``cancelled`` is the first cancellation that came meanwhile, or None. The canceller may
+    recognise it by its message alone, so raise that very error, or make it another one's cause.
     """
 
     __slots__ = ("_coroutine", "cancelled")
@@ -45,7 +45,7 @@ class Shielded(Generic[T]):
             yield from self._wait_for(awaited)
 
     def note(self, error: CancelledError) -> None:
-        """Take notice of a cancellation."""
+        """Note a cancellation."""
         if self.cancelled is None:
             self.cancelled = error
 
@@ -56,7 +56,7 @@ class Shielded(Generic[T]):
             except CancelledError as error:
                 self.note(error)
             return
-        # As a task does that takes a future over; every future has it, by asyncio's protocol.
+        # As a task does that takes over a future. By asyncio's protocol every future has the flag.
         awaited._asyncio_future_blocking = False  # noqa: SLF001
         while not awaited.done():
             try:
@@ -87,7 +87,7 @@ class ShieldedByTask(Shielded[T]):
 
 
 class _Uncancellable:
-    """What a task waits for in place of a future, which would be cancelled together with it."""
+    """What a task awaits in place of a future, which its cancellation would cancel too."""
 
     __slots__ = ("_asyncio_future_blocking", "_future", "_note")
 
