@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -169,7 +169,7 @@ class Database:
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Coroutine[Any, Any, T]:
+    ) -> Coroutine[object, None, T]:
         """Return, awaited, the result of ``unit(scope, *args, **kwargs)`` run for one user.
 
         The unit runs in one transaction. After a lost connection it is retried once, on a new
@@ -189,7 +189,7 @@ class Database:
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Coroutine[Any, Any, T]:
+    ) -> Coroutine[object, None, T]:
         """Return, awaited, the result of a unit that works across users, as the login's own role.
 
         No owner is added to its statements. Otherwise it works as `run`; it has its own name so

@@ -94,6 +94,8 @@ class Statement(Generic[R]):
 
         OPEN = Statement(records.Task, select(*Task.columns()).where(~Task.completed))
         tasks = await scope.all(OPEN)
+
+    For a column that may be NULL, name the type in front: ``Statement[str | None](str, ...)``.
     """
 
     def __init__(self, into: type[R], statement: Executable) -> None:

@@ -24,7 +24,7 @@ answered.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -101,15 +101,15 @@ class UserRunner:
     db: Database
     user_id: UUID
 
-    async def run(
+    def run(
         self,
         unit: Callable[Concatenate[Scope, P], Awaitable[T]],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
+    ) -> Coroutine[object, None, T]:
         """Run a unit for the user and return its result: see `Database.run`."""
-        return await self.db.run(self.user_id, unit, *args, **kwargs)
+        return self.db.run(self.user_id, unit, *args, **kwargs)
 
     def begin(self) -> AbstractAsyncContextManager[Scope]:
         """Return a transaction around a block, which is never retried: see `Database.begin`."""
