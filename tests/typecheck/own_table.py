@@ -1,0 +1,85 @@
+"""A project's own table, as the tutorial makes one, and units over it."""
+
+from typing import NamedTuple, assert_type
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, MetaData, bindparam, func, insert, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from faceplate import Database, Scope, Statement
+from faceplate.column_types import Json, JsonObject, Text
+from faceplate.models import Base, Owned, User
+
+
+class AppBase(Base):
+    __abstract__ = True
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+
+
+class Note(Owned, AppBase):
+    __tablename__ = "notes"
+    __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
+
+    body: Mapped[str] = mapped_column(Text(1_000))
+    reminder: Mapped[str | None] = mapped_column(Text(100))
+    marks: Mapped[JsonObject] = mapped_column(Json(dict, max_chars=1_000), server_default="{}")
+
+
+class Summary(NamedTuple):
+    id: UUID
+    body: str
+
+
+ADD = Statement(
+    UUID, insert(Note).values(id=bindparam("id"), body=bindparam("body")).returning(Note.id)
+)
+SUMMARIES = Statement(Summary, select(Note.id, Note.body).order_by(Note.id))
+COUNT = Statement(int, select(func.count()).select_from(Note))
+# The column may be NULL, which no class says: the type stands in front.
+REMINDERS = Statement[str | None](str, select(Note.reminder))
+MARKS = Statement(dict[str, object], select(Note.marks))
+CLEAR = Statement(int, update(Note).values(reminder=None))
+
+
+def columns(note: Note) -> None:
+    assert_type(note.user_id, UUID)
+    assert_type(note.id, UUID)
+    assert_type(note.body, str)
+    assert_type(note.reminder, str | None)
+    assert_type(note.marks, JsonObject)
+
+
+def statements() -> None:
+    assert_type(ADD, Statement[UUID])
+    assert_type(SUMMARIES, Statement[Summary])
+    assert_type(COUNT, Statement[int])
+    assert_type(REMINDERS, Statement[str | None])
+    assert_type(MARKS, Statement[dict[str, object]])
+
+
+async def add(scope: Scope, body: str) -> UUID:
+    return await scope.one(ADD, id=scope.new_id(), body=body)
+
+
+async def summaries(scope: Scope, *, longest: int = 10) -> list[Summary]:
+    return (await scope.all(SUMMARIES))[:longest]
+
+
+async def through_a_scope(scope: Scope) -> None:
+    assert_type(await scope.one(COUNT), int)
+    assert_type(await scope.first(REMINDERS), str | None)
+    assert_type(await scope.one(REMINDERS), str | None)
+    assert_type(await scope.all(REMINDERS), list[str | None])
+    assert_type(await scope.one(MARKS), dict[str, object])
+    assert_type(await scope.execute(CLEAR), int)
+    assert_type([row.body async for row in scope.stream(SUMMARIES)], list[str])
+
+
+async def through_a_session(scope: Scope, note_id: UUID) -> None:
+    assert_type(await scope.session.get(Note, (scope.user_id, note_id)), Note | None)
+    assert_type((await scope.session.scalars(select(Note))).all()[0].body, str)
+
+
+async def through_run(db: Database, user_id: UUID) -> None:
+    assert_type(await db.run(user_id, add, "Ask about the museum"), UUID)
+    assert_type(await db.run(user_id, summaries, longest=3), list[Summary])
