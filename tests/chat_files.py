@@ -5,10 +5,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from faceplate.column_types import Ruled
 from faceplate.importers import Chat, Refusal, formats
 from faceplate.models import Conversation, Message
 from faceplate.services import tool_calls
+
+DATA = Path(__file__).parent / "data"
+MORE = Path(__file__).parents[2] / "shared" / "data"
+"""Larger files from other programs, beside the repository: read in addition, where they are."""
+
+
+def existing(files: Iterable[tuple[Path, *tuple[Any, ...]]]) -> list[Any]:
+    """The parameters of a test that reads each of these files which is here, and what is in it."""
+    return [pytest.param(*file, id=str(file[0])) for file in files if file[0].exists()]
 
 
 def write(path: Path, value: object) -> Path:

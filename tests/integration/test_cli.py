@@ -13,14 +13,12 @@ from uuid import UUID, uuid5
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from tests.chat_files import chatgpt, node
+from tests.chat_files import DATA, chatgpt, node
 from tests.commands import COMMAND, TRIP, Run, lines, write
 
 from faceplate import Database, Settings, encryption
 from faceplate.records import User
 from faceplate.services import conversations, mcp_configs, users
-
-MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
 
 
 @pytest.fixture
@@ -107,13 +105,12 @@ class TestImport:
         assert result.returncode == 2
         assert "must be one of chatgpt" in result.stderr
 
-    @pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not here")
     def test_a_terminal_shows_how_far_it_is(
         self, on_terminal: Callable[..., str], email: str
     ) -> None:
-        sent = on_terminal("import", MT_BENCH, "--user", email)
+        sent = on_terminal("import", DATA / "chats.jsonl", "--user", email)
         assert "importing" in sent
-        assert sent.endswith("40 new chats with 160 messages\r\n")
+        assert sent.endswith("8 new chats with 32 messages\r\n")
 
     async def test_an_interrupt_ends_it_cleanly_and_keeps_what_was_stored(
         self,

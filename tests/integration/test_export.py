@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.chat_files import MORE
 from tests.commands import Run, lines
 from tests.databases import opened, outside
 from tests.units import (
@@ -35,8 +36,7 @@ from faceplate.services.archives import Holdings
 from faceplate.services.messages import NewMessage
 
 SAMPLE = Path(faceplate_package.__file__).parent / "samples" / "chats.jsonl"
-MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
-CHATS = [path for path in (SAMPLE, MT_BENCH) if path.exists()]
+CHATS = [path for path in (SAMPLE, MORE / "mt_bench.jsonl") if path.exists()]
 ALL = Restored(conversations=2, messages=8, tasks=2, mcp_configs=1, secrets=1)
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.chat_files import DATA, MORE
 
 from faceplate import Database, Settings
 from faceplate.importers import Refusal, Report, import_file
 from faceplate.records import Conversation, Message, User
 from faceplate.services import conversations, messages
-
-MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
 
 
 def write(path: Path, chats: Iterable[object]) -> Path:
@@ -31,6 +30,10 @@ def chat(number: int, *contents: str) -> dict[str, Any]:
     }
 
 
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
 async def stored(db: Database, user: User) -> list[tuple[Conversation, list[Message]]]:
     """All that a user has, newest activity first."""
     page = await db.run(user.id, conversations.page, limit=200)
@@ -40,11 +43,17 @@ async def stored(db: Database, user: User) -> list[tuple[Conversation, list[Mess
     ]
 
 
-@pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not on this machine")
-async def test_real_chats_come_back_as_they_were_and_only_once(db: Database, user: User) -> None:
-    chats = [json.loads(line) for line in MT_BENCH.read_text(encoding="utf-8").splitlines()]
-    assert await import_file(db, user.id, MT_BENCH) == Report(imported=40, messages=160)
-    assert await import_file(db, user.id, MT_BENCH) == Report(skipped=40)
+FILES = [path for path in (DATA / "chats.jsonl", MORE / "mt_bench.jsonl") if path.exists()]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+async def test_chats_come_back_as_they_were_and_only_once(
+    db: Database, user: User, path: Path
+) -> None:
+    chats = [json.loads(line) for line in lines(path)]
+    said = sum(len(chat["messages"]) for chat in chats)
+    assert await import_file(db, user.id, path) == Report(imported=len(chats), messages=said)
+    assert await import_file(db, user.id, path) == Report(skipped=len(chats))
     assert [
         (
             conversation.metadata["id"],

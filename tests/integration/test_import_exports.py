@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chat_files import chatgpt, node, open_webui, reply, write
+from tests.chat_files import DATA, MORE, chatgpt, existing, node, open_webui, reply, write
 
 from faceplate import Database
 from faceplate.importers import Refusal, Report, import_file
 from faceplate.records import Conversation, Message, User
 from faceplate.services import conversations, messages
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 Stored = dict[str, tuple[Conversation, list[Message]]]
 
@@ -41,17 +39,44 @@ def contents(found: Stored) -> dict[str, list[str]]:
     return {title: [m.content for m in history] for title, (_, history) in found.items()}
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the shared chat data is not on this machine")
-@pytest.mark.parametrize(
-    ("name", "chats", "said"),
-    [("chatgpt_export.json", 1, 10), ("openwebui_export.json", 1, 2), ("sharegpt.json", 500, 2000)],
-)
-async def test_real_exports_are_stored_once(
-    db: Database, user: User, name: str, chats: int, said: int
+EXPORTS = [
+    (DATA / "chatgpt_export.json", 3, 12),
+    (DATA / "open_webui_export.json", 2, 4),
+    (DATA / "sharegpt.json", 5, 20),
+    (MORE / "chatgpt_export.json", 1, 10),
+    (MORE / "openwebui_export.json", 1, 2),
+    (MORE / "sharegpt.json", 500, 2000),
+]
+
+
+@pytest.mark.parametrize(("path", "chats", "said"), existing(EXPORTS))
+async def test_whole_exports_are_stored_once(
+    db: Database, user: User, path: Path, chats: int, said: int
 ) -> None:
-    first = await import_file(db, user.id, SHARED / name)
+    first = await import_file(db, user.id, path)
     assert first == Report(imported=chats, messages=said)
-    assert await import_file(db, user.id, SHARED / name) == Report(skipped=chats)
+    assert await import_file(db, user.id, path) == Report(skipped=chats)
+
+
+async def test_an_export_comes_back_with_its_branches_and_tool_calls(
+    db: Database, user: User
+) -> None:
+    await import_file(db, user.id, DATA / "chatgpt_export.json")
+    assert contents(await stored(db, user)) == {
+        "Tomatoes on a balcony": [
+            "Can I grow tomatoes on a north balcony?",
+            "You can try, but they want six hours of sun a day. Cherry varieties manage with four.",
+            "Which herbs would do better there?",
+            "Mint, chives and parsley: all three are content with shade.",
+        ],
+        "Tomatoes on a balcony (branch 2)": [
+            "Can I grow tomatoes on a north balcony?",
+            "You can try, but they want six hours of sun a day. Cherry varieties manage with four.",
+            "Which variety would you take?",
+            "'Sungold' in a ten-litre pot.",
+        ],
+        "Mean of a list": ["What is the mean of 3, 8, 12 and 21?", "", "11", "The mean is 11."],
+    }
 
 
 async def test_a_chat_that_has_grown_is_continued(db: Database, user: User, tmp_path: Path) -> None:

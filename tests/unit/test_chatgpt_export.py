@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chat_files import chatgpt, node, read_all, spoken, write
+from tests.chat_files import DATA, MORE, chatgpt, existing, node, read_all, spoken, write
 
 from faceplate.importers import Chat, Refusal
 from faceplate.importers.chats import Fork, Place
 from faceplate.services.messages import NewMessage
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "chatgpt_export.json"
+EXPORTS = [(DATA / "chatgpt_export.json", [4, 4, 4]), (MORE / "chatgpt_export.json", [10])]
 
 
 def read(tmp_path: Path, *chats: object) -> list[Chat]:
@@ -508,8 +508,9 @@ class TestFiles:
         [[], [refusal]] = read_all(path)
         assert "damaged" in refusal.reason
 
-    @pytest.mark.skipif(not REAL.exists(), reason="the shared chat data is not on this machine")
-    def test_a_real_export_is_read(self) -> None:
-        [[chat], refusals] = read_all(REAL)
+    @pytest.mark.parametrize(("path", "lengths"), existing(EXPORTS))
+    def test_a_whole_export_is_read(self, path: Path, lengths: list[int]) -> None:
+        chats, refusals = read_all(path)
         assert refusals == []
-        assert [role for role, _ in spoken(chat)] == ["user", "assistant"] * 5
+        assert [len(chat.messages) for chat in chats] == lengths
+        assert [role for role, _ in spoken(chats[0])] == ["user", "assistant"] * (lengths[0] // 2)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.chat_files import DATA, MORE, existing
 
 from faceplate.importers import json_values
 from faceplate.importers.chats import Chat, Place, Refusal
 from faceplate.importers.openai import read
 
-MT_BENCH = Path(__file__).parents[3] / "shared" / "data" / "mt_bench.jsonl"
+FILES = [(DATA / "chats.jsonl", 8, 32), (MORE / "mt_bench.jsonl", 40, 160)]
 HELLO = {"id": "a", "title": "Greeting", "messages": [{"role": "user", "content": "Hello"}]}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
 
@@ -346,8 +347,8 @@ def test_the_shipped_sample_is_readable_and_varied() -> None:
     assert {m.role for m in messages} == {"user", "assistant", "system", "tool"}
 
 
-@pytest.mark.skipif(not MT_BENCH.exists(), reason="the shared chat data is not on this machine")
-def test_every_real_chat_is_read() -> None:
-    chats = [item for item in read(MT_BENCH) if isinstance(item, Chat)]
-    assert len(chats) == 40
-    assert sum(len(chat.messages) for chat in chats) == 160
+@pytest.mark.parametrize(("path", "number", "said"), existing(FILES))
+def test_every_chat_of_a_file_is_read(path: Path, number: int, said: int) -> None:
+    chats = [item for item in read(path) if isinstance(item, Chat)]
+    assert len(chats) == number
+    assert sum(len(chat.messages) for chat in chats) == said

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chat_files import open_webui, read_all, reply, spoken, write
+from tests.chat_files import DATA, MORE, existing, open_webui, read_all, reply, spoken, write
 
 from faceplate.importers import Chat, Refusal
 from faceplate.importers.chats import Fork, Place
 from faceplate.services.messages import NewMessage
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "openwebui_export.json"
+EXPORTS = [
+    (DATA / "open_webui_export.json", ["🍁 Red leaves", "🍁 Red leaves (branch 2)"]),
+    (MORE / "openwebui_export.json", ["🧠 Goldwater Rule Ethics"]),
+]
 
 
 def read(tmp_path: Path, *chats: object) -> list[Chat]:
@@ -212,9 +215,9 @@ class TestMessages:
         assert (message.metadata or {}).get("created_at") == created_at
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the shared chat data is not on this machine")
-def test_a_real_export_is_read() -> None:
-    [[chat], refusals] = read_all(REAL)
+@pytest.mark.parametrize(("path", "titles"), existing(EXPORTS))
+def test_a_whole_export_is_read(path: Path, titles: list[str]) -> None:
+    chats, refusals = read_all(path)
     assert refusals == []
-    assert chat.title.endswith("Goldwater Rule Ethics")
-    assert [role for role, _ in spoken(chat)] == ["user", "assistant"]
+    assert [chat.title for chat in chats] == titles
+    assert all([role for role, _ in spoken(chat)] == ["user", "assistant"] for chat in chats)

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chat_files import read_all, spoken, write
+from tests.chat_files import DATA, MORE, existing, read_all, spoken, write
 
 from faceplate.importers import Chat, Refusal
 from faceplate.importers.chats import Place
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "sharegpt.json"
+EXPORTS = [(DATA / "sharegpt.json", 5, 20), (MORE / "sharegpt.json", 500, 2_000)]
 TALK = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]
 SAID = [("user", "Hi"), ("assistant", "Ho")]
 
@@ -162,9 +162,9 @@ class TestTurns:
         assert chat.messages[0].metadata == {"source": {"weight": 0.5}}
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the shared chat data is not on this machine")
-def test_every_real_chat_is_read() -> None:
-    chats, refusals = read_all(REAL)
+@pytest.mark.parametrize(("path", "number", "said"), existing(EXPORTS))
+def test_every_chat_of_a_file_is_read(path: Path, number: int, said: int) -> None:
+    chats, refusals = read_all(path)
     assert refusals == []
-    assert (len(chats), sum(len(chat.messages) for chat in chats)) == (500, 2_000)
-    assert len({chat.id for chat in chats}) == 500
+    assert (len(chats), sum(len(chat.messages) for chat in chats)) == (number, said)
+    assert len({chat.id for chat in chats}) == number
