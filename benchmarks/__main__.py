@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: run everything, or what is asked for; ``report`` makes the page."""
+"""``python -m benchmarks``: run everything, or what is asked for; ``report`` makes the pages."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import data, growth, measuring
-from benchmarks.report import write_page
+from benchmarks.report import write_pages
 from benchmarks.results import Results
 from benchmarks.run import PARTS, Plan, Say, run
 from benchmarks.server import forget_environment
@@ -45,12 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"--{part}", action="append_const", dest="parts", const=part, help=f"only {what}"
         )
     commands = parser.add_subparsers(dest="command")
-    report = commands.add_parser("report", help="write docs/performance.md from a run's file")
+    report = commands.add_parser(
+        "report", help="write docs/performance.md and its tables from a run's file"
+    )
     report.add_argument("file", type=Path)
     report.add_argument("again", type=Path, nargs="*", help="parts that were measured again since")
     given = parser.parse_args(arguments)
     if given.command == "report":
-        write_page(Results.read(given.file, *given.again))
+        write_pages(Results.read(given.file, *given.again))
         return
     plan = (QUICK if given.quick else FULL)._replace(seed=given.seed)
     if given.parts:
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     results = asyncio.run(_run(plan, say))
     print(overview(results))
-    print(f"\nWritten to {results.save()}; `report` makes the page from it.")
+    print(f"\nWritten to {results.save()}; `report` makes the pages from it.")
 
 
 async def _run(plan: Plan, say: Say) -> Results:

@@ -21,7 +21,7 @@ STYLE = {
 def draw(results: Results, directory: Path) -> dict[str, tuple[str, Path]]:
     """Draw what the run has figures for into ``directory``, and nothing else is left there.
 
-    Returns the title and the file of each plot, by the block of the page to which it belongs.
+    Returns the title and the file of each plot, by the block to which it belongs.
     """
     import matplotlib as mpl  # noqa: PLC0415 - not among the requirements of the suite
 
@@ -35,7 +35,7 @@ def draw(results: Results, directory: Path) -> dict[str, tuple[str, Path]]:
             near, far = (network.name for network in results.networks)
             crowd = max(c.concurrency for c in results.cells if c.network == near)
             path = directory / "throughput.svg"
-            drawn["ratios"] = _draw_ratios(results, near, crowd, path), path
+            drawn["summary"] = _draw_ratios(results, near, crowd, path), path
             path = directory / "latency.svg"
             drawn["latencies"] = _draw_latencies(results, near, 1, path), path
             path = directory / "latency-far.svg"

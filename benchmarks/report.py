@@ -1,4 +1,4 @@
-"""The page: tables and plots of one run between the markers of docs/performance.md."""
+"""The pages: the tables and plots of one run, between the markers of the two pages."""
 
 import re
 from pathlib import Path
@@ -10,24 +10,37 @@ from benchmarks.tables import BLOCKS
 
 PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "performance"
+TABLES = PLOTS / "tables.md"
 NOTHING = "This run has no figures for it."
 MARKED = r"(?s)(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)"
 
 
-def write_page(results: Results, page: Path = PAGE, plots: Path | None = PLOTS) -> None:
-    """Replace what stands between the markers, and draw the plots anew, unless that is None.
+def write_pages(
+    results: Results, pages: tuple[Path, ...] = (PAGE, TABLES), plots: Path | None = PLOTS
+) -> None:
+    """Replace the text between the markers, and draw the plots anew unless that is None.
 
-    What the run has no figures for says so, so that no two runs are ever mixed.
+    A block without figures in this run says so: no page mixes two runs.
     """
-    text = page.read_text(encoding="utf-8")
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
     drawn = {} if plots is None else draw(results, plots)
     for name, (_, block) in BLOCKS.items():
+        page = page_of(name, texts)
         figures = block(results) or NOTHING
         if name in drawn:
             title, path = drawn[name]
             figures = f"![{title}]({path.relative_to(page.parent)})\n\n{figures}"
-        text = fill(text, name, figures)
-    page.write_text(text, encoding="utf-8")
+        texts[page] = fill(texts[page], name, figures)
+    for page, text in texts.items():
+        page.write_text(text, encoding="utf-8")
+
+
+def page_of(name: str, texts: dict[Path, str]) -> Path:
+    """Return the page with the block's markers. Raises ValueError unless one page has them."""
+    found = [page for page, text in texts.items() if f"<!-- {name} -->" in text]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} pages have a place for {name}")
+    return found[0]
 
 
 def fill(text: str, name: str, block: str) -> str:

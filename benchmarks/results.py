@@ -1,4 +1,4 @@
-"""What a run leaves behind: one JSON file, from which the page and its plots are made."""
+"""What a run leaves behind: one JSON file, from which the pages and their plots are made."""
 
 import os
 import platform

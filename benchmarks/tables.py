@@ -1,10 +1,11 @@
-"""The figures of a run as Markdown tables: on the console, and on the page."""
+"""The figures of a run as Markdown tables: on the console, and on the pages."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.aims import aims
 from benchmarks.measuring import Spread
 from benchmarks.results import Cell, Growth, Results
+from benchmarks.summary import summary
 from benchmarks.workloads import WORKLOADS
 
 MISSING = "-"
@@ -196,6 +197,7 @@ def aimed(results: Results) -> str:
 
 
 BLOCKS: dict[str, tuple[str, Callable[[Results], str]]] = {
+    "summary": ("Summary", summary),
     "environment": ("Environment", environment),
     "aims": ("Aims", aimed),
     "sides": ("Sides", sides),
@@ -211,7 +213,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "memory": ("Memory", memory),
     "profiles": ("Profile", profiles),
 }
-"""The blocks of the page by the names of their markers, with a title for the console."""
+"""The blocks of the pages by the names of their markers, with a title for the console."""
 
 
 def _by_place(results: Results, show: Callable[[Cell], str], *, network: int | None = None) -> str:

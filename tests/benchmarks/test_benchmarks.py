@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from benchmarks.report import fill, write_page
+from benchmarks.report import PAGE, TABLES, fill, page_of, write_pages
 from benchmarks.results import Results
 from benchmarks.run import Plan, run
 
 from benchmarks import data, growth, measuring, peers, tables
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "performance.md"
 SMALLEST = Plan(
     size=data.TINY,
     pace=measuring.TINY,
@@ -33,13 +31,14 @@ async def results() -> Results:
     return await run(SMALLEST, print, lambda _: None)
 
 
-def test_smallest_run_fills_the_page(results: Results, tmp_path: Path) -> None:
-    """Every part runs from the server to the page. Else the figures could not be made again."""
+def test_smallest_run_fills_the_pages(results: Results, tmp_path: Path) -> None:
+    """Every part runs from the server to the pages. Else the figures could not be made again."""
     file = results.save(tmp_path)
-    page = tmp_path / "performance.md"
-    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    write_page(Results.read(file), page, plots=None)
-    text = page.read_text(encoding="utf-8")
+    pages = tmp_path / PAGE.name, tmp_path / TABLES.name
+    for page, source in zip(pages, (PAGE, TABLES), strict=True):
+        page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    write_pages(Results.read(file), pages, plots=None)
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     for name, (_, block) in tables.BLOCKS.items():
         expected = block(results)
         assert expected, name
@@ -57,13 +56,15 @@ def test_counts_what_an_operation_sends(results: Results) -> None:
     assert {side for side, _ in trips} == {info.name for info in results.sides}
 
 
-def test_page_has_a_place_for_every_block() -> None:
-    """Nothing that is measured is left out of the page."""
-    text = PAGE.read_text(encoding="utf-8")
+def test_every_block_has_one_place() -> None:
+    """Nothing that is measured is left out of the pages, or stands on both."""
+    texts = {page: page.read_text(encoding="utf-8") for page in (PAGE, TABLES)}
     for name in tables.BLOCKS:
-        assert "figures" in fill(text, name, "figures")
+        assert "figures" in fill(texts[page_of(name, texts)], name, "figures")
+    with pytest.raises(ValueError, match="0 pages have a place for nothing"):
+        page_of("nothing", texts)
     with pytest.raises(ValueError, match="0 places for nothing"):
-        fill(text, "nothing", "")
+        fill("", "nothing", "")
 
 
 def test_data_is_the_same_for_the_same_seed() -> None:

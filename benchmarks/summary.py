@@ -1,0 +1,107 @@
+"""The answer in short: faceplate beside raw asyncpg, an ORM service and the fastest peer."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from benchmarks.aims import aims
+from benchmarks.peers import PEERS
+from benchmarks.results import Cell, Results
+from benchmarks.sides.orm import PlainOrm
+from benchmarks.sides.ours import Faceplate, OwnUnit
+from benchmarks.sides.raw import ByHand
+from benchmarks.workloads import WORKLOADS
+
+MISSING = "-"
+TITLES = {
+    Faceplate.name: "**faceplate**",
+    ByHand.name: "hand-written, with row-level security",
+    OwnUnit.name: "faceplate, a unit over the ORM",
+    PlainOrm.name: "a plain ORM service, without isolation",
+}
+
+
+def summary(results: Results) -> str:
+    """Return the machine, a table for each concurrency next to the server, and the rest as a list.
+
+    Empty unless the sides were compared.
+    """
+    if not results.cells:
+        return ""
+    made = results.environment
+    near = results.networks[0].name
+    cells = [cell for cell in results.cells if cell.network == near]
+    tables = [
+        _table(results, [cell for cell in cells if cell.concurrency == concurrency])
+        for concurrency in dict.fromkeys(cell.concurrency for cell in cells)
+    ]
+    where = (
+        f"Measured on {made.date:%Y-%m-%d} on {made.cores} cores of {made.processor}, Python"
+        f" {made.python}, PostgreSQL {made.postgres} on the same machine."
+        " Figures are throughput as a ratio to raw asyncpg (1.00), unless the row says otherwise."
+    )
+    return "\n\n".join([where, *tables, "\n".join(f"- {line}" for line in _rest(results))])
+
+
+def _table(results: Results, cells: Sequence[Cell]) -> str:
+    found = {(cell.side, cell.workload): cell for cell in cells}
+    ours = {cell.workload: cell for cell in cells if cell.side == Faceplate.name}
+    wires = {wire.workload: wire for wire in results.wires if wire.side == Faceplate.name}
+
+    def of_ours(show: Callable[[Cell], str]) -> list[str]:
+        return [show(ours[w.name]) if w.name in ours else MISSING for w in WORKLOADS]
+
+    rows = [
+        [
+            title,
+            *(
+                f"{found[side, w.name].ratio.median:.2f}" if (side, w.name) in found else MISSING
+                for w in WORKLOADS
+            ),
+        ]
+        for side, title in TITLES.items()
+    ]
+    rows.insert(2, ["the fastest peer", *(_fastest(cells, w.name) for w in WORKLOADS)])
+    rows += [
+        ["faceplate, operations a second", *of_ours(lambda cell: f"{cell.per_second.median:,.0f}")],
+        ["faceplate, ms: p50 / p99", *of_ours(lambda c: f"{c.p50_ms:.2f} / {c.p99_ms:.2f}")],
+    ]
+    if wires:
+        trips = [f"{wires[w.name].round_trips:g}" if w.name in wires else "-" for w in WORKLOADS]
+        rows.append(["faceplate, round trips", *trips])
+    head = [f"{cells[0].concurrency} at a time", *(workload.title for workload in WORKLOADS)]
+    lines = [head, ["---", *("---:" for _ in WORKLOADS)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _fastest(cells: Sequence[Cell], workload: str) -> str:
+    peers = {peer.name for peer in PEERS}
+    rivals = [cell for cell in cells if cell.side in peers and cell.workload == workload]
+    if not rivals:
+        return MISSING
+    fastest = max(rivals, key=lambda cell: cell.ratio.median)
+    return f"{fastest.ratio.median:.2f} {fastest.side}"
+
+
+def _rest(results: Results) -> Iterator[str]:
+    for found in results.imports:
+        if found.side == Faceplate.name:
+            yield (
+                f"Import: {found.per_second.median:,.0f} messages a second,"
+                f" {found.ratio.median:.2f} of raw COPY."
+            )
+    grown = [g for g in results.growth if (g.kind, g.side) == ("table", Faceplate.name)]
+    if grown:
+        least, most = min(g.messages for g in grown), max(g.messages for g in grown)
+        ratios = {g.workload: g.ratio.median for g in grown if g.messages == most}
+        yield (
+            f"Growth: in a table of {most:,} messages an append takes {ratios['append']:.2f} of the"
+            f" time that it takes in one of {least:,}, and the last 50 take {ratios['last']:.2f}."
+        )
+    for found_peak in results.memory:
+        what = f"the {found_peak.task} of {found_peak.messages:,} messages"
+        yield f"Memory: {what} peaks at {found_peak.peak_mb:.0f} MB."
+    found_aims = aims(results)
+    missed = [f"{a.what} ({a.found}, aim {a.bound})" for a in found_aims if not a.is_met]
+    yield (
+        f"Aims: {len(found_aims) - len(missed)} of {len(found_aims)} are met"
+        + (f". Missed: {'; '.join(missed)}." if missed else ".")
+    )
