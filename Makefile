@@ -103,6 +103,27 @@ clean: ## Stop the local server and remove .venv, build output and caches (store
 	rm -rf $(VENV) build dist backend/*.egg-info .coverage* .*_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+##@ Release
+.PHONY: dist audit
+RELEASE := build/release
+dist: $(RELEASE)/installed ## Build wheel and sdist in dist/, and the wheel's SBOM in build/sbom.json
+	@rm -rf dist build/sbom
+	@$(RELEASE)/bin/python -m build --outdir dist .
+	@$(RELEASE)/bin/twine check --strict dist/*
+	@$(PYTHON) -m venv --without-pip build/sbom
+	@$(RELEASE)/bin/pip --python build/sbom/bin/python install --quiet \
+	  --constraint constraints.txt "$$(echo dist/*.whl)[cli,embedded,encryption,fastapi,telemetry]"
+	@$(RELEASE)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom.json build/sbom
+
+audit: $(RELEASE)/installed ## Look for known vulnerabilities of the versions in constraints.txt (asks PyPI)
+	@$(RELEASE)/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+$(RELEASE)/installed: .github/release.txt
+	@$(PYTHON) -m venv --clear $(RELEASE)
+	@$(RELEASE)/bin/pip install --quiet --requirement .github/release.txt
+	@touch $@
+
 ##@ Measure
 .PHONY: bench bench-quick bench-drivers bench-report
 BENCH := build/bench-venv
@@ -115,7 +136,7 @@ bench-quick: ## The same with fewer and shorter blocks, two minutes
 bench-drivers: $(BENCH)/installed ## Compare asyncpg with psycopg 3, two minutes (ARGS='--quick --uvloop')
 	@$(BENCH)/bin/python -m benchmarks.drivers $(ARGS)
 
-bench-report: $(BENCH)/installed ## Write docs/performance.md and its plots from a run (FILE="build/bench/....json ...")
+bench-report: $(BENCH)/installed ## Write docs/performance.md, its tables and plots from a run (FILE="build/bench/....json ...")
 	@$(if $(FILE),,echo 'Say which run: make bench-report FILE=build/bench/....json' >&2; exit 2)
 	@$(BENCH)/bin/python -m benchmarks report $(FILE)
 

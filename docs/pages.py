@@ -13,7 +13,7 @@ SETTINGS = "<!-- settings -->"
 REFERENCE = "<!-- reference -->"
 
 # The pages in the order of the side bar; the site leaves out those that are not there, and puts
-# one that is not named here under the last caption.
+# one that is not named here under "Look up".
 NAVIGATION = {
     "Start": ["docs/quickstart", "docs/tutorial", "docs/units", "docs/web", "docs/faq"],
     "Understand": [
@@ -23,10 +23,12 @@ NAVIGATION = {
         "docs/reliability",
         "docs/faults",
         "docs/performance",
+        "docs/performance/tables",
         "docs/comparison",
     ],
     "Run": ["docs/operations", "docs/configuration", "docs/importing"],
-    "Look up": ["docs/api", "docs/README", "CHANGELOG"],
+    "Look up": ["docs/api", "docs/README", "CHANGELOG", "docs/versioning"],
+    "Contribute": ["CONTRIBUTING", "SECURITY", "docs/releasing"],
 }
 DECISIONS = "docs/decisions/"
 
