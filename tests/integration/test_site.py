@@ -62,7 +62,9 @@ def test_a_page_loads_nothing_from_outside(site: Path) -> None:
 
 def test_every_setting_is_explained(site: Path) -> None:
     """Else an operator looks into the source for what a variable does."""
-    text = " ".join(text_of(site / "docs" / "configuration.html").split())
+    text = " ".join(text_of(site / "docs" / "configuration.html").split()).replace(
+        "\N{RIGHT SINGLE QUOTATION MARK}", "'"
+    )
     for name, field in Settings.model_fields.items():
         assert scaffold.variable_of(name) in text
         assert (field.description or "")[:40].replace("`", "") in text
