@@ -79,6 +79,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_make_target_that_is_named_is_there() -> None:
+    """Else a contributor's first command, or a release at its last step, fails."""
+    targets = set(re.findall(r"^([a-z][\w.%-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    workflows = (ROOT / ".github" / "workflows").glob("*.yml")
+    for file in (*PAGES, *workflows, ROOT / ".ci" / "run"):
+        text = file.read_text(encoding="utf-8")
+        named = re.findall(r"(?:^|`|run: |step \S+ \d+ )make ([a-z][\w.-]*)", text, re.MULTILINE)
+        by_pattern = {f"{name.rpartition('-')[0]}-%" for name in {*named} - targets}
+        assert by_pattern <= targets, file
+
+
 @pytest.mark.parametrize("page", DECISIONS, ids=by_name)
 def test_decisions_end_with_the_files_they_bind(page: Path) -> None:
     """Whoever changes a file finds the decision that binds it, and the other way round."""

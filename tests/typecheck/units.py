@@ -1,13 +1,15 @@
 """What faceplate's own units return through `Database.run`, and what their records hold."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, assert_type
 from uuid import UUID
 
 from fastapi import Depends, FastAPI
 
-from faceplate import Database, Scope, drafts, records
+from faceplate import Database, Scope, drafts, erasure, records, transcripts
 from faceplate.column_types import JsonObject
+from faceplate.importers import Report, import_file
 from faceplate.integrations.fastapi import UserRunner, lifespan, runner_for
 from faceplate.pagination import Page
 from faceplate.services import conversations, mcp_configs, messages, retention, tasks, users
@@ -56,6 +58,14 @@ async def rest(db: Database, user_id: UUID, row_id: UUID) -> None:
     assert_type(await db.run(user_id, mcp_configs.by_name, "files"), records.McpConfig)
     assert_type(await db.run(user_id, mcp_configs.get_secrets, row_id), JsonObject)
     assert_type(await db.run_system(retention.idle_since, timedelta(days=9)), datetime)
+
+
+async def operated(db: Database, user_id: UUID, path: Path) -> None:
+    assert_type(await erasure.erase(db, user_id), erasure.Erased)
+    assert_type(await erasure.remains(db, user_id), dict[str, int])
+    assert_type(await import_file(db, user_id, path), Report)
+    message = await anext(transcripts.read(db, user_id, UUID(int=0)))
+    assert_type(message, records.Message)
 
 
 def read(message: records.Message, config: records.McpConfig, task: records.Task) -> None:
