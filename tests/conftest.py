@@ -2,8 +2,9 @@
 
 ``--database`` says which server: ``embedded`` starts one from the wheel, ``container`` starts one
 with testcontainers, ``url`` takes the one in FACEPLATE_TEST_DATABASE_URL (and is the default where
-that is set). Its version stands below the number of collected tests. A server that cannot be
-reached ends the run at once; a run in which no test needs one starts none.
+that is set). ``--programs`` names the folder of another PostgreSQL than the wheel's, for every
+server that the tests start. The version stands below the number of collected tests. A server that
+cannot be reached ends the run at once; a run in which no test needs one starts none.
 
 Every database comes from ``alembic upgrade head`` and belongs to a role that is no superuser.
 """
@@ -17,7 +18,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +39,7 @@ from sqlalchemy import URL, make_url
 from testcontainers.community.postgres import PostgresContainer
 
 from faceplate import Database, Settings, User, embedded
+from faceplate.embedded import _postgres
 from faceplate.services import users
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +80,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="postgres:18",
         metavar="IMAGE",
         help="image for --database=container (default: %(default)s)",
+    )
+    group.addoption(
+        "--programs",
+        type=Path,
+        metavar="DIR",
+        help="folder with initdb, pg_ctl and psql, in place of the wheel's for every server",
     )
     group.addoption(
         "--event-loop",
@@ -119,6 +134,18 @@ def pytest_configure(config: pytest.Config) -> None:
     environment.setenv("FACEPLATE_EMBEDDED_DIR", str(directory / "default"))
     stack.callback(embedded.wipe, directory / "default")
     config.stash[EMBEDDED_DIRECTORY] = directory / "suite"
+    if config.option.programs is not None:
+        _use_programs(config.option.programs.resolve(), environment)
+
+
+def _use_programs(folder: Path, environment: pytest.MonkeyPatch) -> None:
+    """Let `embedded` start the PostgreSQL of ``folder`` in place of the wheel's."""
+    account = _postgres.new_owner()
+    if _postgres.run([folder / "postgres", "-V"], account).returncode:
+        pytest.exit(f"{folder}/postgres cannot be run by uid {account.uid}", returncode=3)
+    environment.setattr(_postgres, "programs", lambda: folder)
+    environment.setattr(_postgres, "programs_for", lambda *_: folder)
+    environment.setattr(embedded, "LOCALE", ("--locale=C.UTF-8",))  # builtin came with 17
 
 
 class OnUvloop:
@@ -204,9 +231,19 @@ async def _prepare_role(admin: URL) -> Server:
             f"{'ALTER' if known else 'CREATE'} ROLE {ROLE} LOGIN NOSUPERUSER NOBYPASSRLS"
             f" CREATEDB CREATEROLE PASSWORD '{password}'"
         )
+        if connection.get_server_version() < (16,):
+            await _take_createrole(connection)
         return Server(admin, admin.set(username=ROLE, password=password), server_version)
     finally:
         await connection.close(timeout=5)
+
+
+async def _take_createrole(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Leave the role what it needs of CREATEROLE, of which `check` warns before PostgreSQL 16."""
+    with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        await connection.execute("CREATE ROLE faceplate_app NOLOGIN")
+    await connection.execute(f"GRANT faceplate_app TO {ROLE} WITH ADMIN OPTION")
+    await connection.execute(f"ALTER ROLE {ROLE} NOCREATEROLE")
 
 
 def _dsn(url: URL) -> str:

@@ -12,7 +12,7 @@ from faceplate import _checks
 from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
-from faceplate._schema import revisions, server_requirements
+from faceplate._schema import revisions
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect
 
@@ -110,17 +110,13 @@ async def _ask(
     started = time.perf_counter()
     await connection.execute("SELECT 1")
     latency_ms = (time.perf_counter() - started) * 1000
-    version = str(connection.get_settings().server_version)
     health = Health(
         settings.target,
         revisions.head(),
         pool,
         latency_ms=latency_ms,
-        server_version=version,
+        server_version=str(connection.get_settings().server_version),
     )
-    major = connection.get_server_version().major
-    if problem := server_requirements.version_problem(major, version):
-        return replace(health, revision=await revisions.revision_of(connection), gaps=(problem,))
     found = await _checks.inspect_schema(connection, settings, owner)
     is_newer = found.revision is not None and not revisions.knows(found.revision)
     return replace(

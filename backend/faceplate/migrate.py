@@ -222,7 +222,7 @@ async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> 
     deadline_s = time.monotonic() + DEADLINE_S
     with _errors_translated(settings):
         async with engine.connect() as guard, _turn(guard, deadline_s):
-            await _check_server(guard)
+            await _check_database(guard)
             await _ensure_schema(guard)
             async with transactional.connect() as connection:
                 await _run_patiently(connection, work, deadline_s)
@@ -335,13 +335,11 @@ async def _turn(guard: AsyncConnection, deadline_s: float) -> AsyncIterator[None
         _alembic.release()
 
 
-async def _check_server(guard: AsyncConnection) -> None:
+async def _check_database(guard: AsyncConnection) -> None:
     """Raise CannotConnect where the tables must not be made here; warn where they are there."""
     row = (await guard.execute(text(server_requirements.QUERY))).one()
-    server = server_requirements.Server(*row)
-    problems = server_requirements.problems(server)
-    is_new = (await guard.execute(FIND_SCHEMA)).scalar_one() is None
-    if problems and (is_new or server_requirements.version_problem(server.major, server.version)):
+    problems = server_requirements.problems(server_requirements.Facts(*row))
+    if problems and (await guard.execute(FIND_SCHEMA)).scalar_one() is None:
         raise CannotConnect("; ".join(problems))
     for problem in problems:
         logger.warning("%s", problem)

@@ -26,6 +26,7 @@ from tests.unusable import fatal
 from tests.unusable import message as encode
 
 LAST_WORDS = "terminating connection"
+VERSION = b"server_version\0"
 CHUNK_BYTES = 65_536
 SSL_REQUEST, GSSENC_REQUEST = 80_877_103, 80_877_104
 
@@ -178,6 +179,8 @@ class Proxy:
         self._target = make_url(target)
         self._tcp = tcp
         self.delay_s = delay_s
+        self.server_version: str | None = None
+        """What the server is said to be, where that is set, to a client that logs in."""
         self.is_black_hole = False
         """While True, every connection that has something to say hangs, as of a HANG."""
         self.traffic = Traffic()
@@ -266,7 +269,7 @@ class Proxy:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 for message, raw in self._split(link, direction, buffer):
-                    await self._pass(link, message, raw, sink.writer)
+                    await self._pass(link, message, self._retold(message, raw), sink.writer)
                     if sink.writer.is_closing():
                         return
                 await sink.writer.drain()
@@ -324,6 +327,14 @@ class Proxy:
                 if fault.action is Action.ANSWER_AFTER:
                     writer.write(raw)
                 link.answer(fault)
+
+    def _retold(self, message: Message, raw: bytes) -> bytes:
+        """Return the message as it is passed on, with the version that the server is to have."""
+        if self.server_version is None or message.direction is Direction.TO_SERVER:
+            return raw
+        if message.type != "S" or not message.payload.startswith(VERSION):
+            return raw
+        return encode(b"S", VERSION + self.server_version.encode() + b"\0")
 
     def _tally(self, link: _Link, message: Message, size: int) -> None:
         answers = message.direction is Direction.TO_CLIENT and link.last is Direction.TO_SERVER

@@ -79,5 +79,7 @@ async def _prepare(server: OwnServer, script: str) -> None:
     admin = await asyncpg.connect(server.admin_url, database="faceplate")
     try:
         await admin.execute(script or "SELECT 1")  # asyncpg fails over an empty one
+        if admin.get_server_version() < (16,):  # as `check` asks for there
+            await admin.execute("ALTER ROLE faceplate NOCREATEROLE")
     finally:
         await admin.close()

@@ -1,6 +1,5 @@
 """What `check` tells an operator: reached or not, at which migration, and which layers hold."""
 
-import re
 from collections.abc import Iterator
 
 import asyncpg
@@ -12,7 +11,6 @@ from tests.unusable import fake, let_in_and_hang
 
 from faceplate import Database, Health, Settings, migrate
 from faceplate._driver.connecting import open_connection
-from faceplate._schema import server_requirements
 
 ALL_LAYERS = ("owner criterion", "composite keys", "row-level security")
 
@@ -140,17 +138,6 @@ async def test_what_a_newer_version_may_have_meant_is_a_warning(fresh_database_u
     assert any(text.startswith("faceplate_app has UPDATE on") for text in health.warnings)
 
 
-async def test_an_older_server_is_named_and_asked_nothing_else(
-    own: OwnServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the first query that it does not understand is told as 'not reachable'."""
-    monkeypatch.setattr(server_requirements, "OLDEST_VERSION", 99)
-    health = await check(own.url)
-    assert (health.reachable, health.ok, health.isolation) == (True, False, None)
-    [gap] = health.gaps
-    assert re.fullmatch(r"PostgreSQL 1\S+ is too old: faceplate needs 99 or newer, .*", gap)
-
-
 async def test_an_owners_login_that_fails_is_a_gap(own: OwnServer, admin_url: str) -> None:
     """Else units go on, and nobody can sign in."""
     await execute(admin_url, "ALTER ROLE faceplate_app LOGIN")
@@ -190,6 +177,25 @@ async def test_a_connecting_role_above_the_policies_is_a_warning(
     assert health.isolation == ALL_LAYERS
     [warning] = health.warnings
     assert warning.startswith(f"the connecting role faceplate {words}: ")
+
+
+async def test_an_owner_that_may_join_any_role_is_a_warning(own: OwnServer, admin_url: str) -> None:
+    """CREATEROLE reaches the server's files before PostgreSQL 16; from then on it does not."""
+    await execute(admin_url, "ALTER ROLE faceplate CREATEROLE")
+    try:
+        health = await check(own.url)
+        told = [w for w in health.warnings if w.startswith("faceplate has CREATEROLE, which")]
+        connection = await asyncpg.connect(own.url)
+        if connection.get_server_version() < (16,):
+            await connection.execute("GRANT pg_execute_server_program TO faceplate")
+            await connection.execute("REVOKE pg_execute_server_program FROM faceplate")
+        else:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("GRANT pg_execute_server_program TO faceplate")
+        assert len(told) == (connection.get_server_version() < (16,))
+        await connection.close()
+    finally:
+        await execute(admin_url, "ALTER ROLE faceplate NOCREATEROLE")
 
 
 async def test_a_server_that_went_away_is_reported_and_not_raised(own: OwnServer) -> None:

@@ -24,7 +24,6 @@ from faceplate import (
     embedded,
     migrate,
 )
-from faceplate._schema import server_requirements
 from faceplate.services import conversations, messages, users
 
 # Imports once and migrates in six processes.
@@ -200,17 +199,6 @@ async def test_a_database_in_which_text_is_not_safe_is_refused(
     finally:
         await admin.execute("DROP DATABASE strange WITH (FORCE)")
         await admin.close()
-
-
-async def test_a_server_that_is_too_old_is_refused_and_changed_in_nothing(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the tables are made, and each unit fails by another word that it does not know."""
-    monkeypatch.setattr(server_requirements, "OLDEST_VERSION", 99)
-    with pytest.raises(CannotConnect, match=r"PostgreSQL \S+ .*is too old: faceplate needs 99"):
-        await migrate.upgrade(settings_of(empty_database_url))
-    async with outside(settings_of(empty_database_url)) as connection:
-        assert await connection.fetchval("SELECT to_regnamespace('faceplate')") is None
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def _rank(login: dict[str, Any]) -> str:
 def _reach(login: dict[str, Any]) -> str:
     if login["is_superuser"]:
         return "every role, as a superuser can"
+    if login["may_join_any_role"]:
+        return "every role but a superuser's, by CREATEROLE"
     return ", ".join(login["may_become"]) or "no other role"
 
 

@@ -6,20 +6,25 @@ from typing import Any
 from faceplate._checks.findings import Flaw, warning
 from faceplate._schema import server_requirements
 
+FOLDS_CASE = f"SELECT folds_case FROM ({server_requirements.QUERY}) AS server"  # noqa: S608 - ours
+IS_BEFORE_16 = "current_setting('server_version_num')::int < 160000"
+# From PostgreSQL 16 on a membership may forbid SET ROLE; before it, none does.
+MAY_SET = f"CASE WHEN {IS_BEFORE_16} THEN 'MEMBER' ELSE 'SET' END"
 # Of the login, whatever role its session has. Which tables it is blind to is what PostgreSQL's own
 # row_security_active tells of the role in force.
-LOGIN = """
+LOGIN = f"""
 SELECT json_build_object(
     'name', quote_ident(me.rolname),
     'is_superuser', me.rolsuper, 'bypasses', me.rolbypassrls,
-    'may_become_units', (SELECT pg_has_role(me.oid, r.oid, 'SET') FROM pg_roles r
+    'may_become_units', (SELECT pg_has_role(me.oid, r.oid, {MAY_SET}) FROM pg_roles r
         WHERE r.rolname = 'faceplate_app'),
     'may_become', ARRAY(
         SELECT quote_ident(r.rolname) FROM pg_roles r
         WHERE r.oid <> me.oid AND r.rolname NOT IN ('faceplate_app', 'pg_database_owner')
             AND NOT me.rolsuper
-            AND pg_has_role(me.oid, r.oid, 'SET') ORDER BY 1
+            AND pg_has_role(me.oid, r.oid, {MAY_SET}) ORDER BY 1
     ),
+    'may_join_any_role', me.rolcreaterole AND NOT me.rolsuper AND {IS_BEFORE_16},
     'owners', (SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(o.relowner)), ', ')
         FROM ours o),
     'is_owner', (SELECT bool_and(pg_has_role(me.oid, o.relowner, 'USAGE')) FROM ours o),
@@ -44,13 +49,12 @@ SELECT json_build_object(
     'replication_role', current_setting('session_replication_role'),
     'user_id', current_setting('faceplate.user_id', true),
     'schemas', current_schemas(true),
-    'version', current_setting('server_version'),
     'encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database
         WHERE datname = current_database()),
     'folds_case', ({FOLDS_CASE}),
     'synchronous_commit', current_setting('synchronous_commit')
 ) FROM pg_roles me WHERE me.rolname = session_user
-"""
+"""  # noqa: S608 - our own text
 OURS = """
 WITH ours AS (
     SELECT c.oid, c.relname, c.relowner, c.relacl, c.relrowsecurity,
@@ -59,8 +63,7 @@ WITH ours AS (
     WHERE n.nspname = 'faceplate' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
 )
 """
-FOLDS_CASE = f"SELECT folds_case FROM ({server_requirements.QUERY}) AS server"  # noqa: S608 - ours
-QUERY = OURS + LOGIN.replace("{FOLDS_CASE}", FOLDS_CASE)
+QUERY = OURS + LOGIN
 
 
 def flaws(login: dict[str, Any], *, row_level_security: bool) -> Iterator[Flaw]:
@@ -88,6 +91,13 @@ def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
         what = "is a superuser" if login["is_superuser"] else "has BYPASSRLS"
         yield warning(
             f"the connecting role {name} {what}: use one that owns the schema and no more"
+        )
+    is_migrated = login["may_become_units"] is not None
+    if login["may_join_any_role"] and is_migrated:
+        yield warning(
+            f"{name} has CREATEROLE, which before PostgreSQL 16 is the right to join every role but"
+            " a superuser's, also those that read the server's files or run programs there:"
+            f" ALTER ROLE {name} NOCREATEROLE, which nothing needs any more"
         )
     if login["blind_to"]:
         yield _blindness(login, is_own_login=is_own_login)

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import asyncpg
 
-from faceplate._driver import passwords, pgbouncer, pipelining
+from faceplate._driver import passwords, pgbouncer, pipelining, server_version
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS, causes, translate_connect
 from faceplate._driver.preamble import ROLE
@@ -25,8 +25,9 @@ from faceplate.errors import CannotConnect
 async def open_connection(settings: Settings) -> Connection:
     """Return a new connection, within ``connect_timeout_s``.
 
-    Raises CannotConnect where there is a pooler in between of which the settings do not know. The
-    driver's own errors leave as they are: OSError, TimeoutError, asyncpg.PostgresError.
+    Raises CannotConnect where the server is too old (`server_version`), or where there is a pooler
+    in between of which the settings do not know. The driver's own errors leave as they are:
+    OSError, TimeoutError, asyncpg.PostgresError.
     """
     asked = settings.server_settings
     if settings.pgbouncer:
@@ -124,6 +125,11 @@ async def _attempt(
         server_settings=server_settings,
         statement_cache_size=0 if settings.pgbouncer else 100,
     )
+    # The server has said its version unasked, as part of the login.
+    version = connection.get_settings().server_version
+    if problem := server_version.problem(connection.get_server_version().major, version):
+        connection.terminate()
+        raise CannotConnect(f"{settings.target}: {problem}")
     connection.set_up(settings, begun_s, loop.wire if loop else None)
     if prove is not None:
         try:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from faceplate import _checks, encryption, migrate
 from faceplate._driver.connection import Connection
-from faceplate._schema import server_requirements
 from faceplate.config import Settings
 from faceplate.errors import ConfigurationError, DatabaseError
 
@@ -107,13 +106,6 @@ async def _latency(patient: Patient) -> list[Finding]:
 
 async def _version(patient: Patient) -> list[Finding]:
     version = await patient.connection.fetchval("SHOW server_version")
-    major = patient.connection.get_server_version().major
-    if problem := server_requirements.version_problem(major, version):
-        return [Finding(Level.PROBLEM, problem, "Nothing else that is said here can be relied on.")]
-    if major < server_requirements.TESTED_VERSION:
-        tested = server_requirements.TESTED_VERSION
-        advice = f"Upgrade the server when you can: the tests run on {tested}."
-        return [Finding(Level.WARNING, f"PostgreSQL {version}", advice)]
     return [Finding(Level.OK, f"PostgreSQL {version}")]
 
 
@@ -165,8 +157,6 @@ async def _indexes(patient: Patient) -> list[Finding]:
 
 
 async def _isolation(patient: Patient) -> list[Finding]:
-    if _is_too_old(patient):
-        return [Finding(Level.SKIPPED, "the server is too old to be asked")]
     found = await _checks.inspect_schema(patient.connection, patient.settings, patient.second)
     undo = "Undo what was changed by hand, or run what it says, as the owner of the schema."
     findings = [Finding(Level.PROBLEM, gap, undo) for gap in found.gaps]
@@ -177,15 +167,8 @@ async def _isolation(patient: Patient) -> list[Finding]:
 
 
 async def _logins(patient: Patient) -> list[Finding]:
-    if _is_too_old(patient):
-        return [Finding(Level.SKIPPED, "the server is too old to be asked")]
     found = await _checks.inspect_schema(patient.connection, patient.settings, patient.second)
     return [Finding(Level.OK, found.arrangement)]
-
-
-def _is_too_old(patient: Patient) -> bool:
-    major = patient.connection.get_server_version().major
-    return server_requirements.version_problem(major, "") is not None
 
 
 async def _limits(patient: Patient) -> list[Finding]:

@@ -49,10 +49,12 @@ WHERE c.relkind = 'r' AND (own.name IS NOT NULL
     OR n.nspname = 'faceplate' AND c.relname <> 'alembic_version')
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 """)
+# last_idx_scan came with PostgreSQL 16: by way of JSON, since naming it would fail before.
 # An entry of a B-tree takes its columns, a header and a pointer, and pages are filled to 90 %.
 INDEXES = text("""
 SELECT x.relname AS name, t.relname AS "table", pg_relation_size(x.oid) AS bytes,
-    coalesce(s.idx_scan, 0) AS scans, s.last_idx_scan AS used_at, i.indisvalid AS is_valid,
+    coalesce(s.idx_scan, 0) AS scans,
+    (to_jsonb(s) ->> 'last_idx_scan')::timestamptz AS used_at, i.indisvalid AS is_valid,
     NOT i.indisunique AND coalesce(s.idx_scan, 0) = 0 AS is_unused,
     CASE WHEN pg_relation_size(x.oid) >= 1048576 AND x.reltuples > 0
         THEN pg_relation_size(x.oid) / (x.reltuples * (12 + 8 * ceil(width.bytes / 8.0)) / 0.9)
@@ -127,6 +129,7 @@ class Index(NamedTuple):
     bytes: int
     scans: int
     used_at: datetime | None
+    """When it was last read, where PostgreSQL says so: from 16 on."""
     is_valid: bool
     is_unused: bool
     """Never read since statistics began, and no key."""

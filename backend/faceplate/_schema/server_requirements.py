@@ -1,14 +1,10 @@
-"""What a server and a database must be for faceplate's data to be safe in them."""
+"""What a database must be for faceplate's data to be safe in it."""
 
 from typing import NamedTuple
 
-OLDEST_VERSION, TESTED_VERSION = 16, 18
-
 # By code points and not by characters: an encoding that lacks them would refuse the query.
 QUERY = """
-SELECT current_setting('server_version') AS version,
-    current_setting('server_version_num')::int / 10000 AS major,
-    pg_encoding_to_char(encoding) AS encoding,
+SELECT pg_encoding_to_char(encoding) AS encoding,
     lower('I') = 'i' AND lower(chr(CASE WHEN encoding = 6 THEN 196 ELSE 65 END))
         = chr(CASE WHEN encoding = 6 THEN 228 ELSE 97 END) AS folds_case
 FROM pg_database WHERE datname = current_database()
@@ -16,24 +12,12 @@ FROM pg_database WHERE datname = current_database()
 CREATE = "CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'"
 
 
-class Server(NamedTuple):
+class Facts(NamedTuple):
     """A row of `QUERY`."""
 
-    version: str
-    major: int
     encoding: str
     folds_case: bool
     """Whether lower() makes an i of I and an ä of Ä, as comparing e-mail addresses needs."""
-
-
-def version_problem(major: int, version: str) -> str | None:
-    """Return why PostgreSQL ``version`` cannot be used, or None."""
-    if major >= OLDEST_VERSION:
-        return None
-    return (
-        f"PostgreSQL {version} is too old: faceplate needs {OLDEST_VERSION} or newer, and is"
-        f" tested with {TESTED_VERSION}: upgrade the server"
-    )
 
 
 def encoding_problem(encoding: str) -> str | None:
@@ -57,14 +41,13 @@ def case_problem(*, folds_case: bool) -> str | None:
     )
 
 
-def problems(server: Server) -> list[str]:
+def problems(facts: Facts) -> list[str]:
     """Return why the tables of a new database must not be made here, a sentence each."""
     return [
         problem
         for problem in (
-            version_problem(server.major, server.version),
-            encoding_problem(server.encoding),
-            case_problem(folds_case=server.folds_case),
+            encoding_problem(facts.encoding),
+            case_problem(folds_case=facts.folds_case),
         )
         if problem is not None
     ]

@@ -43,6 +43,8 @@ INITDB_TIMEOUT_S: Final = 60
 LOCK_TIMEOUT_S: Final = 120  # longer than anything that is done under the lock
 POLL_S: Final = 0.05
 
+# The builtin provider gives the same C.UTF-8 on every platform; macOS's libc has none.
+LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 # fsync, full_page_writes and synchronous_commit stay on: what was acknowledged survives a crash.
 DEFAULTS: Final = {
     "listen_addresses": "",
@@ -218,10 +220,8 @@ def _create(directory: Path, programs: Path, account: Account) -> None:
     _postgres.remove_leftovers(directory)
     scratch = _postgres.scratch_beside(directory)
     account.own(scratch, 0o700)
-    # The builtin provider gives the same C.UTF-8 on every platform; macOS's libc has none.
-    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
-    switches = ["--encoding=UTF8", *locale, *auth, "--username=postgres", f"--pgdata={scratch}"]
+    switches = ["--encoding=UTF8", *LOCALE, *auth, "--username=postgres", f"--pgdata={scratch}"]
     result = _postgres.run([programs / "initdb", *switches], account, timeout_s=INITDB_TIMEOUT_S)
     if result.returncode:
         shutil.rmtree(scratch)

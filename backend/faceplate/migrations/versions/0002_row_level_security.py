@@ -20,7 +20,8 @@ LOCKED = ("users", "mcp_configs", "tasks", "conversations", "messages")
 USER = "nullif(current_setting('faceplate.user_id', true), '')::uuid"
 
 # Roles belong to the whole server: another database's migration may have made it, even now.
-# On PostgreSQL 16 and later whoever makes a role may grant it, and must, to become it.
+# The maker of a role has to grant it to itself, to become it. From PostgreSQL 16 on, it may grant
+# the role by having made it; before, only with the ADMIN OPTION, or as long as it has CREATEROLE.
 CREATE_ROLE = """
 DO $$
 DECLARE
@@ -42,7 +43,9 @@ BEGIN
         RESET ROLE;
     EXCEPTION WHEN insufficient_privilege THEN
         BEGIN
-            EXECUTE format('GRANT faceplate_app TO %I', current_user);
+            EXECUTE format('GRANT faceplate_app TO %I', current_user)
+                || CASE WHEN current_setting('server_version_num')::int < 160000
+                    THEN ' WITH ADMIN OPTION' ELSE '' END;
         EXCEPTION WHEN insufficient_privilege THEN
             RAISE EXCEPTION '% may not become the role faceplate_app', current_user
                 USING HINT = advice, ERRCODE = 'insufficient_privilege';
