@@ -10,7 +10,6 @@ Every database comes from ``alembic upgrade head`` and belongs to a role that is
 """
 
 import asyncio
-import hashlib
 import os
 import secrets
 import signal
@@ -18,15 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    closing,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,33 +26,16 @@ import hypothesis
 import pytest
 import uvloop
 from pydantic import SecretStr
-from sqlalchemy import URL, make_url
-from testcontainers.community.postgres import PostgresContainer
+from sqlalchemy import URL
 
 from faceplate import Database, Settings, User, embedded
-from faceplate.embedded import _postgres
 from faceplate.services import users
+from tests.postgres import ROLE, TEST_URL, Server, dsn, prepare, start, use_programs
 
 ROOT = Path(__file__).parent.parent
-TEST_URL = "FACEPLATE_TEST_DATABASE_URL"
-ROLE = "faceplate_test"
-# What would be lost in a crash of the machine does not matter here.
-EMBEDDED_OPTIONS = {"fsync": "off", "full_page_writes": "off"}
-
-
-@dataclass(frozen=True)
-class Server:
-    """``admin`` made ``owner``, the role that the databases of the tests belong to."""
-
-    admin: URL
-    owner: URL
-    version: str
-
-
 CLEANUP = pytest.StashKey[ExitStack]()
 EMBEDDED_DIRECTORY = pytest.StashKey[Path]()
 SERVER = pytest.StashKey[Server]()
-
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -135,17 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
     stack.callback(embedded.wipe, directory / "default")
     config.stash[EMBEDDED_DIRECTORY] = directory / "suite"
     if config.option.programs is not None:
-        _use_programs(config.option.programs.resolve(), environment)
-
-
-def _use_programs(folder: Path, environment: pytest.MonkeyPatch) -> None:
-    """Let `embedded` start the PostgreSQL of ``folder`` in place of the wheel's."""
-    account = _postgres.new_owner()
-    if _postgres.run([folder / "postgres", "-V"], account).returncode:
-        pytest.exit(f"{folder}/postgres cannot be run by uid {account.uid}", returncode=3)
-    environment.setattr(_postgres, "programs", lambda: folder)
-    environment.setattr(_postgres, "programs_for", lambda *_: folder)
-    environment.setattr(embedded, "LOCALE", ("--locale=C.UTF-8",))  # builtin came with 17
+        use_programs(config.option.programs.resolve(), environment)
 
 
 class OnUvloop:
@@ -178,81 +142,17 @@ def _server(config: pytest.Config) -> Server:
     if SERVER not in config.stash:
         source = config.option.database
         try:
-            url = config.stash[CLEANUP].enter_context(_start(config))
-            config.stash[SERVER] = _prepare(make_url(url).set(drivername="postgresql"))
+            running = start(config, config.stash[EMBEDDED_DIRECTORY])
+            config.stash[SERVER] = prepare(config.stash[CLEANUP].enter_context(running))
         except Exception as error:  # noqa: BLE001 - whatever it is, no test can run
             reason = str(error) or type(error).__name__
             pytest.exit(f"no PostgreSQL from --database={source}: {reason}", returncode=3)
     return config.stash[SERVER]
 
 
-def _start(config: pytest.Config) -> AbstractContextManager[str]:
-    """Return a context in which the server runs, and which yields its administrator's URL."""
-    match config.option.database:
-        case "embedded":
-            return _embedded(config.stash[EMBEDDED_DIRECTORY])
-        case "container":
-            return _container(config.option.postgres_image)
-    if not os.environ.get(TEST_URL):
-        raise pytest.UsageError(f"{TEST_URL} is not set")
-    return nullcontext(os.environ[TEST_URL])
-
-
-@contextmanager
-def _embedded(directory: Path) -> Iterator[str]:
-    try:
-        yield embedded.start(directory, options=EMBEDDED_OPTIONS).admin_url
-    finally:
-        embedded.wipe(directory)
-
-
-@contextmanager
-def _container(image: str) -> Iterator[str]:
-    with PostgresContainer(image, driver=None, password=secrets.token_hex()) as container:
-        yield container.get_connection_url()
-
-
-def _prepare(admin: URL) -> Server:
-    """Look who answers; a superuser makes the role that the tests shall work as."""
-    with closing(asyncio.new_event_loop()) as loop:
-        return loop.run_until_complete(_prepare_role(admin))
-
-
-async def _prepare_role(admin: URL) -> Server:
-    connection = await asyncpg.connect(_dsn(admin), timeout=5)
-    try:
-        server_version = await connection.fetchval("SHOW server_version")
-        if await connection.fetchval("SHOW is_superuser") == "off":
-            return Server(admin, admin, server_version)
-        # Derived, so that several runs may share a server.
-        password = hashlib.sha256(f"{ROLE} {_dsn(admin)}".encode()).hexdigest()
-        known = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", ROLE)
-        await connection.execute(
-            f"{'ALTER' if known else 'CREATE'} ROLE {ROLE} LOGIN NOSUPERUSER NOBYPASSRLS"
-            f" CREATEDB CREATEROLE PASSWORD '{password}'"
-        )
-        if connection.get_server_version() < (16,):
-            await _take_createrole(connection)
-        return Server(admin, admin.set(username=ROLE, password=password), server_version)
-    finally:
-        await connection.close(timeout=5)
-
-
-async def _take_createrole(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Leave the role what it needs of CREATEROLE, of which `check` warns before PostgreSQL 16."""
-    with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
-        await connection.execute("CREATE ROLE faceplate_app NOLOGIN")
-    await connection.execute(f"GRANT faceplate_app TO {ROLE} WITH ADMIN OPTION")
-    await connection.execute(f"ALTER ROLE {ROLE} NOCREATEROLE")
-
-
-def _dsn(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
-
-
 def _execute(url: URL, statement: str) -> None:
     async def execute() -> None:
-        connection = await asyncpg.connect(_dsn(url), timeout=5)
+        connection = await asyncpg.connect(dsn(url), timeout=5)
         try:
             await connection.execute(statement)
         finally:
@@ -290,7 +190,7 @@ def server(pytestconfig: pytest.Config) -> Server:
 @pytest.fixture(scope="session")
 def server_url(server: Server) -> str:
     """A URL whose role may create databases and roles, on a database that is not for tests."""
-    return _dsn(server.admin)
+    return dsn(server.admin)
 
 
 @pytest.fixture(scope="session")
@@ -300,7 +200,7 @@ def template_database(server: Server) -> Iterator[str]:
         migration = subprocess.run(
             [sys.executable, "-m", "alembic", "-c", ROOT / "alembic.ini", "upgrade", "head"],
             cwd=directory,
-            env=os.environ | {"DATABASE_URL": _dsn(url)},
+            env=os.environ | {"DATABASE_URL": dsn(url)},
             capture_output=True,
             text=True,
             timeout=60,
@@ -316,21 +216,21 @@ def template_database(server: Server) -> Iterator[str]:
 def database_url(server: Server, template_database: str) -> Iterator[str]:
     """A migrated database that all tests share, each with a user of its own."""
     with _database(server, template_database) as url:
-        yield _dsn(url)
+        yield dsn(url)
 
 
 @pytest.fixture(scope="module")
 def module_database_url(server: Server, template_database: str) -> Iterator[str]:
     """A migrated database that is the module's alone."""
     with _database(server, template_database) as url:
-        yield _dsn(url)
+        yield dsn(url)
 
 
 @pytest.fixture
 def make_database(server: Server, template_database: str) -> Iterator[Callable[[], str]]:
     """Make migrated databases that are the test's alone."""
     with ExitStack() as stack:
-        yield lambda: _dsn(stack.enter_context(_database(server, template_database)))
+        yield lambda: dsn(stack.enter_context(_database(server, template_database)))
 
 
 @pytest.fixture
@@ -343,7 +243,7 @@ def fresh_database_url(make_database: Callable[[], str]) -> str:
 def empty_database_url(server: Server) -> Iterator[str]:
     """A database without anything in it that is the test's alone."""
     with _database(server, "template0") as url:
-        yield _dsn(url)
+        yield dsn(url)
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from playwright.async_api import (
 from sqlalchemy import make_url
 from tests.browser.hands import Hands
 from tests.browser.serving import ROOT, ChatServer, serving
-from tests.conftest import Server, _database, _dsn, _execute
+from tests.conftest import _database, _execute
+from tests.postgres import Server, dsn
 
 CHROMIUM = shutil.which("chromium")
 WHY_NOT = "chromium is not installed: apt-get install chromium"
@@ -100,7 +101,7 @@ def serve(
             if name not in started:
                 url = stack.enter_context(_database(server, template_database))
                 log = tmp_path_factory.mktemp("chat") / "server.log"
-                started[name] = stack.enter_context(serving(_dsn(url), log, **settings))
+                started[name] = stack.enter_context(serving(dsn(url), log, **settings))
             return started[name]
 
         yield serve

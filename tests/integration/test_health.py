@@ -179,25 +179,6 @@ async def test_a_connecting_role_above_the_policies_is_a_warning(
     assert warning.startswith(f"the connecting role faceplate {words}: ")
 
 
-async def test_an_owner_that_may_join_any_role_is_a_warning(own: OwnServer, admin_url: str) -> None:
-    """CREATEROLE reaches the server's files before PostgreSQL 16; from then on it does not."""
-    await execute(admin_url, "ALTER ROLE faceplate CREATEROLE")
-    try:
-        health = await check(own.url)
-        told = [w for w in health.warnings if w.startswith("faceplate has CREATEROLE, which")]
-        connection = await asyncpg.connect(own.url)
-        if connection.get_server_version() < (16,):
-            await connection.execute("GRANT pg_execute_server_program TO faceplate")
-            await connection.execute("REVOKE pg_execute_server_program FROM faceplate")
-        else:
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute("GRANT pg_execute_server_program TO faceplate")
-        assert len(told) == (connection.get_server_version() < (16,))
-        await connection.close()
-    finally:
-        await execute(admin_url, "ALTER ROLE faceplate NOCREATEROLE")
-
-
 async def test_a_server_that_went_away_is_reported_and_not_raised(own: OwnServer) -> None:
     """A health endpoint that fails with the server says nothing about why."""
     async with Database(Settings(database_url=SecretStr(own.url))) as db:

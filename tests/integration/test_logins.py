@@ -9,7 +9,7 @@ from tests.damage import ALL_LAYERS, check, damaged
 from tests.databases import Operator, settings_of
 from tests.faults.servers import OwnServer, own_server
 
-from faceplate import Settings
+from faceplate import Settings, migrate
 from faceplate._operations import doctor
 from faceplate._operations.checkups import Level
 
@@ -110,6 +110,72 @@ async def test_a_units_login_that_can_become_more_is_told(own: OwnServer, admin:
         said = await arrangement(both)
     assert any(gap.startswith("web is a member of faceplate, which owns") for gap in health.gaps)
     assert "can become faceplate, and" in said
+
+
+def is_before_16(admin: Operator) -> bool:
+    return admin.get_server_version() < (16,)
+
+
+def as_before(admin: Operator) -> str:
+    """Return what gives the owner the attributes back that `own_server` has left it."""
+    return f"ALTER ROLE faceplate {'NO' if is_before_16(admin) else ''}CREATEROLE"
+
+
+async def test_an_owner_that_may_join_any_role_is_a_warning_before_16(
+    own: OwnServer, admin: Operator
+) -> None:
+    """There, what runs as the owner gets at the files of the server, and of every database."""
+    async with damaged(admin, "ALTER ROLE faceplate CREATEROLE", repair=as_before(admin)):
+        health = await check(settings_of(own.url))
+        assert await joins(own, "pg_execute_server_program") == is_before_16(admin)
+    assert health.ok
+    told = [w for w in health.warnings if w.startswith("faceplate has CREATEROLE, which before")]
+    assert len(told) == is_before_16(admin)
+
+
+async def joins(own: OwnServer, role: str) -> bool:
+    """Return whether the owner can make itself a member of ``role``."""
+    owner = await asyncpg.connect(own.url)
+    try:
+        await owner.execute(f"GRANT {role} TO faceplate")
+        await owner.execute(f"REVOKE {role} FROM faceplate")
+    except asyncpg.InsufficientPrivilegeError:
+        return False
+    finally:
+        await owner.close()
+    return True
+
+
+async def test_a_units_login_that_may_join_any_role_is_told(
+    own: OwnServer, admin: Operator
+) -> None:
+    """Else it is said to become no other role, and needs one GRANT to become the owner."""
+    units = SecretStr(own.url.replace("//faceplate@", "//web@"))
+    both = Settings(database_url=units, owner_url=SecretStr(own.url))
+    damage = "CREATE ROLE web LOGIN CREATEROLE; GRANT faceplate_app TO web"
+    async with damaged(admin, damage, repair="DROP ROLE web"):
+        health = await check(both)
+        said = await arrangement(both)
+    assert any("web, which units run as, has CREATEROLE" in gap for gap in health.gaps)
+    before_16, since_16 = "every role but a superuser's, by CREATEROLE", "no other role"
+    reach = before_16 if is_before_16(admin) else since_16
+    assert f"can become {reach}, and" in said
+
+
+async def test_an_owner_without_createrole_admits_another_login(
+    own: OwnServer, admin: Operator
+) -> None:
+    """Else an operator who took the attribute away has to give it back for a second login."""
+    units = SecretStr(own.url.replace("//faceplate@", "//web@"))
+    both = Settings(database_url=units, owner_url=SecretStr(own.url))
+    async with damaged(
+        admin,
+        "CREATE ROLE web LOGIN; ALTER ROLE faceplate NOCREATEROLE",
+        repair=f"DROP ROLE web; {as_before(admin)}",
+    ):
+        await migrate.upgrade(both)
+        health = await check(both)
+    assert (health.ok, health.gaps, health.isolation) == (True, (), ALL_LAYERS)
 
 
 async def test_one_login(own: OwnServer) -> None:

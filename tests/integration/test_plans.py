@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import text
-from tests.conftest import Server, _database, _dsn
+from tests.conftest import _database
+from tests.postgres import Server, dsn
 from tests.units import named_statements
 from uuid6 import uuid7
 
@@ -280,7 +281,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def own_settings(server: Server, template_database: str) -> Iterator[Settings]:
     with _database(server, template_database) as url:
-        yield Settings(database_url=SecretStr(_dsn(url)))
+        yield Settings(database_url=SecretStr(dsn(url)))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
