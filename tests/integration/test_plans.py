@@ -90,6 +90,8 @@ class Case(NamedTuple):
     sorts: bool = False
     filters: bool = False
     across_users: bool = False
+    instead: set[str] | None = None
+    """What a generic plan may read in their place: PostgreSQL 15 does."""
 
 
 def by_id(indexes: set[str], /, **values: Any) -> Case:
@@ -211,6 +213,7 @@ CASES = {
         # With two, both indexes are as good for a user who has thirty: it would change by chance.
         PK["conversations"],
         {"ids": [uuid7()], "before": LATEST},
+        instead={"ix_conversations_activity"},
     ),
     "retention.SHORTEN": by_id(PK["conversations"], before=LATEST, by=1),
     "tasks.CREATE": by_id(set(), title="a", description=""),
@@ -331,10 +334,11 @@ async def test_a_statement_reads_its_index_and_nothing_else(
     tree = list(nodes(plan))
     told = json.dumps(plan, indent=1)
     scans = [node for node in tree if "Index Name" in node]
-    assert {node["Index Name"] for node in scans} == case.indexes, told
+    read = {node["Index Name"] for node in scans}
+    assert read == case.indexes or (mode, read) == ("generic", case.instead), told
     assert not [node for node in tree if node["Node Type"] == "Seq Scan"], told
     assert case.sorts or not [node for node in tree if "Sort" in node["Node Type"]], told
-    if not case.filters:
+    if not case.filters and read == case.indexes:
         assert not [node for node in tree if node.get("Rows Removed by Filter")], told
     if case.is_page:
         (scan,) = scans
