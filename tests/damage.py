@@ -470,12 +470,12 @@ WARNINGS = {
     ),
     "a table elsewhere": (
         (
-            "CREATE EXTENSION postgres_fdw;;"
-            "CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw;;"
+            "CREATE FOREIGN DATA WRAPPER a_wrapper;;"
+            "CREATE SERVER elsewhere FOREIGN DATA WRAPPER a_wrapper;;"
             "CREATE FOREIGN TABLE public.remote (content text) SERVER elsewhere;;"
             "GRANT SELECT ON public.remote TO faceplate_app"
         ),
-        "DROP EXTENSION postgres_fdw CASCADE",
+        "DROP FOREIGN DATA WRAPPER a_wrapper CASCADE",
         "units may read the foreign table public.remote, under no policy",
     ),
     "a function of PostgreSQL's that runs what it is given": (

@@ -91,7 +91,7 @@ class Case(NamedTuple):
     filters: bool = False
     across_users: bool = False
     instead: set[str] | None = None
-    """What a generic plan may read in their place: PostgreSQL 15 does."""
+    """What a generic plan may read in their place: that of an older PostgreSQL does."""
 
 
 def by_id(indexes: set[str], /, **values: Any) -> Case:
