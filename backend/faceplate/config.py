@@ -12,7 +12,7 @@ import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 from urllib.parse import urlencode
@@ -293,7 +293,7 @@ class Settings(BaseSettings):
         }
         return owner.model_copy(update=login | {"migration_url": None})
 
-    @cached_property
+    @property
     def seal(self) -> bytes | None:
         """The key that seals the ids of users, where there is one."""
         if self.seal_key is None or not self.row_level_security:

@@ -52,7 +52,7 @@ Attributes = dict[str, str]
 
 SYSTEM: Attributes = {"db.system.name": "postgresql"}
 COUNTERS = {
-    Kind.RETRY: ("faceplate.repeats", "Units that began anew."),
+    Kind.RETRY: ("faceplate.retries", "Units that began anew."),
     Kind.RECONNECT: ("faceplate.reconnects", "Units that waited for the server to be there again."),
     Kind.REFUSAL: ("faceplate.refusals", "Units given up: no usable database, or too busy."),
     Kind.UNKNOWN_OUTCOME: ("faceplate.unknown_outcomes", "Units of which the COMMIT is in doubt."),
