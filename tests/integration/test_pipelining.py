@@ -98,6 +98,7 @@ async def test_a_setting_switches_it_off(settings: Settings) -> None:
     assert await _append(plain) == (False, ["one"])
 
 
+@pytest.mark.pipelined
 @pytest.mark.usefixtures("unwarned")
 def test_an_unknown_event_loop_is_served_by_public_means(
     settings: Settings, caplog: pytest.LogCaptureFixture
@@ -111,6 +112,7 @@ def test_an_unknown_event_loop_is_served_by_public_means(
     assert "the event loop of " in record.message
 
 
+@pytest.mark.pipelined
 @pytest.mark.usefixtures("unwarned")
 async def test_an_unknown_driver_is_used_by_public_means(
     settings: Settings,
