@@ -74,8 +74,8 @@ LEG_TESTS := tests/unit tests/contracts tests/migrations/test_migrations.py \
     passwords pgbouncer pgbouncer_state round_trips tls unit_programs) \
   $(patsubst %,tests/integration/test_%.py,cancellation confidentiality constraints drafts events \
     fairness isolation isolation_levels isolation_orm isolation_sql messages nothing_before_begin \
-    outages own_tables owner_filled_in pipelining pool pool_replacement refused_values runner \
-    scope_life scope_sharing session_state session_state_constructs shutdown startup time_limits \
+    outages owner_filled_in pipelining pool pool_replacement refused_values runner \
+    scope_life scope_sharing session_state session_state_constructs shutdown time_limits \
     transactions unit_connection)
 LEG = $(or $(ARGS),$(PARALLEL) $(LEG_TESTS))
 test-matrix: test-oldest test-sqlalchemy-2.0 test-uvloop test-plain ## Run what they can break on each leg
