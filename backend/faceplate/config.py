@@ -1,156 +1,137 @@
 """Settings: from arguments, else the environment, else ``.env`` in the current directory.
 
-Importing reads nothing; ``Settings()`` reads everything, once. ``DATABASE_URL`` is taken as it is
-pasted from a provider or another library and turned into one form, ``Settings.dsn``.
+Importing this module reads nothing; ``Settings()`` reads everything, once. ``DATABASE_URL`` may
+have the form that a provider or another library shows; ``Settings.dsn`` always has one form.
 """
 
-import base64
-import binascii
-import difflib
 import hashlib
-import os
-import re
-import ssl
-from collections.abc import Awaitable, Callable
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
+from typing import Self
 from urllib.parse import urlencode
 
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
-    Secret,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+
+from faceplate._settings.environment import read_variables
+from faceplate._settings.loading import LoadedSettings
+from faceplate._settings.problems import describe_problems
+from faceplate._settings.secrets import bytes_of, reveal
+from faceplate._settings.tls_files import check_files
+from faceplate._settings.types import (
+    CaFile,
+    EncryptionKeys,
+    ModuleNames,
+    OptionalPassword,
+    Password,
+    PasswordFunction,
+    PositiveSeconds,
+    SealKey,
+    Seconds,
+    Url,
 )
+from faceplate.database_url import TlsMode, parse_url, resolve_tls
+from faceplate.errors import ConfigurationError
 
-from faceplate._tracebacks import remove_library_frames
-from faceplate.database_url import WRAPPING, TlsMode, parse_url, resolve_tls
-from faceplate.errors import ConfigurationError, UsageError
-
-__all__ = ["Settings"]
-
-_PREFIX = "faceplate_"  # names of variables are compared without regard to case
-# TEST_ and EMBEDDED_ belong to the tests and the embedded server; SERVICE_ and PORT are what
-# Kubernetes puts into every pod beside a service that is called "faceplate".
-_NOT_SETTINGS = tuple(_PREFIX + name for name in ("test_", "embedded_", "service_", "port"))
-
-# The server counts its timeouts in milliseconds, in a signed 32-bit integer.
-PasswordFunction = Callable[[], str | Awaitable[str]]
-Password = Secret[PasswordFunction] | SecretStr | PasswordFunction | str
-"""Text, or a function that is asked before each connection."""
-
-Seconds = Annotated[float, Field(ge=0, le=2_147_483, allow_inf_nan=False)]
-PositiveSeconds = Annotated[Seconds, Field(gt=0)]
+__all__ = ["Password", "PasswordFunction", "Settings"]
 
 
-class Settings(BaseSettings):
-    """What faceplate needs to know to use a database. Immutable; shows no password.
+class Settings(LoadedSettings):
+    """The settings of a `Database`. Immutable; no representation shows a password.
 
-    Raises ConfigurationError, which lists every problem: the variable, what was read, the rule
-    and an example.
+    Raises ConfigurationError, which lists every problem: the variable, the rule, what was read
+    and a valid example.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    # A str is taken and kept as a SecretStr; the type says so to whoever passes one.
-    database_url: SecretStr | str = Field(
+    database_url: Url = Field(
         default=SecretStr(""),
         validate_default=True,
-        union_mode="left_to_right",
         examples=["postgresql://user:password@localhost:5432/app"],
-        description="The database, as a PostgreSQL URL. FACEPLATE_DATABASE_URL wins over"
-        " DATABASE_URL. postgres:// and postgresql+driver:// are understood, as are sslmode and"
-        " channel_binding, several hosts (host1:5432,host2:5432), Unix sockets (?host=/directory)"
-        " and the other parameters of libpq. channel_binding=require is kept as"
-        " sslmode=verify-full, which protects as well, since the driver cannot bind channels;"
-        " FACEPLATE_TLS_MODE overrides it. connect_timeout and application_name in the URL give"
-        " way to the settings below. Percent-encode special characters of the password.",
+        description="The URL of the PostgreSQL database. FACEPLATE_DATABASE_URL overrides"
+        " DATABASE_URL. The scheme may be postgres:// or postgresql+driver://. The URL may name"
+        " several hosts (host1:5432,host2:5432), a Unix socket (?host=/directory) and the"
+        " parameters of libpq, such as sslmode. connect_timeout and application_name in the URL"
+        " are ignored in favour of the settings below. The driver cannot bind channels, so"
+        " channel_binding=require is read as sslmode=verify-full, which protects as well;"
+        " FACEPLATE_TLS_MODE overrides both. Percent-encode special characters of the password.",
     )
-    password: Password | None = Field(
+    password: OptionalPassword = Field(
         default=None,
         examples=["password"],
-        description="The password in place of the one in the URL, for one that changes: in code, a"
-        " function that returns it, plain or async, which is asked before each connection"
-        " (Settings(password=get_token)). In the environment, text. ?passfile=/path in the URL"
-        " names a file in libpq's form, which is read before each connection. A password in"
-        " FACEPLATE_MIGRATION_URL stays as it is.",
+        description="The password, in place of the one in FACEPLATE_DATABASE_URL. In code it may be"
+        " a function, plain or async, which faceplate calls before each connection"
+        " (Settings(password=get_token)), for a password that changes. In the environment it is"
+        " text. ?passfile=/path in the URL names a password file of libpq, which is read before"
+        " each connection. A password in FACEPLATE_MIGRATION_URL is not replaced.",
     )
     pool_size: int = Field(
-        default=5, ge=1, le=1000, description="Connections that the pool keeps open."
+        default=5, ge=1, le=1000, description="Number of connections that the pool keeps open."
     )
     max_overflow: int = Field(
         default=15,
         ge=0,
         le=1000,
-        description="Connections that the pool opens beyond FACEPLATE_POOL_SIZE when it is busy,"
-        " and closes again.",
+        description="Number of connections that the pool opens beyond FACEPLATE_POOL_SIZE when it"
+        " is busy. The pool closes them when they are returned.",
     )
     pool_timeout_s: Seconds = Field(
         default=30.0,
-        description="Seconds that a unit waits for a free connection before it fails.",
+        description="Seconds that a unit waits for a free connection before it raises"
+        " PoolExhausted.",
     )
     max_waiting: int = Field(
         default=500,
         ge=0,
         le=100_000,
-        description="Units that may wait for a free connection at the same time. One more fails at"
-        " once, so that an overloaded program answers instead of piling up work.",
+        description="Number of units that may wait for a free connection at the same time. One more"
+        " raises Overloaded at once, so that an overloaded program answers instead of piling up"
+        " work.",
     )
     pgbouncer: bool = Field(
         default=False,
-        description="Whether the URL leads to PgBouncer, or another pooler that hands one"
-        " connection to several clients in turn. Then nothing is prepared or set beyond a"
-        " transaction, which costs each statement a round trip more.",
+        description="Whether the URL leads to PgBouncer, or to another pooler that gives one"
+        " connection to several clients in turn. If so, faceplate prepares no statement and sets"
+        " nothing beyond a transaction, which costs one more round trip per statement.",
     )
     pipelining: bool = Field(
         default=True,
-        description="Whether a unit's BEGIN and user travel with its statements, in one round trip."
-        " Switched off, each is sent by itself by the driver's public methods, which takes a unit"
-        " two round trips more.",
+        description="Whether the BEGIN and the user of a unit travel with its statements, in one"
+        " round trip. Without it, the driver's public methods send each by itself, which costs two"
+        " more round trips per unit.",
     )
-    owner_url: SecretStr | str | None = Field(
+    owner_url: Url | None = Field(
         default=None,
-        union_mode="left_to_right",
         examples=["postgresql://owner:password@localhost:5432/app"],
-        description="A URL that logs in as the owner of the schema, where FACEPLATE_DATABASE_URL"
-        " logs in as a role that owns nothing, so that SQL injected into a unit can become no role"
-        " that does. run_system, sessions, migrations and the commands that work across users"
-        " connect with it, in a pool of its own. Without it they use the one login there is.",
+        description="The URL that logs in as the owner of the schema. With it,"
+        " FACEPLATE_DATABASE_URL logs in as a role that owns nothing, and SQL injected into a unit"
+        " cannot become the owner. run_system, sessions, migrations and the commands that work"
+        " across users use this URL, in a pool of its own. Without it they use"
+        " FACEPLATE_DATABASE_URL.",
     )
-    owner_password: Password | None = Field(
+    owner_password: OptionalPassword = Field(
         default=None,
         examples=["password"],
         description="The same as FACEPLATE_PASSWORD, for the login of FACEPLATE_OWNER_URL.",
     )
-    migration_url: SecretStr | str | None = Field(
+    migration_url: Url | None = Field(
         default=None,
-        union_mode="left_to_right",
         examples=["postgresql://user:password@localhost:5432/app"],
-        description="A URL for migrations that leads to PostgreSQL itself, where the other one"
-        " leads to PgBouncer.",
+        description="The URL for migrations. It leads to PostgreSQL itself, where"
+        " FACEPLATE_DATABASE_URL leads to PgBouncer.",
     )
     connect_timeout_s: PositiveSeconds = Field(
         default=3.0,
-        description="Seconds that one attempt to connect may take, name resolution and TLS"
-        " included.",
+        description="Seconds that one attempt to connect may take, including name resolution and"
+        " TLS.",
     )
     startup_timeout_s: PositiveSeconds = Field(
         default=3.0,
-        description="Seconds that the first, verified connection may take with all its attempts.",
+        description="Seconds that the first connection may take, including its retries.",
     )
     statement_timeout_s: Seconds = Field(
         default=30.0,
@@ -159,122 +140,107 @@ class Settings(BaseSettings):
     command_timeout_s: Seconds = Field(
         default=40.0,
         validate_default=True,
-        description="Seconds after which the driver gives up on any one command, for a server that"
-        " no longer answers. More than FACEPLATE_STATEMENT_TIMEOUT_S, so that the server speaks"
-        " first. 0 switches it off.",
+        description="Seconds after which the driver gives up on a command of a server that no"
+        " longer answers. It must be more than FACEPLATE_STATEMENT_TIMEOUT_S, so that the server's"
+        " own limit takes effect first. 0 switches it off.",
     )
     lock_timeout_s: Seconds = Field(
         default=10.0,
-        description="Seconds that a statement waits for a lock before the server cancels it."
+        description="Seconds that a statement may wait for a lock before the server cancels it."
         " 0 switches it off.",
     )
     idle_in_transaction_timeout_s: Seconds = Field(
         default=60.0,
-        description="Seconds after which the server ends a connection that holds a transaction"
-        " open without using it. 0 switches it off.",
+        description="Seconds after which the server closes a connection that is idle in a"
+        " transaction. 0 switches it off.",
     )
     retry_delay_s: Seconds = Field(
         default=1.0,
-        description="Seconds to wait after a lost connection before a unit is retried.",
+        description="Seconds to wait after a lost connection before the retry of a unit.",
     )
     reconnect_timeout_s: Seconds = Field(
         default=15.0,
-        description="Seconds that a retried unit may spend on getting a connection again.",
+        description="Seconds that a retry may spend on getting a new connection.",
     )
     shutdown_timeout_s: Seconds = Field(
         default=10.0,
-        description="Seconds that what is under way may take to end when the database is closed:"
-        " units, blocks and drafts. Then it is cut off. 0 cuts it off at once.",
+        description="Seconds that units, blocks and drafts in flight may take to end when the"
+        " Database is closed. After that they are cut off. 0 cuts them off at once.",
     )
     tls_mode: TlsMode | None = Field(
         default=None,
         examples=["verify-full"],
-        description="disable, allow, prefer, require, verify-ca or verify-full, as libpq's sslmode;"
-        " overrides the URL. Only verify-full makes sure that the server is the one in the URL."
-        " Without any: verify-full if a CA file is given, else prefer.",
+        description="The TLS mode, as sslmode of libpq: disable, allow, prefer, require, verify-ca"
+        " or verify-full. It overrides the URL. Only verify-full makes sure that the server is the"
+        " one in the URL. If neither sets a mode, it is verify-full with a CA file, else prefer.",
     )
-    tls_ca_file: Path | None = Field(
+    tls_ca_file: CaFile | None = Field(
         default=None,
         examples=["/etc/ssl/certs/ca-certificates.crt"],
-        description="PEM file of the authorities that may vouch for the server; overrides"
-        " sslrootcert in the URL. With require it works as verify-ca; with a weaker mode, which"
-        " would ignore it, it is refused.",
+        description="The PEM file of the certificate authorities that may have signed the server's"
+        " certificate. It overrides sslrootcert in the URL. With require it works as verify-ca. A"
+        " weaker mode would ignore it and is refused.",
     )
     row_level_security: bool = Field(
         default=True,
         description="Whether units run as the role faceplate_app, under the policies that the"
-        " migrations make. Only for a server where that role cannot be had: without it, a unit's"
-        " raw SQL reaches every user's rows.",
+        " migrations create. Switch it off only on a server where that role cannot be created:"
+        " without it, the raw SQL of a unit reaches the rows of every user.",
     )
-    seal_key: SecretStr | None = Field(
+    seal_key: SealKey | None = Field(
         default=None,
         examples=["the output of `faceplate generate-key`"],
-        description="A key of 32 bytes in URL-safe base64, by which the policies tell a user's id"
-        " that the application says from one that SQL injected into a unit says. Set it for every"
-        " process, then run `faceplate migrate`; it takes FACEPLATE_OWNER_URL, since an owner is"
-        " under no policy.",
+        description="A key of 32 bytes in URL-safe base64. With it, the policies accept the user id"
+        " that the application sets, and none that SQL injected into a unit sets. Set it for every"
+        " process, then run `faceplate migrate`. It needs FACEPLATE_OWNER_URL, since no policy"
+        " applies to an owner.",
     )
-    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    encryption_keys: EncryptionKeys = Field(
         default=(),
         examples=["the output of `faceplate generate-key`"],
-        description="Fernet keys for the secrets of MCP configurations, separated by commas: the"
-        " first one encrypts, all of them decrypt. Put a new one in front and run"
-        " `faceplate rotate-keys`; then the old one may go.",
+        description="Fernet keys for the secrets of MCP configurations, separated by commas. The"
+        " first key encrypts, all of them decrypt. To change the key, put the new one first, run"
+        " `faceplate rotate-keys`, then remove the old one.",
     )
-    models: Annotated[tuple[str, ...], NoDecode] = Field(
+    models: ModuleNames = Field(
         default=(),
         examples=["app.models"],
-        description="Modules that declare models of your own, separated by commas, as Python"
-        " imports them. `faceplate check`, `doctor`, `erase`, `export` and `stats` import them,"
-        " from the current directory too, so that they know your tables. A program imports its"
-        " models itself.",
+        description="Modules that declare models of your own, as Python imports them, separated by"
+        " commas. `faceplate check`, `doctor`, `erase`, `export` and `stats` import them, also from"
+        " the current directory, to know your tables. A program imports its models itself.",
     )
     application_name: str = Field(
         default="faceplate",
         pattern=r"^[ -~]{1,63}$",
-        description="The name in pg_stat_activity and the server's log: 1 to 63 printable ASCII"
-        " characters.",
+        description="The name of the program in pg_stat_activity and the server's log: 1 to 63"
+        " printable ASCII characters.",
     )
     log_sql: bool = Field(
         default=False, description="Whether to log each statement, without its values."
     )
     slow_statement_s: Seconds = Field(
         default=1.0,
-        description="Seconds from which on a statement is logged as slow. 0 switches it off.",
+        description="Seconds after which a statement is logged as slow. 0 switches it off.",
     )
-
-    if not TYPE_CHECKING:  # type checkers read the arguments off the fields
-
-        def __init__(self, **values: Any) -> None:
-            failure = None
-            try:
-                super().__init__(**values)
-            except Exception as error:  # noqa: BLE001 - raised below, whatever it is
-                failure = error
-            if failure is not None:
-                # Out here, without pydantic's frames: they hold what was given and read.
-                values.clear()
-                remove_library_frames(failure)
-                raise failure
 
     @classmethod
     def has_database_url(cls) -> bool:
-        """Returns whether a URL is configured in the environment or ``.env``.
+        """Return whether the environment or ``.env`` sets a URL.
 
-        An empty one counts: it is a mistake that ``Settings()`` reports, not a choice.
+        An empty URL counts, so that ``Settings()`` reports it as a mistake.
         """
-        return "database_url" in _read_variables(cls)
+        return "database_url" in read_variables(cls)
 
     @property
     def dsn(self) -> str:
         """The URL for ``asyncpg.connect(dsn=...)``, with the password and the TLS settings."""
-        # Parameters only: hosts, IPv6 addresses and sockets then need no rules of their own, and
-        # the path stays away because asyncpg would read an empty one as a database named "".
+        # Parameters only: hosts, IPv6 addresses and sockets then need no separate rules. There is
+        # no path, because asyncpg reads an empty one as a database named "".
         return "postgresql://?" + urlencode(self._connection_parameters())
 
     @property
     def of_owner(self) -> Self:
-        """The same settings with the owner's login as ``database_url``, where there is one."""
+        """The same settings, with the owner's login as ``database_url`` if there is one."""
         if self.owner_url is None:
             return self
         login = {"database_url": self.owner_url, "password": self.owner_password}
@@ -282,11 +248,11 @@ class Settings(BaseSettings):
 
     @property
     def of_migrations(self) -> Self:
-        """The same settings with the login that migrates, past a pooler."""
+        """The same settings, with the login and the URL of migrations."""
         owner = self.of_owner
         if self.migration_url is None:
             return owner
-        has_password = "password" in parse_url(_reveal(self.migration_url))
+        has_password = "password" in parse_url(reveal(self.migration_url))
         login = {
             "database_url": self.migration_url,
             "password": None if has_password else owner.password,
@@ -295,32 +261,32 @@ class Settings(BaseSettings):
 
     @property
     def seal(self) -> bytes | None:
-        """The key that seals the ids of users, where there is one."""
+        """The key that seals user ids, or None without one."""
         if self.seal_key is None or not self.row_level_security:
             return None
-        return _bytes_of(self.seal_key)
+        return bytes_of(self.seal_key)
 
     @property
     def login(self) -> str | None:
-        """The role that ``database_url`` logs in as, where it names one."""
+        """The role that ``database_url`` logs in as, or None if it names none."""
         return self._connection_parameters().get("user")
 
     @property
     def hosts(self) -> list[str]:
-        """The names and addresses of the TCP hosts, in order; empty where sockets are used."""
+        """The names and addresses of the TCP hosts, in order; empty for Unix sockets."""
         hosts = self._connection_parameters().get("host", "").split(",")
         return [host.strip("[]") for host in hosts if host and not host.startswith("/")]
 
     @property
     def cursor_key(self) -> bytes:
-        """What cursors are sealed with: the same for every process with these settings."""
+        """The key that seals cursors; every process with these settings has the same."""
         secrets = self.encryption_keys or (self.database_url,)
-        text = "".join(map(_reveal, secrets))
+        text = "".join(map(reveal, secrets))
         return hashlib.sha256(f"faceplate cursor {text}".encode()).digest()
 
     @property
     def target(self) -> str:
-        """Hosts, ports and database for messages, such as ``db.example.com:5432/app``."""
+        """Hosts, ports and database, for messages: ``db.example.com:5432/app``."""
         parameters = self._connection_parameters()
         hosts = parameters.get("host", "(default host)").split(",")
         ports = parameters.get("port", "").split(",")
@@ -331,13 +297,13 @@ class Settings(BaseSettings):
 
     @property
     def server_settings(self) -> dict[str, str]:
-        """What each connection asks of the server, for asyncpg's ``server_settings``."""
+        """The settings of the server that each connection makes, as asyncpg takes them."""
         name = {"application_name": self.application_name}
         return name if self.pgbouncer else name | self._limits
 
     @property
     def transaction_settings(self) -> dict[str, str]:
-        """What each transaction asks of the server, where a connection cannot."""
+        """The settings that each transaction makes, where a connection cannot make them."""
         return self._limits if self.pgbouncer else {}
 
     @property
@@ -351,232 +317,40 @@ class Settings(BaseSettings):
             ),
         }
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        # pydantic's own refusal would show the value.
-        raise UsageError(f"Settings are immutable: give {name} when you make them")
-
-    def __reduce__(self) -> NoReturn:
-        raise UsageError(
-            "Settings hold the database password and cannot be pickled;"
-            " build them in the process that needs them"
-        )
-
     def _connection_parameters(self, url: SecretStr | str | None = None) -> dict[str, str]:
-        parameters = parse_url(_reveal(url or self.database_url))
+        parameters = parse_url(reveal(url or self.database_url))
         return resolve_tls(parameters, self.tls_mode, self.tls_ca_file)
-
-    @field_validator("encryption_keys", "models", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-
-    @field_validator("models")
-    @classmethod
-    def _check_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not all(part.isidentifier() for part in name.split(".")):
-                raise ValueError(f"{name!r} is not the name of a module")
-        return value
-
-    @field_validator("encryption_keys")
-    @classmethod
-    def _check_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for number, key in enumerate(value, start=1):
-            if not _is_key(key):
-                raise ValueError(f"key {number} is not 32 bytes in URL-safe base64")
-        return value
-
-    @field_validator("password", "owner_password", mode="plain")
-    @classmethod
-    def _check_password(cls, value: object) -> Password | None:
-        """Hide text and functions alike: a function may be bound to a token of its own."""
-        match value:
-            case None | SecretStr() | Secret():
-                password: Password | None = value
-            case str():
-                password = SecretStr(value)
-            case _ if callable(value):
-                password = Secret(value)
-            case _:
-                raise ValueError("must be text, or a function that returns it")
-        if isinstance(password, SecretStr) and not password.get_secret_value():
-            raise ValueError("must not be empty")
-        return password
-
-    @field_validator("seal_key")
-    @classmethod
-    def _check_seal_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_key(value):
-            raise ValueError("is not 32 bytes in URL-safe base64")
-        return value
-
-    @field_validator("database_url", "owner_url", "migration_url")
-    @classmethod
-    def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse_url(value.get_secret_value())
-        return value
 
     @field_validator("command_timeout_s")
     @classmethod
-    def _check_server_speaks_first(cls, value: float, info: ValidationInfo) -> float:
+    def _check_server_limit_is_shorter(cls, value: float, info: ValidationInfo) -> float:
         statement_timeout_s = info.data.get("statement_timeout_s", 0)
         if value and value <= statement_timeout_s:
             raise ValueError(
                 f"must be more than FACEPLATE_STATEMENT_TIMEOUT_S ({statement_timeout_s:g}),"
-                " so that the server speaks first, or 0"
+                " so that the server's limit takes effect first, or 0"
             )
         return value
 
-    @field_validator("tls_ca_file")
-    @classmethod
-    def _check_ca_file(cls, value: Path | None) -> Path | None:
-        if value is None:
-            return None
-        _check_certificates(str(value.expanduser()))
-        return value.expanduser()
-
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        _check_files("DATABASE_URL", self._connection_parameters())
+        check_files("DATABASE_URL", self._connection_parameters())
         for name, url in (("OWNER_URL", self.owner_url), ("MIGRATION_URL", self.migration_url)):
             if url is not None:
-                _check_files(f"FACEPLATE_{name}", self._connection_parameters(url))
+                check_files(f"FACEPLATE_{name}", self._connection_parameters(url))
         return self
 
+    # Here, after the other validators, to translate their errors as well.
     @model_validator(mode="wrap")
     @classmethod
     def _translate_errors(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             return handler(data)
         except ValidationError as error:
-            given = data if isinstance(data, dict) else {}
-            problems = dict.fromkeys(
-                _describe_problem(cls, str(problem["loc"][0]), problem["msg"], given)
-                if problem["loc"]
-                else problem["msg"].removeprefix("Value error, ")
-                for problem in error.errors()
-            )
-        # Raised out here, so that no traceback leads to pydantic's error, which holds the input.
-        raise ConfigurationError(
-            "The configuration cannot be used:" + "".join(f"\n  {line}" for line in problems)
-        )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then variables, read by us so that a misspelt name is noticed."""
-        variables = _read_variables(settings_cls)
-        return init_settings, InitSettingsSource(settings_cls, init_kwargs=variables)
-
-
-def _read_environment(settings_cls: type[BaseSettings]) -> dict[str, str | None]:
-    """Returns the variables of ``.env`` and, before them, the environment; names in lower case."""
-    try:
-        in_file = DotEnvSettingsSource(settings_cls, env_file=".env").env_vars
-    except (OSError, UnicodeError):
-        raise ConfigurationError(
-            "The configuration cannot be used:\n  .env must be a readable file in UTF-8"
-        ) from None
-    return {**in_file, **EnvSettingsSource(settings_cls).env_vars}
-
-
-def _read_variables(settings_cls: type[BaseSettings]) -> dict[str, str]:
-    """Returns our variables by the names of the settings, misspelt ones as they are."""
-    environment = _read_environment(settings_cls)
-    named = {
-        name.removeprefix(_PREFIX): value or ""
-        for name, value in environment.items()
-        if name.startswith(_PREFIX) and not name.startswith(_NOT_SETTINGS)
-    }
-    if "database_url" in environment:
-        named.setdefault("database_url", environment["database_url"] or "")
-    return named
-
-
-def _variable(settings_cls: type[BaseSettings], name: str) -> str:
-    """Returns the variable that sets ``name``: of the two for the URL the one that was read."""
-    preferred = f"{_PREFIX}{name}"
-    if name == "database_url" and preferred not in _read_environment(settings_cls):
-        return "DATABASE_URL"
-    return preferred.upper()
-
-
-def _describe_problem(
-    settings_cls: type[BaseSettings], name: str, rule: str, given: dict[str, object]
-) -> str:
-    variable = _variable(settings_cls, name)
-    if name not in settings_cls.model_fields:
-        close = difflib.get_close_matches(name, settings_cls.model_fields, n=1)
-        hint = f"; did you mean {_variable(settings_cls, close[0])}?" if close else ""
-        return f"{variable}: there is no such setting{hint}"
-    field = settings_cls.model_fields[name]
-    secret = "SecretStr" in str(field.annotation)
-    read = f"read {_show(given[name], secret=secret)}" if name in given else "it is not set"
-    example = field.examples[0] if field.examples else field.default
-    rule = rule.removeprefix("Value error, ")
-    rule = re.sub("^(Input|String) should", "must", rule)
-    return f"{variable}: {rule}; {read}; a right one: {variable}={example}"
-
-
-def _show(value: object, *, secret: bool) -> str:
-    """Returns ``value`` for a message, without what may be a secret."""
-    text = _reveal(value)
-    if not text or not (secret or "@" in text):
-        return repr(text[:100])
-    # Between the last "@" and the next "?" stands no password, unless that "@" is itself part of
-    # the parameters.
-    scheme, _, rest = text.strip(WRAPPING).partition("://")
-    userinfo, at, location = rest.rpartition("@")
-    if not re.fullmatch(r"[a-zA-Z0-9+.]+", scheme) or not rest:
-        return "'***'"
-    if not at or re.search("[?#]", userinfo):
-        return f"'{scheme}://***'"
-    return f"'{scheme}://***@{re.split('[?#]', location)[0]}'"
-
-
-def _is_key(key: SecretStr) -> bool:
-    try:
-        return len(base64.urlsafe_b64decode(key.get_secret_value())) == 32
-    except (binascii.Error, ValueError):
-        return False
-
-
-@lru_cache(maxsize=8)
-def _bytes_of(key: SecretStr) -> bytes:
-    return base64.urlsafe_b64decode(key.get_secret_value())
-
-
-def _reveal(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            problems = describe_problems(cls, error, data)
+        # Raised outside the handler, so that no traceback leads to the input in pydantic's error.
+        raise ConfigurationError(problems)
 
 
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)) if seconds else 0)
-
-
-def _check_files(variable: str, parameters: dict[str, str]) -> None:
-    for name in ("sslcert", "sslkey", "passfile"):
-        if name in parameters and not os.access(parameters[name], os.R_OK):
-            raise ValueError(f"{variable}: {name} cannot be read: {parameters[name]!r}")
-    for name in ("sslrootcert", "sslcrl"):
-        if name in parameters:
-            _check_certificates(parameters[name])
-
-
-def _check_certificates(path: str) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except OSError as error:
-        raise ValueError(
-            f"TLS needs a readable file of certificates in PEM form, which {path!r} is not"
-            f" ({error.strerror})"
-        ) from None

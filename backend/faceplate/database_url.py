@@ -1,4 +1,4 @@
-"""A pasted database URL, turned into the connection parameters that asyncpg knows."""
+"""The parsing of a database URL into the connection parameters that asyncpg knows."""
 
 import ipaddress
 import re
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import parse_qs, unquote_to_bytes
 
 TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-WRAPPING = " \t\r\n'\""  # what shells and .env files leave around a value
+WRAPPING = " \t\r\n'\""  # characters that shells and .env files leave around a value
 
 _ALLOWED_VALUES: dict[str, tuple[str, ...]] = {
     "sslmode": get_args(TlsMode),
@@ -25,21 +25,21 @@ _KNOWN_PARAMETERS = {
     *_ALLOWED_VALUES,
 }
 _SYNONYMS = {"database": "dbname", "ssl": "sslmode"}
-# Settings of ours stand in for these, or asyncpg does the same in its own way.
+# A setting of faceplate replaces the parameter, or asyncpg does the same by itself.
 _IGNORED_PARAMETERS = {
     *("application_name", "fallback_application_name", "connect_timeout", "client_encoding"),
     *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "sslcompression", "sslsni"),
 }
-# And these ask for nothing.
+# These values change nothing.
 _IGNORED_VALUES = {("gssencmode", "disable"), ("gssencmode", "prefer"), ("pgbouncer", "false")}
 _HOST = re.compile(r"(\[[^\[\]\s]+\]|[^\[\]:\s]*)(?::([^:]*))?")
 
 
 def parse_url(text: str) -> dict[str, str]:
-    """Returns libpq's parameters; ``host`` and ``port`` are lists with commas, of equal length.
+    """Return libpq's parameters; ``host`` and ``port`` are lists of equal length, with commas.
 
-    Raises ValueError with the rule that is broken, and with nothing that may be of a password.
+    Raises ValueError, which names the broken rule and shows no part of a password.
     """
     scheme, separator, rest = text.strip(WRAPPING).partition("://")
     if not scheme:
@@ -66,9 +66,9 @@ def parse_url(text: str) -> dict[str, str]:
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """Returns user and password, hosts and database, and the query, none of them decoded.
+    """Return the userinfo, the hosts with the database, and the query, none of them decoded.
 
-    A password may hold special characters as they are, as long as there is one way to read it.
+    A password may hold unencoded special characters, as long as the URL stays unambiguous.
     """
     userinfo, _, tail = rest.rpartition("@")
     location, _, query = tail.partition("?")
@@ -116,10 +116,10 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def _parse_hosts(text: str) -> list[tuple[str, str]]:
-    """Returns each host, an IPv6 address in brackets, with its port or an empty string."""
+    """Return each host, an IPv6 address in brackets, with its port or an empty string."""
     hosts = []
     for spec in text.split(",") if text else ():
-        # All of it is a socket's directory, which may hold colons, as Cloud SQL's do.
+        # A socket's directory may hold colons, as those of Cloud SQL do.
         match = re.fullmatch("(/.*)()", spec) or _HOST.fullmatch(spec)
         host, port = (_decode(match[1]), match[2] or "") if match else ("[]", "")
         if not _is_host(host):
@@ -138,7 +138,7 @@ def _is_host(host: str) -> bool:
 
 
 def _join_hosts(hosts: list[tuple[str, str]], port: str) -> dict[str, str]:
-    """Returns ``host`` and ``port`` for ``hosts``, and for ``port=`` where that gave the ports."""
+    """Return ``host`` and ``port`` for ``hosts``; ``port`` is the URL's ``port=``, or empty."""
     names = [name for name, _ in hosts] or [""]
     ports = [port for _, port in hosts] or [""]
     if port and any(ports):
@@ -158,12 +158,12 @@ def _join_hosts(hosts: list[tuple[str, str]], port: str) -> dict[str, str]:
 def resolve_tls(
     parameters: dict[str, str], tls_mode: TlsMode | None, ca_file: Path | None
 ) -> dict[str, str]:
-    """Returns ``parameters`` with the TLS settings in them, verifying no less than was asked."""
+    """Return ``parameters`` with the TLS settings, which verify no less than was asked for."""
     parameters = dict(parameters)
     mode = tls_mode or parameters.pop("sslmode", None)
     ca = str(ca_file) if ca_file else parameters.pop("sslrootcert", None)
     if parameters.pop("channel_binding", None) == "require" and tls_mode is None:
-        # asyncpg cannot bind channels; verifying the server's name keeps a middleman out as well.
+        # asyncpg cannot bind channels; verifying the server's name also keeps a middleman out.
         ca = ca or (None if mode in {"verify-ca", "verify-full"} else "system")
         mode = "verify-full"
     if ca:
@@ -173,7 +173,7 @@ def resolve_tls(
     ):
         raise ValueError(
             f"TLS: sslmode (or FACEPLATE_TLS_MODE) {mode} would not verify the server against"
-            f" {ca!r}; a right one: verify-full"
+            f" {ca!r}; a valid example: verify-full"
         )
     if ca == "system":
         ca = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"

@@ -6,24 +6,24 @@
     ├── ConfigurationError      a setting is missing or malformed
     ├── UsageError              the library was called in a way that cannot work
     ├── InvalidInput            a value breaks a rule; nothing was written
-    ├── NotFound                no such row, or it is somebody else's
-    ├── Conflict                a row is there already, or is still referred to
+    ├── NotFound                the row does not exist, or belongs to another user
+    ├── Conflict                the row exists already, or another row refers to it
     ├── Unauthorized            the database refused the operation
     ├── Unavailable             the server cannot be used now
-    │   ├── CannotConnect       it never will, as things are: password, database, TLS
+    │   ├── CannotConnect       the settings do not allow it: password, database, TLS
     │   ├── ConnectionLost      the connection broke while a unit was running
-    │   ├── Overloaded          too many units wait for a connection already
+    │   ├── Overloaded          too many units already wait for a connection
     │   ├── PoolExhausted       no connection became free in time
     │   └── ShuttingDown        the Database is being closed
-    ├── TimedOut                the server or the driver ran into a time limit
-    ├── Contention              deadlocks or serialization failures, beyond the retries
-    ├── SchemaChanged           a migration has changed a table under a prepared statement
-    ├── CommitOutcomeUnknown    nobody can tell whether the COMMIT took effect
+    ├── TimedOut                the server or the driver reached a time limit
+    ├── Contention              deadlocks or serialization failures outlasted the retries
+    ├── SchemaChanged           a migration changed a table under a prepared statement
+    ├── CommitOutcomeUnknown    it could not be found out whether the COMMIT took effect
     └── DatabaseError           any other error of the server
 
 No message carries a password, a token or the content of a row.
 
-A caller that is cancelled gets CancelledError; `was_committed` tells whether the unit took effect.
+A cancelled caller gets CancelledError; `was_committed` tells whether the unit took effect.
 """
 
 import re
@@ -38,16 +38,16 @@ def _words(record: type | None) -> str:
 
 
 class FaceplateError(Exception):
-    """The root of every error that faceplate raises.
+    """The base class of every error that faceplate raises.
 
-    ``sqlstate`` is PostgreSQL's five-character code where the server said one, else None.
-    ``unit`` is the module and name of the unit that was running, such as ``messages.append``, and
-    ``begin`` in a block; None outside of both.
+    ``sqlstate`` is PostgreSQL's five-character code, or None if the server sent none. ``unit`` is
+    the module and name of the unit that was running, such as ``messages.append``. It is ``begin``
+    in a block of `Database.begin`, and None outside units and blocks.
     """
 
     sqlstate: str | None = None
     unit: str | None = None
-    is_recorded = False  # whether faceplate.events has counted and logged it already
+    is_recorded = False  # whether faceplate.events has counted and logged this error
 
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
@@ -62,18 +62,24 @@ class FaceplateError(Exception):
 
 
 class ConfigurationError(FaceplateError):
-    """A setting is missing or malformed: which one, what was read, what a right one looks like."""
+    """A setting is missing or malformed.
+
+    The message names the setting, shows the value that was read, and gives a valid example.
+    """
 
 
 class UsageError(FaceplateError):
-    """The library was called in a way that cannot work; the message says what to do instead."""
+    """The caller used the library in a way that cannot work.
+
+    The message says what to do instead.
+    """
 
 
 class InvalidInput(FaceplateError, ValueError):  # noqa: N818 - named for what it says
     """A value breaks a rule. It was refused before anything was written.
 
-    ``field`` is ``table.column`` or the argument's name; ``rule`` says what is allowed and,
-    where a length counts, what was given. The value itself is never repeated.
+    ``field`` is ``table.column`` or the name of the argument. ``rule`` says what is allowed and,
+    for a limit on length, how long the value was. The message never contains the value.
     """
 
     def __init__(self, field: str, rule: str, *, sqlstate: str | None = None) -> None:
@@ -86,10 +92,10 @@ class InvalidInput(FaceplateError, ValueError):  # noqa: N818 - named for what i
 
 
 class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it says
-    """There is no such row for this user. Another user's row gives the same error.
+    """The row does not exist for this user. Another user's row raises the same error.
 
-    ``record`` says of which kind it would be. ``constraint`` is the foreign key's name where a row
-    was to be stored that refers to it; ``record`` is None for a table of the application's own.
+    ``record`` is the record's class, or None for a table of the application. ``constraint`` is the
+    name of the foreign key if a new row referred to a missing one, else None.
     """
 
     def __init__(
@@ -109,9 +115,9 @@ class NotFound(FaceplateError, LookupError):  # noqa: N818 - named for what it s
 
 
 class Conflict(FaceplateError):  # noqa: N818 - named for what it says
-    """A row is there already that this one would repeat, or is still referred to by another.
+    """A unique key is taken, or another row still refers to the row.
 
-    ``constraint`` is the constraint's name in the database, or None where it did not say.
+    ``constraint`` is the constraint's name in the database, or None if the server sent none.
     """
 
     def __init__(
@@ -126,21 +132,21 @@ class Unauthorized(FaceplateError):  # noqa: N818 - named for what it says
 
 
 class Unavailable(FaceplateError):  # noqa: N818 - named for what it says
-    """The server cannot be used now: not reached, refused, or the connection was lost."""
+    """The server cannot be used now: unreachable, refusing, or the connection was lost."""
 
 
 class CannotConnect(Unavailable):
-    """The server cannot be used with these settings; trying again would not help."""
+    """The server cannot be used with these settings; a retry would not help."""
 
 
 class ConnectionLost(Unavailable):
-    """The connection broke, or its server took no more writes, before COMMIT: nothing was kept."""
+    """The connection broke, or its server became read-only, before COMMIT: nothing was kept."""
 
-    in_doubt = False  # broke during the COMMIT of a unit that may simply be run again
+    in_doubt = False  # whether it broke during the COMMIT of a unit that is safe to retry
 
 
 class Overloaded(Unavailable):
-    """Too many units wait for a connection already (``max_waiting``); this one was not begun."""
+    """``max_waiting`` units already wait for a connection; this one was not begun."""
 
 
 class PoolExhausted(Unavailable):
@@ -148,31 +154,32 @@ class PoolExhausted(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    """The `Database` is being closed: this was not begun, or cut off and rolled back.
+    """The `Database` is being closed: the unit was not begun, or was cut off and rolled back.
 
-    Another process may do it.
+    Another process can run it.
     """
 
 
 class TimedOut(FaceplateError):  # noqa: N818 - named for what it says
-    """A statement, lock, transaction or command ran into its time limit and was rolled back."""
+    """A statement, lock, transaction or command reached its time limit and was rolled back."""
 
 
 class Contention(FaceplateError):  # noqa: N818 - named for what it says
-    """Others got in the way, beyond the retries or in a block, which has none; nothing was written.
+    """Concurrent transactions conflicted with this one; nothing was written.
 
-    By deadlocks, serialization failures, or the same message appended at the same time.
+    The conflict is a deadlock, a serialization failure, or a message with the same id that was
+    appended at the same time. It outlasted the retries, or happened in a block, which has none.
     """
 
 
 class SchemaChanged(FaceplateError):  # noqa: N818 - named for what it says
-    """A migration has changed a table under a prepared statement; a second try sees the new one."""
+    """A migration changed a table under a prepared statement; a retry sees the new table."""
 
 
 class CommitOutcomeUnknown(FaceplateError):  # noqa: N818 - named for what it says
-    """The connection was lost during COMMIT and its outcome could not be found out.
+    """The connection was lost during COMMIT, and its outcome could not be found out.
 
-    ``ids`` are the ids that the unit minted, in order: look for them before trying again.
+    ``ids`` are the ids that the unit minted, in order. Look for their rows before a retry.
     """
 
     def __init__(self, message: str, *, ids: Sequence[UUID] = ()) -> None:
@@ -184,12 +191,12 @@ class CancelledAfterCommit(Exception):  # noqa: N818 - named for what it says
     """The caller was cancelled while COMMIT was in flight, and the unit took effect.
 
     It is the ``__cause__`` of the CancelledError that `Database.run` raises then, and so of the
-    TimeoutError that `asyncio.timeout` and `asyncio.wait_for` make of that: ask `was_committed`.
-    Any other cancellation means that nothing was written.
+    TimeoutError that `asyncio.timeout` and `asyncio.wait_for` make of it. `was_committed` looks
+    for it. Any other cancellation means that nothing was written.
 
-    Ask right around `run`. What is further out may hide it: `asyncio.gather`, a task that is
-    awaited for the second time, and a cancel scope of anyio raise a CancelledError of their own or
-    none.
+    Catch the error right around `run`. Further out it may be lost: `asyncio.gather`, a task that
+    is awaited for the second time, and a cancel scope of anyio raise a CancelledError of their own
+    or none.
     """
 
     def __init__(self) -> None:
@@ -197,7 +204,7 @@ class CancelledAfterCommit(Exception):  # noqa: N818 - named for what it says
 
 
 def was_committed(error: BaseException) -> bool:
-    """Return whether a unit took effect although ``error`` left it.
+    """Return whether a unit took effect although its caller was cancelled.
 
     ``error`` is the CancelledError or TimeoutError that was caught around `Database.run`.
     """
@@ -212,4 +219,4 @@ def was_committed(error: BaseException) -> bool:
 
 
 class DatabaseError(FaceplateError):
-    """The server answered with an error that none of the other classes stands for."""
+    """The server answered with an error that no other class covers."""

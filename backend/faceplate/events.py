@@ -1,13 +1,13 @@
-"""What befalls units beyond the ordinary: counted, logged once, and told to a listener.
+"""Events of units: each is counted, logged once, and passed to a listener.
 
-=================  ===========================================================================
-retry             a unit begins anew: after a lost connection, contention, a changed schema
-reconnect          a unit waits for the server to be there again
+=================  ========================================================================
+retry              a unit runs again: after a lost connection, contention, a changed schema
+reconnect          a unit waits until the server can be reached again
 refusal            a unit was given up, since the database cannot be used or is too busy
-unknown outcome    a unit was given up, and nobody can tell whether its COMMIT took effect
-=================  ===========================================================================
+unknown outcome    a unit was given up, and its COMMIT may or may not have taken effect
+=================  ========================================================================
 
-Nothing here holds or writes what is in a row, or whose it is.
+An event holds neither the content of a row nor the id of a user.
 """
 
 import logging
@@ -33,7 +33,7 @@ BUSY = (Contention, Overloaded, PoolExhausted, ShuttingDown)
 
 
 class Kind(Enum):
-    """The value is how a log line begins."""
+    """The kinds of events; a log line begins with the value."""
 
     RETRY = "retrying"
     RECONNECT = "reconnecting for"
@@ -42,6 +42,8 @@ class Kind(Enum):
 
 
 class Event(NamedTuple):
+    """One event of one unit."""
+
     kind: Kind
     unit: str
     """The unit's module and name, such as ``messages.append``."""
@@ -49,16 +51,16 @@ class Event(NamedTuple):
     """The name of the error's class, such as ``ConnectionLost``."""
     sqlstate: str | None
     attempt: int
-    """Which attempt at the unit ended so, from 1."""
+    """The number of the attempt that ended with this event, from 1."""
     elapsed_s: float
-    """Since the unit was called."""
+    """Seconds since the unit was called."""
 
 
 class Observed(Protocol):
     """One call of `Database.run` or `Database.begin`, with all its attempts."""
 
     attempt: int
-    """Which attempt at the unit runs, from 1."""
+    """The number of the attempt that is running, from 1."""
 
     @property
     def unit(self) -> str:
@@ -66,24 +68,24 @@ class Observed(Protocol):
 
 
 class Listener(Protocol):
-    """What is told of each unit, for example to trace it."""
+    """An observer of units, for example for tracing."""
 
     def observe(self, call: Observed) -> AbstractContextManager[Any]:
-        """Return a context that is entered around the call. It sees the error that ends it."""
+        """Return a context that is entered around the call; it sees the error that ends it."""
 
     def record(self, event: Event) -> None:
-        """Take notice of an event. It must neither raise nor block."""
+        """Record an event. It must neither raise nor block."""
 
 
 @dataclass
 class Counters:
-    """How often each has happened since the `Database` was made. A reason is an error's name."""
+    """Counts of events since the `Database` was made. A reason is the name of an error class."""
 
     retries: Counter[str] = field(default_factory=Counter)
     """By reason: ConnectionLost, Contention, SchemaChanged."""
     reconnects: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
-    """By reason: PoolExhausted, Overloaded, CannotConnect, Unavailable and so on."""
+    """By reason: PoolExhausted, Overloaded, CannotConnect, Unavailable and others."""
     unknown_outcomes: int = 0
 
     def count(self, event: Event) -> None:
@@ -128,7 +130,7 @@ def _log(event: Event, error: FaceplateError) -> None:
 
 
 def _level(kind: Kind, error: FaceplateError) -> int:
-    """A retry after what comes with traffic is nothing to look at; a unit given up is."""
+    """Return the log level: a retry after contention is routine, a unit given up is not."""
     if kind in {Kind.RETRY, Kind.RECONNECT}:
         return logging.INFO if isinstance(error, PASSING) else logging.WARNING
     return logging.WARNING if isinstance(error, BUSY) else logging.ERROR

@@ -313,7 +313,8 @@ def test_url_that_cannot_work_is_explained_without_its_password(
     for message in messages:
         assert "\n  DATABASE_URL: " in message
         assert rule in message
-        assert "a right one: DATABASE_URL=postgresql://user:password@localhost:5432/app" in message
+        example = "DATABASE_URL=postgresql://user:password@localhost:5432/app"
+        assert f"a valid example: {example}" in message
         assert CANARY not in message
 
 
@@ -357,7 +358,7 @@ def test_malformed_value_is_explained(
     message = refusal()
     assert f"\n  {variable}: {rule}" in message
     assert f"read '{value}'" in message
-    assert f"a right one: {variable}=" in message
+    assert f"a valid example: {variable}=" in message
     assert message.count("\n") == 1
 
 
