@@ -145,12 +145,12 @@ GAPS = {
     "a function that PostgreSQL keeps from everybody": Case(
         "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO faceplate_app",
         "REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM faceplate_app",
-        "units may use pg_read_file(text), which PostgreSQL keeps from everybody",
+        "units may use pg_read_file(text), which PostgreSQL grants to nobody",
     ),
     "values that ANALYZE has found": Case(
         "GRANT SELECT ON pg_statistic TO PUBLIC",
         "REVOKE SELECT ON pg_statistic FROM PUBLIC",
-        "units may use pg_statistic, which PostgreSQL keeps from everybody",
+        "units may use pg_statistic, which PostgreSQL grants to nobody",
     ),
     "a parameter that switches foreign keys off": Case(
         "GRANT SET ON PARAMETER session_replication_role TO faceplate_app",
@@ -297,7 +297,7 @@ GAPS = {
     "a column that PostgreSQL keeps from everybody": Case(
         "GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC",
         "REVOKE SELECT (rolpassword) ON pg_authid FROM PUBLIC",
-        "units may use rolpassword of pg_authid, which PostgreSQL keeps from everybody",
+        "units may use rolpassword of pg_authid, which PostgreSQL grants to nobody",
     ),
     "a foreign key to a table of another schema": Case(
         "CREATE TABLE public.users (id uuid PRIMARY KEY);;"
@@ -334,14 +334,14 @@ GAPS = {
     "a column is missing": Case(
         "ALTER TABLE faceplate.tasks RENAME description TO more",
         "ALTER TABLE faceplate.tasks RENAME more TO description",
-        "columns are not as the migrations make them, so that units fail:"
+        "columns are not as the migrations create them, so that units fail:"
         " faceplate.tasks.description is missing",
         "",
     ),
     "a column that units do not fill": Case(
         "ALTER TABLE faceplate.tasks ADD rank integer NOT NULL",
         "ALTER TABLE faceplate.tasks DROP rank",
-        "faceplate.tasks.rank is required, and units do not know of it",
+        "faceplate.tasks.rank is required, and units do not fill it",
         "",
     ),
     "a column of another type": Case(
@@ -371,7 +371,7 @@ GAPS = {
     "an owner without its rights": Case(
         "REVOKE INSERT ON faceplate.users FROM faceplate",
         "GRANT INSERT ON faceplate.users TO faceplate",
-        "faceplate may not use tables that it owns, so that what works across users fails:"
+        "faceplate may not use tables that it owns, so that work across users fails:"
         " GRANT INSERT ON faceplate.users TO faceplate",
         "",
     ),
@@ -394,12 +394,12 @@ WARNINGS = {
     "may log in": (
         "ALTER ROLE faceplate_app LOGIN",
         "ALTER ROLE faceplate_app NOLOGIN",
-        "the role faceplate_app may log in, which no setting here makes use of",
+        "the role faceplate_app may log in, and no setting here uses that login",
     ),
     "member of a role": (
         "CREATE ROLE staff;;GRANT staff TO faceplate_app",
         "DROP ROLE staff",
-        "faceplate_app is a member of staff: what that role is ever granted, every unit has",
+        "faceplate_app is a member of staff: every unit has what that role is granted",
     ),
     "a grant that can be passed on": (
         "GRANT SELECT ON faceplate.tasks TO faceplate_app WITH GRANT OPTION",
@@ -409,7 +409,7 @@ WARNINGS = {
     "tables that are yet to come": (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA faceplate GRANT SELECT ON TABLES TO PUBLIC",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA faceplate REVOKE SELECT ON TABLES FROM PUBLIC",
-        "tables that postgres makes are granted to units by default",
+        "tables that postgres creates are granted to units by default",
     ),
     "a trigger": (
         (
@@ -422,7 +422,7 @@ WARNINGS = {
     "a function of the owner's": (
         f"{PEEK} LANGUAGE sql AS 'SELECT now()::text'",
         "DROP FUNCTION public.peek()",
-        "units may call what runs as postgres, under no policy: public.peek()",
+        "units may call functions that run as postgres, under no policy: public.peek()",
     ),
     "a unique index across users": (
         "CREATE UNIQUE INDEX titles ON faceplate.tasks (title)",
@@ -456,7 +456,7 @@ WARNINGS = {
             " (char_length(title) <= 500 AND btrim(title) <> '') NOT VALID"
         ),
         "ALTER TABLE faceplate.tasks VALIDATE CONSTRAINT ck_tasks_title",
-        "rules are missing or not in force: ck_tasks_title",
+        "CHECK constraints are missing or not in force: ck_tasks_title",
     ),
     "another default": (
         "ALTER TABLE faceplate.messages ALTER status SET DEFAULT 'streaming'",
@@ -466,7 +466,7 @@ WARNINGS = {
     "a column that may be null": (
         "ALTER TABLE faceplate.tasks ALTER description DROP NOT NULL",
         "ALTER TABLE faceplate.tasks ALTER description SET NOT NULL",
-        "columns are not as the migrations make them: faceplate.tasks.description may be null",
+        "columns are not as the migrations create them: faceplate.tasks.description may be null",
     ),
     "a table elsewhere": (
         (
@@ -481,7 +481,7 @@ WARNINGS = {
     "a function of PostgreSQL's that runs what it is given": (
         "ALTER FUNCTION query_to_xml(text, bool, bool, text) SECURITY DEFINER",
         "ALTER FUNCTION query_to_xml(text, bool, bool, text) SECURITY INVOKER",
-        "units may call what runs as postgres, under no policy: pg_catalog.query_to_xml",
+        "units may call functions that run as postgres, under no policy: pg_catalog.query_to_xml",
     ),
 }
 

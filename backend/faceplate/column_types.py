@@ -1,48 +1,48 @@
 """Column types that carry their own rules.
 
-A rule is declared once, where the column is declared, and holds three times: when an attribute of
-a model is set, on every bind (ORM and Core alike), and as a CHECK where SQL can say it. None breaks
-the rule of a column that is NOT NULL; a parameter with such a type that may be left out says
-``type_=Task.title.type.optional()``. A value that breaks a rule raises `InvalidInput` naming
-``table.column``, the rule and the offending length; the value itself is never repeated.
+A column's type declares its rule. The rule is checked when an attribute of a model is set, when a
+value is bound (ORM and Core alike), and by a CHECK constraint where SQL can express it. A value
+that breaks the rule raises `InvalidInput`, which names ``table.column``, the rule and the value's
+length, and never contains the value.
+
+None breaks the rule of a column that is NOT NULL. A parameter of such a type that may be None is
+declared with ``type_=Task.title.type.optional()``.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import chain
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
+from faceplate._json import encode_json, scalar_problem, text_problem
 from faceplate.errors import InvalidInput
 
 JsonObject = dict[str, Any]
 
 
 class Ruled(TypeDecorator[Any]):
-    """A type that refuses, by its own rule, what must not reach the database."""
+    """A column type that refuses values by its rule."""
 
     impl: Any = sa.Text
     cache_ok = True
-    field: str = "value"  # "table.column", once the type belongs to one
+    field: str = "value"  # "table.column", once the type belongs to a column
     is_required: bool = False  # whether that column is NOT NULL
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.cache_ok = True  # SQLAlchemy asks each class for its own word
+        cls.cache_ok = True  # SQLAlchemy looks for it in each class, not in its bases
 
     def validate(self, value: Any) -> Any:
         """Return the value to store, or raise InvalidInput."""
         raise NotImplementedError
 
-    def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - some rules SQL cannot say
-        """The rule as a CHECK on ``column``, or None where SQL cannot say it."""
+    def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - SQL cannot express some rules
+        """Return the condition of a CHECK on ``column``, or None if SQL cannot express it."""
         return None
 
     def optional(self) -> Self:
@@ -58,9 +58,9 @@ class Ruled(TypeDecorator[Any]):
         return rule
 
     def check(self, value: Any) -> Any:
-        """Return the value to store, or None where the column may be null; or raise InvalidInput.
+        """Return the value to store, which is None if that is allowed; or raise InvalidInput.
 
-        The value of each parameter with this type goes through it.
+        It is called for the value of each parameter of this type.
         """
         if value is not None:
             return self.validate(value)
@@ -72,14 +72,15 @@ class Ruled(TypeDecorator[Any]):
         return self.check(value)
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
-        """What each value goes through: the rule alone, if the driver takes the value as it is."""
+        """Return `check` alone if the driver takes the value as it is, else the full processor."""
         impl = self.impl_instance
-        # Of JSONB the driver's codec does the rest.
+        # The driver's codec encodes JSONB.
         if isinstance(impl, postgresql.JSONB) or impl.bind_processor(dialect) is None:
             return self.check
         return super().bind_processor(dialect)
 
     def refuse(self, rule: str) -> InvalidInput:
+        """Return the error for a value of this field that breaks ``rule``."""
         return InvalidInput(self.field, rule)
 
 
@@ -127,7 +128,7 @@ class Count(Ruled):
 
 
 class Timestamp(Ruled):
-    """A moment in time: a datetime that knows its zone, stored in UTC."""
+    """A point in time: a datetime with a time zone, stored in UTC."""
 
     impl = sa.DateTime(timezone=True)
 
@@ -143,7 +144,7 @@ class Timestamp(Ruled):
 
 
 class Text(Ruled):
-    """Text of at most ``max_chars`` characters, not blank unless ``blank`` says so."""
+    """Text of at most ``max_chars`` characters, not blank unless ``blank`` is true."""
 
     impl = sa.Text
 
@@ -169,7 +170,7 @@ class Text(Ruled):
 
 
 class Email(Text):
-    """An address as a person writes it: something, one @, something, no space. Case is kept."""
+    """An e-mail address: text, an @, text, and no space. Upper and lower case are kept."""
 
     def __init__(self, max_chars: int = 320) -> None:  # RFC 3696, erratum 1003: 64 + 1 + 255
         super().__init__(max_chars)
@@ -202,7 +203,7 @@ class OneOf(Ruled):
 
 
 class Secret(Ruled):
-    """Encrypted bytes. The rule is only that nobody stores plain text here by mistake."""
+    """Encrypted bytes. The rule keeps plain text from being stored by mistake."""
 
     impl = sa.LargeBinary
 
@@ -213,12 +214,12 @@ class Secret(Ruled):
 
 
 class Json(Ruled):
-    """A JSON object, or a list of objects, that comes back equal to what was stored.
+    """A JSON object, or a list of objects, that is read back equal to what was stored.
 
-    At most ``MAX_VALUES`` values, ``MAX_DEPTH`` levels and ``max_chars`` characters of text in
-    all, so that checking one never holds the event loop for long. PostgreSQL's jsonb refuses NUL
-    and lone surrogates; infinities and NaN are no JSON; integers beyond 64 bits would come back
-    as floats from most JSON readers.
+    It has at most ``MAX_VALUES`` values, ``MAX_DEPTH`` levels and ``max_chars`` characters of text
+    in all, so that the check never holds the event loop for long. PostgreSQL's jsonb refuses NUL
+    and lone surrogates. Infinity and NaN are not JSON. Most JSON readers return integers beyond 64
+    bits as floats.
     """
 
     MAX_DEPTH: ClassVar[int] = 32
@@ -271,12 +272,12 @@ class Json(Ruled):
     def _children(self, value: Any) -> Iterable[Any]:
         match value:
             case dict():
-                if not all(type(key) is str for key in value):  # the encoder takes no subclass
+                if not all(type(key) is str for key in value):  # the encoder refuses subclasses
                     raise self.refuse("keys must be plain text")
                 return chain(value.keys(), value.values())
             case list():
                 return value
-        if (problem := _scalar_problem(value)) is not None:
+        if (problem := scalar_problem(value)) is not None:
             raise self.refuse(problem)
         return ()
 
@@ -285,10 +286,10 @@ class Json(Ruled):
 
 
 class ArrayOf(TypeDecorator[Any]):
-    """Many values of one column, each by the column's own rule: an array for UNNEST.
+    """An array for UNNEST: many values of one column, each checked by the column's rule.
 
-    JSON goes as text, as in an array a list is a dimension. Nothing but None goes as no array at
-    all, of which UNNEST makes as many NULLs.
+    JSON is sent as text, since a list in an array would be a dimension. Where every value is None,
+    NULL is sent in place of the array; UNNEST then returns a NULL for each row.
     """
 
     impl = postgresql.ARRAY
@@ -308,54 +309,3 @@ class ArrayOf(TypeDecorator[Any]):
 
 def _encoded(value: Any) -> str | None:
     return None if value is None else encode_json(value)
-
-
-def encode_json(value: Any) -> str:
-    """Return ``value`` as compact JSON."""
-    return dump_json(value).decode()
-
-
-def dump_json(value: Any) -> bytes:
-    """Return ``value``, which `Json` has passed, as compact JSON in UTF-8."""
-    return orjson.dumps(value, default=float)  # all that it would not know are kinds of float
-
-
-def json_copy(value: Any) -> Any:
-    """Return ``value``, which `Json` has passed, as it is read back: of plain types, and new."""
-    return None if value is None else orjson.loads(dump_json(value))
-
-
-def _scalar_problem(value: Any) -> str | None:
-    match value:
-        case None | bool():
-            return None
-        case str():
-            return text_problem(value)
-        case int() if not -(2**63) <= value < 2**64:
-            return "integers must fit 64 bits; write larger ones as text"
-        case float():
-            return _float_problem(value)
-        case int():
-            return None
-    return f"{type(value).__name__} is not a JSON value"
-
-
-def _float_problem(value: float) -> str | None:
-    if not math.isfinite(value):
-        return "numbers must be finite; NaN and infinity are not JSON"
-    # jsonb writes a large float's digits out, and they read as an integer that it is not.
-    if 2**53 < abs(value) < 2**64 and Decimal(repr(float(value))) != Decimal(value):
-        return "floats beyond 2**53 come back as other integers; write them as integers"
-    return None
-
-
-def text_problem(value: str) -> str | None:
-    """What PostgreSQL would refuse in ``value``, or None."""
-    if "\x00" in value:
-        return "must not contain the NUL character"
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return "must not contain a lone surrogate"
-    return None

@@ -41,8 +41,9 @@ from uuid import UUID
 from uuid6 import uuid7
 
 from faceplate import records
+from faceplate._json import text_problem
 from faceplate._runner.calls import Task, part_of_older
-from faceplate.column_types import JsonObject, Text, text_problem
+from faceplate.column_types import JsonObject, Text
 from faceplate.database import Database
 from faceplate.errors import (
     CancelledAfterCommit,

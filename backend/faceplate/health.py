@@ -1,4 +1,4 @@
-"""What an operator asks of a running database first."""
+"""The health of a database: whether it is reachable, migrated, and keeps users apart."""
 
 import asyncio
 import time
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pool:
+    """The state of a connection pool."""
+
     size: int
     """Connections that the pool keeps open when idle (``pool_size``)."""
     limit: int
-    """Connections that it opens at most (``pool_size + max_overflow``)."""
+    """Connections that the pool opens at most (``pool_size + max_overflow``)."""
     checked_out: int = 0
     idle: int = 0
     waiting: int = 0
@@ -34,27 +36,27 @@ class Pool:
 
 @dataclass(frozen=True)
 class Health:
-    """What `Database.check` found. A field is None where the server could not be asked."""
+    """The result of `Database.check`. A field is None where the server could not be asked."""
 
     target: str
     head: str
     """The migration that this version of the package needs."""
     pool: Pool
     problem: str | None = None
-    """Why the server is not reachable, where it is not."""
+    """Why the server is not reachable; None if it is."""
     latency_ms: float | None = None
-    """One SELECT 1 on a connection that is open already, in milliseconds."""
+    """The time of one SELECT 1 on an open connection, in milliseconds."""
     server_version: str | None = None
     revision: str | None = None
-    """The migration that the schema is at; None where it was never migrated, too."""
+    """The migration that the schema is at; also None if the schema was never migrated."""
     isolation: tuple[str, ...] | None = None
-    """The layers that are in force: owner criterion, composite keys, row-level security."""
+    """The layers in force: owner criterion, composite keys, row-level security."""
     gaps: tuple[str, ...] = ()
     """Why a layer or another promise does not hold, a sentence for each reason."""
     warnings: tuple[str, ...] = ()
-    """What should be changed, a sentence each."""
+    """What an administrator should change, a sentence each."""
     is_newer: bool = False
-    """Whether a newer version of the package has migrated the schema, beyond this one's head."""
+    """Whether a newer version of the package has migrated the schema beyond ``head``."""
 
     @property
     def reachable(self) -> bool:
@@ -71,7 +73,7 @@ class Health:
 
 
 async def check(settings: Settings, pool: Pool) -> Health:
-    """Return what there is to know, within ``connect_timeout_s`` and ``command_timeout_s``."""
+    """Return the health of the database, within ``connect_timeout_s`` + ``command_timeout_s``."""
     limit_s = settings.connect_timeout_s
     with ExitStack() as opened:
         try:
@@ -90,7 +92,7 @@ async def check(settings: Settings, pool: Pool) -> Health:
 async def _open_owner(
     settings: Settings, opened: ExitStack
 ) -> tuple[Connection | None, str | None]:
-    """Return a connection of the owner's login, if there is one, or why it cannot be made."""
+    """Return a connection of the owner's login, if one is set, or why it cannot be opened."""
     if settings.owner_url is None:
         return None, None
     try:
@@ -106,7 +108,7 @@ async def _open_owner(
 async def _ask(
     settings: Settings, pool: Pool, connection: Connection, owner: Connection | None
 ) -> Health:
-    """Three round trips: SELECT 1, and a statement that is prepared and run."""
+    """Return the answers of the server, in three round trips: SELECT 1, prepare and execute."""
     started = time.perf_counter()
     await connection.execute("SELECT 1")
     latency_ms = (time.perf_counter() - started) * 1000
@@ -139,7 +141,7 @@ def _about_revision(health: Health, revision: str | None) -> list[str]:
 
 
 def pool_of(settings: Settings, engine: AsyncEngine | None) -> Pool:
-    """Return how the pool of ``engine`` stands. Without one, nothing is in use."""
+    """Return the state of the pool of ``engine``; without one, nothing is in use."""
     size, limit = settings.pool_size, settings.pool_size + settings.max_overflow
     if engine is None:
         return Pool(size, limit)

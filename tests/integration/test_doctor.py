@@ -19,8 +19,8 @@ from tests.faults.servers import OwnServer, own_server
 from tests.unusable import free_port
 
 from faceplate import Settings, encryption
-from faceplate._operations import checkups, doctor
-from faceplate._operations.checkups import Finding, Level
+from faceplate._operations import checks, doctor
+from faceplate._operations.checks import Finding, Level
 from faceplate.services import conversations, mcp_configs, messages, users
 
 KEY, OTHER_KEY = (SecretStr(encryption.generate_key()) for _ in range(2))
@@ -70,7 +70,7 @@ async def checked(check: str, settings: Settings) -> tuple[Level, str]:
 async def test_a_sound_database_worries_nobody(sound: Settings) -> None:
     """Else the one line that matters is lost among those that do not."""
     findings = await doctor.diagnose(sound)
-    assert [finding.check for finding in findings] == ["reachable", *checkups.CHECKS]
+    assert [finding.check for finding in findings] == ["reachable", *checks.CHECKS]
     assert {finding.level for finding in findings} == {Level.OK, Level.SKIPPED}
     assert await worries(sound) == {}
 
@@ -198,7 +198,7 @@ async def test_a_server_beyond_a_limit(
 ) -> None:
     """The limit comes to the server here, since the server would take years to come to it."""
     for name, value in limits.items():
-        monkeypatch.setattr(checkups, name, value)
+        monkeypatch.setattr(checks, name, value)
     found = await worries(sound)
     assert {check: finding.level for check, finding in found.items()} == {check: level}
 
@@ -209,7 +209,7 @@ async def test_clocks_that_differ(
 ) -> None:
     """Else times in the data do not fit those in the log, and nobody knows why."""
     ours = SimpleNamespace(time=lambda: time.time() + ahead_s, perf_counter=time.perf_counter)
-    monkeypatch.setattr(checkups, "time", ours)
+    monkeypatch.setattr(checks, "time", ours)
     found = await worries(sound)
     assert found.keys() == {"clock"}
     assert words in found["clock"].found
@@ -245,11 +245,11 @@ async def test_secrets_that_no_key_opens(fresh_database_url: str) -> None:
         secrets = {"headers": {"Authorization": "canary"}}
         await db.run(user.id, mcp_configs.put, "mine", server, secrets=secrets)
     wrong_key = settings_of(fresh_database_url, encryption_keys=(OTHER_KEY,))
-    assert await checked("secrets", wrong_key) == (Level.PROBLEM, "the keys open 0 of 1")
+    assert await checked("secrets", wrong_key) == (Level.PROBLEM, "the keys decrypt 0 of 1")
     level, words = await checked("secrets", settings)
     assert (level, "set FACEPLATE_ENCRYPTION_KEYS" in words) == (Level.PROBLEM, True)
     both = settings_of(fresh_database_url, encryption_keys=(OTHER_KEY, KEY))
-    assert await checked("secrets", both) == (Level.OK, "the keys open all that were tried, 1")
+    assert await checked("secrets", both) == (Level.OK, "the keys decrypt all 1 that were tried")
 
 
 async def test_drafts_of_a_dead_process(fresh_database_url: str) -> None:
@@ -276,7 +276,7 @@ async def test_a_role_that_may_not_look(own: OwnServer) -> None:
         await admin.execute("DROP ROLE stranger")
         await admin.close()
     assert found["schema"].level == Level.WARNING
-    assert found["schema"].found.startswith("could not be asked: ")
+    assert found["schema"].found.startswith("the check failed: ")
 
 
 def run(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

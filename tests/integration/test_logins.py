@@ -11,7 +11,7 @@ from tests.faults.servers import OwnServer, own_server
 
 from faceplate import Settings, migrate
 from faceplate._operations import doctor
-from faceplate._operations.checkups import Level
+from faceplate._operations.checks import Level
 
 READ = "SELECT ON faceplate.alembic_version"
 UNITS = f"ALTER ROLE faceplate_app LOGIN; GRANT {READ} TO faceplate_app"
@@ -182,7 +182,7 @@ async def test_one_login(own: OwnServer) -> None:
     """Else nobody knows what hostile SQL could do, or that there is something to be done."""
     said = await arrangement(settings_of(own.url))
     assert said.startswith("one login: faceplate owns the tables and steps down to faceplate_app")
-    assert "FACEPLATE_OWNER_URL takes that away" in said
+    assert "FACEPLATE_OWNER_URL prevents that" in said
     behind = await arrangement(settings_of(own.url, pgbouncer=True))
     assert behind.startswith("one login, by way of a pooler: faceplate owns the tables")
     off = await arrangement(settings_of(own.url, row_level_security=False))

@@ -243,7 +243,7 @@ async def test_the_seal_is_not_in_the_text_of_a_statement(sealed: Settings) -> N
                 "CREATE OR REPLACE FUNCTION faceplate_seal.user_id() RETURNS uuid LANGUAGE sql"
                 " AS 'SELECT current_setting(''faceplate.user_id'')::uuid'"
             ),
-            "the function faceplate_seal.user_id() is not as the migrations make it",
+            "the function faceplate_seal.user_id() is not as the migrations create it",
         ),
         (
             "GRANT SELECT ON faceplate_seal.keys TO PUBLIC",
@@ -299,5 +299,5 @@ async def test_doctor_says_what_the_seal_takes_away(sealed: Settings) -> None:
         await migrate.upgrade(settings)
         [found] = [f for f in await doctor.diagnose(settings) if f.check == "logins"]
         said.append(found.found)
-    assert "can name another user whose id it knows" in said[0]
-    assert "can name no other user, as the ids are sealed" in said[1]
+    assert "can act as another user whose id it knows" in said[0]
+    assert "can act as no other user, as the ids are sealed" in said[1]

@@ -1,8 +1,8 @@
-"""Which of the layers that keep users apart are in force, asked of the database itself.
+"""Checks of the database: which of the layers that keep users apart are in force.
 
-`catalog` asks the server once, and each other module compares one kind of fact with what the
-models and the revisions make. It may use _schema, _driver and models; `health` and _operations tell
-what it finds.
+`catalog` queries the server once. Each other module compares one kind of fact with what the models
+and the revisions create. The package may use _schema, _driver and models; `health` and _operations
+report its findings.
 """
 
 from collections.abc import Iterator
@@ -41,30 +41,34 @@ __all__ = [
     "inspect_schema",
 ]
 
-UNTOLD = (
+UNREADABLE_REVISION = (
     "{name} may not read faceplate.alembic_version, so that it cannot be told whether the schema is"
     " up to date: GRANT SELECT ON faceplate.alembic_version TO {name}"
 )
-SEVERAL = (
+SEVERAL_REVISIONS = (
     "faceplate.alembic_version has several rows ({}), so that nothing can be migrated: DELETE all"
-    " but the newest; migrations of the application's own keep theirs in another table"
+    " but the newest; migrations of the application record theirs in another table"
 )
-SWITCHED_OFF = "row_level_security is switched off: a unit's raw SQL reaches every user's rows"
+SWITCHED_OFF = (
+    "row_level_security is switched off: the raw SQL of a unit reaches the rows of every user"
+)
 
 
 class Isolation(NamedTuple):
+    """The findings of `inspect_schema`."""
+
     layers: tuple[str, ...]
-    """Those in force."""
+    """The layers in force."""
     gaps: tuple[str, ...]
     """Why a layer or a promise does not hold, a sentence each: the object, and what to do."""
     warnings: tuple[str, ...]
-    """What holds as things are, and should still be changed."""
+    """What breaks no promise now and should still be changed, a sentence each."""
     revision: str | None
-    """The revision of the schema; None where there is none, or it may not be read."""
+    """The revision of the schema; None if there is none, or if it may not be read."""
     durability: tuple[str, ...]
-    """Why what was acknowledged may be lost in a crash of the server."""
+    """Why a crash of the server may lose what was acknowledged."""
     arrangement: str
-    """Which logins there are, and what that means for SQL that is injected into a unit."""
+    """The logins in use, and what SQL that is injected into a unit can reach with them."""
 
 
 async def inspect_schema(
@@ -72,10 +76,11 @@ async def inspect_schema(
     settings: Settings,
     owner: DriverConnection | None = None,
 ) -> Isolation:
-    """Return what ``connection``, the units' login, finds. Raises the driver's errors.
+    """Return the findings, with one statement on each connection. Raises the driver's errors.
 
-    ``owner`` is logged in with ``owner_url``, where that is set and could be reached. One statement
-    on each. On a server that is too old (`server_requirements`) it fails.
+    ``connection`` has the login of units. ``owner`` has the login of ``owner_url``, and is None if
+    that is not set or could not be reached. The statement fails on a server that is too old for
+    `server_requirements`.
     """
     has_own_login = settings.owner_url is not None
     facts = await catalog.ask(connection, has_own_login=has_own_login)
@@ -98,11 +103,12 @@ async def inspect_schema(
     elif is_migrated:
         flaws += _policy_flaws(facts, revision, sealed=settings.seal is not None)
     if is_readable is False:
-        flaws.append(Flaw(UNTOLD.format(name=owners["login"]["name"]), layer=None))
+        text = UNREADABLE_REVISION.format(name=owners["login"]["name"])
+        flaws.append(Flaw(text, layer=None))
     if is_readable is not False and revision is None and _has_tables(facts):
         flaws.append(Flaw(describe_lost(), layer=None))
     if revision is not None and ", " in revision:
-        flaws.append(Flaw(SEVERAL.format(revision), layer=None))
+        flaws.append(Flaw(SEVERAL_REVISIONS.format(revision), layer=None))
     if revision is not None and not knows(revision):
         flaws = list(as_warnings(flaws))
     return Isolation(
@@ -129,11 +135,11 @@ def _layers(flaws: list[Flaw], settings: Settings, *, is_migrated: bool) -> Iter
 
 
 def _policy_flaws(facts: Facts, revision: str | None, *, sealed: bool) -> Iterator[Flaw]:
-    """Yield what is wrong with the layer that holds even where a unit's SQL is hostile."""
+    """Yield the flaws of the layer that also stops hostile SQL in a unit."""
     units = facts["roles"] or []
     yield from roles.flaws(units)
     if not units or roles.is_superuser(units):
-        return  # there is nothing that it may not do
+        return  # PostgreSQL denies a superuser nothing
     yield from policies.flaws(facts["policies"] or [], sealed=sealed)
     yield from policies.unknown_flaws(facts["unknown_tables"] or [])
     yield from grants.flaws(facts["grants"], revision=revision)

@@ -1,4 +1,4 @@
-"""Ways round the policies: what reads, copies or changes our rows with somebody else's rights."""
+"""Ways round the policies: objects that read, copy or change rows with another role's rights."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from faceplate._checks.findings import Flaw, warning
 from faceplate._checks.policies import LETS_ROWS_THROUGH
 from faceplate._schema.seal import IS_SEAL
 
-# A view runs with its owner's rights unless it is a security_invoker; a materialized one always.
+# A view runs with its owner's rights, unless it is a plain view with security_invoker.
 VIEWS = """
 SELECT json_agg(json_build_object(
     'name', quote_ident(n.nspname) || '.' || quote_ident(v.relname), 'kind', v.relkind
@@ -21,7 +21,7 @@ WHERE v.oid IN (SELECT oid FROM derived) AND v.relkind IN ('v', 'm')
     AND EXISTS (SELECT FROM unit u WHERE has_table_privilege(u.oid, v.oid, 'DELETE')
         OR has_any_column_privilege(u.oid, v.oid, 'SELECT, INSERT, UPDATE'))
 """
-# Which tables a function reads is not in the catalog, unless its body is SQL that was parsed.
+# The catalog knows which tables a function reads only if its body is parsed SQL (BEGIN ATOMIC).
 FUNCTIONS = f"""
 SELECT json_agg(json_build_object(
     'name', quote_ident(n.nspname) || '.' || quote_ident(p.proname)
@@ -67,9 +67,9 @@ SELECT json_agg(json_build_object(
 ) ORDER BY g.nspname, g.relname, w.rulename)
 FROM pg_rewrite w JOIN guarded g ON g.oid = w.ev_class
 """
-# A table's policies hold for what is read by its own name: a child's are not asked where a parent
-# is read, nor a parent's where a child is. Of what is above or below ours, either has all rows.
-KIN = f"""
+# PostgreSQL applies the policies of the table that a query names: those of a child are not applied
+# when its parent is read, nor the other way round. Both have all rows.
+RELATIVES = f"""
 SELECT json_agg(json_build_object(
     'name', quote_ident(n.nspname) || '.' || quote_ident(c.relname),
     'table', k.name, 'is_above', k.is_above
@@ -88,8 +88,8 @@ WHERE c.oid NOT IN (SELECT oid FROM guarded) AND {LETS_ROWS_THROUGH}
     AND EXISTS (SELECT FROM unit u WHERE has_table_privilege(u.oid, c.oid, 'DELETE, TRUNCATE')
         OR has_any_column_privilege(u.oid, c.oid, 'SELECT, INSERT, UPDATE'))
 """  # noqa: S608 - our own text
-# PostgreSQL runs such a function on rows before it asks their policy, and takes its word for it
-# that it tells nobody of them.
+# PostgreSQL runs a LEAKPROOF function on rows before their policy: it trusts the mark that the
+# function reveals nothing.
 LEAKPROOF = """
 SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(p.proname)
     || '(' || pg_get_function_identity_arguments(p.oid) || ')' ORDER BY n.nspname, p.proname, p.oid)
@@ -99,7 +99,7 @@ WHERE p.proleakproof AND p.oid >= 16384
         AND d.objid = p.oid AND d.deptype = 'e')
     AND EXISTS (SELECT FROM unit u WHERE has_function_privilege(u.oid, p.oid, 'EXECUTE'))
 """
-# It may lead back to this database, as whatever role its server logs in as.
+# A foreign table may lead back to this database, with the role that its server logs in as.
 FOREIGN_TABLES = """
 SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(c.relname)
     ORDER BY n.nspname, c.relname)
@@ -110,39 +110,39 @@ WHERE c.relkind = 'f' AND n.nspname <> 'faceplate'
 """
 QUERY = f"""
 SELECT json_build_object('views', ({VIEWS}), 'functions', ({FUNCTIONS}), 'triggers', ({TRIGGERS}),
-    'rules', ({RULES}), 'kin', ({KIN}), 'leakproof', ({LEAKPROOF}),
+    'rules', ({RULES}), 'relatives', ({RELATIVES}), 'leakproof', ({LEAKPROOF}),
     'foreign_tables', ({FOREIGN_TABLES}), 'has_seal', ({HAS_SEAL}))
 """
 
 
 def flaws(found: dict[str, Any], *, sealed: bool) -> Iterator[Flaw]:
-    """Yield each object by which a unit gets, or gives away, what no policy lets through.
+    """Yield each object by which rows get past the policies, to a unit or from one.
 
-    ``sealed`` says whether policies ask for the seal of the user's id.
+    ``sealed`` says whether the policies check the seal of the user id.
     """
     if sealed and found["has_seal"] is False:
         yield Flaw(
-            "the function faceplate_seal.user_id() is not as the migrations make it, so that it may"
-            " believe an id without a seal: run `faceplate migrate`"
+            "the function faceplate_seal.user_id() is not as the migrations create it, so that it"
+            " may accept an id without a seal: run `faceplate migrate`"
         )
     for view in found["views"] or ():
         yield _view(view["name"], is_materialized=view["kind"] == "m")
     yield from _functions(found["functions"] or [])
-    for kin in found["kin"] or ():
-        what = "parent" if kin["is_above"] else "child"
+    for relative in found["relatives"] or ():
+        name, kind = relative["name"], "parent" if relative["is_above"] else "child"
         yield Flaw(
-            f"units may read {kin['name']}, a {what} of {kin['table']}, under no policy:"
-            f" REVOKE ALL ON {kin['name']} FROM faceplate_app, PUBLIC"
+            f"units may read {name}, a {kind} of {relative['table']}, under no policy:"
+            f" REVOKE ALL ON {name} FROM faceplate_app, PUBLIC"
         )
     for name in found["leakproof"] or ():
         yield Flaw(
-            f"units may call the function {name}, which is LEAKPROOF and so is run on all rows"
-            f" before their policy is asked: ALTER FUNCTION {name} NOT LEAKPROOF"
+            f"units may call the function {name}, which is LEAKPROOF, so that PostgreSQL runs it on"
+            f" rows before it checks their policy: ALTER FUNCTION {name} NOT LEAKPROOF"
         )
     for name in found["foreign_tables"] or ():
         yield warning(
-            f"units may read the foreign table {name}, under no policy: see that it does not lead"
-            f" to users' rows, or REVOKE ALL ON {name} FROM faceplate_app, PUBLIC"
+            f"units may read the foreign table {name}, under no policy: make sure that it does not"
+            f" lead to users' rows, or REVOKE ALL ON {name} FROM faceplate_app, PUBLIC"
         )
     for rule in found["rules"] or ():
         yield Flaw(
@@ -152,7 +152,7 @@ def flaws(found: dict[str, Any], *, sealed: bool) -> Iterator[Flaw]:
     for trigger in found["triggers"] or ():
         yield warning(
             f"the trigger {trigger['name']} on {trigger['table']} runs {trigger['function']} for"
-            " every row: see that what it copies is out of units' reach, or DROP TRIGGER"
+            " every row: make sure that units cannot read what it copies, or DROP TRIGGER"
             f" {trigger['name']} ON {trigger['table']}"
         )
 
@@ -179,6 +179,7 @@ def _functions(functions: list[dict[str, Any]]) -> Iterator[Flaw]:
             unclear[owner].append(name)
     for owner, names in unclear.items():
         yield warning(
-            f"units may call what runs as {owner}, under no policy: {', '.join(names)}: see that it"
-            " reads no user's rows, or REVOKE EXECUTE from faceplate_app and PUBLIC"
+            f"units may call functions that run as {owner}, under no policy: {', '.join(names)}:"
+            " make sure that they read no user's rows, or REVOKE EXECUTE from faceplate_app and"
+            " PUBLIC"
         )

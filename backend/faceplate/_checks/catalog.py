@@ -1,7 +1,7 @@
-"""One question to PostgreSQL's catalog for everything that isolation depends on.
+"""The query of PostgreSQL's catalog for everything that isolation depends on.
 
-`Database.check` is asked all the time, so all of it is one statement, which answers in JSON. It
-runs on the versions that `server_requirements` allows.
+Probes call `Database.check` often, so it is one statement, which answers in JSON. It runs on the
+versions that `server_requirements` allows.
 """
 
 import json
@@ -15,8 +15,8 @@ from faceplate.models import SCHEMA, Base, private_tables
 
 Facts = dict[str, Any]
 
-# unit: the roles that units run as. held: those, and all whose rights they have or can take.
-# guarded: the tables that a policy must guard. derived: those, and the views that read them.
+# unit: the roles that units run as. held: these and every role that they are members of.
+# guarded: the tables that need a policy. derived: these and the views that read them.
 COMMON = """
 WITH RECURSIVE unit AS (
     SELECT oid, rolname FROM pg_roles
@@ -39,8 +39,8 @@ WITH RECURSIVE unit AS (
         JOIN pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm')
 )
 """
-# ts_stat runs a query that it is given as text: the table may be missing, and a statement that
-# names it would then fail.
+# ts_stat runs a query that it gets as text. A statement that names the table fails if the table is
+# missing.
 REVISION = f"""
 SELECT json_build_object('is_readable', is_readable, 'number', (
     SELECT string_agg(word, ', ' ORDER BY word) FROM ts_stat(CASE WHEN is_readable THEN
@@ -74,19 +74,22 @@ LOGIN_QUERY = _select(ABOUT_LOGIN)
 
 
 async def ask(connection: DriverConnection, *, has_own_login: bool) -> Facts:
-    """Return all that the catalog tells. ``has_own_login``: units do not log in as the owner."""
+    """Return the facts about the schema and the login.
+
+    ``has_own_login`` says whether units log in as another role than the owner.
+    """
     tables = guarded_tables()
     schemas, names = [table.schema for table in tables], [table.name for table in tables]
     return _decoded(await connection.fetchval(QUERY, has_own_login, schemas, names))
 
 
 async def ask_login(connection: DriverConnection) -> Facts:
-    """Return only what is of this connection's login, and the revision that it sees."""
+    """Return only the facts about this connection's login, and the revision that it sees."""
     return _decoded(await connection.fetchval(LOGIN_QUERY))
 
 
 def guarded_tables() -> list[Table]:
-    """Return the tables that a policy must guard: ours, and the application's private ones."""
+    """Return the tables that need a policy: faceplate's, and the private ones of the project."""
     return list(dict.fromkeys([*Base.metadata.tables.values(), *private_tables()]))
 
 

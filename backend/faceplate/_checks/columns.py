@@ -1,4 +1,4 @@
-"""Columns: each as the models have it, with its type, its default, and whether it may be null."""
+"""Checks of columns against the models: their type, their default, whether they may be null."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ WHERE n.nspname = 'faceplate' AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND N
 
 
 def flaws(rows: list[dict[str, Any]]) -> Iterator[Flaw]:
-    """Yield the columns by which units fail, or store something else than they say."""
+    """Yield the columns by which units fail, or store other values than they were given."""
     found = {(row["table"], row["name"]): row for row in rows}
     tables = {name for name, _ in found}
     failing, changed = [], []
@@ -38,11 +38,11 @@ def flaws(rows: list[dict[str, Any]]) -> Iterator[Flaw]:
             changed += [f"{SCHEMA}.{table}.{name} {what}" for what in _changed(column, row)]
     ours = {table.name for table in Base.metadata.tables.values()}
     failing += [
-        f"{SCHEMA}.{table}.{name} is required, and units do not know of it"
+        f"{SCHEMA}.{table}.{name} is required, and units do not fill it"
         for (table, name), row in found.items()
         if table in ours and not (row["is_nullable"] or row["default"] or row["fills_itself"])
     ]
-    words = "columns are not as the migrations make them"
+    words = "columns are not as the migrations create them"
     if failing:
         text = f"{words}, so that units fail: {'; '.join(failing)}: ALTER TABLE ... undoes it"
         yield Flaw(text, layer=None, depends_on_revision=True)
@@ -79,7 +79,7 @@ def _changed(column: Column[Any], row: dict[str, Any] | None) -> Iterator[str]:
 
 
 def _default(column: Column[Any]) -> str | None:
-    """How PostgreSQL prints the column's default."""
+    """Return the column's default as PostgreSQL prints it."""
     default = column.server_default
     if not isinstance(default, DefaultClause):
         return None

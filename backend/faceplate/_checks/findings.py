@@ -1,4 +1,4 @@
-"""What an examination of the database finds: one sentence each, and the layer that falls by it."""
+"""The findings of the checks: a sentence each, and the layer that does not hold because of it."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -9,21 +9,24 @@ ROW_LEVEL_SECURITY = "row-level security"
 
 
 class Flaw(NamedTuple):
+    """A difference between the database and what isolation needs."""
+
     text: str
-    """What is, the object by its name, and what to do."""
+    """The object's name, what is wrong with it, and what to do."""
     layer: str | None = ROW_LEVEL_SECURITY
-    """The layer that does not hold because of it, if it is a gap."""
+    """The layer that does not hold because of a gap."""
     is_gap: bool = True
-    """Whether a promise falls by it. If not, it is a warning."""
+    """Whether a promise does not hold because of it. If not, it is a warning."""
     depends_on_revision: bool = False
-    """Whether a newer revision than this version knows may have meant it so."""
+    """Whether a revision that this version does not know may have intended it."""
 
 
 def warning(text: str) -> Flaw:
+    """Return a flaw that breaks no promise."""
     return Flaw(text, layer=None, is_gap=False)
 
 
 def as_warnings(flaws: Iterable[Flaw]) -> Iterator[Flaw]:
-    """Yield the same, with what a newer revision may have meant as warnings."""
+    """Yield ``flaws``, those that a newer revision may have intended as warnings."""
     for flaw in flaws:
         yield flaw._replace(is_gap=False) if flaw.depends_on_revision else flaw

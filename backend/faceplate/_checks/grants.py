@@ -1,4 +1,4 @@
-"""What the role of units is granted: neither more nor less than the migrations grant."""
+"""Checks of the grants to the role of units against those that the migrations make."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 from faceplate._checks.findings import Flaw, warning
 from faceplate.models import SCHEMA, Base
 
-# Directly, to PUBLIC, or to a role that it is a member of; on tables and on single columns.
+# Grants to the role, to PUBLIC, or to a role that it is a member of; on tables and on columns.
 QUERY = """
 SELECT json_build_object(
     'relations', (
@@ -88,11 +88,11 @@ SELECT json_build_object(
 SEAL_SCHEMA = "faceplate_seal"
 READ_AND_WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 TEMPORARY_REVOKED = "0005"
-"""The revision that takes TEMPORARY from everybody: before it, every database grants it."""
+"""The revision that revokes TEMPORARY; every database grants it to PUBLIC by default."""
 
 
 def flaws(grants: dict[str, Any], *, revision: str | None) -> Iterator[Flaw]:
-    """Yield each privilege that is too many, and each that is missing."""
+    """Yield each privilege that the migrations do not grant, and each that is missing."""
     if not grants["is_there"]:
         return
     relations = grants["relations"] or []
@@ -132,7 +132,7 @@ def _surplus(relations: Iterable[dict[str, Any]]) -> Iterator[Flaw]:
         merged[grantee, ", ".join(privileges)].append(relation)
     for (grantee, surplus), names in merged.items():
         on = ", ".join(names)
-        units = "units run as it" if grantee == "faceplate_app" else "units have it too"
+        units = "units run as it" if grantee == "faceplate_app" else "units have it as well"
         yield Flaw(
             f"{grantee} has {surplus} on {on}, which the migrations do not grant, and {units}:"
             f" REVOKE {surplus} ON {on} FROM {grantee}",
@@ -166,20 +166,20 @@ def _missing(relations: Iterable[dict[str, Any]], tables: set[str]) -> Iterator[
 
 
 def _of_server(grants: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield what units have of the server itself, and of tables that are yet to come."""
-    if kept := grants["system"]:
+    """Yield privileges of units on PostgreSQL's own objects and on future tables."""
+    if restricted := grants["system"]:
         yield Flaw(
-            f"units may use {', '.join(kept)}, which PostgreSQL keeps from everybody: REVOKE ALL ON"
-            " each of them FROM faceplate_app, PUBLIC"
+            f"units may use {', '.join(restricted)}, which PostgreSQL grants to nobody: REVOKE ALL"
+            " ON each of them FROM faceplate_app, PUBLIC"
         )
     for name in grants["parameters"] or ():
         yield Flaw(
-            f"units may set the parameter {name}, which PostgreSQL keeps for superusers:"
+            f"units may set the parameter {name}, which PostgreSQL reserves for superusers:"
             f" REVOKE ALL ON PARAMETER {name} FROM faceplate_app, PUBLIC"
         )
     for owner in grants["defaults"] or ():
         yield warning(
-            f"tables that {owner} makes are granted to units by default: ALTER DEFAULT PRIVILEGES"
+            f"tables that {owner} creates are granted to units by default: ALTER DEFAULT PRIVILEGES"
             f" FOR ROLE {owner} IN SCHEMA {SCHEMA} REVOKE ALL ON TABLES FROM faceplate_app, PUBLIC"
         )
 

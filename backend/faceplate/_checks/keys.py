@@ -1,4 +1,4 @@
-"""Composite keys: each primary, unique and foreign key as the models have it, and in force."""
+"""Checks of keys, indexes and CHECK constraints against the models: present, and in force."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateIndex
 from faceplate._checks.findings import COMPOSITE_KEYS, Flaw, warning
 from faceplate.models import SCHEMA, Base, owned_tables
 
-# conenforced came with PostgreSQL 18: by way of JSON, since naming it would fail before.
+# PostgreSQL 18 added conenforced. It is read by way of JSON: older servers refuse the name.
 QUERY = """
 SELECT json_build_object(
     'constraints', (
@@ -65,6 +65,8 @@ PRIMARY, UNIQUE, FOREIGN = "p", "u", "f"
 
 
 class Key(NamedTuple):
+    """A primary, unique or foreign key."""
+
     name: str
     table: str
     kind: str
@@ -75,16 +77,16 @@ class Key(NamedTuple):
 
 
 def flaws(found: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield the keys that are missing, other than the models', or not in force."""
+    """Yield the keys that are missing, differ from the models, or are not in force."""
     rows = found["constraints"] or []
     in_force = {_found(row) for row in rows if row["holds"]}
     indexes = found["indexes"] or []
-    lost = [key for key in _expected() if key not in in_force]
-    if lost:
-        yield _flaw("keys are missing", [f"{key.name} {_describe(key)}" for key in lost])
-    there = {_unquoted(row["definition"]) for row in indexes if row["holds"]}
-    if gone := [name for name, definition in _unique_indexes() if definition not in there]:
-        yield _flaw("unique indexes are missing or invalid", gone)
+    missing = [key for key in _expected() if key not in in_force]
+    if missing:
+        yield _flaw("keys are missing", [f"{key.name} {_describe(key)}" for key in missing])
+    valid = {_unquoted(row["definition"]) for row in indexes if row["holds"]}
+    if lost := [name for name, definition in _unique_indexes() if definition not in valid]:
+        yield _flaw("unique indexes are missing or invalid", lost)
     for table in found["switched_off"]:
         yield Flaw(
             f"the foreign keys of {SCHEMA}.{table} are switched off:"
@@ -95,12 +97,12 @@ def flaws(found: dict[str, Any]) -> Iterator[Flaw]:
 
 
 def omissions(found: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield what the newest revision has and isolation does not depend on: indexes, CHECKs."""
-    yield from _slow(found["indexes"] or [])
-    yield from _unruled({row["name"] for row in found["constraints"] or () if row["holds"]})
+    """Yield the missing indexes and CHECKs, on which isolation does not depend."""
+    yield from _missing_indexes(found["indexes"] or [])
+    yield from _missing_checks({row["name"] for row in found["constraints"] or () if row["holds"]})
 
 
-def _unruled(in_force: set[str]) -> Iterator[Flaw]:
+def _missing_checks(in_force: set[str]) -> Iterator[Flaw]:
     lost = [
         str(constraint.name)
         for table in Base.metadata.tables.values()
@@ -109,8 +111,9 @@ def _unruled(in_force: set[str]) -> Iterator[Flaw]:
     ]
     if lost:
         yield warning(
-            f"rules are missing or not in force: {', '.join(sorted(lost))}, so that text may store"
-            " what breaks them: make them anew, as `faceplate migrate --sql` prints them"
+            f"CHECK constraints are missing or not in force: {', '.join(sorted(lost))}, so that raw"
+            " SQL may store values that break their rules: create them as `faceplate migrate --sql`"
+            " prints them"
         )
 
 
@@ -158,7 +161,7 @@ def _indexes() -> Iterator[Index]:
 
 
 def _unique_indexes() -> Iterator[tuple[str, str]]:
-    """Yield the name of each, and how PostgreSQL prints it, without quotes."""
+    """Yield the name of each, and its definition as PostgreSQL prints it, without quotes."""
     for index in _indexes():
         if index.unique:
             yield str(index.name), str(CreateIndex(index).compile())
@@ -168,20 +171,20 @@ def _unquoted(definition: str) -> str:
     return definition.replace('"', "").replace(" USING btree", "")
 
 
-def _slow(found: list[dict[str, Any]]) -> Iterator[Flaw]:
-    there = {(row["table"], row["name"]) for row in found if row["holds"]}
+def _missing_indexes(found: list[dict[str, Any]]) -> Iterator[Flaw]:
+    valid = {(row["table"], row["name"]) for row in found if row["holds"]}
     for index in _indexes():
         table = index.table.name if index.table is not None else ""
-        if not index.unique and (table, index.name) not in there:
+        if not index.unique and (table, index.name) not in valid:
             yield warning(
                 f"the index {SCHEMA}.{index.name} of {SCHEMA}.{table} is missing or invalid, so"
-                " that reads take the longer the more is stored: make it anew, as"
+                " that reads slow down as the table grows: create it as"
                 " `faceplate migrate --sql` prints it"
             )
 
 
 def _across_users(indexes: list[dict[str, Any]]) -> Iterator[Flaw]:
-    """A unique index that does not begin with the user tells one of what another has."""
+    """Yield unique indexes that do not begin with the user: they reveal other users' values."""
     owned = {table.name for table in owned_tables() if table.schema == SCHEMA}
     ours = {key.name for key in _expected()}
     for row in indexes:
@@ -189,7 +192,7 @@ def _across_users(indexes: list[dict[str, Any]]) -> Iterator[Flaw]:
         if row["table"] in owned and is_open and row["name"] not in ours:
             yield warning(
                 f"the unique index {SCHEMA}.{row['name']} does not begin with user_id, so that one"
-                f" user's values rule out another's: drop it"
+                f" user's value is refused because another user has it: drop it"
             )
 
 
@@ -202,7 +205,7 @@ def _describe(key: Key) -> str:
 
 def _flaw(what: str, names: list[str]) -> Flaw:
     return Flaw(
-        f"{what}: {', '.join(names)}: make them anew, as `faceplate migrate --sql` prints them",
+        f"{what}: {', '.join(names)}: create them as `faceplate migrate --sql` prints them",
         layer=COMPOSITE_KEYS,
         depends_on_revision=True,
     )

@@ -1,4 +1,4 @@
-"""The logins: what they are, which rows they see, and what the server presets for them."""
+"""Checks of the logins: their roles, the rows they see, the settings preset for them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +8,10 @@ from faceplate._schema import server_requirements
 
 FOLDS_CASE = f"SELECT folds_case FROM ({server_requirements.QUERY}) AS server"  # noqa: S608 - ours
 IS_BEFORE_16 = "current_setting('server_version_num')::int < 160000"
-# From PostgreSQL 16 on a membership may forbid SET ROLE; before it, none does.
+# From PostgreSQL 16 on, a membership may forbid SET ROLE.
 MAY_SET = f"CASE WHEN {IS_BEFORE_16} THEN 'MEMBER' ELSE 'SET' END"
-# Of the login, whatever role its session has. Which tables it is blind to is what PostgreSQL's own
-# row_security_active tells of the role in force.
+# About the login, whichever role its session has. blind_to is computed as PostgreSQL's own
+# row_security_active does it, which only knows the current role.
 LOGIN = f"""
 SELECT json_build_object(
     'name', quote_ident(me.rolname),
@@ -67,7 +67,7 @@ QUERY = OURS + LOGIN
 
 
 def flaws(login: dict[str, Any], *, row_level_security: bool) -> Iterator[Flaw]:
-    """Yield what the server presets for the units' login that units or their promises fail by."""
+    """Yield the presets of the units' login by which units, or their isolation, fail."""
     name = login["name"]
     if row_level_security and login["may_become_units"] is False:
         yield Flaw(f"{name} may not become faceplate_app: GRANT faceplate_app TO {name}")
@@ -78,19 +78,19 @@ def flaws(login: dict[str, Any], *, row_level_security: bool) -> Iterator[Flaw]:
         )
     if login["user_id"]:
         yield Flaw(
-            f"faceplate.user_id is preset for {name}, so that a connection without a user is that"
-            f" user's: {_reset(name, 'faceplate.user_id')}"
+            f"faceplate.user_id is preset for {name}, so that a connection without a user sees that"
+            f" user's rows: {_reset(name, 'faceplate.user_id')}"
         )
     yield from _of_session(login)
 
 
 def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
-    """Yield why the login that works across users cannot, or why it can do too much."""
+    """Yield why the owner's login cannot work across users, or why it can do too much."""
     name = login["name"]
     if login["is_superuser"] or login["bypasses"]:
         what = "is a superuser" if login["is_superuser"] else "has BYPASSRLS"
         yield warning(
-            f"the connecting role {name} {what}: use one that owns the schema and no more"
+            f"the connecting role {name} {what}: use a role that owns the schema and nothing else"
         )
     is_migrated = login["may_become_units"] is not None
     if login["may_join_any_role"] and is_migrated:
@@ -104,8 +104,7 @@ def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
     elif lacking := login["lacks"]:
         grants = "; ".join(f"GRANT {privilege} TO {name}" for privilege in lacking)
         yield Flaw(
-            f"{name} may not use tables that it owns, so that what works across users fails:"
-            f" {grants}",
+            f"{name} may not use tables that it owns, so that work across users fails: {grants}",
             layer=None,
         )
     if is_own_login:
@@ -113,7 +112,7 @@ def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
 
 
 def database_flaws(login: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield what is wrong with the database itself, for every login."""
+    """Yield the flaws of the database itself, which every login meets."""
     if problem := server_requirements.encoding_problem(login["encoding"]):
         yield Flaw(problem, layer=None)
     elif problem := server_requirements.case_problem(folds_case=login["folds_case"]):
@@ -127,11 +126,11 @@ def database_flaws(login: dict[str, Any]) -> Iterator[Flaw]:
 
 
 def durability_warnings(login: dict[str, Any]) -> Iterator[str]:
-    """Yield why what was acknowledged to this login may be lost in a crash."""
+    """Yield why a crash may lose what was acknowledged to this login."""
     if login["synchronous_commit"] == "off":
         yield (
             f"synchronous_commit is off for {login['name']}, so that a crash of the server may lose"
-            f" the messages of the last moment: {_reset(login['name'], 'synchronous_commit')}"
+            f" the newest commits: {_reset(login['name'], 'synchronous_commit')}"
         )
 
 
@@ -139,8 +138,9 @@ def _of_session(login: dict[str, Any]) -> Iterator[Flaw]:
     name = login["name"]
     if login["read_only"] == "on":
         yield Flaw(
-            f"default_transaction_read_only is on for {name}, so that every write is refused, as"
-            f" hosts set it when a disk is full: {_reset(name, 'default_transaction_read_only')}",
+            f"default_transaction_read_only is on for {name}, so that every write is refused;"
+            " hosting providers set it when a disk is full:"
+            f" {_reset(name, 'default_transaction_read_only')}",
             layer=None,
         )
     if login["replication_role"] != "origin":
@@ -168,7 +168,7 @@ def _blindness(login: dict[str, Any], *, is_own_login: bool) -> Flaw:
         tables = ", ".join(f"faceplate.{table}" for table in login["forced"])
         return Flaw(
             f"FORCE ROW LEVEL SECURITY hides all rows of {tables} from their owner {name}, so that"
-            " what works across users is refused: ALTER TABLE ... NO FORCE ROW LEVEL SECURITY",
+            " work across users is refused: ALTER TABLE ... NO FORCE ROW LEVEL SECURITY",
             layer=None,
         )
     text = (

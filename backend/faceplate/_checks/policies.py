@@ -1,4 +1,4 @@
-"""Row-level security: for every guarded table on, and by the policies of the migrations alone."""
+"""Checks of row-level security: on for every table, under the policies of the migrations alone."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from faceplate._checks.findings import Flaw, warning
 from faceplate._schema.policies import stored_expression
 from faceplate.models import SCHEMA, Base, private_tables
 
-# Permissive policies are alternatives: each one that a unit is under lets its rows through.
+# Permissive policies are joined with OR: each one that applies to units lets its rows through.
 QUERY = """
 SELECT json_agg(json_build_object(
     'schema', t.nspname, 'name', t.relname,
@@ -25,12 +25,12 @@ SELECT json_agg(json_build_object(
 ) ORDER BY t.nspname, t.relname)
 FROM guarded t
 """
-# Of a table c that no model told of: units are under no policy, or under one that asks for no user.
+# For a table c without a model: whether no policy applies to units, or one that names no user.
 LETS_ROWS_THROUGH = """(NOT c.relrowsecurity OR EXISTS (SELECT FROM pg_policy p
         WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
             AND p.polroles && (SELECT array_agg(oid) || 0::oid FROM held)
             AND pg_get_expr(p.polqual, c.oid) !~ 'faceplate(_seal)?[.]"?user_id'))"""
-# Tables of a project whose models were not imported: they have a user_id, or refer to our users.
+# Tables of a project whose models were not imported: they have a user_id, or refer to users.
 UNKNOWN_QUERY = f"""
 SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(c.relname)
     ORDER BY n.nspname, c.relname)
@@ -46,26 +46,28 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
     AND {LETS_ROWS_THROUGH}
 """  # noqa: S608 - our own text
 UNSEALED = (
-    "FACEPLATE_SEAL_KEY is set, and the policies do not ask for the seal: run `faceplate migrate`"
+    "FACEPLATE_SEAL_KEY is set, and the policies do not check the seal: run `faceplate migrate`"
 )
 SEALED = (
-    "the policies ask for a seal, so that units see no row without FACEPLATE_SEAL_KEY: set it, or"
+    "the policies check a seal, so that units see no row without FACEPLATE_SEAL_KEY: set it, or"
     " run faceplate.migrate.unseal_user_ids"
 )
 EVERY_COMMAND, SELECT, INSERT = "*", "r", "a"
 
 
 class Policy(NamedTuple):
+    """The command and the expressions of a policy."""
+
     command: str
-    """As pg_policy.polcmd."""
+    """As in pg_policy.polcmd."""
     using: str | None
     check: str | None
 
 
 def flaws(tables: list[dict[str, Any]], *, sealed: bool) -> Iterator[Flaw]:
-    """Yield each table that is missing or not under its policy, and each policy beside it.
+    """Yield each table that is missing or lacks its policy, and each additional policy.
 
-    ``sealed`` says whether policies have to ask for the seal of the user's id.
+    ``sealed`` says whether the policies must check the seal of the user id.
     """
     there = {(table["schema"], table["name"]) for table in tables}
     missing = [t.name for t in Base.metadata.tables.values() if (SCHEMA, t.name) not in there]
@@ -112,17 +114,17 @@ def _of_table(table: dict[str, Any], mine: str, *, is_ours: bool) -> Iterator[Fl
 
 
 def unknown_flaws(names: list[str]) -> Iterator[Flaw]:
-    """Yield the tables that look like a user's and that no model told of."""
+    """Yield the tables that seem to belong to users and have no model."""
     for name in names:
         yield warning(
-            f"units may read all rows of {name}, which has users of ours and no policy for them:"
-            " name its model in FACEPLATE_MODELS, and put it under its policy with"
+            f"units may read all rows of {name}, which refers to users and has no policy: name the"
+            " module of its model in FACEPLATE_MODELS and create its policy with"
             " op.enable_user_isolation, or REVOKE ALL"
         )
 
 
 def _policy(row: dict[str, Any]) -> Policy:
-    """The policy without quotes around names, which a server may be set to print (or not)."""
+    """Return the policy without quotes around names, whose use depends on the server."""
     using, check = (row[part] and row[part].replace('"', "") for part in ("using", "check"))
     return Policy(row["command"], using, check)
 
@@ -140,7 +142,7 @@ def _keeps_apart(policy: Policy, mine: str) -> bool:
 
 
 def _create(quoted: str, name: str, policy: Policy, *, is_ours: bool) -> str:
-    """The statement that a migration makes it with."""
+    """Return the statement by which a migration creates the policy."""
     if policy.command == SELECT:
         return f"CREATE POLICY {name}_self ON {quoted} FOR SELECT USING {policy.using}"
     title = f"{name}_of_user" if is_ours else "of_user"

@@ -1,4 +1,4 @@
-"""The role of units, and every role whose rights it has: what they may do by their attributes."""
+"""Checks of the role of units, and of the roles that it is a member of: attributes, ownership."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +42,7 @@ FROM pg_roles r WHERE r.oid IN (SELECT oid FROM held)
 
 
 def flaws(roles: list[dict[str, Any]]) -> Iterator[Flaw]:
-    """Yield what gives a unit more than the rows of its user."""
+    """Yield the attributes and memberships that give a unit more than the rows of its user."""
     units = [role for role in roles if role["is_unit"]]
     if not any(role["is_app"] for role in units):
         yield Flaw("the role faceplate_app is missing: run `faceplate migrate`")
@@ -54,7 +54,7 @@ def flaws(roles: list[dict[str, Any]]) -> Iterator[Flaw]:
 
 
 def is_superuser(roles: list[dict[str, Any]]) -> bool:
-    """Whether a unit's role is one, so that nothing else about it matters."""
+    """Return whether a role of units is a superuser; no other check matters then."""
     return any(role["is_unit"] and "SUPERUSER" in role["powers"] for role in roles)
 
 
@@ -68,24 +68,24 @@ def _of_unit(role: dict[str, Any]) -> Iterator[Flaw]:
         )
     if owns:
         yield Flaw(
-            f"the role {name}, which units run as, owns {', '.join(owns)}, and no policy holds an"
-            " owner: ALTER ... OWNER TO the role that migrates"
+            f"the role {name}, which units run as, owns {', '.join(owns)}, and no policy applies to"
+            " an owner: ALTER ... OWNER TO the role that migrates"
         )
     if role["may_log_in"] and not role["is_login"]:
         yield warning(
-            f"the role {name} may log in, which no setting here makes use of: its password opens"
-            f" every user's rows: ALTER ROLE {name} NOLOGIN, or name that login in"
-            " FACEPLATE_DATABASE_URL and the owner's in FACEPLATE_OWNER_URL"
+            f"the role {name} may log in, and no setting here uses that login, while its password"
+            f" opens the rows of every user: ALTER ROLE {name} NOLOGIN, or set"
+            " FACEPLATE_DATABASE_URL to that login and FACEPLATE_OWNER_URL to the owner's"
         )
 
 
 def _membership(role: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield what a role means that units can become: what it may do, they may."""
+    """Yield the flaws of a role that units can become: they may do what it may do."""
     name, members = role["name"], ", ".join(role["members"])
     what = f"{members} is a member of {name}"
     cure = f"REVOKE {name} FROM {members}"
     if not role["is_direct"]:
-        what = f"faceplate_app is, by way of {members}, a member of {name}"
+        what = f"faceplate_app is a member of {name}, by way of {members}"
     if role["owns"]:
         yield Flaw(f"{what}, which owns {', '.join(role['owns'])}: {cure}")
     elif role["powers"]:
@@ -93,4 +93,4 @@ def _membership(role: dict[str, Any]) -> Iterator[Flaw]:
     elif role["is_direct"] and role["is_predefined"]:
         yield Flaw(f"{what}, which reaches beyond one user's rows: {cure}")
     elif role["is_direct"]:
-        yield warning(f"{what}: what that role is ever granted, every unit has: {cure}")
+        yield warning(f"{what}: every unit has what that role is granted: {cure}")

@@ -1,4 +1,4 @@
-"""What an operator asks for: `faceplate doctor` and `faceplate stats`.
+"""The reports for operators: `faceplate doctor` and `faceplate stats`.
 
-Both only read, and say in words what they find. They may use all but cli and integrations.
+Both only read. They may use everything but cli and integrations.
 """

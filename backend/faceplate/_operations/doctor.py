@@ -1,7 +1,7 @@
-"""Everything that is worth a look at a live server, each explained in a sentence.
+"""The examination of a live server by `faceplate doctor`, with a sentence for each finding.
 
-`Database.check` is short, for a probe that asks all the time. This is for whoever wants to know
-whether a database will do, or why it does not.
+`Database.check` is shorter and meant for a probe. The doctor tells an operator whether a database
+is fit for faceplate, and why it is not.
 """
 
 from contextlib import AsyncExitStack, ExitStack
@@ -10,25 +10,25 @@ from faceplate import migrate
 from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_mapping import DRIVER_ERRORS, translate, translate_connect
-from faceplate._operations.checkups import CHECKS, Check, Finding, Level, Patient
+from faceplate._operations.checks import CHECKS, Check, Finding, Level, Subject
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 
-LOOK = (
-    "See that the server runs, and that DATABASE_URL and FACEPLATE_OWNER_URL are right. Nothing"
-    " more could be asked."
+UNREACHABLE = (
+    "Make sure that the server runs, and that DATABASE_URL and FACEPLATE_OWNER_URL are right. No"
+    " other check was possible."
 )
 
 
 def is_well(findings: list[Finding]) -> bool:
-    """Whether nothing is wrong. A warning does not count."""
+    """Return whether no finding is a problem; a warning is none."""
     return all(finding.level != Level.PROBLEM for finding in findings)
 
 
 async def diagnose(settings: Settings) -> list[Finding]:
-    """Return what was found, in a fixed order. What is wrong raises nothing.
+    """Return the findings, in a fixed order. A problem raises nothing.
 
-    Reads only. Takes up to ``connect_timeout_s``, and ``command_timeout_s`` for each question.
+    It only reads. It takes up to ``connect_timeout_s``, and ``command_timeout_s`` for each query.
     """
     with ExitStack() as opened:
         try:
@@ -39,11 +39,11 @@ async def diagnose(settings: Settings) -> list[Finding]:
         except (FaceplateError, *DRIVER_ERRORS) as error:
             limit_s = settings.connect_timeout_s
             failure = translate_connect(error, target=settings.target, limit_s=limit_s)
-            return [Finding(Level.PROBLEM, failure.message, LOOK, "reachable")]
+            return [Finding(Level.PROBLEM, failure.message, UNREACHABLE, "reachable")]
         findings = [Finding(Level.OK, settings.target, check="reachable")]
-        patient = Patient(settings, connection, owner, await _revision(owner))
+        subject = Subject(settings, connection, owner, await _revision(owner))
         for name, check in CHECKS.items():
-            findings += [found._replace(check=name) for found in await _ask(check, patient)]
+            findings += [found._replace(check=name) for found in await _ask(check, subject)]
     return findings
 
 
@@ -54,7 +54,7 @@ async def _open(settings: Settings, opened: ExitStack) -> Connection:
 
 
 async def _revision(connection: Connection) -> str | None:
-    """The revision, or None where it cannot be told; to say why is left to a check."""
+    """Return the revision, or None if it cannot be read; a check reports the reason."""
     try:
         async with connection.transaction(readonly=True):
             return await migrate.revision_of(connection)
@@ -62,16 +62,16 @@ async def _revision(connection: Connection) -> str | None:
         return None
 
 
-async def _ask(check: Check, patient: Patient) -> list[Finding]:
-    """Ask in a transaction: a pooler might else answer from several servers."""
+async def _ask(check: Check, subject: Subject) -> list[Finding]:
+    """Return the findings of ``check``, in a transaction, so that a pooler keeps one server."""
     try:
         async with AsyncExitStack() as transactions:
-            for connection in {patient.connection, patient.owner}:
+            for connection in {subject.connection, subject.owner}:
                 await transactions.enter_async_context(connection.transaction(readonly=True))
-            return await check(patient)
+            return await check(subject)
     except DRIVER_ERRORS as error:
-        closed = patient.connection.is_closed() or patient.owner.is_closed()
-        failure = translate(error, target=patient.settings.target, closed=closed)
+        closed = subject.connection.is_closed() or subject.owner.is_closed()
+        failure = translate(error, target=subject.settings.target, closed=closed)
         level = Level.PROBLEM if closed else Level.WARNING
-        advice = "Ask again, as the role that owns the schema."
-        return [Finding(level, f"could not be asked: {failure}", advice)]
+        advice = "Run the doctor again, as the role that owns the schema."
+        return [Finding(level, f"the check failed: {failure}", advice)]
