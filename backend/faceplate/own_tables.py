@@ -1,8 +1,8 @@
-"""Tables of the application's own beside faceplate's: their migrations, and their isolation.
+"""The application's own tables beside faceplate's: their migrations, and their isolation.
 
-An application declares them on a base class with metadata of its own. A model that is also
-`Owned` belongs to a user as ours do: the owner is added to every statement about it, and its
-revision puts it under the same policy::
+An application declares them on a base class with its own metadata. The rows of a model that is also
+`Owned` belong to users as faceplate's do: the owner is added to every statement about it, and its
+revision creates the same policy::
 
     class AppBase(Base):
         __abstract__ = True
@@ -12,10 +12,10 @@ revision puts it under the same policy::
         __tablename__ = "notes"
         __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
 
-`faceplate init` writes the folder of migrations whose env.py calls `run_migrations`. One that calls
-Alembic itself passes `include_name`, which leaves our tables alone. Importing this module teaches
-Alembic the operations ``op.enable_user_isolation`` and ``op.disable_user_isolation``, and to write
-the first of them by itself.
+`faceplate init` writes the folder of migrations, whose env.py calls `run_migrations`. An env.py
+that calls Alembic itself passes `include_name`, which leaves faceplate's tables alone. Importing
+this module registers the operations ``op.enable_user_isolation`` and ``op.disable_user_isolation``
+with Alembic; autogenerate writes the first of them by itself.
 """
 
 import asyncio
@@ -40,25 +40,24 @@ __all__ = ["DisableUserIsolation", "EnableUserIsolation", "include_name", "run_m
 
 
 def include_name(name: str | None, kind: str, parent_names: object) -> bool:
-    """Return whether Alembic is to look at what is called so: at all but faceplate's schema.
+    """Return whether Alembic compares the name: everything outside faceplate's schema.
 
-    For ``context.configure(include_schemas=True, include_name=own_tables.include_name)``, which
-    would else compare our tables with the application's models, and drop them. A function of the
-    application's own calls this one first.
+    Pass it as ``context.configure(include_schemas=True, include_name=own_tables.include_name)``.
+    Without it, Alembic compares faceplate's tables with the application's models and drops them. An
+    ``include_name`` of the application's own calls this function first.
     """
     return outside_schema(name, kind, parent_names)
 
 
 def run_migrations(metadata: MetaData) -> None:
-    """Run what Alembic was asked for on the tables of ``metadata``: all that env.py has to do.
+    """Run Alembic's command on the tables of ``metadata``; an env.py needs nothing else.
 
-    faceplate's own tables are left alone: they lie in another schema, which is not looked at, and
-    have a version table of their own. Only one process migrates at a time, as with
-    `migrate.upgrade`.
+    It leaves faceplate's tables alone: they are in another schema and have their own version
+    table. Only one process migrates at a time, as with `migrate.upgrade`.
 
-    Raises Alembic's CommandError, which its command line shows as one message, where the database
-    cannot be used, where faceplate's tables are missing or behind this version of the package,
-    and where ``metadata`` has tables in faceplate's schema.
+    Raises Alembic's CommandError, which its command line shows as one message, if the database
+    cannot be used, if faceplate's tables are missing or older than this version of the package,
+    or if ``metadata`` has tables in faceplate's schema.
     """
     try:
         _run(metadata)
@@ -75,15 +74,15 @@ def _run(metadata: MetaData) -> None:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
     settings = Settings()
     context.config.attributes["row_level_security"] = settings.row_level_security
-    asyncio.run(_run_after_ours(settings, partial(_run_online, options)))
+    asyncio.run(_run_after_faceplate(settings, partial(_run_online, options)))
 
 
 def _options(metadata: MetaData) -> dict[str, Any]:
     ours = [table.name for table in metadata.tables.values() if table.schema == SCHEMA]
     if ours or metadata.schema == SCHEMA:
         raise CommandError(
-            f"the schema {SCHEMA} is faceplate's own: give the base class of the application's"
-            " models a MetaData of its own" + (f" ({', '.join(ours)})" if ours else "")
+            f"the schema {SCHEMA} belongs to faceplate: give the base class of the application's"
+            " models its own MetaData" + (f" ({', '.join(ours)})" if ours else "")
         )
     schemas = {metadata.schema, *(table.schema for table in metadata.tables.values())}
 
@@ -101,12 +100,12 @@ def _options(metadata: MetaData) -> dict[str, Any]:
     }
 
 
-async def _run_after_ours(settings: Settings, work: Callable[[Connection], None]) -> None:
+async def _run_after_faceplate(settings: Settings, work: Callable[[Connection], None]) -> None:
     revision = await migrate.current(settings)
     if revision is None or (revision != migrate.head() and migrate.knows(revision)):
         raise CommandError(
             f"faceplate's own tables are {f'at {revision}' if revision else 'not there'}, and this"
-            f" version of it needs {migrate.head()}: run `faceplate migrate` first"
+            f" version of faceplate needs {migrate.head()}: run `faceplate migrate` first"
         )
     await migrate.run_locked(settings, work)
     await migrate.seal_user_ids(settings)
@@ -114,7 +113,7 @@ async def _run_after_ours(settings: Settings, work: Callable[[Connection], None]
 
 def _run_online(options: dict[str, Any], connection: Connection) -> None:
     if (schema := options["version_table_schema"]) is not None:
-        # The version table lies in it. A role that may not create a schema can still migrate.
+        # The version table is in it. A role that may not create a schema can still migrate.
         with connection.begin():
             if not inspect(connection).has_schema(schema):
                 connection.execute(CreateSchema(schema))
@@ -124,7 +123,7 @@ def _run_online(options: dict[str, Any], connection: Connection) -> None:
 
 
 def _run_offline(options: dict[str, Any]) -> None:
-    # A named paramstyle: for the default one, every % of a statement would be doubled.
+    # The default paramstyle would double every % of a statement.
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},

@@ -461,6 +461,6 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
     project.write("alembic.ini", "theirs")
     project.write("migrations/env.py", "theirs")
     said = project.faceplate("init", fails=True)
-    assert "has these already: alembic.ini, migrations/env.py" in said
+    assert "already has: alembic.ini, migrations/env.py" in said
     assert (tmp_path / "alembic.ini").read_text() == "theirs"
     assert not (tmp_path / ".env.example").exists()

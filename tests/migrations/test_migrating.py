@@ -24,6 +24,7 @@ from faceplate import (
     embedded,
     migrate,
 )
+from faceplate._alembic import locking
 from faceplate.services import conversations, messages, users
 
 # Imports once and migrates in six processes.
@@ -69,7 +70,7 @@ async def test_a_table_in_use_is_waited_for_without_standing_in_the_way(
     settings = settings_of(fresh_database_url)
     tried_twice = asyncio.Event()
     pauses = 0
-    pause = migrate._pause
+    pause = locking._pause
 
     async def watch(deadline_s: float) -> None:
         nonlocal pauses
@@ -78,7 +79,7 @@ async def test_a_table_in_use_is_waited_for_without_standing_in_the_way(
             tried_twice.set()
         await pause(deadline_s)
 
-    monkeypatch.setattr(migrate, "_pause", watch)
+    monkeypatch.setattr(locking, "_pause", watch)
     await migrate.downgrade(settings, "0002")
     async with outside(settings) as reader:
         async with reader.transaction():
@@ -96,9 +97,9 @@ async def test_a_turn_that_never_comes_is_given_up(
 ) -> None:
     """Else a replica that hangs in its migration holds up every other one for good."""
     settings = settings_of(empty_database_url)
-    monkeypatch.setattr(migrate, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(locking, "DEADLINE_S", 0.2)
     async with outside(settings) as other:
-        await other.execute(f"SELECT pg_advisory_lock({migrate.ADVISORY_LOCK})")
+        await other.execute(f"SELECT pg_advisory_lock({locking.ADVISORY_LOCK})")
         with pytest.raises(TimedOut, match="another process migrates"):
             await migrate.upgrade(settings)
     await migrate.upgrade(settings)

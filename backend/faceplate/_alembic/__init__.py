@@ -1,5 +1,5 @@
-"""What is ours inside Alembic: options of an environment, operations, downgrades, `faceplate init`.
+"""Extensions of Alembic: options, operations, locks, guarded downgrades, `faceplate init`.
 
-Only migrations load it: a program that does not migrate loads no Alembic. It may use _schema and
-models.
+Only migrations load the package: a program that does not migrate loads no Alembic. It may use
+_schema, _driver and models.
 """

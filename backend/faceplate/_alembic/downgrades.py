@@ -1,7 +1,7 @@
-"""What a downgrade would lose, asked before its first step.
+"""The guard of downgrades: a check, before the first step, whether data would be lost.
 
-A revision whose downgrade drops data says so in ``LOSES``: what is lost, in words, and a SELECT
-that finds a row where there is some.
+A revision whose downgrade drops data has ``LOSES``: what is lost, in words, and a SELECT that
+returns a row if there is such data.
 """
 
 from collections.abc import Iterable
@@ -13,15 +13,15 @@ from sqlalchemy import Connection, text
 from faceplate.errors import UsageError
 
 CONFIRMATION = "lose"
-"""``alembic -x lose=data downgrade ...``"""
+"""The key of the confirmation on the shell: ``alembic -x lose=data downgrade ...``"""
 MAY_LOSE_DATA = "may_lose_data"
 """The attribute of Alembic's Config by which a program confirms."""
 
 
 def refuse_loss(connection: Connection, context: MigrationContext) -> None:
-    """Raise UsageError where the steps that Alembic is about to take would lose data.
+    """Raise UsageError if the steps that Alembic is about to take would lose data.
 
-    Leaves no transaction open, as Alembic would not begin one of its own then.
+    It leaves no transaction open: Alembic would not begin its own inside one.
     """
     config: Any = context.config
     if config is None or config.attributes.get(MAY_LOSE_DATA, False):
@@ -32,7 +32,7 @@ def refuse_loss(connection: Connection, context: MigrationContext) -> None:
         lost = list(_losses(connection, _steps(context)))
     if lost:
         raise UsageError(
-            f"the downgrade would lose {' and '.join(lost)}: nothing was done; make a backup,"
+            f"the downgrade would lose {' and '.join(lost)}, so nothing was done: make a backup,"
             " then confirm with `migrate.downgrade(..., may_lose_data=True)` or"
             f" `alembic -x {CONFIRMATION}=data downgrade ...`"
         )

@@ -1,4 +1,4 @@
-"""Alembic operations that put a table under the policy of its user: see `faceplate.own_tables`."""
+"""The Alembic operations that create a table's policy: see `faceplate.own_tables`."""
 
 from typing import Any
 
@@ -34,11 +34,11 @@ class _UserIsolation(MigrateOperation):
 
 @Operations.register_operation("enable_user_isolation")
 class EnableUserIsolation(_UserIsolation):
-    """``op.enable_user_isolation("notes", schema=None)``: units see the rows of their user alone.
+    """``op.enable_user_isolation("notes", schema=None)``: units see only the rows of their user.
 
-    The role of units may read and write the table, under a policy that compares ``user_id`` with
-    the user of the transaction, with its seal where the user's id is sealed. It does nothing where
-    FACEPLATE_ROW_LEVEL_SECURITY is off.
+    It grants the role of units to read and write the table, and creates a policy that compares
+    ``user_id`` with the user of the transaction, and checks the seal if user ids are sealed. With
+    FACEPLATE_ROW_LEVEL_SECURITY off it does nothing.
     """
 
     @classmethod
@@ -53,7 +53,7 @@ class EnableUserIsolation(_UserIsolation):
 
 @Operations.register_operation("disable_user_isolation")
 class DisableUserIsolation(_UserIsolation):
-    """``op.disable_user_isolation("notes", schema=None)``: the other way round."""
+    """``op.disable_user_isolation("notes", schema=None)``: drops the policy and the grants."""
 
     @classmethod
     def disable_user_isolation(
@@ -76,9 +76,9 @@ def _enable(operations: Operations, operation: EnableUserIsolation) -> None:
         operations.execute(f"GRANT USAGE ON SCHEMA {schema} TO faceplate_app")
     operations.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO faceplate_app")
     operations.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
-    # One of that name that lets other rows through is what autogenerate may have found.
+    # Autogenerate may have found a policy of this name with another expression.
     operations.execute(f"DROP POLICY IF EXISTS {POLICY} ON {name}")
-    # For all roles: one that is for the role of units alone, this role may DROP OWNED.
+    # For all roles: the role of units could drop a policy for itself alone with DROP OWNED.
     operations.execute(
         f"CREATE POLICY {POLICY} ON {name} USING (user_id = {USER}) WITH CHECK (user_id = {USER})"
     )
@@ -110,10 +110,10 @@ def _render_disable(_context: AutogenContext, operation: DisableUserIsolation) -
 
 
 @comparators.dispatch_for("schema", priority=DispatchPriority.LAST)  # after the table is created
-def _find_unguarded(
+def _add_missing_policies(
     context: AutogenContext, upgrade_ops: UpgradeOps, _schemas: set[str | None]
 ) -> None:
-    """Put every private table that is not under its policy under it, in the same revision."""
+    """Add the operation for every private table without its policy to the same revision."""
     migration_context = context.migration_context
     if context.connection is None or not _is_wanted(migration_context.config):
         return
@@ -132,13 +132,13 @@ def _find_unguarded(
 
 
 def _is_compared(context: AutogenContext, private: Table, column: str) -> bool:
-    """Whether it is the project's, and of the shape that the operation is for."""
+    """Return whether the table belongs to the project and has the column of the policy."""
     is_the_projects = private.schema != SCHEMA and private in context.sorted_tables
     return is_the_projects and column == "user_id"
 
 
 def _is_wanted(config: Any) -> bool:
-    """As the revision that does the same for our own tables asks."""
+    """Return whether row-level security is on, as the revision of our own tables does."""
     return bool(config is None or config.attributes.get("row_level_security", True))
 
 

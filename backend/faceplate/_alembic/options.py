@@ -1,4 +1,4 @@
-"""What we hand to Alembic: where the revisions are, which tables it compares, how it writes."""
+"""The options of Alembic: where the revisions are, which tables it compares, how it writes."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ from faceplate.models import SCHEMA, Base
 
 
 def alembic_config() -> Config:
-    """Return what Alembic's commands need to find the revisions."""
+    """Return a configuration that leads Alembic's commands to the revisions."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
@@ -36,18 +36,19 @@ def differences(connection: Connection) -> list[str]:
 
 
 def in_schema(name: str | None, kind: str, _parents: object) -> bool:
-    """Alembic's ``include_name``: look at nothing outside the schema."""
+    """Return whether Alembic compares the name: only inside the schema (``include_name``)."""
     return kind != "schema" or name == SCHEMA
 
 
 def outside_schema(name: str | None, kind: str, _parents: object) -> bool:
-    """Alembic's ``include_name``: look at everything but the schema."""
+    """Return whether Alembic compares the name: only outside the schema (``include_name``)."""
     return kind != "schema" or name != SCHEMA
 
 
 def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
-    """Alembic's ``render_item``: write a type with a rule as the plain one, since a revision
-    outlives the rule.
+    """Return how Alembic writes a type: one with a rule as the plain type (``render_item``).
+
+    A revision must not change when the rule does.
     """
     if kind != "type" or not isinstance(item, Ruled):
         return False

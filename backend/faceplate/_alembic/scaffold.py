@@ -1,4 +1,4 @@
-"""What `faceplate init` writes into a project: settings to fill in, and a folder of migrations."""
+"""The files that `faceplate init` writes: settings to fill in, and a folder of migrations."""
 
 import textwrap
 from importlib.resources import files
@@ -13,13 +13,13 @@ PACKAGE = files("faceplate")
 def write_project(directory: Path) -> list[Path]:
     """Write alembic.ini, .env.example and migrations/ into ``directory``; return the files.
 
-    Raises UsageError, which names them, where some of the files are there: then none is written.
-    Raises OSError where one cannot be written.
+    Raises UsageError, and writes nothing, if some of the files exist; the message names them.
+    Raises OSError if a file cannot be written.
     """
     contents = {directory / name: text for name, text in _project().items()}
     if there := [path for path in contents if path.exists() or path.is_symlink()]:
         names = ", ".join(str(path.relative_to(directory)) for path in there)
-        raise UsageError(f"nothing was written, because {directory} has these already: {names}")
+        raise UsageError(f"nothing was written, because {directory} already has: {names}")
     for path, text in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -28,21 +28,21 @@ def write_project(directory: Path) -> list[Path]:
 
 
 def env_example() -> str:
-    """Return every setting as a comment, with what it does and its default."""
+    """Return every setting as a comment, with its description and its default."""
     head = (
-        "# Settings of faceplate. Copy this file to .env and uncomment what you need; the\n"
-        "# environment wins over .env, and arguments to Settings() win over both.\n"
+        "# Settings of faceplate. Copy this file to .env and uncomment what you need. The\n"
+        "# environment overrides .env, and arguments to Settings() override both.\n"
     )
     return "\n".join([head, *map(_explained, Settings.model_fields)])
 
 
 def variable_of(setting: str) -> str:
-    """Return the variable that people set for it."""
+    """Return the environment variable of ``setting``."""
     return "DATABASE_URL" if setting == "database_url" else f"FACEPLATE_{setting.upper()}"
 
 
 def example_of(setting: str) -> str:
-    """Return a value as it stands in the environment: an example, or else the default."""
+    """Return a value as an environment variable has it: an example, or else the default."""
     field = Settings.model_fields[setting]
     value = field.examples[0] if field.examples else field.default
     if isinstance(value, bool):

@@ -29,7 +29,7 @@ from faceplate._checks.findings import (
     warning,
 )
 from faceplate._driver.connection import DriverConnection
-from faceplate._schema.revisions import describe_lost, head, knows
+from faceplate._schema.revisions import describe_unknown, head, knows
 from faceplate.config import Settings
 from faceplate.models import SCHEMA
 
@@ -106,7 +106,7 @@ async def inspect_schema(
         text = UNREADABLE_REVISION.format(name=owners["login"]["name"])
         flaws.append(Flaw(text, layer=None))
     if is_readable is not False and revision is None and _has_tables(facts):
-        flaws.append(Flaw(describe_lost(), layer=None))
+        flaws.append(Flaw(describe_unknown(), layer=None))
     if revision is not None and ", " in revision:
         flaws.append(Flaw(SEVERAL_REVISIONS.format(revision), layer=None))
     if revision is not None and not knows(revision):

@@ -1,5 +1,5 @@
-"""The schema beyond its tables: revisions, policies, the seal, the units' login.
+"""The schema beyond its tables: revisions, policies, the seal, the login of units.
 
-Each module is SQL with the functions that run it on a connection, for migrations and for checks
-alike. It may use _driver and models, and loads no Alembic.
+Each module holds SQL and the functions that run it on a connection, for migrations and for checks.
+The package may use _driver and models, and loads no Alembic.
 """

@@ -1,7 +1,7 @@
-"""The expression of every policy: a row is for the user of the transaction."""
+"""The expression of every policy: a row belongs to the user of the transaction."""
 
-# Bare current_setting: the only form that Citus accepts, and as fast as a sub-select. Without
-# `true` an unset user would be an error, and without nullif one that was reset would be.
+# A bare current_setting is the only form that Citus accepts, and as fast as a sub-select. `true`
+# makes an unset user NULL and not an error; nullif does the same for a user that was reset.
 USER = "nullif(current_setting('faceplate.user_id', true), '')::uuid"
 SEALED_USER = "faceplate_seal.user_id()"
 _STORED = "(NULLIF(current_setting('faceplate.user_id'::text, true), ''::text))::uuid"
@@ -9,8 +9,8 @@ _SEALED = f"( SELECT {SEALED_USER} AS user_id)"
 
 
 def stored_expression(column: str, *, sealed: bool = False) -> str:
-    """Return how PostgreSQL prints ``column = USER``, without quotes: what policies must say.
+    """Return ``column = USER`` as PostgreSQL prints it, without quotes, to compare policies with.
 
-    ``sealed`` asks for what they say once `faceplate._schema.seal` has changed them.
+    With ``sealed`` it is the expression that `faceplate._schema.seal` puts in its place.
     """
     return f"({column} = {_SEALED if sealed else _STORED})"

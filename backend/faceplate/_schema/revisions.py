@@ -1,6 +1,6 @@
-"""The revisions of the schema: which ones this version of the package knows, and which is there.
+"""The revisions of the schema: those that this version of the package knows, and the current one.
 
-Reads the names of the revisions' files, so that a program that does not migrate loads no Alembic.
+It reads the names of the files, so that a program that does not migrate loads no Alembic.
 """
 
 import functools
@@ -25,28 +25,29 @@ def head() -> str:
 
 
 def knows(revision: str) -> bool:
-    """Return whether this version of the package has ``revision``; a newer one's it has not."""
+    """Return whether this version of the package has ``revision``; only a newer one adds others."""
     return revision in _known()
 
 
 def describe_newer(revision: str) -> str:
-    """Return what an operator is told of a schema that a newer version has migrated."""
+    """Return the message about a schema that a newer version of the package has migrated."""
     return (
         f"the schema is at {revision}, which is newer than this version knows ({head()}): there is"
         " nothing to migrate; update the program when you can"
     )
 
 
-def describe_lost() -> str:
-    """Return what an operator is told of tables whose revision nobody knows."""
+def describe_unknown() -> str:
+    """Return the message about tables whose revision is not recorded."""
     return (
-        f"the tables of {SCHEMA} are there, and {SCHEMA}.alembic_version has no revision of them,"
-        f" so that nothing can be migrated: put its row back (of a backup; the newest is {head()})"
+        f"the tables of {SCHEMA} exist, but {SCHEMA}.alembic_version does not record their"
+        " revision, so that nothing can be migrated: restore its row from a backup (the newest"
+        f" revision is {head()})"
     )
 
 
 async def revision_of(connection: DriverConnection) -> str | None:
-    """Return the revision that ``connection`` finds, or None."""
+    """Return the revision of the schema, or None if there is none."""
     if await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.alembic_version')") is None:
         return None
     revision: str | None = await connection.fetchval(

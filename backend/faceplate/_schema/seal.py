@@ -1,16 +1,16 @@
-"""The sealed user id: policies that believe a unit's user only with the application's seal on it.
+"""The sealed user id: policies that accept the user of a unit only with the application's seal.
 
-A unit's SQL can set any setting, so a plain policy shows it the rows of each user whose id it
-knows. A sealed policy asks a function, once for each statement, which compares the setting
-``faceplate.seal`` with the HMAC of the user's id. The key is the application's; the function reads
-it from a table that nobody else may read.
+SQL in a unit can change every setting, so a plain policy shows it the rows of each user whose id it
+knows. A sealed policy calls a function, once per statement, which compares the setting
+``faceplate.seal`` with the HMAC of the user id. The application has the key. The function reads it
+from a table that only its owner may read.
 """
 
 from faceplate._driver.connection import DriverConnection
 from faceplate._driver.preamble import ROLE, seal_pads
 from faceplate.errors import UsageError
 
-# As PostgreSQL prints them, for a column; quotes are doubled for a string.
+# The expressions as PostgreSQL prints them, for a column; quotes are doubled, for a string.
 PLAIN = "({} = (NULLIF(current_setting(''faceplate.user_id''::text, true), ''''::text))::uuid)"
 SEALED = "({} = ( SELECT faceplate_seal.user_id() AS user_id))"
 BODY = """
@@ -36,18 +36,18 @@ CREATE OR REPLACE FUNCTION faceplate_seal.user_id() RETURNS uuid
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = {SEARCH_PATH}
 AS $${BODY}$$
 """
-# Of a function p in the schema n: whether it is the one that `MAKE` makes.
+# Whether the function p in the schema n is the one that `MAKE` creates.
 IS_SEAL = f"""(n.nspname = 'faceplate_seal' AND p.proname = 'user_id' AND p.pronargs = 0
     AND p.prosecdef AND p.prorettype = 'uuid'::regtype
     AND p.proconfig = ARRAY['search_path={SEARCH_PATH}'] AND p.prosrc = $body${BODY}$body$)"""
-# None where there is no key; else whether it is the one that is there.
+# NULL without a stored key; else whether it is the same key.
 IS_KEPT = "SELECT bool_and(inside = $1 AND outside = $2) FROM faceplate_seal.keys"
 KEEP = "INSERT INTO faceplate_seal.keys (inside, outside) VALUES ($1, $2)"
 ANOTHER_KEY = (
-    "the policies are sealed with another key: set FACEPLATE_SEAL_KEY as the other processes have"
-    " it; to change the key, take the seal off with `migrate.unseal_user_ids` first"
+    "the policies are sealed with another key: set FACEPLATE_SEAL_KEY to the key of the other"
+    " processes; to change the key, remove the seal with `migrate.unseal_user_ids` first"
 )
-# Every policy that says it plainly, of an application's own tables as well.
+# Changes every policy with the expression, also those on the application's own tables.
 CHANGE = """
 DO $do$
 DECLARE
@@ -76,9 +76,9 @@ REMOVE = "DROP SCHEMA IF EXISTS faceplate_seal CASCADE"
 
 
 async def put(owner: DriverConnection, key: bytes) -> None:
-    """Keep the key, and let every policy of the owner's tables ask for the seal.
+    """Store the key, and make every policy of the owner's tables check the seal.
 
-    Raises UsageError where they ask for that of another key.
+    Raises UsageError if another key is stored.
     """
     await owner.execute(MAKE)
     pads = seal_pads(key)
@@ -91,6 +91,6 @@ async def put(owner: DriverConnection, key: bytes) -> None:
 
 
 async def take_off(owner: DriverConnection) -> None:
-    """Let every policy take a unit's user as it is said, and forget the key."""
+    """Make every policy accept the user id without a seal, and delete the key."""
     await owner.execute(CHANGE.format(before=SEALED, after=PLAIN))
     await owner.execute(REMOVE)

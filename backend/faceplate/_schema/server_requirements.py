@@ -1,8 +1,8 @@
-"""What a database must be for faceplate's data to be safe in it."""
+"""The requirements on a database: the encoding and the locale."""
 
 from typing import NamedTuple
 
-# By code points and not by characters: an encoding that lacks them would refuse the query.
+# With code points, not characters: an encoding that lacks the characters would refuse the query.
 QUERY = """
 SELECT pg_encoding_to_char(encoding) AS encoding,
     lower('I') = 'i' AND lower(chr(CASE WHEN encoding = 6 THEN 196 ELSE 65 END))
@@ -17,32 +17,32 @@ class Facts(NamedTuple):
 
     encoding: str
     folds_case: bool
-    """Whether lower() makes an i of I and an ä of Ä, as comparing e-mail addresses needs."""
+    """Whether lower() turns I into i and Ä into ä, which comparing e-mail addresses needs."""
 
 
 def encoding_problem(encoding: str) -> str | None:
-    """Return what a database with ``encoding`` does to text, or None."""
+    """Return why a database with ``encoding`` cannot be used, or None."""
     if encoding == "UTF8":
         return None
     return (
-        f"the database's encoding is {encoding}: it refuses characters that people write, or"
-        f" counts bytes in their place: make another one, {CREATE}, and move the data there"
+        f"the database's encoding is {encoding}: it refuses some characters, or counts bytes in"
+        f" their place: create another database, {CREATE}, and move the data there"
     )
 
 
 def case_problem(*, folds_case: bool) -> str | None:
-    """Return what a locale does to e-mail addresses, or None."""
+    """Return why the locale of a database should be changed, or None."""
     if folds_case:
         return None
     return (
-        "the database's locale does not take Ä and ä, or I and i, for the same letter: one e-mail"
-        f" address may then belong to two users: make another one, {CREATE} LOCALE 'C.UTF-8', and"
-        " move the data there"
+        "the database's locale does not take Ä and ä, or I and i, for the same letter, so that two"
+        f" users may have the same e-mail address: create another database, {CREATE} LOCALE"
+        " 'C.UTF-8', and move the data there"
     )
 
 
 def problems(facts: Facts) -> list[str]:
-    """Return why the tables of a new database must not be made here, a sentence each."""
+    """Return why tables must not be created here, a sentence each."""
     return [
         problem
         for problem in (

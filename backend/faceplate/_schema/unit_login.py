@@ -1,4 +1,4 @@
-"""The login of units, where the owner has one of its own: it must be able to become their role."""
+"""The login of units, if the owner has a login of its own: it needs the role of units."""
 
 from faceplate._driver.connection import DriverConnection
 from faceplate._driver.preamble import ROLE
@@ -10,10 +10,11 @@ WHERE rolname = $1 AND rolname <> session_user
 """  # noqa: S608 - our own name
 
 
-async def admit(owner: DriverConnection, login: str) -> None:
+async def grant_role(owner: DriverConnection, login: str) -> None:
     """Grant the role of units to ``login``, if it is a role of this server that lacks it.
 
-    Raises the driver's errors: the server's says which option is needed where ``owner`` may not.
+    Raises the driver's errors. If ``owner`` may not grant the role, the server's message names the
+    option that is needed.
     """
     if (name := await owner.fetchval(LACKING, login)) is not None:
         await owner.execute(f"GRANT {ROLE} TO {name}")

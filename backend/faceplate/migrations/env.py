@@ -1,4 +1,4 @@
-"""What Alembic runs, for its own command line and for `faceplate.migrate` alike."""
+"""The environment of the migrations, for Alembic's command line and for `faceplate.migrate`."""
 
 import asyncio
 from logging.config import fileConfig
@@ -37,14 +37,14 @@ def run_online(connection: Connection) -> None:
 
 
 def run_offline() -> None:
-    # A named paramstyle: for the default one, every % of a statement would be doubled.
+    # The default paramstyle would double every % of a statement.
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
         literal_binds=True,
         **OPTIONS,
     )
-    # The version table lies in the schema, so the schema comes before Alembic's own first words.
+    # The version table is in the schema, so the schema is created before Alembic's first statement.
     context.get_context().impl.static_output(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};\n")
     with context.begin_transaction():
         context.run_migrations()
