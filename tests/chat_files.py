@@ -53,7 +53,7 @@ def check(chat: Chat) -> None:
         assert (message.tool_results is not None) == (message.role == "tool")
         if message.tool_results is not None:
             tool_calls.check_results(message.tool_results)
-        tool_calls.settle(pending, message.tool_calls, message.tool_results)
+        tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
 
 
 def _rule(model: type[Any], column: str) -> Ruled:

@@ -1,4 +1,4 @@
-"""A streamed reply that is kept as it arrives: however the stream ends, the message says how.
+"""Streamed replies, saved while they arrive; the message's status says how the stream ended.
 
 ::
 
@@ -8,8 +8,8 @@
             yield chunk
     message = draft.message
 
-With `Draft.keep` the text is saved before it is shown, so that no reader has seen what a reload
-would not show, even if the process is killed::
+With `Draft.keep` the text is saved before it is shown. A reload then shows at least what the reader
+has seen, even if the process is killed::
 
     async with drafts.open(db, user_id, conversation_id, save_every_s=0.1) as draft:
         async for text in draft.keep(model):
@@ -18,15 +18,15 @@ would not show, even if the process is killed::
 Entering appends an empty assistant message with the status streaming. While the model writes, no
 transaction is open and no connection is held. The message ends as
 
-- complete, when the block does;
-- interrupted, with what had arrived, when the block is cancelled or its generator is closed, as
-  web frameworks do when the client disconnects; also where the text got too long for a message;
-- failed, with what had arrived, when the block raises anything else.
+- complete, if the block ends without an error;
+- interrupted, with the text so far, if the block is cancelled or its generator is closed, as web
+  frameworks do when the client disconnects, or if the text gets too long for a message;
+- failed, with the text so far, if the block raises any other error.
 
-Closing the `Database` waits for drafts as it does for units. One that is not done in time ends as
-interrupted, and what writes to it next gets ShuttingDown.
+Closing the `Database` waits for drafts as it does for units. A draft that does not end in time ends
+as interrupted, and the next write to it raises ShuttingDown.
 
-What a killed process leaves behind stays streaming until `faceplate sweep` closes it.
+The drafts of a killed process stay streaming until `faceplate sweep` closes them.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ logger = logging.getLogger("faceplate")
 
 SAVE_EVERY_S = 2.0
 HEARTBEAT_S = 30.0
-"""A draft is saved this often even when nothing has arrived, so that no sweep takes it for dead."""
+"""A draft is saved this often even if nothing has arrived, so that no sweep closes it."""
 
 CUT_OFF = "the draft has ended as interrupted, since the database is being closed"
 
@@ -78,20 +78,20 @@ def open(  # noqa: A001 - `drafts.open` reads as what it does
     after: int | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> "Draft":
-    """Return a draft to be entered with ``async with``, which appends its message.
+    """Return a draft. Enter it with ``async with``, which appends its message.
 
-    ``after`` is the position of the message that is answered: where another one follows it
-    already, entering raises Conflict.
+    ``after`` is the position of the message that the reply answers. If another message already
+    follows it, entering raises Conflict.
 
-    What has arrived is saved at most every ``save_every_s`` (up to 30) seconds, beside the stream:
-    a slow or lost database does not hold it up. How it ended is saved under a shield, however often
-    the block is cancelled, within the time limits of `Database.run`.
+    New text is saved at most every ``save_every_s`` (up to 30) seconds, in a task beside the
+    stream: a slow or lost database does not delay the stream. The last save is shielded from
+    cancellation and stays within the time limits of `Database.run`.
 
-    Entering raises as `faceplate.services.messages.append_draft` does. Leaving a block that did not
-    raise raises what kept the message from being saved: NotFound where it was removed meanwhile,
-    Conflict where a sweep has closed it. Where the block did raise, that error leaves, and such a
-    failure is logged. Cancelled while it ended as complete, it raises a CancelledError of which
-    `was_committed` is true.
+    Entering raises the errors of `faceplate.services.messages.append_draft`. If the block raised
+    nothing, leaving it raises the error of a failed save: NotFound if the message was removed
+    meanwhile, Conflict if a sweep has closed it. If the block raised an error, that error is
+    raised, and a failed save is logged. A draft that is cancelled while it ends as complete raises
+    a CancelledError for which `was_committed` is true.
     """
     if not 0 < save_every_s <= HEARTBEAT_S:
         raise InvalidInput("save_every_s", f"must be more than 0 and at most {HEARTBEAT_S:g}")
@@ -101,10 +101,10 @@ def open(  # noqa: A001 - `drafts.open` reads as what it does
 
 
 class Draft:
-    """A message that is being written. Not to be made but by `open`."""
+    """A message that is being written. `open` returns it."""
 
     message: records.Message
-    """The message as it was stored last."""
+    """The message as it was last stored."""
     unit = "draft"
 
     def __init__(
@@ -128,7 +128,7 @@ class Draft:
         self._chars = self._saved_chars = 0
         self._saved_at_s = 0.0
         self._is_too_long = self._has_ended = False
-        self._turn = asyncio.Lock()  # who saves has it, so that no save overtakes another one
+        self._save_lock = asyncio.Lock()  # keeps the saves in order
         self._saving: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -157,27 +157,27 @@ class Draft:
         return self
 
     def _join(self) -> None:
-        with part_of_older():  # as the unit was that has just ended
+        with part_of_older():  # the unit that has just ended was in flight as well
             self._db.in_flight.begin(self)
 
     def cut_off(self, _task: Task) -> None:
-        """Save it as interrupted, beside the block, whose next `write` will fail."""
+        """Save the message as interrupted, in another task; the block's next `write` fails."""
         if self._ending is None:
             self._is_cut_off = True
             self._begin_ending("interrupted")
 
     @property
     def tasks(self) -> list[Task]:
-        """Those that save it, beside the block."""
+        """The tasks that save the message beside the block."""
         found = (self._saving, self._writing, self._ending)
         return [task for task in found if task is not None]
 
     async def write(self, chunk: str) -> None:
-        """Add to the text, in memory.
+        """Add ``chunk`` to the text, in memory.
 
-        Raises InvalidInput for what no message can hold. Where the text gets too long, what fits
-        is kept and the message will end as interrupted; any other such chunk is left out. Raises
-        ShuttingDown where the database was closed meanwhile.
+        Raises InvalidInput for a chunk that no message can hold, which is left out, and for one
+        that makes the text too long: then the part that fits is kept, and the message ends as
+        interrupted. Raises ShuttingDown if the `Database` was closed meanwhile.
         """
         if self._is_cut_off:
             raise ShuttingDown(CUT_OFF)
@@ -195,21 +195,21 @@ class Draft:
             raise InvalidInput(_CONTENT.field, f"at most {_CONTENT.max_chars:,} characters")
 
     async def save(self) -> None:
-        """Save what was written, now. Raises as `Database.run` does, NotFound and Conflict too."""
-        async with self._turn:
+        """Save the text now. Raises the errors of `Database.run`, NotFound and Conflict."""
+        async with self._save_lock:
             if self._chars > self._saved_chars:
                 await self._save("streaming")
 
     async def keep(self, pieces: AsyncGenerator[str, None]) -> AsyncIterator[str]:
-        """Write ``pieces`` as they come, and yield their text again once it is saved.
+        """Write ``pieces`` as they arrive, and yield their text after it was saved.
 
-        So whatever its reader was shown is there, even after a SIGKILL. The text arrives in other
-        pieces, every ``save_every_s`` or a little later. Raises what ``pieces`` raises, when all
-        that came before it is saved; raises as `write` and `save` do. ``pieces`` are closed when
-        the block is left, at the latest.
+        All text that a reader has seen is then stored, even after a SIGKILL. The text is divided
+        differently from ``pieces``: there is a piece every ``save_every_s``, or a little later. An
+        error of ``pieces`` is raised after the text before it was saved. Raises the errors of
+        `write` and `save`. ``pieces`` is closed at the latest when the block is left.
         """
         if self._writing is not None:
-            raise UsageError("a draft keeps one stream: join them before")
+            raise UsageError("a draft keeps one stream: join several into one before")
         kept = self._chars
         writing = self._writing = asyncio.create_task(self._write_all(pieces))
         while not writing.done() or self._chars > kept:
@@ -249,7 +249,7 @@ class Draft:
             raise ShuttingDown(CUT_OFF)
 
     async def _end(self, status: str) -> asyncio.CancelledError | None:
-        """Save for the last time. Return the first cancellation meanwhile, if there was one."""
+        """Save for the last time. Return the first cancellation during it, or None."""
         ending = self._ending or self._begin_ending(status)
         cancelled: asyncio.CancelledError | None = None
         while not ending.done():
@@ -269,7 +269,7 @@ class Draft:
     def _leave(self, ending: asyncio.Task[None]) -> None:
         self._db.in_flight.end(self)
         if not ending.cancelled():
-            ending.exception()  # the end of the block tells of it, if that is still to come
+            ending.exception()  # mark it as retrieved; leaving the block raises or logs it
 
     async def _save_last(self, status: str) -> None:
         for task in (self._writing, self._saving):
@@ -279,16 +279,18 @@ class Draft:
         await self._save(status)
 
     async def _keep_saving(self) -> None:
-        while not self._has_ended:  # a cancelled COMMIT may end as an error and not as cancelled
+        while (
+            not self._has_ended
+        ):  # not just until cancelled: a cancelled COMMIT may raise an error
             await asyncio.sleep(self._save_every_s)
             is_recent = time.monotonic() - self._saved_at_s < HEARTBEAT_S
             if self._chars == self._saved_chars and is_recent:
                 continue
             try:
-                async with self._turn:
+                async with self._save_lock:
                     await self._save("streaming")
             except (NotFound, Conflict):
-                return  # removed or closed; the end of the block will say so
+                return  # removed or closed; leaving the block raises the same error
             except FaceplateError as error:
                 logger.warning("draft %s is not saved yet: %s", self._id, error)
 

@@ -1,8 +1,8 @@
-"""Secrets at rest: Fernet (AES-128-CBC and HMAC-SHA256) under the keys of the settings.
+"""The encryption of secrets: Fernet (AES-128-CBC and HMAC-SHA256) with the keys of the settings.
 
-What is encrypted says which row it is for, and is opened for that row alone: a ciphertext that is
-copied into another one, of the same user or not, does not open there. Fernet has no associated
-data; what it encrypts is authenticated as well, so this is as safe.
+The plaintext names its row, and `decrypt` refuses it for any other row. A ciphertext that is copied
+into another row, of the same user or not, is therefore useless there. Fernet has no associated
+data; it authenticates the plaintext, so a name inside it is as safe.
 """
 
 import json
@@ -28,17 +28,17 @@ def encrypt(settings: Settings, user_id: UUID, config_id: UUID, secrets: JsonObj
 
 
 def decrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes) -> JsonObject:
-    """Return what was encrypted for this row.
+    """Return the decrypted secrets of this row.
 
-    Raises ConfigurationError without a key, DatabaseError where no key of ours made it, or where
-    it was made for another row.
+    Raises ConfigurationError without a key; DatabaseError if none of the keys fits, or if they
+    were encrypted for another row.
     """
     cipher = _cipher(settings)
     try:
         content = json.loads(cipher.decrypt(encrypted))
     except _fernet().InvalidToken:
         raise DatabaseError(
-            "no key in FACEPLATE_ENCRYPTION_KEYS opens the stored secrets"
+            "no key in FACEPLATE_ENCRYPTION_KEYS decrypts the stored secrets"
         ) from None
     if content.get("for") != _name_of(user_id, config_id):
         raise DatabaseError("the stored secrets were encrypted for another row")
@@ -47,7 +47,7 @@ def decrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes
 
 
 def reencrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes) -> bytes:
-    """Return the same secrets under the first key. Raises as `decrypt`."""
+    """Return the same secrets, encrypted with the first key. Raises the errors of `decrypt`."""
     secrets = decrypt(settings, user_id, config_id, encrypted)
     return encrypt(settings, user_id, config_id, secrets)
 

@@ -1,4 +1,4 @@
-"""Keyset pages: a cursor says which row a page ended with, and the next page begins after it."""
+"""Keyset pages: a cursor holds the key of a page's last row; the next page begins after it."""
 
 import base64
 import binascii
@@ -18,13 +18,13 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _MAC_BYTES = 16
-_MAX_CURSOR_CHARS = 1_000  # more than the longest key makes, and nothing that takes time to decode
+_MAX_CURSOR_CHARS = 1_000  # more than the longest key needs, and quick to decode
 _LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
-"""Where the first page of a list, newest first, begins."""
+"""The key before the first page of a list that begins with the newest row."""
 
 
 class Page(NamedTuple, Generic[R]):
-    """Some rows of a list, and the cursor for the rows after them: None at the end."""
+    """Rows of a list, and the cursor of the next page, which is None at the end."""
 
     items: list[R]
     next_cursor: str | None
@@ -40,21 +40,21 @@ def check_limit(limit: int) -> int:
 def page_of(
     scope: Scope, listing: str, rows: list[R], limit: int, key: Callable[[R], str]
 ) -> Page[R]:
-    """Return the first ``limit`` of ``rows``, and a cursor if there is one row more."""
+    """Return a page of the first ``limit`` of ``rows``, with a cursor if there are more."""
     if len(rows) <= limit:
         return Page(rows, None)
     return Page(rows[:limit], seal(scope, listing, key(rows[limit - 1])))
 
 
 def seal(scope: Scope, listing: str, key: str) -> str:
-    """Return a cursor that only ``scope``'s user can use, and only for ``listing``."""
+    """Return a cursor for ``key`` that is valid only for this user and this ``listing``."""
     text = key.encode()
     return base64.urlsafe_b64encode(_mac(scope, listing, text) + text).decode().rstrip("=")
 
 
 def unseal(scope: Scope, listing: str, cursor: str) -> str:
-    """Return what was sealed. Raises InvalidInput for anything but a cursor of this listing."""
-    refusal = InvalidInput("cursor", "is not one that this list has given out")
+    """Return the key in ``cursor``. Raises InvalidInput unless it is a cursor of ``listing``."""
+    refusal = InvalidInput("cursor", "is not a cursor of this list")
     if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR_CHARS:
         raise refusal
     try:
@@ -68,12 +68,12 @@ def unseal(scope: Scope, listing: str, cursor: str) -> str:
 
 
 def moment_key(moment: datetime, id: UUID) -> str:  # noqa: A002 - the column's name
-    """The key of a row in a list ordered by time and id."""
+    """Return the key of a row in a list that is ordered by time and id."""
     return f"{moment.isoformat()} {id}"
 
 
 def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[datetime, UUID]:
-    """The time and id that a page of a list, newest first, begins after."""
+    """Return the time and id that the page begins after, in a list with the newest row first."""
     if cursor is None:
         return _LATEST
     moment, _, id_ = unseal(scope, listing, cursor).partition(" ")

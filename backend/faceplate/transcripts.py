@@ -1,4 +1,4 @@
-"""Conversations read from their first message to their last, however long they are.
+"""The reading of whole conversations of any length, from the first message to the last.
 
 ::
 
@@ -20,14 +20,14 @@ PAGE: Final = 100
 async def read(
     db: Database, user_id: UUID, conversation_id: UUID, *, after: int = 0
 ) -> AsyncGenerator[records.Message, None]:
-    """Yield every message after the position ``after``, in order, holding a page of 100.
+    """Yield every message after the position ``after``, in order; at most 100 are in memory.
 
-    Each page is a transaction of its own, retried as `Database.run` retries. Between two messages
-    no transaction is open and no connection is held, so the caller may wait for a client, a model
-    or a pager. What is appended meanwhile is read as well; what is removed is not read any more.
+    Each page is a call of `Database.run`, with its retries. Between two messages no transaction is
+    open and no connection is held, so the caller may wait for a client, a model or a pager.
+    Messages that are appended meanwhile are read as well; messages that are removed are not.
 
-    Raises NotFound where there is no such conversation or it has been deleted meanwhile,
-    InvalidInput, and whatever `Database.run` raises.
+    Raises NotFound if the conversation does not exist or is deleted meanwhile, InvalidInput, and
+    the errors of `Database.run`.
     """
     while page := await db.run(user_id, messages.after, conversation_id, after, limit=PAGE):
         for message in page:

@@ -535,7 +535,7 @@ def test_the_demo_runs_from_nothing_again_and_to_the_end(
 
     again = faceplate("demo")
     assert again.returncode == 0, again.stderr
-    assert "nothing was doubled" in again.stderr
+    assert "nothing was stored twice" in again.stderr
     assert again.stdout == first.stdout
 
     [status] = lines(faceplate("server", "status", "--json").stdout)

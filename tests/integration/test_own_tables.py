@@ -216,7 +216,7 @@ async def test_the_commands_know_the_tables_of_a_projects_models(
     connection = await asyncpg.connect(fresh_database_url)
     await connection.execute("ALTER POLICY of_user ON notes USING (true) WITH CHECK (true)")
     unknown = checked(project.faceplate("check", "--json"))
-    assert [w for w in unknown["warnings"] if "all rows of public.notes, which has users" in w]
+    assert [w for w in unknown["warnings"] if "all rows of public.notes, which refers to" in w]
 
     monkeypatch.setenv("FACEPLATE_MODELS", "app.models")
     [gap] = checked(project.faceplate("check", "--json", fails=True))["gaps"]
@@ -378,7 +378,7 @@ def test_our_schema_is_not_for_a_projects_tables(tmp_path: Path) -> None:
     """Else the next revision of ours, or of theirs, drops the other's table."""
     project = start(tmp_path, "postgresql://nobody@localhost:1/nowhere", "faceplate")
     said = project.alembic("check", fails=True)
-    assert "the schema faceplate is faceplate's own" in said
+    assert "the schema faceplate belongs to faceplate" in said
     assert "(notes, prices)" in said
 
 

@@ -68,7 +68,7 @@ async def test_a_result_without_a_waiting_call_is_refused(
     await thread.call("answered", "waiting")
     await thread.answer("answered")
     for ids in ((id_,), ("waiting", id_)):
-        with pytest.raises(InvalidInput, match="awaits an answer") as refusal:
+        with pytest.raises(InvalidInput, match="matches no pending call") as refusal:
             await thread.answer(*ids)
         assert refusal.value.field == "messages.tool_results"
     assert await thread.pending() == ["waiting"]
@@ -106,7 +106,7 @@ async def test_a_whole_turn_is_appended_at_once(db: Database, user: User, thread
     ]
     await db.run(user.id, messages.append_many, thread.id, turn)
     assert await thread.pending() == ["a", "b"]
-    with pytest.raises(InvalidInput, match="awaits an answer"):
+    with pytest.raises(InvalidInput, match="matches no pending call"):
         await db.run(user.id, messages.append_many, thread.id, [turn[1], turn[1]])
     assert await thread.pending() == ["a", "b"]
 

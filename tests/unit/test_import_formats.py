@@ -264,7 +264,7 @@ def speaks(tree: dict[str, Any], id_: str, reader: Any) -> Any:
         message = tree[id_]
         message = message if isinstance(message, dict) else {"content": message}
         turn = open_webui._read_message(id_, message)
-    return turn if turn and turn.speaks else None
+    return turn if turn and turn.is_shown else None
 
 
 def path_to(tree: dict[str, Any], current: Any) -> list[str]:

@@ -184,7 +184,7 @@ class TestBadLines:
             assert [type(item) for item in items] == [Chat, Refusal, Chat, Refusal]
             assert items[1] == Refusal(Place("chat", 2), "a number that is NaN or infinite")
             place = Place("chat", 4)
-            assert items[3] == Refusal(place, f"{reason}; nothing after it could be read")
+            assert items[3] == Refusal(place, f"{reason}; the rest of the file was not read")
 
     @pytest.mark.parametrize(
         "text",

@@ -1,4 +1,4 @@
-"""The ``faceplate`` command. Its parts need the ``cli`` extra: typer and rich."""
+"""The ``faceplate`` command. Its modules need the ``cli`` extra: typer and rich."""
 
 import sys
 

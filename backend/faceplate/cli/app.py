@@ -1,4 +1,4 @@
-"""The commands, and what becomes of an error that one of them raises."""
+"""The list of commands, and the exit code and message of an error."""
 
 import sys
 from io import TextIOWrapper
@@ -32,8 +32,8 @@ app = typer.Typer(
     name="faceplate",
     help="""Chats in PostgreSQL: import them, list them, read them back.
 
-    The database is the one in DATABASE_URL; where that is not set, a local PostgreSQL 18 is
-    started and used. Results go to stdout, progress and messages to stderr.
+    The database is the one in DATABASE_URL. Without it, a local PostgreSQL 18 is started and used.
+    Results go to stdout, progress and messages to stderr.
     """,
     epilog=EXIT_CODES,
     rich_markup_mode="markdown",
@@ -61,10 +61,10 @@ app.add_typer(server.app, name="server")
 
 
 def run() -> int:
-    """Run the command of ``sys.argv`` and return its exit code; an error becomes one message."""
+    """Run the command in ``sys.argv`` and return its exit code; print an error as one message."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal that cannot show a character shows a "?" for it.
+            # A terminal that cannot show a character shows "?" instead.
             stream.reconfigure(errors="replace")
     try:
         app()

@@ -1,4 +1,4 @@
-"""``faceplate import``, ``conversations`` and ``show``: a user's chats."""
+"""The commands on a user's chats: ``faceplate import``, ``conversations`` and ``show``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +36,7 @@ ChatFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="What the file holds, where its beginning does not tell.",
+        help="The format of the file, if it cannot be recognised.",
         metavar="|".join(FORMATS),
         show_default=False,
     ),
@@ -48,15 +48,15 @@ def import_(
 ) -> None:
     """Import chats: a ChatGPT or Open WebUI export, ShareGPT, OpenAI chat messages.
 
-    JSON or JSON lines, also in the zip archive that it came in. Safe to run again: a chat that is
-    there already is skipped, and one that has grown is continued. A chat that cannot be read or
-    stored, and a part of one that had to be left out, is reported by its number, and the rest goes
-    on; the exit code is then 1. The user is made if there is none with this e-mail address.
+    The file is JSON or JSON lines, or a zip archive of them. It is safe to import a file again: a
+    chat that was stored already is skipped, or continued if it has new messages. A chat that cannot
+    be read or stored, and a part that was left out of one, is reported with its number; the import
+    goes on, and the exit code is 1. A user with this e-mail address is created if there is none.
 
-    What `faceplate export` has written comes back with its ids, places and times. A user who is
-    not there, but is the one who was exported, is made anew as they were.
+    A file of `faceplate export` is restored with its ids, positions and times. If the exported user
+    no longer exists, it is created as it was.
 
-    With --json, a line {"refused": ...} for each refusal and a last one {"report": ...}.
+    With --json, prints a line {"refused": ...} for each refusal and a last line {"report": ...}.
     """
     if is_archive(file):
         import_archive(file, who, as_json=as_json)
@@ -81,13 +81,13 @@ def import_(
 def list_conversations(
     who: Who,
     *,
-    limit: Annotated[int, typer.Option(help="How many, 1 to 200.")] = 20,
-    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
+    limit: Annotated[int, typer.Option(help="Number of conversations, 1 to 200.")] = 20,
+    cursor: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List a user's conversations, the newest activity first.
 
-    With --json, a line {"conversation": ...} for each and, where there are more, a last one
+    With --json, prints a line {"conversation": ...} for each and, if there are more, a last line
     {"next_cursor": ...}.
     """
 
@@ -116,10 +116,10 @@ def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Print a conversation with all its messages, of any length.
+    """Print a conversation with all its messages.
 
-    On a terminal the assistant's Markdown is rendered; in a pipe it stays as it was written.
-    With --json, a line {"conversation": ...} and then a line {"message": ...} for each.
+    On a terminal the assistant's Markdown is rendered; in a pipe it is printed as it is.
+    With --json, prints a line {"conversation": ...} and then a line {"message": ...} for each.
     """
 
     async def work(db: Database) -> None:
@@ -144,14 +144,14 @@ async def import_with_progress(
     user_id: UUID,
     file: Path,
     *,
-    format: str | None = None,  # noqa: A002 - as `import_file` calls it
+    format: str | None = None,  # noqa: A002 - the name in `import_file`
     as_json: bool = False,
 ) -> Report:
-    """Import a file under a progress bar, and print each refusal as it comes."""
+    """Import a file with a progress bar, and print each refusal as it happens."""
     progress, task = _progress_bar(file)
     with progress:
 
-        def tell(refusal: Refusal) -> None:
+        def print_refusal(refusal: Refusal) -> None:
             if as_json:
                 place = refusal.place
                 emit({"refused": {place.unit: place.number, "reason": refusal.reason}})
@@ -164,12 +164,12 @@ async def import_with_progress(
             file,
             format=format,
             on_progress=lambda read_bytes: progress.update(task, completed=read_bytes),
-            on_refusal=tell,
+            on_refusal=print_refusal,
         )
 
 
 def describe_report(report: Report) -> str:
-    """What became of a file, in one line."""
+    """Return the result of an import in one line."""
     parts = [f"{count(report.imported, 'new chat')} with {count(report.messages, 'message')}"]
     if report.continued:
         parts.append(f"{report.continued} continued")

@@ -1,4 +1,4 @@
-"""``faceplate check`` and ``faceplate migrate``: the state of the database."""
+"""The commands on the database: ``faceplate check`` and ``faceplate migrate``."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -16,9 +16,9 @@ from faceplate.health import Health
 
 
 def check(*, as_json: AsJson = False) -> None:
-    """Say whether the database can be used, its schema is up to date, and users are kept apart.
+    """Check that the database can be used, its schema is up to date, and users are kept apart.
 
-    Exit code 1 if not; a warning does not change it.
+    Exit code 1 if not. A warning does not change the exit code.
     """
     try:
         health = run_with_models(Database.check)
@@ -40,13 +40,13 @@ def check(*, as_json: AsJson = False) -> None:
 
 def migrate(
     *,
-    revision: Annotated[str, typer.Option(help="Where to stop, if not at the newest.")] = "head",
+    revision: Annotated[str, typer.Option(help="The revision to migrate to.")] = "head",
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the SQL for an empty database; change nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the schema up to date. Any number of processes may do so at once."""
+    """Bring the schema up to date. Any number of processes may run this at once."""
 
     async def upgrade(db: Database) -> tuple[str | None, str | None]:
         before = await migrations.current(db)

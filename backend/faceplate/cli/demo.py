@@ -1,4 +1,4 @@
-"""``faceplate demo``: from nothing to chats that are stored, listed and read back."""
+"""``faceplate demo``: a sample of chats that is stored, listed and read back."""
 
 import shlex
 from importlib.resources import as_file, files
@@ -40,12 +40,12 @@ DemoFile = Annotated[
 def demo(file: DemoFile = None) -> None:
     """Migrate, import a sample of chats (or FILE), list them, and show one.
 
-    Works on DATABASE_URL, or else on the local PostgreSQL, which it starts. A second run finds
-    everything there and doubles nothing. The chats belong to the user demo@example.com.
+    Uses DATABASE_URL, or else the local PostgreSQL, which it starts. A second run skips the chats
+    that are stored already. The chats belong to the user demo@example.com.
     """
     with as_file(files("faceplate") / "samples" / "chats.jsonl") as sample:
         report = run(lambda db: _demonstrate(db, file or sample))
-    _say_what_next()
+    _print_next_steps()
     if report.refused:
         raise typer.Exit(1)
 
@@ -57,7 +57,7 @@ async def _demonstrate(db: Database, file: Path) -> Report:
     report = await import_with_progress(db, user.id, file)
     note(f"{file.name}: {describe_report(report)}.")
     if report.skipped and not report.imported:
-        note("Everything was there from an earlier run; nothing was doubled.")
+        note("All chats were stored by an earlier run; nothing was stored twice.")
 
     page = await db.run(user.id, conversations.page, limit=CONVERSATIONS)
     _head(f"Conversations of {EMAIL}, newest first")
@@ -82,7 +82,7 @@ async def _show(db: Database, user_id: UUID, conversation: Conversation) -> None
         )
 
 
-def _say_what_next() -> None:
+def _print_next_steps() -> None:
     command = command_name()
     steps = {
         "List them": f"{command} conversations --user {EMAIL}",

@@ -1,4 +1,4 @@
-"""``faceplate doctor``: everything that is worth a look, explained."""
+"""``faceplate doctor``: the examination of a database, with advice."""
 
 import asyncio
 from typing import Final
@@ -22,9 +22,9 @@ STYLES: Final = {
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Examine the server, the schema, the settings and the data, and say what to do.
+    """Examine the server, the schema, the settings and the data, and advise what to do.
 
-    Changes nothing. Exit code 1 if there is a problem; a warning does not change it.
+    Changes nothing. Exit code 1 if there is a problem. A warning does not change the exit code.
     """
     settings = find_settings()
     load_models(settings)

@@ -1,4 +1,4 @@
-"""``faceplate sweep``: drafts whose process is gone."""
+"""``faceplate sweep``: the closing of drafts that dead processes have left."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -20,14 +20,14 @@ def sweep(
         typer.Option(
             parser=parse_duration,
             metavar="DURATION",
-            help="How long a draft has not been saved: 90s, 10m, 2h. A live one is every 30s.",
+            help="Time since the last save: 90s, 10m, 2h. A live draft is saved every 30s.",
         ),
-    ] = "10m",  # type: ignore[assignment]  # the option's text, which Typer parses
+    ] = "10m",  # type: ignore[assignment]  # Typer parses the text
     as_json: AsJson = False,
 ) -> None:
-    """Close drafts that a dead process has left: they end as interrupted, with what was saved.
+    """Close drafts that dead processes have left: they end as interrupted, with the saved text.
 
-    Safe while programs run, and to run again.
+    It is safe while programs run, and safe to run again.
     """
 
     async def work(db: Database) -> int:

@@ -1,4 +1,4 @@
-"""``faceplate init``: a project's own migrations, beside faceplate's."""
+"""``faceplate init``: the files for a project's own migrations."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,15 +11,15 @@ from faceplate.cli.output import AsJson, command_name, emit, note, out
 
 def init(
     directory: Annotated[
-        Path, typer.Argument(file_okay=False, help="The project's folder; made if it is missing.")
+        Path, typer.Argument(file_okay=False, help="The project's folder; created if missing.")
     ] = Path(),
     *,
     as_json: AsJson = False,
 ) -> None:
     """Write alembic.ini, .env.example and migrations/ for a project's own tables.
 
-    Their revisions leave faceplate's tables alone. Nothing is overwritten: where one of the files
-    is there, nothing is written at all.
+    The project's revisions leave faceplate's tables alone. Nothing is overwritten: if one of the
+    files exists, nothing is written at all.
     """
     written = write_project(directory)
     if as_json:

@@ -1,4 +1,4 @@
-"""``faceplate generate-key`` and ``rotate-keys``: the keys of the secrets."""
+"""The commands on keys: ``faceplate generate-key`` and ``rotate-keys``."""
 
 from faceplate import encryption
 from faceplate.cli.output import AsJson, emit, note, out
@@ -10,23 +10,24 @@ from faceplate.services import mcp_configs
 
 
 def generate_key(*, as_json: AsJson = False) -> None:
-    """Print a new key for FACEPLATE_ENCRYPTION_KEYS or FACEPLATE_SEAL_KEY, and store it nowhere."""
+    """Print a new key for FACEPLATE_ENCRYPTION_KEYS or FACEPLATE_SEAL_KEY. It is not stored."""
     key = encryption.generate_key()
     if as_json:
         emit({"key": key})
         return
     out.print(key, soft_wrap=True)
     note(
-        "For secrets: put it first in FACEPLATE_ENCRYPTION_KEYS, before the keys in use, which"
-        " still have to decrypt; then run `faceplate rotate-keys`. To seal user ids: make another"
-        " one for FACEPLATE_SEAL_KEY."
+        "For secrets: put it first in FACEPLATE_ENCRYPTION_KEYS, before the keys in use, which are"
+        " still needed to decrypt; then run `faceplate rotate-keys`. To seal user ids: generate"
+        " another key for FACEPLATE_SEAL_KEY."
     )
 
 
 def rotate_keys(*, as_json: AsJson = False) -> None:
-    """Re-encrypt every user's secrets under the first key of FACEPLATE_ENCRYPTION_KEYS.
+    """Re-encrypt every user's secrets with the first key of FACEPLATE_ENCRYPTION_KEYS.
 
-    Safe while programs run, if each has all the keys; safe to interrupt, and to run again.
+    It is safe while programs run, if each has all the keys. It is safe to interrupt, and to run
+    again.
     """
 
     async def work(db: Database) -> tuple[int, int]:
@@ -36,16 +37,13 @@ def rotate_keys(*, as_json: AsJson = False) -> None:
     if as_json:
         emit({"rotated": rotated})
         return
-    note(f"{count(rotated, 'configuration')} had secrets; they are under the first key now.")
+    note(f"Re-encrypted the secrets of {count(rotated, 'configuration')} with the first key.")
     if keys > 1:
-        note(
-            "When every program has that key in front, run this once more; then the other keys"
-            " may be removed."
-        )
+        note("When every program has that key first, run this again; then remove the other keys.")
 
 
 async def _rotate(db: Database) -> int:
-    """Rotate a batch and a transaction at a time; return how many configurations there were."""
+    """Rotate a batch per transaction; return the number of configurations."""
     with progress_bar("rotating", await db.run_system(mcp_configs.count_secrets)) as update:
         rotated = 0
         batch = await db.run_system(mcp_configs.rotate_secrets)

@@ -1,4 +1,4 @@
-"""Where output goes: results to stdout, as text or as JSON, and everything else to stderr."""
+"""The output of commands: results to stdout, as text or JSON, everything else to stderr."""
 
 import json
 import shutil
@@ -21,22 +21,22 @@ _CONTROLS |= {ord("\n"): "\n", ord("\t"): "    ", ord("\r"): ""}
 
 
 def printable(text: str) -> str:
-    """Stored text without the control characters that would drive the reader's terminal."""
+    """Return stored text without the control characters that would act on the terminal."""
     return text.translate(_CONTROLS)
 
 
 def note(text: str, *, style: str = "") -> None:
-    """Tell the person at the terminal something that is not the result."""
+    """Print a message to stderr."""
     err.print(Text(printable(text), style), soft_wrap=True)
 
 
 def emit(value: dict[str, Any]) -> None:
-    """Print one line of JSON. ASCII only, so that no terminal or pipe can spoil it."""
+    """Print one line of JSON, in ASCII, so that every terminal and pipe can carry it."""
     sys.stdout.write(json.dumps(value, default=_encode) + "\n")
 
 
 def command_name() -> str:
-    """How the reader would call this command again, from where they are."""
+    """Return the command by which the user can run faceplate from the current directory."""
     called = Path(sys.argv[0]).absolute()
     found = shutil.which("faceplate")
     if called.name != "faceplate" or (found and called == Path(found).absolute()):

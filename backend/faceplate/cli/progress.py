@@ -1,4 +1,4 @@
-"""Bars that show how far a command is: on a terminal, and nowhere else."""
+"""Progress bars, which appear only on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from faceplate.cli.output import err
 
 @contextmanager
 def progress_bar(label: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a bar during the block; call what it yields with ``completed=`` and ``total=``."""
+    """Show a bar during the block; yield a function that takes ``completed=`` and ``total=``."""
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         yield partial(bar.update, bar.add_task("", total=total))

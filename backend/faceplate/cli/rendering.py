@@ -1,4 +1,4 @@
-"""Conversations and messages as a person wants to read them."""
+"""The rendering of conversations and messages for a terminal or a pipe."""
 
 import json
 from collections.abc import Iterable
@@ -25,17 +25,17 @@ ROLE_STYLES: Final = {
 
 
 def format_time(moment: datetime) -> str:
-    """A moment in the reader's own time zone."""
+    """Return a time in the user's time zone."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def count(number: int, noun: str) -> str:
-    """``1 chat`` or ``2 chats``."""
+    """Return a number with its noun: ``1 chat`` or ``2 chats``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def conversation_table(conversations: Iterable[Conversation]) -> Table:
-    """A row for each conversation; the id stands below the title, so that neither is cut."""
+    """Return a table with a row per conversation; the id is below the title, so neither is cut."""
     table = Table(box=None, padding=(0, 2, 1, 0), header_style="bold")
     table.add_column("Conversation", min_width=36, overflow="fold")
     table.add_column("Messages", justify="right", no_wrap=True)
@@ -50,14 +50,14 @@ def conversation_table(conversations: Iterable[Conversation]) -> Table:
 
 
 def conversation_heading(conversation: Conversation) -> Text:
-    """The title of a conversation, with what is to be known about it in one line below."""
+    """Return the title of a conversation, with its length, its start and its id below."""
     messages = count(conversation.message_count, "message")
     facts = f"{messages}, started {format_time(conversation.created_at)}"
     return _title(conversation) + Text(f"\n{facts}\n{conversation.id}", "dim")
 
 
 class Transcript:
-    """Prints the messages of one conversation in order, and calls each tool by its name."""
+    """Prints the messages of one conversation in order, with the names of the tools."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -78,7 +78,7 @@ class Transcript:
             self._print_result(result)
 
     def _print_text(self, message: Message) -> None:
-        # What an assistant writes is Markdown. What a person typed stays as it was typed.
+        # An assistant writes Markdown. The text of a user is printed as it was typed.
         if message.role == "assistant" and self._console.is_terminal:
             self._print(_ChatMarkdown(printable(message.content)))
         elif message.content:
@@ -104,7 +104,7 @@ class Transcript:
         self._print(Text(f"[kept beside the text: {printable(str(kind))}]", "dim"))
 
     def _print_json(self, value: object) -> None:
-        """A JSON object or list, given as such or as text, in lines; other text as it is."""
+        """Print a JSON object or list, also one in text, indented; print other text as it is."""
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         try:
             is_nested = isinstance(json.loads(text), dict | list)
@@ -122,12 +122,12 @@ class Transcript:
         if self._console.is_terminal:
             self._console.print(Padding(renderable, (0, 0, 0, 2)))
         else:
-            # In a file or a pipe every line stays as long as it was written.
+            # In a file or a pipe, lines are not wrapped.
             self._console.print(renderable, soft_wrap=True)
 
 
 class _ChatMarkdown(Markdown):
-    """Markdown as chats have it: a line break is one, and what looks like HTML is text."""
+    """Markdown of chats: a line break is kept, and HTML is plain text."""
 
     def __init__(self, text: str) -> None:
         super().__init__("", code_theme="ansi_dark", hyperlinks=False)

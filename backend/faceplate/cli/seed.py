@@ -1,4 +1,4 @@
-"""``faceplate seed``: made-up data for development."""
+"""``faceplate seed``: generated data for development."""
 
 from typing import Annotated
 
@@ -15,15 +15,15 @@ from faceplate.seeding import seed as seed_database
 
 def seed(
     *,
-    users: Annotated[int, typer.Option(min=1, help="How many users.")] = 10,
-    conversations: Annotated[int, typer.Option(min=0, help="Of each user.")] = 20,
-    messages: Annotated[int, typer.Option(min=0, help="In each conversation.")] = 50,
-    seed: Annotated[int, typer.Option(help="Another number makes other data.")] = 1,
+    users: Annotated[int, typer.Option(min=1, help="Number of users.")] = 10,
+    conversations: Annotated[int, typer.Option(min=0, help="Conversations of each user.")] = 20,
+    messages: Annotated[int, typer.Option(min=0, help="Messages in each conversation.")] = 50,
+    seed: Annotated[int, typer.Option(help="Another number generates other data.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Make users with conversations, tasks and MCP configurations, for development.
+    """Create users with conversations, tasks and MCP configurations, for development.
 
-    The same data for the same seed. Safe to run again: what is there already is left as it is.
+    The same seed generates the same data. It is safe to run again: existing rows are not changed.
     """
 
     async def work(db: Database) -> Seeded:
@@ -41,8 +41,8 @@ def seed(
     if as_json:
         emit({"seeded": seeded._asdict(), "first_user": email_of(seed, 1)})
         return
-    made = f"{count(seeded.conversations, 'new conversation')} with "
-    made += count(seeded.messages, "message")
-    there = f", {seeded.skipped} already there" if seeded.skipped else ""
-    note(f"{made}{there}, for {count(seeded.users, 'user')}.")
+    created = f"{count(seeded.conversations, 'new conversation')} with "
+    created += count(seeded.messages, "message")
+    skipped = f", {seeded.skipped} already there" if seeded.skipped else ""
+    note(f"{created}{skipped}, for {count(seeded.users, 'user')}.")
     note(f"Look at them: {command_name()} conversations --user {email_of(seed, 1)}")

@@ -1,4 +1,4 @@
-"""``faceplate server``: the local PostgreSQL."""
+"""``faceplate server``: the commands on the local PostgreSQL."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from faceplate.embedded import Server
 
 app = typer.Typer(
-    help="The local PostgreSQL 18 for development; FACEPLATE_EMBEDDED_DIR says where it lives.",
+    help="The local PostgreSQL 18 for development; FACEPLATE_EMBEDDED_DIR is its data directory.",
     no_args_is_help=True,
 )
 
 
 @app.command()
 def start(*, as_json: AsJson = False) -> None:
-    """Start the server, or find the one that runs, and say how to connect."""
+    """Start the server unless it runs, and print how to connect."""
     from faceplate import embedded  # noqa: PLC0415 - an extra
 
-    _tell(embedded.start(), as_json=as_json)
+    _print_server(embedded.start(), as_json=as_json)
 
 
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
-    """Say whether the server runs, and how to connect. Exit code 1 if it does not run."""
+    """Print whether the server runs, and how to connect. Exit code 1 if it does not run."""
     from faceplate import embedded  # noqa: PLC0415 - an extra
 
     server = embedded.find()
     if server is not None:
-        _tell(server, as_json=as_json)
+        _print_server(server, as_json=as_json)
         return
     directory = embedded.default_directory()
     if as_json:
@@ -44,7 +44,7 @@ def status(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def stop(*, as_json: AsJson = False) -> None:
-    """Stop the server. Its data stays; stopping it twice is no error."""
+    """Stop the server and keep its data. Stopping it twice is no error."""
     from faceplate import embedded  # noqa: PLC0415 - an extra
 
     stopped = embedded.stop()
@@ -60,13 +60,13 @@ def wipe(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the server and delete all its data, after asking."""
+    """Stop the server and delete all its data, after a confirmation."""
     from faceplate import embedded  # noqa: PLC0415 - an extra
 
     directory = embedded.default_directory()
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"--yes is needed to delete {directory} where nobody can be asked")
+            raise UsageError(f"--yes is needed to delete {directory} without a terminal")
         typer.confirm(f"Delete {directory} with all its data?", abort=True, err=True)
     embedded.wipe()
     if as_json:
@@ -75,7 +75,7 @@ def wipe(
         note(f"deleted {directory}")
 
 
-def _tell(server: "Server", *, as_json: bool) -> None:
+def _print_server(server: "Server", *, as_json: bool) -> None:
     if as_json:
         emit(
             {

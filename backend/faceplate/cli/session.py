@@ -1,4 +1,4 @@
-"""The database that the commands work on, and the user they work for."""
+"""The database and the user of a command."""
 
 import asyncio
 import sys
@@ -21,13 +21,13 @@ from faceplate.services import users
 T = TypeVar("T")
 
 Who = Annotated[
-    str, typer.Option("--user", metavar="EMAIL|ID", help="Who, by e-mail address or id.")
+    str, typer.Option("--user", metavar="EMAIL|ID", help="The user's e-mail address or id.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def find_settings() -> Settings:
-    """The settings; where they name no database, those of the embedded server, started now."""
+    """Return the settings; if they name no database, start the embedded server and use it."""
     if Settings.has_database_url():
         return Settings()
     from faceplate import embedded  # noqa: PLC0415 - an extra
@@ -36,17 +36,17 @@ def find_settings() -> Settings:
     if server is None:
         note("DATABASE_URL is not set: starting the local PostgreSQL ...")
         server = embedded.start()
-        note(f"It keeps running; `{command_name()} server stop` stops it.")
+        note(f"It keeps running until `{command_name()} server stop`.")
     return Settings(database_url=server.unit_url, owner_url=server.url)
 
 
 def run(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
-    """Run ``work`` on the database, in an event loop of its own."""
+    """Run ``work`` on the database in a new event loop, and return its result."""
     return _run(find_settings(), work)
 
 
 def run_with_models(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
-    """Run ``work`` as `run` does, with the project's own models imported before."""
+    """Import the project's own models, then run ``work`` as `run` does."""
     settings = find_settings()
     load_models(settings)
     return _run(settings, work)
@@ -61,7 +61,7 @@ def _run(settings: Settings, work: Callable[[Database], Coroutine[None, None, T]
 
 
 def id_of(who: str) -> UUID | None:
-    """The id that ``who`` is, or None where it is an e-mail address."""
+    """Return ``who`` as an id, or None if it is an e-mail address."""
     try:
         return UUID(who)
     except ValueError:
@@ -69,7 +69,7 @@ def id_of(who: str) -> UUID | None:
 
 
 async def find_user(scope: SystemScope, who: str) -> User:
-    """A unit: the user with this e-mail address or id. Raises NotFound, InvalidInput."""
+    """Return the user with this e-mail address or id (a unit). Raises NotFound, InvalidInput."""
     user_id = id_of(who)
     if user_id is None:
         return await users.by_email(scope, who)
@@ -77,9 +77,9 @@ async def find_user(scope: SystemScope, who: str) -> User:
 
 
 async def find_or_create_user(scope: SystemScope, who: str) -> User:
-    """A unit: the user with this e-mail address, made if there is none, or with this id.
+    """Return the user with this id, or with this e-mail address, created if there is none.
 
-    Raises NotFound for an id that is nobody's, InvalidInput.
+    It is a unit. Raises NotFound for an unknown id, InvalidInput.
     """
     try:
         return await find_user(scope, who)
@@ -90,14 +90,14 @@ async def find_or_create_user(scope: SystemScope, who: str) -> User:
 
 
 def require_asking(what: str, *, yes: bool) -> None:
-    """Raise UsageError where ``what`` has to be confirmed, and nobody is there to be asked."""
+    """Raise UsageError if ``what`` needs a confirmation and there is no terminal to ask on."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError(f"--yes is needed to {what} where nobody can be asked")
+        raise UsageError(f"--yes is needed to {what} without a terminal")
 
 
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """When the block is interrupted, say how things stand, and end with 130."""
+    """On an interrupt in the block, print ``advice`` and end with exit code 130."""
     try:
         yield
     except KeyboardInterrupt:

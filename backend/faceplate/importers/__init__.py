@@ -1,4 +1,4 @@
-"""Chats from files into a user's conversations, each once, however often a file is imported."""
+"""The import of chats from files: each chat is stored once, however often a file is imported."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
@@ -30,23 +30,24 @@ __all__ = [
 
 T = TypeVar("T")
 
-_BATCH_CHARS: Final = 1_000_000  # of a transaction, which makes a batch but for a longer chat
-_TURN_CHARS: Final = 50_000  # are read without a pause: some milliseconds
-_MESSAGE_CHARS: Final = 500  # what a message counts as beside its content
+_BATCH_CHARS: Final = 1_000_000  # per transaction, unless one chat is longer
+_PAUSE_CHARS: Final = 50_000  # read between two pauses for the event loop: some milliseconds
+_MESSAGE_CHARS: Final = 500  # added to the length of a message's content
 
 
 class Report(NamedTuple):
-    """What became of a file.
-
-    Chats that are new, the messages stored, chats skipped since they were there as they are, what
-    was refused, and chats that were there but had new messages.
-    """
+    """The result of an import."""
 
     imported: int = 0
+    """New chats."""
     messages: int = 0
+    """Messages stored, in new and in continued chats."""
     skipped: int = 0
+    """Chats that were stored already and had nothing new."""
     refused: int = 0
+    """Refusals, of chats and of parts of chats."""
     continued: int = 0
+    """Chats that were stored already and had new messages."""
 
 
 async def import_file(
@@ -58,17 +59,18 @@ async def import_file(
     on_progress: Callable[[int], None] | None = None,
     on_refusal: Callable[[Refusal], None] | None = None,
 ) -> Report:
-    """Import the chats of a file, some at a time, each whole or not at all.
+    """Import the chats of a file in batches; a chat is stored as a whole or not at all.
 
-    ``format`` is one of `FORMATS`, or None to recognise it by the first chat. A chat that cannot
-    be read or stored is refused as a whole and handed to ``on_refusal``, in the order of the file
-    and after what stands before it was stored, and so is what had to be left out of one; the rest
-    goes on. ``on_progress`` is told how many bytes of the file were read. Raises InvalidInput for
-    an unknown format, OSError where the file cannot be read, and whatever `Database.run` raises
-    that is not about one chat; what was imported until then stays, and importing again goes on
-    from there.
+    ``format`` is one of `FORMATS`, or None to recognise it by the first chat. A chat that cannot be
+    read or stored is refused as a whole, and the import goes on. ``on_refusal`` is called for it,
+    and for each part that was left out of a chat, in the order of the file and after the chats
+    before it were stored. ``on_progress`` is called with the number of bytes read.
 
-    A user's archive is restored, see `archive.restore`, and reported by its conversations.
+    Raises InvalidInput for an unknown format, OSError if the file cannot be read, and the errors of
+    `Database.run` that are not about one chat. The chats stored before an error stay, and a second
+    import goes on from there.
+
+    An export of a user is restored by `faceplate_export.restore`; the report counts conversations.
     """
     if faceplate_export.is_archive(path):
         restored = await faceplate_export.restore(
@@ -83,7 +85,7 @@ async def import_file(
 
 
 class _Storing:
-    """Where the items of a file go, and the report of it."""
+    """Stores the chats of a file and counts them in a report."""
 
     def __init__(
         self, db: Database, user_id: UUID, on_refusal: Callable[[Refusal], None] | None
@@ -94,7 +96,7 @@ class _Storing:
         self.report = Report()
 
     async def store(self, batch: Sequence[Chat] | Refusal) -> None:
-        """Store all that can be stored of a batch, and tell what cannot."""
+        """Store the chats of a batch that can be stored, and refuse the others."""
         if isinstance(batch, Refusal):
             self._refuse(batch)
             return
@@ -121,7 +123,7 @@ class _Storing:
         try:
             return await self._db.run(self._user_id, import_chats, batch)
         except Conflict:
-            # Another import has stored one of them otherwise: now it is there to be found.
+            # A concurrent import has stored one of the chats with other content: find it now.
             return await self._db.run(self._user_id, import_chats, batch)
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -135,12 +137,12 @@ class _Storing:
 
 
 async def _batches(items: Iterable[Chat | Refusal]) -> AsyncGenerator[list[Chat] | Refusal, None]:
-    """The chats in lists that make a transaction each, and the refusals in between.
+    """Yield the chats in lists for one transaction each, and the refusals between them.
 
-    Others get their turn meanwhile, the transaction of the batch before among them.
+    It lets other tasks run from time to time, such as the transaction of the batch before.
     """
     batch: dict[str, Chat] = {}
-    size = size_since_turn = 0
+    size = size_since_pause = 0
     for item in items:
         is_full = size >= _BATCH_CHARS or len(batch) == MAX_CHATS
         if batch and (is_full or isinstance(item, Refusal) or item.id in batch):
@@ -152,26 +154,26 @@ async def _batches(items: Iterable[Chat | Refusal]) -> AsyncGenerator[list[Chat]
         batch[item.id] = item
         weight = sum(_MESSAGE_CHARS + len(message.content) for message in item.messages)
         size += weight
-        size_since_turn += weight
-        if size_since_turn >= _TURN_CHARS:
-            size_since_turn = 0
+        size_since_pause += weight
+        if size_since_pause >= _PAUSE_CHARS:
+            size_since_pause = 0
             await asyncio.sleep(0)
     if batch:
         yield [*batch.values()]
 
 
 async def _one_ahead(items: AsyncGenerator[T, None], work: Callable[[T], Awaitable[None]]) -> None:
-    """Do ``work`` on each item, one after the other, while the next item is made."""
-    under_way: asyncio.Task[None] | None = None
+    """Call ``work`` for one item after the other, and read the next item meanwhile."""
+    in_flight: asyncio.Task[None] | None = None
     try:
         async with aclosing(items):
             async for item in items:
-                if under_way is not None:
-                    await under_way
-                under_way = asyncio.ensure_future(work(item))
-        if under_way is not None:
-            await under_way
+                if in_flight is not None:
+                    await in_flight
+                in_flight = asyncio.ensure_future(work(item))
+        if in_flight is not None:
+            await in_flight
     finally:
-        if under_way is not None and not under_way.done():
-            under_way.cancel()
-            await asyncio.wait({under_way})
+        if in_flight is not None and not in_flight.done():
+            in_flight.cancel()
+            await asyncio.wait({in_flight})

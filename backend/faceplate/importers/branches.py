@@ -1,4 +1,4 @@
-"""From a source's chat to the chats that faceplate stores: one for each of its threads."""
+"""The conversion of a source's chat into chats to store: one for each of its threads."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
@@ -14,20 +14,20 @@ _ID_KEYS: Final = ("id", "conversation_id")
 
 
 class Header(NamedTuple):
-    """What a source says of a whole chat."""
+    """The fields of a source's chat, without its messages."""
 
     place: Place
     format: str
     id: str
-    """May be empty; then the chat is known by the id of its first message."""
+    """If it is empty, the chat gets the id of its first message."""
     title: object
     created: object
     updated: object
     source: JsonObject
-    """All that the chat has beside its messages. What the metadata say anyway is left out."""
+    """The other fields. Those that the metadata hold anyway are left out."""
 
 
-class Talk(NamedTuple):
+class TurnTree(NamedTuple):
     """The turns of a chat by their ids, as a tree."""
 
     turns: Mapping[str, Turn]
@@ -36,17 +36,17 @@ class Talk(NamedTuple):
     """The id of the last message that is visible."""
 
 
-def make_chats(header: Header, talk: Talk) -> Iterator[Chat | Refusal]:
-    """Yield the visible thread as a chat, then every other branch as one with all its messages.
+def make_chats(header: Header, turn_tree: TurnTree) -> Iterator[Chat | Refusal]:
+    """Yield the visible thread as a chat, then each other branch as a chat with all its messages.
 
-    After each chat comes a Refusal for each of its messages of which a part was left out.
+    Each chat is followed by a Refusal for each of its messages that lost a part.
     """
-    turns = talk.turns
-    tree = Tree(talk.nodes, lambda node: node in turns and turns[node].speaks)
+    turns = turn_tree.turns
+    tree = Tree(turn_tree.nodes, lambda node: node in turns and turns[node].is_shown)
     opening = tree.opening()
     fallback = digest(header.source) if opening is None else f"message:{opening}"
     header = header._replace(id=header.id or fallback)
-    threads = tree.threads(talk.current)
+    threads = tree.threads(turn_tree.current)
     visible = next(threads, Thread(None, [], is_visible=True))
     assembly = assemble(turns[id_] for id_ in visible.path if id_ in turns)
     assembly.hidden.extend(t.original or {} for id_, t in turns.items() if id_ not in tree.kept)
@@ -64,7 +64,7 @@ def make_chats(header: Header, talk: Talk) -> Iterator[Chat | Refusal]:
 
 
 def make_chat(header: Header, turns: list[Turn]) -> Iterator[Chat | Refusal]:
-    """Yield a chat that is no tree, and the refusals as `make_chats` does."""
+    """Yield a chat without branches, and its refusals as `make_chats` does."""
     assembly = assemble(turns)
     yield _make_chat(header, clean_text(header.id)[0], assembly)
     yield from _explain(header.place, assembly)
@@ -74,8 +74,8 @@ def _make_chat(
     header: Header, chat_id: str, assembly: Assembly, fork: Fork | None = None, number: int = 1
 ) -> Chat:
     given = clean_text(header.title)[0].strip() if isinstance(header.title, str) else ""
-    said = [(key, header.id) for key in _ID_KEYS] + [("title", header.title)]
-    source = {key: value for key, value in header.source.items() if (key, value) not in said}
+    known = [(key, header.id) for key in _ID_KEYS] + [("title", header.title)]
+    source = {key: value for key, value in header.source.items() if (key, value) not in known}
     title = given or derive_title(assembly.messages)
     suffix = f" (branch {number})" if fork else ""
     about = {

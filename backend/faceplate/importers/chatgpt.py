@@ -1,8 +1,8 @@
-"""Chats of a ChatGPT data export: ``conversations.json``, alone or in the archive it came in.
+"""The reader of ChatGPT data exports: ``conversations.json``, alone or in its zip archive.
 
-A chat is a tree under ``mapping``. What ChatGPT shows is the path from its root to
-``current_node``, without the messages that are marked as hidden, the custom instructions, and what
-the model thought. See docs/importing.md for what becomes of each kind of content.
+A chat is a tree under ``mapping``. ChatGPT shows the path from the root to ``current_node``,
+without hidden messages, custom instructions and the model's reasoning. docs/importing.md says how
+each kind of content is imported.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.branches import Header, Talk, make_chats
+from faceplate.importers.branches import Header, TurnTree, make_chats
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
 from faceplate.importers.reading import first_text, make_node, read_each
 from faceplate.importers.threads import Node
@@ -29,7 +29,7 @@ _TEXT_KEYS: Final = ("text", "result", "content", "summary")
 
 
 def recognises(value: JsonObject) -> bool:
-    """Is this a chat of a ChatGPT export?"""
+    """Return whether ``value`` is a chat of a ChatGPT export."""
     return isinstance(value.get("mapping"), dict)
 
 
@@ -57,7 +57,7 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
     )
     turns = {id_: turn for id_, node in mapping.items() if (turn := _read_node(id_, node))}
     nodes = {id_: _place_node(node) for id_, node in mapping.items()}
-    yield from make_chats(header, Talk(turns, nodes, current))
+    yield from make_chats(header, TurnTree(turns, nodes, current))
 
 
 def _place_node(node: object) -> Node:
@@ -106,7 +106,7 @@ def _read_node(node_id: str, node: object) -> Turn | None:
 
 
 def _read_content(content: object) -> tuple[str, list[JsonObject], JsonObject]:
-    """The text of a message, its parts that are no text, and whatever else there was."""
+    """Return the text of a message, its parts that are not text, and the remaining fields."""
     if not isinstance(content, dict):
         return (content, [], {}) if isinstance(content, str) else ("", [], {"value": content})
     rest: JsonObject = dict(content)
@@ -136,16 +136,16 @@ def _read_parts(parts: list[Any]) -> tuple[str, list[JsonObject]]:
             texts.append(part)
             continue
         text = part.get("text") if isinstance(part, dict) else None
-        if _is_text(text):  # what was said aloud
+        if _is_text(text):  # the transcript of speech
             texts.append(str(text))
-            part = _without(part, "text")  # noqa: PLW2901 - what is left of it
+            part = _without(part, "text")  # noqa: PLW2901 - the rest of the part
         if part:
             others.append({"index": index, "part": part})
     return "\n".join(texts), others
 
 
 def _raw_text(content: object, text: str) -> str:
-    """What was sent to a tool: code without the fence that it gets where people read it."""
+    """Return the text that was sent to a tool: code without the fence that readers see."""
     raw = _object(content).get("text")
     return raw if isinstance(raw, str) else text
 

@@ -1,4 +1,4 @@
-"""What every reader of chat files yields: chats, and refusals of what could not be one."""
+"""The items that every reader of chat files yields: chats and refusals."""
 
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
@@ -10,7 +10,7 @@ _MAX_DERIVED_TITLE_CHARS: Final = 80
 
 
 class Place(NamedTuple):
-    """Where in its file something stands: ``line 12`` or ``chat 3``, both counted from 1."""
+    """A place in a file: ``line 12`` or ``chat 3``, both counted from 1."""
 
     unit: str
     number: int
@@ -19,23 +19,23 @@ class Place(NamedTuple):
         return f"{self.unit} {self.number}"
 
     def within(self, name: str) -> "Place":
-        """The same in one of several files."""
+        """Return the same place in the file ``name`` of an archive."""
         return Place(f"{name} {self.unit}", self.number)
 
 
 class Fork(NamedTuple):
-    """Where a branch left the thread that its source shows."""
+    """The point where a branch leaves the visible thread."""
 
     chat_id: str
     """The `Chat.id` of the visible thread."""
     position: int
-    """The last message that both have, counted from 1; 0 where they share none."""
+    """The position of the last message that both have, from 1; 0 if they share none."""
     message_id: str
-    """The source's id of the first message that is the branch's own."""
+    """The source's id of the first message that only the branch has."""
 
 
 class Chat(NamedTuple):
-    """One chat, ready to be stored; ``id`` is the same whenever the same chat is read."""
+    """A chat to store; ``id`` is the same whenever the same chat is read."""
 
     place: Place
     id: str
@@ -46,21 +46,18 @@ class Chat(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Something in the file that was not imported, a chat or a part of one.
-
-    ``reason`` never repeats its content.
-    """
+    """A chat, or a part of one, that was not imported. ``reason`` never quotes its content."""
 
     place: Place
     reason: str
 
 
 class Unreadable(Exception):  # noqa: N818 - named for what it says
-    """What stands here is no chat. A reader turns it into a Refusal; it never leaves one."""
+    """A value is not a chat. Readers turn this error into a Refusal and never raise it."""
 
 
 def derive_title(messages: Iterable[NewMessage]) -> str:
-    """The first words of the first thing the user said, for a chat that has no title."""
+    """Return the first words of the user's first message, for a chat without a title."""
     for message in messages:
         if message.role == "user" and (words := message.content.split()):
             return shorten(" ".join(words[:_MAX_DERIVED_TITLE_CHARS]), _MAX_DERIVED_TITLE_CHARS)
@@ -68,5 +65,5 @@ def derive_title(messages: Iterable[NewMessage]) -> str:
 
 
 def shorten(text: str, max_chars: int) -> str:
-    """The text, cut with an ellipsis where it is longer."""
+    """Return ``text`` with at most ``max_chars``; a longer one ends with an ellipsis."""
     return text if len(text) <= max_chars else text[: max_chars - 1].rstrip() + "…"

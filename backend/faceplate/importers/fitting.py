@@ -1,9 +1,10 @@
-"""Making what a file holds fit the rules of the columns, with as little lost as can be.
+"""The fitting of imported values to the rules of the columns, with as little loss as possible.
 
 Text keeps every character but NUL and lone surrogates, which PostgreSQL cannot store: each becomes
-U+FFFD. Text that is too long goes on in another message. In metadata, a number that would come
-back as another one, and a value that is nested too deeply, become text; what is too large is left
-out, the largest piece first, and a list says where it was, how long, and its SHA-256.
+U+FFFD. Text that is too long continues in another message. In metadata, a number that would be read
+back as another number, and a value that is nested too deeply, become text. If the metadata are too
+large, the largest pieces are left out first, and a list records the place, the length and the
+SHA-256 of each.
 """
 
 import hashlib
@@ -21,12 +22,12 @@ from faceplate.models import Message
 MAX_CONTENT_CHARS: Final = cast("Text", Message.__table__.c["content"].type).max_chars
 _METADATA: Final = cast("Json", Message.__table__.c["metadata"].type)
 
-_MAX_LEVELS: Final = 24  # of the file's own value; what is built around it takes a few more
-_MIN_LEFT_OUT_CHARS: Final = 1_000  # below it, the note would be as long as what it is about
+_MAX_LEVELS: Final = 24  # of the value in the file; the metadata add a few around it
+_MIN_LEFT_OUT_CHARS: Final = 1_000  # the record of a shorter piece would save too little
 _MAX_PIECES: Final = 100
 _MAX_PATH_CHARS: Final = 200
 
-_Piece = tuple[Any, Any, str, str]  # what it is in, under which key, its path, its text
+_Piece = tuple[Any, Any, str, str]  # the container, the key in it, the path, the text
 
 _MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -34,19 +35,19 @@ _REPLACEMENT: Final = "\ufffd"
 
 
 def clean_text(text: str) -> tuple[str, int]:
-    """The text as it can be stored, and how many characters were replaced."""
+    """Return the text as it can be stored, and how many characters were replaced."""
     if text.isascii() and "\x00" not in text:
         return text, 0
     return _UNSTORABLE.subn(_REPLACEMENT, text)
 
 
 def split_text(text: str, max_chars: int) -> list[str]:
-    """The text in pieces of at most ``max_chars``: one, and be it empty, where it fits."""
+    """Return the text in pieces of at most ``max_chars``, and at least one, even if empty."""
     return [text[at : at + max_chars] for at in range(0, max(len(text), 1), max_chars)]
 
 
 def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
-    """What `json` has read as metadata that can be stored, and how many characters it lost.
+    """Return ``metadata`` as they can be stored, and how many characters were left out.
 
     ``left_out`` in the result lists each piece: ``at``, ``chars`` and ``sha256``.
     """
@@ -67,13 +68,13 @@ def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
 
 
 def digest(value: Any) -> str:
-    """A name for what has none: the same for a value with the same content."""
+    """Return an id for a value without one; equal values have the same."""
     text = json.dumps(value, sort_keys=True)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _is_plain(metadata: JsonObject) -> bool:
-    """Is there no need to look at each value? So it is for nearly all, and this costs little."""
+    """Return whether ``metadata`` can be stored unchanged, by a quick test that most pass."""
     try:
         text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
         text.encode()
@@ -88,7 +89,7 @@ def _is_plain(metadata: JsonObject) -> bool:
 
 
 def _clean(value: Any, levels: int) -> Any:
-    """The value as `column_types.Json` takes it, but for its size."""
+    """Return the value as `column_types.Json` accepts it, apart from its size."""
     if not isinstance(value, dict | list):
         return _clean_scalar(value)
     if not levels:
@@ -118,7 +119,7 @@ def _fits(metadata: JsonObject) -> bool:
 
 
 def _largest_first(metadata: JsonObject) -> Iterator[_Piece]:
-    """What may be left out: long strings, then whole members of the file's own, then these."""
+    """Yield the pieces to leave out: long strings, then members of objects, then whole keys."""
     strings = [
         piece
         for key, value in metadata.items()

@@ -1,4 +1,4 @@
-"""The formats that can be imported, and which of them a file has."""
+"""The formats that can be imported, and the recognition of a file's format."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -12,13 +12,13 @@ from faceplate.importers import chatgpt, open_webui, openai, sharegpt
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.importers.json_values import Value, read_values
 
-_MAX_LOOKS: Final = 20
+_MAX_TRIED_VALUES: Final = 20
 
 Chats = Generator[Chat | Refusal, None, None]
 
 
 class Format(NamedTuple):
-    """A format: what to call it, whether a value of a file is one of its chats, its reader."""
+    """A format: its title, a test whether a value is one of its chats, and its reader."""
 
     title: str
     recognises: Callable[[JsonObject], bool]
@@ -32,17 +32,17 @@ FORMATS: Final = {
     "sharegpt": Format("ShareGPT chats", sharegpt.recognises, sharegpt.read),
     DEFAULT: Format("OpenAI chat messages", lambda value: "messages" in value, openai.read),
 }
-"""In the order in which they are tried."""
+"""The formats, in the order in which they are tried."""
 
 
 def recognise(path: Path) -> str:
     """Return the key in `FORMATS` of a file's format, by the first chat in it.
 
-    Where nothing is recognised it is `DEFAULT`, whose reader then says what is wrong. Raises
-    OSError where the file cannot be read.
+    If no format is recognised it is `DEFAULT`, whose reader reports what is wrong. Raises OSError
+    if the file cannot be read.
     """
     with closing(read_values(path)) as items:
-        for item in islice(items, _MAX_LOOKS):
+        for item in islice(items, _MAX_TRIED_VALUES):
             if isinstance(item, Value) and isinstance(item.value, dict):
                 for key, format_ in FORMATS.items():
                     if format_.recognises(item.value):
@@ -51,7 +51,7 @@ def recognise(path: Path) -> str:
 
 
 def get_format(key: str) -> Format:
-    """Return a format. Raises InvalidInput where there is none of this name."""
+    """Return the format called ``key``. Raises InvalidInput if there is none."""
     if key not in FORMATS:
         raise InvalidInput("format", f"must be one of {', '.join(FORMATS)}")
     return FORMATS[key]

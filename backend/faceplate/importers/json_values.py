@@ -1,11 +1,11 @@
-"""The JSON values of a file, one at a time: JSON lines, a list, or an object that holds a list.
+"""The reading of a file's JSON values, one at a time.
 
-The file may also be a zip archive with such files in it.
+The file holds JSON lines, a list, or an object with a list, or is a zip archive of such files.
 
-The standard library's decoder reads every form, so that all of them keep one set of rules.
-(A streaming parser such as ijson over yajl turns a lone surrogate into "?" without a word, and
-one bad number ends the file.) Bytes that are not UTF-8 come out as lone surrogates, which
-whoever takes the value refuses together with those that were escaped.
+The standard library's decoder reads every form, so that all follow the same rules. (A streaming
+parser such as ijson over yajl silently turns a lone surrogate into "?", and one bad number ends the
+file.) Bytes that are not UTF-8 become lone surrogates, which the caller refuses, as it does
+escaped ones.
 """
 
 import json
@@ -31,7 +31,7 @@ _decoder = json.JSONDecoder()
 
 
 class Value(NamedTuple):
-    """One JSON value and where it stands."""
+    """A JSON value and its place."""
 
     place: Place
     value: Any
@@ -43,14 +43,14 @@ def read_values(
     *,
     list_keys: tuple[str, ...] = LIST_KEYS,
 ) -> Generator[Value | Refusal, None, None]:
-    """Yield the values of a file in order, holding one of them at a time.
+    """Yield the values of a file in order; one of them is in memory at a time.
 
-    A file is JSON lines if its name ends in .jsonl or .ndjson, or its first line is a whole
-    object; then a bad line is refused by its number and the next one is read. Otherwise it is
-    one JSON document, and the first syntax error ends it. Where that is an object with a list
-    under one of ``list_keys``, the values are those of the list. Of a zip archive every file is
-    read that `archives.open_members` finds. ``on_progress`` is told, before each value, how many
-    bytes were read. Raises OSError where the file cannot be read.
+    A file is JSON lines if its name ends in .jsonl or .ndjson, or if its first line is a whole
+    object. A bad line is then refused by its number, and the next line is read. Any other file is
+    one JSON document, and the first syntax error ends it. If the document is an object with a list
+    under one of ``list_keys``, the values are those of the list. In a zip archive, every file that
+    `zip_files.open_members` finds is read. ``on_progress`` is called before each value, with the
+    number of bytes read. Raises OSError if the file cannot be read.
     """
     with path.open("rb") as raw:
         number = 0
@@ -65,7 +65,7 @@ def read_values(
             yield Refusal(Place("file", number + 1), str(error))
         except DAMAGED:
             yield Refusal(
-                Place("file", max(number, 1)), "the archive is damaged; its rest could not be read"
+                Place("file", max(number, 1)), "the archive is damaged; the rest of it was not read"
             )
         if on_progress:
             on_progress(path.stat().st_size)
@@ -85,7 +85,7 @@ def _read_file(
 
 
 def encode(value: Any) -> bytes:
-    """Return a value as canonical JSON; raise Unreadable where PostgreSQL could not keep it."""
+    """Return a value as canonical JSON. Raises Unreadable if PostgreSQL cannot store it."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True)
         encoded = text.encode()
@@ -103,7 +103,7 @@ def encode(value: Any) -> bytes:
 def _is_lines(name: str, text: TextIOWrapper, list_keys: tuple[str, ...]) -> bool:
     while (opening := text.read(1)).isspace():
         pass
-    if opening == "[":  # and not read on: the whole document may stand in this line
+    if opening == "[":  # without reading on: the line may hold the whole document
         return False
     if name.lower().endswith((".jsonl", ".ndjson")):
         return True
@@ -132,7 +132,7 @@ def _read_lines(text: TextIOWrapper) -> Iterator[Value | Refusal]:
                 )
                 yield Refusal(place, _explain(error) + column)
             else:
-                line = ""  # it may be long, and is needed no more
+                line = ""  # free the memory of a long line
                 yield Value(place, value)
 
 
@@ -143,7 +143,7 @@ def _read_document(text: TextIOWrapper, list_keys: tuple[str, ...]) -> Iterator[
             number += 1
             yield Value(Place("chat", number), value)
     except Unreadable as error:
-        yield Refusal(Place("chat", number + 1), f"{error}; nothing after it could be read")
+        yield Refusal(Place("chat", number + 1), f"{error}; the rest of the file was not read")
 
 
 def _explain(error: ValueError | RecursionError) -> str:
@@ -155,7 +155,7 @@ def _explain(error: ValueError | RecursionError) -> str:
 
 
 class _Document:
-    """A JSON document whose outermost list is taken apart as it is read."""
+    """A JSON document whose outermost list is decoded one element at a time."""
 
     def __init__(self, text: TextIOWrapper, list_keys: tuple[str, ...]) -> None:
         self._text = text
@@ -185,7 +185,7 @@ class _Document:
         self._take("]")
 
     def _members(self) -> Iterator[Any]:
-        """The elements of an object's list of chats or, where it has none, the object itself."""
+        """Yield the elements of an object's list of chats, or the object if it has no list."""
         chat: dict[str, Any] = {}
         holds_list = False
         self._take("{")
@@ -215,7 +215,7 @@ class _Document:
             except RecursionError as error:
                 raise Unreadable(_explain(error)) from None
             except ValueError as error:
-                # Cut short by the buffer's end, as far as anyone can tell: read on.
+                # The value may just be cut off at the end of the buffer: read on.
                 if self._is_read:
                     raise Unreadable(_explain(error)) from None
             else:
@@ -231,7 +231,7 @@ class _Document:
         self._at += 1
 
     def _peek(self) -> str:
-        """The next sign that is not white space; "" at the end."""
+        """Return the next character that is not white space; "" at the end."""
         while True:
             while self._at < len(self._buffer):
                 sign = self._buffer[self._at]
@@ -246,7 +246,7 @@ class _Document:
         held = len(self._buffer) - self._at
         if held >= MAX_VALUE_CHARS:
             raise Unreadable(f"not JSON, or longer than {MAX_VALUE_CHARS:,} characters")
-        # As much again as is held: the work of decoding once more stays in proportion.
+        # Double the buffer, so that decoding it again stays proportional to its size.
         more = self._text.read(min(max(_BLOCK_CHARS, held), MAX_VALUE_CHARS))
         self._is_read = not more
         self._dropped_chars += self._at

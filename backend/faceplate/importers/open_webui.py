@@ -1,7 +1,7 @@
-"""Chats of an Open WebUI export: one or a list, each alone or in a ``chat`` beside its id.
+"""The reader of Open WebUI exports: one chat or a list, each bare or in a ``chat`` with an id.
 
-A chat is a tree under ``history.messages`` whose shown leaf is ``history.currentId``; old ones
-have only a list of ``messages``. See docs/importing.md for what becomes of what.
+A chat is a tree under ``history.messages`` whose visible leaf is ``history.currentId``. Old chats
+have only a list of ``messages``. docs/importing.md says how each field is imported.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.branches import Header, Talk, make_chats
+from faceplate.importers.branches import Header, TurnTree, make_chats
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
 from faceplate.importers.fitting import digest
 from faceplate.importers.reading import first_text, make_node, read_each
 from faceplate.importers.threads import Node
 from faceplate.importers.turns import Turn, to_moment
 
-_NUMBERED: Final = "message {}"  # the id of one that has none
+_NUMBERED: Final = "message {}"  # the id of a message without one
 _STRUCTURE: Final = {"parentId", "childrenIds", "content"}
 
 
 def recognises(value: JsonObject) -> bool:
-    """Is this a chat of an Open WebUI export?"""
+    """Return whether ``value`` is a chat of an Open WebUI export."""
     chat = value["chat"] if isinstance(value.get("chat"), dict) else value
     history, messages = chat.get("history"), chat.get("messages")
     if isinstance(history, dict) and isinstance(history.get("messages"), dict):
@@ -44,7 +44,7 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
     messages, current = _take_messages(chat)
-    is_numbered = _NUMBERED.format(1) in messages  # and no message can give the chat its name
+    is_numbered = _NUMBERED.format(1) in messages  # then no message's id can identify the chat
     header = Header(
         place=place,
         format="open-webui",
@@ -60,11 +60,11 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
         if message is not None
     }
     nodes = {id_: _place_node(message) for id_, message in messages.items()}
-    yield from make_chats(header, Talk(turns, nodes, current))
+    yield from make_chats(header, TurnTree(turns, nodes, current))
 
 
 def _take_messages(chat: JsonObject) -> tuple[JsonObject, object]:
-    """The messages by their ids and the id of the shown leaf, out of the chat's fields."""
+    """Remove the messages from the chat; return them by id, and the id of the visible leaf."""
     history, listed = chat.get("history"), chat.get("messages")
     tree = history.get("messages") if isinstance(history, dict) else None
     if isinstance(history, dict) and isinstance(tree, dict) and (tree or not listed):
@@ -81,7 +81,7 @@ def _take_messages(chat: JsonObject) -> tuple[JsonObject, object]:
 
 
 def _repeats(listed: object, tree: JsonObject) -> bool:
-    """Is the list what it should be, the shown thread of the tree once more?"""
+    """Return whether the list only repeats the visible thread of the tree."""
     return not listed or (
         isinstance(listed, list)
         and all(isinstance(m, dict) and isinstance(m.get("id"), str) for m in listed)
@@ -90,7 +90,7 @@ def _repeats(listed: object, tree: JsonObject) -> bool:
 
 
 def _as_tree(listed: list[Any]) -> tuple[JsonObject, object]:
-    """Messages that stand in a list: each is below the one before it, unless it says otherwise."""
+    """Return listed messages as a tree: each follows the one before it, unless it has a parent."""
     messages: JsonObject = {}
     last = None
     for number, message in enumerate(listed, start=1):
@@ -119,8 +119,8 @@ def _read_message(message_id: str, message: JsonObject) -> Turn:
         status = "interrupted"
     if error := message.get("error"):
         status = "failed"
-        said = error.get("content") if isinstance(error, dict) else error
-        text = text or (said if isinstance(said, str) else "")
+        message_text = error.get("content") if isinstance(error, dict) else error
+        text = text or (message_text if isinstance(message_text, str) else "")
     files = message.get("files")
     if not text and not parts and isinstance(files, list):
         parts = [{"index": index, "part": _describe(file)} for index, file in enumerate(files)]
@@ -137,7 +137,7 @@ def _read_message(message_id: str, message: JsonObject) -> Turn:
 
 
 def _read_content(content: object) -> tuple[str, list[JsonObject]]:
-    """The text of a message, and its parts that are no text."""
+    """Return the text of a message, and its parts that are not text."""
     if isinstance(content, str):
         return content, []
     texts: list[str] = []
@@ -153,6 +153,6 @@ def _read_content(content: object) -> tuple[str, list[JsonObject]]:
 
 
 def _describe(file: object) -> JsonObject:
-    """What a file is, without what is in it: that stands in the source's ``files``."""
+    """Return the type and the name of a file; its content stays in the source's ``files``."""
     fields = file if isinstance(file, dict) else {}
     return {key: fields[key] for key in ("type", "name") if isinstance(fields.get(key), str)}

@@ -1,8 +1,8 @@
-"""Chats as OpenAI chat messages: ``{"id", "title", "messages": [{"role", "content", ...}]}``.
+"""The reader of OpenAI chat messages: ``{"id", "title", "messages": [{"role", "content", ...}]}``.
 
-Text is kept as text, tool calls and their results in the columns of their own; every key that
-has no column is kept in the metadata of its chat or message, and so is every content part that
-is not text, with its index in the list. ``developer`` is stored as ``system``.
+Text, tool calls and tool results go into their columns. Every other key goes into the metadata of
+its chat or message, and so does every content part that is not text, with its index in the list.
+``developer`` is stored as ``system``.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ def read(
 ) -> Generator[Chat | Refusal, None, None]:
     """Yield the chats of a file in order, and a Refusal for each that cannot be read.
 
-    At most one chat is held at a time. ``on_progress`` is told how many bytes were read.
-    Raises OSError where the file cannot be read.
+    One chat is in memory at a time. ``on_progress`` is called with the number of bytes read.
+    Raises OSError if the file cannot be read.
     """
     for item in read_values(path, on_progress):
         if isinstance(item, Refusal):
@@ -87,7 +87,7 @@ def _read_message(message: dict[str, Any], pending_calls: set[str]) -> NewMessag
     if role == "tool":
         results = [{"tool_call_id": fields.pop("tool_call_id", None), "content": content}]
         tool_calls.check_results(results)
-    tool_calls.settle(pending_calls, calls, results)
+    tool_calls.update_pending(pending_calls, calls, results)
     return NewMessage(
         role=role,
         content=content,
@@ -98,7 +98,7 @@ def _read_message(message: dict[str, Any], pending_calls: set[str]) -> NewMessag
 
 
 def _read_content(content: object) -> tuple[str, list[dict[str, Any]]]:
-    """The text of a message, its parts one below the other, and whatever else was in a part."""
+    """Return the text of a message, its parts on separate lines, and the parts' other fields."""
     if content is None:
         return "", []
     if isinstance(content, str):

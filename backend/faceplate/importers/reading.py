@@ -1,4 +1,4 @@
-"""What the readers of exports have in common: the file's values one by one, each with its fate."""
+"""The common part of the readers: the loop over a file's values, and the reading of fields."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from faceplate.importers.threads import Node
 from faceplate.importers.turns import to_seconds
 
 Reader = Callable[[Place, JsonObject], Iterable[Chat | Refusal]]
-"""Makes chats of one value that stands in this place; may raise Unreadable."""
+"""Returns the chats of the value at this place; may raise Unreadable."""
 
 
 def read_each(
@@ -20,10 +20,10 @@ def read_each(
     *,
     list_keys: tuple[str, ...] = LIST_KEYS,
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield what a reader makes of each value of a file, and a Refusal where it cannot.
+    """Yield the chats that ``reader`` returns for each value, or a Refusal of the value.
 
-    At most one value is held at a time. ``on_progress`` is told how many bytes were read. Raises
-    OSError where the file cannot be read.
+    One value is in memory at a time. ``on_progress`` is called with the number of bytes read.
+    Raises OSError if the file cannot be read.
     """
     for item in read_values(path, on_progress, list_keys=list_keys):
         if isinstance(item, Refusal):
@@ -35,7 +35,7 @@ def read_each(
 
 
 def make_node(parent: object, children: object, moment: object) -> Node:
-    """A node of a tree from what a source says of it, which may be anything."""
+    """Return a node of a tree from fields of a source, which may have any type."""
     return Node(
         parent if isinstance(parent, str) else None,
         [child for child in children if isinstance(child, str)]
@@ -46,7 +46,7 @@ def make_node(parent: object, children: object, moment: object) -> Node:
 
 
 def first_text(*values: object) -> str:
-    """The first of the values that is text and not empty, or empty text."""
+    """Return the first value that is text and not empty, or empty text."""
     return next((value for value in values if isinstance(value, str) and value), "")
 
 

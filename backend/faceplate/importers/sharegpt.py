@@ -1,6 +1,6 @@
-"""Chats in ShareGPT's form: ``{"id", "conversations": [{"from": "human", "value": "..."}]}``.
+"""The reader of ShareGPT chats: ``{"id", "conversations": [{"from": "human", "value": "..."}]}``.
 
-The form is spelled in many ways; docs/importing.md lists those that are read.
+The format has many spellings; docs/importing.md lists those that are read.
 """
 
 import json
@@ -43,7 +43,7 @@ _PLAIN: Final = {"human", "user", "gpt", "assistant", "system"}
 
 
 def recognises(value: JsonObject) -> bool:
-    """Is this a chat in ShareGPT's form, or a message of one that was taken apart?"""
+    """Return whether ``value`` is a ShareGPT chat, or a message from a list of one."""
     if _is_message(value):
         return True
     if isinstance(value.get("messages"), list):
@@ -59,7 +59,7 @@ def read(
 
 
 def _list_keys(path: Path) -> tuple[str, ...]:
-    """Under which keys a document has its list of chats: not one that holds a chat's messages."""
+    """Return the keys under which a document may list chats, not the messages of one chat."""
     with closing(read_values(path)) as items:
         first = next(items, None)
     is_one_chat = isinstance(first, Value) and _is_message(first.value)
@@ -111,7 +111,7 @@ def _read_turn(number: int, turn: object) -> Turn:
 
 
 def _read_call(number: int, text: str) -> JsonObject:
-    """A call of the function that the text names, as JSON; else of one without a name."""
+    """Return a call of the function that the JSON ``text`` names, or else of "function"."""
     try:
         named = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,11 +1,11 @@
-"""The threads of a tree of messages: one for each leaf, under names that stay as the tree grows.
+"""The threads of a tree of messages: one for each leaf, with names that stay as the tree grows.
 
-Exports keep a chat as a tree: editing a question or asking for another answer adds a sibling, and
-one leaf is what the person sees. Here each thread is named by where it leaves an older one. The
-oldest sibling goes on with the thread of its parent, every other one begins a thread of its own,
-named by that node. So a thread that grows keeps its name, and so does one that is no longer the
-visible one. A tree may be broken in every way: a parent that is missing, a node that is its own
-ancestor, a leaf that is not there. Each node is in some thread all the same.
+Exports keep a chat as a tree: editing a question, or asking for another answer, adds a sibling, and
+the user sees the path to one leaf. Each thread is named by the node where it leaves an older
+thread: the oldest sibling continues the thread of its parent, and every other sibling begins a
+thread with its own name. A thread thus keeps its name when it grows, and when it is no longer
+visible. A tree may be broken: a parent may be missing, a node may be its own ancestor, the visible
+leaf may not exist. Each node is in some thread nevertheless.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -15,41 +15,41 @@ _LAST: Final = float("inf")
 
 
 class Node(NamedTuple):
-    """A node as its source has it: ``children`` may be incomplete, ``parent`` may be nowhere."""
+    """A node as its source has it: ``children`` may be incomplete, ``parent`` may not exist."""
 
     parent: str | None
     children: Sequence[str] = ()
     moment: float | None = None
-    """When it was written, in seconds: it decides only what nothing else does."""
+    """When it was written, in seconds; it only orders siblings that nothing else orders."""
 
 
 class Thread(NamedTuple):
     """A path from a root to a leaf."""
 
     name: str | None
-    """None for the oldest thread; else the id of its first node of its own."""
+    """None for the oldest thread; else the id of the first node that only this thread has."""
     path: list[str]
     is_visible: bool
 
 
 class Tree:
-    """The nodes with their doubts settled: each has one parent or none, and there is no cycle.
+    """The repaired tree: each node has one parent or none, and there is no cycle.
 
-    A subtree in which no node ``speaks`` is cut away; ``kept`` is what remains.
+    A subtree in which no node ``is_shown`` is removed; ``kept`` has the remaining nodes.
     """
 
-    def __init__(self, nodes: Mapping[str, Node], speaks: Callable[[str], bool]) -> None:
+    def __init__(self, nodes: Mapping[str, Node], is_shown: Callable[[str], bool]) -> None:
         self._nodes = nodes
-        self._speaks = speaks
+        self._is_shown = is_shown
         self._parents = _find_parents(nodes)
-        self.kept = self._find_kept(speaks)
+        self.kept = self._find_kept(is_shown)
         self._children, self._roots = _find_children(nodes, self._parents, self.kept)
 
     def threads(self, current: object) -> Iterator[Thread]:
-        """Yield the visible thread, then the others; nothing where no node speaks.
+        """Yield the visible thread, then the others; nothing if no node is shown.
 
-        The visible one ends at ``current`` or at its last ancestor that was kept. Where there is
-        neither, or nothing on the way to it speaks, it ends at the newest leaf.
+        The visible thread ends at ``current``, or at its last ancestor that was kept. If there is
+        neither, or if no node on the path is shown, it ends at the newest leaf.
         """
         if not self.kept:
             return
@@ -58,16 +58,16 @@ class Tree:
             yield Thread(name, self.path(leaf), leaf == visible)
 
     def opening(self) -> str | None:
-        """The first node of the oldest thread that speaks, or None where none does."""
+        """Return the first shown node of the oldest thread, or None if no node is shown."""
         if not self.kept:
             return None
         node = self._roots[0]
-        while not self._speaks(node):
+        while not self._is_shown(node):
             node = self._children[node][0]
         return node
 
     def path(self, node: str) -> list[str]:
-        """The nodes from a root to this one."""
+        """Return the nodes from the root to ``node``."""
         path = []
         step: str | None = node
         while step is not None:
@@ -76,10 +76,10 @@ class Tree:
         path.reverse()
         return path
 
-    def _find_kept(self, speaks: Callable[[str], bool]) -> set[str]:
+    def _find_kept(self, is_shown: Callable[[str], bool]) -> set[str]:
         kept: set[str] = set()
         for node in self._nodes:
-            step: str | None = node if speaks(node) else None
+            step: str | None = node if is_shown(node) else None
             while step is not None and step not in kept:
                 kept.add(step)
                 step = self._parents[step]
@@ -88,7 +88,7 @@ class Tree:
     def _find_visible(self, current: object) -> str:
         if isinstance(current, str) and current in self._nodes:
             path = [node for node in self.path(current) if node in self.kept]
-            if any(map(self._speaks, path)):
+            if any(map(self._is_shown, path)):
                 return path[-1]
         leaves = [node for node in self._nodes if node in self.kept and not self._children[node]]
         moments = [self._nodes[leaf].moment or 0 for leaf in leaves]
@@ -96,10 +96,10 @@ class Tree:
         return leaves[newest]
 
     def _leaves(self, visible: str) -> Iterator[tuple[str, str | None]]:
-        """The end and the name of each thread."""
+        """Yield the last node and the name of each thread."""
         first, *others = self._roots
         starts: list[tuple[str, str | None]] = [(first, None), *((root, root) for root in others)]
-        for start, name in starts:  # which grows meanwhile
+        for start, name in starts:  # the list grows during the loop
             node = start
             while node != visible and (below := self._children[node]):
                 starts.extend((child, child) for child in below[1:])
@@ -110,7 +110,7 @@ class Tree:
 
 
 def _find_parents(nodes: Mapping[str, Node]) -> dict[str, str | None]:
-    """The parent of each node: the one it names, else the first one that names it as a child."""
+    """Return the parent of each node: the one it names, else the first that lists it as a child."""
     parents = {id_: node.parent if node.parent in nodes else None for id_, node in nodes.items()}
     _break_cycles(parents)
     tops = {id_: id_ if parent is None else parent for id_, parent in parents.items()}
@@ -138,7 +138,7 @@ def _break_cycles(parents: dict[str, str | None]) -> None:
 
 
 def _find_top(tops: dict[str, str], node: str) -> str:
-    """The root of a node's tree, by links that grow shorter as they are followed."""
+    """Return the root of a node's tree, and shorten the links that lead to it."""
     while tops[node] != node:
         tops[node] = tops[tops[node]]
         node = tops[node]
@@ -148,7 +148,7 @@ def _find_top(tops: dict[str, str], node: str) -> str:
 def _find_children(
     nodes: Mapping[str, Node], parents: Mapping[str, str | None], kept: Container[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """The kept children of each node, the oldest first, and the kept roots, the true ones first."""
+    """Return the kept children of each node, oldest first, and the kept roots, true ones first."""
     children: dict[str, list[str]] = {id_: [] for id_ in nodes}
     roots: list[str] = []
     for id_, parent in parents.items():

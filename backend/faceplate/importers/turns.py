@@ -1,10 +1,10 @@
-"""From what one side said in a source to messages by faceplate's rules.
+"""The conversion of a source's turns into messages that follow faceplate's rules.
 
-A tool result needs the call that it answers, with an id. Few sources have ids, and many have calls
-without a result or results without a call. So calls and results are paired here, within the turn
-of one side; a call or a result that stays alone is kept as an assistant's text, and its metadata
-say what it was. (As a system message, what a web page said would get the authority of a prompt.)
-What the source did not show stands in the metadata of the message that follows it.
+A tool result must name the id of its call. Few sources have ids, and many have calls without a
+result or results without a call. So this module pairs calls and results between two messages of the
+user. An unpaired call or result is kept as an assistant's text, and its metadata say what it was.
+(As a system message, the text of a web page would get the authority of a prompt.) Turns that the
+source did not show go into the metadata of the message after them.
 """
 
 import json
@@ -18,50 +18,50 @@ from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, spli
 from faceplate.services.messages import NewMessage
 
 _SPEAKERS: Final = ("user", "assistant", "system")
-_MAX_TOOL_CHARS: Final = MAX_CONTENT_CHARS - 1_000  # room for its call's id
+_MAX_TOOL_CHARS: Final = MAX_CONTENT_CHARS - 1_000  # leaves room for the id of the call
 _MAX_NAME_CHARS: Final = 255
-_MAX_SECONDS: Final = 10**11  # in the year 5138; beyond it the unit is a smaller one
+_MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
 _MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
 
 
 class Turn(NamedTuple):
-    """What the source calls a message."""
+    """A message of the source."""
 
     id: str
     role: str
-    """user, assistant, system or tool; any other is kept beside an assistant's text."""
+    """user, assistant, system or tool; any other role is stored as an assistant's text."""
     content: str
     parts: list[JsonObject] | None = None
-    """What of the content is no text: ``{"index", "part"}``."""
+    """The parts of the content that are not text: ``{"index", "part"}``."""
     calls: Sequence[JsonObject] = ()
-    """Tool calls, by the rules of `tool_calls.check_calls`."""
+    """Tool calls, in the shape of `tool_calls.check_calls`."""
     call_id: str | None = None
-    """Of a tool's answer: the call's id, where the source has one."""
+    """The id of the call that a tool's result answers, if the source has it."""
     tool: str | None = None
-    """Of a tool's answer: the tool's name."""
+    """The name of the tool whose result it is."""
     is_hidden: bool = False
     created_at: str | None = None
     status: str | None = None
     source: JsonObject | None = None
-    """All that the other fields do not say."""
+    """The source's other fields."""
     original: JsonObject | None = None
-    """The whole of it, for a turn that is hidden."""
+    """The whole message of the source, kept if the turn is hidden."""
 
     @property
-    def speaks(self) -> bool:
-        """Is there anything of it that the source showed?"""
+    def is_shown(self) -> bool:
+        """Whether the source showed any part of it."""
         return not self.is_hidden and bool(self.content.strip() or self.parts or self.calls)
 
 
 class Assembly(NamedTuple):
-    """The messages, each with the id of its turn, and what did not become one."""
+    """The messages of a thread, each with the id of its turn, and what is not in them."""
 
     messages: list[NewMessage]
     turn_ids: list[str]
     hidden: list[JsonObject]
     """The hidden turns after the last message."""
     problems: list[tuple[int, str]]
-    """What was left out of which message, counted from 1."""
+    """The message, counted from 1, and what was left out of it."""
 
 
 def assemble(turns: Iterable[Turn]) -> Assembly:
@@ -72,7 +72,7 @@ def assemble(turns: Iterable[Turn]) -> Assembly:
     result = Assembly([], [], [], [])
     for index, turn in enumerate(turns):
         answer = answers.get(index)
-        if answer is None and not turn.speaks:
+        if answer is None and not turn.is_shown:
             result.hidden.append(turn.original or {})
             continue
         calls = [(index, place) in answered for place in range(len(turn.calls))]
@@ -88,14 +88,14 @@ def assemble(turns: Iterable[Turn]) -> Assembly:
 
 
 def code_block(text: str, language: str = "") -> str:
-    """The text as a Markdown code block, whatever fences it has itself."""
+    """Return the text as a Markdown code block, whose fence is longer than any in the text."""
     longest = max(map(len, re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 
 def make_call(call_id: str, tool: str, text: str) -> JsonObject:
-    """A tool call: a function's where ``text`` is a JSON object, else a custom tool's."""
+    """Return a tool call: of a function if ``text`` is a JSON object, else of a custom tool."""
     call_id, tool, text = (clean_text(value)[0] for value in (call_id, tool, text))
     if _is_json_object(text):
         return {
@@ -107,7 +107,7 @@ def make_call(call_id: str, tool: str, text: str) -> JsonObject:
 
 
 def to_seconds(value: object) -> float | None:
-    """A moment as sources write it, in seconds since 1970: a number of s, ms, us or ns, or ISO."""
+    """Return a time in seconds since 1970, from a number of s, ms, us or ns, or from ISO 8601."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -116,7 +116,7 @@ def to_seconds(value: object) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if not abs(value) < _MAX_NANOSECONDS:  # which a float that is no number is not, either
+    if not abs(value) < _MAX_NANOSECONDS:  # this also excludes NaN
         return None
     seconds = float(value)
     while abs(seconds) >= _MAX_SECONDS:
@@ -125,7 +125,7 @@ def to_seconds(value: object) -> float | None:
 
 
 def to_moment(value: object) -> str | None:
-    """The same as ISO 8601 in UTC, or None where it is no moment."""
+    """Return a time as ISO 8601 in UTC, or None if ``value`` is no time."""
     seconds = to_seconds(value)
     if seconds is None:
         return None
@@ -136,18 +136,18 @@ def to_moment(value: object) -> str | None:
 
 
 def _pair(turns: Sequence[Turn]) -> dict[int, tuple[int, int]]:
-    """Which call each result answers: the index of its turn, and its own one there."""
+    """Return the call of each result: the index of its turn, and its index in the turn."""
     pending: dict[str, tuple[int, int]] = {}
     names: dict[str, str] = {}
     answers = {}
     for index, turn in enumerate(turns):
-        if turn.role == "user" and turn.speaks:
-            pending.clear()  # nothing answers a call of the turn before
-        makes_calls = turn.role == "assistant" and turn.speaks
+        if turn.role == "user" and turn.is_shown:
+            pending.clear()  # a result never answers a call from before the user's message
+        makes_calls = turn.role == "assistant" and turn.is_shown
         for place, call in enumerate(turn.calls if makes_calls else ()):
             if not _can_be_stored(call):
                 continue
-            pending.pop(call["id"], None)  # the newest comes last
+            pending.pop(call["id"], None)  # moves the id to the end, as the newest
             pending[call["id"]] = (index, place)
             names[call["id"]] = _name_of(call)
         if turn.role == "tool":
@@ -158,7 +158,10 @@ def _pair(turns: Sequence[Turn]) -> dict[int, tuple[int, int]]:
 
 
 def _find_call(tool: str | None, pending: Iterable[str], names: dict[str, str]) -> str | None:
-    """The newest pending call of this tool, of its family (``web.run``, ``web``), or of any."""
+    """Return the newest pending call of this tool or its family (``web.run`` of ``web``).
+
+    Without a tool's name it is the newest call of any tool.
+    """
     newest_first = list(pending)[::-1]
     if tool is None:
         return next(iter(newest_first), None)
@@ -171,7 +174,7 @@ def _find_call(tool: str | None, pending: Iterable[str], names: dict[str, str]) 
 def _messages(
     turn: Turn, answered: Sequence[bool], call_id: str | None, hidden: Sequence[JsonObject]
 ) -> list[tuple[NewMessage, int]]:
-    """The messages of a turn, more than one where it is too long, and what was left out of each."""
+    """Return the messages of a turn, several if it is too long, and the characters left out."""
     calls = [call for call, is_answered in zip(turn.calls, answered, strict=True) if is_answered]
     lone_calls = [c for c, is_answered in zip(turn.calls, answered, strict=True) if not is_answered]
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
@@ -199,7 +202,7 @@ def _messages(
         tool_results=[{"tool_call_id": call_id, "content": first}] if call_id else None,
         metadata=metadata,
     )
-    # Only one message can answer a call, so the rest of a long answer is an assistant's text.
+    # A call has one result, so the rest of a long result is an assistant's text.
     more = NewMessage("assistant" if call_id else role)
     about = {"role": turn.role} if turn.role != more.role else {}
     pieces = [

@@ -1,9 +1,9 @@
-"""Where a chat belongs that may have been imported before, and have changed since.
+"""The import of chats that may have been imported before and changed since.
 
-An import only adds. What is stored and is still how the chat begins is gone on with. Where the two
-differ, be it that the chat was edited or that its copy here was, the chat as it is now becomes a
-conversation of its own, whose name follows from the first message that differs: the next import
-finds it, and goes on with that.
+An import only adds. If the stored messages are the beginning of the chat, the import appends the
+rest. If they differ, because the chat or its stored copy was edited, the chat becomes another
+conversation, whose id is derived from the first message that differs: the next import finds that
+conversation and appends to it.
 """
 
 import hashlib
@@ -25,38 +25,38 @@ from faceplate.services.messages import NewMessage
 
 
 class Stored(NamedTuple):
-    """What an import made of a chat: is its conversation new, and how many messages are?"""
+    """The result for a chat: whether its conversation is new, and how many messages are."""
 
     is_new: bool
     messages: int
 
 
 class _Target(NamedTuple):
-    """The conversation that is to hold a chat."""
+    """The conversation of a chat."""
 
     conversation_id: UUID
     stored: int | None
-    """How many of the chat's messages it has already; None where there is no such conversation."""
+    """How many of the chat's messages it has already; None if the conversation does not exist."""
     changed_from: JsonObject | None
-    """The conversation whose beginning it shares, and the last position that is the same."""
+    """The conversation that begins with the same messages, and the last equal position."""
 
 
 async def import_chat(scope: Scope, chat: Chat) -> Stored:
-    """Store what is not there yet of a chat: a conversation, or the messages that came since.
+    """Store the new part of a chat: the whole conversation, or the messages added since.
 
-    The ids follow from the user, the chat's id and each message's place in it, so that two
-    imports of one chat meet in the same rows, whichever way they race. Raises InvalidInput where
-    a value breaks a rule of its column, and Conflict where another import has just stored it.
+    The ids are derived from the user, the chat's id and each message's place, so that concurrent
+    imports of one chat use the same rows. Raises InvalidInput if a value breaks a rule of its
+    column, and Conflict if a concurrent import has just stored the chat.
     """
     (made,) = await import_chats(scope, [chat])
     return made
 
 
 async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Stored]:
-    """Store up to 1,000 chats as `import_chat` does, all or none; return what was made of each.
+    """Store up to 1,000 chats as `import_chat` does, all or none; return the result for each.
 
-    Those that are new are stored together. Raises as `import_chat` does, and InvalidInput where
-    two of them have the same id.
+    New chats are stored together. Raises the errors of `import_chat`, and InvalidInput if two
+    chats have the same id.
     """
     ids = [derive_id(scope.user_id, chat.id) for chat in chats]
     whole = [
@@ -67,13 +67,13 @@ async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Stored]:
     return [
         Stored(is_new=True, messages=len(chat.messages))
         if id_ in new
-        else await _go_on(scope, chat)
+        else await _continue(scope, chat)
         for id_, chat in zip(ids, chats, strict=True)
     ]
 
 
-async def _go_on(scope: Scope, chat: Chat) -> Stored:
-    """Add to a conversation what the chat has more, or store the chat anew beside it."""
+async def _continue(scope: Scope, chat: Chat) -> Stored:
+    """Append the new messages to the chat's conversation, or store the chat as another one."""
     conversation_id, stored, changed_from = await _find_target(scope, chat)
     if stored is None:
         metadata = describe(scope.user_id, chat)
@@ -81,7 +81,7 @@ async def _go_on(scope: Scope, chat: Chat) -> Stored:
             metadata["changed_from"] = changed_from
         anew = NewChat(conversation_id, chat.title, chat.messages, metadata)
         if not await store(scope, [anew]):
-            return await _go_on(scope, chat)  # another import has stored it meanwhile
+            return await _continue(scope, chat)  # a concurrent import has stored it
         return Stored(is_new=True, messages=len(chat.messages))
     numbered = (
         message._replace(id=id_)
@@ -93,12 +93,12 @@ async def _go_on(scope: Scope, chat: Chat) -> Stored:
 
 
 def derive_id(user_id: UUID, name: str) -> UUID:
-    """The id of the conversation that a chat of this name has for a user."""
+    """Return the id of the conversation of a user for the chat ``name``."""
     return uuid5(user_id, f"conversation:{name}")
 
 
 def describe(user_id: UUID, chat: Chat) -> JsonObject:
-    """A chat's metadata, with a link to the conversation that it branched from."""
+    """Return a chat's metadata, with a link to the conversation that it branches from."""
     metadata = dict(chat.metadata)
     if chat.fork:
         metadata["forked_from"] = {
@@ -110,7 +110,7 @@ def describe(user_id: UUID, chat: Chat) -> JsonObject:
 
 
 async def _find_target(scope: Scope, chat: Chat) -> _Target:
-    """Where a chat belongs; that conversation is locked if messages are to be added to it."""
+    """Return the chat's conversation, and lock its row if messages will be appended."""
     name, changed_from = chat.id, None
     while True:
         conversation_id = derive_id(scope.user_id, name)
@@ -128,20 +128,20 @@ async def _find_target(scope: Scope, chat: Chat) -> _Target:
             locked = await conversations.get(scope, conversation_id)
             if locked.message_count == shared:
                 return _Target(conversation_id, shared, changed_from)
-            # Else somebody appended or removed messages since we looked.
+            # Otherwise messages were appended or removed since the comparison: compare again.
 
 
 async def _compare(
     scope: Scope, conversation_id: UUID, chat: Sequence[NewMessage]
 ) -> tuple[int, bool]:
-    """How many messages are the same from the first one on, and is the one after these another?"""
+    """Return how many messages at the beginning are equal, and whether the next one differs."""
     shared = 0
     while shared < len(chat):
         upto = shared + MAX_LIMIT + 1
         page = await messages.before(scope, conversation_id, upto, limit=MAX_LIMIT)
         news = [message for message in page if message.position > shared]
-        for message, said in zip(news, chat[shared:], strict=False):
-            if _words_of(message) != _words_of(said):
+        for message, imported in zip(news, chat[shared:], strict=False):
+            if _content_of(message) != _content_of(imported):
                 return shared, True
             shared += 1
         if len(news) < MAX_LIMIT:
@@ -149,18 +149,18 @@ async def _compare(
     return shared, False
 
 
-def _words_of(message: NewMessage | records.Message) -> tuple[object, ...]:
-    """What was said. Metadata change with every version of an exporting program."""
+def _content_of(message: NewMessage | records.Message) -> tuple[object, ...]:
+    """Return the fields to compare. Metadata change with each version of an exporting program."""
     return (message.role, message.content, message.tool_calls, message.tool_results)
 
 
 def _digest(message: NewMessage) -> str:
-    words = json.dumps(_words_of(message), sort_keys=True)
-    return hashlib.sha256(words.encode()).hexdigest()[:32]
+    text = json.dumps(_content_of(message), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _batches(items: Iterable[NewMessage]) -> Iterator[list[NewMessage]]:
-    """The messages in lists that `messages.append_many` takes."""
+    """Yield the messages in lists that `messages.append_many` accepts."""
     batch: list[NewMessage] = []
     chars = 0
     for item in items:

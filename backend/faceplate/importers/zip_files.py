@@ -1,4 +1,4 @@
-"""The files with chats in a zip archive, in which most exports arrive."""
+"""The files with chats in a zip archive, the form of most exports."""
 
 import lzma
 import re
@@ -11,20 +11,21 @@ from typing import IO, Final
 from faceplate.importers.chats import Unreadable
 
 DAMAGED: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
-"""What reading from an archive may raise, beside OSError."""
+"""The errors that reading an archive may raise, beside OSError."""
 
 _MAGIC: Final = b"PK\x03\x04"
 _SUFFIXES: Final = {".json", ".jsonl", ".ndjson"}
-# Large exports of ChatGPT come in several files, each a list of its own.
+# Large exports of ChatGPT have several files, each with a list.
 _CHATS: Final = re.compile(r"conversations(-\d+)?\.json", re.IGNORECASE)
 
 
 def open_members(path: Path, raw: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the name and the bytes of each file with chats; of a file that is no archive, itself.
+    """Yield the name and the open file of each file with chats.
 
-    In an archive these are conversations.json, or conversations-000.json and so on, and where
-    there is none of them every .json, .jsonl and .ndjson file; by name, each open until the next
-    is asked for. Raises Unreadable where there is none, or it is encrypted, and one of `DAMAGED`.
+    A file that is no archive is yielded itself. In an archive these are conversations.json, or
+    conversations-000.json and so on; without any of them, every .json, .jsonl and .ndjson file.
+    They come in the order of their names, and each is open until the next one. Raises Unreadable if
+    there is none or the archive is encrypted, and one of `DAMAGED`.
     """
     magic = raw.read(len(_MAGIC))
     raw.seek(0)
@@ -40,7 +41,7 @@ def open_members(path: Path, raw: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
                 raise Unreadable("an archive that is encrypted")
             try:
                 file = archive.open(member)
-            except NotImplementedError:  # zipfile's word for it
+            except NotImplementedError:  # zipfile raises it for an unknown compression
                 raise Unreadable("an archive of an unknown compression") from None
             with file:
                 yield member.filename, file

@@ -1,1 +1,1 @@
-"""faceplate within other frameworks. Each module needs an extra of its own."""
+"""Integrations with web frameworks and OpenTelemetry. Each module needs its own extra."""

@@ -1,4 +1,4 @@
-"""FastAPI. Needs the ``fastapi`` extra.
+"""The integration with FastAPI. It needs the ``fastapi`` extra.
 
 ::
 
@@ -15,7 +15,7 @@
         message = await chat.run(messages.append, conversation_id, role="user", content=text)
         return {"position": message.position}
 
-Each worker process opens a `Database`, and so a pool, of its own.
+Each worker process opens its own `Database`, and so its own pool.
 """
 
 from collections.abc import Awaitable, Callable
@@ -68,7 +68,7 @@ Identity = UUID | str
 
 
 def database(connection: HTTPConnection) -> Database:
-    """Return the application's `Database`; a dependency. Raises UsageError without `lifespan`."""
+    """Return the application's `Database` (a dependency). Raises UsageError without `lifespan`."""
     found = getattr(connection.state, "faceplate", None)
     if not isinstance(found, Database):
         raise UsageError("no database is open: make the application with FastAPI(lifespan=...)")
@@ -80,9 +80,9 @@ def runner_for(
 ) -> Callable[..., Awaitable[UserRunner]]:
     """Return a dependency that gives a handler its `UserRunner`.
 
-    ``identify`` is a dependency of the application's own that says who the user is. A UUID is
-    taken as the id of the user. Text is taken as the identity provider's ``sub``, and the user
-    with it is made on first sight (`faceplate.services.users.ensure`), which takes a transaction.
+    ``identify`` is a dependency of the application that returns the user. A UUID is the id of the
+    user. Text is the identity provider's ``sub``: the user is created if there is none yet
+    (`faceplate.services.users.ensure`), which takes a transaction of its own.
     """
 
     async def runner(
@@ -101,10 +101,10 @@ def problem_response(problem: Problem) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer faceplate's errors, and what FastAPI's own validation refuses, with problems.
+    """Answer faceplate's errors and FastAPI's validation errors with problem documents.
 
-    See `faceplate.integrations.web` for the table. Other exceptions are left to the application.
-    One that is mounted in another has handlers of its own: install them for each.
+    `faceplate.integrations.web` has the table. The application handles other exceptions. A mounted
+    application has its own handlers: install them there as well.
     """
     app.add_exception_handler(FaceplateError, _answer)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -112,14 +112,14 @@ def install(app: FastAPI) -> None:
 
 async def _answer(connection: HTTPConnection, error: Exception) -> Response:
     if not isinstance(connection, Request):
-        raise error  # nothing can be answered on a WebSocket; the server closes it and logs
+        raise error  # a WebSocket has no response; the server closes it and logs the error
     return problem_response(problem_of(error))
 
 
 async def _answer_invalid(_connection: HTTPConnection, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    found = [  # neither the input nor the context of an error, which may quote it
+    found = [  # without the input, and without the context of an error, which may quote it
         {"field": ".".join(map(str, one["loc"])), "rule": str(one["msg"])}
         for one in error.errors()[:MAX_PROBLEMS]
     ]
@@ -130,22 +130,23 @@ async def _answer_invalid(_connection: HTTPConnection, error: Exception) -> Resp
 
 
 def health_router(*, ready_within_s: float = READY_WITHIN_S) -> APIRouter:
-    """Return a router with ``/livez`` and ``/readyz``, for whoever sends traffic here.
+    """Return a router with ``/livez`` and ``/readyz``, for a load balancer or an orchestrator.
 
-    ``/livez`` answers as long as the event loop turns. ``/readyz`` is 200 or 503 and says which of
-    reachable, migrated, isolated and accepting holds, and how the pool stands: no host, no version.
+    ``/livez`` answers as long as the event loop runs. ``/readyz`` has status 200 or 503 and says
+    whether the database is reachable, migrated and isolated, whether the process accepts units, and
+    the state of the pool. It shows no host and no version.
     """
     router = APIRouter(tags=["health"])
     probe = Probe(within_s=ready_within_s)
 
     @router.get("/livez")
     async def live() -> dict[str, bool]:
-        """Whether the process is alive."""
+        """Return whether the process is alive."""
         return {"alive": True}
 
     @router.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready"}})
     async def ready(db: Annotated[Database, Depends(database)], response: Response) -> Readiness:
-        """Whether the process can serve."""
+        """Return whether the process can serve requests."""
         found = await probe.ask(db)
         if not found.ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
@@ -183,4 +184,4 @@ def _document(status: HTTPStatus) -> dict[str, Any]:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     int(status): _document(status) for status in sorted({a.status for a in ANSWERS.values()})
 }
-"""The problems, for ``responses=`` of an application, a router or a route."""
+"""The problem documents, for ``responses=`` of an application, a router or a route."""

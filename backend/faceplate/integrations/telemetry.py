@@ -1,13 +1,13 @@
-"""OpenTelemetry for units, their retries, and the pool. Needs the ``telemetry`` extra.
+"""OpenTelemetry for units, their retries, and the pool. It needs the ``telemetry`` extra.
 
 ::
 
     async with Database() as db:
         telemetry.instrument(db)
 
-Each call of `Database.run` and each block of `Database.begin` is a span with all its attempts, and
-whatever the unit traces itself lies below it. Neither spans nor metrics hold an id, a value or the
-words of an error.
+Each call of `Database.run` and each block of `Database.begin` is one span with all its attempts.
+The unit's own spans are its children. Neither spans nor metrics hold an id, a value or the message
+of an error.
 
 =====================================  ==========================================================
 faceplate.unit.duration                histogram in s: faceplate.unit, faceplate.outcome, error.type
@@ -52,10 +52,10 @@ Attributes = dict[str, str]
 
 SYSTEM: Attributes = {"db.system.name": "postgresql"}
 COUNTERS = {
-    Kind.RETRY: ("faceplate.retries", "Units that began anew."),
-    Kind.RECONNECT: ("faceplate.reconnects", "Units that waited for the server to be there again."),
+    Kind.RETRY: ("faceplate.retries", "Retries of units."),
+    Kind.RECONNECT: ("faceplate.reconnects", "Units that waited until the server was back."),
     Kind.REFUSAL: ("faceplate.refusals", "Units given up: no usable database, or too busy."),
-    Kind.UNKNOWN_OUTCOME: ("faceplate.unknown_outcomes", "Units of which the COMMIT is in doubt."),
+    Kind.UNKNOWN_OUTCOME: ("faceplate.unknown_outcomes", "Units whose COMMIT is in doubt."),
 }
 
 
@@ -65,9 +65,9 @@ def instrument(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> None:
-    """Trace and measure what ``db`` does from now on. Without providers, the global ones.
+    """Trace and measure the units of ``db`` from now on; without providers, with the global ones.
 
-    Raises UsageError where somebody listens already.
+    Raises UsageError if ``db`` has a listener already.
     """
     if db.events.listener is not None:
         raise UsageError("this database is instrumented already")
@@ -81,7 +81,7 @@ class _Telemetry:
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         self._tracer = tracer
         self._duration = meter.create_histogram(
-            "faceplate.unit.duration", "s", "How long a unit took, all its attempts together."
+            "faceplate.unit.duration", "s", "The time that a unit took with all its attempts."
         )
         self._counters = {
             kind: meter.create_counter(name, "{unit}", description)
@@ -95,7 +95,7 @@ class _Telemetry:
             call.unit,
             kind=SpanKind.CLIENT,
             attributes=SYSTEM,
-            record_exception=False,  # its words may be those of a row
+            record_exception=False,  # its message may quote a row
             set_status_on_exception=False,
         ) as span:
             ending = {"faceplate.outcome": "committed"}
@@ -129,7 +129,7 @@ def _ending(error: BaseException) -> Attributes:
 
 
 def _mark_failed(span: Span, error: BaseException) -> None:
-    if not isinstance(error, Exception):  # to be cancelled is no fault of the unit
+    if not isinstance(error, Exception):  # a cancellation is no failure of the unit
         return
     span.set_status(StatusCode.ERROR)
     if state := sqlstate_of(error):
@@ -137,7 +137,7 @@ def _mark_failed(span: Span, error: BaseException) -> None:
 
 
 def _observe_pool(db: Database, meter: Meter) -> None:
-    """Let the exporter look at the pool, from a thread of its own, whenever it exports."""
+    """Register callbacks that the exporter calls from its own thread whenever it exports."""
     pool = SYSTEM | {"db.client.connection.pool.name": db.settings.target}
 
     def count(_: CallbackOptions) -> Iterable[Observation]:

@@ -1,8 +1,8 @@
-"""What every web framework needs of faceplate, and nothing of any framework.
+"""The parts of a web integration that need no framework.
 
-A lifespan, a runner for one user, errors as HTTP, and whether to send traffic to this process.
-
-`faceplate.integrations.fastapi` is made of it; docs/web.md shows it under Starlette and Litestar.
+These are a lifespan, a runner for one user, errors as problem documents, and a readiness probe.
+`faceplate.integrations.fastapi` is built on them; docs/web.md shows them with Starlette and
+Litestar.
 
 ===============================================  ======  ==========================  ==============
 error                                            status  code                        Retry-After
@@ -18,8 +18,8 @@ TimedOut                                         504     timed_out              
 anything else                                    500     internal_error              no
 ===============================================  ======  ==========================  ==============
 
-A cancellation, also one after COMMIT (`faceplate.was_committed`), is no error: nobody is left to be
-answered.
+A cancellation, also one after COMMIT (`faceplate.was_committed`), has no response: the client has
+gone.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ READY_WITHIN_S = 5.0
 
 
 class State(TypedDict):
-    """What the lifespan hands on: ``request.state.faceplate``."""
+    """The state that the lifespan yields: ``request.state.faceplate``."""
 
     faceplate: Database
 
@@ -74,8 +74,8 @@ def lifespan(
 ) -> Callable[[object], AbstractAsyncContextManager[State]]:
     """Return a lifespan that opens a `Database`, and closes it as `Database.dispose` does.
 
-    ``settings`` are as those of `Database`, and read when the application starts. An application
-    with a lifespan of its own enters this one in it::
+    ``settings`` are those of `Database`, and are read when the application starts. An application
+    with its own lifespan enters this one inside it::
 
         @asynccontextmanager
         async def own(app: object) -> AsyncIterator[Mapping[str, Any]]:
@@ -83,7 +83,7 @@ def lifespan(
                 yield {**state, "model": await load_model(state["faceplate"])}
     """
 
-    # Where the start fails, the frame below shows what it was given.
+    # If the start fails, the traceback shows the locals of the frame below.
     given = SecretStr(settings) if isinstance(settings, str) else settings
 
     @asynccontextmanager
@@ -96,7 +96,7 @@ def lifespan(
 
 @dataclass(frozen=True, slots=True)
 class UserRunner:
-    """A `Database` for one user. Who that is, the application says: nothing here authenticates."""
+    """A `Database` for one user, whom the application has authenticated."""
 
     db: Database
     user_id: UUID
@@ -123,7 +123,7 @@ class UserRunner:
         after: int | None = None,
         save_every_s: float = drafts.SAVE_EVERY_S,
     ) -> drafts.Draft:
-        """Return a streamed reply to be entered with ``async with``: see `faceplate.drafts`."""
+        """Return a draft; enter it with ``async with``: see `faceplate.drafts`."""
         return drafts.open(
             self.db,
             self.user_id,
@@ -135,35 +135,35 @@ class UserRunner:
 
 
 class Answer(NamedTuple):
-    """What a kind of error is answered with."""
+    """The HTTP response to a kind of error."""
 
     status: HTTPStatus
     code: str
     detail: str | None = None
-    """None for the words of the error itself, which are about the request and nothing else."""
+    """The text for the client. None for the error's own message, which is only about the input."""
     retry_after_s: int | None = None
     safe_to_repeat: bool | None = None
-    """Whether the unit that failed has written nothing. None where a retry would fail as well."""
+    """Whether the failed unit has written nothing. None if a retry would fail as well."""
 
 
 BUSY = Answer(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "busy",
-    "Too much is asked at the moment; nothing was changed.",
+    "The server is too busy at the moment; nothing was changed.",
     retry_after_s=1,
     safe_to_repeat=True,
 )
 INTERRUPTED = Answer(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "interrupted",
-    "The work was interrupted; nothing was changed.",
+    "The request was interrupted; nothing was changed.",
     retry_after_s=1,
     safe_to_repeat=True,
 )
 INTERNAL = Answer(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal_error",
-    "The server made a mistake, which has been logged.",
+    "An internal error occurred and was logged.",
 )
 ANSWERS: dict[type[Exception], Answer] = {
     InvalidInput: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input"),
@@ -184,14 +184,14 @@ ANSWERS: dict[type[Exception], Answer] = {
     CommitOutcomeUnknown: Answer(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "outcome_unknown",
-        "It cannot be told whether this was done: look before you ask for it again.",
+        "It is not known whether this was done: check before you send it again.",
         retry_after_s=5,
         safe_to_repeat=False,
     ),
     TimedOut: Answer(
         HTTPStatus.GATEWAY_TIMEOUT,
         "timed_out",
-        "This took too long and was given up; nothing was changed.",
+        "This took too long and was cancelled; nothing was changed.",
         safe_to_repeat=True,
     ),
     Exception: INTERNAL,
@@ -199,7 +199,7 @@ ANSWERS: dict[type[Exception], Answer] = {
 
 
 class Problem(NamedTuple):
-    """A problem document of RFC 9457: ``body`` goes out as JSON of the type `MEDIA_TYPE`."""
+    """A problem document of RFC 9457: send ``body`` as JSON of the type `MEDIA_TYPE`."""
 
     status: int
     body: dict[str, Any]
@@ -207,19 +207,19 @@ class Problem(NamedTuple):
 
 
 def problem(status: HTTPStatus, code: str, detail: str, **more: Any) -> Problem:
-    """Return a problem of the application's own, in the same form. ``more`` are its members."""
+    """Return a problem document of the application; ``more`` are additional members."""
     body = {"type": "about:blank", "title": status.phrase, "status": int(status), "code": code}
     return Problem(int(status), body | {"detail": detail} | more, {})
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return what a client is told of ``error``; one that is no fault of the client's is logged.
+    """Return the problem document for ``error``; an error with status 500 is logged.
 
-    A member ``code`` says what it was in one word. `InvalidInput` has ``field`` and ``rule``, and
-    what may be tried again has ``safe_to_repeat``: of the unit that failed, so a handler that runs
-    several has to know itself whether those before it may be run twice.
+    The member ``code`` names the kind of error. `InvalidInput` adds ``field`` and ``rule``. An
+    error for which a retry may help adds ``safe_to_repeat``, which is about the failed unit: a
+    handler that runs several units must know whether the ones before it may run twice.
 
-    No host, role, SQL, SQLSTATE or value of a row is in it, nor in the log.
+    Neither the document nor the log holds a host, a role, SQL, an SQLSTATE or a value of a row.
     """
     answer = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
     detail = answer.detail
@@ -240,34 +240,34 @@ def problem_of(error: Exception) -> Problem:
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether traffic should be sent to this process. None is what could not be asked."""
+    """Whether this process should get traffic. A field is None if the answer is not known."""
 
     ready: bool
     reachable: bool
     migrated: bool | None
-    """At the revision that the code needs, or at a newer one, of a deploy that is under way."""
+    """The schema is at the revision that the code needs, or at a newer one during a deploy."""
     isolated: bool | None
     """Every layer that should keep users apart is in force."""
     accepting: bool
-    """A unit would get a connection, or may still wait for one."""
+    """A unit would get a connection, or could wait for one."""
     pool: Pool
 
 
 class Probe:
-    """Asks `Database.check` whether the process is ready.
+    """A readiness probe that calls `Database.check`.
 
-    However many ask at a time, it asks once: whoever may ask cannot open more than one connection.
+    Concurrent requests share one check, so that they cannot open more than one connection.
     """
 
     def __init__(self, *, within_s: float = READY_WITHIN_S) -> None:
         self._within_s = within_s
-        self._asking: asyncio.Task[Health | None] | None = None
+        self._checking: asyncio.Task[Health | None] | None = None
 
     async def ask(self, db: Database) -> Readiness:
-        """Return how things stand, after ``within_s`` at most."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._check(db))
-        health = await asyncio.shield(self._asking)  # others may wait for it as well
+        """Return the readiness, after ``within_s`` at most."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check(db))
+        health = await asyncio.shield(self._checking)  # other requests may wait for it as well
         pool = db.pool()
         is_full = pool.checked_out >= pool.limit
         accepting = not is_full or pool.waiting < db.settings.max_waiting
@@ -294,5 +294,5 @@ class Probe:
 
 
 def _is_newer(revision: str | None) -> bool:
-    """Whether a later version of the package has made ``revision``."""
+    """Return whether ``revision`` comes from a newer version of the package."""
     return revision is not None and not migrate.knows(revision)

@@ -1,1 +1,1 @@
-"""The units: plain async functions whose first parameter is a scope."""
+"""The units of faceplate's tables: async functions whose first parameter is a scope."""

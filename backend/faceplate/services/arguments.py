@@ -1,4 +1,4 @@
-"""The check of arguments that no column's type looks at."""
+"""Checks of arguments that have no column type."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whole conversations of the scope's user, stored together with all their messages."""
+"""Whole conversations of the scope's user, stored with all their messages."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
@@ -21,10 +21,10 @@ from faceplate.statement import Statement
 
 MAX_CHATS: Final = 1_000
 
-# The driver sends 128 KB at a time, and the server works on the first while the next are made.
+# The driver sends 128 KB at a time; the server works on one part while the next is encoded.
 _BATCH_CHARS: Final = 32 * 1024
 _ROW_CHARS: Final = 64  # what a message without content counts as
-_BATCHES_AT_ONCE: Final = 100  # a command has a time limit
+_BATCHES_AT_ONCE: Final = 100  # per command, which has a time limit
 
 _COLUMNS: Final = ("conversation_id", "position", "id", *NewMessage._fields[:-1])
 
@@ -34,9 +34,9 @@ _REST: Final = 2**80 - 1 ^ 0xF << 76
 
 
 class NewChat(NamedTuple):
-    """A conversation to store, with all its messages in their order.
+    """A conversation to store, with all its messages in order.
 
-    A message without an id gets one that follows from the chat's id and its place.
+    A message without an id gets one that is derived from the chat's id and the message's place.
     """
 
     id: UUID
@@ -49,9 +49,9 @@ class NewChat(NamedTuple):
 
 
 def _create() -> Statement[UUID]:
-    """One row for each chat that is not there. The last one is the newest in the list.
+    """Return the statement that inserts each chat that is not stored; the last is the newest.
 
-    In the order of their ids, so that two that store the same chats take turns.
+    It inserts in the order of the ids, so that two calls with the same chats do not deadlock.
     """
     names = ("id", "title", "message_count", "metadata")
     new, values = unnest(Conversation.__table__, names)
@@ -87,14 +87,14 @@ FILL = _fill()
 
 
 async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
-    """Store up to 1,000 conversations with their messages, all or none; return the new ones' ids.
+    """Store up to 1,000 conversations with their messages, all or none; return the new ids.
 
-    A chat whose id is there already is left as it is, whatever became of it since, and its id is
-    not returned. The last of the new ones is the first in the list of conversations. There is no
-    limit to the number of messages, which are sent some hundred at a time.
+    A chat whose id exists already is left unchanged, and its id is not returned. The last new chat
+    becomes the first in the list of conversations. The number of messages is not limited; a few
+    hundred are sent at a time.
 
     Raises InvalidInput for a value that breaks a rule, and for tool calls and results that do not
-    fit each other; Conflict where two messages of a chat have the same id.
+    match; Conflict if two messages of a chat have the same id.
     """
     check_kind("chats", chats, Sequence)
     if len(chats) > MAX_CHATS:
@@ -123,11 +123,11 @@ def _check_tools(chat: NewChat) -> None:
     for message in chat.messages:
         check_shape(message)
         if message.tool_calls or message.tool_results:
-            tool_calls.settle(pending, message.tool_calls, message.tool_results)
+            tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
 
 
 def _batches(chats: Sequence[NewChat]) -> Iterator[dict[str, Sequence[Any]]]:
-    """The columns of all messages, as many rows at a time as make a message to the server."""
+    """Yield the columns of all messages, in batches of about one network write each."""
     rows: list[tuple[Any, ...]] = []
     chars = 0
     for chat in chats:
@@ -146,10 +146,10 @@ def _batches(chats: Sequence[NewChat]) -> Iterator[dict[str, Sequence[Any]]]:
 
 
 def message_ids(conversation_id: UUID) -> Iterator[UUID]:
-    """The ids of a conversation's messages by their place, as `store` makes them, without end.
+    """Yield the ids that `store` gives to a conversation's messages, by place, without end.
 
-    UUIDv8: 48 bits of the place, so that each goes to the end of its conversation's part of the
-    index, and then bits that follow from the conversation's id.
+    They are UUIDv8: 48 bits of the place, then bits that are derived from the conversation's id.
+    Each id thus goes to the end of its conversation's part of the index.
     """
     rest = uuid5(conversation_id, "messages").int & _REST
     return (UUID(int=place << 80 | rest | _VERSION_8) for place in count())

@@ -78,10 +78,10 @@ async def create(
 ) -> records.Conversation:
     """Create a conversation and return it.
 
-    ``title`` has 1 to 255 characters and is not blank. With an ``id`` of the caller's own the
-    call may be retried: the second one returns what the first one stored.
+    ``title`` has 1 to 255 characters and is not blank. A caller that gives an ``id`` may retry the
+    call: the retry returns what the first call stored.
 
-    Raises Conflict where the id is there with another title or metadata, InvalidInput.
+    Raises Conflict if the id exists with another title or metadata, InvalidInput.
     """
     new_id = id or scope.new_id()
     metadata = {} if metadata is None else metadata
@@ -104,10 +104,10 @@ async def page(
 ) -> Page[records.Conversation]:
     """Return up to ``limit`` conversations (1 to 200), the one with the newest activity first.
 
-    ``cursor`` is the ``next_cursor`` of the page before. A conversation that sees activity while
-    pages are turned moves to the head of the list, ahead of the pages that are still to come.
+    ``cursor`` is the ``next_cursor`` of the page before. A conversation with new activity moves to
+    the first page, so later pages no longer show it.
 
-    Raises InvalidInput for a limit or cursor that is none.
+    Raises InvalidInput for an invalid limit or cursor.
     """
     after_time, after_id = after_moment(scope, LISTING, cursor)
     rows = await scope.all(

@@ -1,16 +1,16 @@
 """MCP server configurations of the scope's user.
 
-``config`` holds what is not secret, in the shapes that MCP clients use::
+``config`` holds the plain part, in the shapes that MCP clients use::
 
     {"transport": "stdio", "command": "uvx", "args": ["some-server"]}
     {"transport": "sse", "url": "https://example.com/sse"}
     {"transport": "streamable_http", "url": "https://example.com/mcp"}
 
-``secrets`` holds what is: ``env`` for a command, ``headers`` for a URL, tokens. It is encrypted
-(see `faceplate.encryption`), and only `get_secrets` reads it. ``config`` is refused where a key, a
-parameter of a URL, an argument or a variable ahead of a command has the name of a secret, unless it
-is a placeholder such as ``${TOKEN}``. A secret without such a name, as in the path of a URL, cannot
-be told: keep that ``url``, or those ``args``, among the secrets.
+``secrets`` holds the rest: ``env`` for a command, ``headers`` for a URL, tokens. It is encrypted
+(see `faceplate.encryption`), and only `get_secrets` reads it. ``config`` is refused if a key, a
+parameter of a URL, an argument or a variable before a command has the name of a secret, unless its
+value is a placeholder such as ``${TOKEN}``. A secret without such a name, as in the path of a URL,
+is not recognised: keep that ``url``, or those ``args``, among the secrets.
 """
 
 from typing import Any, NamedTuple
@@ -128,12 +128,12 @@ async def put(
     secrets: JsonObject | None = None,
     enabled: bool = True,
 ) -> records.McpConfig:
-    """Store a configuration under ``name`` (1 to 100 characters), in place of what is there.
+    """Store a configuration under ``name`` (1 to 100 characters), or replace the one there.
 
-    ``secrets`` of None leaves the stored ones as they are; ``{}`` removes them.
+    ``secrets`` of None keeps the stored secrets; ``{}`` removes them.
 
-    Raises InvalidInput for a config or secrets that no MCP client could use, and for a config
-    that holds something secret; ConfigurationError for secrets without an encryption key.
+    Raises InvalidInput for a config or secrets that no MCP client could use, and for a config that
+    holds a secret; ConfigurationError for secrets without an encryption key.
     """
     check_config(config)
     if secrets is not None:
@@ -150,7 +150,7 @@ async def put(
     )
     if not secrets or stored.id == new_id:
         return stored
-    # What was there keeps its id, which secrets are encrypted for.
+    # The replaced configuration keeps its id, and its secrets are encrypted for that id.
     return await scope.one(SET_SECRETS, id=stored.id, secrets=_encrypted(scope, stored.id, secrets))
 
 
@@ -168,10 +168,10 @@ async def by_name(scope: Scope, name: str) -> records.McpConfig:
 
 
 async def get_secrets(scope: Scope, config_id: UUID) -> JsonObject:
-    """Return the decrypted secrets of a configuration, ``{}`` where it has none.
+    """Return the decrypted secrets of a configuration, ``{}`` if it has none.
 
-    Raises NotFound, InvalidInput; ConfigurationError without an encryption key, DatabaseError
-    where none of the keys fits, or where the secrets are those of another configuration.
+    Raises NotFound, InvalidInput; ConfigurationError without an encryption key; DatabaseError if
+    none of the keys fits, or if the secrets belong to another configuration.
     """
     stored = await scope.first(SECRETS, id=config_id)
     if stored is None:
@@ -228,20 +228,20 @@ async def delete(scope: Scope, config_id: UUID) -> None:
 
 
 async def count_secrets(scope: SystemScope) -> int:
-    """Return how many configurations of all users hold secrets. Run with ``run_system``."""
+    """Return how many configurations of all users have secrets. Run it with ``run_system``."""
     return await scope.one(COUNT_SECRETS)
 
 
 async def rotate_secrets(
     scope: SystemScope, after: tuple[UUID, UUID] = (UUID(int=0), UUID(int=0)), *, limit: int = 100
 ) -> list[tuple[UUID, UUID]]:
-    """Re-encrypt up to ``limit`` secrets under the first key, across users.
+    """Re-encrypt up to ``limit`` secrets with the first key, across users.
 
-    Return the (user_id, id) of each, in order; the last one is where the next call begins
-    ``after``, and none means that all are done. Run with ``run_system``.
+    Return the (user_id, id) of each, in order. Pass the last one as ``after`` to the next call; an
+    empty list means that all are done. Run it with ``run_system``.
 
-    Raises ConfigurationError without a key, DatabaseError where none of the keys fits, or where
-    secrets are another configuration's: it names the configuration, and this call has then changed
+    Raises ConfigurationError without a key; DatabaseError, which names the configuration, if none
+    of the keys fits or if the secrets belong to another configuration. The call has then changed
     nothing.
     """
     done: list[tuple[UUID, UUID]] = []

@@ -1,8 +1,8 @@
-"""Where the plain part of an MCP configuration holds a secret, as far as its shape tells.
+"""The search for secrets in the plain part of an MCP configuration.
 
-A secret is told by the name that it has: of a key at any depth, of a parameter in a URL, of an
-option or an assignment among the arguments. A placeholder such as ``${TOKEN}`` is none. A token
-without a name is found where it has a form of its own, as many providers give theirs: `_TOKEN`.
+A secret is recognised by its name: of a key at any depth, of a parameter in a URL, of an option or
+an assignment among the arguments. A placeholder such as ``${TOKEN}`` is no secret. A token without
+a name is recognised if it has the form that a provider gives its tokens: `_TOKEN`.
 """
 
 import re
@@ -13,14 +13,14 @@ from itertools import takewhile
 from typing import Any
 from urllib.parse import SplitResult, unquote_plus, urlsplit
 
-# At the end of a name's last word: githubtoken, clientSecret, X-Api-Key.
+# A name is secret if its last word ends with one of these: githubtoken, clientSecret, X-Api-Key.
 _SECRET_ENDING = re.compile(
     r"(authorization|bearer|cookies?|credentials?|headers?|passphrase|passwd|password|secrets?"
     r"|tokens?|apikey)$"
 )
-# As the whole of it, as other words end so as well: author, compat, keyboard, tokenizer.
+# Or if its last word is one of these; other words may end with them (compat ends with pat).
 _SECRET_WORDS = {"auth", "env", "jwt", "pass", "passcode", "pat", "pwd", "sig", "signature"}
-# What makes a secret of the key behind it; a public_key and a sort_key are none.
+# A "key" is secret after one of these words; a public_key and a sort_key are not.
 _BEFORE_KEY = {
     *("access", "account", "admin", "api", "app", "auth", "client", "encryption", "functions"),
     *("license", "master", "private", "secret", "service", "shared", "signing", "subscription"),
@@ -29,8 +29,8 @@ _COUNTS = {
     *("completion", "context", "input", "max", "min", "num", "output", "prompt", "reasoning"),
     *("thinking", "total"),
 }
-_CODE = "code"  # of a URL alone, where Azure has its keys: anywhere else it is no secret
-_METHODS = {"none", "oauth", "oauth2"}  # what "auth" says in place of a credential
+_CODE = "code"  # secret only as a parameter of a URL, where Azure puts its keys
+_METHODS = {"none", "oauth", "oauth2"}  # values of "auth" that are not credentials
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PLACEHOLDER = re.compile(r"\$\{[^{}]*\}|\$\w+|\{\{[^{}]*\}\}|%\w+%|<[^<>]*>")
 _CREDENTIAL = re.compile(r"\s*(?:bearer|basic)\s+(?=\S*[\d._~+/=-])\S{8,}\s*", re.IGNORECASE)
@@ -54,7 +54,7 @@ def find_secret(config: dict[str, Any]) -> str | None:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether something with this name is a secret, however its words are joined."""
+    """Return whether a value with this name is a secret, however the words are joined."""
     plain = unicodedata.normalize("NFKC", unquote_plus(name))
     words = [word.lower() for word in _WORDS.findall(plain)]
     if not words:
@@ -70,7 +70,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def _found(value: Any, path: str) -> Iterator[str]:
-    """The path of each secret in ``value``, which is at ``path``."""
+    """Yield the path of each secret in ``value``, which is at ``path``."""
     match value:
         case dict():
             yield from (_joined(path, name) for name in _found_as_pair(value))
@@ -97,19 +97,19 @@ def _joined(path: str, name: str) -> str:
 
 def _found_as_pair(value: dict[str, Any]) -> Iterator[str]:
     if any(map(_TOKEN.search, value)):
-        yield "a key"  # not by its name, which is the secret
+        yield "a key"  # without its name, which is the secret
     if _is_secret_pair(value):
         yield "value"
 
 
 def _is_secret_pair(value: dict[str, Any]) -> bool:
-    """Whether it is a header or a variable as ``{"name": ..., "value": ...}``."""
+    """Return whether it is a secret header or variable as ``{"name": ..., "value": ...}``."""
     name, inner = value.get("name", value.get("key")), value.get("value")
     return isinstance(name, str) and isinstance(inner, str) and _is_secret(name, inner)
 
 
 def _may_be_secret(name: str, value: Any) -> bool:
-    """Whether the value of a key with the name of a secret can be one."""
+    """Return whether the value of a key with a secret's name can be a secret."""
     last = _WORDS.findall(name)[-1].lower() if _WORDS.search(name) else ""
     match value:
         case None | bool():
@@ -117,16 +117,16 @@ def _may_be_secret(name: str, value: Any) -> bool:
         case int() | float():
             return last != "tokens"
         case str() if last == "env":
-            return name.lower() == "env"  # else it is the name of a variable
+            return name.lower() == "env"  # other names, such as token_env, hold a variable's name
         case str():
             return _is_secret(name, value)
         case dict():
-            return last not in {"auth", "authorization"}  # which describe a method
+            return last not in {"auth", "authorization"}  # these describe a method
     return True
 
 
 def _is_secret(name: str, value: str) -> bool:
-    """Whether the text ``value`` is a secret where it has this name."""
+    """Return whether the text ``value`` under this name is a secret."""
     if not is_secret_name(name):
         return False
     is_method = name.lower().endswith(("auth", "authorization")) and value.lower() in _METHODS
@@ -136,7 +136,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _holds_secret(text: str) -> bool:
-    """Whether a text holds a credential of its own, or a URL with one in it."""
+    """Return whether a text without a name holds a credential, or a URL with one."""
     if _CREDENTIAL.fullmatch(text) or _TOKEN.search(text):
         return True
     return any(map(_is_url_with_secret, re.findall(r"[\w+.-]+://\S+", text)))
@@ -146,7 +146,7 @@ def _is_url_with_secret(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return True  # nobody can tell what is in it
+        return True  # it cannot be parsed, so it may hold a secret
     web = parts.scheme in {"http", "https", "ws", "wss"}
     credential = parts.password or (parts.username if web else None)
     if credential and not _PLACEHOLDER.fullmatch(credential):
@@ -158,7 +158,7 @@ def _is_url_with_secret(url: str) -> bool:
 
 
 def _parameters(parts: SplitResult) -> Iterator[tuple[str, str]]:
-    """The parameters of the query, of the fragment and of the path's segments, decoded."""
+    """Yield the parameters of the query, the fragment and the path's segments, decoded."""
     matrix = (part.partition(";")[2] for part in parts.path.split("/"))
     for part in re.split(r"[&;?]", "&".join((parts.query, parts.fragment, *matrix))):
         name, separator, value = part.partition("=")
@@ -167,7 +167,7 @@ def _parameters(parts: SplitResult) -> Iterator[tuple[str, str]]:
 
 
 def _found_in_command(command: str, args: Any, path: str) -> Iterator[str]:
-    """Yield ``path`` where a variable is set ahead of a program, or a word of it is a secret."""
+    """Yield ``path`` if a variable is set before the program, or if a word is a secret."""
     words = _words(command)
     ahead = words
     if words and words[0].rpartition("/")[2] == "env":
@@ -182,7 +182,7 @@ def _is_text(value: object) -> bool:
 
 
 def _found_in_arguments(args: Sequence[Any], path: str) -> Iterator[str]:
-    """The arguments that hold a secret, or that follow an option for one."""
+    """Yield the path of each argument that holds a secret, or that follows a secret's option."""
     option = ""
     for number, arg in enumerate(args):
         if isinstance(arg, str) and _is_secret_argument(option, arg):
@@ -196,12 +196,12 @@ def _is_secret_argument(option: str, arg: str) -> bool:
     if _holds_secret(arg):
         return True
     if option and not arg.startswith("-"):
-        # What follows --header or --env says by its own name whether it is a secret.
+        # The value of --header or --env has a name of its own, which decides.
         is_pair = option.lower() in {"env", "header"}
         if not is_pair and _is_secret(option, arg):
             return True
     if match := _OPTION.fullmatch(arg):
-        name, value = match[1].removeprefix("D"), match[2] or ""  # a property of Java
+        name, value = match[1].removeprefix("D"), match[2] or ""  # -Dname=value is a Java property
         is_pair = _HAS_VALUE.get(name, name).lower() in {"env", "header"}
         return _is_secret_pair_text(value) if is_pair else bool(value) and _is_secret(name, value)
     if _is_secret_pair_text(arg):
@@ -211,7 +211,7 @@ def _is_secret_argument(option: str, arg: str) -> bool:
 
 
 def _is_secret_pair_text(text: str) -> bool:
-    """Whether it is ``NAME=value`` or ``Name: value`` with the name of a secret."""
+    """Return whether it is ``NAME=value`` or ``Name: value`` with the name of a secret."""
     match = _ASSIGNMENT.fullmatch(text) or _HEADER.fullmatch(text)
     return match is not None and bool(match[2].strip()) and _is_secret(match[1], match[2].strip())
 
@@ -219,5 +219,5 @@ def _is_secret_pair_text(text: str) -> bool:
 def _words(text: str) -> list[str]:
     try:
         return shlex.split(text)
-    except ValueError:  # a quotation mark without its other half
+    except ValueError:  # an unbalanced quotation mark
         return text.split()

@@ -1,4 +1,4 @@
-"""The shapes of an MCP server's configuration, as MCP clients write them."""
+"""Checks of the shape of an MCP server's configuration, as MCP clients write it."""
 
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -18,9 +18,9 @@ _secrets_rule.field = SECRETS
 
 
 def check_config(config: JsonObject) -> None:
-    """Raise InvalidInput unless ``config`` names a server to start or to reach, and no secret.
+    """Raise InvalidInput unless ``config`` describes an MCP server and holds no secret.
 
-    Of a secret it names the path, such as ``args[2]``, and never the value.
+    The error names the path of a secret, such as ``args[2]``, and never its value.
     """
     cast("Json", McpConfig.__table__.c.config.type).validate(config)
     transport = config.get("transport", config.get("type"))
@@ -61,9 +61,9 @@ def _check_url(config: JsonObject) -> None:
         raise InvalidInput(CONFIG, "only a stdio server has a command")
     try:
         parts = urlsplit(url if isinstance(url, str) and url.isprintable() else "")
-        # Reading the port is what checks it.
+        # Reading the port raises ValueError if it is invalid.
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid or " " in url:
-        raise InvalidInput(CONFIG, "a server that is reached needs an http or https url")
+        raise InvalidInput(CONFIG, "a server that is not stdio needs an http or https url")

@@ -17,7 +17,7 @@ from faceplate.statement import Statement
 _columns = Message.columns()
 _in_conversation = Message.conversation_id == bindparam("conversation_id")
 _conversation = Conversation.id == bindparam("conversation_id")
-_is_draft = Message.status == sa.literal_column("'streaming'")  # as the index has it
+_is_draft = Message.status == sa.literal_column("'streaming'")  # a literal, to match the index
 _is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
 _ONE: Any = sa.literal_column("1")
 _TRUE = sa.true()
@@ -31,10 +31,10 @@ def _type(name: str) -> Any:
 def unnest(
     table: Any, names: Sequence[str], *, optional: Sequence[str] = ()
 ) -> tuple[Any, list[Any]]:
-    """Many rows from one array for each column, ``id`` from ``ids`` and so on, in their order.
+    """Return a FROM of the rows in arrays, one array per column (``id`` from ``ids``), and values.
 
-    Return them as a FROM, with a ``number`` from 1, and the values for the columns. Those that are
-    ``optional`` may be None where the column may not.
+    The rows keep their order and have a ``number`` from 1. A value of an ``optional`` column may be
+    None although the column is NOT NULL.
     """
     rules = {name: table.c[name].type for name in names}
     rules |= {name: rules[name].optional() for name in optional}
@@ -54,7 +54,7 @@ def _value(item: Any, rule: Any) -> Any:
 
 
 class Stamp(NamedTuple):
-    """What the server adds to a message that it was sent."""
+    """The columns of a message that the server fills in."""
 
     position: int
     status: str
@@ -71,10 +71,11 @@ def _appending(
     position: Callable[[Any], Any] = lambda end: end,
     source: Any = None,
 ) -> Statement[Stamp]:
-    """Count the conversation up, unless a message is there already, and insert at its new end.
+    """Return a statement that counts the conversation up and inserts at its new end.
 
-    Whoever appends to one conversation waits here for whoever does so at the time. Where both
-    bring the same message, the second has looked for it too early, and violates its key.
+    It does nothing if ``is_there`` finds the message. Concurrent appends to one conversation wait
+    for its row. If two of them append the same message, the second has looked before the first
+    committed, and violates the primary key.
     """
     counted = (
         sa.update(Conversation)

@@ -1,4 +1,4 @@
-"""Messages of the scope's user: appended, read back in order, and removed from the end."""
+"""Messages of the scope's user: appending, reading in order, removing from the end."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -34,7 +34,7 @@ class _NewMessage(NamedTuple):
 
 
 class NewMessage(_NewMessage):
-    """A message to append. What is left out or None is empty; without an id it gets a new one."""
+    """A message to append. A field that is None is empty; without an id it gets a new one."""
 
     __slots__ = ()
 
@@ -47,7 +47,7 @@ class NewMessage(_NewMessage):
         metadata: JsonObject | None = None,
         id: UUID | None = None,  # noqa: A002 - the column's name
     ) -> Self:
-        """Take content of None as none: OpenAI's models send it beside tool calls."""
+        """Take None as empty content: OpenAI's models send it beside tool calls."""
         text = "" if content is None else content
         return super().__new__(cls, role, text, tool_calls, tool_results, metadata, id)
 
@@ -55,7 +55,7 @@ class NewMessage(_NewMessage):
         return f"NewMessage(role={self.role!r}, chars={len(self.content)})"
 
     def completed(self, new_id: UUID) -> Self:
-        """Return it as it is stored, with an id and with metadata."""
+        """Return the message as it is stored, with an id and with metadata."""
         metadata = {} if self.metadata is None else self.metadata
         return self._replace(id=self.id or new_id, metadata=metadata)
 
@@ -74,16 +74,16 @@ async def append(
 ) -> records.Message:
     """Append a message to a conversation and return it.
 
-    ``role`` is user, assistant, system or tool; ``content`` has up to 1,000,000 characters, and
-    None is empty, as OpenAI's models send it beside tool calls. An assistant message may carry
-    ``tool_calls``, and a tool message needs ``tool_results``; see `faceplate.services.tool_calls`
-    for their shape. With an ``id`` of the caller's own the call may be retried: the second one
-    returns the message that the first one stored.
+    ``role`` is user, assistant, system or tool. ``content`` has up to 1,000,000 characters; None is
+    empty, since OpenAI's models send it beside tool calls. An assistant message may have
+    ``tool_calls``, and a tool message needs ``tool_results``; `faceplate.services.tool_calls` shows
+    their shape. A caller that gives an ``id`` may retry the call: the retry returns the message
+    that the first call stored.
 
-    Raises NotFound where there is no such conversation, Conflict where the id is there with
-    another content, InvalidInput for a value that breaks a rule, and for a result whose call was
-    never made or is answered; in a block of your own, Contention where the same message is being
-    appended elsewhere.
+    Raises NotFound if the conversation does not exist; Conflict if the id exists with another
+    content; InvalidInput for a value that breaks a rule, and for a result whose call does not exist
+    or is answered. In a block it also raises Contention, if the same message is being appended
+    elsewhere.
     """
     given = NewMessage(role, content, tool_calls, tool_results, metadata, id)
     message = given.completed(id or scope.new_id())
@@ -100,12 +100,12 @@ async def append(
 async def append_many(
     scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
 ) -> list[records.Message]:
-    """Append messages in their order, all or none, and return them in it.
+    """Append messages in their order, all or none, and return them.
 
-    Up to 1,000 messages with 10,000,000 characters of content together. With ids of the caller's
-    own the call may be retried, as that of `append`.
+    At most 1,000 messages, with 10,000,000 characters of content together. A caller that gives ids
+    may retry the call, as with `append`.
 
-    Raises as `append` does, and Conflict where only some of the ids are there.
+    Raises the errors of `append`, and Conflict if only some of the ids exist.
     """
     check_kind("messages", messages, Sequence)
     if not messages:
@@ -144,12 +144,12 @@ async def append_draft(
 ) -> records.Message:
     """Append an empty assistant message whose status is streaming, and return it.
 
-    `faceplate.drafts` calls this and `save_draft` around a streamed reply. With an ``id`` of the
-    caller's own the call may be retried, as that of `append`. ``after`` is the position of the
-    message that is answered: of two replies to it, only the first is begun.
+    `faceplate.drafts` calls this unit and `save_draft` for a streamed reply. A caller that gives an
+    ``id`` may retry the call, as with `append`. ``after`` is the position of the message that the
+    reply answers: of two replies to it, only the first is begun.
 
-    Raises NotFound where there is no such conversation, Conflict where the id is there already or
-    the message at ``after`` is not the last one, InvalidInput.
+    Raises NotFound if the conversation does not exist; Conflict if the id exists already or if the
+    message at ``after`` is not the last one; InvalidInput.
     """
     draft = NewMessage("assistant", metadata=metadata or {}, id=id or scope.new_id())
     own = {"id": draft.id, "metadata": draft.metadata, "after": after}
@@ -166,12 +166,13 @@ async def append_draft(
 async def save_draft(
     scope: Scope, conversation_id: UUID, message_id: UUID, *, content: str, status: str
 ) -> records.Message:
-    """Give a draft all of its ``content`` so far, and its ``status``; return the message.
+    """Set the ``content`` of a draft, all of it so far, and its ``status``; return the message.
 
-    While the status is streaming, more may follow; complete, interrupted and failed are final.
-    ``content`` has up to 1,000,000 characters. Saving a draft twice as the same is no error.
+    A draft stays open while its status is streaming; complete, interrupted and failed are final.
+    ``content`` has up to 1,000,000 characters. Saving the same content and status again is no
+    error.
 
-    Raises NotFound where there is no such message, Conflict where it is no draft any more,
+    Raises NotFound if the message does not exist, Conflict if it is no longer a draft,
     InvalidInput.
     """
     key = {"conversation_id": conversation_id, "id": message_id}
@@ -179,15 +180,15 @@ async def save_draft(
     if saved is None:
         saved = await scope.one(sql.GET, **key)
         if (saved.content, saved.status) != (content, status):
-            raise Conflict(f"the message is no draft any more: its status is {saved.status}")
+            raise Conflict(f"the message is no longer a draft: its status is {saved.status}")
     return saved
 
 
 async def sweep_drafts(scope: SystemScope, *, older_than: timedelta, limit: int = MAX_BATCH) -> int:
-    """Close up to ``limit`` drafts that a dead process has left; return how many there were.
+    """Close up to ``limit`` drafts that dead processes have left; return how many it closed.
 
-    They become interrupted and keep what was saved. ``older_than`` is the time since the last
-    save; a live draft is saved every 30 seconds. Runs across users: ``run_system``.
+    They become interrupted and keep the text that was saved. ``older_than`` is the time since the
+    last save; a live draft is saved every 30 seconds. Run it with ``run_system``.
     """
     check_kind("older_than", older_than, timedelta)
     if older_than < timedelta(0):
@@ -208,7 +209,7 @@ async def history(
 ) -> list[records.Message]:
     """Return the last ``limit`` messages (1 to 200), in the order of the conversation.
 
-    Raises NotFound where there is no such conversation, InvalidInput.
+    Raises NotFound if the conversation does not exist, InvalidInput.
     """
     return await before(scope, conversation_id, Count.MAXIMUM, limit=limit)
 
@@ -218,7 +219,7 @@ async def before(
 ) -> list[records.Message]:
     """Return the last ``limit`` messages (1 to 200) before ``position``, in order.
 
-    Raises NotFound where there is no such conversation, InvalidInput.
+    Raises NotFound if the conversation does not exist, InvalidInput.
     """
     rows = await scope.all(
         sql.BEFORE, conversation_id=conversation_id, before=position, limit=check_limit(limit)
@@ -232,9 +233,10 @@ async def before(
 async def after(
     scope: Scope, conversation_id: UUID, position: int, *, limit: int = DEFAULT_LIMIT
 ) -> list[records.Message]:
-    """Return the first ``limit`` messages (1 to 200) after ``position``, 0 for all, in order.
+    """Return the first ``limit`` messages (1 to 200) after ``position``, in order.
 
-    Raises NotFound where there is no such conversation, InvalidInput.
+    Position 0 is before the first message. Raises NotFound if the conversation does not exist,
+    InvalidInput.
     """
     position = _checked_position(position)
     rows = await scope.all(
@@ -246,12 +248,12 @@ async def after(
 
 
 async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Message]:
-    """Yield every message of a conversation in order, however many: a few hundred at a time.
+    """Yield every message of a conversation in order; a few hundred are in memory at a time.
 
-    The transaction stays open meanwhile, so use it in a block, ``async with db.begin(user_id)``,
-    and do not wait for a model or a client in between; `faceplate.transcripts` can.
+    The transaction stays open meanwhile: use it in a block, ``async with db.begin(user_id)``, and
+    do not wait for a model or a client between two messages. `faceplate.transcripts` allows that.
 
-    Raises NotFound where there is no such conversation, InvalidInput.
+    Raises NotFound if the conversation does not exist, InvalidInput.
     """
     await conversations.get(scope, conversation_id)
     async for message in scope.stream(sql.WALK, conversation_id=conversation_id):
@@ -260,11 +262,11 @@ async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Mes
 
 @replayable
 async def pending_tool_calls(scope: Scope, conversation_id: UUID) -> list[PendingToolCall]:
-    """Return the tool calls that no result answers, in the order in which they were made.
+    """Return the tool calls that have no result, in the order in which they were made.
 
-    After a crash in the middle of a turn, answer them or remove the message that made them.
+    After a crash in the middle of a turn, append their results or remove their message.
 
-    Raises NotFound where there is no such conversation, InvalidInput.
+    Raises NotFound if the conversation does not exist, InvalidInput.
     """
     pending = await scope.all(tool_calls.PENDING, conversation_id=conversation_id)
     if not pending:
@@ -273,14 +275,14 @@ async def pending_tool_calls(scope: Scope, conversation_id: UUID) -> list[Pendin
 
 
 async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
-    """Remove every message after ``position``, 0 for all; return how many there were.
+    """Remove every message after ``position`` (all after 0); return how many it removed.
 
-    The next message is appended at the position after it: edit and regenerate.
+    The next message is appended after ``position``: this is how to edit and regenerate.
 
-    Raises NotFound where there is no such conversation, InvalidInput.
+    Raises NotFound if the conversation does not exist, InvalidInput.
     """
     position = _checked_position(position)
-    # The conversation first: who holds it is alone with its messages.
+    # The conversation first: its row lock keeps others from appending.
     if not await scope.execute(sql.TRUNCATE, conversation_id=conversation_id, position=position):
         raise NotFound(records.Conversation)
     return await scope.execute(sql.DELETE_AFTER, conversation_id=conversation_id, position=position)
@@ -289,7 +291,7 @@ async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> in
 async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
     """Remove the last message and return it.
 
-    Raises NotFound where there is no such conversation or no message in it, InvalidInput.
+    Raises NotFound if the conversation does not exist or has no message, InvalidInput.
     """
     left = await scope.first(sql.SHORTEN, conversation_id=conversation_id)
     if left is None:
@@ -299,7 +301,7 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
 
 
 async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]) -> None:
-    """Refuse tool calls and results that do not fit each other. Without any, ask nothing."""
+    """Raise InvalidInput if tool calls and results do not match; without any, send nothing."""
     uses_tools = False
     for message in messages:
         check_shape(message)
@@ -310,16 +312,16 @@ async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[N
         raise NotFound(records.Conversation)
     ids = [message.id for message in messages]
     if await scope.first(sql.STORED, conversation_id=conversation_id, ids=ids) is not None:
-        return  # a repetition: what is stored was checked when it was
+        return  # a retry: the stored messages were checked by the first call
     pending = {
         call.id for call in await scope.all(tool_calls.PENDING, conversation_id=conversation_id)
     }
     for message in messages:
-        tool_calls.settle(pending, message.tool_calls, message.tool_results)
+        tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
 
 
 def check_shape(message: NewMessage) -> None:
-    """Raise InvalidInput unless tool calls and results have their shape and their role."""
+    """Raise InvalidInput unless tool calls and results are well-formed and fit the role."""
     if message.tool_calls is not None:
         if message.role != "assistant":
             raise InvalidInput(tool_calls.CALLS, "only an assistant message carries tool calls")
@@ -334,12 +336,12 @@ def check_shape(message: NewMessage) -> None:
 
 def _checked_position(position: int) -> int:
     if isinstance(position, bool) or not isinstance(position, int) or position < 0:
-        raise InvalidInput("position", "must be a whole number, zero or more")
+        raise InvalidInput("position", "must be a whole number, 0 or more")
     return min(position, Count.MAXIMUM)
 
 
 def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> records.Message:
-    """The row of a message that was sent, as it would be read back."""
+    """Return the message that was sent as a read would return it."""
     return records.Message(
         conversation_id=conversation_id,
         id=cast("UUID", message.id),
@@ -358,9 +360,9 @@ def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> rec
 async def _insert(
     scope: Scope, appending: Statement[sql.Stamp], conversation_id: UUID, **values: Any
 ) -> list[sql.Stamp]:
-    """Return the stamps of what was appended: none where there is something of it already.
+    """Return the stamps of the appended messages, or none if one of them exists already.
 
-    Raises Contention where somebody else stores the same message just now: a retry finds it.
+    Raises Contention if another transaction appends the same message now; a retry finds it.
     """
     try:
         return await scope.all(appending, conversation_id=conversation_id, **values)
@@ -368,21 +370,21 @@ async def _insert(
         if error.constraint != "pk_messages":
             raise
         raise Contention(
-            "another one stores the same message at this time", sqlstate=error.sqlstate
+            "the same message is being appended by another transaction", sqlstate=error.sqlstate
         ) from None
 
 
 async def _refuse_if_overtaken(scope: Scope, conversation_id: UUID, draft: NewMessage) -> None:
-    """Raise Conflict where the conversation is there, and the draft is not."""
+    """Raise Conflict if the conversation exists and the draft does not."""
     if await scope.first(sql.GET, conversation_id=conversation_id, id=draft.id) is None:
         await conversations.get(scope, conversation_id)
-        raise Conflict("the conversation has gone on since the message that is answered")
+        raise Conflict("another message already follows the one that the reply answers")
 
 
 async def _stored_before(
     scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
 ) -> list[records.Message]:
-    """Return what an earlier call with the same ids and content has stored."""
+    """Return the messages that an earlier call with the same ids and content stored."""
     ids = [message.id for message in messages]
     stored = {
         message.id: message
@@ -395,7 +397,7 @@ async def _stored_before(
     for message in messages:
         if _content_of(stored[cast("UUID", message.id)]) != _content_of(message):
             raise Conflict(
-                "a message with this id exists already, with another content",
+                "a message with this id exists already with other content",
                 constraint="pk_messages",
             )
     return [stored[message.id] for message in messages if message.id is not None]
@@ -412,7 +414,7 @@ def _content_of(message: NewMessage | records.Message) -> tuple[Any, ...]:
 
 
 def _log_tools(messages: Sequence[NewMessage]) -> None:
-    """Names and counts, never arguments."""
+    """Log the names and numbers of tool calls, never their arguments."""
     for message in messages:
         if message.tool_calls:
             names = ", ".join(tool_calls.names_of(message.tool_calls))

@@ -87,10 +87,10 @@ async def create(
 ) -> records.Task:
     """Create an open task and return it.
 
-    ``title`` has 1 to 500 characters and is not blank, ``description`` has up to 5,000. With an
-    ``id`` of the caller's own the call may be retried: the second returns what the first stored.
+    ``title`` has 1 to 500 characters and is not blank, ``description`` has up to 5,000. A caller
+    that gives an ``id`` may retry the call: the retry returns what the first call stored.
 
-    Raises Conflict where the id is there with other text, InvalidInput.
+    Raises Conflict if the id exists with other text, InvalidInput.
     """
     new_id = id or scope.new_id()
     created = await scope.first(CREATE, id=new_id, title=title, description=description)
@@ -114,11 +114,11 @@ async def page(
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> Page[records.Task]:
-    """Return up to ``limit`` tasks (1 to 200), the newest first: all, the open or the done ones.
+    """Return up to ``limit`` tasks (1 to 200) in ``state``, the newest first.
 
     ``cursor`` is the ``next_cursor`` of the page before, for the same ``state``.
 
-    Raises InvalidInput for a state, limit or cursor that is none.
+    Raises InvalidInput for an invalid state, limit or cursor.
     """
     if state not in COMPLETED:
         raise InvalidInput("state", f"must be one of {', '.join(COMPLETED)}")
@@ -137,7 +137,7 @@ async def page(
 async def edit(
     scope: Scope, task_id: UUID, *, title: str | None = None, description: str | None = None
 ) -> records.Task:
-    """Change what is given, leave what is None; return the task. Raises NotFound, InvalidInput."""
+    """Change the fields that are not None; return the task. Raises NotFound, InvalidInput."""
     return await scope.one(EDIT, id=task_id, new_title=title, new_description=description)
 
 

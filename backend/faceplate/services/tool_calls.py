@@ -1,13 +1,13 @@
 """Tool calls and their results, in the shape of OpenAI's chat messages.
 
-An assistant message carries calls, a tool message results that each name a call::
+An assistant message has calls. A tool message has results, each of which names a call::
 
     tool_calls = [{"id": "call_1", "type": "function",
                    "function": {"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}}]
     tool_results = [{"tool_call_id": "call_1", "content": "4 degrees, rain"}]
 
-Some models count their calls anew in every turn. So an id may be used again once its call was
-answered, and a result answers the call that used its id last.
+Some models number their calls from the beginning in every turn. So an id may be used again after
+its call was answered, and a result answers the newest call with its id.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ RESULTS = "messages.tool_results"
 
 
 class PendingToolCall(NamedTuple):
-    """A call without an answer."""
+    """A tool call without a result."""
 
     id: str
     name: str
@@ -37,7 +37,7 @@ class PendingToolCall(NamedTuple):
 
 
 def _unanswered() -> sa.Select[Any]:
-    """Of everything said about each id the last word, where that is a call."""
+    """Return a SELECT of the calls after which no result with the same id came."""
     item = func.jsonb_array_elements(func.coalesce(Message.tool_calls, Message.tool_results))
     spoken = (
         sa.select(
@@ -78,15 +78,15 @@ PENDING = Statement(PendingToolCall, _unanswered())
 
 
 def names_of(calls: Iterable[JsonObject]) -> list[str]:
-    """The names of the tools that are called. Expects calls that `check_calls` has passed."""
+    """Return the names of the called tools; `check_calls` has checked ``calls``."""
     return [call[call.get("type", "function")]["name"] for call in calls]
 
 
 def check_calls(calls: list[JsonObject]) -> None:
-    """Raise InvalidInput unless ``calls`` have the shape of OpenAI's, each with its own id."""
+    """Raise InvalidInput unless ``calls`` have OpenAI's shape and distinct ids."""
     _type("tool_calls").validate(calls)
     if not calls:
-        raise InvalidInput(CALLS, "must not be empty; leave it out instead")
+        raise InvalidInput(CALLS, "must not be empty; omit it instead")
     for call in calls:
         kind = call.get("type", "function")
         if kind not in ("function", "custom"):
@@ -101,7 +101,7 @@ def check_calls(calls: list[JsonObject]) -> None:
 
 
 def check_results(results: list[JsonObject]) -> None:
-    """Raise InvalidInput unless each of ``results`` names a call, no two the same."""
+    """Raise InvalidInput unless each of ``results`` names a call, and no two the same."""
     _type("tool_results").validate(results)
     if not results:
         raise InvalidInput(RESULTS, "must not be empty")
@@ -110,23 +110,23 @@ def check_results(results: list[JsonObject]) -> None:
     _check_distinct(RESULTS, [result["tool_call_id"] for result in results])
 
 
-def settle(
+def update_pending(
     pending: set[str],
     calls: Iterable[JsonObject] | None,
     results: Iterable[JsonObject] | None,
 ) -> None:
-    """Add a message's calls to ``pending`` and take its results out.
+    """Add the ids of a message's calls to ``pending``, and remove those of its results.
 
     Raises InvalidInput for a result without a pending call, and for a call whose id is pending.
     """
     for call in calls or ():
         if call["id"] in pending:
-            raise InvalidInput(CALLS, "an id is that of a call which has no answer yet")
+            raise InvalidInput(CALLS, "an id belongs to an earlier call that is still pending")
         pending.add(call["id"])
     for result in results or ():
         if result["tool_call_id"] not in pending:
             raise InvalidInput(
-                RESULTS, "a tool_call_id names no call of this conversation that awaits an answer"
+                RESULTS, "a tool_call_id matches no pending call of this conversation"
             )
         pending.remove(result["tool_call_id"])
 

@@ -18,8 +18,8 @@ _new = insert(User).values(
 )
 
 CREATE = Statement(records.User, _new.returning(*User.columns()))
-# Not ON CONFLICT (subject_id) DO UPDATE: of two that insert the same user at once, one could then
-# run into the unique email before it sees the subject_id, and fail.
+# Not ON CONFLICT (subject_id) DO UPDATE: of two concurrent inserts of the same user, one could
+# violate the unique email before it sees the subject_id, and fail.
 CREATE_ONCE = Statement(records.User, _new.on_conflict_do_nothing().returning(*User.columns()))
 GET = Statement(records.User, sa.select(*User.columns()).where(_by_id))
 BY_SUBJECT = Statement(
@@ -41,27 +41,27 @@ DELETE = Statement(records.User, sa.delete(User).where(_by_id))
 async def create(scope: SystemScope, *, subject_id: str, email: str | None = None) -> records.User:
     """Create a user and return it.
 
-    ``subject_id`` is the identity provider's ``sub``, 1 to 255 characters, not blank; ``email``
-    has at most 320 and is unique without regard to case.
+    ``subject_id`` is the identity provider's ``sub``: 1 to 255 characters, not blank. ``email`` has
+    at most 320 characters and is unique without regard to case.
 
-    Raises Conflict where either is taken, InvalidInput.
+    Raises Conflict if either is taken, InvalidInput.
     """
     return await scope.one(CREATE, id=scope.new_id(), subject_id=subject_id, email=email)
 
 
 @one_statement
 async def ensure(scope: SystemScope, subject_id: str, *, email: str | None = None) -> records.User:
-    """Return the user with ``subject_id``, made on first sight and once, however many race.
+    """Return the user with ``subject_id``; create it if there is none.
 
-    Where ``email`` is given and is not the one known, it replaces it.
+    Concurrent calls create one user. An ``email`` that differs from the stored one replaces it.
 
-    Raises Conflict where the email is another user's, InvalidInput.
+    Raises Conflict if another user has the email, InvalidInput.
     """
     new_id = scope.new_id()
     user = await scope.first(BY_SUBJECT, subject_id=subject_id)
     if user is None:
         user = await scope.first(CREATE_ONCE, id=new_id, subject_id=subject_id, email=email)
-    if user is None:  # another call was faster, or the email is somebody else's
+    if user is None:  # another call was faster, or another user has the email
         user = await scope.first(BY_SUBJECT, subject_id=subject_id)
     if user is None:
         raise Conflict("a user with this email exists already", constraint="uq_users_email")
@@ -89,15 +89,12 @@ async def by_email(scope: SystemScope, email: str) -> records.User:
 async def change_email(scope: SystemScope, user_id: UUID, email: str | None) -> records.User:
     """Set or, with None, remove a user's email; return the user.
 
-    Raises NotFound, Conflict where the email is another user's, InvalidInput.
+    Raises NotFound, Conflict if another user has the email, InvalidInput.
     """
     return await scope.one(CHANGE_EMAIL, id=user_id, new_email=email)
 
 
 async def delete(scope: SystemScope, user_id: UUID) -> None:
-    """Delete a user and everything of theirs.
-
-    Raises NotFound, InvalidInput.
-    """
+    """Delete a user with all their rows. Raises NotFound, InvalidInput."""
     if not await scope.execute(DELETE, id=user_id):
         raise NotFound(records.User)
