@@ -116,7 +116,7 @@ async def test_a_repeated_append_answers_with_what_is_stored(
     await fill(db, user, conversation, "b")
     assert await db.run(user.id, messages.append, conversation.id, **given) == first
     for other in ({"role": "system"}, {"content": "A"}, {"metadata": {"a": 2}}):
-        with pytest.raises(Conflict, match="another content") as conflict:
+        with pytest.raises(Conflict, match="other content") as conflict:
             await db.run(user.id, messages.append, conversation.id, **given | other)
         assert conflict.value.constraint == "pk_messages"
     assert await read(db, user, conversation) == "ab"

@@ -92,7 +92,7 @@ async def test_a_crashed_turn_is_removed_or_answered(
 async def test_ids_that_a_model_counts_anew_each_turn_may_come_again(thread: Thread) -> None:
     for _ in range(2):
         await thread.call("call_0")
-        with pytest.raises(InvalidInput, match="no answer yet"):
+        with pytest.raises(InvalidInput, match="still pending"):
             await thread.call("call_0")
         await thread.answer("call_0")
     assert await thread.pending() == []

@@ -318,7 +318,7 @@ class TestMessages:
             ([{"role": "tool", "content": "3"}], "each result needs a tool_call_id"),
             ([{"role": "tool", "tool_call_id": 1}], "each result needs a tool_call_id"),
             ([{"role": "tool", "tool_call_id": "x"}], "no call of this conversation"),
-            ([{"role": "assistant", "tool_calls": [CALL]}] * 2, "has no answer yet"),
+            ([{"role": "assistant", "tool_calls": [CALL]}] * 2, "still pending"),
             (
                 [
                     {"role": "assistant", "tool_calls": [CALL]},
