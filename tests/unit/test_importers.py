@@ -317,7 +317,7 @@ class TestMessages:
             ([{"role": "assistant", "tool_calls": [CALL, CALL]}], "the ids must be distinct"),
             ([{"role": "tool", "content": "3"}], "each result needs a tool_call_id"),
             ([{"role": "tool", "tool_call_id": 1}], "each result needs a tool_call_id"),
-            ([{"role": "tool", "tool_call_id": "x"}], "no call of this conversation"),
+            ([{"role": "tool", "tool_call_id": "x"}], "matches no pending call"),
             ([{"role": "assistant", "tool_calls": [CALL]}] * 2, "still pending"),
             (
                 [
@@ -325,7 +325,7 @@ class TestMessages:
                     {"role": "tool", "tool_call_id": "call_1"},
                     {"role": "tool", "tool_call_id": "call_1"},
                 ],
-                "no call of this conversation",
+                "matches no pending call",
             ),
         ],
     )
