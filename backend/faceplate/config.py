@@ -77,7 +77,7 @@ class Settings(LoadedSettings):
         ge=0,
         le=1000,
         description="Number of connections that the pool opens beyond FACEPLATE_POOL_SIZE when it"
-        " is busy. The pool closes them when they are returned.",
+        " is busy, and closes afterwards.",
     )
     pool_timeout_s: Seconds = Field(
         default=30.0,
