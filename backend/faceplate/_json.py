@@ -1,4 +1,4 @@
-"""Values of JSON: their encoding, and what PostgreSQL's jsonb would refuse or change in them."""
+"""Values of JSON: encoding, and what jsonb would refuse or change."""
 
 import math
 from decimal import Decimal
@@ -13,12 +13,18 @@ def encode_json(value: Any) -> str:
 
 
 def dump_json(value: Any) -> bytes:
-    """Return ``value``, which `column_types.Json` has checked, as compact JSON in UTF-8."""
+    """Return ``value`` as compact JSON in UTF-8.
+
+    `column_types.Json` has checked it.
+    """
     return orjson.dumps(value, default=float)  # all that orjson does not know are kinds of float
 
 
 def json_copy(value: Any) -> Any:
-    """Return a copy of ``value``, which `column_types.Json` has checked, as a read returns it."""
+    """Return a copy of ``value`` as a read returns it.
+
+    `column_types.Json` has checked it.
+    """
     return None if value is None else orjson.loads(dump_json(value))
 
 

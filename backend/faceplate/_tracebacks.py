@@ -1,8 +1,8 @@
-"""Tracebacks without the frames of libraries, whose locals hold passwords and rows.
+"""The removal of library frames from tracebacks: they hold passwords and rows.
 
-Error trackers send the locals of every frame that a traceback shows. A caller chooses what the
-locals of its own frames hold; it cannot choose for the driver, which keeps a password in one, or
-for a statement, which keeps the values of a row.
+Error trackers send the locals of every frame in a traceback. A caller decides what the locals of
+its own frames hold. It cannot decide for the driver, which keeps a password in one, or for a
+statement, which keeps the values of a row.
 """
 
 import sys
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 DRIVER = "asyncpg"
-"""It calls nothing of a caller's but codecs, so that every frame below its own goes as well."""
+"""It calls only codecs of the caller, so every frame below its own is removed as well."""
 LIBRARIES = frozenset({"alembic", "faceplate", "sqlalchemy"})
 INSTRUMENTATION = frozenset(
     {"ddtrace", "elasticapm", "logfire", "newrelic", "opentelemetry", "sentry_sdk", "wrapt"}
@@ -18,24 +18,24 @@ INSTRUMENTATION = frozenset(
 CALLED_BY_LIBRARIES = (
     sys.stdlib_module_names | INSTRUMENTATION | {"cryptography", "pydantic", "pydantic_settings"}
 )
-"""Packages whose frames go as well where a library called them, and stay where a caller did."""
+"""Packages whose frames are removed if a library called them, and stay if a caller did."""
 
 
 def remove_library_frames(error: BaseException) -> None:
-    """Remove the frames of libraries from ``error`` and from every error that it leads to.
+    """Remove the frames of libraries from ``error`` and its linked errors.
 
-    Those are its ``__cause__`` and ``__context__``, the members of an exception group, and what
-    each of them leads to in turn. The caller's own frames stay, in their order.
+    Linked are its ``__cause__`` and ``__context__``, the members of an exception group, and their
+    own linked errors. The caller's frames stay, in their order.
 
-    An error that is raised on collects the frames that it passes from then on. A library that
-    removes its frames therefore has to let go of its secrets before it raises.
+    An error that is raised again collects the frames that it passes from then on. A library that
+    removes its frames must therefore clear its secrets before it raises.
     """
     for member in linked_errors(error):
         member.__traceback__ = _without_library_frames(member.__traceback__)
 
 
 def linked_errors(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and every error that can be reached from it, each once."""
+    """Yield the error and every error that is linked to it, each once."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:

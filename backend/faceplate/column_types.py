@@ -42,7 +42,7 @@ class Ruled(TypeDecorator[Any]):
         raise NotImplementedError
 
     def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - SQL cannot express some rules
-        """Return the condition of a CHECK on ``column``, or None if SQL cannot express it."""
+        """Return a CHECK's condition on ``column``, or None if SQL has none."""
         return None
 
     def optional(self) -> Self:
@@ -58,9 +58,10 @@ class Ruled(TypeDecorator[Any]):
         return rule
 
     def check(self, value: Any) -> Any:
-        """Return the value to store, which is None if that is allowed; or raise InvalidInput.
+        """Return the value to store, or raise InvalidInput.
 
-        It is called for the value of each parameter of this type.
+        None is returned if the column may be null. It is called for the value of each parameter of
+        this type.
         """
         if value is not None:
             return self.validate(value)
@@ -72,7 +73,7 @@ class Ruled(TypeDecorator[Any]):
         return self.check(value)
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
-        """Return `check` alone if the driver takes the value as it is, else the full processor."""
+        """Return `check` alone if the driver takes the value as it is."""
         impl = self.impl_instance
         # The driver's codec encodes JSONB.
         if isinstance(impl, postgresql.JSONB) or impl.bind_processor(dialect) is None:
@@ -170,7 +171,10 @@ class Text(Ruled):
 
 
 class Email(Text):
-    """An e-mail address: text, an @, text, and no space. Upper and lower case are kept."""
+    """An e-mail address: text, an @, text, and no space.
+
+    Upper and lower case are kept.
+    """
 
     def __init__(self, max_chars: int = 320) -> None:  # RFC 3696, erratum 1003: 64 + 1 + 255
         super().__init__(max_chars)
@@ -214,7 +218,7 @@ class Secret(Ruled):
 
 
 class Json(Ruled):
-    """A JSON object, or a list of objects, that is read back equal to what was stored.
+    """A JSON object or a list of objects that is read back as it was stored.
 
     It has at most ``MAX_VALUES`` values, ``MAX_DEPTH`` levels and ``max_chars`` characters of text
     in all, so that the check never holds the event loop for long. PostgreSQL's jsonb refuses NUL
@@ -286,7 +290,7 @@ class Json(Ruled):
 
 
 class ArrayOf(TypeDecorator[Any]):
-    """An array for UNNEST: many values of one column, each checked by the column's rule.
+    """An array for UNNEST: many values of one column, checked by its rule.
 
     JSON is sent as text, since a list in an array would be a dimension. Where every value is None,
     NULL is sent in place of the array; UNNEST then returns a NULL for each row.

@@ -1,4 +1,4 @@
-"""Settings: from arguments, else the environment, else ``.env`` in the current directory.
+"""Settings from arguments, the environment, or ``.env`` in the current directory.
 
 Importing this module reads nothing; ``Settings()`` reads everything, once. ``DATABASE_URL`` may
 have the form that a provider or another library shows; ``Settings.dsn`` always has one form.
@@ -233,7 +233,7 @@ class Settings(LoadedSettings):
 
     @property
     def dsn(self) -> str:
-        """The URL for ``asyncpg.connect(dsn=...)``, with the password and the TLS settings."""
+        """The URL for ``asyncpg.connect(dsn=...)``, with password and TLS."""
         # Parameters only: hosts, IPv6 addresses and sockets then need no separate rules. There is
         # no path, because asyncpg reads an empty one as a database named "".
         return "postgresql://?" + urlencode(self._connection_parameters())

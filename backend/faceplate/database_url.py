@@ -1,4 +1,4 @@
-"""The parsing of a database URL into the connection parameters that asyncpg knows."""
+"""The parsing of a database URL into parameters that asyncpg knows."""
 
 import ipaddress
 import re
@@ -37,9 +37,10 @@ _HOST = re.compile(r"(\[[^\[\]\s]+\]|[^\[\]:\s]*)(?::([^:]*))?")
 
 
 def parse_url(text: str) -> dict[str, str]:
-    """Return libpq's parameters; ``host`` and ``port`` are lists of equal length, with commas.
+    """Return libpq's parameters.
 
-    Raises ValueError, which names the broken rule and shows no part of a password.
+    ``host`` and ``port`` are lists of equal length, with commas. Raises ValueError, which names the
+    broken rule and shows no part of a password.
     """
     scheme, separator, rest = text.strip(WRAPPING).partition("://")
     if not scheme:
@@ -66,9 +67,10 @@ def parse_url(text: str) -> dict[str, str]:
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """Return the userinfo, the hosts with the database, and the query, none of them decoded.
+    """Return the userinfo, the hosts with the database, and the query.
 
-    A password may hold unencoded special characters, as long as the URL stays unambiguous.
+    None of them is decoded. A password may hold unencoded special characters, as long as the URL
+    stays unambiguous.
     """
     userinfo, _, tail = rest.rpartition("@")
     location, _, query = tail.partition("?")
@@ -116,7 +118,10 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def _parse_hosts(text: str) -> list[tuple[str, str]]:
-    """Return each host, an IPv6 address in brackets, with its port or an empty string."""
+    """Return each host with its port or "".
+
+    An IPv6 address is in brackets.
+    """
     hosts = []
     for spec in text.split(",") if text else ():
         # A socket's directory may hold colons, as those of Cloud SQL do.
@@ -138,7 +143,10 @@ def _is_host(host: str) -> bool:
 
 
 def _join_hosts(hosts: list[tuple[str, str]], port: str) -> dict[str, str]:
-    """Return ``host`` and ``port`` for ``hosts``; ``port`` is the URL's ``port=``, or empty."""
+    """Return ``host`` and ``port`` for ``hosts``.
+
+    ``port`` is the URL's ``port=``, or empty.
+    """
     names = [name for name, _ in hosts] or [""]
     ports = [port for _, port in hosts] or [""]
     if port and any(ports):
@@ -158,7 +166,10 @@ def _join_hosts(hosts: list[tuple[str, str]], port: str) -> dict[str, str]:
 def resolve_tls(
     parameters: dict[str, str], tls_mode: TlsMode | None, ca_file: Path | None
 ) -> dict[str, str]:
-    """Return ``parameters`` with the TLS settings, which verify no less than was asked for."""
+    """Return ``parameters`` with the TLS settings.
+
+    They verify no less than was asked for.
+    """
     parameters = dict(parameters)
     mode = tls_mode or parameters.pop("sslmode", None)
     ca = str(ca_file) if ca_file else parameters.pop("sslrootcert", None)

@@ -1,4 +1,4 @@
-"""Streamed replies, saved while they arrive; the message's status says how the stream ended.
+"""Streamed replies, saved while they arrive, with a status at the end.
 
 ::
 
@@ -161,7 +161,10 @@ class Draft:
             self._db.in_flight.begin(self)
 
     def cut_off(self, _task: Task) -> None:
-        """Save the message as interrupted, in another task; the block's next `write` fails."""
+        """Save the message as interrupted, in a task of its own.
+
+        The next `write` of the block fails.
+        """
         if self._ending is None:
             self._is_cut_off = True
             self._begin_ending("interrupted")

@@ -1,4 +1,4 @@
-"""The encryption of secrets: Fernet (AES-128-CBC and HMAC-SHA256) with the keys of the settings.
+"""The encryption of secrets: Fernet, with the keys of the settings.
 
 The plaintext names its row, and `decrypt` refuses it for any other row. A ciphertext that is copied
 into another row, of the same user or not, is therefore useless there. Fernet has no associated
@@ -47,7 +47,10 @@ def decrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes
 
 
 def reencrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes) -> bytes:
-    """Return the same secrets, encrypted with the first key. Raises the errors of `decrypt`."""
+    """Return the secrets encrypted with the first key.
+
+    Raises the errors of `decrypt`.
+    """
     secrets = decrypt(settings, user_id, config_id, encrypted)
     return encrypt(settings, user_id, config_id, secrets)
 

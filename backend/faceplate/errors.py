@@ -132,7 +132,7 @@ class Unauthorized(FaceplateError):  # noqa: N818 - named for what it says
 
 
 class Unavailable(FaceplateError):  # noqa: N818 - named for what it says
-    """The server cannot be used now: unreachable, refusing, or the connection was lost."""
+    """The server cannot be used now: unreachable, refusing or disconnected."""
 
 
 class CannotConnect(Unavailable):
@@ -140,7 +140,10 @@ class CannotConnect(Unavailable):
 
 
 class ConnectionLost(Unavailable):
-    """The connection broke, or its server became read-only, before COMMIT: nothing was kept."""
+    """The connection broke before COMMIT; nothing was kept.
+
+    Also raised if the server became read-only.
+    """
 
     in_doubt = False  # whether it broke during the COMMIT of a unit that is safe to retry
 
@@ -154,14 +157,17 @@ class PoolExhausted(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    """The `Database` is being closed: the unit was not begun, or was cut off and rolled back.
+    """The `Database` is being closed; the unit was refused or rolled back.
 
     Another process can run it.
     """
 
 
 class TimedOut(FaceplateError):  # noqa: N818 - named for what it says
-    """A statement, lock, transaction or command reached its time limit and was rolled back."""
+    """A statement, lock, transaction or command reached its time limit.
+
+    It was rolled back.
+    """
 
 
 class Contention(FaceplateError):  # noqa: N818 - named for what it says
@@ -173,7 +179,10 @@ class Contention(FaceplateError):  # noqa: N818 - named for what it says
 
 
 class SchemaChanged(FaceplateError):  # noqa: N818 - named for what it says
-    """A migration changed a table under a prepared statement; a retry sees the new table."""
+    """A migration changed a table under a prepared statement.
+
+    A retry sees the new table.
+    """
 
 
 class CommitOutcomeUnknown(FaceplateError):  # noqa: N818 - named for what it says

@@ -71,7 +71,10 @@ class Listener(Protocol):
     """An observer of units, for example for tracing."""
 
     def observe(self, call: Observed) -> AbstractContextManager[Any]:
-        """Return a context that is entered around the call; it sees the error that ends it."""
+        """Return a context that is entered around the call.
+
+        It sees the error that ends the call.
+        """
 
     def record(self, event: Event) -> None:
         """Record an event. It must neither raise nor block."""
@@ -79,7 +82,10 @@ class Listener(Protocol):
 
 @dataclass
 class Counters:
-    """Counts of events since the `Database` was made. A reason is the name of an error class."""
+    """Counts of events since the `Database` was made.
+
+    A reason is the name of an error class.
+    """
 
     retries: Counter[str] = field(default_factory=Counter)
     """By reason: ConnectionLost, Contention, SchemaChanged."""
@@ -130,7 +136,7 @@ def _log(event: Event, error: FaceplateError) -> None:
 
 
 def _level(kind: Kind, error: FaceplateError) -> int:
-    """Return the log level: a retry after contention is routine, a unit given up is not."""
+    """Return the log level: a retry after contention is routine."""
     if kind in {Kind.RETRY, Kind.RECONNECT}:
         return logging.INFO if isinstance(error, PASSING) else logging.WARNING
     return logging.WARNING if isinstance(error, BUSY) else logging.ERROR

@@ -1,4 +1,4 @@
-"""The health of a database: whether it is reachable, migrated, and keeps users apart."""
+"""The health of a database: reachable, migrated, and isolating users."""
 
 import asyncio
 import time
@@ -36,7 +36,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Health:
-    """The result of `Database.check`. A field is None where the server could not be asked."""
+    """The result of `Database.check`.
+
+    A field is None where the server could not be asked.
+    """
 
     target: str
     head: str
@@ -68,12 +71,15 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """Whether the server is reachable, the schema new enough, and no promise has a gap."""
+        """Whether it is reachable, new enough, and without a gap."""
         return self.reachable and (self.at_head or self.is_newer) and not self.gaps
 
 
 async def check(settings: Settings, pool: Pool) -> Health:
-    """Return the health of the database, within ``connect_timeout_s`` + ``command_timeout_s``."""
+    """Return the health of the database.
+
+    It takes at most ``connect_timeout_s`` and ``command_timeout_s``.
+    """
     limit_s = settings.connect_timeout_s
     with ExitStack() as opened:
         try:
@@ -92,7 +98,7 @@ async def check(settings: Settings, pool: Pool) -> Health:
 async def _open_owner(
     settings: Settings, opened: ExitStack
 ) -> tuple[Connection | None, str | None]:
-    """Return a connection of the owner's login, if one is set, or why it cannot be opened."""
+    """Return a connection of the owner's login, or why there is none."""
     if settings.owner_url is None:
         return None, None
     try:
@@ -108,7 +114,10 @@ async def _open_owner(
 async def _ask(
     settings: Settings, pool: Pool, connection: Connection, owner: Connection | None
 ) -> Health:
-    """Return the answers of the server, in three round trips: SELECT 1, prepare and execute."""
+    """Return the answers of the server, in three round trips.
+
+    They are SELECT 1, and the preparation and execution of one statement.
+    """
     started = time.perf_counter()
     await connection.execute("SELECT 1")
     latency_ms = (time.perf_counter() - started) * 1000

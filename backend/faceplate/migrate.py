@@ -1,4 +1,4 @@
-"""Migrations from a program: the same environment and revisions as ``alembic`` on the shell.
+"""Migrations from a program, with the revisions of ``alembic`` on the shell.
 
 Any number of processes may migrate one database at once: `faceplate._alembic.locking` makes them
 take turns and keeps a revision from blocking the queries of others.
@@ -87,9 +87,9 @@ async def upgrade(database: Database | Settings, revision: str = "head") -> None
 
 
 async def seal_user_ids(database: Database | Settings) -> None:
-    """Make the policies check the seal of ``seal_key``, if that is set. `upgrade` does it as well.
+    """Make the policies check the seal of ``seal_key``, if that is set.
 
-    Raises UsageError if they check the seal of another key.
+    `upgrade` does it as well. Raises UsageError if they check the seal of another key.
     """
     settings = _settings_of(database)
     if (key := settings.seal) is not None:
@@ -153,15 +153,19 @@ def offline_sql(revision: str = "head") -> str:
 
 
 async def invalid_indexes(connection: DriverConnection) -> list[str]:
-    """Return the names of the schema's invalid indexes, which are maintained and never read.
+    """Return the names of the schema's invalid indexes.
 
-    An interrupted CREATE INDEX CONCURRENTLY leaves such an index.
+    The server maintains them and never reads them. An interrupted CREATE INDEX CONCURRENTLY leaves
+    such an index.
     """
     return [row["name"] for row in await connection.fetch(INVALID_INDEXES)]
 
 
 async def _revision_to_change(database: Database | Settings) -> str | None:
-    """Return the revision of the schema. Raises UsageError if there are tables without one."""
+    """Return the revision of the schema.
+
+    Raises UsageError if there are tables without one.
+    """
     settings = _settings_of(database)
     with errors_translated(settings):
         connection = await open_translated(settings.of_owner)
@@ -198,7 +202,10 @@ async def _run_command(
 
 
 async def _check_indexes(settings: Settings) -> None:
-    """Raise DatabaseError for an invalid index of ours: no later revision would rebuild it."""
+    """Raise DatabaseError for an invalid index of faceplate's.
+
+    No later revision would rebuild it.
+    """
     ours = {str(name) for table in Base.metadata.tables.values() for name in _index_names(table)}
     with errors_translated(settings):
         connection = await open_translated(settings)
@@ -208,7 +215,7 @@ async def _check_indexes(settings: Settings) -> None:
             connection.terminate()
     if invalid := [f"{SCHEMA}.{name}" for name in found if name in ours]:
         advice = "; ".join(f"REINDEX INDEX CONCURRENTLY {name}" for name in invalid)
-        raise DatabaseError(f"indexes are invalid and slow down every write; run: {advice}")
+        raise DatabaseError(f"indexes are invalid and slow down reads and writes; run: {advice}")
 
 
 def _index_names(table: Table) -> Iterator[object]:

@@ -1,4 +1,4 @@
-"""The application's own tables beside faceplate's: their migrations, and their isolation.
+"""The application's own tables: their migrations, and their isolation.
 
 An application declares them on a base class with its own metadata. The rows of a model that is also
 `Owned` belong to users as faceplate's do: the owner is added to every statement about it, and its
@@ -40,7 +40,7 @@ __all__ = ["DisableUserIsolation", "EnableUserIsolation", "include_name", "run_m
 
 
 def include_name(name: str | None, kind: str, parent_names: object) -> bool:
-    """Return whether Alembic compares the name: everything outside faceplate's schema.
+    """Return whether a name is outside faceplate's schema.
 
     Pass it as ``context.configure(include_schemas=True, include_name=own_tables.include_name)``.
     Without it, Alembic compares faceplate's tables with the application's models and drops them. An
@@ -50,7 +50,7 @@ def include_name(name: str | None, kind: str, parent_names: object) -> bool:
 
 
 def run_migrations(metadata: MetaData) -> None:
-    """Run Alembic's command on the tables of ``metadata``; an env.py needs nothing else.
+    """Run Alembic's command on ``metadata``; an env.py needs nothing else.
 
     It leaves faceplate's tables alone: they are in another schema and have their own version
     table. Only one process migrates at a time, as with `migrate.upgrade`.

@@ -1,4 +1,4 @@
-"""Keyset pages: a cursor holds the key of a page's last row; the next page begins after it."""
+"""Keyset pages: a cursor holds the key of a page's last row."""
 
 import base64
 import binascii
@@ -40,20 +40,23 @@ def check_limit(limit: int) -> int:
 def page_of(
     scope: Scope, listing: str, rows: list[R], limit: int, key: Callable[[R], str]
 ) -> Page[R]:
-    """Return a page of the first ``limit`` of ``rows``, with a cursor if there are more."""
+    """Return a page of the first ``limit`` rows, with a cursor if more follow."""
     if len(rows) <= limit:
         return Page(rows, None)
     return Page(rows[:limit], seal(scope, listing, key(rows[limit - 1])))
 
 
 def seal(scope: Scope, listing: str, key: str) -> str:
-    """Return a cursor for ``key`` that is valid only for this user and this ``listing``."""
+    """Return a cursor for ``key``, valid for this user and this ``listing``."""
     text = key.encode()
     return base64.urlsafe_b64encode(_mac(scope, listing, text) + text).decode().rstrip("=")
 
 
 def unseal(scope: Scope, listing: str, cursor: str) -> str:
-    """Return the key in ``cursor``. Raises InvalidInput unless it is a cursor of ``listing``."""
+    """Return the key in ``cursor``.
+
+    Raises InvalidInput unless it is a cursor of ``listing``.
+    """
     refusal = InvalidInput("cursor", "is not a cursor of this list")
     if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR_CHARS:
         raise refusal
@@ -73,7 +76,10 @@ def moment_key(moment: datetime, id: UUID) -> str:  # noqa: A002 - the column's 
 
 
 def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[datetime, UUID]:
-    """Return the time and id that the page begins after, in a list with the newest row first."""
+    """Return the time and id that a page begins after.
+
+    The list begins with the newest row.
+    """
     if cursor is None:
         return _LATEST
     moment, _, id_ = unseal(scope, listing, cursor).partition(" ")

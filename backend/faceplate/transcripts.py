@@ -1,4 +1,4 @@
-"""The reading of whole conversations of any length, from the first message to the last.
+"""The reading of whole conversations, from the first message to the last.
 
 ::
 
@@ -20,11 +20,12 @@ PAGE: Final = 100
 async def read(
     db: Database, user_id: UUID, conversation_id: UUID, *, after: int = 0
 ) -> AsyncGenerator[records.Message, None]:
-    """Yield every message after the position ``after``, in order; at most 100 are in memory.
+    """Yield every message after the position ``after``, in order.
 
-    Each page is a call of `Database.run`, with its retries. Between two messages no transaction is
-    open and no connection is held, so the caller may wait for a client, a model or a pager.
-    Messages that are appended meanwhile are read as well; messages that are removed are not.
+    At most 100 are in memory. Each page is a call of `Database.run`, with its retries. Between two
+    messages no transaction is open and no connection is held, so the caller may wait for a client,
+    a model or a pager. Messages that are appended meanwhile are read as well; messages that are
+    removed are not.
 
     Raises NotFound if the conversation does not exist or is deleted meanwhile, InvalidInput, and
     the errors of `Database.run`.

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from tests.faults.servers import OwnServer
 
 from faceplate import embedded
-from faceplate.embedded import _postgres
+from faceplate.embedded import _cluster, _postgres
 
 TIMEOUT_S = 30
 
@@ -29,7 +29,7 @@ class Standby:
         switches = ["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf"]
         _run([programs / "pg_basebackup", *source, *switches, f"--pgdata={directory}"], account)
         (directory / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # the primary's, copied along
-        embedded._configure(directory, account, None)  # a socket of its own
+        _cluster.configure(directory, account, None)  # a socket of its own
         log = directory / "standby.log"
         start: list[str | Path] = [
             programs / "pg_ctl",

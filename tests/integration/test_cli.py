@@ -409,7 +409,7 @@ class TestKeys:
         result = faceplate("rotate-keys", **both)
         assert (result.returncode, result.stdout) == (0, "")
         assert "the secrets of 2 configurations" in result.stderr
-        assert "the other keys may be removed" in result.stderr
+        assert "remove the other keys" in result.stderr
         for again in (both, alone):
             result = faceplate("rotate-keys", "--json", **again)
             assert (lines(result.stdout), result.stderr) == ([{"rotated": 2}], "")

@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 
 from faceplate import embedded
-from faceplate.embedded import _postgres
+from faceplate.embedded import _cluster, _postgres
 from faceplate.errors import ConfigurationError, Unavailable, UsageError
 
 START = """
@@ -262,7 +262,7 @@ def test_starting_while_it_shuts_down_waits_and_starts_a_new_one(shared: Path) -
 def test_a_start_cut_off_before_the_role_was_made_is_made_good(shared: Path) -> None:
     """Else a Ctrl-C during the first start leaves a server that nobody can log in to."""
     server = embedded.start(shared)
-    (shared / embedded.PREPARED_FILE).unlink()
+    (shared / _cluster.PREPARED_FILE).unlink()
     query(server.admin_url, "DROP DATABASE faceplate", "DROP ROLE faceplate")
     assert embedded.find(shared) is None
     assert query(embedded.start(shared).url, "SELECT current_user::text") == "faceplate"

@@ -1,4 +1,4 @@
-"""The guard of downgrades: a check, before the first step, whether data would be lost.
+"""The guard of downgrades: a check, before the first step, for lost data.
 
 A revision whose downgrade drops data has ``LOSES``: what is lost, in words, and a SELECT that
 returns a row if there is such data.

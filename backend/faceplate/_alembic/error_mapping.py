@@ -1,4 +1,7 @@
-"""The error mapping of migrations: the same classes as of units, with the server's own words."""
+"""The error mapping of migrations.
+
+It uses the same classes as that of units, and adds the server's own words.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +24,7 @@ from faceplate.errors import FaceplateError
 
 @contextmanager
 def errors_translated(settings: Settings) -> Iterator[None]:
-    """Raise FaceplateError for the errors of the driver and of SQLAlchemy in the block."""
+    """Raise FaceplateError for errors of the driver and of SQLAlchemy."""
     try:
         yield
     except OSError as error:
@@ -38,7 +41,10 @@ async def open_translated(settings: Settings) -> Connection:
 
 
 def _with_server_message(failure: FaceplateError, error: Exception) -> FaceplateError:
-    """Add the server's message and hint: here they name the schema, never content of a row."""
+    """Add the server's message and hint.
+
+    Here they name the schema, and never quote the content of a row.
+    """
     server: Any = list(causes(error))[-1]
     added = [getattr(server, part, None) for part in ("message", "hint")]
     # The advice to run `faceplate migrate` is of no use here.

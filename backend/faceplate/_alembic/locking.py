@@ -1,4 +1,4 @@
-"""The locks of migrations: one process migrates at a time, and none blocks the queries of others.
+"""The locks of migrations: one process migrates, and none blocks others' queries.
 
 An advisory lock lets the processes take turns. A statement of a revision waits only briefly for the
 lock of a table, since every query behind it would wait as well; then the revision is retried.
@@ -42,7 +42,7 @@ alembic_lock = threading.Lock()
 
 
 async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> None:
-    """Run ``work`` on a connection of its own while no other process migrates this database.
+    """Run ``work`` while no other process migrates this database.
 
     The advisory lock is polled on a second connection, outside any transaction: a connection that
     waits for a lock, or that holds a snapshot, would block CREATE INDEX CONCURRENTLY for ever.
@@ -61,7 +61,10 @@ async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> 
 async def run_as_owner(
     settings: Settings, work: Callable[[DriverConnection], Awaitable[None]]
 ) -> None:
-    """Run ``work`` in a transaction, one process at a time; retry while a table is in use."""
+    """Run ``work`` in a transaction, one process at a time, with retries.
+
+    It is retried while a table is in use.
+    """
     deadline_s = time.monotonic() + DEADLINE_S
     with errors_translated(settings):
         connection = await open_translated(for_migrations(settings))
@@ -95,7 +98,7 @@ def for_migrations(settings: Settings) -> Settings:
 
 @asynccontextmanager
 async def _locked(guard: AsyncConnection, deadline_s: float) -> AsyncIterator[None]:
-    """Hold the lock of this process and the advisory lock of the database during the block."""
+    """Hold the lock of this process and the advisory lock during the block."""
     try_lock = text(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})")
     while not alembic_lock.acquire(blocking=False):
         await _pause(deadline_s)
@@ -108,7 +111,7 @@ async def _locked(guard: AsyncConnection, deadline_s: float) -> AsyncIterator[No
 
 
 async def _check_database(guard: AsyncConnection) -> None:
-    """Raise CannotConnect if tables must not be created here; only warn if they exist."""
+    """Raise CannotConnect if tables must not be created; warn if they exist."""
     row = (await guard.execute(text(server_requirements.QUERY))).one()
     problems = server_requirements.problems(server_requirements.Facts(*row))
     if problems and (await guard.execute(FIND_SCHEMA)).scalar_one() is None:
@@ -118,7 +121,10 @@ async def _check_database(guard: AsyncConnection) -> None:
 
 
 async def _ensure_schema(guard: AsyncConnection) -> None:
-    """Create the schema if it is missing; a role that may not create one can still migrate."""
+    """Create the schema if it is missing.
+
+    A role that may not create a schema can still migrate.
+    """
     if (await guard.execute(FIND_SCHEMA)).scalar_one() is None:
         await guard.execute(text(f"CREATE SCHEMA {SCHEMA}"))
 
@@ -126,7 +132,10 @@ async def _ensure_schema(guard: AsyncConnection) -> None:
 async def _run_with_retries(
     connection: AsyncConnection, work: Callable[[Connection], None], deadline_s: float
 ) -> None:
-    """Run ``work``; a retry after a lock timeout goes on from the revision that was reached."""
+    """Run ``work``, with retries after a lock timeout.
+
+    A retry goes on from the revision that was reached.
+    """
     while True:
         try:
             return await connection.run_sync(work)

@@ -1,4 +1,7 @@
-"""The Alembic operations that create a table's policy: see `faceplate.own_tables`."""
+"""The Alembic operations that create a table's policy.
+
+`faceplate.own_tables` registers them.
+"""
 
 from typing import Any
 
@@ -34,11 +37,11 @@ class _UserIsolation(MigrateOperation):
 
 @Operations.register_operation("enable_user_isolation")
 class EnableUserIsolation(_UserIsolation):
-    """``op.enable_user_isolation("notes", schema=None)``: units see only the rows of their user.
+    """Create a table's policy: ``op.enable_user_isolation("notes", schema=None)``.
 
-    It grants the role of units to read and write the table, and creates a policy that compares
-    ``user_id`` with the user of the transaction, and checks the seal if user ids are sealed. With
-    FACEPLATE_ROW_LEVEL_SECURITY off it does nothing.
+    Units then see only the rows of their user. It grants the role of units to read and write the
+    table, and creates a policy that compares ``user_id`` with the user of the transaction, and
+    checks the seal if user ids are sealed. With FACEPLATE_ROW_LEVEL_SECURITY off it does nothing.
     """
 
     @classmethod
@@ -53,7 +56,10 @@ class EnableUserIsolation(_UserIsolation):
 
 @Operations.register_operation("disable_user_isolation")
 class DisableUserIsolation(_UserIsolation):
-    """``op.disable_user_isolation("notes", schema=None)``: drops the policy and the grants."""
+    """Drop a table's policy: ``op.disable_user_isolation("notes", schema=None)``.
+
+    It also revokes the grants.
+    """
 
     @classmethod
     def disable_user_isolation(
@@ -113,7 +119,7 @@ def _render_disable(_context: AutogenContext, operation: DisableUserIsolation) -
 def _add_missing_policies(
     context: AutogenContext, upgrade_ops: UpgradeOps, _schemas: set[str | None]
 ) -> None:
-    """Add the operation for every private table without its policy to the same revision."""
+    """Add the operation for every private table that lacks its policy."""
     migration_context = context.migration_context
     if context.connection is None or not _is_wanted(migration_context.config):
         return
@@ -132,13 +138,13 @@ def _add_missing_policies(
 
 
 def _is_compared(context: AutogenContext, private: Table, column: str) -> bool:
-    """Return whether the table belongs to the project and has the column of the policy."""
+    """Return whether the table is the project's and has the policy's column."""
     is_the_projects = private.schema != SCHEMA and private in context.sorted_tables
     return is_the_projects and column == "user_id"
 
 
 def _is_wanted(config: Any) -> bool:
-    """Return whether row-level security is on, as the revision of our own tables does."""
+    """Return whether row-level security is on."""
     return bool(config is None or config.attributes.get("row_level_security", True))
 
 

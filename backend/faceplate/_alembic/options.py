@@ -1,4 +1,4 @@
-"""The options of Alembic: where the revisions are, which tables it compares, how it writes."""
+"""The options of Alembic: the revisions, the compared tables, the rendering."""
 
 from typing import Literal
 
@@ -36,17 +36,17 @@ def differences(connection: Connection) -> list[str]:
 
 
 def in_schema(name: str | None, kind: str, _parents: object) -> bool:
-    """Return whether Alembic compares the name: only inside the schema (``include_name``)."""
+    """Return whether a name is inside the schema (``include_name``)."""
     return kind != "schema" or name == SCHEMA
 
 
 def outside_schema(name: str | None, kind: str, _parents: object) -> bool:
-    """Return whether Alembic compares the name: only outside the schema (``include_name``)."""
+    """Return whether a name is outside the schema (``include_name``)."""
     return kind != "schema" or name != SCHEMA
 
 
 def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
-    """Return how Alembic writes a type: one with a rule as the plain type (``render_item``).
+    """Return a type with a rule as the plain type (``render_item``).
 
     A revision must not change when the rule does.
     """

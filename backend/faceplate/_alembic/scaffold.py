@@ -1,4 +1,4 @@
-"""The files that `faceplate init` writes: settings to fill in, and a folder of migrations."""
+"""The files that `faceplate init` writes: settings and a folder of migrations."""
 
 import textwrap
 from importlib.resources import files
@@ -11,7 +11,7 @@ PACKAGE = files("faceplate")
 
 
 def write_project(directory: Path) -> list[Path]:
-    """Write alembic.ini, .env.example and migrations/ into ``directory``; return the files.
+    """Write alembic.ini, .env.example and migrations/; return the files.
 
     Raises UsageError, and writes nothing, if some of the files exist; the message names them.
     Raises OSError if a file cannot be written.
@@ -42,7 +42,7 @@ def variable_of(setting: str) -> str:
 
 
 def example_of(setting: str) -> str:
-    """Return a value as an environment variable has it: an example, or else the default."""
+    """Return an example of a value, or else the default, as in the environment."""
     field = Settings.model_fields[setting]
     value = field.examples[0] if field.examples else field.default
     if isinstance(value, bool):

@@ -76,11 +76,11 @@ async def inspect_schema(
     settings: Settings,
     owner: DriverConnection | None = None,
 ) -> Isolation:
-    """Return the findings, with one statement on each connection. Raises the driver's errors.
+    """Return the findings of all checks, with one statement on each connection.
 
-    ``connection`` has the login of units. ``owner`` has the login of ``owner_url``, and is None if
-    that is not set or could not be reached. The statement fails on a server that is too old for
-    `server_requirements`.
+    Raises the driver's errors. ``connection`` has the login of units. ``owner`` has the login of
+    ``owner_url``, and is None if that is not set or could not be reached. The statement fails on a
+    server that is too old for `server_requirements`.
     """
     has_own_login = settings.owner_url is not None
     facts = await catalog.ask(connection, has_own_login=has_own_login)

@@ -1,4 +1,4 @@
-"""The arrangement of logins that is in force, and what injected SQL can reach under it."""
+"""The arrangement of logins, and what injected SQL can reach under it."""
 
 from typing import Any
 
@@ -6,7 +6,10 @@ from faceplate.config import Settings
 
 
 def describe(login: dict[str, Any], owner: dict[str, Any] | None, settings: Settings) -> str:
-    """Return the arrangement in a sentence. ``owner`` is the second login, if there is one."""
+    """Return the arrangement in a sentence.
+
+    ``owner`` describes the second login, if there is one.
+    """
     name = login["name"]
     pooler = ", by way of a pooler" if settings.pgbouncer else ""
     if not settings.row_level_security:

@@ -1,4 +1,4 @@
-"""Ways round the policies: objects that read, copy or change rows with another role's rights."""
+"""Ways round the policies: objects with another role's rights to the rows."""
 
 from collections import defaultdict
 from collections.abc import Iterator

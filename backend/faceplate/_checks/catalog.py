@@ -84,12 +84,12 @@ async def ask(connection: DriverConnection, *, has_own_login: bool) -> Facts:
 
 
 async def ask_login(connection: DriverConnection) -> Facts:
-    """Return only the facts about this connection's login, and the revision that it sees."""
+    """Return only the facts about this connection's login, and its revision."""
     return _decoded(await connection.fetchval(LOGIN_QUERY))
 
 
 def guarded_tables() -> list[Table]:
-    """Return the tables that need a policy: faceplate's, and the private ones of the project."""
+    """Return the tables that need a policy: faceplate's and private ones."""
     return list(dict.fromkeys([*Base.metadata.tables.values(), *private_tables()]))
 
 

@@ -1,4 +1,4 @@
-"""Checks of columns against the models: their type, their default, whether they may be null."""
+"""Checks of columns: type, default and nullability as in the models."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ WHERE n.nspname = 'faceplate' AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND N
 
 
 def flaws(rows: list[dict[str, Any]]) -> Iterator[Flaw]:
-    """Yield the columns by which units fail, or store other values than they were given."""
+    """Yield the columns by which units fail or store other values."""
     found = {(row["table"], row["name"]): row for row in rows}
     tables = {name for name, _ in found}
     failing, changed = [], []

@@ -1,4 +1,4 @@
-"""The findings of the checks: a sentence each, and the layer that does not hold because of it."""
+"""The findings of the checks: a sentence each, and the affected layer."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Checks of the grants to the role of units against those that the migrations make."""
+"""Checks of the grants to the role of units against the migrations'."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -92,7 +92,7 @@ TEMPORARY_REVOKED = "0005"
 
 
 def flaws(grants: dict[str, Any], *, revision: str | None) -> Iterator[Flaw]:
-    """Yield each privilege that the migrations do not grant, and each that is missing."""
+    """Yield each privilege beyond the migrations', and each missing one."""
     if not grants["is_there"]:
         return
     relations = grants["relations"] or []

@@ -1,4 +1,4 @@
-"""Checks of keys, indexes and CHECK constraints against the models: present, and in force."""
+"""Checks of keys, indexes and CHECK constraints against the models."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -161,7 +161,7 @@ def _indexes() -> Iterator[Index]:
 
 
 def _unique_indexes() -> Iterator[tuple[str, str]]:
-    """Yield the name of each, and its definition as PostgreSQL prints it, without quotes."""
+    """Yield the name and the definition of each, without quotes."""
     for index in _indexes():
         if index.unique:
             yield str(index.name), str(CreateIndex(index).compile())
@@ -184,7 +184,10 @@ def _missing_indexes(found: list[dict[str, Any]]) -> Iterator[Flaw]:
 
 
 def _across_users(indexes: list[dict[str, Any]]) -> Iterator[Flaw]:
-    """Yield unique indexes that do not begin with the user: they reveal other users' values."""
+    """Yield unique indexes that do not begin with the user.
+
+    They reveal the values of other users.
+    """
     owned = {table.name for table in owned_tables() if table.schema == SCHEMA}
     ours = {key.name for key in _expected()}
     for row in indexes:

@@ -1,4 +1,4 @@
-"""Checks of the logins: their roles, the rows they see, the settings preset for them."""
+"""Checks of the logins: roles, visible rows and preset settings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -85,7 +85,7 @@ def flaws(login: dict[str, Any], *, row_level_security: bool) -> Iterator[Flaw]:
 
 
 def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
-    """Yield why the owner's login cannot work across users, or why it can do too much."""
+    """Yield why the owner's login can do too little or too much."""
     name = login["name"]
     if login["is_superuser"] or login["bypasses"]:
         what = "is a superuser" if login["is_superuser"] else "has BYPASSRLS"

@@ -1,4 +1,4 @@
-"""Checks of row-level security: on for every table, under the policies of the migrations alone."""
+"""Checks of row-level security: on, and with only the migrations' policies."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -65,7 +65,7 @@ class Policy(NamedTuple):
 
 
 def flaws(tables: list[dict[str, Any]], *, sealed: bool) -> Iterator[Flaw]:
-    """Yield each table that is missing or lacks its policy, and each additional policy.
+    """Yield each table that lacks its policy, and each additional policy.
 
     ``sealed`` says whether the policies must check the seal of the user id.
     """

@@ -1,4 +1,4 @@
-"""Checks of the role of units, and of the roles that it is a member of: attributes, ownership."""
+"""Checks of the role of units and of its memberships."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +42,7 @@ FROM pg_roles r WHERE r.oid IN (SELECT oid FROM held)
 
 
 def flaws(roles: list[dict[str, Any]]) -> Iterator[Flaw]:
-    """Yield the attributes and memberships that give a unit more than the rows of its user."""
+    """Yield the attributes and memberships that give a unit too many rows."""
     units = [role for role in roles if role["is_unit"]]
     if not any(role["is_app"] for role in units):
         yield Flaw("the role faceplate_app is missing: run `faceplate migrate`")

@@ -1,4 +1,4 @@
-"""The checks of `faceplate doctor`: a query of a live server each, and its findings."""
+"""The checks of `faceplate doctor`: a query each, and its findings."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""The examination of a live server by `faceplate doctor`, with a sentence for each finding.
+"""The examination of a live server by `faceplate doctor`.
 
 `Database.check` is shorter and meant for a probe. The doctor tells an operator whether a database
 is fit for faceplate, and why it is not.
@@ -63,7 +63,10 @@ async def _revision(connection: Connection) -> str | None:
 
 
 async def _ask(check: Check, subject: Subject) -> list[Finding]:
-    """Return the findings of ``check``, in a transaction, so that a pooler keeps one server."""
+    """Return the findings of ``check``, run in a transaction.
+
+    A pooler then keeps to one server.
+    """
     try:
         async with AsyncExitStack() as transactions:
             for connection in {subject.connection, subject.owner}:

@@ -9,7 +9,7 @@ _SEALED = f"( SELECT {SEALED_USER} AS user_id)"
 
 
 def stored_expression(column: str, *, sealed: bool = False) -> str:
-    """Return ``column = USER`` as PostgreSQL prints it, without quotes, to compare policies with.
+    """Return ``column = USER`` as PostgreSQL prints it, without quotes.
 
     With ``sealed`` it is the expression that `faceplate._schema.seal` puts in its place.
     """

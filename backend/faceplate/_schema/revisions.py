@@ -1,4 +1,4 @@
-"""The revisions of the schema: those that this version of the package knows, and the current one.
+"""The revisions of the schema: the known ones, and the current one.
 
 It reads the names of the files, so that a program that does not migrate loads no Alembic.
 """
@@ -14,7 +14,10 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 @functools.cache
 def _known() -> tuple[str, ...]:
-    """Return the revisions, oldest first: `alembic.ini` names a file ``<revision>_<slug>.py``."""
+    """Return the revisions, oldest first, from the names of their files.
+
+    `alembic.ini` names a file ``<revision>_<slug>.py``.
+    """
     files = (MIGRATIONS / "versions").glob("[0-9]*_*.py")
     return tuple(sorted(file.name.partition("_")[0] for file in files))
 
@@ -25,12 +28,12 @@ def head() -> str:
 
 
 def knows(revision: str) -> bool:
-    """Return whether this version of the package has ``revision``; only a newer one adds others."""
+    """Return whether this version of the package has ``revision``."""
     return revision in _known()
 
 
 def describe_newer(revision: str) -> str:
-    """Return the message about a schema that a newer version of the package has migrated."""
+    """Return the message about a schema that a newer version has migrated."""
     return (
         f"the schema is at {revision}, which is newer than this version knows ({head()}): there is"
         " nothing to migrate; update the program when you can"

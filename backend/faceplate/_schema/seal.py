@@ -1,4 +1,4 @@
-"""The sealed user id: policies that accept the user of a unit only with the application's seal.
+"""The sealed user id: policies that check the application's seal.
 
 SQL in a unit can change every setting, so a plain policy shows it the rows of each user whose id it
 knows. A sealed policy calls a function, once per statement, which compares the setting

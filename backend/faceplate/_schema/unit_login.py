@@ -1,4 +1,4 @@
-"""The login of units, if the owner has a login of its own: it needs the role of units."""
+"""The login of units, which needs the role of units."""
 
 from faceplate._driver.connection import DriverConnection
 from faceplate._driver.preamble import ROLE
@@ -11,7 +11,7 @@ WHERE rolname = $1 AND rolname <> session_user
 
 
 async def grant_role(owner: DriverConnection, login: str) -> None:
-    """Grant the role of units to ``login``, if it is a role of this server that lacks it.
+    """Grant the role of units to ``login``, if it lacks it.
 
     Raises the driver's errors. If ``owner`` may not grant the role, the server's message names the
     option that is needed.

@@ -1,4 +1,4 @@
-"""The environment and the ``.env`` file, read for variables that begin with FACEPLATE_.
+"""The environment and ``.env``, read for variables of faceplate.
 
 faceplate reads the variables itself, so that a misspelt name is an error.
 """
@@ -14,7 +14,7 @@ _NOT_SETTINGS = tuple(PREFIX + name for name in ("test_", "embedded_", "service_
 
 
 def read_variables(settings_cls: type[BaseSettings]) -> dict[str, str]:
-    """Return faceplate's variables by the names of the settings, misspelt names included."""
+    """Return the variables by the names of settings, misspelt ones too."""
     environment = _read_environment(settings_cls)
     named = {
         name.removeprefix(PREFIX): value or ""
@@ -27,7 +27,10 @@ def read_variables(settings_cls: type[BaseSettings]) -> dict[str, str]:
 
 
 def variable_of(settings_cls: type[BaseSettings], name: str) -> str:
-    """Return the variable that sets ``name``; for the URL, the one of the two that was read."""
+    """Return the variable that sets ``name``.
+
+    Of the two for the URL it is the one that was read.
+    """
     preferred = f"{PREFIX}{name}"
     if name == "database_url" and preferred not in _read_environment(settings_cls):
         return "DATABASE_URL"
@@ -35,7 +38,7 @@ def variable_of(settings_cls: type[BaseSettings], name: str) -> str:
 
 
 def _read_environment(settings_cls: type[BaseSettings]) -> dict[str, str | None]:
-    """Return the variables of ``.env``, overridden by the environment; names in lower case."""
+    """Return the variables of ``.env`` and the environment, in lower case."""
     try:
         in_file = DotEnvSettingsSource(settings_cls, env_file=".env").env_vars
     except (OSError, UnicodeError):

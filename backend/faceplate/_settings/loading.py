@@ -52,6 +52,6 @@ class LoadedSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources: the arguments first, then the variables as faceplate reads them."""
+        """Return the sources: the arguments, then the variables."""
         variables = read_variables(settings_cls)
         return init_settings, InitSettingsSource(settings_cls, init_kwargs=variables)

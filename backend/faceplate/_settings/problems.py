@@ -1,4 +1,4 @@
-"""The description of a wrong setting: the variable, the rule, what was read, a valid example."""
+"""The description of a wrong setting: rule, value, valid example."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ from faceplate.database_url import WRAPPING
 def describe_problems(
     settings_cls: type[BaseSettings], error: ValidationError, data: object
 ) -> str:
-    """Return what is wrong with ``data``, a line for each problem; it shows no secret."""
+    """Return what is wrong with ``data``, a line each, without secrets."""
     given = data if isinstance(data, dict) else {}
     lines = dict.fromkeys(
         _describe(settings_cls, str(problem["loc"][0]), problem["msg"], given)

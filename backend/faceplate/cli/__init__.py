@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 refused or unhealthy, 2 wrong usage or settings."""
+    """Run the command line and exit with the command's exit code."""
     try:
         from faceplate.cli.app import run  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as missing:

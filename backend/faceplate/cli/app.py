@@ -61,7 +61,10 @@ app.add_typer(server.app, name="server")
 
 
 def run() -> int:
-    """Run the command in ``sys.argv`` and return its exit code; print an error as one message."""
+    """Run the command in ``sys.argv`` and return its exit code.
+
+    An error is printed as one message.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A terminal that cannot show a character shows "?" instead.

@@ -1,4 +1,4 @@
-"""The commands on a user's chats: ``faceplate import``, ``conversations`` and ``show``."""
+"""The commands ``faceplate import``, ``conversations`` and ``show``."""
 
 from pathlib import Path
 from typing import Annotated

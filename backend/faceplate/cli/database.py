@@ -16,7 +16,7 @@ from faceplate.health import Health
 
 
 def check(*, as_json: AsJson = False) -> None:
-    """Check that the database can be used, its schema is up to date, and users are kept apart.
+    """Check the connection, the schema and the isolation of users.
 
     Exit code 1 if not. A warning does not change the exit code.
     """

@@ -22,7 +22,7 @@ STYLES: Final = {
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Examine the server, the schema, the settings and the data, and advise what to do.
+    """Examine the server, the schema, the settings and the data, with advice.
 
     Changes nothing. Exit code 1 if there is a problem. A warning does not change the exit code.
     """

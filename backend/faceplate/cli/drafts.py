@@ -25,9 +25,10 @@ def sweep(
     ] = "10m",  # type: ignore[assignment]  # Typer parses the text
     as_json: AsJson = False,
 ) -> None:
-    """Close drafts that dead processes have left: they end as interrupted, with the saved text.
+    """Close drafts that dead processes have left.
 
-    It is safe while programs run, and safe to run again.
+    They end as interrupted, with the text that was saved. It is safe while programs run, and safe
+    to run again.
     """
 
     async def work(db: Database) -> int:

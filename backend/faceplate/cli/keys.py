@@ -10,7 +10,7 @@ from faceplate.services import mcp_configs
 
 
 def generate_key(*, as_json: AsJson = False) -> None:
-    """Print a new key for FACEPLATE_ENCRYPTION_KEYS or FACEPLATE_SEAL_KEY. It is not stored."""
+    """Print a new key for FACEPLATE_ENCRYPTION_KEYS or FACEPLATE_SEAL_KEY."""
     key = encryption.generate_key()
     if as_json:
         emit({"key": key})
@@ -24,7 +24,7 @@ def generate_key(*, as_json: AsJson = False) -> None:
 
 
 def rotate_keys(*, as_json: AsJson = False) -> None:
-    """Re-encrypt every user's secrets with the first key of FACEPLATE_ENCRYPTION_KEYS.
+    """Re-encrypt all secrets with the first key of FACEPLATE_ENCRYPTION_KEYS.
 
     It is safe while programs run, if each has all the keys. It is safe to interrupt, and to run
     again.

@@ -1,4 +1,4 @@
-"""The output of commands: results to stdout, as text or JSON, everything else to stderr."""
+"""The output of commands: results to stdout, everything else to stderr."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ _CONTROLS |= {ord("\n"): "\n", ord("\t"): "    ", ord("\r"): ""}
 
 
 def printable(text: str) -> str:
-    """Return stored text without the control characters that would act on the terminal."""
+    """Return text without characters that would control the terminal."""
     return text.translate(_CONTROLS)
 
 
@@ -36,7 +36,7 @@ def emit(value: dict[str, Any]) -> None:
 
 
 def command_name() -> str:
-    """Return the command by which the user can run faceplate from the current directory."""
+    """Return how to run faceplate from the current directory."""
     called = Path(sys.argv[0]).absolute()
     found = shutil.which("faceplate")
     if called.name != "faceplate" or (found and called == Path(found).absolute()):

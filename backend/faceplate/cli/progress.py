@@ -11,7 +11,10 @@ from faceplate.cli.output import err
 
 @contextmanager
 def progress_bar(label: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a bar during the block; yield a function that takes ``completed=`` and ``total=``."""
+    """Show a bar during the block; yield the function that updates it.
+
+    It takes ``completed=`` and ``total=``.
+    """
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         yield partial(bar.update, bar.add_task("", total=total))

@@ -35,7 +35,10 @@ def count(number: int, noun: str) -> str:
 
 
 def conversation_table(conversations: Iterable[Conversation]) -> Table:
-    """Return a table with a row per conversation; the id is below the title, so neither is cut."""
+    """Return a table with a row per conversation.
+
+    The id is below the title, so neither is cut.
+    """
     table = Table(box=None, padding=(0, 2, 1, 0), header_style="bold")
     table.add_column("Conversation", min_width=36, overflow="fold")
     table.add_column("Messages", justify="right", no_wrap=True)
@@ -50,7 +53,7 @@ def conversation_table(conversations: Iterable[Conversation]) -> Table:
 
 
 def conversation_heading(conversation: Conversation) -> Text:
-    """Return the title of a conversation, with its length, its start and its id below."""
+    """Return the title of a conversation, with its length, start and id."""
     messages = count(conversation.message_count, "message")
     facts = f"{messages}, started {format_time(conversation.created_at)}"
     return _title(conversation) + Text(f"\n{facts}\n{conversation.id}", "dim")
@@ -104,7 +107,7 @@ class Transcript:
         self._print(Text(f"[kept beside the text: {printable(str(kind))}]", "dim"))
 
     def _print_json(self, value: object) -> None:
-        """Print a JSON object or list, also one in text, indented; print other text as it is."""
+        """Print a JSON object or list indented, and other text as it is."""
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         try:
             is_nested = isinstance(json.loads(text), dict | list)

@@ -27,7 +27,10 @@ def start(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
-    """Print whether the server runs, and how to connect. Exit code 1 if it does not run."""
+    """Print whether the server runs, and how to connect.
+
+    Exit code 1 if it does not run.
+    """
     from faceplate import embedded  # noqa: PLC0415 - an extra
 
     server = embedded.find()

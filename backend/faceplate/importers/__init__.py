@@ -1,4 +1,4 @@
-"""The import of chats from files: each chat is stored once, however often a file is imported."""
+"""The import of chats from files, each chat once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
@@ -59,7 +59,7 @@ async def import_file(
     on_progress: Callable[[int], None] | None = None,
     on_refusal: Callable[[Refusal], None] | None = None,
 ) -> Report:
-    """Import the chats of a file in batches; a chat is stored as a whole or not at all.
+    """Import the chats of a file in batches, each chat as a whole.
 
     ``format`` is one of `FORMATS`, or None to recognise it by the first chat. A chat that cannot be
     read or stored is refused as a whole, and the import goes on. ``on_refusal`` is called for it,
@@ -137,7 +137,7 @@ class _Storing:
 
 
 async def _batches(items: Iterable[Chat | Refusal]) -> AsyncGenerator[list[Chat] | Refusal, None]:
-    """Yield the chats in lists for one transaction each, and the refusals between them.
+    """Yield lists of chats for one transaction each, and the refusals.
 
     It lets other tasks run from time to time, such as the transaction of the batch before.
     """

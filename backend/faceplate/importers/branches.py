@@ -1,4 +1,4 @@
-"""The conversion of a source's chat into chats to store: one for each of its threads."""
+"""The conversion of a source's chat into a chat for each of its threads."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
@@ -37,9 +37,10 @@ class TurnTree(NamedTuple):
 
 
 def make_chats(header: Header, turn_tree: TurnTree) -> Iterator[Chat | Refusal]:
-    """Yield the visible thread as a chat, then each other branch as a chat with all its messages.
+    """Yield the visible thread as a chat, then each other branch.
 
-    Each chat is followed by a Refusal for each of its messages that lost a part.
+    A branch is a chat with all its messages. Each chat is followed by a Refusal for each of its
+    messages that lost a part.
     """
     turns = turn_tree.turns
     tree = Tree(turn_tree.nodes, lambda node: node in turns and turns[node].is_shown)

@@ -1,8 +1,8 @@
-"""The reader of ChatGPT data exports: ``conversations.json``, alone or in its zip archive.
+"""The reader of ChatGPT data exports.
 
-A chat is a tree under ``mapping``. ChatGPT shows the path from the root to ``current_node``,
-without hidden messages, custom instructions and the model's reasoning. docs/importing.md says how
-each kind of content is imported.
+A file is ``conversations.json``, alone or in its zip archive. A chat is a tree under ``mapping``.
+ChatGPT shows the path from the root to ``current_node``, without hidden messages, custom
+instructions and the model's reasoning. docs/importing.md says how each kind of content is imported.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -36,7 +36,7 @@ def recognises(value: JsonObject) -> bool:
 def read(
     path: Path, on_progress: Callable[[int], None] | None = None
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats of a file in order, each followed by its branches (see `read_each`)."""
+    """Yield the chats of a file in order, each followed by its branches."""
     return read_each(_read_chat, path, on_progress)
 
 
@@ -106,7 +106,7 @@ def _read_node(node_id: str, node: object) -> Turn | None:
 
 
 def _read_content(content: object) -> tuple[str, list[JsonObject], JsonObject]:
-    """Return the text of a message, its parts that are not text, and the remaining fields."""
+    """Return a message's text, its other parts, and the remaining fields."""
     if not isinstance(content, dict):
         return (content, [], {}) if isinstance(content, str) else ("", [], {"value": content})
     rest: JsonObject = dict(content)
@@ -145,7 +145,7 @@ def _read_parts(parts: list[Any]) -> tuple[str, list[JsonObject]]:
 
 
 def _raw_text(content: object, text: str) -> str:
-    """Return the text that was sent to a tool: code without the fence that readers see."""
+    """Return the text that was sent to a tool, without a code fence."""
     raw = _object(content).get("text")
     return raw if isinstance(raw, str) else text
 

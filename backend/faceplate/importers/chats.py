@@ -46,14 +46,20 @@ class Chat(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A chat, or a part of one, that was not imported. ``reason`` never quotes its content."""
+    """A chat, or a part of one, that was not imported.
+
+    ``reason`` never quotes its content.
+    """
 
     place: Place
     reason: str
 
 
 class Unreadable(Exception):  # noqa: N818 - named for what it says
-    """A value is not a chat. Readers turn this error into a Refusal and never raise it."""
+    """A value is not a chat.
+
+    Readers turn this error into a Refusal and never raise it.
+    """
 
 
 def derive_title(messages: Iterable[NewMessage]) -> str:

@@ -1,4 +1,4 @@
-"""The fitting of imported values to the rules of the columns, with as little loss as possible.
+"""The fitting of imported values to the rules of the columns.
 
 Text keeps every character but NUL and lone surrogates, which PostgreSQL cannot store: each becomes
 U+FFFD. Text that is too long continues in another message. In metadata, a number that would be read
@@ -42,12 +42,12 @@ def clean_text(text: str) -> tuple[str, int]:
 
 
 def split_text(text: str, max_chars: int) -> list[str]:
-    """Return the text in pieces of at most ``max_chars``, and at least one, even if empty."""
+    """Return the text in pieces of at most ``max_chars``, at least one."""
     return [text[at : at + max_chars] for at in range(0, max(len(text), 1), max_chars)]
 
 
 def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
-    """Return ``metadata`` as they can be stored, and how many characters were left out.
+    """Return ``metadata`` that can be stored, and how many characters were cut.
 
     ``left_out`` in the result lists each piece: ``at``, ``chars`` and ``sha256``.
     """
@@ -74,7 +74,7 @@ def digest(value: Any) -> str:
 
 
 def _is_plain(metadata: JsonObject) -> bool:
-    """Return whether ``metadata`` can be stored unchanged, by a quick test that most pass."""
+    """Return whether a quick test shows that ``metadata`` can be stored."""
     try:
         text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
         text.encode()
@@ -119,7 +119,7 @@ def _fits(metadata: JsonObject) -> bool:
 
 
 def _largest_first(metadata: JsonObject) -> Iterator[_Piece]:
-    """Yield the pieces to leave out: long strings, then members of objects, then whole keys."""
+    """Yield the pieces to leave out: strings, members, then whole keys."""
     strings = [
         piece
         for key, value in metadata.items()

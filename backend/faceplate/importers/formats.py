@@ -18,7 +18,7 @@ Chats = Generator[Chat | Refusal, None, None]
 
 
 class Format(NamedTuple):
-    """A format: its title, a test whether a value is one of its chats, and its reader."""
+    """A format: its title, its test for a chat, and its reader."""
 
     title: str
     recognises: Callable[[JsonObject], bool]

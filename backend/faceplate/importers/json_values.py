@@ -85,7 +85,10 @@ def _read_file(
 
 
 def encode(value: Any) -> bytes:
-    """Return a value as canonical JSON. Raises Unreadable if PostgreSQL cannot store it."""
+    """Return a value as canonical JSON.
+
+    Raises Unreadable if PostgreSQL cannot store it.
+    """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True)
         encoded = text.encode()
@@ -185,7 +188,7 @@ class _Document:
         self._take("]")
 
     def _members(self) -> Iterator[Any]:
-        """Yield the elements of an object's list of chats, or the object if it has no list."""
+        """Yield the elements of an object's list of chats, or the object."""
         chat: dict[str, Any] = {}
         holds_list = False
         self._take("{")

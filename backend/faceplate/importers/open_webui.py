@@ -1,7 +1,8 @@
-"""The reader of Open WebUI exports: one chat or a list, each bare or in a ``chat`` with an id.
+"""The reader of Open WebUI exports.
 
-A chat is a tree under ``history.messages`` whose visible leaf is ``history.currentId``. Old chats
-have only a list of ``messages``. docs/importing.md says how each field is imported.
+A file has one chat or a list, each bare or in a ``chat`` with an id. A chat is a tree under
+``history.messages`` whose visible leaf is ``history.currentId``. Old chats have only a list of
+``messages``. docs/importing.md says how each field is imported.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -35,7 +36,7 @@ def recognises(value: JsonObject) -> bool:
 def read(
     path: Path, on_progress: Callable[[int], None] | None = None
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats of a file in order, each followed by its branches (see `read_each`)."""
+    """Yield the chats of a file in order, each followed by its branches."""
     return read_each(_read_chat, path, on_progress)
 
 
@@ -64,7 +65,7 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
 
 
 def _take_messages(chat: JsonObject) -> tuple[JsonObject, object]:
-    """Remove the messages from the chat; return them by id, and the id of the visible leaf."""
+    """Remove the messages from the chat; return them and the visible leaf."""
     history, listed = chat.get("history"), chat.get("messages")
     tree = history.get("messages") if isinstance(history, dict) else None
     if isinstance(history, dict) and isinstance(tree, dict) and (tree or not listed):
@@ -90,7 +91,10 @@ def _repeats(listed: object, tree: JsonObject) -> bool:
 
 
 def _as_tree(listed: list[Any]) -> tuple[JsonObject, object]:
-    """Return listed messages as a tree: each follows the one before it, unless it has a parent."""
+    """Return listed messages as a tree.
+
+    Each follows the one before it, unless it has a parent.
+    """
     messages: JsonObject = {}
     last = None
     for number, message in enumerate(listed, start=1):
@@ -153,6 +157,9 @@ def _read_content(content: object) -> tuple[str, list[JsonObject]]:
 
 
 def _describe(file: object) -> JsonObject:
-    """Return the type and the name of a file; its content stays in the source's ``files``."""
+    """Return the type and the name of a file.
+
+    Its content stays in the source's ``files``.
+    """
     fields = file if isinstance(file, dict) else {}
     return {key: fields[key] for key in ("type", "name") if isinstance(fields.get(key), str)}

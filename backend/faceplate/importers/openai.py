@@ -1,8 +1,9 @@
-"""The reader of OpenAI chat messages: ``{"id", "title", "messages": [{"role", "content", ...}]}``.
+"""The reader of OpenAI chat messages.
 
-Text, tool calls and tool results go into their columns. Every other key goes into the metadata of
-its chat or message, and so does every content part that is not text, with its index in the list.
-``developer`` is stored as ``system``.
+A chat is ``{"id", "title", "messages": [{"role", "content", ...}]}``. Text, tool calls and tool
+results go into their columns. Every other key goes into the metadata of its chat or message, and so
+does every content part that is not text, with its index in the list. ``developer`` is stored as
+``system``.
 """
 
 import hashlib
@@ -98,7 +99,7 @@ def _read_message(message: dict[str, Any], pending_calls: set[str]) -> NewMessag
 
 
 def _read_content(content: object) -> tuple[str, list[dict[str, Any]]]:
-    """Return the text of a message, its parts on separate lines, and the parts' other fields."""
+    """Return the text of a message, and the other fields of its parts."""
     if content is None:
         return "", []
     if isinstance(content, str):

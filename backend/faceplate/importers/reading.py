@@ -1,4 +1,4 @@
-"""The common part of the readers: the loop over a file's values, and the reading of fields."""
+"""The common part of the readers: the loop over values, and fields."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def read_each(
     *,
     list_keys: tuple[str, ...] = LIST_KEYS,
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats that ``reader`` returns for each value, or a Refusal of the value.
+    """Yield the chats that ``reader`` returns for each value, or a Refusal.
 
     One value is in memory at a time. ``on_progress`` is called with the number of bytes read.
     Raises OSError if the file cannot be read.

@@ -1,6 +1,7 @@
-"""The reader of ShareGPT chats: ``{"id", "conversations": [{"from": "human", "value": "..."}]}``.
+"""The reader of ShareGPT chats.
 
-The format has many spellings; docs/importing.md lists those that are read.
+A chat is ``{"id", "conversations": [{"from": "human", "value": "..."}]}``. The format has many
+spellings; docs/importing.md lists those that are read.
 """
 
 import json
@@ -59,7 +60,7 @@ def read(
 
 
 def _list_keys(path: Path) -> tuple[str, ...]:
-    """Return the keys under which a document may list chats, not the messages of one chat."""
+    """Return the keys under which a document may list chats."""
     with closing(read_values(path)) as items:
         first = next(items, None)
     is_one_chat = isinstance(first, Value) and _is_message(first.value)
@@ -111,7 +112,7 @@ def _read_turn(number: int, turn: object) -> Turn:
 
 
 def _read_call(number: int, text: str) -> JsonObject:
-    """Return a call of the function that the JSON ``text`` names, or else of "function"."""
+    """Return a call of the function that ``text`` names, or of "function"."""
     try:
         named = json.loads(text)
     except (ValueError, RecursionError):

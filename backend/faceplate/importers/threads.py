@@ -1,4 +1,4 @@
-"""The threads of a tree of messages: one for each leaf, with names that stay as the tree grows.
+"""The threads of a tree of messages, with names that stay as it grows.
 
 Exports keep a chat as a tree: editing a question, or asking for another answer, adds a sibling, and
 the user sees the path to one leaf. Each thread is named by the node where it leaves an older
@@ -15,7 +15,10 @@ _LAST: Final = float("inf")
 
 
 class Node(NamedTuple):
-    """A node as its source has it: ``children`` may be incomplete, ``parent`` may not exist."""
+    """A node as its source has it.
+
+    ``children`` may be incomplete, and ``parent`` may not exist.
+    """
 
     parent: str | None
     children: Sequence[str] = ()
@@ -110,7 +113,7 @@ class Tree:
 
 
 def _find_parents(nodes: Mapping[str, Node]) -> dict[str, str | None]:
-    """Return the parent of each node: the one it names, else the first that lists it as a child."""
+    """Return each node's parent: the one it names, or that lists it."""
     parents = {id_: node.parent if node.parent in nodes else None for id_, node in nodes.items()}
     _break_cycles(parents)
     tops = {id_: id_ if parent is None else parent for id_, parent in parents.items()}
@@ -148,7 +151,7 @@ def _find_top(tops: dict[str, str], node: str) -> str:
 def _find_children(
     nodes: Mapping[str, Node], parents: Mapping[str, str | None], kept: Container[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the kept children of each node, oldest first, and the kept roots, true ones first."""
+    """Return the kept children, oldest first, and the kept roots."""
     children: dict[str, list[str]] = {id_: [] for id_ in nodes}
     roots: list[str] = []
     for id_, parent in parents.items():

@@ -54,7 +54,7 @@ class Turn(NamedTuple):
 
 
 class Assembly(NamedTuple):
-    """The messages of a thread, each with the id of its turn, and what is not in them."""
+    """The messages of a thread, with their turns and what is not in them."""
 
     messages: list[NewMessage]
     turn_ids: list[str]
@@ -88,14 +88,20 @@ def assemble(turns: Iterable[Turn]) -> Assembly:
 
 
 def code_block(text: str, language: str = "") -> str:
-    """Return the text as a Markdown code block, whose fence is longer than any in the text."""
+    """Return the text as a Markdown code block.
+
+    The fence is longer than any in the text.
+    """
     longest = max(map(len, re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 
 def make_call(call_id: str, tool: str, text: str) -> JsonObject:
-    """Return a tool call: of a function if ``text`` is a JSON object, else of a custom tool."""
+    """Return a tool call.
+
+    It calls a function if ``text`` is a JSON object, else a custom tool.
+    """
     call_id, tool, text = (clean_text(value)[0] for value in (call_id, tool, text))
     if _is_json_object(text):
         return {
@@ -107,7 +113,10 @@ def make_call(call_id: str, tool: str, text: str) -> JsonObject:
 
 
 def to_seconds(value: object) -> float | None:
-    """Return a time in seconds since 1970, from a number of s, ms, us or ns, or from ISO 8601."""
+    """Return a time in seconds since 1970.
+
+    ``value`` is a number of s, ms, us or ns, or ISO 8601.
+    """
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -136,7 +145,7 @@ def to_moment(value: object) -> str | None:
 
 
 def _pair(turns: Sequence[Turn]) -> dict[int, tuple[int, int]]:
-    """Return the call of each result: the index of its turn, and its index in the turn."""
+    """Return the call of each result: the index of its turn, and its own."""
     pending: dict[str, tuple[int, int]] = {}
     names: dict[str, str] = {}
     answers = {}
@@ -158,9 +167,10 @@ def _pair(turns: Sequence[Turn]) -> dict[int, tuple[int, int]]:
 
 
 def _find_call(tool: str | None, pending: Iterable[str], names: dict[str, str]) -> str | None:
-    """Return the newest pending call of this tool or its family (``web.run`` of ``web``).
+    """Return the newest pending call of this tool or its family.
 
-    Without a tool's name it is the newest call of any tool.
+    ``web.run`` belongs to the family ``web``. Without a tool's name it is the newest call of any
+    tool.
     """
     newest_first = list(pending)[::-1]
     if tool is None:
@@ -174,7 +184,7 @@ def _find_call(tool: str | None, pending: Iterable[str], names: dict[str, str]) 
 def _messages(
     turn: Turn, answered: Sequence[bool], call_id: str | None, hidden: Sequence[JsonObject]
 ) -> list[tuple[NewMessage, int]]:
-    """Return the messages of a turn, several if it is too long, and the characters left out."""
+    """Return the messages of a turn, and the characters left out of each."""
     calls = [call for call, is_answered in zip(turn.calls, answered, strict=True) if is_answered]
     lone_calls = [c for c, is_answered in zip(turn.calls, answered, strict=True) if not is_answered]
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"

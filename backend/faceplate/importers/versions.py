@@ -25,7 +25,7 @@ from faceplate.services.messages import NewMessage
 
 
 class Stored(NamedTuple):
-    """The result for a chat: whether its conversation is new, and how many messages are."""
+    """The result for a chat: whether it is new, and its new messages."""
 
     is_new: bool
     messages: int
@@ -42,7 +42,7 @@ class _Target(NamedTuple):
 
 
 async def import_chat(scope: Scope, chat: Chat) -> Stored:
-    """Store the new part of a chat: the whole conversation, or the messages added since.
+    """Store the new part of a chat: all of it, or the messages added since.
 
     The ids are derived from the user, the chat's id and each message's place, so that concurrent
     imports of one chat use the same rows. Raises InvalidInput if a value breaks a rule of its
@@ -53,10 +53,10 @@ async def import_chat(scope: Scope, chat: Chat) -> Stored:
 
 
 async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Stored]:
-    """Store up to 1,000 chats as `import_chat` does, all or none; return the result for each.
+    """Store up to 1,000 chats as `import_chat` does, all or none.
 
-    New chats are stored together. Raises the errors of `import_chat`, and InvalidInput if two
-    chats have the same id.
+    Return the result for each. New chats are stored together. Raises the errors of `import_chat`,
+    and InvalidInput if two chats have the same id.
     """
     ids = [derive_id(scope.user_id, chat.id) for chat in chats]
     whole = [
@@ -73,14 +73,14 @@ async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Stored]:
 
 
 async def _continue(scope: Scope, chat: Chat) -> Stored:
-    """Append the new messages to the chat's conversation, or store the chat as another one."""
+    """Append a chat's new messages, or store it as another conversation."""
     conversation_id, stored, changed_from = await _find_target(scope, chat)
     if stored is None:
         metadata = describe(scope.user_id, chat)
         if changed_from is not None:
             metadata["changed_from"] = changed_from
-        anew = NewChat(conversation_id, chat.title, chat.messages, metadata)
-        if not await store(scope, [anew]):
+        new_chat = NewChat(conversation_id, chat.title, chat.messages, metadata)
+        if not await store(scope, [new_chat]):
             return await _continue(scope, chat)  # a concurrent import has stored it
         return Stored(is_new=True, messages=len(chat.messages))
     numbered = (
@@ -98,7 +98,7 @@ def derive_id(user_id: UUID, name: str) -> UUID:
 
 
 def describe(user_id: UUID, chat: Chat) -> JsonObject:
-    """Return a chat's metadata, with a link to the conversation that it branches from."""
+    """Return a chat's metadata, with a link to where it branches off."""
     metadata = dict(chat.metadata)
     if chat.fork:
         metadata["forked_from"] = {
@@ -134,7 +134,7 @@ async def _find_target(scope: Scope, chat: Chat) -> _Target:
 async def _compare(
     scope: Scope, conversation_id: UUID, chat: Sequence[NewMessage]
 ) -> tuple[int, bool]:
-    """Return how many messages at the beginning are equal, and whether the next one differs."""
+    """Return how many messages are equal, and whether the next differs."""
     shared = 0
     while shared < len(chat):
         upto = shared + MAX_LIMIT + 1
@@ -150,7 +150,10 @@ async def _compare(
 
 
 def _content_of(message: NewMessage | records.Message) -> tuple[object, ...]:
-    """Return the fields to compare. Metadata change with each version of an exporting program."""
+    """Return the fields to compare.
+
+    Metadata change with each version of an exporting program.
+    """
     return (message.role, message.content, message.tool_calls, message.tool_results)
 
 

@@ -1,1 +1,4 @@
-"""Integrations with web frameworks and OpenTelemetry. Each module needs its own extra."""
+"""Integrations with web frameworks and OpenTelemetry.
+
+Each module needs its own extra.
+"""

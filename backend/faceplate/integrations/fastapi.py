@@ -68,7 +68,10 @@ Identity = UUID | str
 
 
 def database(connection: HTTPConnection) -> Database:
-    """Return the application's `Database` (a dependency). Raises UsageError without `lifespan`."""
+    """Return the application's `Database` (a dependency).
+
+    Raises UsageError without `lifespan`.
+    """
     found = getattr(connection.state, "faceplate", None)
     if not isinstance(found, Database):
         raise UsageError("no database is open: make the application with FastAPI(lifespan=...)")
@@ -101,7 +104,7 @@ def problem_response(problem: Problem) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer faceplate's errors and FastAPI's validation errors with problem documents.
+    """Answer faceplate's and FastAPI's errors with problem documents.
 
     `faceplate.integrations.web` has the table. The application handles other exceptions. A mounted
     application has its own handlers: install them there as well.
@@ -130,7 +133,7 @@ async def _answer_invalid(_connection: HTTPConnection, error: Exception) -> Resp
 
 
 def health_router(*, ready_within_s: float = READY_WITHIN_S) -> APIRouter:
-    """Return a router with ``/livez`` and ``/readyz``, for a load balancer or an orchestrator.
+    """Return a router with the probes ``/livez`` and ``/readyz``.
 
     ``/livez`` answers as long as the event loop runs. ``/readyz`` has status 200 or 503 and says
     whether the database is reachable, migrated and isolated, whether the process accepts units, and

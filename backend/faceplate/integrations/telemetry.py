@@ -1,4 +1,6 @@
-"""OpenTelemetry for units, their retries, and the pool. It needs the ``telemetry`` extra.
+"""OpenTelemetry for units, their retries, and the pool.
+
+It needs the ``telemetry`` extra.
 
 ::
 
@@ -65,9 +67,9 @@ def instrument(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> None:
-    """Trace and measure the units of ``db`` from now on; without providers, with the global ones.
+    """Trace and measure the units of ``db`` from now on.
 
-    Raises UsageError if ``db`` has a listener already.
+    Without providers it uses the global ones. Raises UsageError if ``db`` has a listener already.
     """
     if db.events.listener is not None:
         raise UsageError("this database is instrumented already")
@@ -137,7 +139,7 @@ def _mark_failed(span: Span, error: BaseException) -> None:
 
 
 def _observe_pool(db: Database, meter: Meter) -> None:
-    """Register callbacks that the exporter calls from its own thread whenever it exports."""
+    """Register callbacks that the exporter calls from its own thread."""
     pool = SYSTEM | {"db.client.connection.pool.name": db.settings.target}
 
     def count(_: CallbackOptions) -> Iterable[Observation]:

@@ -72,7 +72,7 @@ class State(TypedDict):
 def lifespan(
     settings: Settings | SecretStr | str | None = None,
 ) -> Callable[[object], AbstractAsyncContextManager[State]]:
-    """Return a lifespan that opens a `Database`, and closes it as `Database.dispose` does.
+    """Return a lifespan that opens a `Database` and closes it.
 
     ``settings`` are those of `Database`, and are read when the application starts. An application
     with its own lifespan enters this one inside it::
@@ -112,7 +112,10 @@ class UserRunner:
         return self.db.run(self.user_id, unit, *args, **kwargs)
 
     def begin(self) -> AbstractAsyncContextManager[Scope]:
-        """Return a transaction around a block, which is never retried: see `Database.begin`."""
+        """Return a transaction around a block: see `Database.begin`.
+
+        It is never retried.
+        """
         return self.db.begin(self.user_id)
 
     def draft(
@@ -240,7 +243,10 @@ def problem_of(error: Exception) -> Problem:
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether this process should get traffic. A field is None if the answer is not known."""
+    """Whether this process should get traffic.
+
+    A field is None if the answer is not known.
+    """
 
     ready: bool
     reachable: bool

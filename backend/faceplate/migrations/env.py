@@ -1,4 +1,4 @@
-"""The environment of the migrations, for Alembic's command line and for `faceplate.migrate`."""
+"""The environment of the migrations, for Alembic and `faceplate.migrate`."""
 
 import asyncio
 from logging.config import fileConfig

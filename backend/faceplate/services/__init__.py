@@ -1,1 +1,4 @@
-"""The units of faceplate's tables: async functions whose first parameter is a scope."""
+"""The units of faceplate's tables.
+
+A unit is an async function whose first parameter is a scope.
+"""

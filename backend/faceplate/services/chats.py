@@ -49,9 +49,10 @@ class NewChat(NamedTuple):
 
 
 def _create() -> Statement[UUID]:
-    """Return the statement that inserts each chat that is not stored; the last is the newest.
+    """Return the statement that inserts each chat that is not stored.
 
-    It inserts in the order of the ids, so that two calls with the same chats do not deadlock.
+    The last one becomes the newest. It inserts in the order of the ids, so that two calls with the
+    same chats do not deadlock.
     """
     names = ("id", "title", "message_count", "metadata")
     new, values = unnest(Conversation.__table__, names)
@@ -87,11 +88,11 @@ FILL = _fill()
 
 
 async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
-    """Store up to 1,000 conversations with their messages, all or none; return the new ids.
+    """Store up to 1,000 conversations with their messages, all or none.
 
-    A chat whose id exists already is left unchanged, and its id is not returned. The last new chat
-    becomes the first in the list of conversations. The number of messages is not limited; a few
-    hundred are sent at a time.
+    Return the ids of the new ones. A chat whose id exists already is left unchanged, and its id is
+    not returned. The last new chat becomes the first in the list of conversations. The number of
+    messages is not limited; a few hundred are sent at a time.
 
     Raises InvalidInput for a value that breaks a rule, and for tool calls and results that do not
     match; Conflict if two messages of a chat have the same id.
@@ -146,7 +147,7 @@ def _batches(chats: Sequence[NewChat]) -> Iterator[dict[str, Sequence[Any]]]:
 
 
 def message_ids(conversation_id: UUID) -> Iterator[UUID]:
-    """Yield the ids that `store` gives to a conversation's messages, by place, without end.
+    """Yield the ids of a conversation's messages by place, without end.
 
     They are UUIDv8: 48 bits of the place, then bits that are derived from the conversation's id.
     Each id thus goes to the end of its conversation's part of the index.

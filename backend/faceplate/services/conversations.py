@@ -102,10 +102,11 @@ async def get(scope: Scope, conversation_id: UUID) -> records.Conversation:
 async def page(
     scope: Scope, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
 ) -> Page[records.Conversation]:
-    """Return up to ``limit`` conversations (1 to 200), the one with the newest activity first.
+    """Return up to ``limit`` conversations (1 to 200).
 
-    ``cursor`` is the ``next_cursor`` of the page before. A conversation with new activity moves to
-    the first page, so later pages no longer show it.
+    The one with the newest activity comes first. ``cursor`` is the ``next_cursor`` of the page
+    before. A conversation with new activity moves to the first page, so later pages no longer show
+    it.
 
     Raises InvalidInput for an invalid limit or cursor.
     """

@@ -128,9 +128,10 @@ async def put(
     secrets: JsonObject | None = None,
     enabled: bool = True,
 ) -> records.McpConfig:
-    """Store a configuration under ``name`` (1 to 100 characters), or replace the one there.
+    """Store a configuration under ``name``, or replace the one there.
 
-    ``secrets`` of None keeps the stored secrets; ``{}`` removes them.
+    The name has 1 to 100 characters. ``secrets`` of None keeps the stored secrets; ``{}`` removes
+    them.
 
     Raises InvalidInput for a config or secrets that no MCP client could use, and for a config that
     holds a secret; ConfigurationError for secrets without an encryption key.
@@ -188,7 +189,7 @@ async def page(
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> Page[records.McpConfig]:
-    """Return up to ``limit`` configurations (1 to 200) by name, all or the enabled ones.
+    """Return up to ``limit`` configurations (1 to 200), by name.
 
     ``cursor`` is the ``next_cursor`` of the page before, for the same ``enabled_only``.
 
@@ -228,7 +229,10 @@ async def delete(scope: Scope, config_id: UUID) -> None:
 
 
 async def count_secrets(scope: SystemScope) -> int:
-    """Return how many configurations of all users have secrets. Run it with ``run_system``."""
+    """Return how many configurations of all users have secrets.
+
+    Run it with ``run_system``.
+    """
     return await scope.one(COUNT_SECRETS)
 
 

@@ -49,12 +49,15 @@ _HAS_VALUE = {"e": "env", "H": "header"}  # options of docker and curl
 
 
 def find_secret(config: dict[str, Any]) -> str | None:
-    """Return the path of the first key that holds a secret, such as ``args[2]``, or None."""
+    """Return the path of the first secret, such as ``args[2]``, or None."""
     return next(_found(config, ""), None)
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether a value with this name is a secret, however the words are joined."""
+    """Return whether a value with this name is a secret.
+
+    It does not matter how the words are joined.
+    """
     plain = unicodedata.normalize("NFKC", unquote_plus(name))
     words = [word.lower() for word in _WORDS.findall(plain)]
     if not words:
@@ -103,7 +106,7 @@ def _found_as_pair(value: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_secret_pair(value: dict[str, Any]) -> bool:
-    """Return whether it is a secret header or variable as ``{"name": ..., "value": ...}``."""
+    """Return whether it is a secret as ``{"name": ..., "value": ...}``."""
     name, inner = value.get("name", value.get("key")), value.get("value")
     return isinstance(name, str) and isinstance(inner, str) and _is_secret(name, inner)
 
@@ -158,7 +161,7 @@ def _is_url_with_secret(url: str) -> bool:
 
 
 def _parameters(parts: SplitResult) -> Iterator[tuple[str, str]]:
-    """Yield the parameters of the query, the fragment and the path's segments, decoded."""
+    """Yield the parameters of query, fragment and path, decoded."""
     matrix = (part.partition(";")[2] for part in parts.path.split("/"))
     for part in re.split(r"[&;?]", "&".join((parts.query, parts.fragment, *matrix))):
         name, separator, value = part.partition("=")
@@ -167,7 +170,7 @@ def _parameters(parts: SplitResult) -> Iterator[tuple[str, str]]:
 
 
 def _found_in_command(command: str, args: Any, path: str) -> Iterator[str]:
-    """Yield ``path`` if a variable is set before the program, or if a word is a secret."""
+    """Yield ``path`` if a command holds a secret or sets a variable."""
     words = _words(command)
     ahead = words
     if words and words[0].rpartition("/")[2] == "env":
@@ -182,7 +185,10 @@ def _is_text(value: object) -> bool:
 
 
 def _found_in_arguments(args: Sequence[Any], path: str) -> Iterator[str]:
-    """Yield the path of each argument that holds a secret, or that follows a secret's option."""
+    """Yield the path of each argument that holds a secret.
+
+    That includes one after a secret's option.
+    """
     option = ""
     for number, arg in enumerate(args):
         if isinstance(arg, str) and _is_secret_argument(option, arg):
@@ -211,7 +217,7 @@ def _is_secret_argument(option: str, arg: str) -> bool:
 
 
 def _is_secret_pair_text(text: str) -> bool:
-    """Return whether it is ``NAME=value`` or ``Name: value`` with the name of a secret."""
+    """Return whether it is a secret as ``NAME=value`` or ``Name: value``."""
     match = _ASSIGNMENT.fullmatch(text) or _HEADER.fullmatch(text)
     return match is not None and bool(match[2].strip()) and _is_secret(match[1], match[2].strip())
 

@@ -18,7 +18,7 @@ _secrets_rule.field = SECRETS
 
 
 def check_config(config: JsonObject) -> None:
-    """Raise InvalidInput unless ``config`` describes an MCP server and holds no secret.
+    """Raise InvalidInput unless ``config`` fits a server and has no secret.
 
     The error names the path of a secret, such as ``args[2]``, and never its value.
     """
@@ -37,7 +37,10 @@ def check_config(config: JsonObject) -> None:
 
 
 def check_secrets(secrets: JsonObject) -> None:
-    """Raise InvalidInput unless ``secrets`` is a JSON object whose env and headers hold text."""
+    """Raise InvalidInput unless ``secrets`` is an object of the right shape.
+
+    Its env and headers hold text.
+    """
     _secrets_rule.validate(secrets)
     for name in ("env", "headers"):
         values = secrets.get(name, {})

@@ -31,10 +31,11 @@ def _type(name: str) -> Any:
 def unnest(
     table: Any, names: Sequence[str], *, optional: Sequence[str] = ()
 ) -> tuple[Any, list[Any]]:
-    """Return a FROM of the rows in arrays, one array per column (``id`` from ``ids``), and values.
+    """Return rows from arrays as a FROM, and the values for the columns.
 
-    The rows keep their order and have a ``number`` from 1. A value of an ``optional`` column may be
-    None although the column is NOT NULL.
+    There is one array per column, ``ids`` for ``id`` and so on. The rows keep their order and have
+    a ``number`` from 1. A value of an ``optional`` column may be None although the column is NOT
+    NULL.
     """
     rules = {name: table.c[name].type for name in names}
     rules |= {name: rules[name].optional() for name in optional}

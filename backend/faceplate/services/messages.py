@@ -1,4 +1,4 @@
-"""Messages of the scope's user: appending, reading in order, removing from the end."""
+"""Messages of the scope's user: append, read in order, remove."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -34,7 +34,10 @@ class _NewMessage(NamedTuple):
 
 
 class NewMessage(_NewMessage):
-    """A message to append. A field that is None is empty; without an id it gets a new one."""
+    """A message to append.
+
+    A field that is None is empty; without an id it gets a new one.
+    """
 
     __slots__ = ()
 
@@ -166,11 +169,11 @@ async def append_draft(
 async def save_draft(
     scope: Scope, conversation_id: UUID, message_id: UUID, *, content: str, status: str
 ) -> records.Message:
-    """Set the ``content`` of a draft, all of it so far, and its ``status``; return the message.
+    """Set the ``content`` and the ``status`` of a draft; return the message.
 
-    A draft stays open while its status is streaming; complete, interrupted and failed are final.
-    ``content`` has up to 1,000,000 characters. Saving the same content and status again is no
-    error.
+    ``content`` is all of it so far. A draft stays open while its status is streaming; complete,
+    interrupted and failed are final. ``content`` has up to 1,000,000 characters. Saving the same
+    content and status again is no error.
 
     Raises NotFound if the message does not exist, Conflict if it is no longer a draft,
     InvalidInput.
@@ -185,7 +188,7 @@ async def save_draft(
 
 
 async def sweep_drafts(scope: SystemScope, *, older_than: timedelta, limit: int = MAX_BATCH) -> int:
-    """Close up to ``limit`` drafts that dead processes have left; return how many it closed.
+    """Close up to ``limit`` drafts of dead processes; return how many.
 
     They become interrupted and keep the text that was saved. ``older_than`` is the time since the
     last save; a live draft is saved every 30 seconds. Run it with ``run_system``.
@@ -207,7 +210,7 @@ async def get(scope: Scope, conversation_id: UUID, message_id: UUID) -> records.
 async def history(
     scope: Scope, conversation_id: UUID, *, limit: int = DEFAULT_LIMIT
 ) -> list[records.Message]:
-    """Return the last ``limit`` messages (1 to 200), in the order of the conversation.
+    """Return the last ``limit`` messages (1 to 200), in order.
 
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
@@ -248,10 +251,11 @@ async def after(
 
 
 async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Message]:
-    """Yield every message of a conversation in order; a few hundred are in memory at a time.
+    """Yield every message of a conversation in order.
 
-    The transaction stays open meanwhile: use it in a block, ``async with db.begin(user_id)``, and
-    do not wait for a model or a client between two messages. `faceplate.transcripts` allows that.
+    A few hundred are in memory at a time. The transaction stays open meanwhile: use it in a block,
+    ``async with db.begin(user_id)``, and do not wait for a model or a client between two messages.
+    `faceplate.transcripts` allows that.
 
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
@@ -262,7 +266,7 @@ async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Mes
 
 @replayable
 async def pending_tool_calls(scope: Scope, conversation_id: UUID) -> list[PendingToolCall]:
-    """Return the tool calls that have no result, in the order in which they were made.
+    """Return the tool calls without a result, in the order of the calls.
 
     After a crash in the middle of a turn, append their results or remove their message.
 
@@ -275,9 +279,10 @@ async def pending_tool_calls(scope: Scope, conversation_id: UUID) -> list[Pendin
 
 
 async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
-    """Remove every message after ``position`` (all after 0); return how many it removed.
+    """Remove every message after ``position``; return how many.
 
-    The next message is appended after ``position``: this is how to edit and regenerate.
+    Position 0 is before the first message. The next message is appended after ``position``: this is
+    how to edit and regenerate.
 
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
@@ -301,7 +306,10 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
 
 
 async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]) -> None:
-    """Raise InvalidInput if tool calls and results do not match; without any, send nothing."""
+    """Raise InvalidInput if tool calls and results do not match.
+
+    Without any, nothing is sent.
+    """
     uses_tools = False
     for message in messages:
         check_shape(message)
@@ -321,7 +329,7 @@ async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[N
 
 
 def check_shape(message: NewMessage) -> None:
-    """Raise InvalidInput unless tool calls and results are well-formed and fit the role."""
+    """Raise InvalidInput unless tool calls and results fit shape and role."""
     if message.tool_calls is not None:
         if message.role != "assistant":
             raise InvalidInput(tool_calls.CALLS, "only an assistant message carries tool calls")
@@ -360,7 +368,7 @@ def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> rec
 async def _insert(
     scope: Scope, appending: Statement[sql.Stamp], conversation_id: UUID, **values: Any
 ) -> list[sql.Stamp]:
-    """Return the stamps of the appended messages, or none if one of them exists already.
+    """Return the stamps of the appended messages, or none if one exists.
 
     Raises Contention if another transaction appends the same message now; a retry finds it.
     """

@@ -137,7 +137,10 @@ async def page(
 async def edit(
     scope: Scope, task_id: UUID, *, title: str | None = None, description: str | None = None
 ) -> records.Task:
-    """Change the fields that are not None; return the task. Raises NotFound, InvalidInput."""
+    """Change the fields that are not None; return the task.
+
+    Raises NotFound, InvalidInput.
+    """
     return await scope.one(EDIT, id=task_id, new_title=title, new_description=description)
 
 

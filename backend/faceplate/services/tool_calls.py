@@ -101,7 +101,7 @@ def check_calls(calls: list[JsonObject]) -> None:
 
 
 def check_results(results: list[JsonObject]) -> None:
-    """Raise InvalidInput unless each of ``results`` names a call, and no two the same."""
+    """Raise InvalidInput unless ``results`` name distinct calls."""
     _type("tool_results").validate(results)
     if not results:
         raise InvalidInput(RESULTS, "must not be empty")
@@ -115,7 +115,7 @@ def update_pending(
     calls: Iterable[JsonObject] | None,
     results: Iterable[JsonObject] | None,
 ) -> None:
-    """Add the ids of a message's calls to ``pending``, and remove those of its results.
+    """Add a message's calls to ``pending``, and remove those with results.
 
     Raises InvalidInput for a result without a pending call, and for a call whose id is pending.
     """

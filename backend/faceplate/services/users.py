@@ -76,13 +76,19 @@ async def get(scope: SystemScope, user_id: UUID) -> records.User:
 
 
 async def by_subject(scope: SystemScope, subject_id: str) -> records.User:
-    """Return the user with the identity provider's ``sub``. Raises NotFound, InvalidInput."""
+    """Return the user with the identity provider's ``sub``.
+
+    Raises NotFound, InvalidInput.
+    """
     return await scope.one(BY_SUBJECT, subject_id=subject_id)
 
 
 @replayable
 async def by_email(scope: SystemScope, email: str) -> records.User:
-    """Return the user with ``email``, without regard to case. Raises NotFound, InvalidInput."""
+    """Return the user with ``email``, without regard to case.
+
+    Raises NotFound, InvalidInput.
+    """
     return await scope.one(BY_EMAIL, email=email)
 
 
