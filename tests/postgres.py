@@ -15,7 +15,7 @@ from sqlalchemy import URL, make_url
 from testcontainers.community.postgres import PostgresContainer
 
 from faceplate import embedded
-from faceplate.embedded import _postgres
+from faceplate.embedded import _cluster, _postgres
 
 TEST_URL = "FACEPLATE_TEST_DATABASE_URL"
 ROLE = "faceplate_test"
@@ -39,7 +39,7 @@ def use_programs(folder: Path, environment: pytest.MonkeyPatch) -> None:
         pytest.exit(f"{folder}/postgres cannot be run by uid {account.uid}", returncode=3)
     environment.setattr(_postgres, "programs", lambda: folder)
     environment.setattr(_postgres, "programs_for", lambda *_: folder)
-    environment.setattr(embedded, "LOCALE", ("--locale=C.UTF-8",))  # builtin came with 17
+    environment.setattr(_cluster, "LOCALE", ("--locale=C.UTF-8",))  # builtin came with 17
 
 
 def start(config: pytest.Config, directory: Path) -> AbstractContextManager[str]:

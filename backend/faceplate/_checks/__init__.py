@@ -79,8 +79,7 @@ async def inspect_schema(
     """Return the findings of all checks, with one statement on each connection.
 
     Raises the driver's errors. ``connection`` has the login of units. ``owner`` has the login of
-    ``owner_url``, and is None if that is not set or could not be reached. The statement fails on a
-    server that is too old for `server_requirements`.
+    ``owner_url``, and is None if that is not set or could not be reached.
     """
     has_own_login = settings.owner_url is not None
     facts = await catalog.ask(connection, has_own_login=has_own_login)

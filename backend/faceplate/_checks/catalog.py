@@ -1,7 +1,7 @@
 """The query of PostgreSQL's catalog for everything that isolation depends on.
 
-Probes call `Database.check` often, so it is one statement, which answers in JSON. It runs on the
-versions that `server_requirements` allows.
+Probes call `Database.check` often, so it is one statement, which answers in JSON. It runs on
+every supported version of PostgreSQL.
 """
 
 import json

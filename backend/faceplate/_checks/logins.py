@@ -97,7 +97,7 @@ def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
         yield warning(
             f"{name} has CREATEROLE, which before PostgreSQL 16 is the right to join every role but"
             " a superuser's, also those that read the server's files or run programs there:"
-            f" ALTER ROLE {name} NOCREATEROLE, which nothing needs any more"
+            f" ALTER ROLE {name} NOCREATEROLE; only the first migration needs it"
         )
     if login["blind_to"]:
         yield _blindness(login, is_own_login=is_own_login)

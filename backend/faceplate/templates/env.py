@@ -1,13 +1,13 @@
-"""What Alembic runs for the tables of this project; faceplate's own are migrated apart from them.
+"""The environment of this project's migrations, apart from faceplate's own.
 
-First ``faceplate migrate``, then ``alembic upgrade head``.
+Run ``faceplate migrate`` first, then ``alembic upgrade head``.
 """
 
 from sqlalchemy import MetaData
 
 from faceplate import own_tables
 
-# What `alembic revision --autogenerate` compares with the database. Import the base class of the
+# `alembic revision --autogenerate` compares it with the database. Import the base class of the
 # project's models, with every module that declares one, and take its metadata:
 #     from app.models import AppBase
 #     METADATA = AppBase.metadata
