@@ -270,7 +270,7 @@ async def test_without_any_layer_every_attempt_would_succeed(lawless: World, nam
 
 
 async def test_a_call_of_somebody_else_cannot_be_answered(world: World) -> None:
-    with pytest.raises(InvalidInput, match="names no call of this conversation"):
+    with pytest.raises(InvalidInput, match="matches no pending call"):
         await world.db.run(
             world.mine.user_id,
             messages.append,

@@ -18,7 +18,7 @@ from faceplate.health import Health
 def check(*, as_json: AsJson = False) -> None:
     """Check the connection, the schema and the isolation of users.
 
-    Exit code 1 if not. A warning does not change the exit code.
+    Exit code 1 if something is wrong. A warning does not change the exit code.
     """
     try:
         health = run_with_models(Database.check)

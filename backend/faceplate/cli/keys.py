@@ -10,7 +10,10 @@ from faceplate.services import mcp_configs
 
 
 def generate_key(*, as_json: AsJson = False) -> None:
-    """Print a new key for FACEPLATE_ENCRYPTION_KEYS or FACEPLATE_SEAL_KEY."""
+    """Print a new key for FACEPLATE_ENCRYPTION_KEYS or FACEPLATE_SEAL_KEY.
+
+    The key is not stored.
+    """
     key = encryption.generate_key()
     if as_json:
         emit({"key": key})
