@@ -212,16 +212,16 @@ PROBLEMS = [
     Told(InvalidInput("tasks.title", "must not be blank"), 422, "invalid_input", {}, None),
     Told(NotFound(Task), 404, "not_found", {}, None),
     Told(Conflict("a task with this id exists already"), 409, "conflict", {}, None),
-    Told(Overloaded(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
-    Told(PoolExhausted(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
-    Told(Contention(SECRET), 503, "busy", {"safe_to_repeat": True}, "1"),
-    Told(ConnectionLost(SECRET), 503, "interrupted", {"safe_to_repeat": True}, "1"),
-    Told(errors.SchemaChanged(SECRET), 503, "interrupted", {"safe_to_repeat": True}, "1"),
-    Told(Unavailable(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
-    Told(CannotConnect(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
-    Told(errors.ShuttingDown(SECRET), 503, "unavailable", {"safe_to_repeat": True}, "5"),
-    Told(CommitOutcomeUnknown(SECRET), 503, "outcome_unknown", {"safe_to_repeat": False}, "5"),
-    Told(TimedOut(SECRET), 504, "timed_out", {"safe_to_repeat": True}, None),
+    Told(Overloaded(SECRET), 503, "busy", {"safe_to_retry": True}, "1"),
+    Told(PoolExhausted(SECRET), 503, "busy", {"safe_to_retry": True}, "1"),
+    Told(Contention(SECRET), 503, "busy", {"safe_to_retry": True}, "1"),
+    Told(ConnectionLost(SECRET), 503, "interrupted", {"safe_to_retry": True}, "1"),
+    Told(errors.SchemaChanged(SECRET), 503, "interrupted", {"safe_to_retry": True}, "1"),
+    Told(Unavailable(SECRET), 503, "unavailable", {"safe_to_retry": True}, "5"),
+    Told(CannotConnect(SECRET), 503, "unavailable", {"safe_to_retry": True}, "5"),
+    Told(errors.ShuttingDown(SECRET), 503, "unavailable", {"safe_to_retry": True}, "5"),
+    Told(CommitOutcomeUnknown(SECRET), 503, "outcome_unknown", {"safe_to_retry": False}, "5"),
+    Told(TimedOut(SECRET), 504, "timed_out", {"safe_to_retry": True}, None),
     Told(Unauthorized(SECRET), 500, "internal_error", {}, None),
     Told(DatabaseError(SECRET, sqlstate="XX000"), 500, "internal_error", {}, None),
     Told(UsageError(SECRET), 500, "internal_error", {}, None),
@@ -240,7 +240,7 @@ async def test_errors_are_problems(settings: Settings, calling: Calling, expecte
     assert answered.headers.get("retry-after") == expected.retry_after
     assert told["code"] == expected.code
     assert told | expected.more == told
-    assert ("safe_to_repeat" in told) == ("safe_to_repeat" in expected.more)
+    assert ("safe_to_retry" in told) == ("safe_to_retry" in expected.more)
     for word in ("internal:5432", "SELECT", "secret"):
         assert word not in answered.text
     assert "XX000" not in answered.text

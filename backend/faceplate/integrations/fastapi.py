@@ -171,8 +171,8 @@ def _document(status: HTTPStatus) -> dict[str, Any]:
     if status is HTTPStatus.UNPROCESSABLE_ENTITY:
         properties |= {"field": {"type": "string"}, "rule": {"type": "string"}}
         required += ["field", "rule"]
-    if any(answer.safe_to_repeat is not None for answer in answers):
-        properties["safe_to_repeat"] = {"type": "boolean"}
+    if any(answer.safe_to_retry is not None for answer in answers):
+        properties["safe_to_retry"] = {"type": "boolean"}
     schema = {"type": "object", "properties": properties, "required": required}
     document: dict[str, Any] = {
         "description": f"{status.phrase}: {', '.join(sorted({a.code for a in answers}))}",

@@ -145,7 +145,7 @@ class Answer(NamedTuple):
     detail: str | None = None
     """The text for the client. None for the error's own message, which is only about the input."""
     retry_after_s: int | None = None
-    safe_to_repeat: bool | None = None
+    safe_to_retry: bool | None = None
     """Whether the failed unit has written nothing. None if a retry would fail as well."""
 
 
@@ -154,14 +154,14 @@ BUSY = Answer(
     "busy",
     "The server is too busy at the moment; nothing was changed.",
     retry_after_s=1,
-    safe_to_repeat=True,
+    safe_to_retry=True,
 )
 INTERRUPTED = Answer(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "interrupted",
     "The request was interrupted; nothing was changed.",
     retry_after_s=1,
-    safe_to_repeat=True,
+    safe_to_retry=True,
 )
 INTERNAL = Answer(
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -182,20 +182,20 @@ ANSWERS: dict[type[Exception], Answer] = {
         "unavailable",
         "The database cannot be used at the moment; nothing was changed.",
         retry_after_s=5,
-        safe_to_repeat=True,
+        safe_to_retry=True,
     ),
     CommitOutcomeUnknown: Answer(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "outcome_unknown",
         "It is not known whether this was done: check before you send it again.",
         retry_after_s=5,
-        safe_to_repeat=False,
+        safe_to_retry=False,
     ),
     TimedOut: Answer(
         HTTPStatus.GATEWAY_TIMEOUT,
         "timed_out",
         "This took too long and was cancelled; nothing was changed.",
-        safe_to_repeat=True,
+        safe_to_retry=True,
     ),
     Exception: INTERNAL,
 }
@@ -219,7 +219,7 @@ def problem_of(error: Exception) -> Problem:
     """Return the problem document for ``error``; an error with status 500 is logged.
 
     The member ``code`` names the kind of error. `InvalidInput` adds ``field`` and ``rule``. An
-    error for which a retry may help adds ``safe_to_repeat``, which is about the failed unit: a
+    error for which a retry may help adds ``safe_to_retry``, which is about the failed unit: a
     handler that runs several units must know whether the ones before it may run twice.
 
     Neither the document nor the log holds a host, a role, SQL, an SQLSTATE or a value of a row.
@@ -233,8 +233,8 @@ def problem_of(error: Exception) -> Problem:
     more: dict[str, Any] = {}
     if isinstance(error, InvalidInput):
         more |= {"field": error.field, "rule": error.rule}
-    if answer.safe_to_repeat is not None:
-        more["safe_to_repeat"] = answer.safe_to_repeat
+    if answer.safe_to_retry is not None:
+        more["safe_to_retry"] = answer.safe_to_retry
     told = problem(answer.status, answer.code, detail or answer.status.phrase, **more)
     if answer.retry_after_s is not None:
         told.headers["Retry-After"] = str(answer.retry_after_s)
