@@ -1,39 +1,39 @@
 """The five tables: the schema in one read.
 
 Every owned row carries ``user_id``, and every key, foreign key and unique constraint of an owned
-table begins with it. See docs/data-model.md.
+table begins with it. See docs/data-model.md; docs/adding-a-table.md says how one more is added.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
-    ClauseElement,
-    Column,
     ForeignKeyConstraint,
     Index,
-    MetaData,
-    Table,
     UniqueConstraint,
     event,
     func,
     text,
 )
-from sqlalchemy.orm import (
-    DeclarativeBase,
-    Mapped,
-    Mapper,
-    column_property,
-    mapped_column,
-    relationship,
-    synonym,
-)
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, synonym
 from uuid6 import uuid7
 
 from faceplate import records
+from faceplate._declarative import (
+    SCHEMA,
+    Base,
+    Owned,
+    Private,
+    export_key_of,
+    noun_of,
+    owned_models,
+    owned_tables,
+    private_tables,
+    project_tables,
+    table_name,
+)
 from faceplate.column_types import (
     Count,
     Email,
@@ -42,164 +42,42 @@ from faceplate.column_types import (
     Json,
     JsonObject,
     OneOf,
-    Ruled,
     Secret,
     Text,
     Timestamp,
 )
-from faceplate.errors import InvalidInput, UsageError
+from faceplate.errors import UsageError
 
-SCHEMA = "faceplate"
+__all__ = [
+    "ROLES",
+    "SCHEMA",
+    "STATUSES",
+    "Base",
+    "Conversation",
+    "McpConfig",
+    "Message",
+    "Owned",
+    "Private",
+    "Task",
+    "User",
+    "export_key_of",
+    "noun_of",
+    "owned_models",
+    "owned_tables",
+    "private_tables",
+    "project_tables",
+    "table_name",
+]
+
 ROLES = ("user", "assistant", "system", "tool")
 STATUSES = ("streaming", "complete", "interrupted", "failed")
-
-
-def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
-    """Name the rule's field, hold it on attribute set, and say it as a CHECK."""
-    rule = column.type
-    if not isinstance(rule, Ruled):
-        return
-    rule.field = f"{column.table.name}.{column.name}"
-    rule.is_required = not column.nullable
-
-    def validate(_state: Any, value: Any, _old: Any, _initiator: Any) -> Any:
-        return value if isinstance(value, ClauseElement) else rule.check(value)
-
-    attribute = getattr(model, model.__mapper__.get_property_by_column(column).key)
-    # With all three, SQLAlchemy puts no function of its own around it.
-    event.listen(attribute, "set", validate, raw=True, retval=True, include_key=True)
-    if (check := rule.check_sql(column.name)) is not None:
-        column.table.append_constraint(CheckConstraint(check, column.name))
-
-
-def _require_user_column(model: type["Base"]) -> None:
-    """Refuse a table whose model inherits its user, but that does not say whose its rows are.
-
-    No policy could tell, and nothing could limit what is read from the table alone.
-    """
-    mapper, columns = model.__mapper__, model.__table__.columns
-    if issubclass(model, Private) and mapper.inherits is not None:
-        keys = [mapper.get_property_by_column(column).key for column in columns]
-        if "user_id" not in keys:
-            raise UsageError(f"{model.__tablename__} needs a column user_id of its own")
-
-
-class Base(DeclarativeBase):
-    """Models refuse a value that breaks a column's rule, and a missing one, at construction."""
-
-    record: ClassVar[type[Any]]  # what a unit returns for a row of this table
-    _required: ClassVar[dict[str, str]]  # attributes that have no default, with their fields
-
-    metadata = MetaData(
-        schema=SCHEMA,
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(referred_table_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        },
-    )
-
-    created_at: Mapped[datetime] = mapped_column(
-        Timestamp(), server_default=func.now(), sort_order=1
-    )
-    updated_at: Mapped[datetime] = mapped_column(
-        Timestamp(), server_default=func.now(), onupdate=func.now(), sort_order=1
-    )
-
-    def __init__(self, **values: Any) -> None:
-        attributes = self.__mapper__.attrs
-        for name, value in values.items():
-            if name not in attributes:
-                raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
-            setattr(self, name, value)
-        for key, field in self._required.items():
-            if self.__dict__.get(key) is None:
-                raise InvalidInput(field, "is required")
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "__table__" not in cls.__dict__:
-            return
-        _require_user_column(cls)
-        cls._required = {}
-        for column in tuple(cast("Table", cls.__table__).columns):
-            _apply_rule(cls, column)
-            if (column.nullable or column.default or column.server_default) is None:
-                key = cls.__mapper__.get_property_by_column(column).key
-                if key == "user_id" and issubclass(cls, Private):
-                    continue  # the session of a unit fills it in
-                cls._required[key] = f"{column.table.name}.{column.name}"
-
-    @classmethod
-    def columns(cls, alias: Any = None) -> tuple[Any, ...]:
-        """The columns of the record that a row of this table becomes, in its order.
-
-        With an ``alias`` of the model, that one's.
-        """
-        named = {"metadata": "metadata_"}
-        source = cls if alias is None else alias
-        return tuple(getattr(source, named.get(name, name)) for name in cls.record._fields)
-
-    def __repr__(self) -> str:
-        # From __dict__ alone, so that it works detached and expired, and shows no content.
-        return f"{type(self).__name__}(id={self.__dict__.get('id')})"
-
-
-class Private:
-    """What one user alone may see: a scope adds that user to every statement about it."""
-
-    user_id: Mapped[UUID] = mapped_column(Id())
-
-
-class Owned(Private):
-    """A row that belongs to one user."""
-
-    user_id: Mapped[UUID] = mapped_column(Id(), primary_key=True, sort_order=-3)
-    id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7, sort_order=-1)
-
-
-@event.listens_for(Owned, "before_insert", propagate=True)
-def _require_owner(_mapper: Any, _connection: Any, row: Any) -> None:
-    """Say what is missing across users, where no session fills it in."""
-    if row.user_id is None:
-        raise InvalidInput(f"{row.__tablename__}.user_id", "is required")
-
-
-def owned_tables() -> list[Table]:
-    """Return the tables of all models that are `Owned`: ours, and those of the application."""
-    return [model.__table__ for model in _models(Owned)]
-
-
-def private_tables() -> dict[Table, str]:
-    """Return the tables of all models that are `Private`, with the column that names the user."""
-    return {model.__table__: _user_column(model.__mapper__) for model in _models(Private)}
-
-
-def project_tables() -> dict[Table, str]:
-    """Return those of `private_tables` that are the application's own."""
-    return {table: user for table, user in private_tables().items() if table.schema != SCHEMA}
-
-
-def _models(kind: type[Private]) -> Iterator[Any]:
-    """Yield the models of a kind that have a table, and no base class between."""
-    for model in kind.__subclasses__():
-        if "__table__" in vars(model):
-            yield model
-        yield from _models(model)
-
-
-def _user_column(mapper: Mapper[Any]) -> str:
-    synonym_of = mapper.synonyms.get("user_id")
-    key = "user_id" if synonym_of is None else synonym_of.name
-    return str(mapper.columns[key].name)
 
 
 class User(Private, Base):
     __tablename__ = "users"
     __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
     record = records.User
+    constraint_words: ClassVar = {"uq_users_email": "a user with this email exists already"}
 
     id: Mapped[UUID] = mapped_column(Id(), primary_key=True, default=uuid7)
     user_id: Mapped[UUID] = synonym("id")
@@ -293,6 +171,7 @@ class McpConfig(Owned, Base):
         UniqueConstraint("user_id", "name"),
     )
     record = records.McpConfig
+    noun = "an MCP configuration"
 
     name: Mapped[str] = mapped_column(Text(100))
     config: Mapped[JsonObject] = mapped_column(Json(dict, max_chars=65_536))

@@ -2,12 +2,24 @@
 
 import socket
 import ssl
-from typing import Any
+from typing import Any, ClassVar
+from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.orm import Mapped
 from sqlalchemy.orm.exc import StaleDataError
 
 from faceplate import (
@@ -25,7 +37,6 @@ from faceplate import (
     Unavailable,
     UsageError,
 )
-from faceplate._driver.constraints import CONFLICTS, MISSING
 from faceplate._driver.error_mapping import (
     FOREIGN_ERRORS,
     is_lost,
@@ -35,7 +46,7 @@ from faceplate._driver.error_mapping import (
     translate_connect,
 )
 from faceplate.errors import SchemaChanged
-from faceplate.models import Base, Conversation, User
+from faceplate.models import Base, Conversation, Owned
 
 TARGET = "db.example.com:5432/app"
 
@@ -168,29 +179,183 @@ def test_a_changed_table_is_told_from_bad_sql() -> None:
     assert type(translate(wrapped(stale), target=TARGET)) is SchemaChanged
 
 
+def of_table(table: Table, state: str, constraint: object) -> asyncpg.PostgresError:
+    """What the server says of a constraint of a table."""
+    return server(state, n=str(constraint), t=table.name, s=table.schema or "public")
+
+
+OURS = list(Base.metadata.tables.values())
+
+
 def test_every_constraint_that_can_refuse_has_its_words() -> None:
     """Else the caller reads a constraint's name in place of what is there already, or missing."""
-    tables = Base.metadata.tables.values()
-    constraints = [c for table in tables for c in table.constraints]
-    unique = [c for c in constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
-    indexes = [i for table in tables for i in table.indexes if i.unique]
-    assert {str(named.name) for named in (*unique, *indexes)} == CONFLICTS.keys()
-    for name, words in CONFLICTS.items():
-        conflict = translate(server("23505", n=name), target=TARGET)
-        assert isinstance(conflict, Conflict)
-        assert (conflict.message, conflict.constraint) == (words, name)
-    foreign = [c for table in tables for c in table.foreign_key_constraints]
-    assert {str(named.name) for named in foreign} == MISSING.keys()
-    for key in foreign:
-        assert key.ondelete == "CASCADE"  # so that a DELETE cannot break it
-        missing = translate(server("23503", n=str(key.name)), target=TARGET)
-        assert isinstance(missing, NotFound)
-        model = {table.name: table for table in (User.__table__, Conversation.__table__)}  # type: ignore[attr-defined]  # a Table each
-        assert missing.record is not None
-        assert model[key.referred_table.name] is key.referred_table
-        assert missing.record.__name__.lower() + "s" == key.referred_table.name
-        assert missing.message == f"the {missing.record.__name__.lower()} does not exist"
-        assert missing.constraint == key.name
+    for table in OURS:
+        unique = [
+            c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)
+        ]
+        for named in (*unique, *(index for index in table.indexes if index.unique)):
+            conflict = translate(of_table(table, "23505", named.name), target=TARGET)
+            assert isinstance(conflict, Conflict)
+            assert "the same values" not in conflict.message
+            assert conflict.message.endswith(" exists already")
+            assert conflict.constraint == named.name
+        for key in table.foreign_key_constraints:
+            assert key.ondelete == "CASCADE"  # so that a DELETE cannot break it
+            missing = translate(of_table(table, "23503", key.name), target=TARGET)
+            assert isinstance(missing, NotFound)
+            assert missing.record is not None
+            assert missing.record.__name__.lower() + "s" == key.referred_table.name
+            assert missing.message == f"the {missing.record.__name__.lower()} does not exist"
+            assert missing.constraint == key.name
+
+
+@pytest.mark.parametrize(
+    ("table", "constraint", "words"),
+    [
+        ("users", "pk_users", "a user with this id exists already"),
+        ("users", "uq_users_subject_id", "a user with this subject_id exists already"),
+        ("users", "uq_users_email", "a user with this email exists already"),
+        ("conversations", "pk_conversations", "a conversation with this id exists already"),
+        ("messages", "pk_messages", "a message with this id exists already"),
+        (
+            "messages",
+            "uq_messages_user_id_conversation_id_position",
+            "a message with this position exists already",
+        ),
+        ("tasks", "pk_tasks", "a task with this id exists already"),
+        ("mcp_configs", "pk_mcp_configs", "an MCP configuration with this id exists already"),
+        (
+            "mcp_configs",
+            "uq_mcp_configs_user_id_name",
+            "an MCP configuration with this name exists already",
+        ),
+    ],
+)
+def test_words_of_ours(table: str, constraint: str, words: str) -> None:
+    """Else a user reads an id where a name is taken, or the other way round."""
+    told = translate(
+        of_table(Base.metadata.tables[f"faceplate.{table}"], "23505", constraint), target=TARGET
+    )
+    assert told.message == words
+
+
+class ProjectBase(Base):
+    __abstract__ = True
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+
+
+class Album(Owned, ProjectBase):
+    """As a project writes one, with words for what its columns do not tell."""
+
+    __tablename__ = "albums"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "conversation_id"],
+            [Conversation.user_id, Conversation.id],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("user_id", "year", "title"),
+        UniqueConstraint("user_id", "conversation_id"),
+        Index("uq_albums_cover", text("lower(cover)"), unique=True),
+        CheckConstraint("year > 1900", "after_1900"),
+        ExcludeConstraint((text("int4range(year, year)"), "&&"), name="ex_albums"),
+    )
+    constraint_words: ClassVar = {
+        "ck_albums_after_1900": "albums begin in 1901",
+        "ex_albums": "two albums of a year",
+    }
+
+    conversation_id: Mapped[UUID]
+    year: Mapped[int]
+    title: Mapped[str]
+    cover: Mapped[str]
+
+
+class Track(Owned, ProjectBase):
+    __tablename__ = "tracks"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id", "album_id"], [Album.user_id, Album.id]),
+        ForeignKeyConstraint(["user_id"], ["faceplate.users.id"], ondelete="CASCADE"),
+    )
+    noun = "a piece"
+
+    album_id: Mapped[UUID]
+
+
+ALBUMS: Any = Album.__table__
+TRACKS: Any = Track.__table__
+
+
+@pytest.mark.parametrize(
+    ("table", "state", "constraint", "kind", "words"),
+    [
+        (ALBUMS, "23505", "pk_albums", Conflict, "an album with this id exists already"),
+        (TRACKS, "23505", "pk_tracks", Conflict, "a piece with this id exists already"),
+        (
+            ALBUMS,
+            "23505",
+            "uq_albums_user_id_year_title",
+            Conflict,
+            "an album with this year and title exists already",
+        ),
+        (
+            ALBUMS,
+            "23505",
+            "uq_albums_user_id_conversation_id",
+            Conflict,
+            "an album with this conversation_id exists already",
+        ),
+        (
+            ALBUMS,
+            "23505",
+            "uq_albums_cover",
+            Conflict,
+            "an album with the same values exists already",
+        ),
+        (ALBUMS, "23P01", "ex_albums", Conflict, "two albums of a year"),
+        (ALBUMS, "23514", "ck_albums_after_1900", InvalidInput, "albums: albums begin in 1901"),
+        (
+            ALBUMS,
+            "23503",
+            "fk_albums_conversations",
+            NotFound,
+            "the conversation does not exist",
+        ),
+        (TRACKS, "23503", "fk_tracks_users", NotFound, "the user does not exist"),
+    ],
+)
+def test_a_projects_table_has_words_without_a_declaration(
+    table: Table, state: str, constraint: str, kind: type[FaceplateError], words: str
+) -> None:
+    """Else a project writes its errors itself, or shows its users the name of a constraint."""
+    told = translate(of_table(table, state, constraint), target=TARGET)
+    assert type(told) is kind
+    assert told.message == words
+
+
+def test_a_reference_that_does_not_cascade_may_be_broken_from_both_sides() -> None:
+    """Else who deletes an album that has tracks is told that there is none."""
+    by = {"n": "fk_tracks_albums", "t": "tracks", "s": "public"}
+    missing = translate(server("23503", query="INSERT INTO tracks", **by), target=TARGET)
+    assert isinstance(missing, NotFound)
+    assert (missing.message, missing.record) == ("the album does not exist", None)
+    for query in ("DELETE FROM albums", "UPDATE albums"):
+        assert type(translate(server("23503", query=query, **by), target=TARGET)) is Conflict
+
+
+def test_a_table_of_the_same_name_elsewhere_has_no_words_of_ours() -> None:
+    """Else a table that the package never heard of is told of as a task."""
+    told = translate(server("23505", n="pk_tasks", t="tasks", s="shop"), target=TARGET)
+    assert "(constraint pk_tasks of table tasks)" in told.message
+
+
+def test_words_for_no_constraint_are_refused() -> None:
+    """Else a name that was mistyped is noticed by a user who reads the wrong words."""
+    with pytest.raises(UsageError, match="has no constraint uq_typed_wrong"):
+
+        class Wrong(Owned, ProjectBase):
+            __tablename__ = "wrong"
+            constraint_words: ClassVar = {"uq_typed_wrong": "words"}
 
 
 PLACE = "(constraint fk_ratings_places of table ratings)"
