@@ -4,12 +4,12 @@ import importlib
 import inspect
 import pkgutil
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Boolean, text
 from uuid6 import uuid7
 
 from faceplate import (
@@ -21,12 +21,24 @@ from faceplate import (
     SystemScope,
     Task,
     User,
+    models,
     services,
 )
-from faceplate.services import conversations, mcp_configs, messages, tasks, users
+from faceplate.column_types import Count, Email, Flag, Id, Json, OneOf, Text, Timestamp
+from faceplate.services import (
+    archives,
+    conversations,
+    mcp_configs,
+    messages,
+    row_statements,
+    tasks,
+    users,
+)
+from faceplate.services.kinds import Kind, all_kinds
 from faceplate.services.messages import NewMessage
 
-OWNED = ("conversations", "messages", "tasks", "mcp_configs")
+KINDS = [kind for kind in all_kinds() if kind.is_ours and kind.model is not models.User]
+OWNED = tuple(kind.table for kind in KINDS)
 LONG_AGO = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 
@@ -52,12 +64,46 @@ def named_statements() -> dict[str, Statement[Any]]:
             for name, value in vars(module).items()
             if isinstance(value, Statement)
         }
-    return found
+    found["archives.HOLDINGS"] = archives._holdings(tuple(kind.model for kind in KINDS))
+    return found | dict(_row_statements())
+
+
+def _row_statements() -> Iterator[tuple[str, Statement[Any]]]:
+    """Those that are made from each model, such as ``tasks.read``."""
+    yield "conversations.read", row_statements.read(models.Conversation)
+    for kind in KINDS:
+        if kind.is_chats:
+            continue
+        table, model = kind.table, kind.model
+        for make in ("read", "restore", "insert_restored", "find", "count_idle"):
+            yield f"{table}.{make}", getattr(row_statements, make)(model)
+        for number in range(4):
+            flags = {"is_first": number % 2 == 0, "only_idle": number > 1}
+            yield f"{table}.remove {number}", row_statements.remove(model, **flags)
 
 
 def statements() -> list[Statement[Any]]:
     """Every statement of `faceplate.services`."""
     return list({id(value): value for value in named_statements().values()}.values())
+
+
+def valid(kind: Kind) -> dict[str, Any]:
+    """Values that the rules of a table allow, for each field of its record."""
+    rules = {name: column.type for name, column in kind.columns.items()}
+    return {name: _VALID[type(rule)](rule) for name, rule in rules.items()}
+
+
+_VALID: dict[type[Any], Callable[[Any], Any]] = {
+    Id: lambda _: uuid7(),
+    Email: lambda _: f"{secrets.token_hex(8)}@example.com",
+    Text: lambda _: f"kept {secrets.token_hex(8)}",
+    OneOf: lambda rule: rule.words[0],
+    Count: lambda rule: rule.minimum,
+    Json: lambda rule: rule.shape(),
+    Timestamp: lambda _: LONG_AGO,
+    Flag: lambda _: True,
+    Boolean: lambda _: True,
+}
 
 
 def calls(id_: str, name: str = "weather") -> list[dict[str, Any]]:

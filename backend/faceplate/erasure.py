@@ -5,10 +5,10 @@ what was begun can be stopped at any point and begun again: what is removed stay
 rest is found.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -18,11 +18,12 @@ from faceplate.database import Database
 from faceplate.errors import NotFound
 from faceplate.models import SCHEMA, project_tables
 from faceplate.scope import SystemScope
-from faceplate.services import retention, users
-from faceplate.services.retention import Idle, Removed
+from faceplate.services import archives, retention, users
+from faceplate.services.kinds import all_kinds
+from faceplate.services.retention import Removed
 
 OnProgress = Callable[[int], None]
-"""Is told how many messages and conversations are gone."""
+"""Is told how many rows are gone."""
 
 # From the catalog, so that no table is forgotten that a revision or somebody else has added; and
 # of the application's, those that its models tell of.
@@ -46,28 +47,40 @@ class Erased(NamedTuple):
     What was stored meanwhile went with the user's own row, and is not counted.
     """
 
-    conversations: int
-    messages: int
-    tasks: int
-    mcp_configs: int
+    rows: dict[str, int]
+    """By table."""
     user: bool
 
 
 class Purge(NamedTuple):
-    """What was idle since ``before``: of how many users, how many conversations and messages."""
+    """What was idle since ``before``: of how many users, how many rows of each table."""
 
     before: datetime
     users: int
-    conversations: int
-    messages: int
+    rows: dict[str, int]
+
+
+class _Tally:
+    """Rows that are gone, by table."""
+
+    def __init__(self, tables: Iterable[str], on_progress: OnProgress | None) -> None:
+        self.rows = dict.fromkeys(tables, 0)
+        self._on_progress = on_progress
+
+    def add(self, **rows: int) -> None:
+        for table, number in rows.items():
+            self.rows[table] += number
+        if self._on_progress:
+            self._on_progress(sum(self.rows.values()))
 
 
 async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None = None) -> Erased:
     """Remove everything of a user, and the user last; return what there was.
 
-    What the user stores meanwhile goes with the user's row: its removal waits for whoever is
-    writing under it, takes along what they have written, and refuses whoever comes later with
-    NotFound. Called once more, it finds nothing.
+    The application's `Owned` tables are emptied before what they refer to. What the user stores
+    meanwhile goes with the user's row: its removal waits for whoever is writing under it, takes
+    along what they have written, and refuses whoever comes later with NotFound. Called once more,
+    it finds nothing.
 
     Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, Conflict where a
     table of somebody else's refers to the user, and Unauthorized, before anything is removed, where
@@ -75,21 +88,17 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
     """
     with suppress(NotFound):  # refused before anything is removed, where it could not be finished
         await db.run_system(users.get, user_id)
-    conversations = messages = 0
-    async for batch in _batches(db, user_id, retention.LATEST):
-        conversations += batch.conversations
-        messages += batch.messages
-        if on_progress:
-            on_progress(conversations + messages)
-    tasks = await _remove_rows(db, user_id, "tasks")
-    mcp_configs = await _remove_rows(db, user_id, "mcp_configs")
+    tables = await db.run(user_id, archives.tables)
+    gone = _Tally((kind.table for kind in all_kinds() if kind.table in tables), on_progress)
+    for table in reversed(tables):
+        await _remove(db, user_id, table, gone)
     try:
         await db.run_system(users.delete, user_id)
     except NotFound:
         was_there = False
     else:
         was_there = True
-    return Erased(conversations, messages, tasks, mcp_configs, was_there)
+    return Erased(gone.rows, was_there)
 
 
 async def remains(db: Database, user_id: UUID) -> dict[str, int]:
@@ -108,28 +117,47 @@ async def survey(db: Database, older_than: timedelta) -> Purge:
     Raises InvalidInput for a time that is negative or longer than a hundred years.
     """
     before = await db.run_system(retention.idle_since, older_than)
-    found = Purge(before, 0, 0, 0)
-    async for idle in _idle_users(db, before):
-        found = _add(found, idle.conversations, idle.messages)
-    return found
+    tables = await _purged_tables(db)
+    found = _Tally(tables, None)
+    user_count = 0
+    async for _, rows in _idle_users(db, before, tables):
+        user_count += 1
+        found.add(**rows)
+    return Purge(before, user_count, found.rows)
 
 
 async def purge(db: Database, before: datetime, *, on_progress: OnProgress | None = None) -> Purge:
     """Remove every conversation without activity since ``before``, with its messages.
 
-    User by user. A conversation in which something happens meanwhile is left as it then is.
+    Of a table whose model says ``is_purged``, every row that was not updated since. User by user.
+    A conversation in which something happens meanwhile is left as it then is.
     Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``.
     """
-    done = Purge(before, 0, 0, 0)
-    async for idle in _idle_users(db, before):
-        conversations = messages = 0
-        async for batch in _batches(db, idle.user_id, before):
-            conversations += batch.conversations
-            messages += batch.messages
-            if on_progress:
-                on_progress(done.conversations + done.messages + conversations + messages)
-        done = _add(done, conversations, messages)
-    return done
+    tables = await _purged_tables(db)
+    gone = _Tally(tables, on_progress)
+    user_count = 0
+    async for user_id, _ in _idle_users(db, before, tables):
+        already = sum(gone.rows.values())
+        for table in reversed(tables):
+            await _remove(db, user_id, table, gone, before)
+        user_count += sum(gone.rows.values()) > already
+    return Purge(before, user_count, gone.rows)
+
+
+async def _remove(
+    db: Database, user_id: UUID, table: str, gone: _Tally, before: datetime | None = None
+) -> None:
+    """Empty a table of what a user has in it, or of what was idle since ``before``."""
+    if table == "messages":
+        return  # they go with their conversations
+    if table == "conversations":
+        async for batch in _batches(db, user_id, before or retention.LATEST):
+            gone.add(conversations=batch.conversations, messages=batch.messages)
+        return
+    keys = await db.run(user_id, retention.remove_rows, table, before=before)
+    while keys:
+        gone.add(**{table: len(keys)})
+        keys = await db.run(user_id, retention.remove_rows, table, before=before, after=keys[-1])
 
 
 async def _batches(db: Database, user_id: UUID, before: datetime) -> AsyncIterator[Removed]:
@@ -141,31 +169,29 @@ async def _batches(db: Database, user_id: UUID, before: datetime) -> AsyncIterat
         )
 
 
-async def _remove_rows(db: Database, user_id: UUID, table: Literal["tasks", "mcp_configs"]) -> int:
-    removed = 0
-    ids = await db.run(user_id, retention.remove_rows, table)
-    while ids:
-        removed += len(ids)
-        ids = await db.run(user_id, retention.remove_rows, table, after=ids[-1])
-    return removed
+async def _purged_tables(db: Database) -> list[str]:
+    """Return the tables that a purge goes through, each behind those that it refers to."""
+    purged = {kind.table for kind in all_kinds() if kind.is_chats or kind.is_purged}
+    return [table for table in await db.run_system(archives.tables) if table in purged]
 
 
-async def _idle_users(db: Database, before: datetime) -> AsyncIterator[Idle]:
-    """Those of all users who have something that was idle since ``before``."""
-    page = await db.run_system(retention.idle_users, before)
-    while page:
-        for idle in page:
-            if idle.conversations:
-                yield idle
-        page = await db.run_system(retention.idle_users, before, after=page[-1].user_id)
-
-
-def _add(purge: Purge, conversations: int, messages: int) -> Purge:
-    return purge._replace(
-        users=purge.users + (conversations + messages > 0),
-        conversations=purge.conversations + conversations,
-        messages=purge.messages + messages,
-    )
+async def _idle_users(
+    db: Database, before: datetime, tables: Sequence[str]
+) -> AsyncIterator[tuple[UUID, dict[str, int]]]:
+    """Yield all users who have something that was idle since ``before``, with how much by table."""
+    after = retention.FIRST
+    while page := await db.run_system(retention.idle_users, before, after=after):
+        found = {
+            idle.user_id: {"conversations": idle.conversations, "messages": idle.messages}
+            for idle in page
+        }
+        for table in {*tables} - {"conversations", "messages"}:
+            for more in await db.run_system(retention.idle_rows, table, before, after=after):
+                found.get(more.user_id, {})[table] = more.rows
+        for user_id, rows in found.items():
+            if any(rows.values()):
+                yield user_id, rows
+        after = page[-1].user_id
 
 
 async def _count_rows(scope: SystemScope, user_id: UUID) -> dict[str, int]:

@@ -12,14 +12,23 @@
 
 A line holds a record as the units return it. The messages of a conversation follow it in order. A
 file without the last line is not a whole one. Secrets of MCP configurations are not in it: that a
-configuration has some, ``has_secrets`` says. `faceplate.importers.faceplate_export` reads it back.
+configuration has some, ``has_secrets`` says.
+
+A row of the application's own `Owned` tables has a line, too, behind the rows that it refers to::
+
+    {"public.notes": {"id": ..., "conversation_id": ..., "body": ...}}
+
+Its model may say another key, and columns that are left out.
+`faceplate.importers.faceplate_export` reads an archive back.
 """
 
 import errno
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -28,24 +37,16 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 
-from faceplate import records
 from faceplate.database import Database
+from faceplate.errors import UsageError
 from faceplate.services import archives
-from faceplate.services.archives import Holdings
+from faceplate.services.kinds import all_kinds
 
 FORMAT: Final = "faceplate-export"
 VERSION: Final = 1
-KINDS: Final[dict[str, type[Any]]] = {
-    "user": records.User,
-    "task": records.Task,
-    "mcp_config": records.McpConfig,
-    "conversation": records.Conversation,
-    "message": records.Message,
-}
 
 PROGRESS_EVERY: Final = 200
 
-_NAMES: Final = {record: kind for kind, record in KINDS.items()}
 # Before the first query, and so before the snapshot.
 _ONE_SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
@@ -56,18 +57,19 @@ async def write(
     put: Callable[[bytes], object],
     *,
     on_progress: Callable[[int], None] | None = None,
-) -> Holdings:
+) -> dict[str, int]:
     """Hand the lines of a user's archive to ``put`` one after the other; return what they hold.
 
-    All of it is from one snapshot, in one transaction that only reads and is open meanwhile: who
-    writes is not held up, and memory is bounded however much there is. ``put`` must not rest for
-    longer than ``idle_in_transaction_timeout_s``. ``on_progress`` is told how many messages and
-    conversations were written.
+    That is the number of rows by table. All of it is from one snapshot, in one transaction that
+    only reads and is open meanwhile: who writes is not held up, and memory is bounded however much
+    there is. ``put`` must not rest for longer than ``idle_in_transaction_timeout_s``.
+    ``on_progress`` is told how many rows were written.
 
-    Raises NotFound where there is no such user. A broken connection is not retried, since what
-    was put cannot be taken back: raises ConnectionLost.
+    Raises NotFound where there is no such user, UsageError where a value has no form in an archive.
+    A broken connection is not retried, since what was put cannot be taken back: raises
+    ConnectionLost.
     """
-    counts = dict.fromkeys(KINDS, 0)
+    kinds = {kind.record: kind for kind in all_kinds()}
     put(
         _line(
             format=FORMAT,
@@ -78,20 +80,19 @@ async def write(
     )
     async with db.begin(user_id) as scope:
         await scope.session.execute(_ONE_SNAPSHOT)
+        present = {*await archives.tables(scope)}
+        held = {kind.table: 0 for kind in kinds.values() if kind.key and kind.table in present}
+        written = 0
         async for item in archives.walk(scope):
-            name = _NAMES[type(item)]
-            put(_line(**{name: item._asdict()}))
-            counts[name] += 1
-            written = counts["conversation"] + counts["message"]
+            kind = kinds[type(item)]
+            put(_line(**{str(kind.key): dict(zip(kind.columns, item, strict=True))}))
+            if kind.table not in held:
+                continue  # the user
+            held[kind.table] += 1
+            written += 1
             if on_progress and written % PROGRESS_EVERY == 0:
                 on_progress(written)
-    held = Holdings(
-        conversations=counts["conversation"],
-        messages=counts["message"],
-        tasks=counts["task"],
-        mcp_configs=counts["mcp_config"],
-    )
-    put(_line(end=held._asdict()))
+    put(_line(end=held))
     return held
 
 
@@ -101,7 +102,7 @@ async def write_file(
     path: Path,
     *,
     on_progress: Callable[[int], None] | None = None,
-) -> Holdings:
+) -> dict[str, int]:
     """Write a user's archive to a new file, see `write`; return what it holds.
 
     The file appears under its name once it is whole and on the disk; before, it is called
@@ -136,5 +137,23 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _line(**members: Any) -> bytes:
-    # The driver's UUIDs are of a class of its own.
-    return orjson.dumps(members, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(members, default=_text_of, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, UsageError):
+            raise error.__cause__ from None
+        raise
+
+
+def _text_of(value: object) -> str:
+    """Return a value of the driver's that JSON has no form for as `faceplate_export` reads it."""
+    match value:
+        case UUID() | Decimal():
+            return str(value)
+        case bytes():
+            return b64encode(value).decode()
+        case timedelta():
+            return str(value.total_seconds())
+    raise UsageError(
+        f"an export has no form for {type(value).__name__}: name its column in export_without"
+    )

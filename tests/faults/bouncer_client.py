@@ -49,6 +49,7 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "mcp_configs.get_secrets": (own.config_id,),
         "mcp_configs.page": (),
         "archives.holdings": (),
+        "archives.tables": (),
         "users.get": (own.user_id,),
         "users.by_subject": (own.subject_id,),
         "users.by_email": (own.email,),

@@ -174,6 +174,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "mcp_configs.disable": _plan(u["mcp_configs.disable"], own.config_id),
         "mcp_configs.delete": _plan(u["mcp_configs.delete"], own.config_id),
         "mcp_configs.rotate_secrets": _plan(u["mcp_configs.rotate_secrets"], rotated, limit=1),
+        "archives.restore_row": _plan(u["archives.restore_row"], config_of(new)),
         "archives.restore_task": _plan(u["archives.restore_task"], task_of(new)),
         "archives.restore_mcp_config": _plan(u["archives.restore_mcp_config"], config_of(new)),
         "archives.restore_conversation": _plan(
@@ -214,7 +215,7 @@ READS = {
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email")),
-    *(f"archives.{name}" for name in ("holdings", "walk")),
-    *(f"retention.{name}" for name in ("idle_since", "idle_users")),
+    *(f"archives.{name}" for name in ("holdings", "tables", "walk")),
+    *(f"retention.{name}" for name in ("idle_rows", "idle_since", "idle_users")),
 }
 """The units that write nothing. A unit is in here, or has a plan."""

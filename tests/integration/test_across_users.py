@@ -65,6 +65,7 @@ UNITS: dict[str, Callable[[SystemScope], Awaitable[object]]] = {
     "mcp_configs.count_secrets": mcp_configs.count_secrets,
     "mcp_configs.rotate_secrets": mcp_configs.rotate_secrets,
     "messages.sweep_drafts": lambda scope: messages.sweep_drafts(scope, older_than=timedelta(0)),
+    "retention.idle_rows": lambda scope: retention.idle_rows(scope, "tasks", NOW),
     "retention.idle_users": lambda scope: retention.idle_users(scope, NOW),
     "users.by_email": lambda scope: users.by_email(scope, "ada@example.com"),
     "users.by_subject": lambda scope: users.by_subject(scope, "ada"),

@@ -15,6 +15,24 @@ from faceplate import Database, NotFound, Settings, Unauthorized, User, erasure
 from faceplate.erasure import Erased
 from faceplate.services import conversations, messages, retention, tasks, users
 
+
+def erased(
+    conversations: int = 0,
+    messages: int = 0,
+    tasks: int = 0,
+    mcp_configs: int = 0,
+    *,
+    user: bool = True,
+) -> Erased:
+    rows = {
+        "conversations": conversations,
+        "messages": messages,
+        "tasks": tasks,
+        "mcp_configs": mcp_configs,
+    }
+    return Erased(rows, user)
+
+
 NOTHING = dict.fromkeys(("users", *sorted(OWNED)), 0)
 
 
@@ -23,8 +41,7 @@ class TestErase:
         """Else a user who was promised to be forgotten is not, or another one is too."""
         own, other = await settle_in(keyed), await settle_in(keyed)
         before = await everything_of(keyed, other.user_id)
-        erased = await erasure.erase(keyed, own.user_id)
-        assert erased == Erased(conversations=1, messages=3, tasks=1, mcp_configs=1, user=True)
+        assert await erasure.erase(keyed, own.user_id) == erased(1, 3, 1, 1)
         assert await erasure.remains(keyed, own.user_id) == NOTHING
         assert await everything_of(keyed, other.user_id) == before
         with pytest.raises(NotFound):
@@ -33,7 +50,7 @@ class TestErase:
     async def test_once_more_finds_nothing(self, keyed: Database) -> None:
         own = await settle_in(keyed)
         await erasure.erase(keyed, own.user_id)
-        assert await erasure.erase(keyed, own.user_id) == Erased(0, 0, 0, 0, user=False)
+        assert await erasure.erase(keyed, own.user_id) == erased(user=False)
         assert await erasure.remains(keyed, own.user_id) == NOTHING
 
     async def test_much_goes_in_many_batches(self, db: Database, user: User) -> None:
@@ -42,8 +59,7 @@ class TestErase:
         for number in range(3):
             await db.run(user.id, tasks.create, title=str(number))
         seen: list[int] = []
-        erased = await erasure.erase(db, user.id, on_progress=seen.append)
-        assert erased == Erased(5, 3803, 3, 0, user=True)
+        assert await erasure.erase(db, user.id, on_progress=seen.append) == erased(5, 3803, 3)
         assert seen == sorted({*seen})
         assert len(seen) >= 4
         assert max(later - earlier for earlier, later in zip([0, *seen], seen, strict=False)) < 1100
@@ -58,7 +74,7 @@ class TestErase:
         with pytest.raises(KeyboardInterrupt):
             await erasure.erase(db, user.id, on_progress=interrupt)
         assert (await erasure.remains(db, user.id))["conversations"] == 2
-        assert await erasure.erase(db, user.id) == Erased(2, 1400, 0, 0, user=True)
+        assert await erasure.erase(db, user.id) == erased(2, 1400)
         assert await erasure.remains(db, user.id) == NOTHING
 
     async def test_what_is_written_meanwhile_goes_too(
@@ -71,7 +87,7 @@ class TestErase:
         async with hurdle(settings, insert) as is_met:
             erasing = asyncio.create_task(erasure.erase(db, user.id))
             await is_met()  # all that can be seen is gone: the user's own row waits
-        assert await erasing == Erased(1, 3, 0, 0, user=True)
+        assert await erasing == erased(1, 3)
         assert await erasure.remains(db, user.id) == NOTHING
 
     async def test_who_writes_later_is_refused(self, db: Database, user: User) -> None:
@@ -175,7 +191,7 @@ class TestBatches:
 
     async def test_only_tables_of_rows_are_taken(self, db: Database, user: User) -> None:
         with pytest.raises(ValueError, match="table: must be one of tasks, mcp_configs"):
-            await db.run(user.id, retention.remove_rows, "users")  # type: ignore[arg-type]  # on purpose
+            await db.run(user.id, retention.remove_rows, "users")
 
 
 class TestCommand:
@@ -281,4 +297,4 @@ class TestCommand:
             "interrupted: what was erased is gone; run it again to go on from there\n"
         )
         assert (await erasure.remains(db, user.id))["messages"] == 3
-        assert (await erasure.erase(db, user.id)).messages == 3
+        assert (await erasure.erase(db, user.id)).rows["messages"] == 3

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.integration.conftest import World
 from tests.units import (
+    OWNED,
     Belongings,
     calls,
     config_of,
@@ -43,7 +44,6 @@ from faceplate import (
 )
 from faceplate._orm.ownership import OWNER
 from faceplate.services import archives, conversations, messages, retention, tasks, users
-from faceplate.services.archives import Holdings
 from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
 from faceplate.services.retention import LATEST
@@ -151,8 +151,13 @@ ATTEMPTS = {
     "mcp_configs.disable": of_config(),
     "mcp_configs.delete": of_config(),
     "archives.holdings": Attempt(
-        lambda _: given(), own=lambda held, _: held == Holdings(1, 3, 1, 1)
+        lambda _: given(),
+        own=lambda held, _: (
+            {name: held[name] for name in OWNED}
+            == {"conversations": 1, "messages": 3, "tasks": 1, "mcp_configs": 1}
+        ),
     ),
+    "archives.tables": Attempt(lambda _: given(), own=lambda found, _: {*OWNED} <= {*found}),
     "archives.walk": Attempt(
         lambda _: given(),
         own=lambda items, mine: (items[0].id, len(items)) == (mine.user_id, 7),
@@ -160,6 +165,9 @@ ATTEMPTS = {
     "archives.restore_conversation": Attempt(
         lambda their: given(conversation_of(their), [[message_of(their)]]),
         own=lambda is_new, _: is_new,
+    ),
+    "archives.restore_row": Attempt(
+        lambda their: given(task_of(their)), own=lambda is_new, _: is_new
     ),
     "archives.restore_task": Attempt(
         lambda their: given(task_of(their)), own=lambda is_new, _: is_new
@@ -187,6 +195,9 @@ ATTEMPTS = {
     ),
     "retention.idle_users": Attempt(
         lambda _: given(LATEST), own=lambda idle, mine: idle == [(mine.user_id, 1, 3)]
+    ),
+    "retention.idle_rows": Attempt(
+        lambda _: given("tasks", LATEST), own=lambda idle, mine: idle == [(mine.user_id, 1)]
     ),
     "users.create": Attempt(
         lambda their: given(subject_id=their.subject_id, email=their.email), refusals=NO_NEW_USERS
@@ -227,7 +238,7 @@ async def test_every_statement_has_an_owner_until_it_is_taken_out(
         if statement in new_users:
             with pytest.raises(UsageError, match=r"users\.id is the scope's user"):
                 assert statement.compiled
-        elif statement is not retention.IDLE_SINCE:
+        elif statement not in (retention.IDLE_SINCE, archives.PRESENT):
             assert any(argument.is_user for argument in statement.compiled.arguments)
     without_criterion()
     for statement in statements():

@@ -230,17 +230,32 @@ async def test_the_commands_know_the_tables_of_a_projects_models(
 
     async with Database(fresh_database_url) as db:
         user = await db.run_system(users.ensure, "ada")
-    await connection.execute("ALTER TABLE notes DROP CONSTRAINT fk_notes_users")
     await connection.execute(
         "INSERT INTO notes (user_id, id, body) VALUES ($1, gen_random_uuid(), 'x')", user.id
     )
-    await connection.close()
-    exported = project.faceplate("export", "--user", str(user.id), "--output", "ada.jsonl")
-    assert "The project's own tables are not in it: notes." in exported
-    erased = project.faceplate("erase", "--user", str(user.id), "--yes", "--json", fails=True)
-    assert checked(erased)["left"] | {"users": 0, "public.notes": 1} == checked(erased)["left"]
+    who = ("--user", str(user.id))
+    exported = project.faceplate("export", *who, "--output", "ada.jsonl")
+    assert "0 MCP configurations, 1 note written to ada.jsonl" in exported
     tables = checked(project.faceplate("stats", "--exact", "--json"))["stats"]["tables"]
     assert [row["rows"] for row in tables if row["name"] == "public.notes"] == [1]
+    erased = project.faceplate("erase", *who, "--yes")
+    assert "0 MCP configurations, 1 note." in erased
+    assert re.search(r"public\.notes +0", erased)
+    imported = project.faceplate("import", "ada.jsonl", *who)
+    assert "0 MCP configurations, 1 note" in imported
+
+    await connection.execute("ALTER TABLE notes DROP CONSTRAINT fk_notes_users")
+    await connection.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER keep BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION keep()"
+    )
+    await connection.close()
+    erased = project.faceplate("erase", *who, "--yes", "--json", fails=True)
+    assert checked(erased)["left"] | {"users": 0, "public.notes": 1} == checked(erased)["left"]
+
+    monkeypatch.delenv("FACEPLATE_MODELS")
+    refused = project.faceplate("import", "ada.jsonl", "--user", "bob@example.com", fails=True)
+    assert "a table of the project's own is known by its model" in " ".join(refused.split())
 
 
 def checked(printed: str) -> Any:

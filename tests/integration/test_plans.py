@@ -16,13 +16,17 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from tests.conftest import _database
 from tests.postgres import Server, dsn
-from tests.units import named_statements
+from tests.units import KINDS, named_statements, valid
 from uuid6 import uuid7
 
 from faceplate import Database, Settings, Statement
+from faceplate.models import Conversation, User
 from faceplate.scope import AnyScope
-from faceplate.services import users
+from faceplate.services import row_statements, users
+from faceplate.services.kinds import Kind
+from faceplate.services.row_statements import exported
 
+ROWS = [kind for kind in KINDS if not kind.is_chats]
 LONG = 5_000
 LIMIT = 10
 LATEST = datetime(9999, 12, 31, tzinfo=UTC)
@@ -125,14 +129,32 @@ CONFIG_VALUES: dict[str, Any] = {"config": {}, "secrets": None, "enabled": True,
 
 STAMPS: dict[str, Any] = {"created_at": datetime.now(UTC), "updated_at": datetime.now(UTC)}
 
+
+def restored(model: Any, **values: Any) -> dict[str, Any]:
+    """The values that a row is restored with."""
+    return row_statements.new(model, exported(model).record(id=uuid7(), **values, **STAMPS))
+
+
+def of_rows(kind: Kind) -> dict[str, Case]:
+    """What is made from each model: it reads the table by its primary key, if at all."""
+    key, row = {f"pk_{kind.table}"}, kind.record(**valid(kind))
+    new = row_statements.new(kind.model, row)
+    return {
+        f"{kind.table}.read": Case(key, is_streamed=True),
+        f"{kind.table}.restore": Case(set(), new),
+        f"{kind.table}.insert_restored": Case(set(), new),
+        f"{kind.table}.find": Case(key, row_statements.key(kind.model, row)),
+    }
+
+
 CASES = {
-    "archives.TASKS": Case(PK["tasks"], is_streamed=True),
-    "archives.MCP_CONFIGS": Case(CONFIG, is_streamed=True),
-    "archives.CONVERSATIONS": Case(PK["conversations"], is_streamed=True),
+    **{name: case for kind in ROWS for name, case in of_rows(kind).items()},
+    "conversations.read": Case(PK["conversations"], is_streamed=True),
+    "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
-    "archives.RESTORE_USER": system(set(), id=uuid7(), subject_id="a", email=None, **STAMPS),
-    "archives.RESTORE_CONVERSATION": by_id(
-        set(), title="a", message_count=0, metadata={}, **STAMPS
+    "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),
+    "archives.RESTORE_CONVERSATION": Case(
+        set(), restored(Conversation, title="a", message_count=0, metadata={})
     ),
     "archives.RESTORE_MESSAGES": in_conversation(
         set(),
@@ -141,8 +163,6 @@ CASES = {
         statuss=["complete"] * 3,
         **{f"{name}s": [moment] * 3 for name, moment in STAMPS.items()},
     ),
-    "archives.RESTORE_TASK": by_id(set(), title="a", description="", completed=False, **STAMPS),
-    "archives.RESTORE_MCP_CONFIG": by_id(set(), name="a", config={}, enabled=True, **STAMPS),
     "chats.CREATE": Case(
         set(),
         {
@@ -237,8 +257,8 @@ READS_ALL = {
     "mcp_configs.COUNT_SECRETS",
     "archives.HOLDINGS",
     "retention.IDLE_USERS",
-    "retention.REMOVE_TASKS",
-    "retention.REMOVE_MCP_CONFIGS",
+    *(f"{kind.table}.count_idle" for kind in ROWS),
+    *(f"{kind.table}.remove {number}" for kind in ROWS for number in range(4)),
 }
 """What an operator asks for, for all rows of a user or of a table; see also test_purge.py."""
 

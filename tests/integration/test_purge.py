@@ -67,17 +67,20 @@ class TestPurge:
         await db.run(user.id, tasks.create, title="as old as it may be")
         found, purged = await purge(db)
         assert found == purged
-        assert purged[1:] == (2, 2, 5)
+        assert purged[1:] == (2, {"conversations": 2, "messages": 5})
         assert (await lengths(db, user), await lengths(db, other_user)) == ([2, 3], [5])
         assert len((await db.run(user.id, tasks.page)).items) == 1
         _, again = await purge(db)
-        assert again[1:] == (0, 0, 0)
+        assert again[1:] == (0, {"conversations": 0, "messages": 0})
 
     async def test_a_survey_changes_nothing(self, db: Database, user: User, age: Age) -> None:
         [chat] = await say(db, user.id, 3)
         await age(chat.id, 100)
-        assert (await erasure.survey(db, DAYS_90))[1:] == (1, 1, 3)
-        assert (await erasure.survey(db, timedelta(days=101)))[1:] == (0, 0, 0)
+        assert (await erasure.survey(db, DAYS_90))[1:] == (1, {"conversations": 1, "messages": 3})
+        assert (await erasure.survey(db, timedelta(days=101)))[1:] == (
+            0,
+            {"conversations": 0, "messages": 0},
+        )
         assert await lengths(db, user) == [3]
 
     async def test_long_and_many_ones_go_in_batches(
@@ -89,7 +92,7 @@ class TestPurge:
             await age(chat.id, 200 - number % 7)
         seen: list[int] = []
         found = await erasure.survey(db, DAYS_90)
-        assert found[1:] == (1, 152, 3550)
+        assert found[1:] == (1, {"conversations": 152, "messages": 3550})
         assert await erasure.purge(db, found.before, on_progress=seen.append) == found
         assert seen[-1] == 3702
         assert max(b - a for a, b in zip([0, *seen], seen, strict=False)) <= 1100
@@ -127,7 +130,7 @@ class TestPurge:
             await erasure.purge(db, found.before, on_progress=interrupt)
         assert await lengths(db, user) == [700, 700]
         _, purged = await purge(db)
-        assert purged[1:] == (1, 2, 1400)
+        assert purged[1:] == (1, {"conversations": 2, "messages": 1400})
 
     @pytest.mark.parametrize("length", [3, 1200])
     async def test_what_is_used_meanwhile_stays(
@@ -141,7 +144,7 @@ class TestPurge:
         async with hurdle(settings, use) as is_met:
             purging = asyncio.create_task(erasure.purge(db, found.before))
             await is_met()
-        assert (await purging)[1:] == (0, 0, 0)
+        assert (await purging)[1:] == (0, {"conversations": 0, "messages": 0})
         assert await lengths(db, user) == [length]
 
     @pytest.mark.parametrize("older_than", [timedelta(seconds=-1), timedelta(days=36_501)])

@@ -14,7 +14,7 @@ from sqlalchemy import TextClause, text
 from faceplate._driver.error_mapping import UNMIGRATED
 from faceplate.database import Database
 from faceplate.errors import DatabaseError, InvalidInput
-from faceplate.models import project_tables
+from faceplate.models import Base, project_tables
 from faceplate.scope import SystemScope
 
 SAMPLE_PAGES = 5_000
@@ -30,6 +30,8 @@ SELECT CASE WHEN n.nspname = 'faceplate' THEN '' ELSE n.nspname || '.' END || c.
     CASE WHEN c.reltuples < 0 OR c.relpages = 0 THEN coalesce(s.n_live_tup, 0)
         ELSE c.reltuples / c.relpages * (pg_relation_size(c.oid) / block.size) END::bigint AS rows,
     pg_relation_size(c.oid) / block.size AS pages,
+    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'created_at'
+        AND NOT a.attisdropped) AS grows_by_time,
     pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)
         AS heap_bytes,
     pg_indexes_size(c.oid) AS index_bytes,
@@ -52,7 +54,8 @@ ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 # last_idx_scan came with PostgreSQL 16: by way of JSON, since naming it would fail before.
 # An entry of a B-tree takes its columns, a header and a pointer, and pages are filled to 90 %.
 INDEXES = text("""
-SELECT x.relname AS name, t.relname AS "table", pg_relation_size(x.oid) AS bytes,
+SELECT schema.prefix || x.relname AS name, schema.prefix || t.relname AS "table",
+    pg_relation_size(x.oid) AS bytes,
     coalesce(s.idx_scan, 0) AS scans,
     (to_jsonb(s) ->> 'last_idx_scan')::timestamptz AS used_at, i.indisvalid AS is_valid,
     NOT i.indisunique AND coalesce(s.idx_scan, 0) = 0 AS is_unused,
@@ -63,16 +66,23 @@ SELECT x.relname AS name, t.relname AS "table", pg_relation_size(x.oid) AS bytes
 FROM pg_index i
     JOIN pg_class x ON x.oid = i.indexrelid
     JOIN pg_class t ON t.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace
+    LEFT JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[])) AS own (schema, name)
+        ON own.name = t.relname
+        AND (own.schema = n.nspname OR own.schema IS NULL AND pg_table_is_visible(t.oid))
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN n.nspname = 'faceplate' THEN '' ELSE n.nspname || '.' END
+    ) AS schema (prefix)
     LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = x.oid
     LEFT JOIN pg_statio_user_indexes io ON io.indexrelid = x.oid
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(coalesce(w.avg_width, nullif(a.attlen, -1), 16)), 0) AS bytes
         FROM pg_attribute a
-            LEFT JOIN pg_stats w ON w.schemaname = 'faceplate' AND w.attname = a.attname
+            LEFT JOIN pg_stats w ON w.schemaname = n.nspname AND w.attname = a.attname
                 AND w.tablename IN (t.relname, x.relname)
         WHERE a.attrelid = x.oid
     ) AS width
-WHERE x.relnamespace = to_regnamespace('faceplate') AND t.relname <> 'alembic_version'
+WHERE own.name IS NOT NULL OR n.nspname = 'faceplate' AND t.relname <> 'alembic_version'
 ORDER BY pg_relation_size(x.oid) DESC, x.relname
 """)
 BUSIEST = text("""
@@ -100,9 +110,8 @@ SELECT count(*) AS seen,
     count(*) FILTER (WHERE created_at > now() - interval '1 day') AS day,
     count(*) FILTER (WHERE created_at > now() - interval '7 days') AS week,
     count(*) FILTER (WHERE created_at > now() - interval '30 days') AS month
-FROM faceplate.{table} {sample}
+FROM {quoted} {sample}
 """
-GROWING = ("messages", "conversations", "users")
 SINCE = text("SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()")
 
 
@@ -185,20 +194,29 @@ async def _collect(scope: SystemScope, exact: bool, busiest: int) -> Stats:  # n
     rows = await _rows(scope, TABLES, schemas=schemas, names=names)
     found = {row.pop("name"): row for row in rows}
     pages = {name: row.pop("pages") for name, row in found.items()}
-    for row in found.values():
-        quoted = row.pop("quoted")
-        if exact:
-            row["rows"] = await _count(scope, quoted)
-    if not found.keys() >= {*GROWING}:
+    quoted = {name: row.pop("quoted") for name, row in found.items()}
+    growing = [name for name, row in found.items() if row.pop("grows_by_time")]
+    if not found.keys() >= {table.name for table in Base.metadata.tables.values()}:
         raise DatabaseError(UNMIGRATED)
+    if exact:
+        for name, row in found.items():
+            row["rows"] = await _count(scope, quoted[name])
     all_users = exact or found["conversations"]["rows"] <= FEW_CONVERSATIONS
     query = BUSIEST if all_users else BUSIEST_OF_SAMPLE
     return Stats(
         tables=[Table(name, rows_are_exact=exact, **row) for name, row in found.items()],
-        indexes=[Index(**row) for row in await _rows(scope, INDEXES)],
+        indexes=[Index(**row) for row in await _rows(scope, INDEXES, schemas=schemas, names=names)],
         growth=[
-            await _growth(scope, name, found[name]["rows"], 1 if exact else _part(pages[name]))
-            for name in GROWING
+            Growth(
+                name,
+                *await _growth(
+                    scope,
+                    quoted[name],
+                    found[name]["rows"],
+                    1 if exact else _part(pages[name]),
+                ),
+            )
+            for name in growing
         ],
         busiest=[BusyUser(**row) for row in await _rows(scope, query, number=busiest)],
         busiest_are_exact=all_users,
@@ -210,19 +228,24 @@ def _part(pages: int) -> float:
     return min(1.0, SAMPLE_PAGES / max(pages, 1))
 
 
-async def _growth(scope: SystemScope, table: str, rows: int, part: float) -> Growth:
+async def _growth(
+    scope: SystemScope, quoted: str, rows: int, part: float
+) -> tuple[int, int, int, float]:
     sample = "" if part == 1 else f"TABLESAMPLE SYSTEM ({100 * part})"
-    [seen] = await _rows(scope, text(NEW_ROWS.format(table=table, sample=sample)))
+    [seen] = await _rows(scope, text(NEW_ROWS.format(quoted=_escaped(quoted), sample=sample)))
     # By the rows that were seen: how many pages a sample has is a matter of chance.
     scale = 1 if part == 1 else rows / max(seen["seen"], 1)
     day, week, month = (round(seen[span] * scale) for span in ("day", "week", "month"))
-    return Growth(table, day, week, month, part)
+    return day, week, month, part
 
 
 async def _count(scope: SystemScope, quoted: str) -> int:
-    escaped = quoted.replace(":", "\\:")
-    count = text(f"SELECT count(*) FROM {escaped}")  # noqa: S608 - quoted by the server
+    count = text(f"SELECT count(*) FROM {_escaped(quoted)}")  # noqa: S608 - quoted by the server
     return int((await scope.session.execute(count)).scalar_one())
+
+
+def _escaped(quoted: str) -> str:
+    return quoted.replace(":", "\\:")
 
 
 async def _rows(scope: SystemScope, query: TextClause, **values: Any) -> list[dict[str, Any]]:

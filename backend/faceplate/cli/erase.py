@@ -24,7 +24,6 @@ from faceplate.database import Database
 from faceplate.erasure import Erased
 from faceplate.errors import NotFound, UsageError
 from faceplate.services import archives
-from faceplate.services.archives import Holdings
 
 
 class _Subject(NamedTuple):
@@ -32,11 +31,11 @@ class _Subject(NamedTuple):
     name: str
     """The e-mail address or, where there is none, the id: what has to be typed."""
     is_there: bool
-    held: Holdings
+    held: dict[str, int]
 
 
 class _Outcome(NamedTuple):
-    exported: Holdings | None
+    exported: dict[str, int] | None
     erased: Erased
     left: dict[str, int]
 
@@ -78,8 +77,12 @@ def erase(
     if as_json:
         emit(
             {
-                "erased": {"user_id": subject.user_id, **outcome.erased._asdict()},
-                "exported": outcome.exported and outcome.exported._asdict(),
+                "erased": {
+                    "user_id": subject.user_id,
+                    **outcome.erased.rows,
+                    "user": outcome.erased.user,
+                },
+                "exported": outcome.exported,
                 "left": outcome.left,
             }
         )
@@ -96,7 +99,7 @@ async def _find(db: Database, who: str) -> _Subject:
     except NotFound:
         if user_id is None:
             raise
-        return _Subject(user_id, str(user_id), is_there=False, held=Holdings(0, 0, 0, 0))
+        return _Subject(user_id, str(user_id), is_there=False, held={})
     held = await db.run(user.id, archives.holdings)
     return _Subject(user.id, user.email or str(user.id), is_there=True, held=held)
 
@@ -113,7 +116,7 @@ async def _erase(db: Database, subject: _Subject, export_to: Path | None) -> _Ou
     exported = None
     if export_to is not None and subject.is_there:
         exported = await export_to_file(db, subject.user_id, export_to)
-    with progress_bar("erasing", subject.held.conversations + subject.held.messages) as update:
+    with progress_bar("erasing", sum(subject.held.values())) as update:
         erased = await erasure.erase(
             db, subject.user_id, on_progress=lambda gone: update(completed=gone)
         )
@@ -124,7 +127,7 @@ def _print(subject: _Subject, outcome: _Outcome, export_to: Path | None) -> None
     if outcome.exported is not None:
         note(f"{describe(outcome.exported)} written to {export_to}")
     if outcome.erased.user:
-        note(f"{subject.name} is erased, with {describe(Holdings(*outcome.erased[:4]))}.")
+        note(f"{subject.name} is erased, with {describe(outcome.erased.rows)}.")
     else:
         note(f"There is no user {subject.name}.")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

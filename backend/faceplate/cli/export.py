@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -17,7 +18,6 @@ from faceplate.cli.session import (
     find_or_create_user,
     find_user,
     interruptible,
-    run,
     run_with_models,
 )
 from faceplate.database import Database
@@ -28,7 +28,7 @@ from faceplate.importers.faceplate_export import Restored, read_user, restore
 from faceplate.models import project_tables
 from faceplate.records import User
 from faceplate.services import archives
-from faceplate.services.archives import Holdings
+from faceplate.services.kinds import all_kinds
 
 
 def export(
@@ -47,14 +47,15 @@ def export(
 ) -> None:
     """Write everything of a user as JSON lines: their conversations, messages, tasks, MCP configs.
 
-    All of it as of one moment, however much; nobody is held up. `faceplate import` reads it back,
-    for this user or another one, here or elsewhere. The secrets of MCP configurations are left
-    out. A file is whole, or not there.
+    So are the rows of the project's own tables whose models FACEPLATE_MODELS names. All of it as
+    of one moment, however much; nobody is held up. `faceplate import` reads it back, for this user
+    or another one, here or elsewhere. The secrets of MCP configurations are left out. A file is
+    whole, or not there.
 
     With --json and --output, a line {"exported": ...} at the end; stdout has JSON in any case.
     """
 
-    async def work(db: Database) -> Holdings:
+    async def work(db: Database) -> dict[str, int]:
         user = await db.run_system(find_user, who)
         if output is not None:
             return await export_to_file(db, user.id, output)
@@ -64,21 +65,22 @@ def export(
 
     with interruptible("nothing was changed; what was written is no whole archive"):
         held = run_with_models(work)
-    if (tables := project_tables()) and not as_json:
-        names = ", ".join(table.fullname for table in tables)
-        note(f"The project's own tables are not in it: {names}.")
+    exported = {kind.model.__table__ for kind in all_kinds() if kind.key is not None}
+    if (left_out := project_tables().keys() - exported) and not as_json:
+        names = ", ".join(sorted(table.fullname for table in left_out))
+        note(f"These tables of the project's own are not in it: {names}.")
     if output is None:
         return
     if as_json:
-        emit({"exported": held._asdict()})
+        emit({"exported": held})
     else:
         note(f"{describe(held)} written to {output}")
 
 
-async def export_to_file(db: Database, user_id: UUID, path: Path) -> Holdings:
+async def export_to_file(db: Database, user_id: UUID, path: Path) -> dict[str, int]:
     """Write a user's archive to a new file under a progress bar."""
     held = await db.run(user_id, archives.holdings)
-    with progress_bar("exporting", held.conversations + held.messages) as update:
+    with progress_bar("exporting", sum(held.values())) as update:
         return await write_file(
             db, user_id, path, on_progress=lambda written: update(completed=written)
         )
@@ -101,21 +103,25 @@ def import_archive(file: Path, who: str, *, as_json: bool) -> None:
             )
 
     with interruptible("what was imported is kept; run it again to go on from there"):
-        restored = run(work)
+        restored = run_with_models(work)
     if as_json:
-        emit({"report": restored._asdict()})
+        _, *others = restored._asdict().items()
+        emit({"report": restored.rows | dict(others)})
     else:
         note(_describe_restored(restored))
     if restored.refused:
         raise typer.Exit(1)
 
 
-def describe(held: Holdings) -> str:
-    """What a user has, in words."""
-    return (
-        f"{count(held.conversations, 'conversation')} with {count(held.messages, 'message')},"
-        f" {count(held.tasks, 'task')}, {count(held.mcp_configs, 'MCP configuration')}"
-    )
+def describe(held: Mapping[str, int]) -> str:
+    """Return in words how many rows of each table a user has."""
+    rows = [
+        count(held[kind.table], kind.noun)
+        for kind in all_kinds()
+        if kind.table in held and not kind.is_chats
+    ]
+    chats = count(held["conversations"], "conversation")
+    return ", ".join([f"{chats} with {count(held['messages'], 'message')}", *rows])
 
 
 async def _find_owner(db: Database, who: str, archived: User) -> User:
@@ -128,8 +134,7 @@ async def _find_owner(db: Database, who: str, archived: User) -> User:
 
 
 def _describe_restored(restored: Restored) -> str:
-    new = Holdings(*restored[: len(Holdings._fields)])
-    text = f"new: {describe(new)}"
+    text = f"new: {describe(restored.rows)}"
     if restored.skipped:
         text += f"; {restored.skipped:,} already there"
     if restored.refused:

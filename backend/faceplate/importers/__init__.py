@@ -76,7 +76,8 @@ async def import_file(
         restored = await faceplate_export.restore(
             db, user_id, path, on_progress=on_progress, on_refusal=on_refusal
         )
-        return Report(restored.conversations, restored.messages, restored.skipped, restored.refused)
+        new = restored.rows
+        return Report(new["conversations"], new["messages"], restored.skipped, restored.refused)
     read = get_format(format or recognise(path)).read
     storing = _Storing(db, user_id, on_refusal)
     with closing(read(path, on_progress)) as items:

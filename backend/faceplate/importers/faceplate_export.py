@@ -1,57 +1,40 @@
 """A user's archive, as `faceplate.export` writes it, read back for that user or another one."""
 
-import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from faceplate import records
 from faceplate.database import Database
-from faceplate.errors import Conflict, InvalidInput
-from faceplate.export import FORMAT, KINDS, VERSION
+from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.importers.chats import Place, Refusal, Unreadable
+from faceplate.importers.export_lines import End, Lines, archive_version
+from faceplate.models import User
 from faceplate.services import archives
+from faceplate.services.kinds import all_kinds
 
-MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 MAX_BATCH: Final = 1_000
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
-_MAX_HEADER_BYTES: Final = 1_000
-_READ_AS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
-    "id": (UUID, "a UUID"),
-    "conversation_id": (UUID, "a UUID"),
-    "created_at": (datetime.fromisoformat, "a time in ISO 8601"),
-    "updated_at": (datetime.fromisoformat, "a time in ISO 8601"),
-}
-
-Mark: TypeAlias = tuple[int, int]
 
 
 class Restored(NamedTuple):
     """What became of an archive: what is new, what was there already, and what was refused.
 
-    ``secrets`` counts the new configurations that had some: an archive leaves them out.
+    ``rows`` counts the new rows by table. ``secrets`` counts those of them that had some: an
+    archive leaves them out.
     """
 
-    conversations: int = 0
-    messages: int = 0
-    tasks: int = 0
-    mcp_configs: int = 0
+    rows: dict[str, int]
     secrets: int = 0
     skipped: int = 0
     refused: int = 0
 
 
-class _End(NamedTuple):
-    lines: int
-    """Of the whole file, as its last line has it."""
-
-
 def is_archive(path: Path) -> bool:
     """Whether a file begins as an archive does. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
-        return _version(file) is not None
+        return archive_version(file) is not None
 
 
 def read_user(path: Path) -> records.User:
@@ -60,7 +43,7 @@ def read_user(path: Path) -> records.User:
     Raises InvalidInput where the file is none that can be read, OSError.
     """
     with path.open("rb") as file:
-        lines = _Lines(file)
+        lines = Lines(file)
         try:
             item = lines.next()
         except Unreadable as error:
@@ -90,57 +73,17 @@ async def restore(
     raises; what was stored until then stays, and reading it again goes on from there.
     """
     with path.open("rb") as file:
-        restoring = _Restoring(db, user_id, _Lines(file), on_refusal)
+        restoring = _Restoring(db, user_id, Lines(file), on_refusal)
         while await restoring.step():
             if on_progress:
                 on_progress(file.tell())
     return restoring.done
 
 
-class _Lines:
-    """The lines of an archive behind its header, one at a time; any of them can be gone back to.
-
-    Raises InvalidInput where the header is not that of an archive that can be read.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        version = _version(file)
-        if version != VERSION:
-            number = version if isinstance(version, int) else "unknown"
-            what = "not an archive" if version is None else f"an archive of version {number}"
-            raise InvalidInput("file", f"is {what}; version {VERSION} is what can be read")
-        self._file = file
-        self.number = 1
-        """Of the line read last."""
-
-    @property
-    def place(self) -> Place:
-        return Place("line", self.number)
-
-    def mark(self) -> Mark:
-        return self._file.tell(), self.number
-
-    def go_back(self, mark: Mark) -> None:
-        offset, self.number = mark
-        self._file.seek(offset)
-
-    def next(self) -> Any:
-        """Return the next line's record or `_End`; None behind the last. Raises Unreadable."""
-        line = self._file.readline(MAX_LINE_BYTES)
-        if not line:
-            return None
-        self.number += 1
-        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-            while (rest := self._file.readline(MAX_BATCH_BYTES)) and not rest.endswith(b"\n"):
-                pass
-            raise Unreadable(f"longer than {MAX_LINE_BYTES:,} bytes")
-        return _parse(line)
-
-
 class _Thread:
     """The messages behind a conversation's line, in batches; iterated anew, it begins anew."""
 
-    def __init__(self, lines: _Lines) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._lines = lines
         self._start = lines.mark()
         self.messages = 0
@@ -180,7 +123,7 @@ class _Restoring:
         self,
         db: Database,
         user_id: UUID,
-        lines: _Lines,
+        lines: Lines,
         on_refusal: Callable[[Refusal], None] | None,
     ) -> None:
         self._db = db
@@ -188,7 +131,10 @@ class _Restoring:
         self._lines = lines
         self._on_refusal = on_refusal
         self._settled: UUID | None = None  # the conversation whose messages are passed over
-        self.done = Restored()
+        kinds = all_kinds()
+        held = [kind.table for kind in kinds if kind.is_ours and kind.model is not User]
+        self._tables = {kind.record: kind.table for kind in kinds}
+        self.done = Restored(dict.fromkeys(held, 0))
 
     async def step(self) -> bool:
         """Take the next line, or a conversation's line with all its messages; False at the end."""
@@ -202,7 +148,7 @@ class _Restoring:
             case None:
                 self._refuse(place, "the file ends before its export did: something is missing")
                 return False
-            case _End():
+            case End():
                 if item.lines != place.number:
                     self._refuse(place, "lines before this one are missing, or were added")
                 return False
@@ -211,34 +157,38 @@ class _Restoring:
             case records.User():
                 pass
             case _:
-                try:
-                    await self._store(item)
-                except (InvalidInput, Conflict) as error:
-                    self._refuse(place, error.message)
-                except Unreadable as error:
-                    self._refuse(place, str(error))
+                await self._store_or_refuse(item, place)
         return True
 
-    async def _store(self, item: Any) -> None:
-        match item:
-            case records.Conversation():
-                self._settled = item.id
-                thread = _Thread(self._lines)
-                is_new = await self._db.run(
-                    self._user_id, archives.restore_conversation, item, thread
-                )
-                self._count(is_new, conversations=1, messages=thread.messages)
-            case records.Task():
-                is_new = await self._db.run(self._user_id, archives.restore_task, item)
-                self._count(is_new, tasks=1)
-            case records.McpConfig():
-                is_new = await self._db.run(self._user_id, archives.restore_mcp_config, item)
-                self._count(is_new, mcp_configs=1, secrets=int(item.has_secrets is True))
+    async def _store_or_refuse(self, item: Any, place: Place) -> None:
+        try:
+            await self._store(item)
+        except (InvalidInput, Conflict) as error:
+            self._refuse(place, error.message)
+        except NotFound as error:
+            if error.record is records.User:
+                raise
+            self._refuse(place, error.message)
+        except Unreadable as error:
+            self._refuse(place, str(error))
 
-    def _count(self, is_new: bool, **counts: int) -> None:  # noqa: FBT001 - what a unit has returned
-        counts = counts if is_new else {"skipped": 1}
-        sums = {name: getattr(self.done, name) + number for name, number in counts.items()}
-        self.done = self.done._replace(**sums)
+    async def _store(self, item: Any) -> None:
+        table = self._tables[type(item)]
+        if isinstance(item, records.Conversation):
+            self._settled = item.id
+            thread = _Thread(self._lines)
+            is_new = await self._db.run(self._user_id, archives.restore_conversation, item, thread)
+            new = {table: 1, self._tables[records.Message]: thread.messages}
+        else:
+            is_new = await self._db.run(self._user_id, archives.restore_row, item)
+            new = {table: 1}
+        if not is_new:
+            self.done = self.done._replace(skipped=self.done.skipped + 1)
+            return
+        rows = self.done.rows
+        sums = {name: rows.get(name, 0) + number for name, number in new.items()}
+        secrets = self.done.secrets + (getattr(item, "has_secrets", None) is True)
+        self.done = self.done._replace(rows=rows | sums, secrets=secrets)
 
     def _pass_over(self, message: records.Message) -> None:
         """A message of a conversation that was there already or refused; else it is a stray one."""
@@ -250,47 +200,3 @@ class _Restoring:
         self.done = self.done._replace(refused=self.done.refused + 1)
         if self._on_refusal:
             self._on_refusal(Refusal(place, reason))
-
-
-def _version(file: BinaryIO) -> object:
-    """The version that a header says, or None where there is no header."""
-    try:
-        header = json.loads(file.readline(_MAX_HEADER_BYTES))
-    except (ValueError, RecursionError):
-        return None
-    is_ours = isinstance(header, dict) and header.get("format") == FORMAT
-    return header.get("version", 0) if is_ours else None
-
-
-def _parse(line: bytes) -> Any:
-    try:
-        value = json.loads(line)
-    except RecursionError:
-        raise Unreadable("nested too deeply") from None
-    except ValueError:
-        raise Unreadable("not JSON") from None
-    if not isinstance(value, dict) or len(value) != 1:
-        raise Unreadable("not a line of an archive")
-    [(kind, fields)] = value.items()
-    if not isinstance(fields, dict):
-        raise Unreadable("not a line of an archive")
-    if kind == "end":
-        return _End(3 + sum(number for number in fields.values() if isinstance(number, int)))
-    if kind not in KINDS:
-        raise Unreadable(f"not one of {', '.join(KINDS)}, end")
-    names = KINDS[kind]._fields
-    if fields.keys() != set(names):
-        raise Unreadable(f"{kind}: must have {', '.join(names)}, and nothing else")
-    for name, (read, what) in _READ_AS.items():
-        if name in names:
-            fields[name] = _read(fields[name], read, f"{kind}.{name}: must be {what}")
-    return cast("Any", KINDS[kind])(**fields)
-
-
-def _read(value: object, read: Callable[[str], Any], problem: str) -> Any:
-    if not isinstance(value, str):
-        raise Unreadable(problem)
-    try:
-        return read(value)
-    except ValueError:
-        raise Unreadable(problem) from None

@@ -1,59 +1,44 @@
 """Everything of a user, in one walk; and the way back, with ids, places and times as they were.
 
 `faceplate.export` writes the walk to a file, and `faceplate.importers.faceplate_export` reads it
-back.
+back. Each model that is `Owned` takes part, a project's own too.
 """
 
+from collections import namedtuple
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
-from uuid import UUID
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from faceplate import records
 from faceplate.errors import Conflict, InvalidInput
-from faceplate.models import Base, Conversation, McpConfig, Message, Owned, Task, User
-from faceplate.scope import Scope, SystemScope
-from faceplate.services import mcp_configs, users
+from faceplate.models import Conversation, Message, User
+from faceplate.scope import AnyScope, Scope, SystemScope
+from faceplate.services import row_statements, users
 from faceplate.services.arguments import check_iterable, check_kind
+from faceplate.services.kinds import Kind, all_kinds, in_order
 from faceplate.services.message_statements import unnest
 from faceplate.statement import Statement
-
-Item: TypeAlias = (
-    records.User | records.Task | records.McpConfig | records.Conversation | records.Message
-)
 
 _MESSAGE = [name for name in records.Message._fields if name != "conversation_id"]
 
 
-class Holdings(NamedTuple):
-    """How many rows a user has."""
-
-    conversations: int
-    messages: int
-    tasks: int
-    mcp_configs: int
-
-
-def _count(model: type[Base], counted: Any) -> Any:
-    return sa.select(counted).select_from(model).scalar_subquery()
-
-
-def _restore(model: Any, *left_out: str) -> Statement[UUID]:
-    """Insert a record as it was, unless a key of it is taken."""
-    columns = zip(model.record._fields, model.columns(), strict=True)
-    values = {
-        column: bindparam(name, type_=column.type)
-        for name, column in columns
-        if name not in left_out
-    }
-    if issubclass(model, Owned):
-        values[model.user_id] = bindparam("user_id")
-    return Statement(
-        UUID, insert(model).values(values).on_conflict_do_nothing().returning(model.id)
+@cache
+def _holdings(models: tuple[Any, ...]) -> Statement[Any]:
+    counts = [
+        sa.select(func.coalesce(func.sum(Conversation.message_count), 0))
+        if model is Message
+        else sa.select(func.count()).select_from(model.__table__)
+        for model in models
+    ]
+    names = [f"count_{number}" for number in range(len(models))]
+    columns = (
+        count.scalar_subquery().label(name) for count, name in zip(counts, names, strict=True)
     )
+    return Statement(namedtuple("Holdings", names), sa.select(*columns))
 
 
 def _restore_messages() -> Statement[Any]:
@@ -69,58 +54,75 @@ def _restore_messages() -> Statement[Any]:
     )
 
 
-HOLDINGS = Statement(
-    Holdings,
-    sa.select(
-        _count(Conversation, func.count()),
-        _count(Conversation, func.coalesce(func.sum(Conversation.message_count), 0)),
-        _count(Task, func.count()),
-        _count(McpConfig, func.count()),
-    ),
-)
-TASKS = Statement(records.Task, sa.select(*Task.columns()).order_by(Task.id))
-MCP_CONFIGS = Statement(records.McpConfig, sa.select(*McpConfig.columns()).order_by(McpConfig.id))
-CONVERSATIONS = Statement(
-    records.Conversation, sa.select(*Conversation.columns()).order_by(Conversation.id)
-)
+_given = func.unnest(bindparam("names", type_=ARRAY(sa.Text()))).column_valued("name")
+PRESENT = Statement(str, sa.select(_given).where(func.to_regclass(_given).is_not(None)))
 MESSAGES = Statement(
     records.Message,
     sa.select(*Message.columns()).order_by(Message.conversation_id, Message.position),
 )
-RESTORE_USER = _restore(User)
-RESTORE_CONVERSATION = _restore(Conversation)
+RESTORE_USER = row_statements.restore(User)
+RESTORE_CONVERSATION = row_statements.restore(Conversation)
 RESTORE_MESSAGES = _restore_messages()
-RESTORE_TASK = _restore(Task)
-RESTORE_MCP_CONFIG = _restore(McpConfig, "has_secrets")
 
 
-async def holdings(scope: Scope) -> Holdings:
-    """Return how many rows the user has; the messages as their conversations count them."""
-    return await scope.one(HOLDINGS)
+async def holdings(scope: Scope) -> dict[str, int]:
+    """Return how many rows the user has, by table; the messages as their conversations count them.
+
+    An application's table is called ``schema.name``, and is left out where it is not there yet.
+    """
+    there = {kind.table for kind in await _present(scope)}
+    counted = [kind for kind in all_kinds() if kind.table in there]
+    [counts] = await scope.all(_holdings(tuple(kind.model for kind in counted)))
+    return dict(zip((kind.table for kind in counted), counts, strict=True))
 
 
-async def walk(scope: Scope) -> AsyncIterator[Item]:
+async def tables(scope: AnyScope) -> list[str]:
+    """Return the tables with rows of users, each behind those that it refers to.
+
+    An application's table is called ``schema.name``, and is left out where it is not there yet.
+    """
+    return [kind.table for kind in await _present(scope)]
+
+
+async def walk(scope: Scope) -> AsyncIterator[Any]:
     """Yield everything of the user, however much: a few hundred rows at a time.
 
     First the user, then tasks, configurations without their secrets, and conversations, each of
-    these by id; behind each conversation its messages in order. All of it is from one snapshot
-    where the transaction is REPEATABLE READ, as `faceplate.export.write` has it.
+    these by id; behind each conversation its messages in order. A row of another table is its
+    record or, where the model names none, a tuple of its columns; it comes behind what it refers
+    to. All of it is from one snapshot where the transaction is REPEATABLE READ, as
+    `faceplate.export.write` has it.
 
     Raises NotFound where there is no such user.
     """
     user: records.User = await scope.one(users.GET, id=scope.user_id)
     yield user
-    async for task in scope.stream(TASKS):
-        yield task
-    async for config in scope.stream(MCP_CONFIGS):
-        yield config
+    for kind in await _present(scope):
+        if kind.model is Conversation:
+            async for item in _walk_chats(scope):
+                yield item
+        elif kind.key is not None and not kind.is_chats:
+            async for row in scope.stream(row_statements.read(kind.model)):
+                yield row
+
+
+async def _walk_chats(scope: Scope) -> AsyncIterator[records.Conversation | records.Message]:
     messages = scope.stream(MESSAGES)
     message = await anext(messages, None)
-    async for conversation in scope.stream(CONVERSATIONS):
+    async for conversation in scope.stream(row_statements.read(Conversation)):
         yield conversation
         while message is not None and message.conversation_id == conversation.id:
             yield message
             message = await anext(messages, None)
+
+
+async def _present(scope: AnyScope) -> list[Kind]:
+    """Return the kinds of which there is a table: a model may be ahead of its migration."""
+    found = [kind for kind in all_kinds() if kind.model is not User]
+    if theirs := [kind.quoted for kind in found if not kind.is_ours]:
+        present = {*await scope.all(PRESENT, names=theirs)}
+        found = [kind for kind in found if kind.is_ours or kind.quoted in present]
+    return in_order(found)
 
 
 async def restore_user(scope: SystemScope, user: records.User) -> records.User:
@@ -131,17 +133,37 @@ async def restore_user(scope: SystemScope, user: records.User) -> records.User:
     Raises Conflict where the subject_id or the email is another user's, InvalidInput.
     """
     check_kind("user", user, records.User)
-    await scope.first(RESTORE_USER, **user._asdict())
+    await scope.first(RESTORE_USER, **row_statements.new(User, user))
     stored = await scope.first(users.GET, id=user.id)
     if stored is None:
         raise Conflict("another user has this subject_id or this email")
     return stored
 
 
+async def restore_row(scope: Scope, row: Any) -> bool:
+    """Store a row as `walk` had it; False if its key is there already, and then it is left.
+
+    Not for users, conversations and messages. A column that was left out gets its default.
+
+    Raises Conflict where another row has a value that must be unique, NotFound where the row refers
+    to one that is not there, InvalidInput.
+    """
+    kind = next((kind for kind in all_kinds() if kind.record is type(row)), None)
+    if kind is None or kind.model is User or kind.is_chats:
+        raise InvalidInput("row", f"must be one of an owned table, not {type(row).__name__}")
+    values = row_statements.new(kind.model, row)
+    if await scope.first(row_statements.restore(kind.model), **values) is not None:
+        return True
+    if await scope.first(row_statements.find(kind.model), **row_statements.key(kind.model, row)):
+        return False
+    await scope.one(row_statements.insert_restored(kind.model), **values)
+    return True
+
+
 async def restore_task(scope: Scope, task: records.Task) -> bool:
     """Store a task as it was; False if its id is there already. Raises InvalidInput."""
     check_kind("task", task, records.Task)
-    return await scope.first(RESTORE_TASK, **task._asdict()) is not None
+    return await restore_row(scope, task)
 
 
 async def restore_mcp_config(scope: Scope, config: records.McpConfig) -> bool:
@@ -150,15 +172,7 @@ async def restore_mcp_config(scope: Scope, config: records.McpConfig) -> bool:
     Raises Conflict where another one has its name, InvalidInput.
     """
     check_kind("config", config, records.McpConfig)
-    values = config._asdict()
-    del values["has_secrets"]
-    if await scope.first(RESTORE_MCP_CONFIG, **values) is not None:
-        return True
-    if await scope.first(mcp_configs.GET, id=config.id) is None:
-        raise Conflict(
-            "another configuration has this name", constraint="uq_mcp_configs_user_id_name"
-        )
-    return False
+    return await restore_row(scope, config)
 
 
 async def restore_conversation(
@@ -175,7 +189,10 @@ async def restore_conversation(
     """
     check_kind("conversation", conversation, records.Conversation)
     check_iterable("batches", batches)
-    if await scope.first(RESTORE_CONVERSATION, **conversation._asdict()) is None:
+    if (
+        await scope.first(RESTORE_CONVERSATION, **row_statements.new(Conversation, conversation))
+        is None
+    ):
         return False
     last = 0
     for batch in batches:

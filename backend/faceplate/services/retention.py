@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,10 +10,12 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from faceplate.errors import InvalidInput
-from faceplate.models import Conversation, McpConfig, Task, User
+from faceplate.models import Conversation, User
 from faceplate.scope import Scope, SystemScope
-from faceplate.services import message_statements
+from faceplate.services import message_statements, row_statements
 from faceplate.services.arguments import check_kind
+from faceplate.services.kinds import all_kinds
+from faceplate.services.row_statements import IdleRows
 from faceplate.statement import Statement
 
 MAX_BATCH = 1_000
@@ -77,16 +79,6 @@ def _idle_users() -> Statement[Idle]:
     )
 
 
-def _remove(model: type[Task | McpConfig]) -> Statement[UUID]:
-    next_ones = (
-        sa.select(model.id)
-        .where(model.id > bindparam("after", type_=_id))
-        .order_by(model.id)
-        .limit(_limit)
-    )
-    return Statement(UUID, sa.delete(model).where(model.id.in_(next_ones)).returning(model.id))
-
-
 IDLE_SINCE = Statement(
     datetime, sa.select(func.now() - bindparam("older_than", type_=sa.Interval()))
 )
@@ -120,9 +112,6 @@ SHORTEN = Statement(
     )
     .returning(Conversation.message_count),
 )
-REMOVE_TASKS = _remove(Task)
-REMOVE_MCP_CONFIGS = _remove(McpConfig)
-_REMOVE = {"tasks": REMOVE_TASKS, "mcp_configs": REMOVE_MCP_CONFIGS}
 
 
 async def idle_since(scope: SystemScope, older_than: timedelta) -> datetime:
@@ -181,21 +170,52 @@ async def remove_conversations(
     return Removed(len(counts), sum(counts), (chosen[-1].updated_at, chosen[-1].id))
 
 
+async def idle_rows(
+    scope: SystemScope, table: str, before: datetime, *, after: UUID = FIRST, limit: int = MAX_BATCH
+) -> list[IdleRows]:
+    """Return how many rows of a table the next ``limit`` users have unchanged since ``before``.
+
+    As `idle_users`, for a table of `remove_rows`. Runs across users: ``run_system``.
+    """
+    statement = row_statements.count_idle(_model_of(table))
+    return await scope.all(statement, before=before, after=after, limit=_check_limit(limit))
+
+
 async def remove_rows(
     scope: Scope,
-    table: Literal["tasks", "mcp_configs"],
+    table: str,
     *,
-    after: UUID = FIRST,
+    before: datetime | None = None,
+    after: Any = None,
     limit: int = MAX_BATCH,
-) -> list[UUID]:
-    """Remove the next ``limit`` tasks or configurations of the user; return their ids in order.
+) -> list[Any]:
+    """Remove the next ``limit`` rows of the user from a table; return their keys in order.
 
-    The last one is what the next call begins ``after``, and none means that all are gone. Raises
-    InvalidInput for a limit (1 to 1,000) or a table that is none.
+    The table is that of tasks or configurations, or any other that `archives.tables` tells of, but
+    not that of conversations or messages. A key is an id or, where the table's key has more
+    columns, a tuple. The last one is what the next call begins ``after``, and none means that all
+    are gone. With ``before``, only rows unchanged since then are removed.
+
+    Raises InvalidInput for a limit (1 to 1,000) or a table that is none.
     """
-    if table not in _REMOVE:
-        raise InvalidInput("table", f"must be one of {', '.join(_REMOVE)}")
-    return sorted(await scope.all(_REMOVE[table], after=after, limit=_check_limit(limit)))
+    model = _model_of(table)
+    statement = row_statements.remove(model, is_first=after is None, only_idle=before is not None)
+    values: dict[str, Any] = {} if before is None else {"before": before}
+    if after is not None:
+        values |= row_statements.after(model, after)
+    return await scope.all(statement, **values, limit=_check_limit(limit))
+
+
+def _model_of(table: str) -> Any:
+    """Return the model of a table whose rows are removed one by one."""
+    models = {
+        kind.table: kind.model
+        for kind in all_kinds()
+        if kind.model is not User and not kind.is_chats
+    }
+    if table not in models:
+        raise InvalidInput("table", f"must be one of {', '.join(models)}")
+    return models[table]
 
 
 async def _shorten(

@@ -1,0 +1,194 @@
+"""The statements on the rows of any one owned table, made from its model.
+
+Conversations and messages have statements of their own beside these: see `archives` and
+`retention`.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, func
+from sqlalchemy.dialects.postgresql import insert
+
+from faceplate.column_types import Secret
+from faceplate.models import Owned, User
+from faceplate.statement import Statement
+
+_named_tuple: Callable[..., Any] = namedtuple  # its fields are not known before
+_ONE: Any = sa.literal_column("1")
+
+
+class Exported(NamedTuple):
+    """What an export has of a row."""
+
+    record: type[Any]
+    columns: dict[str, Any]
+    """By the names of the record's fields, in their order."""
+
+
+class IdleRows(NamedTuple):
+    """How many rows of a table a user has that were idle for so long."""
+
+    user_id: UUID
+    rows: int
+
+
+@cache
+def exported(model: Any) -> Exported:
+    """Return what an export has of a row: the model's record, or its columns but for the user.
+
+    No column of type `Secret` is in it, and none that the model leaves out.
+    """
+    declared: Any = vars(model).get("record")
+    owner = {column.name for column in _owner(model)}
+    if declared is not None:
+        columns = dict(zip(declared._fields, model.columns(), strict=True))
+    else:
+        columns = {
+            str(column.name): column for column in _table(model).c if column.name not in owner
+        }
+    kept = {
+        name: column
+        for name, column in columns.items()
+        if name not in getattr(model, "export_without", ()) and not isinstance(column.type, Secret)
+    }
+    is_whole = declared is not None and len(kept) == len(columns)
+    return Exported(declared if is_whole else _record(model, [*kept]), kept)
+
+
+@cache
+def read(model: Any) -> Statement[Any]:
+    """All rows of the user, as an export has them, by their key."""
+    record, columns = exported(model)
+    return Statement(record, sa.select(*columns.values()).order_by(*_key(model)))
+
+
+@cache
+def restore(model: Any) -> Statement[int]:
+    """Insert a row as an export had it, unless one of its unique values is taken."""
+    return Statement(int, _insert(model).on_conflict_do_nothing().returning(_ONE))
+
+
+@cache
+def insert_restored(model: Any) -> Statement[int]:
+    """Insert a row as an export had it: PostgreSQL says which of its unique values is taken."""
+    return Statement(int, _insert(model).returning(_ONE))
+
+
+@cache
+def find(model: Any) -> Statement[int]:
+    """Find a row by its key."""
+    return Statement(
+        int,
+        sa.select(_ONE)
+        .select_from(_table(model))
+        .where(*(column == bindparam(f"key_{column.name}") for column in _key(model))),
+    )
+
+
+@cache
+def remove(model: Any, *, is_first: bool, only_idle: bool) -> Statement[Any]:
+    """Remove the first rows of the user by their key, or those that follow; return their keys."""
+    table, key = _table(model), _key(model)
+    batch = sa.select(*key).order_by(*key).limit(bindparam("limit", type_=sa.Integer()))
+    if not is_first:
+        after = (bindparam(f"after_{column.name}", type_=column.type) for column in key)
+        batch = batch.where(sa.tuple_(*key) > sa.tuple_(*after))
+    if only_idle:
+        batch = batch.where(_is_idle(table))
+    removed = sa.delete(table).where(sa.tuple_(*key).in_(batch)).returning(*key).cte("removed")
+    # In the order of the database: that of a text depends on its collation.
+    into = UUID if len(key) == 1 else _named_tuple("Key", [column.name for column in key])
+    return Statement(into, sa.select(*removed.c).order_by(*removed.c))
+
+
+@cache
+def count_idle(model: Any) -> Statement[IdleRows]:
+    """Count the idle rows of each of the next users."""
+    table = _table(model)
+    page = (
+        sa.select(User.id)
+        .where(User.id > bindparam("after", type_=User.id.type))
+        .order_by(User.id)
+        .limit(bindparam("limit", type_=sa.Integer()))
+        .subquery("page")
+    )
+    idle = (
+        sa.select(func.count().label("rows"))
+        .select_from(table)
+        .where(*(column == page.c.id for column in _owner(model)), _is_idle(table))
+        .lateral("idle")
+    )
+    return Statement(
+        IdleRows,
+        sa.select(page.c.id, idle.c.rows)
+        .select_from(page.join(idle, sa.true()))
+        .order_by(page.c.id),
+    )
+
+
+def new(model: Any, row: Any) -> dict[str, Any]:
+    """Return the parameters of `restore` for a row as an export has it."""
+    columns = _table(model).c
+    fields = zip(exported(model).columns, row, strict=True)
+    return {f"new_{name}": value for name, value in fields if name in columns}
+
+
+def key(model: Any, row: Any) -> dict[str, Any]:
+    """Return the parameters of `find` for a row as an export has it."""
+    values = dict(zip(exported(model).columns, row, strict=True))
+    return {f"key_{column.name}": values[column.name] for column in _key(model)}
+
+
+def after(model: Any, key: Any) -> dict[str, Any]:
+    """Return the parameters of `remove` for a key that the batch before has ended with."""
+    columns = _key(model)
+    values = (key,) if len(columns) == 1 else key
+    return {f"after_{column.name}": value for column, value in zip(columns, values, strict=True)}
+
+
+def _insert(model: Any) -> Any:
+    table = _table(model)
+    values = {
+        table.c[name]: bindparam(f"new_{name}", type_=table.c[name].type)
+        for name in exported(model).columns
+        if name in table.c  # a record may have what the columns tell, as whether there are secrets
+    }
+    owner = {column: bindparam("user_id", type_=column.type) for column in _owner(model)}
+    return insert(table).values(values | owner)
+
+
+def _table(model: Any) -> sa.Table:
+    table: sa.Table = model.__table__
+    return table
+
+
+def _owner(model: Any) -> list[sa.Column[Any]]:
+    """Return the column that names the user, or nothing for the users themselves."""
+    if not issubclass(model, Owned):
+        return []
+    return [_table(model).c[model.__mapper__.columns["user_id"].name]]
+
+
+def _key(model: Any) -> list[sa.Column[Any]]:
+    owner = {column.name for column in _owner(model)}
+    return [column for column in _table(model).primary_key if column.name not in owner]
+
+
+def _is_idle(table: sa.Table) -> Any:
+    return table.c.updated_at < bindparam("before", type_=table.c.updated_at.type)
+
+
+def _record(model: Any, names: list[str]) -> type[Any]:
+    """Make a record of these fields. Like ours, it shows no content."""
+    record: Any = _named_tuple(model.__name__, names, rename=True)
+
+    def show(_row: Any) -> str:
+        return f"{model.__name__}(...)"
+
+    record.__repr__ = show
+    return cast("type[Any]", record)
