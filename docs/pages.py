@@ -26,6 +26,7 @@ NAVIGATION = {
         "docs/performance/tables",
         "docs/comparison",
     ],
+    "Extend": ["docs/adding-a-table"],
     "Run": ["docs/operations", "docs/configuration", "docs/importing"],
     "Look up": ["docs/api", "docs/README", "CHANGELOG", "docs/versioning"],
     "Contribute": ["CONTRIBUTING", "SECURITY", "docs/releasing"],
