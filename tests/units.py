@@ -39,6 +39,13 @@ from faceplate.services.messages import NewMessage
 
 KINDS = [kind for kind in all_kinds() if kind.is_ours and kind.model is not models.User]
 OWNED = tuple(kind.table for kind in KINDS)
+
+
+def rows(**counts: int) -> dict[str, int]:
+    """Rows by table, none where it is not said."""
+    return dict.fromkeys(OWNED, 0) | counts
+
+
 LONG_AGO = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 

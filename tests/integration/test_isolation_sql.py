@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 from tests.integration.conftest import House, World
-from tests.units import OWNED
+from tests.units import KINDS, OWNED, valid
 
 from faceplate import Conflict, Database, InvalidInput, NotFound, Scope, Settings, Unauthorized
+from faceplate.services.kinds import Kind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -104,12 +105,19 @@ async def test_raw_sql_without_a_filter_changes_ones_own_rows(policed: World) ->
         assert (await policed.db.run(policed.mine.user_id, execute, sql)).touched > 0
 
 
+def _values(kind: Kind) -> str:
+    """A row of another table as SQL has it, but for whose it is."""
+    columns = kind.model.__table__.c
+    row = {name: value for name, value in valid(kind).items() if name in columns}
+    literals = ", ".join(f"'{value}'" for value in row.values())
+    return f"(user_id, {', '.join(row)}) VALUES (:user, {literals})"
+
+
 INSERT = {
     "conversations": "(user_id, id) VALUES (:user, gen_random_uuid())",
     "messages": "(user_id, conversation_id, id, position, role)"
     " VALUES (:user, :conversation, gen_random_uuid(), 99, 'user')",
-    "tasks": "(user_id, id, title) VALUES (:user, gen_random_uuid(), 'a')",
-    "mcp_configs": "(user_id, id, name, config) VALUES (:user, gen_random_uuid(), 'a', '{}')",
+    **{kind.table: _values(kind) for kind in KINDS if not kind.is_chats},
 }
 NOBODY = "SET LOCAL faceplate.user_id = ''"
 
