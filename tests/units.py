@@ -38,6 +38,7 @@ from faceplate.services.kinds import Kind, all_kinds
 from faceplate.services.messages import NewMessage
 
 KINDS = [kind for kind in all_kinds() if kind.is_ours and kind.model is not models.User]
+EARLIER = ("conversations", "messages", "tasks", "mcp_configs")
 OWNED = tuple(kind.table for kind in KINDS)
 
 
@@ -136,6 +137,8 @@ class Belongings(NamedTuple):
     task_id: UUID
     config_id: UUID
     config_name: str
+    others: dict[str, UUID] = {}  # noqa: RUF012 - never changed
+    """The id of a row of each table that came later, by the table's name."""
 
 
 def conversation_of(own: Belongings, message_count: int = 1) -> Conversation:
@@ -226,8 +229,15 @@ async def settle_in(db: Database) -> Belongings:
         {"command": "uvx"},
         secrets={"token": plan.subject_id},
     )
+    others = {}
+    for kind in KINDS:
+        if kind.table not in EARLIER:
+            row = kind.record(**valid(kind))
+            await db.run(user.id, archives.restore_row, row)
+            others[kind.table] = row.id
     return plan._replace(
         user_id=user.id,
+        others=others,
         conversation_id=conversation.id,
         message_id=message.id,
         draft_id=draft.id,

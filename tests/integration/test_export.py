@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -185,7 +184,8 @@ class TestRoundTrip:
         self, keyed: Database, own: Belongings, file: Path, user: User
     ) -> None:
         done = await asyncio.gather(*(restore(keyed, user.id, file) for _ in range(4)))
-        assert sum((Counter(each.rows) for each in done), Counter()) == ALL.rows
+        for table, number in ALL.rows.items():
+            assert sum(each.rows[table] for each in done) == number
         assert sum(each.skipped for each in done) == 15
         assert await rows_of(keyed, user) == await rows_of(keyed, own)
 
@@ -299,7 +299,7 @@ class TestDamage:
             ('"canary"', "not a line of an archive"),
             ('{"message": 1}', "not a line of an archive"),
             ('{"message": {}, "task": {}}', "not a line of an archive"),
-            ('{"canary": {}}', "not one of user, task, mcp_config, conversation, message, end"),
+            ('{"canary": {}}', "not one of user, task, mcp_config"),
             ('{"task": {"canary": 1}}', "task: must have id, title, description, completed"),
             ("[" * 100_000, "nested too deeply"),
             ("\udcff", "not JSON"),
