@@ -47,6 +47,11 @@ def rows(**counts: int) -> dict[str, int]:
     return dict.fromkeys(OWNED, 0) | counts
 
 
+LATER = [kind for kind in KINDS if kind.table not in EARLIER]
+SETTLED = rows(
+    conversations=1, messages=3, tasks=1, mcp_configs=1, **{kind.table: 1 for kind in LATER}
+)
+"""The rows of a user who has one of everything, see `settle_in`."""
 LONG_AGO = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 
@@ -230,11 +235,10 @@ async def settle_in(db: Database) -> Belongings:
         secrets={"token": plan.subject_id},
     )
     others = {}
-    for kind in KINDS:
-        if kind.table not in EARLIER:
-            row = kind.record(**valid(kind))
-            await db.run(user.id, archives.restore_row, row)
-            others[kind.table] = row.id
+    for kind in LATER:
+        row = kind.record(**valid(kind))
+        await db.run(user.id, archives.restore_row, row)
+        others[kind.table] = row.id
     return plan._replace(
         user_id=user.id,
         others=others,

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 from tests.commands import Run, interrupt, lines
 from tests.databases import hurdle, outside, settings_of
-from tests.units import OWNED, everything_of, nobodys, rows, say, settle_in
+from tests.units import OWNED, SETTLED, everything_of, nobodys, rows, say, settle_in
 
 from faceplate import Database, NotFound, Settings, Unauthorized, User, erasure
 from faceplate.erasure import Erased
@@ -118,8 +118,7 @@ class TestRemains:
     async def test_every_row_is_counted(self, keyed: Database) -> None:
         """Else zeros would prove nothing."""
         own = await settle_in(keyed)
-        there = rows(conversations=1, mcp_configs=1, messages=3, tasks=1)
-        assert await erasure.remains(keyed, own.user_id) == there | {"users": 1}
+        assert await erasure.remains(keyed, own.user_id) == SETTLED | {"users": 1}
 
     async def test_who_would_not_see_the_rows_is_told_so(
         self, database_url: str, server_url: str, user: User

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.conftest import World
 from tests.units import (
     OWNED,
+    SETTLED,
     Belongings,
     calls,
     config_of,
@@ -21,7 +22,6 @@ from tests.units import (
     message_of,
     nobodys,
     results,
-    rows,
     statements,
     task_of,
     units,
@@ -153,14 +153,14 @@ ATTEMPTS = {
     "mcp_configs.delete": of_config(),
     "archives.holdings": Attempt(
         lambda _: given(),
-        own=lambda held, _: (
-            rows(conversations=1, messages=3, tasks=1, mcp_configs=1).items() <= held.items()
-        ),
+        own=lambda held, _: SETTLED.items() <= held.items(),
     ),
     "archives.tables": Attempt(lambda _: given(), own=lambda found, _: {*OWNED} <= {*found}),
     "archives.walk": Attempt(
         lambda _: given(),
-        own=lambda items, mine: (items[0].id, len(items)) == (mine.user_id, 7),
+        own=lambda items, mine: (
+            (items[0].id, len(items)) == (mine.user_id, 1 + sum(SETTLED.values()))
+        ),
     ),
     "archives.restore_conversation": Attempt(
         lambda their: given(conversation_of(their), [[message_of(their)]]),
