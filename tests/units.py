@@ -212,6 +212,7 @@ def nobodys() -> Belongings:
         task_id=uuid7(),
         config_id=uuid7(),
         config_name=f"config of {name}",
+        others={kind.table: uuid7() for kind in LATER},
     )
 
 
