@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateTable
 from uuid6 import uuid7
 
 from faceplate import Database, Scope, User, models
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate._schema.policies import USER
 from faceplate.column_types import Id, Json, JsonObject, Secret, Text
 from faceplate.models import Base, Conversation, Owned, Private

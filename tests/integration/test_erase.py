@@ -28,7 +28,7 @@ class TestErase:
         """Else a user who was promised to be forgotten is not, or another one is too."""
         own, other = await settle_in(keyed), await settle_in(keyed)
         before = await everything_of(keyed, other.user_id)
-        assert await erasure.erase(keyed, own.user_id) == erased(**SETTLED)
+        assert await erasure.erase(keyed, own.user_id) == Erased(SETTLED, user=True)
         assert await erasure.remains(keyed, own.user_id) == NOTHING
         assert await everything_of(keyed, other.user_id) == before
         with pytest.raises(NotFound):

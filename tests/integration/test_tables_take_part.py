@@ -60,7 +60,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.schema import CreateTable
 
 from faceplate import Conflict, Database, Statement, erasure, export
-from faceplate._driver.engine import DIALECT
+from faceplate._driver.dialect import DIALECT
 from faceplate._operations import stats
 from faceplate._schema.policies import USER
 from faceplate.column_types import Text
