@@ -326,6 +326,7 @@ def every_plan(own: Belongings) -> dict[str, Plan]:
     """Each shipped unit with arguments that it accepts, at least once."""
     removing = {
         "retention.idle_since": Plan(retention.idle_since, (timedelta(days=1),), {}),
+        "retention.idle_rows": Plan(retention.idle_rows, ("tasks", LONG_AGO), {}),
         "retention.idle_users": Plan(retention.idle_users, (LONG_AGO,), {}),
         "mcp_configs.count_secrets": Plan(mcp_configs.count_secrets, (), {}),
     }

@@ -186,7 +186,7 @@ async def remove_rows(
     table: str,
     *,
     before: datetime | None = None,
-    after: Any = None,
+    after: Any | None = None,
     limit: int = MAX_BATCH,
 ) -> list[Any]:
     """Remove the next ``limit`` rows of the user from a table; return their keys in order.
