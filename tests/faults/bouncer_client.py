@@ -24,6 +24,7 @@ from faceplate.services import archives, messages
 EVERYBODYS = {
     "messages.sweep_drafts",
     "mcp_configs.count_secrets",
+    "retention.idle_rows",
     "retention.idle_since",
     "retention.idle_users",
 }
