@@ -199,6 +199,41 @@ class TestRoundTrip:
         assert await import_file(keyed, user.id, file) == Report(skipped=ITEMS)
 
 
+VERSION_1 = """\
+{"format":"faceplate-export","version":1,"exported_at":"2020-02-29T00:00:00+00:00","faceplate":"0"}
+{"user":{"id":"01900000-0000-7000-8000-000000000000","subject_id":"a","email":null,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"task":{"id":"01900000-0000-7000-8000-000000000001","title":"t","description":"","completed":true,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00.000001+00:00"}}
+{"mcp_config":{"id":"01900000-0000-7000-8000-000000000002","name":"m","config":{"command":"x"},\
+"has_secrets":false,"enabled":true,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"conversation":{"id":"01900000-0000-7000-8000-000000000003","title":"c","message_count":1,\
+"metadata":{},"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"message":{"conversation_id":"01900000-0000-7000-8000-000000000003",\
+"id":"01900000-0000-7000-8000-000000000004","position":1,"role":"user","content":"hi",\
+"tool_calls":null,"tool_results":null,"metadata":{"a":1},"status":"complete",\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"end":{"conversations":1,"messages":1,"tasks":1,"mcp_configs":1}}
+"""
+
+
+class TestFormat:
+    async def test_an_archive_of_version_1_is_read_and_written_to_the_letter(
+        self, db: Database, user: User, tmp_path: Path
+    ) -> None:
+        """Else what was exported last year is a file that nobody can read."""
+        old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+        write(old, VERSION_1.encode())
+        there = rows(conversations=1, messages=1, tasks=1, mcp_configs=1)
+        assert await restore(db, user.id, old) == Restored(there)
+        await export.write_file(db, user.id, new)
+        *before, last = VERSION_1.encode().splitlines()[2:]
+        *after, end = read(new).splitlines()[2:]
+        assert after == before
+        assert end.startswith(last[:-2])  # of a table that came later there is nothing
+
+
 class TestFile:
     async def test_no_secret_is_in_it(self, own: Belongings, file: Path) -> None:
         """Else a copy on somebody's laptop opens the servers of the user's configurations."""
