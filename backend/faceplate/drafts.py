@@ -41,9 +41,9 @@ from uuid import UUID
 from uuid6 import uuid7
 
 from faceplate import records
-from faceplate._json import text_problem
 from faceplate._runner.calls import Task, part_of_older
 from faceplate.column_types import JsonObject, Text
+from faceplate.column_types.json_values import text_problem
 from faceplate.database import Database
 from faceplate.errors import (
     CancelledAfterCommit,

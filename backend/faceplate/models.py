@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship,
 from uuid6 import uuid7
 
 from faceplate import records
-from faceplate._declarative import (
+from faceplate._models.base import (
     SCHEMA,
     Base,
     Owned,

@@ -12,8 +12,8 @@ The words are those of the table's model, where there is one.
 
 from typing import Any
 
-from faceplate import _constraint_words
-from faceplate._constraint_words import Words
+from faceplate._models import constraint_words
+from faceplate._models.constraint_words import Words
 from faceplate.errors import Conflict, FaceplateError, InvalidInput, NotFound
 
 
@@ -21,7 +21,7 @@ def refusal(state: str, server: Any) -> FaceplateError | None:
     """Return what ``server``, the driver's error, means; None where no such constraint refused."""
     name: str | None = getattr(server, "constraint_name", None)
     table: str | None = getattr(server, "table_name", None)
-    words = _constraint_words.find(getattr(server, "schema_name", None), table, name)
+    words = constraint_words.find(getattr(server, "schema_name", None), table, name)
     match state:
         case "23505":
             message = f"a row with the same values exists already{_place(server)}"

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from faceplate._driver.connection import Connection
 from faceplate._driver.session_effects import compiled_changes_session
-from faceplate._json import dump_json
+from faceplate.column_types.json_values import dump_json
 from faceplate.errors import FaceplateError
 
 UNIT = "faceplate_unit"

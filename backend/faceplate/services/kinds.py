@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from faceplate._constraint_words import referred_table
 from faceplate._driver.dialect import DIALECT
+from faceplate._models.constraint_words import referred_table
 from faceplate.errors import UsageError
 from faceplate.models import (
     SCHEMA,

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Self, cast
 from uuid import UUID
 
 from faceplate import records
-from faceplate._json import json_copy
 from faceplate.column_types import Count, JsonObject
+from faceplate.column_types.json_values import json_copy
 from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
 from faceplate.scope import Scope, SystemScope, one_statement, replayable

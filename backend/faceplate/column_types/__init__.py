@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
-from faceplate._json import encode_json, scalar_problem, text_problem
+from faceplate.column_types.json_values import encode_json, scalar_problem, text_problem
 from faceplate.errors import InvalidInput
 
 JsonObject = dict[str, Any]

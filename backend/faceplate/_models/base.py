@@ -11,8 +11,8 @@ from sqlalchemy import CheckConstraint, ClauseElement, Column, MetaData, Table, 
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 from uuid6 import uuid7
 
-from faceplate import _constraint_words
-from faceplate._constraint_words import Noun
+from faceplate._models import constraint_words
+from faceplate._models.constraint_words import Noun
 from faceplate.column_types import Id, Ruled, Timestamp
 from faceplate.errors import InvalidInput, UsageError
 
@@ -107,11 +107,11 @@ class Base(DeclarativeBase):
                     continue  # the session of a unit fills it in
                 cls._required[key] = f"{column.table.name}.{column.name}"
         said = vars(cls).get("constraint_words", {})
-        if unknown := said.keys() - _constraint_words.names(table):
+        if unknown := said.keys() - constraint_words.names(table):
             raise UsageError(f"{table.fullname} has no constraint {', '.join(sorted(unknown))}")
         _nouns[table.fullname] = noun_of(cls)
-        _constraint_words.register(
-            table, cache(lambda: _constraint_words.derive(table, noun_of(cls), said, _nouns.get))
+        constraint_words.register(
+            table, cache(lambda: constraint_words.derive(table, noun_of(cls), said, _nouns.get))
         )
 
     @classmethod
