@@ -99,7 +99,7 @@ class OneFlight(Driver):
     name = "asyncpg, one flight"
 
     async def connect(self, url: str) -> Any:
-        connection = await open_pooled_connection(Settings(database_url=url), powerless=True)
+        connection = await open_pooled_connection(Settings(database_url=url), units_role=True)
         await set_codec(connection)
         return connection
 

@@ -78,7 +78,7 @@ class Database:
             raise UsageError("the database is open already: enter it once, and share it")
         self._engine = self._owner_engine = create_engine(self.settings)
         if self.settings.owner_url is not None:
-            self._owner_engine = create_engine(self._owner_settings, powerless=False)
+            self._owner_engine = create_engine(self._owner_settings, units_role=False)
         self._shutdown = Shutdown({self._engine, self._owner_engine}, self.in_flight)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         return self
@@ -106,11 +106,11 @@ class Database:
         if shutdown is None:
             return 0
         if self._pid != os.getpid():
-            shutdown.leave_to_parent()
+            shutdown.abandon_after_fork()
             self._engine = self._owner_engine = self._shutdown = None
             return 0
         if self._is_left_over():
-            shutdown.leave_to_loop()
+            shutdown.abandon_closed_loop()
             self._engine = self._owner_engine = self._shutdown = None
             return 0
         self._check_place()

@@ -41,7 +41,7 @@ from uuid import UUID
 from uuid6 import uuid7
 
 from faceplate import records
-from faceplate._runner.calls import Task, part_of_older
+from faceplate._runner.calls import Task, allow_during_shutdown
 from faceplate.column_types import JsonObject, Text
 from faceplate.column_types.json_values import text_problem
 from faceplate.database import Database
@@ -157,7 +157,7 @@ class Draft:
         return self
 
     def _join(self) -> None:
-        with part_of_older():  # the unit that has just ended was in flight as well
+        with allow_during_shutdown():  # the unit that has just ended was in flight as well
             self._db.in_flight.begin(self)
 
     def cut_off(self, _task: Task) -> None:
@@ -300,7 +300,7 @@ class Draft:
     async def _save(self, status: str) -> None:
         content = "".join(self._chunks)
         self._chunks = [content]
-        with part_of_older():
+        with allow_during_shutdown():
             self.message = await self._db.run(
                 self._user_id,
                 messages.save_draft,

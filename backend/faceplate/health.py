@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faceplate import _checks
 from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
+from faceplate._driver.error_mapping import DRIVER_ERRORS, map_connect_error
 from faceplate._schema import revisions
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect
@@ -90,7 +90,7 @@ async def check(settings: Settings, pool: Pool) -> Health:
             async with asyncio.timeout(limit_s or None):
                 health = await _ask(settings, pool, connection, owner)
         except (CannotConnect, *DRIVER_ERRORS) as error:
-            failure = translate_connect(error, target=settings.target, limit_s=limit_s)
+            failure = map_connect_error(error, target=settings.target, limit_s=limit_s)
             return Health(settings.target, revisions.head(), pool, problem=failure.message)
     return replace(health, gaps=(problem, *health.gaps)) if problem else health
 
@@ -105,7 +105,7 @@ async def _open_owner(
         owner = await open_connection(settings.of_owner)
     except (CannotConnect, *DRIVER_ERRORS) as error:
         limit_s, target = settings.connect_timeout_s, settings.of_owner.target
-        failure = translate_connect(error, target=target, limit_s=limit_s)
+        failure = map_connect_error(error, target=target, limit_s=limit_s)
         return None, f"FACEPLATE_OWNER_URL: {failure.message}"
     opened.callback(owner.terminate)
     return owner, None

@@ -97,7 +97,7 @@ class AnyScope(SessionTransaction):
             except BaseException as error:
                 # What the server itself has refused undoes everything, unless a block does.
                 if count > 1 and getattr(error, "sqlstate", None) is None:
-                    self.note_loss(HALF_DONE)
+                    self.set_rollback_only(HALF_DONE)
                 raise
         return count
 
@@ -128,7 +128,7 @@ class AnyScope(SessionTransaction):
         self.check_usable()
         self.may_have_written |= compiled.writes
         if compiled.changes_session:
-            self._driver.note_text(compiled.sql)
+            self._driver.note_session_change(compiled.sql)
 
     def _compiled(self, statement: Statement[Any]) -> Compiled:
         return statement.compiled

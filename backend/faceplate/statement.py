@@ -17,7 +17,7 @@ from sqlalchemy.sql.visitors import iterate
 from faceplate._driver import session_state
 from faceplate._driver.dialect import DIALECT
 from faceplate._driver.session_effects import compiled_changes_session
-from faceplate._orm.owner_criterion import OwnerCompiler, limited, not_given
+from faceplate._orm.owner_criterion import OwnerCompiler, owner_dialect, owner_given_error
 from faceplate._orm.ownership import OWNER, owner
 from faceplate.errors import UsageError
 from faceplate.models import Private
@@ -30,9 +30,11 @@ R = TypeVar("R")
 USER_PARAMETERS = (OWNER, "owner", "user_id")
 """The parameters that the scope fills with its user: the criterion's, and a statement's own."""
 
-LIMITED = limited(DIALECT)
+OWNER_DIALECT = owner_dialect(DIALECT)
 _owner = owner()
-owned = with_loader_criteria(Private, lambda model: model.user_id == _owner, include_aliases=True)
+OWNER_CRITERIA = with_loader_criteria(
+    Private, lambda model: model.user_id == _owner, include_aliases=True
+)
 """What adds the owner to a statement, wherever a model of an owned table appears in it."""
 
 
@@ -109,7 +111,7 @@ class Statement(Generic[R]):
         statement = self.statement
         if isinstance(statement, ExecutableDDLElement):
             raise UsageError("a unit changes no tables: a migration does")
-        return _compile(statement.options(owned), LIMITED, filled=USER_PARAMETERS)
+        return _compile(statement.options(OWNER_CRITERIA), OWNER_DIALECT, filled=USER_PARAMETERS)
 
     @cached_property
     def compiled_across_users(self) -> Compiled:
@@ -119,7 +121,7 @@ class Statement(Generic[R]):
 
 def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) -> Compiled:
     compiled: SQLCompiler = statement.compile(dialect=dialect)
-    session_state.check_text(compiled.string)
+    session_state.refuse_transaction_control(compiled.string)
     if isinstance(compiled, OwnerCompiler):
         _refuse_other_owners(compiled)
     if compiled.insert_prefetch or compiled.update_prefetch:
@@ -153,7 +155,7 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
 def _refuse_other_owners(compiled: OwnerCompiler) -> None:
     for name, field in compiled.owner_names.items():
         if name not in USER_PARAMETERS or not compiled.binds[name].required:
-            raise not_given(field)
+            raise owner_given_error(field)
 
 
 def _may_write(part: Any) -> bool:

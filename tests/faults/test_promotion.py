@@ -214,7 +214,7 @@ async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -
     await pair.standby.promote()
     settings = pair.settings("primary")
     assert (
-        await commit_outcome.find_out(settings, mark) is Outcome.UNKNOWN
+        await commit_outcome.find_outcome(settings, mark) is Outcome.UNKNOWN
     )  # the id is not given yet
     promoted = await asyncpg.connect(pair.standby.url)
     while int(await promoted.fetchval("SELECT pg_current_xact_id()::text")) < int(mark.xid):
@@ -222,4 +222,4 @@ async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -
     status = await promoted.fetchval("SELECT pg_xact_status($1::text::xid8)", mark.xid)
     await promoted.close()
     assert status == "committed"  # says the id alone
-    assert await commit_outcome.find_out(settings, mark) is Outcome.UNKNOWN
+    assert await commit_outcome.find_outcome(settings, mark) is Outcome.UNKNOWN

@@ -561,7 +561,7 @@ def test_a_password_that_is_none_is_refused(password: Any, rule: str) -> None:
 
 
 async def password_of(settings: Settings) -> str | None:
-    return await passwords.ask_for(settings.password)
+    return await passwords.resolve(settings.password)
 
 
 async def test_a_password_goes_with_its_login(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import asyncpg
 
 from faceplate._driver import passwords, pgbouncer, pipelining, server_version
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, causes, translate_connect
+from faceplate._driver.error_mapping import DRIVER_ERRORS, error_chain, map_connect_error
 from faceplate._driver.preamble import ROLE
 from faceplate._driver.threads import run_in_thread
 from faceplate._driver.wire import DriverLoop
@@ -32,22 +32,24 @@ async def open_connection(settings: Settings) -> Connection:
     asked = settings.server_settings
     if settings.pgbouncer:
         return await connect(settings, asked)
-    with pgbouncer.refused(settings, pgbouncer.SAY_SO):
-        return await connect(settings, asked, pgbouncer.prove_own_backend)
+    with pgbouncer.detect_pooler(settings, pgbouncer.ENABLE_SETTING):
+        return await connect(settings, asked, pgbouncer.check_backend_pid)
 
 
-async def translated(connecting: Coroutine[Any, Any, Connection], settings: Settings) -> Connection:
+async def with_mapped_errors(
+    connecting: Coroutine[Any, Any, Connection], settings: Settings
+) -> Connection:
     """Return the connection, or raise faceplate's error for one that could not be made."""
     try:
         return await connecting
     except DRIVER_ERRORS as error:
         limit_s = settings.connect_timeout_s
-        failure = translate_connect(error, target=settings.target, limit_s=limit_s)
+        failure = map_connect_error(error, target=settings.target, limit_s=limit_s)
     raise failure
 
 
-async def open_pooled_connection(settings: Settings, *, powerless: bool) -> Connection:
-    """Return a new connection; a ``powerless`` one has the role of units from its first moment.
+async def open_pooled_connection(settings: Settings, *, units_role: bool) -> Connection:
+    """Return a new connection; a ``units_role`` one has the role of units from its first moment.
 
     Behind a pooler a role does not last, so there each transaction says it. The level of isolation
     is that of units, whatever the database's default is, also for a statement by itself.
@@ -57,12 +59,12 @@ async def open_pooled_connection(settings: Settings, *, powerless: bool) -> Conn
     if settings.pgbouncer:
         return await open_connection(settings)
     asked = settings.server_settings | {"default_transaction_isolation": "read committed"}
-    if powerless and settings.row_level_security:
+    if units_role and settings.row_level_security:
         asked["role"] = ROLE
     failure = None
-    with pgbouncer.refused(settings, pgbouncer.SAY_SO):
+    with pgbouncer.detect_pooler(settings, pgbouncer.ENABLE_SETTING):
         try:
-            return await connect(settings, asked, pgbouncer.prove_own_backend)
+            return await connect(settings, asked, pgbouncer.check_backend_pid)
         except asyncpg.PostgresError as error:
             if error.sqlstate not in _NO_ROLE:
                 raise
@@ -92,7 +94,7 @@ async def connect(
             return await _attempt(settings, server_settings, prove)
     except BaseException as error:  # noqa: BLE001 - raised below, a cancellation as well
         failure = error
-    if any(isinstance(cause, UnicodeError) for cause in causes(failure)):
+    if any(isinstance(cause, UnicodeError) for cause in error_chain(failure)):
         failure = CannotConnect(f"{settings.target}: {_NOT_TEXT}")  # theirs quotes the password
     try:
         remove_library_frames(failure)
@@ -118,7 +120,7 @@ async def _attempt(
         raise unknown[0]
     connection: Connection = await asyncpg.connect(
         settings.dsn,
-        password=await passwords.ask_for(settings.password),
+        password=await passwords.resolve(settings.password),
         loop=cast("asyncio.AbstractEventLoop | None", loop),
         connection_class=Connection,
         command_timeout=settings.command_timeout_s or None,

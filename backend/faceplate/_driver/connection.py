@@ -15,16 +15,16 @@ from asyncpg.prepared_stmt import PreparedStatement
 from faceplate._driver.error_mapping import (
     DRIVER_ERRORS,
     READ_ONLY,
-    causes,
-    is_lost,
-    is_of_pooler,
-    reason,
+    describe_loss,
+    error_chain,
+    is_connection_lost,
+    is_from_pooler,
+    map_error,
     sqlstate_of,
-    translate,
 )
 from faceplate._driver.preamble import NONE, Preamble
 from faceplate._driver.preamble_row import PreambleRow
-from faceplate._driver.session_state import TAKE_BACK, may_deallocate
+from faceplate._driver.session_state import RESET_SESSION, may_deallocate
 from faceplate.config import Settings
 from faceplate.errors import (
     ConnectionLost,
@@ -73,12 +73,19 @@ class Connection(asyncpg.Connection):
     """
 
     __slots__ = (
-        *("_forgotten", "_poll", "_preamble_row", "_preambles", "_prepared", "_settings", "_wire"),
-        *("answers_marks", "begun_s", "is_pipelined", "is_preparing", "is_spent", "is_trusted"),
-        *("last_heard_s", "must_take_back", "sent_preamble"),
+        *("_discarded", "_poll", "_preamble_row", "_preambles", "_prepared", "_settings", "_wire"),
+        *(
+            "supports_marks",
+            "begun_s",
+            "is_pipelined",
+            "is_preparing",
+            "must_close",
+            "skip_next_ping",
+        ),
+        *("last_heard_s", "must_reset_session", "sent_preamble"),
     )
 
-    answers_marks: bool | None
+    supports_marks: bool | None
     """Whether the server tells a transaction's mark; None until that was tried."""
     begun_s: float
     """When connecting began, by the monotonic clock."""
@@ -91,11 +98,11 @@ class Connection(asyncpg.Connection):
     The driver prepares without a Sync, so its own status does not show that transaction. The next
     command ends it.
     """
-    is_spent: bool
+    must_close: bool
     """Whether the pool must replace it instead of lending it again."""
-    is_trusted: bool
+    skip_next_ping: bool
     """Whether the next ping is skipped, because the connection was just seen alive."""
-    must_take_back: bool
+    must_reset_session: bool
     """Whether text was run that may have changed the state of the session."""
     sent_preamble: bool
     """Whether the last preamble was sent."""
@@ -110,16 +117,16 @@ class Connection(asyncpg.Connection):
         self.is_pipelined = wire is not None
         self.begun_s = begun_s
         self.is_preparing = False
-        self.is_spent = False
-        self.is_trusted = False
+        self.must_close = False
+        self.skip_next_ping = False
         self.sent_preamble = True
-        self.must_take_back = False
+        self.must_reset_session = False
         self._loop = asyncio.get_running_loop()  # not the one that makes wires
         self._prepared: dict[str, PreparedStatement[Any]] = {}
         self._preambles: dict[str, PreparedStatement[Any]] = {}
-        self._forgotten: list[PreparedStatement[Any]] = []
+        self._discarded: list[PreparedStatement[Any]] = []
         self._preamble_row: PreambleRow | None = None
-        self.answers_marks = None
+        self.supports_marks = None
         self.last_heard_s = time.monotonic()
         self._poll: select.poll | None = None
         if wire is not None:
@@ -138,7 +145,7 @@ class Connection(asyncpg.Connection):
 
     def is_reusable(self) -> bool:
         """Return whether it is idle and its session is as another unit may find it."""
-        if self.is_spent or self.must_take_back or self.is_preparing:
+        if self.must_close or self.must_reset_session or self.is_preparing:
             return False
         return not (self.is_closed() or self.is_in_transaction())
 
@@ -173,7 +180,7 @@ class Connection(asyncpg.Connection):
         try:
             result = await fetch(self._prepared[sql], *values)
         except DRIVER_ERRORS as error:
-            failure = self.translated(error, may_commit=may_commit)
+            failure = self.map_error(error, may_commit=may_commit)
         else:
             self.is_preparing = False
             return result
@@ -190,7 +197,7 @@ class Connection(asyncpg.Connection):
         try:
             result = await run(sql, *values)
         except DRIVER_ERRORS as error:
-            failure = self.translated(error, may_commit=may_commit)
+            failure = self.map_error(error, may_commit=may_commit)
         else:
             self.is_preparing = False
             return result
@@ -273,26 +280,26 @@ class Connection(asyncpg.Connection):
         try:
             return await self.prepare(sql, name=name)
         except DRIVER_ERRORS as error:
-            failure = self.translated(error)
+            failure = self.map_error(error)
         raise failure
 
-    def forget_preamble(self, ahead: Preamble) -> None:
+    def discard_preamble(self, ahead: Preamble) -> None:
         """Have a preamble prepared again before it is sent again."""
         # Collected, the old object would close the server's statement of the same name.
-        self._forgotten += filter(None, [self._preambles.pop(ahead.name, None)])
+        self._discarded += filter(None, [self._preambles.pop(ahead.name, None)])
 
-    def note_text(self, sql: str) -> None:
+    def note_session_change(self, sql: str) -> None:
         """Note that ``sql`` may leave something in the session that another unit must not find."""
-        self.must_take_back = True
-        self.is_spent |= may_deallocate(sql)
+        self.must_reset_session = True
+        self.must_close |= may_deallocate(sql)
 
-    async def take_back(self) -> None:
+    async def reset_session(self) -> None:
         """Undo what text has changed in the session, outside of a transaction.
 
         Raises FaceplateError.
         """
-        await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), TAKE_BACK)
-        self.must_take_back = False
+        await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), RESET_SESSION)
+        self.must_reset_session = False
 
     async def ping(self) -> None:
         """Ask whether the server is there. Raises FaceplateError."""
@@ -313,28 +320,30 @@ class Connection(asyncpg.Connection):
         self.last_heard_s = now
         return True
 
-    def translated(self, error: Exception, *, may_commit: bool = False) -> FaceplateError:
+    def map_error(self, error: Exception, *, may_commit: bool = False) -> FaceplateError:
         """Return faceplate's error for one of the driver's or SQLAlchemy's on this connection.
 
         ``may_commit`` says that the command may have taken effect if no answer came.
         """
         target, closed = self._settings.target, self.is_closed()
-        if any(isinstance(cause, OUTDATED) for cause in causes(error)):
+        if any(isinstance(cause, OUTDATED) for cause in error_chain(error)):
             return self._outdated(error)
-        is_unanswered = isinstance(error, TimeoutError) or is_of_pooler(error)
-        if may_commit and (is_unanswered or is_lost(error, closed=closed)):
-            lost = ConnectionLost(f"{target}: {reason(error)}", sqlstate=sqlstate_of(error))
+        is_unanswered = isinstance(error, TimeoutError) or is_from_pooler(error)
+        if may_commit and (is_unanswered or is_connection_lost(error, closed=closed)):
+            lost = ConnectionLost(f"{target}: {describe_loss(error)}", sqlstate=sqlstate_of(error))
             lost.in_doubt = lost.sqlstate != READ_ONLY
             return lost
-        return translate(error, target=target, closed=closed)
+        return map_error(error, target=target, closed=closed)
 
     def _outdated(self, error: Exception) -> FaceplateError:
         """Forget what was prepared, after a migration or a DEALLOCATE; return the error."""
         self._prepared.clear()
-        if any(isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in causes(error)):
-            self._forgotten += self._preambles.values()
+        if any(
+            isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in error_chain(error)
+        ):
+            self._discarded += self._preambles.values()
             self._preambles.clear()
-            self.is_spent = True  # SQLAlchemy goes on believing in what it has prepared
+            self.must_close = True  # SQLAlchemy goes on believing in what it has prepared
         message = "a table or a prepared statement was changed under a statement"
         return SchemaChanged(message, sqlstate=sqlstate_of(error))
 

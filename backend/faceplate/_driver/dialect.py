@@ -17,7 +17,7 @@ from faceplate.errors import FaceplateError
 
 UNIT = "faceplate_unit"
 """The execution option by which a statement finds the unit whose session sent it."""
-KNOWN = "faceplate_known"
+SESSION_UNCHANGED = "faceplate_session_unchanged"
 """The execution option of text that leaves nothing in its session."""
 
 
@@ -54,8 +54,8 @@ class Dialect(PGDialect_asyncpg):
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         driver: Connection = dbapi_connection.driver_connection
-        is_trusted, driver.is_trusted = driver.is_trusted, False
-        if is_trusted:  # it is leased: where it was lost since then, its unit has to hear of it
+        skip_next_ping, driver.skip_next_ping = driver.skip_next_ping, False
+        if skip_next_ping:  # it is leased: where it was lost since then, its unit has to hear of it
             return True
         if driver.is_closed():
             return False
@@ -79,7 +79,7 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
     try:
         if unit is None:
             if not _is_known(context, sql):
-                driver.note_text(sql)
+                driver.note_session_change(sql)
             run()
         else:
             unit.run_in_session(run, cursor, sql, context)
@@ -89,7 +89,7 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
 
 def _is_known(context: Any, sql: str) -> bool:
     """Return whether a statement leaves nothing in its session."""
-    if context is not None and context.execution_options.get(KNOWN):
+    if context is not None and context.execution_options.get(SESSION_UNCHANGED):
         return True
     return not compiled_changes_session(getattr(context, "compiled", None), sql)
 

@@ -12,24 +12,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, PoolResetState
 
 from faceplate._driver import pgbouncer
-from faceplate._driver.connecting import connect, open_pooled_connection, translated
+from faceplate._driver.connecting import connect, open_pooled_connection, with_mapped_errors
 from faceplate._driver.connection import Connection
-from faceplate._driver.dialect import KNOWN, UNIT
+from faceplate._driver.dialect import SESSION_UNCHANGED, UNIT
 from faceplate._driver.pool import Pool
-from faceplate._driver.session_state import CLEAN_AHEAD, ROLLBACK_CLEAN
+from faceplate._driver.session_state import RESET_BEFORE_COMMIT, ROLLBACK_AND_RESET
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 
 
-def create_engine(settings: Settings, *, powerless: bool = True) -> AsyncEngine:
+def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine:
     """Return the pooled engine over ``settings``. Nothing connects before it is used.
 
     Its connections are in AUTOCOMMIT: whoever wants a transaction says BEGIN (`Database`), or
-    asks SQLAlchemy for it with ``execution_options(isolation_level=...)``. ``powerless`` ones have
+    asks SQLAlchemy for it with ``execution_options(isolation_level=...)``. ``units_role`` ones have
     the role of units, and see no row before a transaction says whom it is for.
     """
     engine = _create_engine(
-        partial(open_pooled_connection, settings, powerless=powerless),
+        partial(open_pooled_connection, settings, units_role=units_role),
         prepares=not settings.pgbouncer,
         poolclass=Pool,
         max_waiting=settings.max_waiting,
@@ -39,7 +39,7 @@ def create_engine(settings: Settings, *, powerless: bool = True) -> AsyncEngine:
         pool_pre_ping=True,
         pool_use_lifo=True,  # the connection used last is the one known to be alive
     )
-    event.listen(engine.sync_engine, "reset", _take_back)
+    event.listen(engine.sync_engine, "reset", _reset_session)
     event.listen(engine.sync_engine, "handle_error", _keep_connection)
     return engine
 
@@ -54,17 +54,17 @@ def _keep_connection(failure: ExceptionContext) -> None:
         failure.is_disconnect &= isinstance(failure.original_exception, Exception)
 
 
-def _take_back(connection: Any, _record: Any, state: PoolResetState) -> None:
+def _reset_session(connection: Any, _record: Any, state: PoolResetState) -> None:
     """Take back what a plain session left on its connection, before the pool gets it."""
     driver: Connection = connection.driver_connection
-    if not driver.must_take_back or driver.is_closed():
+    if not driver.must_reset_session or driver.is_closed():
         return
-    if driver.is_spent or state.terminate_only or not state.asyncio_safe:
+    if driver.must_close or state.terminate_only or not state.asyncio_safe:
         driver.terminate()
         return
     try:
         connection.rollback()
-        connection.run_async(lambda _: driver.take_back())
+        connection.run_async(lambda _: driver.reset_session())
     except FaceplateError:
         driver.terminate()
 
@@ -78,11 +78,11 @@ def create_migration_engine(settings: Settings) -> AsyncEngine:
 
     async def open_one() -> Connection:
         asked = settings.server_settings | {"search_path": "public"}
-        with pgbouncer.refused(settings, pgbouncer.GO_ROUND):
-            return await connect(settings, asked, partial(pgbouncer.prove_settings, asked))
+        with pgbouncer.detect_pooler(settings, pgbouncer.USE_DIRECT_URL):
+            return await connect(settings, asked, partial(pgbouncer.check_startup_settings, asked))
 
     async def connect_or_say_why() -> Connection:
-        return await translated(open_one(), settings)
+        return await with_mapped_errors(open_one(), settings)
 
     return _create_engine(connect_or_say_why, prepares=True, poolclass=NullPool)
 
@@ -99,15 +99,17 @@ def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> Asyn
     calls = ", ".join(
         f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in asked.items()
     )
-    own: sa.Select[Any] = sa.select(sa.literal_column(calls)).execution_options(**{KNOWN: True})
+    own: sa.Select[Any] = sa.select(sa.literal_column(calls)).execution_options(
+        **{SESSION_UNCHANGED: True}
+    )
 
     @event.listens_for(transactional.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.execute(own)
 
     if settings.pgbouncer:
-        event.listen(transactional.sync_engine, "commit", partial(_clean, CLEAN_AHEAD))
-        event.listen(transactional.sync_engine, "rollback", partial(_clean, ROLLBACK_CLEAN))
+        event.listen(transactional.sync_engine, "commit", partial(_clean, RESET_BEFORE_COMMIT))
+        event.listen(transactional.sync_engine, "rollback", partial(_clean, ROLLBACK_AND_RESET))
     return transactional
 
 
@@ -115,14 +117,14 @@ def _clean(sql: str, connection: sa.Connection) -> None:
     """Take back what text has left before the pooler gives the server to another client."""
     dbapi: Any = connection.connection.dbapi_connection
     driver: Connection = dbapi.driver_connection
-    if not driver.must_take_back or driver.is_closed():
+    if not driver.must_reset_session or driver.is_closed():
         return
     try:
         dbapi.run_async(lambda _: driver.call(driver.execute, sql))
     except BaseException:
         driver.terminate()  # the pooler then throws the server's connection away
         raise
-    driver.must_take_back = False
+    driver.must_reset_session = False
 
 
 def _create_engine(

@@ -41,7 +41,14 @@ from faceplate.errors import (
 )
 
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
-LOST = {"57P01", "57P02", "57P03", "57P05", "53300", "25006"}  # class 08 and ENDS too: see is_lost
+LOST = {
+    "57P01",
+    "57P02",
+    "57P03",
+    "57P05",
+    "53300",
+    "25006",
+}  # class 08 and ENDS too: see is_connection_lost
 ENDS = {"FATAL", "PANIC"}
 """The severities after which the server, or a pooler, closes the connection."""
 TIME_LIMITS = {"25P03", "25P04"}
@@ -58,7 +65,7 @@ READ_ONLY_WORDS = (
     " server, the database or the role)"
 )
 CONTENTION = "other transactions kept getting in the way"
-FLUSH_SWALLOWED = (
+FLUSH_FAILED = (
     "a flush had failed and its error was caught: a part that may fail belongs into"
     " `async with scope.session.begin_nested():`, and its error is caught around that"
 )
@@ -114,7 +121,7 @@ FOREIGN_ERRORS = (
 """What leaves a unit as one of faceplate's errors. An OSError is the unit's own."""
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
+def error_chain(error: BaseException) -> Iterator[BaseException]:
     """The error and everything under it, the outermost first."""
     seen: set[int] = set()
     below: BaseException | None = error
@@ -152,7 +159,7 @@ def _server_error(error: BaseException) -> Any:
 
     The driver's errors of the same classes, such as 08003 around a FATAL, have no severity.
     """
-    said = (cause for cause in causes(error) if isinstance(cause, asyncpg.PostgresError))
+    said = (cause for cause in error_chain(error) if isinstance(cause, asyncpg.PostgresError))
     return next((cause for cause in said if _severity_of(cause)), None)
 
 
@@ -168,10 +175,10 @@ def _severity_of(server: Any) -> str | None:
 
 
 def _sqlstates(error: BaseException) -> list[str]:
-    return [state for cause in causes(error) if (state := getattr(cause, "sqlstate", None))]
+    return [state for cause in error_chain(error) if (state := getattr(cause, "sqlstate", None))]
 
 
-def is_lost(error: BaseException, *, closed: bool) -> bool:
+def is_connection_lost(error: BaseException, *, closed: bool) -> bool:
     """Whether the connection is what failed. ``closed`` says if the driver has given it up.
 
     A statement that was on its way may have been run, and a COMMIT may have taken effect.
@@ -182,15 +189,15 @@ def is_lost(error: BaseException, *, closed: bool) -> bool:
     if state is not None:
         if not state.startswith("08") and state not in LOST:
             return False
-        return closed or not _is_of_statement(error, state)
-    if any(isinstance(cause, FaceplateError | TimeoutError) for cause in causes(error)):
+        return closed or not _is_from_statement(error, state)
+    if any(isinstance(cause, FaceplateError | TimeoutError) for cause in error_chain(error)):
         return False
     # Between a server's last word and the end of the stream, the driver is only out of step.
     kinds = DRIVER_ERRORS if closed else (asyncpg.InternalClientError, ConnectionError)
-    return any(isinstance(cause, kinds) for cause in causes(error))
+    return any(isinstance(cause, kinds) for cause in error_chain(error))
 
 
-def _is_of_statement(error: BaseException, state: str) -> bool:
+def _is_from_statement(error: BaseException, state: str) -> bool:
     """Whether a statement has raised it, as a function may, or a wrapper of foreign data that has
     lost a server of its own: the connection goes on.
 
@@ -202,7 +209,7 @@ def _is_of_statement(error: BaseException, state: str) -> bool:
     return state.startswith("08") or server.server_source_function == RAISES
 
 
-def is_of_pooler(error: BaseException) -> bool:
+def is_from_pooler(error: BaseException) -> bool:
     """Whether a pooler says that it has lost its server, as a plain ERROR.
 
     PostgreSQL names the place in its source with each error.
@@ -213,7 +220,7 @@ def is_of_pooler(error: BaseException) -> bool:
     return server.sqlstate[:2] in PASSING and server.sqlstate not in MEANINGS
 
 
-def translate_connect(error: Exception, *, target: str, limit_s: float) -> FaceplateError:
+def map_connect_error(error: Exception, *, target: str, limit_s: float) -> FaceplateError:
     """Return faceplate's error for a connection that could not be made."""
     state = sqlstate_of(error)
     if isinstance(error, FaceplateError):
@@ -221,7 +228,7 @@ def translate_connect(error: Exception, *, target: str, limit_s: float) -> Facep
     if isinstance(error, PoolTimeout):
         return PoolExhausted("no connection became free within pool_timeout_s; all are in use")
     if isinstance(error, TimeoutError):
-        notes = [note for cause in causes(error) for note in getattr(cause, "__notes__", ())]
+        notes = [note for cause in error_chain(error) for note in getattr(cause, "__notes__", ())]
         unanswered = UNANSWERED if UNANSWERED in notes else "no answer"
         return Unavailable(f"{target}: {unanswered} within {limit_s:g} s")
     kind = Unavailable if _passes(error, state) else CannotConnect
@@ -232,7 +239,9 @@ def _passes(error: Exception, state: str | None) -> bool:
     """Whether the fault that kept a connection from being made may go away by itself."""
     if state is not None:
         return state[:2] in PASSING
-    cause = list(causes(error))[-1]  # a connection that breaks while it is set up comes wrapped
+    cause = list(error_chain(error))[
+        -1
+    ]  # a connection that breaks while it is set up comes wrapped
     if isinstance(cause, ssl.SSLError | socket.gaierror):
         return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
     if isinstance(cause, asyncpg.ClientConfigurationError):
@@ -244,21 +253,21 @@ def _passes(error: Exception, state: str | None) -> bool:
     return isinstance(cause, OSError) and "rejected SSL upgrade" not in str(cause)
 
 
-def translate(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:
+def map_error(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:
     """Return faceplate's error for ``error``. ``target`` says which server, without secrets."""
-    for cause in causes(error):
+    for cause in error_chain(error):
         if isinstance(cause, FaceplateError):
             return cause
     state = sqlstate_of(error)
-    if is_lost(error, closed=closed):
-        return ConnectionLost(f"{target}: {reason(error)}", sqlstate=state)
+    if is_connection_lost(error, closed=closed):
+        return ConnectionLost(f"{target}: {describe_loss(error)}", sqlstate=state)
     if state is not None:
-        return _by_sqlstate(state, _server_error(error) or list(causes(error))[-1])
-    if any(isinstance(cause, TimeoutError) for cause in causes(error)):
+        return _by_sqlstate(state, _server_error(error) or list(error_chain(error))[-1])
+    if any(isinstance(cause, TimeoutError) for cause in error_chain(error)):
         return TimedOut(f"{target}: no answer within command_timeout_s")
     if isinstance(error, PendingRollbackError):  # it repeats the first one's words
-        return UsageError(FLUSH_SWALLOWED)
-    return _by_words(list(causes(error))[-1])
+        return UsageError(FLUSH_FAILED)
+    return _by_words(list(error_chain(error))[-1])
 
 
 def _by_words(innermost: BaseException) -> FaceplateError:
@@ -294,7 +303,7 @@ def _by_sqlstate(state: str, server: Any) -> FaceplateError:
     return DatabaseError(f"the server raised {type(server).__name__}", sqlstate=state)
 
 
-def reason(error: BaseException) -> str:
+def describe_loss(error: BaseException) -> str:
     """Return in words why a unit's connection was lost, without a value of a row."""
     state = sqlstate_of(error)
     if state == READ_ONLY:
@@ -309,7 +318,7 @@ def _words(error: BaseException) -> str:
 
     That line may name a user, a database or a setting.
     """
-    innermost = _server_error(error) or list(causes(error))[-1]
+    innermost = _server_error(error) or list(error_chain(error))[-1]
     if isinstance(innermost, asyncpg.TargetServerAttributeNotMatched):
         return "no host is what target_session_attrs asks for"
     # The driver finds it so between statements. What the server said before may quote a value.

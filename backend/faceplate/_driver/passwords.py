@@ -15,7 +15,7 @@ class PasswordError(ConnectionError):
     """The password function gave none. The next attempt to connect asks it again."""
 
 
-async def ask_for(password: Password | None) -> str | None:
+async def resolve(password: Password | None) -> str | None:
     """Return the password for the next connection, or None where the settings have none.
 
     Raises PasswordError where the function raises or returns no text. It shows the error's class

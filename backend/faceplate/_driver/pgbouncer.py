@@ -14,15 +14,15 @@ import asyncpg
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect
 
-IN_BETWEEN = "PgBouncer or another pooler stands between this program and PostgreSQL"
-SAY_SO = "set FACEPLATE_PGBOUNCER=true"
-ALSO_ASKED = {"default_transaction_isolation", "role", "search_path"}
+POOLER_FOUND = "PgBouncer or another pooler stands between this program and PostgreSQL"
+ENABLE_SETTING = "set FACEPLATE_PGBOUNCER=true"
+OTHER_STARTUP_SETTINGS = {"default_transaction_isolation", "role", "search_path"}
 """What some connections ask for at the start beside the settings that all of them ask for."""
-GO_ROUND = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MIGRATION_URL"
+USE_DIRECT_URL = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MIGRATION_URL"
 
 
 @contextmanager
-def refused(settings: Settings, remedy: str) -> Iterator[None]:
+def detect_pooler(settings: Settings, remedy: str) -> Iterator[None]:
     """Tell from the error with which a connection ends that there is a pooler in between.
 
     PgBouncer takes no time limits at the start: it refuses them by name (08P01), unless it was told
@@ -35,7 +35,7 @@ def refused(settings: Settings, remedy: str) -> Iterator[None]:
         if isinstance(error, asyncpg.ProtocolViolationError) and not _names_one(settings, error):
             raise
         raise CannotConnect(
-            f"{settings.target}: {IN_BETWEEN}; {remedy}", sqlstate=error.sqlstate
+            f"{settings.target}: {POOLER_FOUND}; {remedy}", sqlstate=error.sqlstate
         ) from None
 
 
@@ -43,10 +43,10 @@ def _names_one(settings: Settings, error: asyncpg.PostgresError) -> bool:
     """Whether the refusal ends with the name of a setting that was asked for at the start."""
     words = str(error).partition("\n")[0].split()
     named = words[-1].strip("\"'") if words else ""
-    return named.lower() in settings.server_settings.keys() | ALSO_ASKED
+    return named.lower() in settings.server_settings.keys() | OTHER_STARTUP_SETTINGS
 
 
-async def prove_own_backend(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def check_backend_pid(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Fail unless the server process is the one that the connection was promised.
 
     A pooler makes up the process id that it promises. In one message and without a prepared
@@ -55,7 +55,7 @@ async def prove_own_backend(driver: "asyncpg.Connection[asyncpg.Record]") -> Non
     await driver.execute(f"SELECT 1 / (pg_backend_pid() = {driver.get_server_pid()})::int")
 
 
-async def prove_settings(
+async def check_startup_settings(
     asked: dict[str, str], driver: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     """Fail unless the connection was begun as it was asked to be.

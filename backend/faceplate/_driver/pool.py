@@ -63,7 +63,7 @@ class Pool(AsyncAdaptedQueuePool):
 
     def proxy(self, record: Any) -> PoolProxiedConnection:
         """Return SQLAlchemy's proxy for a connection that was leased without one."""
-        record.driver_connection.is_trusted = True
+        record.driver_connection.skip_next_ping = True
         self._lent = record
         return super().connect()
 
@@ -174,7 +174,7 @@ class Lease:
             self._proxied = self._pool.proxy(self._record)
         return self._proxied
 
-    def give_back_at_once(self) -> bool:
+    def try_check_in(self) -> bool:
         """Check the connection in if it is reusable and the pool has a place; return whether."""
         driver, pool = self.driver, self._pool
         if not driver.is_reusable() or pool.checkedin() >= pool.size():
@@ -188,9 +188,9 @@ class Lease:
         with suppress(FaceplateError):  # then it is thrown away
             if driver.is_preparing and not driver.is_closed():
                 await driver.ping()
-            if driver.must_take_back and not (driver.is_closed() or driver.is_in_transaction()):
-                await driver.take_back()
-        if self.give_back_at_once():
+            if driver.must_reset_session and not (driver.is_closed() or driver.is_in_transaction()):
+                await driver.reset_session()
+        if self.try_check_in():
             return
         if not driver.is_reusable():
             driver.terminate()

@@ -21,7 +21,7 @@ _SEED = (
     "pg_catalog.setseed(pg_catalog.uuid_hash(pg_catalog.gen_random_uuid())"
     " OPERATOR(pg_catalog./) 2147483648.0)"
 )
-TAKE_BACK = "; ".join(
+RESET_SESSION = "; ".join(
     (
         "CLOSE ALL",
         "RESET SESSION AUTHORIZATION",
@@ -36,10 +36,10 @@ TAKE_BACK = "; ".join(
 )
 """Not DISCARD ALL, which would also drop what the driver has prepared."""
 
-CLEAN_AHEAD = f"SET CONSTRAINTS ALL IMMEDIATE; {TAKE_BACK}"
+RESET_BEFORE_COMMIT = f"SET CONSTRAINTS ALL IMMEDIATE; {RESET_SESSION}"
 """The constraints first: a deferred trigger may need the user and the role."""
-COMMIT_CLEAN = f"{CLEAN_AHEAD}; COMMIT"
-ROLLBACK_CLEAN = f"ROLLBACK; {TAKE_BACK}"
+RESET_AND_COMMIT = f"{RESET_BEFORE_COMMIT}; COMMIT"
+ROLLBACK_AND_RESET = f"ROLLBACK; {RESET_SESSION}"
 
 # What PostgreSQL's scanner skips ahead of a command. Block comments nest: see _skip_comment.
 _SKIPPED = re.compile(r"(?:[\s;]|--[^\n\r]*(?:[\n\r]|$))+")
@@ -53,7 +53,7 @@ REFUSED = (
 )
 
 
-def check_text(sql: str) -> None:
+def refuse_transaction_control(sql: str) -> None:
     """Raise UsageError where ``sql`` is a command that begins or ends a transaction."""
     words = _first_words(sql)
     command = words[0] if words else ""

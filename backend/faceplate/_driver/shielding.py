@@ -135,7 +135,7 @@ class Autocommit(Shielded[T]):
         if self._cancelling is not None:
             self._cancelling.cancel()
         if self._was_cancelled:
-            self._driver.is_spent = True
+            self._driver.must_close = True
 
     async def _cancel(self) -> None:
         """Have the server cancel a statement that takes long, as when it waits for a lock."""

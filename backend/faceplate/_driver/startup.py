@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from faceplate._driver.connecting import open_connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, translate_connect
+from faceplate._driver.error_mapping import DRIVER_ERRORS, map_connect_error
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect, FaceplateError
 
@@ -33,7 +33,7 @@ async def verify(settings: Settings) -> None:
         except DRIVER_ERRORS as error:
             # An attempt that the deadline cut short says less than the one before it.
             if failure is None or not isinstance(error, TimeoutError):
-                failure = translate_connect(error, target=settings.target, limit_s=budget_s)
+                failure = map_connect_error(error, target=settings.target, limit_s=budget_s)
             elapsed_s = time.monotonic() - started
             if isinstance(failure, CannotConnect) or elapsed_s + pause_s >= budget_s:
                 raise failure from error

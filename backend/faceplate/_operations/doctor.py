@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, ExitStack
 from faceplate import migrate
 from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, translate, translate_connect
+from faceplate._driver.error_mapping import DRIVER_ERRORS, map_connect_error, map_error
 from faceplate._operations.checks import CHECKS, Check, Finding, Level, Subject
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
@@ -38,7 +38,7 @@ async def diagnose(settings: Settings) -> list[Finding]:
                 owner = await _open(settings.of_owner, opened)
         except (FaceplateError, *DRIVER_ERRORS) as error:
             limit_s = settings.connect_timeout_s
-            failure = translate_connect(error, target=settings.target, limit_s=limit_s)
+            failure = map_connect_error(error, target=settings.target, limit_s=limit_s)
             return [Finding(Level.PROBLEM, failure.message, UNREACHABLE, "reachable")]
         findings = [Finding(Level.OK, settings.target, check="reachable")]
         subject = Subject(settings, connection, owner, await _revision(owner))
@@ -74,7 +74,7 @@ async def _ask(check: Check, subject: Subject) -> list[Finding]:
             return await check(subject)
     except DRIVER_ERRORS as error:
         closed = subject.connection.is_closed() or subject.owner.is_closed()
-        failure = translate(error, target=subject.settings.target, closed=closed)
+        failure = map_error(error, target=subject.settings.target, closed=closed)
         level = Level.PROBLEM if closed else Level.WARNING
         advice = "Run the doctor again, as the role that owns the schema."
         return [Finding(level, f"the check failed: {failure}", advice)]

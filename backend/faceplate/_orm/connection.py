@@ -14,21 +14,25 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import await_only
 
 from faceplate._driver.dialect import UNIT
-from faceplate._orm.owner_criterion import OwnerCompiler, limited
+from faceplate._orm.owner_criterion import OwnerCompiler, owner_dialect
 from faceplate._orm.ownership import OWNER, check_translation, owned_table
 from faceplate.errors import InvalidInput, UsageError
 
 NO_VALUES: tuple[dict[str, Any], ...] = ({},)
 MANY = 2
-RUNNERS = "the connection of a unit is the runner's: it ends its transaction and gives it back"
-COMMITS = "a unit does not commit: the runner does, when the unit has returned"
-ROLLS_BACK = "a unit does not roll back: raise an error, and the runner does"
-ROLLED_BACK = (
+CONNECTION_REFUSED = (
+    "the connection of a unit is the runner's: it ends its transaction and gives it back"
+)
+COMMIT_REFUSED = "a unit does not commit: the runner does, when the unit has returned"
+ROLLBACK_REFUSED = "a unit does not roll back: raise an error, and the runner does"
+SESSION_ROLLED_BACK = (
     "the session's transaction was rolled back, and it is the unit's: a part that may fail belongs"
     " into `async with scope.session.begin_nested():`; nothing was written"
 )
 
-NOT_UNDONE = "a nested block has failed and could not be rolled back; nothing was written"
+SAVEPOINT_NOT_ROLLED_BACK = (
+    "a nested block has failed and could not be rolled back; nothing was written"
+)
 
 
 class _LentConnection:
@@ -41,15 +45,15 @@ class _LentConnection:
         return getattr(self._proxied, name)
 
     def close(self) -> None:
-        raise UsageError(RUNNERS)
+        raise UsageError(CONNECTION_REFUSED)
 
     def detach(self) -> None:
-        raise UsageError(RUNNERS)
+        raise UsageError(CONNECTION_REFUSED)
 
     def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
         """Throw the connection away after it was lost, as SQLAlchemy does."""
         if e is None:
-            raise UsageError(RUNNERS)
+            raise UsageError(CONNECTION_REFUSED)
         self._proxied.invalidate(e, soft)
 
 
@@ -66,7 +70,7 @@ class UnitConnection(Connection):
         super().__init__(engine, lent)
         self.user_id = user_id
         if user_id is not None:
-            self.dialect = _limited(engine.dialect)
+            self.dialect = _unit_dialect(engine.dialect)
 
     @property
     def connection(self) -> PoolProxiedConnection:
@@ -80,16 +84,16 @@ class UnitConnection(Connection):
         return super().begin()
 
     def commit(self) -> None:
-        raise UsageError(COMMITS)
+        raise UsageError(COMMIT_REFUSED)
 
     def rollback(self) -> None:
-        raise UsageError(ROLLS_BACK)
+        raise UsageError(ROLLBACK_REFUSED)
 
     def close(self) -> None:
-        raise UsageError(RUNNERS)
+        raise UsageError(CONNECTION_REFUSED)
 
     def detach(self) -> None:
-        raise UsageError(RUNNERS)
+        raise UsageError(CONNECTION_REFUSED)
 
     def _begin_impl(self, _transaction: RootTransaction) -> None:
         """Send nothing, as the runner begins and ends the transaction."""
@@ -104,14 +108,14 @@ class UnitConnection(Connection):
         try:
             super()._rollback_to_savepoint_impl(name)
         except BaseException:
-            self._execution_options[UNIT].loss = NOT_UNDONE
+            self._execution_options[UNIT].rollback_reason = SAVEPOINT_NOT_ROLLED_BACK
             raise
 
     def _release_savepoint_impl(self, name: str) -> None:
         try:
             super()._release_savepoint_impl(name)
         except UsageError:  # it was not sent, and SQLAlchemy rolls nothing back then
-            self._execution_options[UNIT].loss = NOT_UNDONE
+            self._execution_options[UNIT].rollback_reason = SAVEPOINT_NOT_ROLLED_BACK
             raise
 
     def _execute_context(self, *arguments: Any, **named: Any) -> Any:
@@ -154,7 +158,7 @@ class _UnitTransaction(RootTransaction):
     __slots__ = ()
 
     def _do_rollback(self) -> None:
-        self.connection.get_execution_options()[UNIT].loss = ROLLED_BACK
+        self.connection.get_execution_options()[UNIT].rollback_reason = SESSION_ROLLED_BACK
         super()._do_rollback()
 
 
@@ -171,15 +175,15 @@ class UnitContext(PGExecutionContext_asyncpg):
             for name, field in compiled.owner_names.items():
                 for values in self.compiled_parameters:
                     if values[name] != connection.user_id:
-                        raise not_the_user(field)
+                        raise other_user_error(field)
 
 
-def _limited(dialect: Dialect) -> Dialect:
-    made = limited(dialect)
+def _unit_dialect(dialect: Dialect) -> Dialect:
+    made = owner_dialect(dialect)
     made.execution_ctx_cls = UnitContext
     return made
 
 
-def not_the_user(field: str) -> InvalidInput:
+def other_user_error(field: str) -> InvalidInput:
     """Return the error for a row whose ``field`` is another user."""
     return InvalidInput(field, "must be the user that the unit runs for")

@@ -20,10 +20,10 @@ from sqlalchemy.sql.selectable import CompoundSelect, Select, SelectStatementGro
 from faceplate._orm.ownership import (
     OwnedTable,
     Owner,
-    comparisons,
-    is_owners,
-    limit,
-    limited_by,
+    equalities,
+    is_owner_column,
+    limit_to_owner,
+    limited_tables,
     owned_table,
     owner,
 )
@@ -31,13 +31,13 @@ from faceplate.column_types import Id
 from faceplate.errors import UsageError
 
 
-def limited(dialect: Dialect) -> Dialect:
+def owner_dialect(dialect: Dialect) -> Dialect:
     """Return a copy of ``dialect`` whose statements are compiled under the owner criterion."""
-    made: Dialect | None = vars(dialect).get("limited")
+    made: Dialect | None = vars(dialect).get("owner_dialect")
     if made is None:
         made = copy.copy(dialect)
         made.statement_compiler = OwnerCompiler
-        vars(dialect)["limited"] = made
+        vars(dialect)["owner_dialect"] = made
     return made
 
 
@@ -67,7 +67,7 @@ class OwnerCompiler(PGCompiler_asyncpg):
         self, text: Any, select: Any, state: Any, columns: Any, froms: Any, *rest: Any
     ) -> Any:
         # Here SQLAlchemy has decided what stands in FROM, whatever the SELECT was made of.
-        froms, criteria = limit(froms, limited_by(select._where_criteria))
+        froms, criteria = limit_to_owner(froms, limited_tables(select._where_criteria))
         if criteria:
             select = select.where(*criteria)
         return super()._compose_select_body(text, select, state, columns, froms, *rest)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
@@ -108,7 +108,7 @@ class OwnerCompiler(PGCompiler_asyncpg):
                     self._check_written(table, value)
             if table.key not in _conflict_keys(table, on_conflict):
                 on_conflict, where = copy.copy(on_conflict), on_conflict.update_whereclause
-                own = table.is_owners
+                own = table.criterion
                 on_conflict.update_whereclause = own if where is None else and_(where, own)
         return super().visit_on_conflict_do_update(on_conflict, **kw)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
@@ -128,13 +128,15 @@ class OwnerCompiler(PGCompiler_asyncpg):
         A flush names its row by its whole key. There the user in the key has to be the owner.
         """
         statement = state.statement
-        known = limited_by(statement._where_criteria)
+        known = limited_tables(statement._where_criteria)
         if table is not None and hash(table.source) not in known:
-            for column, bind in comparisons(statement._where_criteria):
+            for column, bind in equalities(statement._where_criteria):
                 if table.has(column):
                     self._give(table, bind)
                     known.add(hash(table.source))
-        (_, *state._extra_froms), criteria = limit([statement.table, *state._extra_froms], known)
+        (_, *state._extra_froms), criteria = limit_to_owner(
+            [statement.table, *state._extra_froms], known
+        )
         if criteria:
             state.statement = statement.where(*criteria)
 
@@ -182,17 +184,17 @@ class OwnerCompiler(PGCompiler_asyncpg):
             value = value.element
         if isinstance(value, BindParameter):
             self._give(table, value)
-        elif not (isinstance(value, ColumnClause) and is_owners(value)):
-            raise not_given(table.field)
+        elif not (isinstance(value, ColumnClause) and is_owner_column(value)):
+            raise owner_given_error(table.field)
 
     def _give(self, table: OwnedTable, bind: BindParameter[Any]) -> None:
         if bind.literal_execute:  # rendered into the text, where nothing compares it
-            raise not_given(table.field)
+            raise owner_given_error(table.field)
         if not isinstance(bind, Owner):
             self.given = {**self.given, bind.key: table.field}
 
 
-def not_given(field: str) -> UsageError:
+def owner_given_error(field: str) -> UsageError:
     return UsageError(f"{field} is the scope's user, and filled in: leave it out")
 
 

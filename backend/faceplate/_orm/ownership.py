@@ -57,7 +57,7 @@ class OwnedTable(NamedTuple):
         return f"{self.name}.{self.key}"
 
     @property
-    def is_owners(self) -> ColumnElement[bool]:
+    def criterion(self) -> ColumnElement[bool]:
         column = self.source.c.get(self.key)
         if column is None:  # `table("messages", schema="faceplate")` need not name it
             column = ColumnClause(self.key, Id())
@@ -128,7 +128,7 @@ def check_translation(schemas: Mapping[str | None, str | None]) -> None:
             raise UsageError(f"no other schema can stand for {schema or 'public'} in a unit")
 
 
-def is_owners(column: Any) -> bool:
+def is_owner_column(column: Any) -> bool:
     """Whether all that ``column`` can be is the owner's column of a table.
 
     A function's rows and VALUES may be declared with the columns of a table. Such a column has the
@@ -150,27 +150,27 @@ def is_owners(column: Any) -> bool:
     )
 
 
-def limited_by(criteria: Iterable[Any]) -> set[int]:
+def limited_tables(criteria: Iterable[Any]) -> set[int]:
     """Return the hashes of the tables that ``criteria`` limit to the owner.
 
     SQLAlchemy's annotated copies of a table have the hash of the table.
     """
     return {
         hash(column.table)
-        for column, bind in comparisons(criteria)
+        for column, bind in equalities(criteria)
         if isinstance(bind, Owner)
         and (table := owned_table(column.table)) is not None
         and table.has(column)
     }
 
 
-def comparisons(criteria: Iterable[Any]) -> Iterator[tuple[Any, BindParameter[Any]]]:
+def equalities(criteria: Iterable[Any]) -> Iterator[tuple[Any, BindParameter[Any]]]:
     """Yield each column that must be equal to a parameter for ``criteria`` to hold."""
     for criterion in criteria:
         if isinstance(criterion, Grouping):
-            yield from comparisons([criterion.element])
+            yield from equalities([criterion.element])
         elif isinstance(criterion, BooleanClauseList) and criterion.operator is operators.and_:
-            yield from comparisons(criterion.clauses)
+            yield from equalities(criterion.clauses)
         elif isinstance(criterion, BinaryExpression) and criterion.operator is operators.eq:
             sides = criterion.left, criterion.right
             for column, bind in (sides, sides[::-1]):
@@ -178,7 +178,9 @@ def comparisons(criteria: Iterable[Any]) -> Iterator[tuple[Any, BindParameter[An
                     yield column, bind
 
 
-def limit(froms: Iterable[Any], limited: set[int]) -> tuple[list[Any], list[ColumnElement[bool]]]:
+def limit_to_owner(
+    froms: Iterable[Any], limited: set[int]
+) -> tuple[list[Any], list[ColumnElement[bool]]]:
     """Return ``froms``, and what a WHERE needs beside ``limited``, for the owner's rows alone.
 
     What an outer join may leave out is limited in its ON. Raises UsageError for a FULL JOIN, of
@@ -200,7 +202,7 @@ def _limit(source: Any, limited: set[int]) -> tuple[Any, list[ColumnElement[bool
         return _limit_join(source, limited)
     table = owned_table(source)
     is_limited = table is None or hash(source) in limited
-    return source, [] if is_limited or table is None else [table.is_owners]
+    return source, [] if is_limited or table is None else [table.criterion]
 
 
 def _limit_join(join: Join, limited: set[int]) -> tuple[Join, list[ColumnElement[bool]]]:
@@ -208,7 +210,7 @@ def _limit_join(join: Join, limited: set[int]) -> tuple[Join, list[ColumnElement
 
     A FULL JOIN is a LEFT one where the WHERE limits a side, as the rows without it are left out.
     """
-    joined = limited | limited_by([join.onclause])
+    joined = limited | limited_tables([join.onclause])
     has_left, has_right = limited & _hashes(join.left), limited & _hashes(join.right)
     by_left = joined if has_right or not (join.isouter or join.full) else limited
     by_right = joined if has_left or not join.full else limited

@@ -26,14 +26,14 @@ from sqlalchemy.orm import (
 from sqlalchemy.pool import PoolProxiedConnection
 
 from faceplate._driver.dialect import UNIT
-from faceplate._driver.error_mapping import FLUSH_SWALLOWED
+from faceplate._driver.error_mapping import FLUSH_FAILED
 from faceplate._orm.connection import (
-    COMMITS,
-    NOT_UNDONE,
-    ROLLS_BACK,
-    RUNNERS,
+    COMMIT_REFUSED,
+    CONNECTION_REFUSED,
+    ROLLBACK_REFUSED,
+    SAVEPOINT_NOT_ROLLED_BACK,
     UnitConnection,
-    not_the_user,
+    other_user_error,
 )
 from faceplate._orm.flush_order import OrderedSession
 from faceplate._orm.ownership import OWNER, Owner
@@ -56,32 +56,33 @@ def _unit_of(session: Session) -> Unit:
     return unit
 
 
-class _Block(SessionTransaction):
-    """A nested block: what it did is kept where it ends well, and else undone.
+class _Savepoint(SessionTransaction):
+    """The savepoint of a `begin_nested` block; it refuses to be released after a failed flush.
 
-    It does not end well over a loss in it whose error it has caught: SQLAlchemy would end it
-    without a word. Where it cannot be undone, as while another task uses the scope, the unit fails.
+    SQLAlchemy would release it silently where the block has caught the flush's error. Where
+    PostgreSQL cannot roll back to the savepoint, as while another task uses the scope, the unit
+    itself can only be rolled back.
     """
 
-    loss: str | None = None
-    """As that of `Transaction`."""
+    rollback_reason: str | None = None
+    """Why the savepoint must not be released: see `Unit.rollback_reason`."""
 
     def commit(self, _to_root: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
-        if self.loss is not None:
-            raise UsageError(self.loss)
+        if self.rollback_reason is not None:
+            raise UsageError(self.rollback_reason)
         super().commit(_to_root)
 
     def __exit__(self, type_: Any, value: Any, traceback: Any) -> None:
         caught = None
-        if type_ is None and self.loss is not None and not self._transaction_is_closed():
-            caught = value = UsageError(self.loss)
+        if type_ is None and self.rollback_reason is not None and not self._transaction_is_closed():
+            caught = value = UsageError(self.rollback_reason)
             type_ = UsageError
         unit = _unit_of(self.session)
         try:
             super().__exit__(type_, value, traceback)
         except BaseException:
             if not self._transaction_is_closed():
-                unit.loss = NOT_UNDONE
+                unit.rollback_reason = SAVEPOINT_NOT_ROLLED_BACK
             raise
         if caught is not None:
             raise caught
@@ -93,7 +94,7 @@ class _SyncSession(OrderedSession):
     def begin_nested(self) -> SessionTransaction:
         """Send SAVEPOINT now: what a `Statement` writes in the block is undone with it, too."""
         nested = super().begin_nested()
-        nested.__class__ = _Block
+        nested.__class__ = _Savepoint
         try:
             self.connection()
         except BaseException:
@@ -109,30 +110,30 @@ class _SyncSession(OrderedSession):
         try:
             super().flush(objects)
         except BaseException:
-            _unit_of(self).note_loss(FLUSH_SWALLOWED)
+            _unit_of(self).set_rollback_only(FLUSH_FAILED)
             raise
 
     def close(self) -> None:
         """Let go of all rows. A unit must not return as if new ones of them were kept."""
-        self._note_loss()
+        self._note_unflushed()
         super().close()
 
     def reset(self) -> None:
-        self._note_loss()
+        self._note_unflushed()
         super().reset()
 
     def invalidate(self) -> None:
-        raise UsageError(RUNNERS)
+        raise UsageError(CONNECTION_REFUSED)
 
-    def _note_loss(self) -> None:
+    def _note_unflushed(self) -> None:
         if holds_changes(self):
-            _unit_of(self).loss = CLOSED_UNFLUSHED
+            _unit_of(self).rollback_reason = CLOSED_UNFLUSHED
 
     def commit(self) -> None:
-        raise UsageError(COMMITS)
+        raise UsageError(COMMIT_REFUSED)
 
     def rollback(self) -> None:
-        raise UsageError(ROLLS_BACK)
+        raise UsageError(ROLLBACK_REFUSED)
 
     def connection(self, bind_arguments: Any = None, execution_options: Any = None) -> Connection:
         _unit_of(self).check_usable()
@@ -192,17 +193,17 @@ def close_session(session: UnitSession) -> None:
     session._sync.expunge_all()  # noqa: SLF001 - of this module
 
 
-def loss_of_open_blocks(session: UnitSession) -> str | None:
-    """Return the loss of a nested block that the unit has not ended, if one of them has any."""
-    block = nested_block(session)
-    while isinstance(block, _Block):
-        if block.loss is not None:
-            return block.loss
+def rollback_reason_of(session: UnitSession) -> str | None:
+    """Return the rollback reason of an open savepoint, the innermost one's first, or None."""
+    block = open_savepoint(session)
+    while isinstance(block, _Savepoint):
+        if block.rollback_reason is not None:
+            return block.rollback_reason
         block = block.parent
     return None
 
 
-def nested_block(session: UnitSession) -> Any:
+def open_savepoint(session: UnitSession) -> Any:
     """Return the innermost nested block that is open, or None."""
     return session._sync.get_nested_transaction()  # noqa: SLF001 - of this module
 
@@ -213,7 +214,7 @@ def holds_changes(session: Session) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _owned_by(user_id: UUID) -> Any:
+def _owner_criteria(user_id: UUID) -> Any:
     """What adds the owner to a statement; to make it costs as much as to run one."""
     # By a name that no caller's value has, and with the value for what SQLAlchemy evaluates itself.
     owner = Owner(OWNER, user_id, type_=Id())
@@ -226,23 +227,23 @@ def _add_owner(state: ORMExecuteState) -> None:
     unit.check_usable()
     user_id = unit.user_id
     if user_id is not None:
-        state.statement = state.statement.options(_owned_by(user_id))
+        state.statement = state.statement.options(_owner_criteria(user_id))
 
 
 @event.listens_for(_SyncSession, "before_attach")
-def _own_attached(session: Session, row: Any) -> None:
+def _set_owner_on_attach(session: Session, row: Any) -> None:
     """Give a new row its owner, and refuse one that was loaded elsewhere."""
     _unit_of(session).check_usable()
     if isinstance(row, Private):
-        _own(session, row)
+        _set_owner(session, row)
 
 
 @event.listens_for(_SyncSession, "before_flush")
-def _own_written(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+def _set_owner_before_flush(session: Session, _context: UOWTransaction, _instances: Any) -> None:
     _unit_of(session).check_usable()
     for row in (*session.new, *session.dirty, *session.deleted):
         if isinstance(row, Private):
-            _own(session, row)
+            _set_owner(session, row)
     for row in session.new:
         model: Any = type(row)
         if getattr(row, "id", row) is None and _is_id_minted(model):
@@ -275,7 +276,7 @@ def _owner_of(model: Any) -> _OwnerOf:
     return _OwnerOf(model.user_id.property.key, f"{column.table.name}.{column.name}", place)
 
 
-def _own(session: Session, row: Private) -> None:
+def _set_owner(session: Session, row: Private) -> None:
     """Give a new row the scope's user, and refuse a row of another user."""
     user_id = _unit_of(session).user_id
     if user_id is None:
@@ -290,4 +291,4 @@ def _own(session: Session, row: Private) -> None:
     if identity is not None and place is not None:
         owners.append(identity[place])
     if not all(isinstance(owner, UUID) and owner == user_id for owner in owners):
-        raise not_the_user(field)
+        raise other_user_error(field)

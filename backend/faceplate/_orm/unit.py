@@ -7,7 +7,7 @@ from uuid import UUID
 class Unit(Protocol):
     """A unit's transaction, as its session knows it: `faceplate._transaction` is one."""
 
-    loss: str | None
+    rollback_reason: str | None
     """Why the unit must not return, where something of it was undone or forgotten."""
 
     @property
@@ -20,7 +20,7 @@ class Unit(Protocol):
     def check_usable(self) -> None:
         """Raise where nothing of the unit can be used any more."""
 
-    def note_loss(self, reason: str) -> None:
+    def set_rollback_only(self, reason: str) -> None:
         """Make the innermost nested block fail, or else the unit."""
 
     async def lend_driver(self) -> None:

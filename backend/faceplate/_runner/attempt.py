@@ -13,12 +13,12 @@ from faceplate._driver.error_mapping import (
     FOREIGN_ERRORS,
     READ_ONLY,
     SWALLOWED,
-    translate,
-    translate_connect,
+    map_connect_error,
+    map_error,
 )
 from faceplate._driver.pool import Lease, Pool
 from faceplate._driver.preamble import READ_COMMITTED
-from faceplate._driver.session_state import COMMIT_CLEAN, ROLLBACK_CLEAN
+from faceplate._driver.session_state import RESET_AND_COMMIT, ROLLBACK_AND_RESET
 from faceplate._driver.shielding import Shielded, ShieldedByTask
 from faceplate._runner import commit_outcome
 from faceplate._runner.commit_outcome import Mark, Outcome
@@ -98,7 +98,7 @@ class Attempt(Generic[S]):
             return await pool.lease()
         except Exception as error:  # noqa: BLE001 - of SQLAlchemy's or the driver's many kinds
             limit_s = self._settings.connect_timeout_s
-            failure = translate_connect(error, target=self._settings.target, limit_s=limit_s)
+            failure = map_connect_error(error, target=self._settings.target, limit_s=limit_s)
         raise failure
 
     async def __aexit__(
@@ -119,7 +119,7 @@ class Attempt(Generic[S]):
             raise
         if scope.is_open:
             await self._commit(mark)
-        elif not self._lease.give_back_at_once():
+        elif not self._lease.try_check_in():
             await self._leave()
 
     async def _mark(self) -> Mark | None:
@@ -133,7 +133,7 @@ class Attempt(Generic[S]):
 
     async def _leave(self) -> None:
         """Give the connection back: what was done is done, without a COMMIT."""
-        check_in = self._shielded(self._lease.give_back())
+        check_in = self._shielded(self._lease.check_in())
         await check_in
         if check_in.cancelled is not None:
             raise self._cancelled(check_in.cancelled, kept=self._scope.has_committed)
@@ -141,15 +141,15 @@ class Attempt(Generic[S]):
     async def _commit(self, mark: Mark | None) -> None:
         """Send COMMIT and wait for its answer, however often the waiting is cancelled."""
         driver = self._driver
-        sql = COMMIT_CLEAN if driver.must_take_back else "COMMIT"
+        sql = RESET_AND_COMMIT if driver.must_reset_session else "COMMIT"
         commit = self._shielded(driver.call(driver.execute, sql, may_commit=True))
         try:
             status = await commit
         except FaceplateError as error:
             failure = error
         else:
-            driver.must_take_back = False
-            check_in = self._shielded(self._lease.give_back())
+            driver.must_reset_session = False
+            check_in = self._shielded(self._lease.check_in())
             await check_in
             is_kept = status == "COMMIT"
             if cancelled := commit.cancelled or check_in.cancelled:
@@ -182,13 +182,13 @@ class Attempt(Generic[S]):
             raise error
         self._driver.terminate()
         self._replace_all(error)
-        await self._lease.give_back()
+        await self._lease.check_in()
         error.message = f"the connection was lost during COMMIT: {error.message}"
         if not error.in_doubt or (self._replayable and self._scope.may_have_written):
             raise error
         if mark is None:
             return  # there was nothing to write
-        match await commit_outcome.find_out(self._settings, mark):
+        match await commit_outcome.find_outcome(self._settings, mark):
             case Outcome.ROLLED_BACK:
                 error.in_doubt = False
                 raise error
@@ -224,13 +224,13 @@ class Attempt(Generic[S]):
         ours = self._translate(error)
         scope.close()
         if self._driver.lacks_preamble_row:
-            commit_outcome.forget(self._driver)
-        told = ours or scope.lost
+            commit_outcome.recheck_support(self._driver)
+        told = ours or scope.connection_error
         if isinstance(told, ConnectionLost):
             self._driver.terminate()  # a standby's connection works, and must be replaced too
             self._replace_all(told)
         cancelled = error if isinstance(error, asyncio.CancelledError) else None
-        if scope.is_open or scope.is_busy or not self._lease.give_back_at_once():
+        if scope.is_open or scope.is_busy or not self._lease.try_check_in():
             ending = ShieldedByTask(self._roll_back())
             await ending
             cancelled = ending.cancelled or cancelled
@@ -248,7 +248,7 @@ class Attempt(Generic[S]):
         if isinstance(error, FaceplateError):
             return error
         if isinstance(error, FOREIGN_ERRORS):
-            return translate(error, target=self._settings.target, closed=self._driver.is_closed())
+            return map_error(error, target=self._settings.target, closed=self._driver.is_closed())
         return None
 
     def _replace_all(self, lost: ConnectionLost) -> None:
@@ -261,10 +261,10 @@ class Attempt(Generic[S]):
         if self._scope.is_busy:  # an orphan of the unit waits for an answer
             driver.terminate()
         if self._scope.is_open and not driver.is_closed():
-            sql = ROLLBACK_CLEAN if driver.must_take_back else "ROLLBACK"
+            sql = ROLLBACK_AND_RESET if driver.must_reset_session else "ROLLBACK"
             try:
                 await driver.execute(sql, timeout=ROLLBACK_TIMEOUT_S)
-                driver.must_take_back = driver.is_preparing = False
+                driver.must_reset_session = driver.is_preparing = False
             except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
                 driver.terminate()
-        await self._lease.give_back()
+        await self._lease.check_in()

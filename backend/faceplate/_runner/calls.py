@@ -101,7 +101,7 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Forget everything."""
         self._tasks.clear()
         self.is_closing = False
@@ -218,7 +218,7 @@ class Call:
 
 
 @contextmanager
-def part_of_older() -> Iterator[None]:
+def allow_during_shutdown() -> Iterator[None]:
     """Let what the block begins pass although the database is being closed."""
     token = _is_part.set(True)
     try:

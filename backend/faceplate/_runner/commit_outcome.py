@@ -79,13 +79,13 @@ class Outcome(Enum):
 
 def mark_preamble(driver: Connection) -> Preamble | None:
     """Return what asks for a mark without a round trip of its own, once that is known to work."""
-    return MARK if driver.answers_marks and driver.has_prepared(MARK) else None
+    return MARK if driver.supports_marks and driver.has_prepared(MARK) else None
 
 
-def forget(driver: Connection) -> None:
+def recheck_support(driver: Connection) -> None:
     """Let the next transaction on ``driver`` find out anew whether the server answers."""
-    driver.answers_marks = None
-    driver.forget_preamble(MARK)
+    driver.supports_marks = None
+    driver.discard_preamble(MARK)
 
 
 async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
@@ -97,14 +97,14 @@ async def mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
     """
     if (found := driver.preamble_row) is not None:
         return Mark(*found)
-    if driver.answers_marks is None:
+    if driver.supports_marks is None:
         return await _try_to_mark(driver, may_prepare=may_prepare)
-    if not driver.answers_marks:
+    if not driver.supports_marks:
         return UNMARKED
     try:
         return await _mark(driver)
     except FaceplateError:
-        forget(driver)  # it did before
+        recheck_support(driver)  # it did before
         raise
 
 
@@ -127,13 +127,13 @@ async def _try_to_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
         if error.sqlstate not in _REFUSED:
             raise
         await driver.call(driver.execute, _UNDO)
-        driver.answers_marks = False
+        driver.supports_marks = False
         return UNMARKED
-    driver.answers_marks = True
+    driver.supports_marks = True
     return found
 
 
-async def find_out(settings: Settings, transaction: Mark) -> Outcome:
+async def find_outcome(settings: Settings, transaction: Mark) -> Outcome:
     """Return what became of ``transaction``, asking for up to ``reconnect_timeout_s``.
 
     A backend that still holds the transaction open, because it has not heard that its client is

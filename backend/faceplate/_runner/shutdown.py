@@ -66,25 +66,25 @@ class Shutdown:
             raise cancelled
         return count
 
-    def leave_to_parent(self) -> None:
+    def abandon_after_fork(self) -> None:
         """Let go of connections that a forked process has got from its parent, and goes on using.
 
         To close one, or to collect its garbage, would say goodbye to the server on the socket that
         the two have in common. So each gets another one here, with nobody at its other end.
         """
-        self._in_flight.forget()
+        self._in_flight.clear()
         for driver in self._open():
             ours, other = socket.socketpair()
             with ours, other:
                 os.dup2(ours.fileno(), driver.socket.fileno())
             driver.terminate()
 
-    def leave_to_loop(self) -> None:
+    def abandon_closed_loop(self) -> None:
         """Let go of connections whose event loop was closed, and which nobody can serve any more.
 
         Their sockets are closed along with them, when they are collected as garbage.
         """
-        self._in_flight.forget()
+        self._in_flight.clear()
         for driver in self._open():
             with suppress(RuntimeError):  # of the loop: it is closed
                 driver.terminate()

@@ -16,9 +16,9 @@ from faceplate._orm.session import (
     UnitSession,
     close_session,
     holds_changes,
-    loss_of_open_blocks,
-    nested_block,
+    open_savepoint,
     open_session,
+    rollback_reason_of,
 )
 from faceplate._transaction.transaction import Transaction
 from faceplate.errors import FaceplateError, SchemaChanged, UsageError
@@ -40,7 +40,7 @@ class SessionTransaction(Transaction):
         self.check_usable()
         if self._session is None:
             self.may_have_written = True
-            self._require_transaction()
+            self._check_single_statement()
             self.has_session = True
             self._session = open_session(self, self._engine, self._lease.proxied)
         return self._session
@@ -51,9 +51,9 @@ class SessionTransaction(Transaction):
         try:
             compiled = getattr(context, "compiled", None)
             if compiled_changes_session(compiled, sql):
-                session_state.check_text(sql)
-                self._driver.note_text(sql)
-            if self._is_unknown:
+                session_state.refuse_transaction_control(sql)
+                self._driver.note_session_change(sql)
+            if self._must_resynchronize:
                 await_only(self._resynchronize())
             # The driver refuses a cursor unless it knows of a transaction.
             if cursor.server_side or not self._driver.is_pipelined:
@@ -74,23 +74,23 @@ class SessionTransaction(Transaction):
         finally:
             self.is_busy = False
 
-    def note_loss(self, reason: str) -> None:
+    def set_rollback_only(self, reason: str) -> None:
         """Make the innermost nested block fail, or else the unit."""
-        block = None if self._session is None else nested_block(self._session)
+        block = None if self._session is None else open_savepoint(self._session)
         if block is None:
-            self.loss = reason
+            self.rollback_reason = reason
         else:
-            block.loss = reason
+            block.rollback_reason = reason
 
     async def _finish_session(self) -> None:
         if self._session is None:
             return
-        if (loss := loss_of_open_blocks(self._session)) is not None:
-            raise UsageError(loss)
+        if (rollback_reason := rollback_reason_of(self._session)) is not None:
+            raise UsageError(rollback_reason)
         self._finisher = asyncio.current_task()
-        if self._is_unknown:
+        if self._must_resynchronize:
             await self._resynchronize()
-        self._compare()  # it may have lent the driver
+        self._check_in_sync()  # it may have lent the driver
         if holds_changes(self._session.sync_session):
             await self._session.flush()
 
@@ -108,16 +108,16 @@ class SessionTransaction(Transaction):
         try:
             run()
         except SESSION_ERRORS as error:
-            failure = driver.translated(error)
+            failure = driver.map_error(error)
         except BaseException as error:
             self._note_session(ahead, error, begins=begins)
             raise
         self._note_session(ahead, failure, begins=begins)
         if isinstance(failure, SchemaChanged):
-            driver.is_spent = True  # SQLAlchemy goes on believing in what it has prepared
+            driver.must_close = True  # SQLAlchemy goes on believing in what it has prepared
         if failure is not None:
             raise failure
-        self._compare()
+        self._check_in_sync()
 
     def _note_session(self, ahead: Preamble, error: BaseException | None, *, begins: bool) -> None:
         self._driver.end_preamble()

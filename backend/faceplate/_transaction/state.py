@@ -66,9 +66,9 @@ class State:
     """Whether more than plain SELECTs was run; a session counts, whatever it is used for."""
     has_committed: bool = False
     """Whether a statement that was a transaction by itself has taken effect."""
-    lost: Unavailable | None = None
+    connection_error: Unavailable | None = None
     """The error with which its connection was lost, even where the unit caught it."""
-    loss: str | None = None
+    rollback_reason: str | None = None
     """Why the unit must not return, where something of it was undone or forgotten."""
     needs_transaction: bool = False
     """Whether the unit has to be run again in one transaction, even where it caught the signal."""
@@ -78,8 +78,8 @@ class State:
         self._ids = ids
         self._refusal: str | None = None
         self._finisher: asyncio.Task[Any] | None = None
-        self._is_unknown = False
-        self._begin_is_unknown = False
+        self._must_resynchronize = False
+        self._begin_is_unconfirmed = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Raise UsageError: a copy would outlive the unit."""
@@ -96,8 +96,9 @@ class State:
             raise UsageError(self._refusal)
         if self._finisher is not None and not _is_current(self._finisher):
             raise UsageError(CLOSED)
-        if self.lost is not None:
-            raise self.lost  # a pooler may have kept the connection, with no transaction on it
+        if self.connection_error is not None:
+            # A pooler may have kept the connection, without the transaction.
+            raise self.connection_error
         if self.needs_transaction:
             raise NeedsTransaction
 
@@ -110,28 +111,28 @@ class State:
             raise UsageError(ELSEWHERE)
         self.is_busy = True
 
-    def _compare(self) -> None:
+    def _check_in_sync(self) -> None:
         """End the unit where the driver's transaction is not what this one believes."""
         driver = self._driver
         if driver.is_in_transaction() is not self.is_open and not driver.is_closed():
-            self._break_off()
+            self._refuse_all()
             raise UsageError(ENDED)
 
     def _note_failure(self, error: BaseException, *, begins: bool = False) -> None:
         """Note what ``error`` left. ``begins`` says whether BEGIN was a part of what it ended."""
         driver = self._driver
         if isinstance(error, Unavailable):
-            self.lost = error
+            self.connection_error = error
         elif not isinstance(error, Exception):
-            self._is_unknown = True
-            self._begin_is_unknown |= begins
+            self._must_resynchronize = True
+            self._begin_is_unconfirmed |= begins
         elif self.is_open and not (driver.is_in_transaction() or driver.is_closed()):
             if begins:
                 # BEGIN was refused, or it went ahead of a statement that was prepared and not run:
                 # then the server has said nothing about it yet.
-                self._is_unknown = self._begin_is_unknown = True
+                self._must_resynchronize = self._begin_is_unconfirmed = True
             else:
-                self._break_off()
+                self._refuse_all()
 
     async def _checked(self, sent: Awaitable[T]) -> T:
         try:
@@ -139,28 +140,28 @@ class State:
         except BaseException as error:
             self._note_failure(error)
             raise
-        self._compare()
+        self._check_in_sync()
         return result
 
     async def _resynchronize(self) -> None:
         """Learn how the transaction stands after a statement whose answer does not tell."""
-        begin_is_unknown, self._begin_is_unknown = self._begin_is_unknown, False
-        self._is_unknown = False
+        begin_is_unconfirmed, self._begin_is_unconfirmed = self._begin_is_unconfirmed, False
+        self._must_resynchronize = False
         try:
             await self._driver.call(self._driver.execute, "SELECT 1")
         except (DatabaseError, TimedOut):
             pass  # the next statement says so again
         except BaseException as error:
-            self._note_failure(error, begins=begin_is_unknown)
+            self._note_failure(error, begins=begin_is_unconfirmed)
             raise
-        if begin_is_unknown and not self._driver.is_in_transaction():
+        if begin_is_unconfirmed and not self._driver.is_in_transaction():
             self.is_open = False  # BEGIN was cancelled as well
-        self._compare()
+        self._check_in_sync()
 
-    def _break_off(self) -> None:
+    def _refuse_all(self) -> None:
         """Send nothing more: something other than the runner has ended or begun the transaction."""
         self._refusal = ENDED
-        self._driver.is_spent = True
+        self._driver.must_close = True
 
 
 def _is_current(task: "asyncio.Task[Any]") -> bool:

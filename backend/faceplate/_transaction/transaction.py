@@ -81,7 +81,7 @@ class Transaction(State, ABC):
         """
         self._claim()
         try:
-            if self._is_unknown:
+            if self._must_resynchronize:
                 await self._resynchronize()
             return await self._send(fetch, compiled, arguments)
         finally:
@@ -111,8 +111,8 @@ class Transaction(State, ABC):
         session is cleared all the same, as a pooler gives that to others.
         """
         await self.begin()
-        self._driver.must_take_back = True
-        self._driver.is_spent = True
+        self._driver.must_reset_session = True
+        self._driver.must_close = True
 
     async def finish(self) -> None:
         """Flush the session, and refuse every use from now on: the unit has returned.
@@ -122,8 +122,8 @@ class Transaction(State, ABC):
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
         self.check_usable()
-        if self.loss is not None:
-            raise UsageError(self.loss)
+        if self.rollback_reason is not None:
+            raise UsageError(self.rollback_reason)
         if self.has_session:
             await self._finish_session()
         self.close()
@@ -139,11 +139,11 @@ class Transaction(State, ABC):
         self, fetch: Callable[..., Awaitable[T]], compiled: Compiled, arguments: list[Any]
     ) -> T:
         if self._may_autocommit:
-            self._require_transaction(compiled)
+            self._check_single_statement(compiled)
         driver, sql = self._driver, compiled.sql
         if not driver.is_pipelined:
             await self._open()
-        ahead, begins, commits = self._ahead(compiled)
+        ahead, begins, commits = self._preamble_for(compiled)
         if not driver.is_ready(ahead, sql):
             await self._checked(driver.make_ready(ahead, sql))
             if begins and self._has_snapshot:
@@ -151,7 +151,7 @@ class Transaction(State, ABC):
             self.check_usable()
         self.may_have_written |= compiled.writes
         if compiled.changes_session:
-            driver.note_text(sql)
+            driver.note_session_change(sql)
         if commits:
             return await self._send_autocommit(ahead, fetch, sql, arguments)
         try:
@@ -162,10 +162,10 @@ class Transaction(State, ABC):
             raise
         if ahead.messages:
             self._note_sent(ahead, begins=begins)
-        self._compare()
+        self._check_in_sync()
         return result
 
-    def _ahead(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
+    def _preamble_for(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
         """Return what goes ahead, whether it begins the transaction, and whether that ends it."""
         mark = self._mark if compiled.is_dml else None
         if self.is_open:
@@ -187,7 +187,7 @@ class Transaction(State, ABC):
         try:
             result = await sent
         except Unavailable as error:
-            self.lost = error
+            self.connection_error = error
             if sent.cancelled is not None:
                 raise sent.cancelled from None
             raise
@@ -200,15 +200,15 @@ class Transaction(State, ABC):
         self.has_committed = True
         if sent.cancelled is not None:
             raise sent.cancelled
-        self._compare()
+        self._check_in_sync()
         return result
 
     async def _open(self) -> None:
-        if self._is_unknown:
+        if self._must_resynchronize:
             await self._resynchronize()
         if self.is_open:
             return
-        self._require_transaction()
+        self._check_single_statement()
         limits = self.settings.transaction_settings.items()
         setting = [f"SET LOCAL {name} = '{value}'" for name, value in limits]
         beginning = self._begin_preamble()
@@ -221,7 +221,7 @@ class Transaction(State, ABC):
         except BaseException as error:
             self._note_failure(error, begins=True)
             raise
-        self._compare()
+        self._check_in_sync()
 
     def _note_sent(self, ahead: Preamble, *, begins: bool) -> None:
         if self._driver.sent_preamble:
@@ -229,7 +229,7 @@ class Transaction(State, ABC):
             if ahead.has_row:
                 self._mark = None
 
-    def _require_transaction(self, compiled: Compiled | None = None) -> None:
+    def _check_single_statement(self, compiled: Compiled | None = None) -> None:
         """Begin anew where a unit goes on after a statement that was to be the whole of it."""
         locks_for_more = compiled is None or (compiled.locks and not compiled.writes)
         if self._may_autocommit and (self.autocommit is not None or locks_for_more):

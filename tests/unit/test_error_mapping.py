@@ -39,11 +39,11 @@ from faceplate import (
 )
 from faceplate._driver.error_mapping import (
     FOREIGN_ERRORS,
-    is_lost,
-    is_of_pooler,
-    reason,
-    translate,
-    translate_connect,
+    describe_loss,
+    is_connection_lost,
+    is_from_pooler,
+    map_connect_error,
+    map_error,
 )
 from faceplate.errors import SchemaChanged
 from faceplate.models import Base, Conversation, Owned
@@ -99,9 +99,9 @@ def wrapped(cause: BaseException, *, orig: BaseException | None = None) -> Excep
 )
 def test_each_sqlstate_has_its_class(sqlstate: str, kind: type[FaceplateError], wrap: Any) -> None:
     """Else a handler answers 500 where it should say 409, or a unit is retried that must not."""
-    translated = translate(wrap(server(sqlstate)), target=TARGET)
-    assert type(translated) is kind
-    assert translated.sqlstate == sqlstate
+    mapped = map_error(wrap(server(sqlstate)), target=TARGET)
+    assert type(mapped) is kind
+    assert mapped.sqlstate == sqlstate
 
 
 def ended(sqlstate: str, severity: str, *, cause: Exception | None = None) -> Exception:
@@ -132,35 +132,35 @@ def test_what_ends_the_connection_is_a_lost_connection_whatever_its_code(
         (ended(sqlstate, severity), True),
         (wrapped(ended(sqlstate, severity, cause=reset)), True),
     ):
-        assert is_lost(error, closed=closed)
-        assert type(translate(error, target=TARGET, closed=closed)) is ConnectionLost
+        assert is_connection_lost(error, closed=closed)
+        assert type(map_error(error, target=TARGET, closed=closed)) is ConnectionLost
 
 
 def test_a_last_word_without_a_code_is_a_lost_connection() -> None:
     """Else a pooler that leaves the SQLSTATE out has the caller told of an unexpected error."""
     fatal: asyncpg.PostgresError = asyncpg.PostgresError.new({"S": "FATAL", "M": "words"})
-    assert is_lost(fatal, closed=False)
-    assert translate(fatal, target=TARGET).message == f"{TARGET}: words"
+    assert is_connection_lost(fatal, closed=False)
+    assert map_error(fatal, target=TARGET).message == f"{TARGET}: words"
 
 
 @pytest.mark.parametrize("sqlstate", ["25P03", "25P04"])
 def test_a_time_limit_that_ends_the_connection_is_no_lost_connection(sqlstate: str) -> None:
     """Else a transaction that ran too long is run once more, and takes as long again."""
     for error in (server(sqlstate, V="FATAL"), ended(sqlstate, "FATAL")):
-        assert not is_lost(error, closed=True)
-        assert type(translate(error, target=TARGET, closed=True)) is TimedOut
+        assert not is_connection_lost(error, closed=True)
+        assert type(map_error(error, target=TARGET, closed=True)) is TimedOut
 
 
 @pytest.mark.parametrize("sqlstate", ["XX000", "58000", "53400", "P0001"])
 def test_an_error_that_the_connection_survives_is_none_of_its_end(sqlstate: str) -> None:
     """Else a bug in a function is run twice, and its connection thrown away."""
-    error = translate(server(sqlstate, V="ERROR"), target=TARGET)
+    error = map_error(server(sqlstate, V="ERROR"), target=TARGET)
     assert type(error) is DatabaseError
 
 
 def test_a_server_that_takes_no_writes_is_named_as_one() -> None:
     """Else an operator whose disk is full, and whose host went read-only, looks at the network."""
-    error = translate(server("25006", "cannot execute INSERT"), target=TARGET)
+    error = map_error(server("25006", "cannot execute INSERT"), target=TARGET)
     assert type(error) is ConnectionLost
     assert "the server is read-only" in error.message
     assert "default_transaction_read_only" in error.message
@@ -170,13 +170,13 @@ def test_what_the_server_said_counts_and_not_what_is_around_it() -> None:
     """Else a transaction that ran too long is taken for a lost connection, and run again."""
     around = asyncpg.ConnectionDoesNotExistError("connection was closed")
     around.__cause__ = server("25P04")
-    assert type(translate(wrapped(around), target=TARGET, closed=True)) is TimedOut
+    assert type(map_error(wrapped(around), target=TARGET, closed=True)) is TimedOut
 
 
 def test_a_changed_table_is_told_from_bad_sql() -> None:
     """Else each connection fails once after a migration."""
     stale = asyncpg.InvalidCachedStatementError("cached statement plan is invalid")
-    assert type(translate(wrapped(stale), target=TARGET)) is SchemaChanged
+    assert type(map_error(wrapped(stale), target=TARGET)) is SchemaChanged
 
 
 def of_table(table: Table, state: str, constraint: object) -> asyncpg.PostgresError:
@@ -194,14 +194,14 @@ def test_every_constraint_that_can_refuse_has_its_words() -> None:
             c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)
         ]
         for named in (*unique, *(index for index in table.indexes if index.unique)):
-            conflict = translate(of_table(table, "23505", named.name), target=TARGET)
+            conflict = map_error(of_table(table, "23505", named.name), target=TARGET)
             assert isinstance(conflict, Conflict)
             assert "the same values" not in conflict.message
             assert conflict.message.endswith(" exists already")
             assert conflict.constraint == named.name
         for key in table.foreign_key_constraints:
             assert key.ondelete == "CASCADE"  # so that a DELETE cannot break it
-            missing = translate(of_table(table, "23503", key.name), target=TARGET)
+            missing = map_error(of_table(table, "23503", key.name), target=TARGET)
             assert isinstance(missing, NotFound)
             assert missing.record is not None
             assert missing.record.__name__.lower() + "s" == key.referred_table.name
@@ -233,7 +233,7 @@ def test_every_constraint_that_can_refuse_has_its_words() -> None:
 )
 def test_words_of_ours(table: str, constraint: str, words: str) -> None:
     """Else a user reads an id where a name is taken, or the other way round."""
-    told = translate(
+    told = map_error(
         of_table(Base.metadata.tables[f"faceplate.{table}"], "23505", constraint), target=TARGET
     )
     assert told.message == words
@@ -328,7 +328,7 @@ def test_a_projects_table_has_words_without_a_declaration(
     table: Table, state: str, constraint: str, kind: type[FaceplateError], words: str
 ) -> None:
     """Else a project writes its errors itself, or shows its users the name of a constraint."""
-    told = translate(of_table(table, state, constraint), target=TARGET)
+    told = map_error(of_table(table, state, constraint), target=TARGET)
     assert type(told) is kind
     assert told.message == words
 
@@ -336,16 +336,16 @@ def test_a_projects_table_has_words_without_a_declaration(
 def test_a_reference_that_does_not_cascade_may_be_broken_from_both_sides() -> None:
     """Else who deletes an album that has tracks is told that there is none."""
     by = {"n": "fk_tracks_albums", "t": "tracks", "s": "public"}
-    missing = translate(server("23503", query="INSERT INTO tracks", **by), target=TARGET)
+    missing = map_error(server("23503", query="INSERT INTO tracks", **by), target=TARGET)
     assert isinstance(missing, NotFound)
     assert (missing.message, missing.record) == ("the album does not exist", None)
     for query in ("DELETE FROM albums", "UPDATE albums"):
-        assert type(translate(server("23503", query=query, **by), target=TARGET)) is Conflict
+        assert type(map_error(server("23503", query=query, **by), target=TARGET)) is Conflict
 
 
 def test_a_table_of_the_same_name_elsewhere_has_no_words_of_ours() -> None:
     """Else a table that the package never heard of is told of as a task."""
-    told = translate(server("23505", n="pk_tasks", t="tasks", s="shop"), target=TARGET)
+    told = map_error(server("23505", n="pk_tasks", t="tasks", s="shop"), target=TARGET)
     assert "(constraint pk_tasks of table tasks)" in told.message
 
 
@@ -409,16 +409,16 @@ def test_a_constraint_of_the_applications_own_says_what_is_wrong(
     error: Exception, kind: type[FaceplateError], words: str
 ) -> None:
     """Else a programmer learns that something is in the way, and not which row of which table."""
-    translated = translate(wrapped(error), target=TARGET)
-    assert type(translated) is kind
-    assert translated.message == words
+    mapped = map_error(wrapped(error), target=TARGET)
+    assert type(mapped) is kind
+    assert mapped.message == words
 
 
 def test_a_rule_names_table_column_and_constraint() -> None:
     """Else the caller knows that something was wrong, and not what."""
-    blank = translate(server("23502", t="tasks", c="title"), target=TARGET)
+    blank = map_error(server("23502", t="tasks", c="title"), target=TARGET)
     assert str(blank) == "tasks.title: is required [SQLSTATE 23502]"
-    broken = translate(server("23514", t="tasks", n="ck_tasks_title"), target=TARGET)
+    broken = map_error(server("23514", t="tasks", n="ck_tasks_title"), target=TARGET)
     assert isinstance(broken, InvalidInput)
     assert broken.field == "tasks.ck_tasks_title"
 
@@ -426,30 +426,30 @@ def test_a_rule_names_table_column_and_constraint() -> None:
 def test_an_error_of_ours_comes_through_what_sqlalchemy_puts_around_it() -> None:
     """Else a rule that is broken in a bind is reported as an error of the database."""
     ours = InvalidInput("tasks.title", "must not be blank")
-    assert translate(sa_exc.StatementError("words", "SELECT", {}, ours), target=TARGET) is ours
+    assert map_error(sa_exc.StatementError("words", "SELECT", {}, ours), target=TARGET) is ours
 
 
 def test_a_closed_connection_is_lost_only_to_the_driver() -> None:
     """Else a mistake of the caller's, made on a connection that died later, is run again."""
     gone = asyncpg.InterfaceError("connection is closed")
-    assert is_lost(gone, closed=True)
-    assert not is_lost(gone, closed=False)
-    assert not is_lost(TimeoutError(), closed=True)
-    assert not is_lost(InvalidInput("a", "b"), closed=True)
-    assert not is_lost(server("23505"), closed=True)
-    assert not is_lost(sa_exc.InvalidRequestError("words"), closed=True)
+    assert is_connection_lost(gone, closed=True)
+    assert not is_connection_lost(gone, closed=False)
+    assert not is_connection_lost(TimeoutError(), closed=True)
+    assert not is_connection_lost(InvalidInput("a", "b"), closed=True)
+    assert not is_connection_lost(server("23505"), closed=True)
+    assert not is_connection_lost(sa_exc.InvalidRequestError("words"), closed=True)
 
 
 def test_a_misuse_of_the_session_says_what_sqlalchemy_says_of_it() -> None:
     """Else a programmer looks for the reason in the database."""
-    error = translate(sa_exc.InvalidRequestError("This session is closed"), target=TARGET)
+    error = map_error(sa_exc.InvalidRequestError("This session is closed"), target=TARGET)
     assert isinstance(error, UsageError)
     assert "This session is closed" in str(error)
 
 
 def test_a_flush_whose_error_was_caught_says_how_to_catch_one() -> None:
     """Else a programmer is told that a statement had failed, and not what to write instead."""
-    error = translate(sa_exc.PendingRollbackError("words, and those of the first"), target=TARGET)
+    error = map_error(sa_exc.PendingRollbackError("words, and those of the first"), target=TARGET)
     assert isinstance(error, UsageError)
     assert "begin_nested" in str(error)
     assert "words" not in str(error)
@@ -457,7 +457,7 @@ def test_a_flush_whose_error_was_caught_says_how_to_catch_one() -> None:
 
 def test_what_nobody_expected_is_named_without_its_words() -> None:
     """They may hold a value."""
-    error = translate(asyncpg.InterfaceError("bad value: 'secret'"), target=TARGET)
+    error = map_error(asyncpg.InterfaceError("bad value: 'secret'"), target=TARGET)
     assert type(error) is DatabaseError
     assert str(error) == "unexpected InterfaceError from the driver"
 
@@ -500,22 +500,25 @@ def test_a_connection_that_cannot_be_made_says_where_why_and_if_it_may_pass(
     error: Exception, kind: type[FaceplateError], words: str
 ) -> None:
     """Else a program waits for what will not change, or gives up what would have."""
-    translated = translate_connect(error, target=TARGET, limit_s=3)
-    assert type(translated) is kind
-    assert translated.message == f"{TARGET}: {words}"
+    mapped = map_connect_error(error, target=TARGET, limit_s=3)
+    assert type(mapped) is kind
+    assert mapped.message == f"{TARGET}: {words}"
 
 
 def test_an_exhausted_pool_names_its_setting() -> None:
     """Else it reads like a server that is down."""
-    error = translate_connect(sa_exc.TimeoutError("QueuePool limit"), target=TARGET, limit_s=3)
+    error = map_connect_error(sa_exc.TimeoutError("QueuePool limit"), target=TARGET, limit_s=3)
     assert type(error) is PoolExhausted
     assert "pool_timeout_s" in error.message
 
 
 def test_a_reason_is_one_line_without_detail() -> None:
     """A DETAIL may quote a row."""
-    assert reason(wrapped(server("57P01", "going away", D="Key (title)=(secret)"))) == "going away"
-    assert reason(EOFError()) == "EOFError"
+    assert (
+        describe_loss(wrapped(server("57P01", "going away", D="Key (title)=(secret)")))
+        == "going away"
+    )
+    assert describe_loss(EOFError()) == "EOFError"
 
 
 @pytest.mark.parametrize("cause", [None, ConnectionResetError(104, "reset")], ids=repr)
@@ -527,7 +530,7 @@ def test_an_error_that_the_connection_did_not_survive(
     lost = asyncpg.ConnectionDoesNotExistError('closed: of "secret"')
     lost.__cause__ = server("22P02", 'of "secret"', V=severity)
     lost.__cause__.__cause__ = cause
-    error = translate(wrapped(lost), target=TARGET, closed=True)
+    error = map_error(wrapped(lost), target=TARGET, closed=True)
     assert type(error) is ConnectionLost
     assert "secret" not in error.message
 
@@ -536,7 +539,7 @@ def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
     """Else one odd error hangs a worker."""
     one, two = RuntimeError("one"), RuntimeError("two")
     one.__cause__, two.__cause__ = two, one
-    assert type(translate(one, target=TARGET)) is DatabaseError
+    assert type(map_error(one, target=TARGET)) is DatabaseError
 
 
 @pytest.mark.parametrize(
@@ -552,28 +555,28 @@ def test_causes_that_go_in_a_circle_come_to_an_end() -> None:
 def test_what_a_statement_raises_is_no_lost_connection(state: str, place: str) -> None:
     """Else the unit is run again for it, and what a function says of a row is in the log."""
     error = server(state, "canary", F="x.c", R=place)
-    assert not is_lost(error, closed=False)
-    assert is_lost(error, closed=True)
-    translated = translate(error, target=TARGET)
-    assert type(translated) is DatabaseError
-    assert "canary" not in str(translated)
+    assert not is_connection_lost(error, closed=False)
+    assert is_connection_lost(error, closed=True)
+    mapped = map_error(error, target=TARGET)
+    assert type(mapped) is DatabaseError
+    assert "canary" not in str(mapped)
 
 
 @pytest.mark.parametrize("state", ["XX000", "58000", "53400"])
 def test_a_poolers_error_is_told_from_one_of_postgresql(state: str) -> None:
     """Else a COMMIT that it answers so is told as a failure, and may have taken effect."""
-    assert is_of_pooler(wrapped(server(state)))
-    assert not is_of_pooler(wrapped(server(state, F="heapam.c", R="heap_update")))
+    assert is_from_pooler(wrapped(server(state)))
+    assert not is_from_pooler(wrapped(server(state, F="heapam.c", R="heap_update")))
 
 
 @pytest.mark.parametrize("state", ["57014", "53100", "23505"])
 def test_what_has_a_meaning_of_its_own_is_no_poolers(state: str) -> None:
-    assert not is_of_pooler(server(state))
+    assert not is_from_pooler(server(state))
 
 
 def test_a_parallel_worker_that_was_ended_is_a_lost_connection() -> None:
     """Its leader says so as an ERROR, and is mostly ended in the next moment."""
-    assert is_lost(server("57P01", F="postgres.c", R="ProcessInterrupts"), closed=False)
+    assert is_connection_lost(server("57P01", F="postgres.c", R="ProcessInterrupts"), closed=False)
 
 
 @pytest.mark.parametrize(
@@ -589,7 +592,7 @@ def test_what_sqlalchemy_refuses_is_not_told_of_the_driver(
 ) -> None:
     """Nobody finds a mistake in his own call where the database is said to be at fault."""
     for error in (cause, sa_exc.StatementError(str(cause), "SELECT 1", {}, cause)):
-        translated = translate(error, target=TARGET)
-        assert type(translated) is kind
-        assert words in str(translated)
-        assert "canary" not in str(translated)
+        mapped = map_error(error, target=TARGET)
+        assert type(mapped) is kind
+        assert words in str(mapped)
+        assert "canary" not in str(mapped)
