@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faceplate import _checks
 from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, map_connect_error
+from faceplate._driver.error_details import DRIVER_ERRORS
+from faceplate._driver.error_mapping import map_connect_error
 from faceplate._schema import revisions
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect

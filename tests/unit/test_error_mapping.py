@@ -37,10 +37,10 @@ from faceplate import (
     Unavailable,
     UsageError,
 )
+from faceplate._driver.error_details import is_connection_lost
 from faceplate._driver.error_mapping import (
     FOREIGN_ERRORS,
     describe_loss,
-    is_connection_lost,
     is_from_pooler,
     map_connect_error,
     map_error,
@@ -584,7 +584,7 @@ def test_a_parallel_worker_that_was_ended_is_a_lost_connection() -> None:
     [
         (sa_exc.InvalidRequestError("A value is required for 'x'"), UsageError, "is required for"),
         (sa_exc.ArgumentError("got 'canary'"), UsageError, "refused the call: ArgumentError"),
-        (StaleDataError("1 row(s) expected"), NotFound, "is not there any more"),
+        (StaleDataError("1 row(s) expected"), NotFound, "no longer exists"),
     ],
 )
 def test_what_sqlalchemy_refuses_is_not_told_of_the_driver(

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from faceplate._alembic.error_mapping import errors_translated, open_translated
 from faceplate._driver.connection import DriverConnection
 from faceplate._driver.engine import create_migration_engine
-from faceplate._driver.error_mapping import DRIVER_ERRORS, sqlstate_of
+from faceplate._driver.error_details import DRIVER_ERRORS, sqlstate_of
 from faceplate._schema import server_requirements
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect, TimedOut

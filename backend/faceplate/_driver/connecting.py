@@ -13,7 +13,8 @@ import asyncpg
 
 from faceplate._driver import passwords, pgbouncer, pipelining, server_version
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, error_chain, map_connect_error
+from faceplate._driver.error_details import DRIVER_ERRORS, error_chain
+from faceplate._driver.error_mapping import map_connect_error
 from faceplate._driver.preamble import ROLE
 from faceplate._driver.threads import run_in_thread
 from faceplate._driver.wire import DriverLoop

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
-from faceplate._driver.error_mapping import (
+from faceplate._driver.error_details import (
     DRIVER_ERRORS,
     READ_ONLY,
-    describe_loss,
     error_chain,
     is_connection_lost,
-    is_from_pooler,
-    map_error,
     sqlstate_of,
 )
+from faceplate._driver.error_mapping import describe_loss, is_from_pooler, map_error
 from faceplate._driver.preamble import NONE, Preamble
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.session_state import RESET_SESSION, may_deallocate

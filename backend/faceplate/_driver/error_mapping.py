@@ -1,17 +1,8 @@
-"""What an exception of the driver or of SQLAlchemy means, as one of faceplate's own errors.
-
-An error is told by its severity, its SQLSTATE and its constraint, not by its class or its message:
-the same fault arrives wrapped or bare depending on the version and on the moment it struck.
-`MISUSES` is what has none of them.
-
-A FATAL or PANIC ends the connection, whatever its SQLSTATE: poolers have codes of their own.
-"""
+"""Which of faceplate's errors an exception of the driver or of SQLAlchemy becomes."""
 
 import os
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Any
 
 import asyncpg
 from sqlalchemy.exc import (
@@ -23,6 +14,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from faceplate._driver import constraints
+from faceplate._driver.error_details import (
+    READ_ONLY,
+    error_chain,
+    innermost_cause,
+    is_connection_lost,
+    server_error,
+    sqlstate_of,
+    was_cut_short,
+)
 from faceplate._driver.passwords import UNANSWERED
 from faceplate.errors import (
     CannotConnect,
@@ -40,188 +40,89 @@ from faceplate.errors import (
     UsageError,
 )
 
-# https://www.postgresql.org/docs/18/errcodes-appendix.html
-LOST = {
-    "57P01",
-    "57P02",
-    "57P03",
-    "57P05",
-    "53300",
-    "25006",
-}  # class 08 and ENDS too: see is_connection_lost
-ENDS = {"FATAL", "PANIC"}
-"""The severities after which the server, or a pooler, closes the connection."""
-TIME_LIMITS = {"25P03", "25P04"}
-"""They end the connection too, but nothing is wrong with the server, and a retry would only run
-into them again."""
-PASSING = {"08", "53", "57", "58", "XX"}
-"""The classes of what keeps a connection from being made for a while. Poolers at their limit or
-without their server say 53400, 58000, XX000."""
-ABOUT_ROWS = {"22", "23", "44", "P0"}
-"""The classes whose words may quote a value of a row."""
-READ_ONLY = "25006"
-READ_ONLY_WORDS = (
-    "the server is read-only: it is a standby, or default_transaction_read_only is on (for the"
-    " server, the database or the role)"
-)
-CONTENTION = "other transactions kept getting in the way"
-FLUSH_FAILED = (
-    "a flush had failed and its error was caught: a part that may fail belongs into"
-    " `async with scope.session.begin_nested():`, and its error is caught around that"
-)
-VANISHED = "a row that the session was to change or delete is not there any more"
-UNMIGRATED = "a table or a column is not there: if it is faceplate's, run `faceplate migrate`"
-SWALLOWED = "nothing was written: a statement of the unit had failed and its error was caught"
-MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
-    "57014": (TimedOut, "the statement was cancelled, or ran longer than statement_timeout_s"),
-    "55P03": (TimedOut, "a lock was not free within lock_timeout_s"),
-    "25P03": (TimedOut, "the transaction was idle longer than idle_in_transaction_timeout_s"),
-    "25P04": (TimedOut, "the transaction ran longer than the server's transaction_timeout"),
-    "40001": (Contention, CONTENTION),
-    "40P01": (Contention, CONTENTION),
-    "25P02": (DatabaseError, SWALLOWED),
-    "42501": (Unauthorized, "the database refused the operation"),
-    "53100": (DatabaseError, "the server's disk is full"),
-    "42P01": (DatabaseError, UNMIGRATED),
-    "42703": (DatabaseError, UNMIGRATED),
-    "3F000": (DatabaseError, UNMIGRATED),
-}
-BUSY = (
-    "a scope is for one task at a time: await one statement before the next, or let each task run"
-    " a unit of its own"
-)
-# By the driver's words, for want of a code; what it may quote a value in is not among them.
-MISUSES = {
-    "another operation is in progress": BUSY,
-    "the number of query arguments cannot exceed": "a statement takes at most 32,767 values: pass"
-    " one array (`column == any_(array)`), or run several statements",
-}
-# The function of PostgreSQL that refuses, under row_security = off, what a policy would cut down.
-HIDES_ROWS = "check_enable_rls"
-# The one by which PL/pgSQL raises what a function says, with any SQLSTATE that it says.
-RAISES = "exec_stmt_raise"
-BLIND = (
-    "the connecting role cannot see the rows of all users: connect as the owner of faceplate's"
-    " tables, or name its login in FACEPLATE_OWNER_URL; where a unit is refused so, row_security is"
-    " off for its login: see `faceplate check`"
-)
-REFUSED = {"23502": "is required", "23514": "breaks a rule of the table"}
-DRIVER_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-)
 FOREIGN_ERRORS = (
     SQLAlchemyError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-"""What leaves a unit as one of faceplate's errors. An OSError is the unit's own."""
+"""The errors that are mapped when they leave a unit. An OSError is the unit's own."""
+
+TRANSIENT_CLASSES = {"08", "53", "57", "58", "XX"}
+"""The SQLSTATE classes that prevent a connection for a while. A pooler at its limit, or without a
+server, says 53400, 58000 or XX000."""
+CLASSES_QUOTING_VALUES = {"22", "23", "44", "P0"}
+"""The SQLSTATE classes whose messages may quote a value of a row."""
+
+UNMIGRATED = "a table or a column does not exist: if it is faceplate's, run `faceplate migrate`"
+ABORTED = (
+    "nothing was written: the transaction is aborted, because a statement of the unit failed and"
+    " the unit caught its error"
+)
+BUSY = (
+    "a scope is for one task at a time: await one statement before the next, or let each task run"
+    " a unit of its own"
+)
+FLUSH_FAILED = (
+    "a flush failed and the unit caught its error: flush what may fail inside of"
+    " `async with scope.session.begin_nested():`, and catch the error outside of that block"
+)
+_CONFLICTED = "a deadlock or serialization failure: the transaction conflicted with another one"
+_HIDDEN_ROWS = (
+    "the connecting role cannot see the rows of all users: connect as the owner of faceplate's"
+    " tables, or name its login in FACEPLATE_OWNER_URL; if the unit runs for one user, row_security"
+    " is off for its login: see `faceplate check`"
+)
+_READ_ONLY_SERVER = (
+    "the server is read-only: it is a standby, or default_transaction_read_only is on (for the"
+    " server, the database or the role)"
+)
+_ROW_IS_GONE = "a row that the session was to update or delete no longer exists"
+
+MEANINGS: dict[str, tuple[type[FaceplateError], str]] = {
+    "57014": (TimedOut, "the statement was cancelled, or ran longer than statement_timeout_s"),
+    "55P03": (TimedOut, "a lock was not free within lock_timeout_s"),
+    "25P03": (TimedOut, "the transaction was idle longer than idle_in_transaction_timeout_s"),
+    "25P04": (TimedOut, "the transaction ran longer than the server's transaction_timeout"),
+    "40001": (Contention, _CONFLICTED),
+    "40P01": (Contention, _CONFLICTED),
+    "25P02": (DatabaseError, ABORTED),
+    "42501": (Unauthorized, "the database refused the operation"),
+    "53100": (DatabaseError, "the server's disk is full"),
+    "42P01": (DatabaseError, UNMIGRATED),
+    "42703": (DatabaseError, UNMIGRATED),
+    "3F000": (DatabaseError, UNMIGRATED),
+}
+BROKEN_RULES = {"23502": "is required", "23514": "breaks a rule of the table"}
+MISUSES = {
+    "another operation is in progress": BUSY,
+    "the number of query arguments cannot exceed": "a statement takes at most 32,767 values: pass"
+    " one array (`column == any_(array)`), or run several statements",
+}
+"""Parts of asyncpg's messages that have no SQLSTATE. The rest of a message may quote a value."""
+# PostgreSQL's C function that raises, with row_security = off, where a policy would hide rows.
+_ROW_SECURITY_FUNCTION = "check_enable_rls"
 
 
-def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything under it, the outermost first."""
-    seen: set[int] = set()
-    below: BaseException | None = error
-    while below is not None and id(below) not in seen:
-        seen.add(id(below))
-        yield below
-        below = getattr(below, "orig", None) or below.__cause__
-
-
-def sqlstate_of(error: BaseException) -> str | None:
-    """The SQLSTATE that the server gave, or None where it did not come to that."""
-    states = _sqlstates(error)
-    if not states:
-        return None
-    if _was_cut_short(error):
-        return next(state for state in states if state.startswith("08"))
-    # The innermost one is the server's own word; the ones around it may be the driver's, for
-    # example 08003 around 57P01.
-    return states[-1]
-
-
-def _was_cut_short(error: BaseException) -> bool:
-    """Whether the connection was lost just after the server had told of an error in a statement.
-
-    Where that error was the end of the connection, as 57P01 is, the server calls it FATAL.
-    """
-    server = _server_error(error)
-    if server is None or _severity_of(server) in ENDS or server.sqlstate in TIME_LIMITS:
-        return False
-    return any(state.startswith("08") for state in _sqlstates(error) if state != server.sqlstate)
-
-
-def _server_error(error: BaseException) -> Any:
-    """Return the driver's copy of the server's own error, or None where the server said nothing.
-
-    The driver's errors of the same classes, such as 08003 around a FATAL, have no severity.
-    """
-    said = (cause for cause in error_chain(error) if isinstance(cause, asyncpg.PostgresError))
-    return next((cause for cause in said if _severity_of(cause)), None)
-
-
-def _severity(error: BaseException) -> str | None:
-    server = _server_error(error)
-    return None if server is None else _severity_of(server)
-
-
-def _severity_of(server: Any) -> str | None:
-    # PostgreSQL translates the other one; old poolers send no field V.
-    severity: str | None = server.severity_en or server.severity
-    return severity
-
-
-def _sqlstates(error: BaseException) -> list[str]:
-    return [state for cause in error_chain(error) if (state := getattr(cause, "sqlstate", None))]
-
-
-def is_connection_lost(error: BaseException, *, closed: bool) -> bool:
-    """Whether the connection is what failed. ``closed`` says if the driver has given it up.
-
-    A statement that was on its way may have been run, and a COMMIT may have taken effect.
-    """
+def map_error(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:
+    """Return faceplate's error for ``error``. ``target`` names the server, without secrets."""
+    for cause in error_chain(error):
+        if isinstance(cause, FaceplateError):
+            return cause
     state = sqlstate_of(error)
-    if _severity(error) in ENDS:
-        return state not in TIME_LIMITS
+    if is_connection_lost(error, closed=closed):
+        return ConnectionLost(f"{target}: {describe_loss(error)}", sqlstate=state)
     if state is not None:
-        if not state.startswith("08") and state not in LOST:
-            return False
-        return closed or not _is_from_statement(error, state)
-    if any(isinstance(cause, FaceplateError | TimeoutError) for cause in error_chain(error)):
-        return False
-    # Between a server's last word and the end of the stream, the driver is only out of step.
-    kinds = DRIVER_ERRORS if closed else (asyncpg.InternalClientError, ConnectionError)
-    return any(isinstance(cause, kinds) for cause in error_chain(error))
-
-
-def _is_from_statement(error: BaseException, state: str) -> bool:
-    """Whether a statement has raised it, as a function may, or a wrapper of foreign data that has
-    lost a server of its own: the connection goes on.
-
-    A pooler names no place in PostgreSQL's source.
-    """
-    server = _server_error(error)
-    if server is None or server.sqlstate != state or server.server_source_filename is None:
-        return False
-    return state.startswith("08") or server.server_source_function == RAISES
-
-
-def is_from_pooler(error: BaseException) -> bool:
-    """Whether a pooler says that it has lost its server, as a plain ERROR.
-
-    PostgreSQL names the place in its source with each error.
-    """
-    server = _server_error(error)
-    if server is None or server.server_source_filename is not None:
-        return False
-    return server.sqlstate[:2] in PASSING and server.sqlstate not in MEANINGS
+        return _map_sqlstate(state, server_error(error) or innermost_cause(error))
+    if any(isinstance(cause, TimeoutError) for cause in error_chain(error)):
+        return TimedOut(f"{target}: no answer within command_timeout_s")
+    if isinstance(error, PendingRollbackError):  # its message quotes the first error
+        return UsageError(FLUSH_FAILED)
+    return _map_without_sqlstate(innermost_cause(error))
 
 
 def map_connect_error(error: Exception, *, target: str, limit_s: float) -> FaceplateError:
-    """Return faceplate's error for a connection that could not be made."""
+    """Return faceplate's error for a failed attempt to connect."""
     state = sqlstate_of(error)
     if isinstance(error, FaceplateError):
         return error
@@ -231,105 +132,100 @@ def map_connect_error(error: Exception, *, target: str, limit_s: float) -> Facep
         notes = [note for cause in error_chain(error) for note in getattr(cause, "__notes__", ())]
         unanswered = UNANSWERED if UNANSWERED in notes else "no answer"
         return Unavailable(f"{target}: {unanswered} within {limit_s:g} s")
-    kind = Unavailable if _passes(error, state) else CannotConnect
-    return kind(f"{target}: {_words(error)}", sqlstate=state)
+    kind = Unavailable if _is_transient(error, state) else CannotConnect
+    return kind(f"{target}: {_describe(error)}", sqlstate=state)
 
 
-def _passes(error: Exception, state: str | None) -> bool:
-    """Whether the fault that kept a connection from being made may go away by itself."""
+def is_from_pooler(error: BaseException) -> bool:
+    """Return whether a pooler reports, as a plain ERROR, that it has lost its server.
+
+    PostgreSQL names the place in its source with each error.
+    """
+    server = server_error(error)
+    if server is None or server.server_source_filename is not None:
+        return False
+    return server.sqlstate[:2] in TRANSIENT_CLASSES and server.sqlstate not in MEANINGS
+
+
+def describe_loss(error: BaseException) -> str:
+    """Return why a unit's connection was lost, without a value of a row."""
+    state = sqlstate_of(error)
+    if state == READ_ONLY:
+        return _READ_ONLY_SERVER
+    if state is not None and state[:2] in CLASSES_QUOTING_VALUES:
+        return "the server ended the connection"
+    return _describe(error)
+
+
+def _map_sqlstate(state: str, error: BaseException) -> FaceplateError:
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return SchemaChanged("a table was changed under a prepared statement", sqlstate=state)
+    if state in MEANINGS:
+        kind, message = MEANINGS[state]
+        if getattr(error, "server_source_function", None) == _ROW_SECURITY_FUNCTION:
+            message = _HIDDEN_ROWS
+        return kind(message, sqlstate=state)
+    if (broken := constraints.refusal(state, error)) is not None:
+        return broken
+    if state in BROKEN_RULES or state.startswith("22"):
+        rule = BROKEN_RULES.get(state, "the database refused the value")
+        named = ("table_name", "column_name", "constraint_name")
+        field = ".".join(filter(None, (getattr(error, name, None) for name in named))) or "value"
+        return InvalidInput(field, rule, sqlstate=state)
+    return DatabaseError(f"the server raised {type(error).__name__}", sqlstate=state)
+
+
+def _map_without_sqlstate(error: BaseException) -> FaceplateError:
+    if isinstance(error, asyncpg.InterfaceError):
+        for part, remedy in MISUSES.items():
+            if part in str(error):
+                return UsageError(remedy)
+    if isinstance(error, StaleDataError):
+        return NotFound(None, _ROW_IS_GONE)
+    if isinstance(error, SQLAlchemyError):
+        # The messages of other classes may quote a value.
+        is_plain = isinstance(error, InvalidRequestError)
+        message = str(error) if is_plain else type(error).__name__
+        return UsageError(f"SQLAlchemy refused the call: {message}")
+    return DatabaseError(f"unexpected {type(error).__name__} from the driver")
+
+
+def _is_transient(error: Exception, state: str | None) -> bool:
+    """Return whether the fault that prevented a connection may go away by itself."""
     if state is not None:
-        return state[:2] in PASSING
-    cause = list(error_chain(error))[
-        -1
-    ]  # a connection that breaks while it is set up comes wrapped
+        return state[:2] in TRANSIENT_CLASSES
+    # A connection that breaks during the handshake arrives wrapped.
+    cause = innermost_cause(error)
     if isinstance(cause, ssl.SSLError | socket.gaierror):
         return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
     if isinstance(cause, asyncpg.ClientConfigurationError):
         return False
-    # Out of step with a server that ends; or no host takes writes, and one is being promoted.
+    # The server is stopping, or no host accepts writes yet because one is being promoted.
     if isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
-    # An error in answer to the request for TLS is said in other words: the server goes away.
+    # The driver reports a server without TLS as "rejected SSL upgrade". A server that is stopping
+    # answers the request for TLS with an error, which the driver reports in other words.
     return isinstance(cause, OSError) and "rejected SSL upgrade" not in str(cause)
 
 
-def map_error(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:
-    """Return faceplate's error for ``error``. ``target`` says which server, without secrets."""
-    for cause in error_chain(error):
-        if isinstance(cause, FaceplateError):
-            return cause
-    state = sqlstate_of(error)
-    if is_connection_lost(error, closed=closed):
-        return ConnectionLost(f"{target}: {describe_loss(error)}", sqlstate=state)
-    if state is not None:
-        return _by_sqlstate(state, _server_error(error) or list(error_chain(error))[-1])
-    if any(isinstance(cause, TimeoutError) for cause in error_chain(error)):
-        return TimedOut(f"{target}: no answer within command_timeout_s")
-    if isinstance(error, PendingRollbackError):  # it repeats the first one's words
-        return UsageError(FLUSH_FAILED)
-    return _by_words(list(error_chain(error))[-1])
-
-
-def _by_words(innermost: BaseException) -> FaceplateError:
-    if isinstance(innermost, asyncpg.InterfaceError):
-        for words, remedy in MISUSES.items():
-            if words in str(innermost):
-                return UsageError(remedy)
-    if isinstance(innermost, StaleDataError):
-        return NotFound(None, VANISHED)
-    if isinstance(innermost, SQLAlchemyError):
-        # Other errors may quote what they were given.
-        is_plain = isinstance(innermost, InvalidRequestError)
-        words = str(innermost) if is_plain else type(innermost).__name__
-        return UsageError(f"SQLAlchemy refused the call: {words}")
-    return DatabaseError(f"unexpected {type(innermost).__name__} from the driver")
-
-
-def _by_sqlstate(state: str, server: Any) -> FaceplateError:
-    if isinstance(server, asyncpg.InvalidCachedStatementError):
-        return SchemaChanged("a table was changed under a prepared statement", sqlstate=state)
-    if state in MEANINGS:
-        kind, message = MEANINGS[state]
-        if getattr(server, "server_source_function", None) == HIDES_ROWS:
-            message = BLIND
-        return kind(message, sqlstate=state)
-    if (broken := constraints.refusal(state, server)) is not None:
-        return broken
-    if state in REFUSED or state.startswith("22"):
-        rule = REFUSED.get(state, "the database refused the value")
-        named = ("table_name", "column_name", "constraint_name")
-        field = ".".join(filter(None, (getattr(server, name, None) for name in named))) or "value"
-        return InvalidInput(field, rule, sqlstate=state)
-    return DatabaseError(f"the server raised {type(server).__name__}", sqlstate=state)
-
-
-def describe_loss(error: BaseException) -> str:
-    """Return in words why a unit's connection was lost, without a value of a row."""
-    state = sqlstate_of(error)
-    if state == READ_ONLY:
-        return READ_ONLY_WORDS
-    if state is not None and state[:2] in ABOUT_ROWS:
-        return "the server ended the connection"
-    return _words(error)
-
-
-def _words(error: BaseException) -> str:
-    """Return the innermost cause in words: the driver's, or the first line of the server's.
+def _describe(error: BaseException) -> str:
+    """Return the driver's message, or the first line of the server's.
 
     That line may name a user, a database or a setting.
     """
-    innermost = _server_error(error) or list(error_chain(error))[-1]
-    if isinstance(innermost, asyncpg.TargetServerAttributeNotMatched):
+    cause: BaseException = server_error(error) or innermost_cause(error)
+    if isinstance(cause, asyncpg.TargetServerAttributeNotMatched):
         return "no host is what target_session_attrs asks for"
-    # The driver finds it so between statements. What the server said before may quote a value.
-    if isinstance(innermost, asyncpg.InternalClientError) or _was_cut_short(error):
+    # The driver raises InternalClientError where the connection closes between two statements.
+    # Where an error of the server came first, its message may quote a value.
+    if isinstance(cause, asyncpg.InternalClientError) or was_cut_short(error):
         return "the server closed the connection"
-    if isinstance(innermost, OSError) and not isinstance(innermost, ssl.SSLError):
-        if innermost.errno is not None and innermost.errno > 0:
-            return os.strerror(innermost.errno)  # asyncio's own words are less plain
-        if innermost.strerror:
-            return innermost.strerror
-        if type(innermost) is ConnectionError and "SSL" not in str(innermost):
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
+        if cause.errno is not None and cause.errno > 0:
+            return os.strerror(cause.errno)  # plainer than asyncio's message
+        if cause.strerror:
+            return cause.strerror
+        if type(cause) is ConnectionError and "SSL" not in str(cause):
             return "the server closed the connection"
-    # The server's DETAIL, HINT and CONTEXT follow the first line, or are left out.
-    return str(innermost).partition("\n")[0] or type(innermost).__name__
+    # DETAIL, HINT and CONTEXT follow the first line.
+    return str(cause).partition("\n")[0] or type(cause).__name__

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS
+from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate.config import Settings
 
 T = TypeVar("T")

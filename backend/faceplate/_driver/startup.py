@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from faceplate._driver.connecting import open_connection
-from faceplate._driver.error_mapping import DRIVER_ERRORS, map_connect_error
+from faceplate._driver.error_details import DRIVER_ERRORS
+from faceplate._driver.error_mapping import map_connect_error
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect, FaceplateError
 

@@ -9,13 +9,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import (
-    FOREIGN_ERRORS,
-    READ_ONLY,
-    SWALLOWED,
-    map_connect_error,
-    map_error,
-)
+from faceplate._driver.error_details import READ_ONLY
+from faceplate._driver.error_mapping import ABORTED, FOREIGN_ERRORS, map_connect_error, map_error
 from faceplate._driver.pool import Lease, Pool
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._driver.session_state import RESET_AND_COMMIT, ROLLBACK_AND_RESET
@@ -155,7 +150,7 @@ class Attempt(Generic[S]):
             if cancelled := commit.cancelled or check_in.cancelled:
                 raise self._cancelled(cancelled, kept=is_kept)
             if not is_kept:
-                raise DatabaseError(SWALLOWED)
+                raise DatabaseError(ABORTED)
             return
         await self._survive(failure, mark, commit.cancelled)
 

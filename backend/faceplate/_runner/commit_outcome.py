@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from faceplate._driver import preamble
 from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection, first_row
-from faceplate._driver.error_mapping import DRIVER_ERRORS
+from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.preamble import NONE, Preamble
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError, Unauthorized

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.util import await_only
 
 from faceplate._driver import preamble, session_state
-from faceplate._driver.error_mapping import DRIVER_ERRORS
+from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.preamble import Preamble
 from faceplate._driver.session_effects import compiled_changes_session
 from faceplate._orm.session import (

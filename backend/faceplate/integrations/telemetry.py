@@ -31,7 +31,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from faceplate._driver.error_mapping import sqlstate_of
+from faceplate._driver.error_details import sqlstate_of
 from faceplate.database import Database
 from faceplate.errors import (
     CommitOutcomeUnknown,
