@@ -193,7 +193,7 @@ async def test_a_thread_is_refused_before_anything_is_sent(
     async def unit(scope: Scope) -> None:
         await tasks.create(scope, title="a")
         _ = scope.session
-        with pytest.raises(UsageError, match="is for the event loop that its unit runs in"):
+        with pytest.raises(UsageError, match="can be used only in the event loop of its unit"):
             await asyncio.to_thread(IN_A_THREAD[use], scope)
         assert await scope.all(TITLES) == ["a"]
 
@@ -239,16 +239,16 @@ async def test_a_transaction_that_the_driver_has_ended_ends_the_unit(
         await driver.execute("COMMIT")
         with suppress(InvalidInput, UsageError):
             await scope.all(first)
-        with pytest.raises(UsageError, match="was ended or begun by something other"):
+        with pytest.raises(UsageError, match="something other than the runner began or ended"):
             scope.new_id()  # nothing was sent for it
-        with pytest.raises(UsageError, match="was ended or begun by something other"):
+        with pytest.raises(UsageError, match="something other than the runner began or ended"):
             await scope.all(TITLES)
-        with pytest.raises(UsageError, match="was ended or begun by something other"):
+        with pytest.raises(UsageError, match="something other than the runner began or ended"):
             await tasks.create(scope, title="late")
 
     with suppress(InvalidInput):
         await narrow.run(user.id, lambda scope: scope.all(first))  # it is prepared
-    with pytest.raises(UsageError, match="was ended or begun by something other"):
+    with pytest.raises(UsageError, match="something other than the runner began or ended"):
         await narrow.run(user.id, unit)
     for each in (user, other_user):
         assert await narrow.run(each.id, lambda scope: scope.all(TITLES)) == []

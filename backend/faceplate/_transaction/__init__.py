@@ -1,5 +1,6 @@
-"""One transaction of one unit: what goes ahead of a statement, and how long it lives.
+"""One unit's transaction on one connection: when it begins, what it sends, and when it is usable.
 
-`transaction` begins it with the first statement that needs it; `single_statement` sends one
-that is its own COMMIT. It may use statements, _orm and _driver; scopes add to it what units call.
+`transaction` sends BEGIN with the first statement that needs it, or sends a statement that commits
+by itself; `session_transaction` adds the ORM session. It may use `statement`, `_orm` and `_driver`;
+`scope` adds what units call.
 """

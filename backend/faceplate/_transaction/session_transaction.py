@@ -1,4 +1,4 @@
-"""A unit's transaction with an ORM session on it, and how it ends when the unit has returned."""
+"""A unit's transaction with an ORM session: how the session sends statements and is flushed."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,26 +27,27 @@ SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
 
 class SessionTransaction(Transaction):
-    """A transaction that a session can share. The runner ends it; a unit only uses it."""
+    """A transaction that the unit can also use through an ORM session. Only the runner ends it."""
 
     _session: UnitSession | None = None
 
     @property
     def session(self) -> AsyncSession:
-        """An ORM session on this very transaction, made when a unit first asks for it.
+        """An ORM session on this transaction, opened at its first use.
 
-        The runner flushes it. Its ``commit`` and ``rollback`` are the runner's: UsageError.
+        The runner flushes it when the unit returns. Its ``commit`` and ``rollback`` raise
+        UsageError.
         """
         self.check_usable()
         if self._session is None:
             self.may_have_written = True
-            self._check_single_statement()
+            self._check_is_whole_unit()
             self.has_session = True
             self._session = open_session(self, self._engine, self._lease.proxied)
         return self._session
 
     def run_in_session(self, run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
-        """Run a statement of the session, as SQLAlchemy's dialect asks, in a greenlet."""
+        """Run a statement of the session. SQLAlchemy's dialect calls it, in a greenlet."""
         self._claim()
         try:
             compiled = getattr(context, "compiled", None)
@@ -55,17 +56,17 @@ class SessionTransaction(Transaction):
                 self._driver.note_session_change(sql)
             if self._must_resynchronize:
                 await_only(self._resynchronize())
-            # The driver refuses a cursor unless it knows of a transaction.
+            # The driver makes no cursor before it has seen that the transaction is open.
             if cursor.server_side or not self._driver.is_pipelined:
                 await_only(self._open())
             self._send_in_session(run, is_dml=compiled is not None and _is_dml(context))
             if cursor.server_side:
-                cursor._cursor = _UnitCursor(self, cursor._cursor)  # noqa: SLF001 - it has no other place for one
+                cursor._cursor = _UnitCursor(self, cursor._cursor)  # noqa: SLF001 - SQLAlchemy fetches from it
         finally:
             self.is_busy = False
 
     async def fetch_from(self, cursor: Any, count: int) -> list[Any]:
-        """Return the next ``count`` rows of a cursor of the driver's, for the session."""
+        """Return the next ``count`` rows of one of the driver's cursors."""
         self._claim()
         try:
             return await self._checked(
@@ -75,22 +76,22 @@ class SessionTransaction(Transaction):
             self.is_busy = False
 
     def set_rollback_only(self, reason: str) -> None:
-        """Make the innermost nested block fail, or else the unit."""
-        block = None if self._session is None else open_savepoint(self._session)
-        if block is None:
+        """Have the innermost open savepoint rolled back, or the unit if there is none."""
+        savepoint = None if self._session is None else open_savepoint(self._session)
+        if savepoint is None:
             self.rollback_reason = reason
         else:
-            block.rollback_reason = reason
+            savepoint.rollback_reason = reason
 
     async def _finish_session(self) -> None:
         if self._session is None:
             return
-        if (rollback_reason := rollback_reason_of(self._session)) is not None:
-            raise UsageError(rollback_reason)
-        self._finisher = asyncio.current_task()
+        if (reason := rollback_reason_of(self._session)) is not None:
+            raise UsageError(reason)
+        self._finishing_task = asyncio.current_task()
         if self._must_resynchronize:
             await self._resynchronize()
-        self._check_in_sync()  # it may have lent the driver
+        self._check_in_sync()  # the unit may have used the driver's connection
         if holds_changes(self._session.sync_session):
             await self._session.flush()
 
@@ -110,16 +111,18 @@ class SessionTransaction(Transaction):
         except SESSION_ERRORS as error:
             failure = driver.map_error(error)
         except BaseException as error:
-            self._note_session(ahead, error, begins=begins)
+            self._note_session_statement(ahead, error, begins=begins)
             raise
-        self._note_session(ahead, failure, begins=begins)
+        self._note_session_statement(ahead, failure, begins=begins)
         if isinstance(failure, SchemaChanged):
-            driver.must_close = True  # SQLAlchemy goes on believing in what it has prepared
+            driver.must_close = True  # SQLAlchemy keeps its outdated prepared statements
         if failure is not None:
             raise failure
         self._check_in_sync()
 
-    def _note_session(self, ahead: Preamble, error: BaseException | None, *, begins: bool) -> None:
+    def _note_session_statement(
+        self, ahead: Preamble, error: BaseException | None, *, begins: bool
+    ) -> None:
         self._driver.end_preamble()
         self._note_sent(ahead, begins=begins)
         if error is not None:
@@ -127,7 +130,7 @@ class SessionTransaction(Transaction):
 
 
 class _UnitCursor:
-    """A cursor of the session, which lives as long as its unit."""
+    """A driver's cursor of the session, usable as long as its unit runs."""
 
     def __init__(self, transaction: SessionTransaction, cursor: Any) -> None:
         self._transaction = transaction

@@ -1,8 +1,8 @@
-"""What a unit's transaction believes of the server's, and whether the unit may go on.
+"""The state of a unit's transaction, and whether the unit may still use it.
 
-A transaction has one life: new, open, closed. It serves one task at a time. After each statement
-it compares what it believes with what the driver knows of the server's transaction; a difference
-ends the unit. When the unit has ended, every use is refused.
+A transaction is new, then open, then closed, and serves one task at a time. After each statement it
+compares its state with the state that the server reported to the driver; a difference ends the
+unit. After the unit has returned, every use raises UsageError.
 """
 
 import asyncio
@@ -19,82 +19,91 @@ from faceplate.errors import DatabaseError, TimedOut, Unavailable, UsageError
 T = TypeVar("T")
 
 CLOSED = (
-    "the unit of this scope has ended: nothing of it (statements, streams, session) can be used any"
-    " more; run another unit"
+    "the unit of this scope has ended: its statements, streams and session cannot be used any more;"
+    " run another unit"
 )
-ELSEWHERE = (
-    "a scope is for the event loop that its unit runs in: no thread and no other loop can use it"
+OTHER_LOOP = (
+    "a scope can be used only in the event loop of its unit, not in another thread or event loop"
 )
-ENDED = (
-    "the unit's transaction was ended or begun by something other than the runner: nothing more is"
+ENDED_ELSEWHERE = (
+    "something other than the runner began or ended the unit's transaction: no more statements are"
     " sent, and what was not committed is lost"
 )
-ONE_OF_ITS_KIND = "a scope cannot be copied or pickled: it lives as long as its unit"
+NOT_COPYABLE = "a scope cannot be copied or pickled: it lives as long as its unit"
 
 
 class Ids:
-    """The ids of one call of `Database.run`, in order: a retried unit is given the same ones."""
+    """The ids of one call of `Database.run`, in order: each attempt gets the same ones."""
 
     def __init__(self) -> None:
         self.minted: list[UUID] = []
         self._next = 0
 
     def next(self) -> UUID:
-        """Return the next id, a new one where there is none yet."""
+        """Return the next id, minting it where no earlier attempt did."""
         if self._next == len(self.minted):
             self.minted.append(uuid7())
         self._next += 1
         return self.minted[self._next - 1]
 
     def rewind(self) -> None:
-        """Begin again with the first id."""
+        """Start at the first id again, for the next attempt."""
         self._next = 0
 
 
 class NeedsTransaction(BaseException):
-    """The unit goes on after its only statement. Not an Exception, so that no unit catches it."""
+    """A `one_statement` unit has sent more than one statement, and is run again with BEGIN.
+
+    It is not an Exception, so that no unit catches it.
+    """
 
 
 class State:
-    """Where a transaction stands, and who may use it."""
+    """What is known of a transaction, and who may use it."""
 
     is_open: bool = False
     """Whether BEGIN was sent."""
     is_busy: bool = False
-    """Whether a statement of it is running."""
+    """Whether a statement of the unit is in flight."""
     may_have_written: bool = False
-    """Whether more than plain SELECTs was run; a session counts, whatever it is used for."""
+    """Whether anything but plain SELECTs was run. Using the session counts as a write."""
     has_committed: bool = False
-    """Whether a statement that was a transaction by itself has taken effect."""
+    """Whether a statement that commits by itself has taken effect."""
     connection_error: Unavailable | None = None
-    """The error with which its connection was lost, even where the unit caught it."""
+    """The error by which the connection was lost, even if the unit caught it."""
     rollback_reason: str | None = None
-    """Why the unit must not return, where something of it was undone or forgotten."""
+    """Why the unit can only be rolled back, or None. It is the message of the unit's error.
+
+    It is set where the ORM session has discarded changes of the unit, or where a part of the unit
+    was undone, and the unit may not have noticed.
+    """
     needs_transaction: bool = False
-    """Whether the unit has to be run again in one transaction, even where it caught the signal."""
+    """Whether `NeedsTransaction` was raised, even if the unit caught it."""
 
     def __init__(self, driver: Connection, ids: Ids) -> None:
         self._driver = driver
         self._ids = ids
         self._refusal: str | None = None
-        self._finisher: asyncio.Task[Any] | None = None
+        self._finishing_task: asyncio.Task[Any] | None = None
+        # Whether the outcome of the last statement is unknown, as after a cancellation.
         self._must_resynchronize = False
+        # Whether that statement carried BEGIN.
         self._begin_is_unconfirmed = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Raise UsageError: a copy would outlive the unit."""
-        raise UsageError(ONE_OF_ITS_KIND)
+        raise UsageError(NOT_COPYABLE)
 
     def new_id(self) -> UUID:
-        """Return a new UUIDv7. A retried unit is given the same ids, in the same order."""
+        """Return a new UUIDv7. A retry of the unit gets the same ids, in the same order."""
         self.check_usable()
         return self._ids.next()
 
     def check_usable(self) -> None:
-        """Raise where the unit has ended, was lost, or has to be run again in one transaction."""
+        """Raise if the unit has ended, lost its connection, or must be run again with BEGIN."""
         if self._refusal is not None:
             raise UsageError(self._refusal)
-        if self._finisher is not None and not _is_current(self._finisher):
+        if self._finishing_task is not None and not _is_current(self._finishing_task):
             raise UsageError(CLOSED)
         if self.connection_error is not None:
             # A pooler may have kept the connection, without the transaction.
@@ -103,23 +112,23 @@ class State:
             raise NeedsTransaction
 
     def _claim(self) -> None:
-        """Begin a use, which ends with ``is_busy = False``. Only one task uses it at a time."""
+        """Set ``is_busy`` for the calling task, which clears it. Raise UsageError if it is set."""
         self.check_usable()
         if self.is_busy:
             raise UsageError(BUSY)
         if not self._driver.is_in_its_loop():
-            raise UsageError(ELSEWHERE)
+            raise UsageError(OTHER_LOOP)
         self.is_busy = True
 
     def _check_in_sync(self) -> None:
-        """End the unit where the driver's transaction is not what this one believes."""
+        """End the unit if the server's transaction is open and this one is not, or vice versa."""
         driver = self._driver
         if driver.is_in_transaction() is not self.is_open and not driver.is_closed():
             self._refuse_all()
-            raise UsageError(ENDED)
+            raise UsageError(ENDED_ELSEWHERE)
 
     def _note_failure(self, error: BaseException, *, begins: bool = False) -> None:
-        """Note what ``error`` left. ``begins`` says whether BEGIN was a part of what it ended."""
+        """Update the state after ``error``. ``begins`` says whether BEGIN was sent with it."""
         driver = self._driver
         if isinstance(error, Unavailable):
             self.connection_error = error
@@ -128,8 +137,8 @@ class State:
             self._begin_is_unconfirmed |= begins
         elif self.is_open and not (driver.is_in_transaction() or driver.is_closed()):
             if begins:
-                # BEGIN was refused, or it went ahead of a statement that was prepared and not run:
-                # then the server has said nothing about it yet.
+                # The server refused BEGIN, or has not answered it yet: it went ahead of a statement
+                # that was prepared and not run.
                 self._must_resynchronize = self._begin_is_unconfirmed = True
             else:
                 self._refuse_all()
@@ -144,28 +153,28 @@ class State:
         return result
 
     async def _resynchronize(self) -> None:
-        """Learn how the transaction stands after a statement whose answer does not tell."""
+        """Ask the server for the state, after a statement whose outcome is unknown."""
         begin_is_unconfirmed, self._begin_is_unconfirmed = self._begin_is_unconfirmed, False
         self._must_resynchronize = False
         try:
             await self._driver.call(self._driver.execute, "SELECT 1")
         except (DatabaseError, TimedOut):
-            pass  # the next statement says so again
+            pass  # the next statement raises it again
         except BaseException as error:
             self._note_failure(error, begins=begin_is_unconfirmed)
             raise
         if begin_is_unconfirmed and not self._driver.is_in_transaction():
-            self.is_open = False  # BEGIN was cancelled as well
+            self.is_open = False  # BEGIN was cancelled, too
         self._check_in_sync()
 
     def _refuse_all(self) -> None:
-        """Send nothing more: something other than the runner has ended or begun the transaction."""
-        self._refusal = ENDED
+        """Refuse every further use, and have the connection closed at check-in."""
+        self._refusal = ENDED_ELSEWHERE
         self._driver.must_close = True
 
 
 def _is_current(task: "asyncio.Task[Any]") -> bool:
     try:
         return asyncio.current_task() is task
-    except RuntimeError:  # a thread without a loop
+    except RuntimeError:  # a thread without an event loop
         return False

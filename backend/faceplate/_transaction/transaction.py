@@ -1,8 +1,8 @@
-"""A unit's transaction on its connection: which statement begins it, and what goes ahead of it.
+"""A unit's transaction on its connection: which statement begins it, and with which preamble.
 
-It begins with the first statement that may write or lock, in the same round trip: a plain SELECT
-before that is a transaction by itself, which makes no difference at READ COMMITTED. On a connection
-that is not pipelined, it begins before the first statement of any kind, in a round trip of its own.
+BEGIN is sent in one round trip with the first statement that may write or lock. A plain SELECT
+before that runs by itself, which makes no difference at READ COMMITTED. On a connection without
+pipelining, BEGIN takes a round trip of its own before the first statement of any kind.
 """
 
 from abc import ABC, abstractmethod
@@ -37,9 +37,9 @@ class Transaction(State, ABC):
     """One transaction on one connection, and the statements in it."""
 
     has_session: bool = False
-    """Whether an ORM session shares it."""
+    """Whether the unit has used its ORM session."""
     autocommit: Autocommit[Any] | None = None
-    """A statement that was a transaction by itself, once it was sent."""
+    """The statement that commits by itself, as soon as it is sent."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Transaction(State, ABC):
         self._engine = engine
         self._lease = lease
         self._isolation = isolation
-        # Whether all statements have to see one snapshot, the first read included.
+        # Whether all statements, also a first read, have to see the same snapshot.
         self._has_snapshot = isolation != READ_COMMITTED
         self._may_autocommit = may_autocommit
         self._mark = mark
@@ -75,9 +75,9 @@ class Transaction(State, ABC):
         compiled: Compiled,
         arguments: list[Any],
     ) -> T:
-        """Run a statement, with what has to go ahead of it.
+        """Return what ``fetch``, a method of a prepared statement, makes of the statement.
 
-        ``fetch`` is a method of the driver's prepared statement.
+        The statement is sent with the preamble that it needs.
         """
         self._claim()
         try:
@@ -88,7 +88,7 @@ class Transaction(State, ABC):
             self.is_busy = False
 
     async def call(self, run: Callable[..., Awaitable[T]], sql: str, *values: Any) -> T:
-        """Run a method of the driver's own inside the transaction, which is begun for it."""
+        """Return ``run(sql, *values)``, a method of the driver, called inside the transaction."""
         self._claim()
         try:
             await self._open()
@@ -97,7 +97,7 @@ class Transaction(State, ABC):
             self.is_busy = False
 
     async def begin(self) -> None:
-        """Begin the transaction now. One round trip, where it was not begun before."""
+        """Begin the transaction now, in one round trip, unless it is open already."""
         self._claim()
         try:
             await self._open()
@@ -105,19 +105,20 @@ class Transaction(State, ABC):
             self.is_busy = False
 
     async def lend_driver(self) -> None:
-        """Let the unit have the driver's connection, by which it may do and keep anything.
+        """Begin the transaction, and have the connection closed when the unit has ended.
 
-        So the transaction is begun before, and no other unit gets the connection afterwards. Its
-        session is cleared all the same, as a pooler gives that to others.
+        Call it before the unit gets the driver's connection: the unit may change anything on it,
+        and may keep it. The server's session is reset all the same, because a pooler may give it
+        to another client.
         """
         await self.begin()
         self._driver.must_reset_session = True
         self._driver.must_close = True
 
     async def finish(self) -> None:
-        """Flush the session, and refuse every use from now on: the unit has returned.
+        """Flush the session and close, because the unit has returned.
 
-        Raises UsageError where the unit must not return, although it may have caught the error.
+        Raises UsageError if the unit can only be rolled back, even if it caught that error.
         """
         if self.is_busy:
             raise UsageError(LEFT_RUNNING)
@@ -129,7 +130,7 @@ class Transaction(State, ABC):
         self.close()
 
     def close(self) -> None:
-        """Refuse every use from now on. The session is closed; cursors end with the transaction."""
+        """Refuse every use from now on, and close the session."""
         if self._refusal is None:
             self._refusal = CLOSED
         if self.has_session:
@@ -139,7 +140,7 @@ class Transaction(State, ABC):
         self, fetch: Callable[..., Awaitable[T]], compiled: Compiled, arguments: list[Any]
     ) -> T:
         if self._may_autocommit:
-            self._check_single_statement(compiled)
+            self._check_is_whole_unit(compiled)
         driver, sql = self._driver, compiled.sql
         if not driver.is_pipelined:
             await self._open()
@@ -166,7 +167,7 @@ class Transaction(State, ABC):
         return result
 
     def _preamble_for(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
-        """Return what goes ahead, whether it begins the transaction, and whether that ends it."""
+        """Return the preamble, whether it begins, and whether the statement commits by itself."""
         mark = self._mark if compiled.is_dml else None
         if self.is_open:
             return mark or preamble.NONE, False, False
@@ -183,15 +184,12 @@ class Transaction(State, ABC):
     ) -> T:
         driver = self._driver
         running = driver.run(ahead, fetch, sql, arguments, may_commit=True)
-        self.autocommit = sent = Autocommit(running, self.settings, driver)  # from now on, in doubt
+        self.autocommit = sent = Autocommit(running, self.settings, driver)  # in doubt from now on
         try:
             result = await sent
-        except Unavailable as error:
-            self.connection_error = error
-            if sent.cancelled is not None:
-                raise sent.cancelled from None
-            raise
-        except FaceplateError:
+        except FaceplateError as error:
+            if isinstance(error, Unavailable):
+                self.connection_error = error
             if sent.cancelled is not None:
                 raise sent.cancelled from None
             raise
@@ -208,16 +206,16 @@ class Transaction(State, ABC):
             await self._resynchronize()
         if self.is_open:
             return
-        self._check_single_statement()
+        self._check_is_whole_unit()
         limits = self.settings.transaction_settings.items()
-        setting = [f"SET LOCAL {name} = '{value}'" for name, value in limits]
-        beginning = self._begin_preamble()
-        sql = "; ".join([beginning.sql, *setting])
-        self.is_open = True  # it may be, also where this is cancelled
+        set_limits = [f"SET LOCAL {name} = '{value}'" for name, value in limits]
+        begin = self._begin_preamble()
+        sql = "; ".join([begin.sql, *set_limits])
+        self.is_open = True  # even if this is cancelled, BEGIN may have run
         try:
             await self._driver.call(self._driver.execute, sql)
-            if beginning.bound is not None:
-                await self._driver.call(self._driver.fetch, *beginning.bound)
+            if begin.bound is not None:
+                await self._driver.call(self._driver.fetch, *begin.bound)
         except BaseException as error:
             self._note_failure(error, begins=True)
             raise
@@ -229,25 +227,28 @@ class Transaction(State, ABC):
             if ahead.has_row:
                 self._mark = None
 
-    def _check_single_statement(self, compiled: Compiled | None = None) -> None:
-        """Begin anew where a unit goes on after a statement that was to be the whole of it."""
-        locks_for_more = compiled is None or (compiled.locks and not compiled.writes)
-        if self._may_autocommit and (self.autocommit is not None or locks_for_more):
+    def _check_is_whole_unit(self, compiled: Compiled | None = None) -> None:
+        """Raise NeedsTransaction if a `one_statement` unit sends more than its one statement.
+
+        That is a second statement, a lock for a later one, or, without ``compiled``, BEGIN itself.
+        """
+        needs_more = compiled is None or (compiled.locks and not compiled.writes)
+        if self._may_autocommit and (self.autocommit is not None or needs_more):
             self.needs_transaction = True
             raise NeedsTransaction
 
     @abstractmethod
     async def _finish_session(self) -> None:
-        """Send what the session holds."""
+        """Flush the session."""
 
     @abstractmethod
     def _close_session(self) -> None:
-        """Let go of what the session holds."""
+        """Discard the session's objects."""
 
     @abstractmethod
     def _autocommit_preamble(self) -> Preamble:
-        """Return what goes ahead of a statement that is a transaction of its own."""
+        """Return the preamble of a statement that is a transaction by itself."""
 
     @abstractmethod
     def _begin_preamble(self) -> Preamble:
-        """Return what goes ahead of the first statement of a transaction."""
+        """Return the preamble that begins the transaction."""
