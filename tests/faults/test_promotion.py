@@ -18,7 +18,7 @@ from uuid6 import uuid7
 
 from faceplate import ConnectionLost, Database, Scope, Settings, Statement, Unavailable, User
 from faceplate._driver.connecting import open_connection
-from faceplate._runner import commit_outcome
+from faceplate._runner import commit_outcome, transaction_mark
 from faceplate._runner.commit_outcome import Outcome
 from faceplate.services import conversations, messages, tasks, users
 
@@ -207,7 +207,7 @@ async def test_a_commit_is_not_found_on_a_server_that_never_saw_it(pair: Pair) -
     lost = await open_connection(pair.settings("primary"))
     await lost.execute("BEGIN")
     await lost.fetchval("SELECT pg_current_xact_id()")
-    mark = await commit_outcome.mark(lost, may_prepare=True)
+    mark = await transaction_mark.take_mark(lost, may_prepare=True)
     assert mark is not None
     await asyncio.to_thread(pair.primary.kill)
     lost.terminate()

@@ -210,18 +210,18 @@ async def test_a_scope_keeps_its_user(narrow: Database, user: User, other_user: 
 async def test_a_block_has_one_life(narrow: Database, user: User, other_user: User) -> None:
     """Else it is left a second time on a connection that serves another user by then."""
     block = narrow.begin(user.id)
-    with pytest.raises(UsageError, match="is left once"):
+    with pytest.raises(UsageError, match="can be left only once"):
         await block.__aexit__(None, None, None)
     async with block as scope:
         await tasks.create(scope, title="mine")
-        with pytest.raises(UsageError, match="is entered once"):
+        with pytest.raises(UsageError, match="can be entered only once"):
             await block.__aenter__()
-    with pytest.raises(UsageError, match="is entered once"):
+    with pytest.raises(UsageError, match="can be entered only once"):
         await block.__aenter__()
     async with narrow.begin(other_user.id) as scope:
         await tasks.create(scope, title="theirs")
         for error in (None, RuntimeError()):
-            with pytest.raises(UsageError, match="is left once"):
+            with pytest.raises(UsageError, match="can be left only once"):
                 await block.__aexit__(None if error is None else RuntimeError, error, None)
     for each, titles in ((user, ["mine"]), (other_user, ["theirs"])):
         assert await narrow.run(each.id, lambda scope: scope.all(TITLES)) == titles

@@ -41,7 +41,7 @@ class Preamble(NamedTuple):
 NONE = Preamble(b"", "")
 
 
-def ask(name: str, sql: str) -> Preamble:
+def select(name: str, sql: str) -> Preamble:
     """The row of ``sql``, a SELECT that gets the name, comes back ahead of the next statement's."""
     return Preamble(_bind(name) + _EXECUTE, f"EXECUTE {name}", name, sql, has_row=True)
 

@@ -1,6 +1,6 @@
-"""What `Database.run` does around a unit: an attempt, its retry, the outcome of a lost COMMIT.
+"""What `Database.run` does around a unit: attempts, retries, lost COMMITs, shutdown.
 
-`attempt` is one connection from check-out to check-in, `retry` says when there is another one, and
-`in_flight` with `shutdown` is what `Database.dispose` waits for. It may use scopes and all below
-them, and knows no service.
+`attempt` is one connection from check-out to check-in, `retry` decides whether another attempt
+follows, `commit_outcome` asks the server about a COMMIT in doubt, and `shutdown` waits for calls in
+flight. It may use scopes and everything below them, and knows no service.
 """

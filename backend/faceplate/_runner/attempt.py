@@ -1,4 +1,4 @@
-"""One attempt at a unit: a connection, the block, COMMIT or ROLLBACK, back to the pool."""
+"""One attempt at a unit: check-out, BEGIN, the unit, COMMIT or ROLLBACK, check-in."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,8 +15,9 @@ from faceplate._driver.pool import Lease, Pool
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._driver.session_state import RESET_AND_COMMIT, ROLLBACK_AND_RESET
 from faceplate._driver.shielding import Shielded, ShieldedByTask
-from faceplate._runner import commit_outcome
-from faceplate._runner.commit_outcome import Mark, Outcome
+from faceplate._runner import commit_outcome, transaction_mark
+from faceplate._runner.commit_outcome import Outcome
+from faceplate._runner.transaction_mark import Mark
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
@@ -35,10 +36,10 @@ ROLLBACK_TIMEOUT_S = 2.0
 
 
 class Attempt(Generic[S]):
-    """``async with`` it for a scope. Leaving commits; leaving with an error rolls back.
+    """A scope for ``async with``: it commits at the end, and rolls back after an error.
 
-    Whatever happens in between, a cancellation included, the scope is closed, and the connection
-    goes back to the pool clean or is thrown away.
+    In every case, also after a cancellation, the scope is closed, and the connection is checked in
+    clean or is closed.
     """
 
     __slots__ = (
@@ -84,7 +85,7 @@ class Attempt(Generic[S]):
             self._ids,
             isolation=self._isolation,
             may_autocommit=self._may_autocommit and driver.is_pipelined,
-            mark=None if self._replayable else commit_outcome.mark_preamble(driver),
+            mark=None if self._replayable else transaction_mark.mark_preamble(driver),
         )
         return self._scope
 
@@ -103,38 +104,38 @@ class Attempt(Generic[S]):
         _tb: TracebackType | None,
     ) -> None:
         if error is not None:
-            await self._abandon(error)
+            await self._roll_back_after(error)
             return
         scope = self._scope
         try:
             await scope.finish()
             mark = await self._mark() if scope.is_open else None
-        except BaseException as flaw:
-            await self._abandon(flaw)
+        except BaseException as failure:
+            await self._roll_back_after(failure)
             raise
         if scope.is_open:
             await self._commit(mark)
         elif not self._lease.try_check_in():
-            await self._leave()
+            await self._check_in()
 
     async def _mark(self) -> Mark | None:
-        """Return what the transaction can be found again by, if it may have to be."""
+        """Return the transaction's mark, or None where nothing will ask for its outcome."""
         if self._replayable or not self._scope.may_have_written:
             return None
-        return await commit_outcome.mark(self._driver, may_prepare=self._driver.is_pipelined)
+        return await transaction_mark.take_mark(self._driver, may_prepare=self._driver.is_pipelined)
 
     def _shielded(self, work: Coroutine[Any, Any, T]) -> Shielded[T]:
         return Shielded(work) if self._driver.is_pipelined else ShieldedByTask(work)
 
-    async def _leave(self) -> None:
-        """Give the connection back: what was done is done, without a COMMIT."""
+    async def _check_in(self) -> None:
+        """Check the connection in. There is no transaction to commit."""
         check_in = self._shielded(self._lease.check_in())
         await check_in
         if check_in.cancelled is not None:
-            raise self._cancelled(check_in.cancelled, kept=self._scope.has_committed)
+            raise self._cancelled(check_in.cancelled, committed=self._scope.has_committed)
 
     async def _commit(self, mark: Mark | None) -> None:
-        """Send COMMIT and wait for its answer, however often the waiting is cancelled."""
+        """Send COMMIT, and wait for its answer even if the caller is cancelled."""
         driver = self._driver
         sql = RESET_AND_COMMIT if driver.must_reset_session else "COMMIT"
         commit = self._shielded(driver.call(driver.execute, sql, may_commit=True))
@@ -146,43 +147,46 @@ class Attempt(Generic[S]):
             driver.must_reset_session = False
             check_in = self._shielded(self._lease.check_in())
             await check_in
-            is_kept = status == "COMMIT"
+            committed = status == "COMMIT"  # ROLLBACK if the transaction was aborted
             if cancelled := commit.cancelled or check_in.cancelled:
-                raise self._cancelled(cancelled, kept=is_kept)
-            if not is_kept:
+                raise self._cancelled(cancelled, committed=committed)
+            if not committed:
                 raise DatabaseError(ABORTED)
             return
-        await self._survive(failure, mark, commit.cancelled)
+        await self._handle_failed_commit(failure, mark, commit.cancelled)
 
-    async def _survive(
+    async def _handle_failed_commit(
         self, error: FaceplateError, mark: Mark | None, cancelled: asyncio.CancelledError | None
     ) -> None:
-        """Find out what a failed COMMIT means, and tell a cancelled caller just as much."""
+        """Return if the transaction has committed all the same, and raise if it has not.
+
+        The cancellation of a caller is raised only then, and says whether the unit has committed.
+        """
         failure: BaseException | None = None
-        ending = ShieldedByTask(self._after_failed_commit(error, mark))
+        resolving = ShieldedByTask(self._resolve_failed_commit(error, mark))
         try:
-            await ending
-        except BaseException as ended:  # noqa: BLE001 - raised below
-            failure = ended
-        cancelled = ending.cancelled or cancelled
+            await resolving
+        except BaseException as raised:  # noqa: BLE001 - raised below
+            failure = raised
+        cancelled = resolving.cancelled or cancelled
         if failure is not None:
             raise failure if cancelled is None else self._as_cancelled(failure, cancelled)
         if cancelled is not None:
-            raise self._cancelled(cancelled, kept=True)
+            raise self._cancelled(cancelled, committed=True)
 
-    async def _after_failed_commit(self, error: FaceplateError, mark: Mark | None) -> None:
-        """Return where the transaction has taken effect all the same; raise where it has not."""
+    async def _resolve_failed_commit(self, error: FaceplateError, mark: Mark | None) -> None:
+        """Return if the transaction has committed all the same. Raise if not, or if in doubt."""
         if not isinstance(error, ConnectionLost):
             await self._roll_back()
             raise error
         self._driver.terminate()
-        self._replace_all(error)
+        self._replace_pool(error)
         await self._lease.check_in()
         error.message = f"the connection was lost during COMMIT: {error.message}"
         if not error.in_doubt or (self._replayable and self._scope.may_have_written):
             raise error
         if mark is None:
-            return  # there was nothing to write
+            return  # nothing was written, so there is nothing to lose
         match await commit_outcome.find_outcome(self._settings, mark):
             case Outcome.ROLLED_BACK:
                 error.in_doubt = False
@@ -193,73 +197,73 @@ class Attempt(Generic[S]):
     def _as_cancelled(
         self, failure: BaseException, cancelled: asyncio.CancelledError
     ) -> BaseException:
-        """Return what a cancelled caller is told: whether something may have been written."""
+        """Return the error of a cancelled caller, which says if a commit is in doubt."""
         if isinstance(failure, ConnectionLost) and failure.in_doubt:
             return CommitOutcomeUnknown(failure.message, ids=self._ids.minted)
         if isinstance(failure, CommitOutcomeUnknown):
             return failure
-        return self._cancelled(cancelled, kept=False)
+        return self._cancelled(cancelled, committed=False)
 
     def _cancelled(
-        self, cancelled: asyncio.CancelledError, *, kept: bool
+        self, cancelled: asyncio.CancelledError, *, committed: bool
     ) -> asyncio.CancelledError:
-        """Return the cancellation, with `CancelledAfterCommit` as its cause where that is so.
+        """Return the cancellation, with `CancelledAfterCommit` as its cause if it committed.
 
-        A unit inside of this one may have set it for itself.
+        Another call of `run` inside of the unit may have set that cause for its own commit.
         """
-        if kept:
+        if committed:
             cancelled.__cause__ = CancelledAfterCommit()
         elif isinstance(cancelled.__cause__, CancelledAfterCommit):
             cancelled.__cause__ = None
         return cancelled
 
-    async def _abandon(self, error: BaseException) -> None:
-        """Roll back, check in, and raise what the caller is to get in place of ``error``."""
+    async def _roll_back_after(self, error: BaseException) -> None:
+        """Roll back and check in after ``error``, and raise the error that replaces it, if any."""
         scope = self._scope
-        ours = self._translate(error)
+        mapped = self._map_error(error)
         scope.close()
         if self._driver.lacks_preamble_row:
-            commit_outcome.recheck_support(self._driver)
-        told = ours or scope.connection_error
-        if isinstance(told, ConnectionLost):
-            self._driver.terminate()  # a standby's connection works, and must be replaced too
-            self._replace_all(told)
+            transaction_mark.recheck_support(self._driver)
+        reported = mapped or scope.connection_error
+        if isinstance(reported, ConnectionLost):
+            self._driver.terminate()  # a connection to a standby still works
+            self._replace_pool(reported)
         cancelled = error if isinstance(error, asyncio.CancelledError) else None
         if scope.is_open or scope.is_busy or not self._lease.try_check_in():
-            ending = ShieldedByTask(self._roll_back())
-            await ending
-            cancelled = ending.cancelled or cancelled
+            rollback = ShieldedByTask(self._roll_back())
+            await rollback
+            cancelled = rollback.cancelled or cancelled
         if cancelled is not None:
-            if told is None:
-                raise self._cancelled(cancelled, kept=scope.has_committed)
-            raise self._as_cancelled(told, cancelled)
+            if reported is None:
+                raise self._cancelled(cancelled, committed=scope.has_committed)
+            raise self._as_cancelled(reported, cancelled)
         if scope.needs_transaction:
             raise NeedsTransaction
-        if ours is not None and ours is not error:
-            raise ours
+        if mapped is not None and mapped is not error:
+            raise mapped
 
-    def _translate(self, error: BaseException) -> FaceplateError | None:
-        """Return faceplate's error for one of the database, and None for any other."""
+    def _map_error(self, error: BaseException) -> FaceplateError | None:
+        """Return faceplate's error for one of the database, or None for any other error."""
         if isinstance(error, FaceplateError):
             return error
         if isinstance(error, FOREIGN_ERRORS):
             return map_error(error, target=self._settings.target, closed=self._driver.is_closed())
         return None
 
-    def _replace_all(self, lost: ConnectionLost) -> None:
-        """Replace the pool's connections where they all lead to a server that takes no writes."""
+    def _replace_pool(self, lost: ConnectionLost) -> None:
+        """Replace all connections of the pool if the server has become read-only."""
         if lost.sqlstate == READ_ONLY:
             cast("Pool", self._engine.sync_engine.pool).replace_all(self._driver)
 
     async def _roll_back(self) -> None:
         driver = self._driver
-        if self._scope.is_busy:  # an orphan of the unit waits for an answer
+        if self._scope.is_busy:  # an orphaned task of the unit waits for an answer
             driver.terminate()
         if self._scope.is_open and not driver.is_closed():
             sql = ROLLBACK_AND_RESET if driver.must_reset_session else "ROLLBACK"
             try:
                 await driver.execute(sql, timeout=ROLLBACK_TIMEOUT_S)
                 driver.must_reset_session = driver.is_preparing = False
-            except Exception:  # noqa: BLE001 - the server rolls back what it never hears of again
+            except Exception:  # noqa: BLE001 - the server rolls back when the connection closes
                 driver.terminate()
         await self._lease.check_in()

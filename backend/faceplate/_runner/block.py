@@ -1,4 +1,4 @@
-"""The block of `Database.begin`: one attempt, which is never retried."""
+"""The ``async with`` block of `Database.begin`: one attempt, which is never retried."""
 
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -14,7 +14,7 @@ S = TypeVar("S", bound=SessionTransaction)
 
 
 class Block(AbstractAsyncContextManager[S]):
-    """``async with`` it for a scope, once."""
+    """A scope for ``async with``, which can be entered once."""
 
     def __init__(self, call: Call, attempt: Attempt[S]) -> None:
         self._call = call
@@ -24,7 +24,7 @@ class Block(AbstractAsyncContextManager[S]):
 
     async def __aenter__(self) -> S:
         if self._was_entered:
-            raise UsageError("a block is entered once: call `begin` for each")
+            raise UsageError("a block can be entered only once: call `begin` again")
         self._was_entered = True
         self._call.__enter__()
         try:
@@ -42,7 +42,7 @@ class Block(AbstractAsyncContextManager[S]):
         traceback: TracebackType | None,
     ) -> None:
         if not self._is_entered:
-            raise UsageError("a block is left once, after it was entered")
+            raise UsageError("a block can be left only once, after it was entered")
         self._is_entered = False
         try:
             await self._attempt.__aexit__(kind, error, traceback)

@@ -1,4 +1,4 @@
-"""A call of `Database.run`: its unit, what is recorded of it, and that it is in flight."""
+"""A call of `Database.run`: its unit, its events, and the registry of calls in flight."""
 
 import asyncio
 import time
@@ -24,20 +24,23 @@ from faceplate.events import Event, Events, Kind
 T = TypeVar("T")
 Task: TypeAlias = "asyncio.Task[object]"
 
-_is_part: ContextVar[bool] = ContextVar("_is_part", default=False)
+_allowed: ContextVar[bool] = ContextVar("_allowed", default=False)
 
 GIVEN_UP = (Contention, SchemaChanged, Unavailable)
 
 
 class BoundUnit(Generic[T]):
-    """Call it with a scope. Its repr shows no argument, so that no traceback does."""
+    """A unit with its arguments, to be called with a scope.
+
+    Its repr shows no argument, so that no traceback does.
+    """
 
     __slots__ = ("_args", "_call", "_kwargs", "function", "is_replayable", "isolation")
 
     isolation: str
-    """The level that the unit is marked with, or that of units: see `isolation_level`."""
+    """The unit's isolation level: see `isolation_level`."""
     is_replayable: bool
-    """Whether it is marked `replayable`."""
+    """Whether the unit is marked `replayable`."""
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class BoundUnit(Generic[T]):
         kwargs: Mapping[str, Any],
     ) -> None:
         self._call = function
-        # The marks are the function's own, and its name is what a log line needs.
+        # A partial has neither the unit's decorators nor the name that log lines show.
         self.function = function.func if isinstance(function, partial) else function
         self._args = args
         self._kwargs = kwargs
@@ -58,7 +61,7 @@ class BoundUnit(Generic[T]):
 
     @property
     def is_one_statement(self) -> bool:
-        """Whether it is marked `one_statement`, and its level lets one be sent by itself."""
+        """Whether the unit is marked `one_statement` and runs at READ COMMITTED."""
         return getattr(self.function, "one_statement", False) and self.isolation == READ_COMMITTED
 
 
@@ -67,20 +70,20 @@ class Work(Protocol):
 
     @property
     def unit(self) -> str:
-        """What a log line calls it."""
+        """The name for log lines."""
 
     @property
     def tasks(self) -> Sequence[Task]:
-        """Those that it has made, whose work is its own and not cut off for itself."""
+        """The tasks that it started. Their work is cut off with it, not separately."""
 
     def cut_off(self, task: Task) -> None:
-        """See to it that what was begun in ``task`` ends soon. It must neither raise nor block."""
+        """Make the work, which began in ``task``, end soon. It must neither raise nor block."""
 
 
 class InFlight:
-    """All of it, each with the task that it was begun in.
+    """The registry of work in flight, each with the task in which it began.
 
-    Every unit passes here, so nobody is told of an end: who waits for one looks again.
+    It notifies nobody, because that would cost every unit something: `Shutdown` polls it.
     """
 
     def __init__(self) -> None:
@@ -88,41 +91,41 @@ class InFlight:
         self._tasks: dict[Work, Task] = {}
 
     def begin(self, work: Work) -> None:
-        """Note ``work``. Raises ShuttingDown, unless it is part of what was begun before."""
+        """Register ``work``. During a shutdown, raise ShuttingDown unless earlier work needs it."""
         task: Any = asyncio.current_task()
         if self.is_closing:
-            self._check_is_part(task)
+            self._check_is_needed(task)
         self._tasks[work] = task
 
     def end(self, work: Work) -> None:
-        """Forget ``work``. Doing so twice is no error."""
+        """Remove ``work``. A second call does nothing."""
         self._tasks.pop(work, None)
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all work, and accept new work again."""
         self._tasks.clear()
         self.is_closing = False
 
     def others(self) -> dict[Work, Task]:
-        """Return all but the calling task's own, for whose end it cannot wait."""
+        """Return all work but the calling task's own, which cannot end while the task waits."""
         own = asyncio.current_task()
         return {work: task for work, task in self._tasks.items() if task is not own}
 
     def check_is_open(self) -> None:
-        """Raise ShuttingDown if nothing is to be begun any more."""
+        """Raise ShuttingDown if the database is being closed."""
         if self.is_closing:
             raise ShuttingDown("not begun, since the database is being closed: ask another process")
 
-    def _check_is_part(self, task: Task) -> None:
-        if not _is_part.get() and task not in self._tasks.values():
+    def _check_is_needed(self, task: Task) -> None:
+        if not _allowed.get() and task not in self._tasks.values():
             self.check_is_open()
 
 
 class Call:
-    """``with`` it around one call of `Database.run` or `Database.begin`, all attempts together."""
+    """A context around one call of `Database.run` or `Database.begin`, with all its attempts."""
 
     tasks = ()
     __slots__ = (
@@ -154,7 +157,7 @@ class Call:
         return f"{module}.{name}"
 
     def cut_off(self, task: Task) -> None:
-        """Cancel it, and let the caller be told by ShuttingDown, as by `asyncio.timeout`."""
+        """Cancel the call. Its caller gets ShuttingDown in place of the CancelledError."""
         self._cut_off_in = task
         task.cancel()
 
@@ -176,18 +179,20 @@ class Call:
         traceback: TracebackType | None,
     ) -> None:
         self._in_flight.end(self)
-        told = error if self._cut_off_in is None else self._told(self._cut_off_in, error)
-        if isinstance(told, FaceplateError):
-            self._record_end(told)
+        raised = error
+        if self._cut_off_in is not None:
+            raised = self._error_of_cut_off(self._cut_off_in, error)
+        if isinstance(raised, FaceplateError):
+            self._record_end(raised)
         if self._observation is not None:
-            self._observation.__exit__(None if told is None else type(told), told, traceback)
-        if told is not None and told is not error:
-            raise told from error
+            self._observation.__exit__(None if raised is None else type(raised), raised, traceback)
+        if raised is not None and raised is not error:
+            raise raised from error
 
-    def _told(self, task: Task, error: BaseException | None) -> BaseException | None:
-        """What the caller is told who was cut off. ``error`` is what came of it.
+    def _error_of_cut_off(self, task: Task, error: BaseException | None) -> BaseException | None:
+        """Return what a call that was cut off raises in place of ``error``.
 
-        A cancellation after COMMIT stays, and so does one where another caller has cancelled too.
+        A cancellation stays as it is after a COMMIT, and where someone else has cancelled, too.
         """
         if task.uncancel() > 0 or error is None or was_committed(error):
             return error
@@ -196,9 +201,9 @@ class Call:
         return error
 
     def _record_end(self, error: FaceplateError) -> None:
-        """Name the unit, and record a refusal or an unknown outcome, once.
+        """Set the error's unit, and record a refusal or an unknown outcome once.
 
-        An error that leaves several calls, one inside the other, is the first one's.
+        An error that leaves nested calls of `run` belongs to the innermost one.
         """
         error.unit = error.unit or self.unit
         if error.is_recorded:
@@ -210,7 +215,7 @@ class Call:
             self.record(Kind.REFUSAL, error)
 
     def record(self, kind: Kind, error: FaceplateError) -> None:
-        """Record what ``error``, which ended an attempt, leads to."""
+        """Record an event of ``kind`` for ``error``, which ended an attempt."""
         elapsed_s = time.monotonic() - self._started_s
         reason = type(error).__name__
         event = Event(kind, self.unit, reason, error.sqlstate, self.attempt, elapsed_s)
@@ -219,9 +224,9 @@ class Call:
 
 @contextmanager
 def allow_during_shutdown() -> Iterator[None]:
-    """Let what the block begins pass although the database is being closed."""
-    token = _is_part.set(True)
+    """Allow new work inside the block even if the database is being closed."""
+    token = _allowed.set(True)
     try:
         yield
     finally:
-        _is_part.reset(token)
+        _allowed.reset(token)

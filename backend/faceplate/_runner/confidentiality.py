@@ -1,13 +1,13 @@
-"""What leaves the runner shows no row: neither its traceback nor the errors behind it."""
+"""Removes from an error what could show a row: frames of libraries, and errors of the driver."""
 
 from faceplate._driver.error_mapping import FOREIGN_ERRORS
 from faceplate._tracebacks import linked_errors, remove_library_frames
 
 
 def remove_confidential(error: BaseException) -> None:
-    """Remove the frames of libraries from an error, and the errors of the driver behind it.
+    """Remove the frames of libraries, and the driver's errors from the chain of ``error``.
 
-    Frames hold the values of statements, and the server's DETAIL quotes rows.
+    The frames' locals hold values of statements, and the server's DETAIL quotes rows.
     """
     for member in linked_errors(error):
         if isinstance(member.__cause__, FOREIGN_ERRORS):

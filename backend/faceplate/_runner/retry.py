@@ -1,4 +1,4 @@
-"""When a unit is retried, and how long is waited before."""
+"""When a unit is retried, and with which backoff."""
 
 import asyncio
 import random
@@ -36,23 +36,25 @@ RECONNECT_PAUSE_S = 0.1
 RECONNECT_PAUSE_MAX_S = 2.0
 
 
-class Start(Protocol[S]):
-    """What makes an attempt. ``is_first`` is false for a retry."""
+class AttemptFactory(Protocol[S]):
+    """Makes an attempt. ``is_first`` is false for a retry."""
 
     def __call__(self, ids: Ids, *, is_first: bool) -> Attempt[S]: ...
 
 
-async def run_with_retries(unit: Callable[[S], Awaitable[T]], start: Start[S], retry: "Retry") -> T:
+async def run_with_retries(
+    unit: Callable[[S], Awaitable[T]], make_attempt: AttemptFactory[S], retry: "Retry"
+) -> T:
     """Return what ``unit`` returns, run in as many attempts as ``retry`` allows.
 
-    Raises CommitOutcomeUnknown where an attempt may have committed and the one after it failed.
+    Raises CommitOutcomeUnknown if an attempt is in doubt and its retry failed.
     """
     ids = Ids()
     is_first = True
     while True:
         try:
             try:
-                async with start(ids, is_first=is_first) as scope:
+                async with make_attempt(ids, is_first=is_first) as scope:
                     return await unit(scope)
             except FaceplateError as error:
                 await retry.after(error)
@@ -69,7 +71,7 @@ async def run_with_retries(unit: Callable[[S], Awaitable[T]], start: Start[S], r
 
 
 class Retry:
-    """The memory of one call of `Database.run`: what has been retried already, and since when."""
+    """The retry policy of one call of `Database.run`, with what it has retried so far."""
 
     def __init__(self, settings: Settings, call: Call) -> None:
         self._settings = settings
@@ -80,11 +82,11 @@ class Retry:
         self._was_lost = False
         self._schema_changed = False
         self.in_doubt = False
-        """Whether an earlier attempt may have taken effect, for all that is known."""
-        self._pause_s = RECONNECT_PAUSE_S
+        """Whether an earlier attempt may have committed."""
+        self._reconnect_pause_s = RECONNECT_PAUSE_S
 
     async def after(self, error: FaceplateError) -> None:
-        """Return when the unit may be retried after ``error``; raise it where it may not."""
+        """Return after the backoff if the unit may be retried after ``error``, else raise it."""
         match error:
             case SchemaChanged() if not self._schema_changed:
                 self._schema_changed = True
@@ -101,9 +103,10 @@ class Retry:
                 raise error
 
     async def _after_contention(self, error: Contention) -> None:
-        """At once, with jitter, for a limited time: somebody else got in the way and is gone.
+        """Retry with backoff and jitter until a deadline.
 
-        Where they keep coming, ever fewer at a time: else a crowd gets in its own way for ever.
+        The first pause is short, because the other transaction has ended. Later pauses grow, or
+        many units that conflict with each other would go on conflicting.
         """
         now = time.monotonic()
         if self._contention_until_s is None:
@@ -115,7 +118,7 @@ class Retry:
         self._contention_pause_s = min(2 * self._contention_pause_s, CONTENTION_PAUSE_MAX_S)
 
     async def _after_loss(self, error: ConnectionLost) -> None:
-        """Once, after a pause in which a server that restarts gets some way."""
+        """Retry once, after a pause, because the server may be restarting."""
         self.in_doubt |= error.in_doubt
         if self._was_lost:
             raise error
@@ -124,15 +127,15 @@ class Retry:
         await asyncio.sleep(self._settings.retry_delay_s)
 
     async def _until_reconnected(self, error: Unavailable) -> None:
-        """With backoff and jitter until a deadline: no connection, so the unit has not begun."""
+        """Connect again with backoff and jitter until a deadline. The unit has not begun."""
         now = time.monotonic()
         if self._reconnect_until_s is None:
             self._reconnect_until_s = now + self._settings.reconnect_timeout_s
             self._call.record(Kind.RECONNECT, error)
         if now >= self._reconnect_until_s:
             raise error
-        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
-        self._pause_s = min(2 * self._pause_s, RECONNECT_PAUSE_MAX_S)
+        await asyncio.sleep(self._reconnect_pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        self._reconnect_pause_s = min(2 * self._reconnect_pause_s, RECONNECT_PAUSE_MAX_S)
 
     def _begin_anew(self, error: FaceplateError) -> None:
         self._call.record(Kind.RETRY, error)

@@ -1,4 +1,4 @@
-"""Closing the pool: what is in flight may end, for a limited time; what lasts longer is cut off."""
+"""Closing the pool: waits for work in flight, then cuts off what takes too long."""
 
 import asyncio
 import logging
@@ -24,13 +24,13 @@ logger = logging.getLogger("faceplate")
 
 POLL_S = 0.01
 CUT_OFF_S = 5.0
-"""What was cut off may take this long to roll back, and a draft to be saved."""
+"""How long units that were cut off may take to roll back, and drafts to be saved."""
 CLOSE_S = 1.0
-"""A server that does not answer to a farewell for so long gets none."""
+"""How long a connection may take to close in an orderly way."""
 
 
 class Shutdown:
-    """The end of ``engines``. Make it along with them, since it notes each connection."""
+    """Closes ``engines``. Make it together with them, because it registers each connection."""
 
     def __init__(self, engines: set[AsyncEngine], in_flight: InFlight) -> None:
         self._engines = engines
@@ -38,17 +38,18 @@ class Shutdown:
         self._connections: WeakSet[Connection] = WeakSet()
         self._is_over = False
         for engine in engines:
-            event.listen(engine.sync_engine, "connect", self._note)
+            event.listen(engine.sync_engine, "connect", self._register)
 
     @property
     def has_begun(self) -> bool:
+        """Whether `run` is closing the pool."""
         return self._in_flight.is_closing
 
     async def run(self, limit_s: float) -> int:
-        """Refuse what is new, wait up to ``limit_s``, cut off what lasts, and close the pool.
+        """Refuse new work, wait up to ``limit_s``, cut off the rest, and close the pool.
 
-        Return how many units, blocks and drafts were cut off. Whoever is cancelled in here waits
-        no longer, and closes the pool all the same.
+        Return how many units, blocks and drafts were cut off. A cancellation of this call ends the
+        waiting, and the pool is closed all the same.
         """
         in_flight = self._in_flight
         in_flight.is_closing = True
@@ -59,7 +60,7 @@ class Shutdown:
             self._is_over = True
             third = await _until_cancelled(self._close())
             for engine in self._engines:
-                await engine.dispose()  # it finds them closed, and so awaits nothing
+                await engine.dispose()  # it awaits nothing, as all connections are closed
         finally:
             in_flight.is_closing = False
         if cancelled := first or second or third:
@@ -67,31 +68,31 @@ class Shutdown:
         return count
 
     def abandon_after_fork(self) -> None:
-        """Let go of connections that a forked process has got from its parent, and goes on using.
+        """Abandon the connections that a forked process has inherited from its parent.
 
-        To close one, or to collect its garbage, would say goodbye to the server on the socket that
-        the two have in common. So each gets another one here, with nobody at its other end.
+        Closing one, or collecting it as garbage, would end the parent's session on the shared
+        socket. So each connection's socket is first replaced by one that leads nowhere.
         """
         self._in_flight.clear()
         for driver in self._open():
-            ours, other = socket.socketpair()
-            with ours, other:
-                os.dup2(ours.fileno(), driver.socket.fileno())
+            replacement, other_end = socket.socketpair()
+            with replacement, other_end:
+                os.dup2(replacement.fileno(), driver.socket.fileno())
             driver.terminate()
 
     def abandon_closed_loop(self) -> None:
-        """Let go of connections whose event loop was closed, and which nobody can serve any more.
+        """Abandon the connections of an event loop that was closed.
 
-        Their sockets are closed along with them, when they are collected as garbage.
+        Their sockets are closed when the connections are collected as garbage.
         """
         self._in_flight.clear()
         for driver in self._open():
-            with suppress(RuntimeError):  # of the loop: it is closed
+            with suppress(RuntimeError):  # the event loop is closed
                 driver.terminate()
 
-    def _note(self, connection: Any, _record: Any) -> None:
+    def _register(self, connection: Any, _record: Any) -> None:
         driver: Connection = connection.driver_connection
-        if self._is_over:  # a session that was asked for before
+        if self._is_over:  # it is for a plain session that was made before the shutdown
             driver.terminate()
             raise ShuttingDown("the database is closed")
         self._connections.add(driver)
@@ -112,9 +113,9 @@ class Shutdown:
         return len(works)
 
     async def _close(self) -> None:
-        farewells = (driver.close(timeout=CLOSE_S) for driver in self._open())
-        # What is busy, silent or gone already has been dropped by then, and has an error to say so.
-        await asyncio.gather(*farewells, return_exceptions=True)
+        closing = (driver.close(timeout=CLOSE_S) for driver in self._open())
+        # The driver raises where a connection is busy, broken or slow, and has terminated it.
+        await asyncio.gather(*closing, return_exceptions=True)
 
     def _open(self) -> list[Connection]:
         return [driver for driver in self._connections if not driver.is_closed()]
@@ -127,7 +128,7 @@ async def _wait_while(holds: Callable[[], object], limit_s: float) -> None:
 
 
 async def _until_cancelled(step: Awaitable[None]) -> asyncio.CancelledError | None:
-    """Return the cancellation that ended ``step``, if one did."""
+    """Await ``step``. Return the cancellation that ended it, or None."""
     try:
         await step
     except asyncio.CancelledError as error:

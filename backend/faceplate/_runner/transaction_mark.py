@@ -1,0 +1,110 @@
+"""A transaction's mark: its id and its place in the server's log, kept for a COMMIT in doubt.
+
+`commit_outcome` asks the server by it what became of the transaction.
+"""
+
+from typing import Any, NamedTuple
+
+from faceplate._driver import preamble
+from faceplate._driver.connection import Connection, first_row
+from faceplate._driver.preamble import NONE, Preamble
+from faceplate.errors import FaceplateError
+
+# The timeline tells a server from a standby that was promoted in its place, which may give the same
+# transaction ids to other transactions.
+_TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+RECOVERED = "pg_stat_get_bgwriter_stat_reset_time()"
+"""When the server last recovered from a crash. A clean restart keeps this time.
+
+After a crash, the server may give the id of a transaction that has left nothing in the log to
+another transaction.
+"""
+STARTED = "pg_postmaster_start_time()"
+"""When the server was last started.
+
+An older backup, restored while the server was stopped, has the same timeline and gives the same ids
+again.
+"""
+SERVER_RUN = (
+    f"{_TIMELINE}, extract(epoch FROM {RECOVERED})::text, extract(epoch FROM {STARTED})::text"
+)
+"""What identifies one run of the server, from its start to its end or crash."""
+_PLACE = f"pg_backend_pid()::text, {SERVER_RUN}, pg_current_wal_insert_lsn()::text"
+_MARK_IF_WRITTEN = f"SELECT pg_current_xact_id_if_assigned()::text, {_PLACE}"
+MARK = preamble.select("faceplate_mark", f"SELECT pg_current_xact_id()::text, {_PLACE}")
+"""The preamble that fetches the mark with the transaction's first INSERT, UPDATE or DELETE."""
+
+_ROLL_BACK = f"ROLLBACK TO SAVEPOINT {MARK.name}"
+# No privilege, no such function, not supported, and two states of a standby.
+_NOT_SUPPORTED = {"42501", "42883", "0A000", "55000", "25006"}
+
+
+class Mark(NamedTuple):
+    """The id of a transaction that has written, its backend, the server's run, and its place."""
+
+    xid: str
+    backend_pid: str
+    timeline: str
+    recovered_at: str
+    started_at: str
+    wal_position: str
+
+
+UNMARKED = Mark("", "", "", "", "", "")
+"""The mark of a transaction on a server that supports no marks."""
+
+
+def mark_preamble(driver: Connection) -> Preamble | None:
+    """Return the preamble that fetches the mark, or None until the server is known to answer it."""
+    return MARK if driver.supports_marks and driver.has_prepared(MARK) else None
+
+
+def recheck_support(driver: Connection) -> None:
+    """Have the next transaction on ``driver`` find out again whether the server supports marks."""
+    driver.supports_marks = None
+    driver.discard_preamble(MARK)
+
+
+async def take_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
+    """Return the mark of the transaction on ``driver``, or None if it has written nothing.
+
+    A preamble has fetched the mark already if it travelled with an earlier statement. Otherwise
+    this takes one round trip. The first call on a connection takes some more and finds out whether
+    the server supports marks. If it does not, the result is `UNMARKED`, later without a round trip.
+    """
+    if (row := driver.preamble_row) is not None:
+        return Mark(*row)
+    if driver.supports_marks is None:
+        return await _take_first_mark(driver, may_prepare=may_prepare)
+    if not driver.supports_marks:
+        return UNMARKED
+    try:
+        return await _fetch_mark(driver)
+    except FaceplateError:
+        recheck_support(driver)
+        raise
+
+
+async def _fetch_mark(driver: Connection) -> Mark | None:
+    if not driver.is_ready(NONE, _MARK_IF_WRITTEN):
+        await driver.make_ready(NONE, _MARK_IF_WRITTEN)
+    row: Any = await driver.run(NONE, first_row, _MARK_IF_WRITTEN, [])
+    xid, *place = row
+    return None if xid is None else Mark(xid, *place)
+
+
+async def _take_first_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
+    await driver.call(driver.execute, f"SAVEPOINT {MARK.name}")
+    try:
+        if may_prepare:
+            await driver.make_ready(MARK, _MARK_IF_WRITTEN, undo=f"{_ROLL_BACK};")
+            await driver.call(driver.execute, MARK.sql)
+        mark = await _fetch_mark(driver)
+    except FaceplateError as error:
+        if error.sqlstate not in _NOT_SUPPORTED:
+            raise
+        await driver.call(driver.execute, _ROLL_BACK)
+        driver.supports_marks = False
+        return UNMARKED
+    driver.supports_marks = True
+    return mark
