@@ -1,4 +1,4 @@
-"""The runner of units: `Database`, which programs open once and share.
+"""`Database`: the connection pool and the runner of units. A program shares one.
 
 ::
 
@@ -44,15 +44,15 @@ class Database:
     """A pool of connections to one PostgreSQL, and the runner of units over it.
 
     ``settings`` is a `Settings`, a URL, or None to read DATABASE_URL and FACEPLATE_* from the
-    environment and from .env. Making one connects to nothing; entering it does. It belongs to
-    the event loop and the process that entered it.
+    environment and from .env. ``async with`` connects; before it, nothing does. An open database
+    belongs to the event loop and the process that opened it.
 
-    Raises ConfigurationError where a setting is missing or malformed.
+    Raises ConfigurationError if a setting is missing or malformed.
     """
 
     def __init__(self, settings: Settings | SecretStr | str | None = None) -> None:
         if isinstance(settings, str):
-            settings = SecretStr(settings)  # before anything raises: no frame shows the password
+            settings = SecretStr(settings)  # before anything can raise a traceback with a password
         if isinstance(settings, SecretStr):
             settings = Settings(database_url=settings)
         self.settings = settings or Settings()
@@ -66,13 +66,15 @@ class Database:
         self._pid = 0
 
     async def __aenter__(self) -> Self:
-        """Verify within ``startup_timeout_s`` that the server can be used, and open the pool.
+        """Check that the server can be used, and open the pool.
 
-        Raises Unavailable, Unauthorized or DatabaseError, which say which server and why, and
-        UsageError where it is open already.
+        The check takes at most ``startup_timeout_s``.
+
+        Raises Unavailable, Unauthorized or DatabaseError with the server's name and the reason, and
+        UsageError if the database is open already.
         """
         await verify(self.settings)
-        if self._is_left_over():
+        if self._is_stale():
             await self.dispose()
         if self._engine is not None:
             raise UsageError("the database is open already: enter it once, and share it")
@@ -89,18 +91,19 @@ class Database:
     async def dispose(self) -> int:
         """Close the pool when nothing is in flight, or after ``shutdown_timeout_s``.
 
-        Returns how many units, blocks and drafts were cut off. New ones are refused with
-        ShuttingDown from the call on. A unit or block that is cut off is rolled back, and its
-        caller gets ShuttingDown; where it had committed before, the caller gets a CancelledError
-        of which `was_committed` is true. A draft that is cut off is stored as interrupted. Cutting
-        off takes some seconds at most. A cancellation of this call cuts everything off at once.
+        New units, blocks and drafts are refused with ShuttingDown. What is still in flight after
+        ``shutdown_timeout_s`` is cut off, which takes some seconds at most; a cancellation of this
+        call cuts it off at once. A unit or block that is cut off is rolled back, and its caller
+        gets ShuttingDown. If it had committed already, the caller gets a CancelledError of which
+        `was_committed` is true. A draft that is cut off is stored as interrupted. Returns how many
+        units, blocks and drafts were cut off.
 
-        A second call waits for the first one and returns 0; so does a call where nothing is open.
-        In a forked process it leaves the parent's connections alone. Where the event loop that
-        entered the database was closed, it waits for nothing.
+        A second call waits for the first one and returns 0. A call on a database that is not open
+        returns 0. In a forked process, the parent's connections are left alone. If the event loop
+        that opened the database is closed, nothing is waited for.
 
-        Raises UsageError in another event loop than the one that entered the database, unless
-        that one was closed.
+        Raises UsageError in another event loop than the one that opened the database, unless that
+        one is closed.
         """
         shutdown = self._shutdown
         if shutdown is None:
@@ -109,11 +112,11 @@ class Database:
             shutdown.abandon_after_fork()
             self._engine = self._owner_engine = self._shutdown = None
             return 0
-        if self._is_left_over():
+        if self._is_stale():
             shutdown.abandon_closed_loop()
             self._engine = self._owner_engine = self._shutdown = None
             return 0
-        self._check_place()
+        self._check_loop_and_process()
         if shutdown.has_begun:
             while self._shutdown is shutdown:  # noqa: ASYNC110 - see InFlight
                 await asyncio.sleep(POLL_S)
@@ -125,14 +128,17 @@ class Database:
 
     @property
     def engine(self) -> AsyncEngine:
-        """The engine. Raises UsageError unless this process and event loop have entered it."""
+        """SQLAlchemy's engine.
+
+        Raises UsageError unless this process and this event loop opened the database.
+        """
         if self._engine is None:
             raise UsageError("the database is not open: use `async with Database(...) as db:`")
-        self._check_place()
+        self._check_loop_and_process()
         return self._engine
 
     def _engine_for(self, kind: type[SessionTransaction]) -> AsyncEngine:
-        """Return the engine for units of a kind: units across users may have their own login.
+        """Return the engine for ``kind``: work across users may have its own login.
 
         Raises UsageError as `engine` does.
         """
@@ -140,20 +146,23 @@ class Database:
         return engine if kind is Scope else self._owner_engine or engine
 
     def pool(self) -> Pool:
-        """Return the pool's size and use, from any thread, also before the database is open."""
+        """Return the pool's size and use.
+
+        Any thread may call it, also before the database is open.
+        """
         return pool_of(self.settings, self._engine)
 
     @property
     def counters(self) -> Counters:
-        """The numbers of retries, reconnects, refusals and unknown outcomes since it was made."""
+        """How many retries, reconnects, refusals and unknown outcomes there have been."""
         return self.events.counters
 
     @property
     def sessions(self) -> async_sessionmaker[AsyncSession]:
-        """A maker of plain SQLAlchemy sessions over the same pool, as the login's own role.
+        """A factory of plain SQLAlchemy sessions over the same pool.
 
-        They have no user and are never retried. They serve code that manages its transactions
-        itself, and work that is not for one user. Raises ShuttingDown.
+        A plain session has the login's own role and no user, and is never retried. It serves code
+        that manages its own transactions, and work that is not for one user. Raises ShuttingDown.
         """
         self.in_flight.check_is_open()
         engine = self._engine_for(SystemScope)
@@ -170,17 +179,17 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[object, None, T]:
-        """Return, awaited, the result of ``unit(scope, *args, **kwargs)`` run for one user.
+        """Return, awaited, ``unit(scope, *args, **kwargs)``, run for one user.
 
         The unit runs in one transaction. After a lost connection it is retried once, on a new
-        connection, for which it waits up to ``reconnect_timeout_s``. After a deadlock or a
+        connection, for which the runner waits up to ``reconnect_timeout_s``. After a deadlock or a
         serialization failure it is retried with backoff for up to 10 s. So a unit may be called
-        more than once, and should touch nothing but the database; `Scope.new_id` gives it the same
+        more than once, and should touch nothing but the database. `Scope.new_id` gives it the same
         ids each time.
 
-        Raises what the unit raises, and FaceplateError for each error of the database.
+        Raises what the unit raises, and a FaceplateError for each error of the database.
         """
-        # Not async itself: a frame of it would show the arguments in every traceback.
+        # It is no coroutine itself, or a frame of it would show the arguments in tracebacks.
         return self._run(Scope, user_id, BoundUnit(unit, args, kwargs))
 
     def run_system(
@@ -190,22 +199,23 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Coroutine[object, None, T]:
-        """Return, awaited, the result of a unit that works across users, as the login's own role.
+        """Return, awaited, the result of a unit that works across users.
 
-        No owner is added to its statements. Otherwise it works as `run`; it has its own name so
-        that a reviewer sees it.
+        It runs as the login's own role, and no owner is added to its statements. Otherwise it works
+        as `run` does. It has a name of its own so that a reviewer sees where a program works across
+        users.
 
-        Raises Unauthorized where the login may not see the rows of all users.
+        Raises Unauthorized if the login may not see the rows of all users.
         """
         return self._run(SystemScope, None, BoundUnit(unit, args, kwargs))
 
     def begin(
         self, user_id: UUID, *, isolation: Isolation = "read committed"
     ) -> AbstractAsyncContextManager[Scope]:
-        """Return ``async with db.begin(user_id) as scope:``, a transaction around a block.
+        """Return a transaction for ``async with db.begin(user_id) as scope:``.
 
-        It commits when the block ends and rolls back when the block raises. It is never retried,
-        since a block cannot be entered twice: prefer `run`. For ``isolation``, see
+        It commits when the block ends, and rolls back when the block raises. It is never retried,
+        because Python cannot enter a block twice: prefer `run`. For ``isolation``, see
         `isolation_level`.
         """
         attempt = Attempt(
@@ -219,17 +229,17 @@ class Database:
         return Block(Call(self.events, self.in_flight, "begin"), attempt)
 
     async def check(self) -> Health:
-        """Return whether the server is reachable and the schema whole, with version and pool.
+        """Return whether the server is reachable and the schema complete.
 
-        Fields that only the server can tell are None where it is not reachable; nothing is raised.
+        If the server is not reachable, the fields that it would answer are None. Nothing is raised.
         """
         return await check(self.settings, pool_of(self.settings, self.engine))
 
-    def _is_left_over(self) -> bool:
-        """Return whether it was opened in a parent process, or in an event loop that was closed."""
+    def _is_stale(self) -> bool:
+        """Return whether a parent process or a closed event loop has opened it."""
         return self._pid != os.getpid() or (self._loop is not None and self._loop.is_closed())
 
-    def _check_place(self) -> None:
+    def _check_loop_and_process(self) -> None:
         if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
             raise UsageError(
                 "the database was opened in another event loop or process: "
@@ -246,7 +256,7 @@ class Database:
                 ids,
                 isolation=unit.isolation,
                 replayable=unit.is_replayable,
-                # A retry finds out in one transaction what the first attempt has left.
+                # A retry looks in one transaction for what the first attempt may have stored.
                 may_autocommit=is_first and unit.is_one_statement,
             )
 
@@ -262,5 +272,5 @@ class Database:
 def _checked(user_id: UUID | None) -> UUID:
     if not isinstance(user_id, UUID):
         raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
-    # A subclass may write itself differently each time that it is asked.
+    # A subclass of UUID may return another text each time.
     return user_id if type(user_id) is UUID else UUID(int=user_id.int)

@@ -1,8 +1,7 @@
-"""What a unit of work is given: a transaction, the user it is for, and new ids.
+"""The scope of a unit: its transaction, the user it runs for, and new ids.
 
-A unit runs statements, each a `Statement`. The scope adds the owner to it when it is compiled,
-wherever an owned table appears: in a join, in a subquery, in an UPDATE. So there is no filter to
-forget.
+A unit runs statements, each a `Statement`. The owner is added when the statement is compiled,
+wherever an owned table appears: in a join, in a subquery, in an UPDATE. So a unit cannot forget it.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -21,21 +20,21 @@ R = TypeVar("R")
 U = TypeVar("U", bound=Callable[..., Any])
 
 STREAM_CHUNK = 200
-"""Rows that a stream fetches at a time."""
+"""How many rows a stream fetches at a time."""
 
-HALF_DONE = (
-    "execute_many had failed, and its error was caught: a part that may fail belongs into"
-    " `async with scope.session.begin_nested():`, and its error is caught around that"
+EXECUTE_MANY_FAILED = (
+    "execute_many failed and the unit caught its error: run what may fail inside of"
+    " `async with scope.session.begin_nested():`, and catch the error outside of that block"
 )
 
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 
 
 class AnyScope(SessionTransaction):
-    """What a unit does with its transaction, whomever it is for.
+    """The methods that `Scope` and `SystemScope` have in common.
 
-    Each method raises UsageError where the unit has ended or another task uses the scope at that
-    moment, and FaceplateError for what the database says.
+    Each raises UsageError if the unit has ended or if another task is using the scope, and another
+    FaceplateError if the database or the connection fails.
     """
 
     _streams = 0
@@ -62,7 +61,7 @@ class AnyScope(SessionTransaction):
         return row
 
     async def execute(self, statement: Statement[Any], **values: Any) -> int:
-        """Run a statement that returns no rows. Return how many it touched."""
+        """Run a statement that returns no rows. Return how many rows it affected."""
         compiled = self._compiled(statement)
         arguments = compiled.bind(values, self._user_id)
         tag = await self.run(command_tag, compiled, arguments)
@@ -72,13 +71,14 @@ class AnyScope(SessionTransaction):
     async def execute_many(
         self, statement: Statement[Any], values: Iterable[Mapping[str, Any]]
     ) -> int:
-        """Run a statement that returns no rows once for each of ``values``; return how often.
+        """Run a statement without result rows for each of ``values``; return how many.
 
-        They are drawn and sent while the server works on those before them, so that neither waits
-        for the other. Together they are one command to ``command_timeout_s``.
+        The driver draws and sends values while the server works on earlier ones.
+        ``command_timeout_s`` limits the whole call.
 
-        After an error, what was sent before it is there. So the error ends the unit, also where it
-        is caught, or the block of ``async with scope.session.begin_nested():`` around it.
+        An error leaves the earlier rows in the transaction. So the unit is rolled back even if it
+        catches the error. Inside of ``async with scope.session.begin_nested():``, only that block
+        is rolled back.
         """
         compiled = self._compiled(statement)
         self._note(compiled)
@@ -86,30 +86,30 @@ class AnyScope(SessionTransaction):
 
         def arguments() -> Iterator[list[Any]]:
             nonlocal count
-            for count, one in enumerate(values, start=1):  # noqa: B007 - it outlives the loop
+            for count, one in enumerate(values, start=1):  # noqa: B007 - read after the loop
                 yield compiled.bind(one, self._user_id)
 
         rest = arguments()
-        # The first one ahead of the driver, so that what is refused at once is refused unsent.
+        # The first values are checked before anything is sent.
         if (first := next(rest, None)) is not None:
             try:
                 await self.call(self._driver.executemany, compiled.sql, chain([first], rest))
             except BaseException as error:
-                # What the server itself has refused undoes everything, unless a block does.
+                # After an error of the server's own, the transaction or savepoint is aborted.
                 if count > 1 and getattr(error, "sqlstate", None) is None:
-                    self.set_rollback_only(HALF_DONE)
+                    self.set_rollback_only(EXECUTE_MANY_FAILED)
                 raise
         return count
 
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:
-        """Yield every row, in the statement's order, fetching `STREAM_CHUNK` rows at a time."""
+        """Yield every row in order, fetching `STREAM_CHUNK` rows at a time."""
         compiled = self._compiled(statement)
         arguments = compiled.bind(values, self._user_id)
         self._note(compiled)
         self._streams += 1
         cursor = f"faceplate_{self._streams}_{id(statement):x}"
         declaration = f"DECLARE {cursor} NO SCROLL CURSOR FOR {compiled.sql}"
-        # By `fetch`, which prepares: `execute` would run several statements where text has them.
+        # `fetch` prepares, so that text can hold only one statement; `execute` would run several.
         await self.call(self._driver.fetch, declaration, *arguments)
         while rows := await self.call(self._driver.fetch, f"FETCH {STREAM_CHUNK} FROM {cursor}"):
             for row in rows:
@@ -117,14 +117,14 @@ class AnyScope(SessionTransaction):
         await self.call(self._driver.execute, f"CLOSE {cursor}")
 
     async def open(self) -> None:
-        """Begin the transaction now, for what goes to the driver by another way than `Statement`.
+        """Begin the transaction now, in one round trip. No unit needs to call it.
 
-        One round trip. A unit need not call it.
+        It serves code that uses the driver's connection without a `Statement`.
         """
         await self.begin()
 
     def _note(self, compiled: Compiled) -> None:
-        """Note what is about to be sent by a method of the driver's own."""
+        """Note what the statement may do, before a method of the driver sends it."""
         self.check_usable()
         self.may_have_written |= compiled.writes
         if compiled.changes_session:
@@ -135,13 +135,13 @@ class AnyScope(SessionTransaction):
 
 
 class Scope(AnyScope):
-    """A transaction bound to one user: it reads and writes that user's rows, and no others."""
+    """A transaction for one user, which reads and writes that user's rows alone."""
 
     _user_id: UUID
 
     @property
     def user_id(self) -> UUID:
-        """The user that the unit is for, who is the same for as long as it runs."""
+        """The user that the unit runs for. It never changes."""
         return self._user_id
 
     def _autocommit_preamble(self) -> Preamble:
@@ -151,7 +151,7 @@ class Scope(AnyScope):
 
     def _begin_preamble(self) -> Preamble:
         settings = self.settings
-        # Behind a pooler the connection's role is not known; elsewhere it is that of units.
+        # Behind a pooler each transaction sets the role; elsewhere the connection starts with it.
         role = ROLE if settings.pgbouncer and settings.row_level_security else None
         return preamble.begin(
             self._user_id, role=role, isolation=self._isolation, key=settings.seal
@@ -172,36 +172,36 @@ class SystemScope(AnyScope):
 
 
 def replayable(unit: U) -> U:
-    """Mark a unit that, run again with the same ids, stores and returns what it did before.
+    """Mark a unit that can be run again with the same ids and the same result.
 
-    When the answer to its COMMIT is lost, such a unit is simply run again. For any other the
-    runner asks PostgreSQL what became of the transaction, whose id travels with its first INSERT,
-    UPDATE or DELETE. What writes without looking so, as text, takes a round trip more for it.
+    When the answer to its COMMIT is lost, the runner runs such a unit again. For any other unit it
+    asks PostgreSQL what became of the transaction. It fetches the transaction's id with the first
+    INSERT, UPDATE or DELETE; a unit that writes by text alone takes one round trip more.
     """
     unit.__dict__["replayable"] = True
     return unit
 
 
 def one_statement(unit: U) -> U:
-    """Mark a `replayable` unit that is done once its first writing statement has returned a row.
+    """Mark a `replayable` unit that is done when its first write returns a row.
 
     `Database.run` sends that statement as a transaction of its own: one round trip for the whole
-    unit, where BEGIN and COMMIT would make two. The unit must do nothing that fails after it. If
-    it goes on to another statement, as where no row came back, all of it is run again in one
-    transaction; so a statement that returns no row must not have written anything.
+    unit, where BEGIN and COMMIT would make two. After that statement, the unit must do nothing
+    that can fail. If it runs another statement, as when no row came back, the runner runs the whole
+    unit again in one transaction. So a statement that returns no row must have written nothing.
     """
     unit.__dict__["one_statement"] = True
     return replayable(unit)
 
 
 def isolation_level(level: Isolation) -> Callable[[U], U]:
-    """Mark a unit that needs more than READ COMMITTED, the level that units run at.
+    """Mark a unit that needs a stricter isolation level than READ COMMITTED.
 
     ``level`` is "repeatable read" or "serializable". All statements of the unit, reads included,
-    then run in one transaction, and the unit is retried where PostgreSQL finds a conflict. The
-    units that it calls run at its level, whatever they are marked with.
+    then run in one transaction, and the unit is retried after a serialization failure. Units that
+    it calls run at its level, not at their own.
 
-    Raises UsageError for another word.
+    Raises UsageError for any other level.
 
     ::
 
@@ -219,7 +219,7 @@ def isolation_level(level: Isolation) -> Callable[[U], U]:
 
 
 def checked_level(level: Isolation) -> str:
-    """Return ``level`` as BEGIN says it. Raises UsageError for another word."""
+    """Return ``level`` as written in BEGIN. Raises UsageError for an unknown level."""
     if level not in get_args(Isolation):
         raise UsageError(f"an isolation level is one of {', '.join(get_args(Isolation))}")
     return level.upper()

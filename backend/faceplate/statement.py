@@ -1,4 +1,4 @@
-"""A statement is ordinary SQLAlchemy, compiled once; the owner is added when it is compiled."""
+"""`Statement`: an SQLAlchemy statement, compiled once with the owner added."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,17 +28,19 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 USER_PARAMETERS = (OWNER, "owner", "user_id")
-"""The parameters that the scope fills with its user: the criterion's, and a statement's own."""
+"""The parameters that the scope fills in: the owner criterion's, and two for a statement's use."""
 
 OWNER_DIALECT = owner_dialect(DIALECT)
 _owner = owner()
 OWNER_CRITERIA = with_loader_criteria(
     Private, lambda model: model.user_id == _owner, include_aliases=True
 )
-"""What adds the owner to a statement, wherever a model of an owned table appears in it."""
+"""The option that adds the owner wherever a statement has a model of an owned table."""
 
 
 class Argument(NamedTuple):
+    """One positional argument of a compiled statement, and how its value is found."""
+
     name: str
     default: Any
     required: bool
@@ -48,26 +50,27 @@ class Argument(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
+    """A statement's SQL and arguments, and what a transaction has to know of it."""
+
     sql: str
     arguments: tuple[Argument, ...]
     names: frozenset[str]
-    """Those that a unit gives; it never gives the user."""
+    """The names of the values that the caller gives. The scope gives the user."""
     writes: bool
-    """Whether it may do more than read."""
+    """Whether it may write. Text and unknown functions may."""
     is_dml: bool
-    """Whether it is certain to: an INSERT, UPDATE or DELETE, wherever in it."""
+    """Whether it has an INSERT, UPDATE or DELETE anywhere in it."""
     locks: bool
-    """Whether it locks the rows that it reads, for what comes after it."""
+    """Whether it locks the rows that it reads until the transaction ends."""
     changes_session: bool
-    """Whether it may leave something on its connection: see `session_state`."""
-
+    """Whether it may change the state of its session: see `session_effects`."""
     needs_transaction: bool
-    """Whether it is kept or undone, or holds its locks, together with what comes after it."""
+    """Whether it must run inside the unit's transaction: it may write, or it locks."""
 
     def bind(self, values: Mapping[str, Any], user_id: UUID | None) -> list[Any]:
-        """Return the statement's arguments in their order, each checked by its column's rule.
+        """Return the arguments in order, each checked by the rule of its column.
 
-        Raises UsageError for a name that the statement has not, and where a value is missing.
+        Raises UsageError for an unknown name and for a missing value.
         """
         if not values.keys() <= self.names:
             unknown = ", ".join(sorted(values.keys() - self.names))
@@ -87,10 +90,10 @@ class Compiled:
 
 
 class Statement(Generic[R]):
-    """A statement and what each of its rows becomes.
+    """A statement, and the type of its rows.
 
     ``into`` is a NamedTuple whose fields are the statement's columns in their order, or the type
-    of its only column. Values come by the names of the statement's ``bindparam``s.
+    of its only column. Values are given by the names of the statement's ``bindparam``s.
 
     ::
 
@@ -107,7 +110,7 @@ class Statement(Generic[R]):
 
     @cached_property
     def compiled(self) -> Compiled:
-        """The statement as a `Scope` runs it: with the owner."""
+        """The statement with the owner, as a `Scope` runs it."""
         statement = self.statement
         if isinstance(statement, ExecutableDDLElement):
             raise UsageError("a unit changes no tables: a migration does")
@@ -115,7 +118,7 @@ class Statement(Generic[R]):
 
     @cached_property
     def compiled_across_users(self) -> Compiled:
-        """The statement as a `SystemScope` runs it."""
+        """The statement without the owner, as a `SystemScope` runs it."""
         return _compile(self.statement, DIALECT)
 
 
@@ -159,7 +162,7 @@ def _refuse_other_owners(compiled: OwnerCompiler) -> None:
 
 
 def _may_write(part: Any) -> bool:
-    """Whether a part of a statement may change rows: as text may, or a function nobody knows."""
+    """Return whether a part of a statement may write: text and functions may."""
     if isinstance(part, functions.FunctionElement):
         return type(part).__module__ != functions.__name__ or type(part) is functions.Function
     if isinstance(part, ColumnClause) and part.is_literal:
@@ -172,4 +175,4 @@ def _is_dml(part: Any) -> bool:
 
 
 def _locks(part: Any) -> bool:
-    return isinstance(part, Select) and part._for_update_arg is not None  # noqa: SLF001 - no other way to ask
+    return isinstance(part, Select) and part._for_update_arg is not None  # noqa: SLF001 - SQLAlchemy has no public name for it

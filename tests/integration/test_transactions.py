@@ -479,7 +479,7 @@ async def test_a_unit_does_not_return_over_many_rows_of_which_one_was_refused(
             await swallow(scope)
 
     for unit in (swallow, swallow_in_a_block):
-        with pytest.raises(UsageError, match="execute_many had failed"):
+        with pytest.raises(UsageError, match="execute_many failed"):
             await db.run(user.id, unit)
     assert not (await db.run(user.id, tasks.page)).items
 
@@ -530,7 +530,7 @@ async def test_a_unit_does_not_return_over_a_loss_in_a_block_that_it_has_not_end
             await scope.session.flush()
         await end(block)
 
-    with pytest.raises(UsageError, match="its error is caught around that"):
+    with pytest.raises(UsageError, match="catch the error outside of that block"):
         await db.run(user.id, unit)
     assert [task.title for task in (await db.run(user.id, tasks.page)).items] == ["kept"]
 

@@ -1,4 +1,4 @@
-"""What an exception of the driver or of SQLAlchemy says: SQLSTATE, severity, a lost connection.
+"""Facts about an error of the driver or SQLAlchemy: SQLSTATE, severity, loss.
 
 An error is classified by its severity, its SQLSTATE and its constraint, never by its class or its
 message: depending on versions and timing, the same fault arrives bare or wrapped.
@@ -48,7 +48,7 @@ def innermost_cause(error: BaseException) -> BaseException:
 
 
 def server_error(error: BaseException) -> Any:
-    """Return the driver's copy of the server's own error, or None if the server sent none.
+    """Return the driver's copy of the server's own error, or None.
 
     Errors of the same classes that the driver makes itself, such as 08003 around a FATAL, have no
     severity.
@@ -69,7 +69,7 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 
 def was_cut_short(error: BaseException) -> bool:
-    """Return whether the connection broke just after the server had reported a statement's error.
+    """Return whether the connection broke right after the error of a statement.
 
     An error that is itself the end of the connection, such as 57P01, is FATAL.
     """
@@ -104,7 +104,7 @@ def is_connection_lost(error: BaseException, *, closed: bool) -> bool:
 
 
 def _is_from_statement(server: Any, state: str) -> bool:
-    """Return whether a statement raised the error, so that the connection still works.
+    """Return whether a statement raised the error and the connection still works.
 
     A function may raise any SQLSTATE, and a foreign data wrapper raises class 08 when it loses its
     own server. A pooler names no place in PostgreSQL's source.

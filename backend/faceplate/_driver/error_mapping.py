@@ -1,4 +1,4 @@
-"""Which of faceplate's errors an exception of the driver or of SQLAlchemy becomes."""
+"""The error mapping: from the driver's and SQLAlchemy's errors to faceplate's."""
 
 import os
 import socket
@@ -105,7 +105,7 @@ _ROW_SECURITY_FUNCTION = "check_enable_rls"
 
 
 def map_error(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:
-    """Return faceplate's error for ``error``. ``target`` names the server, without secrets."""
+    """Return faceplate's error for ``error`` of the server ``target``."""
     for cause in error_chain(error):
         if isinstance(cause, FaceplateError):
             return cause

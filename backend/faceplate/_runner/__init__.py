@@ -1,4 +1,4 @@
-"""What `Database.run` does around a unit: attempts, retries, lost COMMITs, shutdown.
+"""The runner around a unit: attempts, retries, COMMITs in doubt, shutdown.
 
 `attempt` is one connection from check-out to check-in, `retry` decides whether another attempt
 follows, `commit_outcome` asks the server about a COMMIT in doubt, and `shutdown` waits for calls in

@@ -1,4 +1,4 @@
-"""One attempt at a unit: check-out, BEGIN, the unit, COMMIT or ROLLBACK, check-in."""
+"""One attempt at a unit, from check-out to COMMIT or ROLLBACK and check-in."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -36,7 +36,7 @@ ROLLBACK_TIMEOUT_S = 2.0
 
 
 class Attempt(Generic[S]):
-    """A scope for ``async with``: it commits at the end, and rolls back after an error.
+    """A scope for ``async with``: commits at the end, rolls back after an error.
 
     In every case, also after a cancellation, the scope is closed, and the connection is checked in
     clean or is closed.
@@ -175,7 +175,7 @@ class Attempt(Generic[S]):
             raise self._cancelled(cancelled, committed=True)
 
     async def _resolve_failed_commit(self, error: FaceplateError, mark: Mark | None) -> None:
-        """Return if the transaction has committed all the same. Raise if not, or if in doubt."""
+        """Return if the transaction has committed; raise if not, or if in doubt."""
         if not isinstance(error, ConnectionLost):
             await self._roll_back()
             raise error
@@ -207,7 +207,7 @@ class Attempt(Generic[S]):
     def _cancelled(
         self, cancelled: asyncio.CancelledError, *, committed: bool
     ) -> asyncio.CancelledError:
-        """Return the cancellation, with `CancelledAfterCommit` as its cause if it committed.
+        """Return the cancellation; its cause says whether the unit has committed.
 
         Another call of `run` inside of the unit may have set that cause for its own commit.
         """
@@ -218,7 +218,7 @@ class Attempt(Generic[S]):
         return cancelled
 
     async def _roll_back_after(self, error: BaseException) -> None:
-        """Roll back and check in after ``error``, and raise the error that replaces it, if any."""
+        """Roll back, check in, and raise the error that replaces ``error``, if any."""
         scope = self._scope
         mapped = self._map_error(error)
         scope.close()

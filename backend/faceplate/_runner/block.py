@@ -1,4 +1,4 @@
-"""The ``async with`` block of `Database.begin`: one attempt, which is never retried."""
+"""The block of `Database.begin`: one attempt, which is never retried."""
 
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType

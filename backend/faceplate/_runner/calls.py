@@ -1,4 +1,4 @@
-"""A call of `Database.run`: its unit, its events, and the registry of calls in flight."""
+"""A call of `Database.run`, its events, and the registry of calls in flight."""
 
 import asyncio
 import time
@@ -66,7 +66,7 @@ class BoundUnit(Generic[T]):
 
 
 class Work(Protocol):
-    """A call of `Database.run`, a block of `Database.begin`, or a draft that is written."""
+    """A call of `Database.run`, a block of `Database.begin`, or a draft."""
 
     @property
     def unit(self) -> str:
@@ -77,7 +77,7 @@ class Work(Protocol):
         """The tasks that it started. Their work is cut off with it, not separately."""
 
     def cut_off(self, task: Task) -> None:
-        """Make the work, which began in ``task``, end soon. It must neither raise nor block."""
+        """Make the work, which began in ``task``, end soon. Never raise or block."""
 
 
 class InFlight:
@@ -91,7 +91,10 @@ class InFlight:
         self._tasks: dict[Work, Task] = {}
 
     def begin(self, work: Work) -> None:
-        """Register ``work``. During a shutdown, raise ShuttingDown unless earlier work needs it."""
+        """Register ``work``.
+
+        During a shutdown, raise ShuttingDown unless earlier work needs it.
+        """
         task: Any = asyncio.current_task()
         if self.is_closing:
             self._check_is_needed(task)
@@ -110,7 +113,7 @@ class InFlight:
         self.is_closing = False
 
     def others(self) -> dict[Work, Task]:
-        """Return all work but the calling task's own, which cannot end while the task waits."""
+        """Return all work but the caller's, which cannot end while the caller waits."""
         own = asyncio.current_task()
         return {work: task for work, task in self._tasks.items() if task is not own}
 
@@ -125,7 +128,7 @@ class InFlight:
 
 
 class Call:
-    """A context around one call of `Database.run` or `Database.begin`, with all its attempts."""
+    """A context around one call of `run` or `begin`, with all its attempts."""
 
     tasks = ()
     __slots__ = (
@@ -149,7 +152,7 @@ class Call:
 
     @property
     def unit(self) -> str:
-        """The unit's module and name, such as ``messages.append``, or ``begin`` for a block."""
+        """The unit's name, such as ``messages.append``, or ``begin`` for a block."""
         if isinstance(self._unit, str):
             return self._unit
         module = str(getattr(self._unit, "__module__", "")).rpartition(".")[2]

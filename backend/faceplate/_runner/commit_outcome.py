@@ -60,7 +60,7 @@ class _Answer(NamedTuple):
 
 
 async def find_outcome(settings: Settings, mark: Mark) -> Outcome:
-    """Return what became of the marked transaction, asking for up to ``reconnect_timeout_s``.
+    """Return the marked transaction's outcome within ``reconnect_timeout_s``.
 
     A backend may still hold the transaction open, because it has not noticed that its client is
     gone. It is terminated, so that it cannot commit any more.
@@ -103,7 +103,7 @@ async def _ask_status(connection: Connection, mark: Mark) -> _Answer:
 
 
 async def _outcome_of(connection: Connection, mark: Mark, answer: _Answer) -> Outcome:
-    """Return the outcome of the marked transaction, if ``answer`` is about that transaction."""
+    """Return the outcome, if ``answer`` is about the marked transaction."""
     is_older_backup = float(answer.recovered_at) < float(mark.recovered_at)
     is_too_old_to_know = answer.status is None
     if answer.timeline != mark.timeline or is_older_backup or is_too_old_to_know:
@@ -122,7 +122,7 @@ async def _outcome_of(connection: Connection, mark: Mark, answer: _Answer) -> Ou
 
 
 async def _had_reached(connection: Connection, query: str, mark: Mark) -> bool | None:
-    """Return whether the server had come as far as the mark; None if it cannot be known."""
+    """Return whether the server had reached the mark; None if it is unknown."""
     try:
         reached: bool | None = await connection.call(
             connection.fetchval, query, mark.xid, mark.wal_position

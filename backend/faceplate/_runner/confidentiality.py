@@ -1,11 +1,11 @@
-"""Removes from an error what could show a row: frames of libraries, and errors of the driver."""
+"""Removes library frames and driver errors, which may show rows, from an error."""
 
 from faceplate._driver.error_mapping import FOREIGN_ERRORS
 from faceplate._tracebacks import linked_errors, remove_library_frames
 
 
 def remove_confidential(error: BaseException) -> None:
-    """Remove the frames of libraries, and the driver's errors from the chain of ``error``.
+    """Remove frames of libraries and errors of the driver from ``error``.
 
     The frames' locals hold values of statements, and the server's DETAIL quotes rows.
     """

@@ -71,7 +71,7 @@ async def run_with_retries(
 
 
 class Retry:
-    """The retry policy of one call of `Database.run`, with what it has retried so far."""
+    """The retry policy of one call of `Database.run`, and its retries so far."""
 
     def __init__(self, settings: Settings, call: Call) -> None:
         self._settings = settings
@@ -86,7 +86,7 @@ class Retry:
         self._reconnect_pause_s = RECONNECT_PAUSE_S
 
     async def after(self, error: FaceplateError) -> None:
-        """Return after the backoff if the unit may be retried after ``error``, else raise it."""
+        """Return after a backoff if the unit may be retried; else raise ``error``."""
         match error:
             case SchemaChanged() if not self._schema_changed:
                 self._schema_changed = True

@@ -30,7 +30,10 @@ CLOSE_S = 1.0
 
 
 class Shutdown:
-    """Closes ``engines``. Make it together with them, because it registers each connection."""
+    """Closes ``engines``.
+
+    Make it together with them, because it registers each connection.
+    """
 
     def __init__(self, engines: set[AsyncEngine], in_flight: InFlight) -> None:
         self._engines = engines

@@ -1,6 +1,6 @@
-"""A transaction's mark: its id and its place in the server's log, kept for a COMMIT in doubt.
+"""A transaction's mark: its id and place in the server's log.
 
-`commit_outcome` asks the server by it what became of the transaction.
+If its COMMIT is in doubt, `commit_outcome` asks the server by the mark what became of it.
 """
 
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ _NOT_SUPPORTED = {"42501", "42883", "0A000", "55000", "25006"}
 
 
 class Mark(NamedTuple):
-    """The id of a transaction that has written, its backend, the server's run, and its place."""
+    """A transaction's id, its backend, the server's run, and the place in the log."""
 
     xid: str
     backend_pid: str
@@ -55,18 +55,18 @@ UNMARKED = Mark("", "", "", "", "", "")
 
 
 def mark_preamble(driver: Connection) -> Preamble | None:
-    """Return the preamble that fetches the mark, or None until the server is known to answer it."""
+    """Return the preamble that fetches the mark, or None if it cannot be sent yet."""
     return MARK if driver.supports_marks and driver.has_prepared(MARK) else None
 
 
 def recheck_support(driver: Connection) -> None:
-    """Have the next transaction on ``driver`` find out again whether the server supports marks."""
+    """Have the next transaction check again whether the server supports marks."""
     driver.supports_marks = None
     driver.discard_preamble(MARK)
 
 
 async def take_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
-    """Return the mark of the transaction on ``driver``, or None if it has written nothing.
+    """Return the transaction's mark, or None if it has written nothing.
 
     A preamble has fetched the mark already if it travelled with an earlier statement. Otherwise
     this takes one round trip. The first call on a connection takes some more and finds out whether

@@ -1,4 +1,4 @@
-"""A unit's transaction with an ORM session: how the session sends statements and is flushed."""
+"""A unit's transaction with an ORM session on it."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
 
 class SessionTransaction(Transaction):
-    """A transaction that the unit can also use through an ORM session. Only the runner ends it."""
+    """A transaction that the unit can also use through an ORM session."""
 
     _session: UnitSession | None = None
 

@@ -33,7 +33,7 @@ NOT_COPYABLE = "a scope cannot be copied or pickled: it lives as long as its uni
 
 
 class Ids:
-    """The ids of one call of `Database.run`, in order: each attempt gets the same ones."""
+    """The ids of one call of `Database.run`, the same in each attempt."""
 
     def __init__(self) -> None:
         self.minted: list[UUID] = []
@@ -52,7 +52,7 @@ class Ids:
 
 
 class NeedsTransaction(BaseException):
-    """A `one_statement` unit has sent more than one statement, and is run again with BEGIN.
+    """A `one_statement` unit needs more statements: it is run again with BEGIN.
 
     It is not an Exception, so that no unit catches it.
     """
@@ -100,7 +100,7 @@ class State:
         return self._ids.next()
 
     def check_usable(self) -> None:
-        """Raise if the unit has ended, lost its connection, or must be run again with BEGIN."""
+        """Raise if the unit has ended, is lost, or must be run again with BEGIN."""
         if self._refusal is not None:
             raise UsageError(self._refusal)
         if self._finishing_task is not None and not _is_current(self._finishing_task):
@@ -112,7 +112,7 @@ class State:
             raise NeedsTransaction
 
     def _claim(self) -> None:
-        """Set ``is_busy`` for the calling task, which clears it. Raise UsageError if it is set."""
+        """Set ``is_busy``, which the caller clears. Raise UsageError if it is set."""
         self.check_usable()
         if self.is_busy:
             raise UsageError(BUSY)
@@ -121,14 +121,14 @@ class State:
         self.is_busy = True
 
     def _check_in_sync(self) -> None:
-        """End the unit if the server's transaction is open and this one is not, or vice versa."""
+        """End the unit if the server's transaction is not in the state of this one."""
         driver = self._driver
         if driver.is_in_transaction() is not self.is_open and not driver.is_closed():
             self._refuse_all()
             raise UsageError(ENDED_ELSEWHERE)
 
     def _note_failure(self, error: BaseException, *, begins: bool = False) -> None:
-        """Update the state after ``error``. ``begins`` says whether BEGIN was sent with it."""
+        """Update the state after the error of a statement; ``begins``, if with BEGIN."""
         driver = self._driver
         if isinstance(error, Unavailable):
             self.connection_error = error

@@ -1,4 +1,4 @@
-"""A unit's transaction on its connection: which statement begins it, and with which preamble.
+"""A unit's transaction: which statement begins it, and with which preamble.
 
 BEGIN is sent in one round trip with the first statement that may write or lock. A plain SELECT
 before that runs by itself, which makes no difference at READ COMMITTED. On a connection without
@@ -75,7 +75,7 @@ class Transaction(State, ABC):
         compiled: Compiled,
         arguments: list[Any],
     ) -> T:
-        """Return what ``fetch``, a method of a prepared statement, makes of the statement.
+        """Return what ``fetch``, a method of prepared statements, returns.
 
         The statement is sent with the preamble that it needs.
         """
@@ -88,7 +88,7 @@ class Transaction(State, ABC):
             self.is_busy = False
 
     async def call(self, run: Callable[..., Awaitable[T]], sql: str, *values: Any) -> T:
-        """Return ``run(sql, *values)``, a method of the driver, called inside the transaction."""
+        """Return ``run(sql, *values)`` of the driver, called in the transaction."""
         self._claim()
         try:
             await self._open()
@@ -167,7 +167,7 @@ class Transaction(State, ABC):
         return result
 
     def _preamble_for(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
-        """Return the preamble, whether it begins, and whether the statement commits by itself."""
+        """Return the preamble, whether it begins, and if the statement commits."""
         mark = self._mark if compiled.is_dml else None
         if self.is_open:
             return mark or preamble.NONE, False, False
@@ -228,7 +228,7 @@ class Transaction(State, ABC):
                 self._mark = None
 
     def _check_is_whole_unit(self, compiled: Compiled | None = None) -> None:
-        """Raise NeedsTransaction if a `one_statement` unit sends more than its one statement.
+        """Raise NeedsTransaction if a `one_statement` unit sends more than one.
 
         That is a second statement, a lock for a later one, or, without ``compiled``, BEGIN itself.
         """
