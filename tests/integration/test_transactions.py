@@ -449,7 +449,7 @@ async def test_a_nested_block_does_not_end_well_over_a_flush_that_failed(
     await db.run(user.id, tasks.create, title="kept")
 
     async def unit(scope: Scope) -> None:
-        with pytest.raises(UsageError, match="caught around that"):
+        with pytest.raises(UsageError, match="catch the error outside of that block"):
             await swallow(scope)
         await tasks.create(scope, title="kept, too")
 

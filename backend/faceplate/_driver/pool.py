@@ -182,7 +182,7 @@ class Lease:
         self._return()
         return True
 
-    async def give_back(self) -> None:
+    async def check_in(self) -> None:
         """Check the connection in, idle and with a clean session, or close it."""
         driver = self.driver
         with suppress(FaceplateError):  # then it is thrown away
