@@ -113,7 +113,7 @@ class Statement(Generic[R]):
         """The statement with the owner, as a `Scope` runs it."""
         statement = self.statement
         if isinstance(statement, ExecutableDDLElement):
-            raise UsageError("a unit changes no tables: a migration does")
+            raise UsageError("a unit cannot change tables: use a migration")
         return _compile(statement.options(OWNER_CRITERIA), OWNER_DIALECT, filled=USER_PARAMETERS)
 
     @cached_property

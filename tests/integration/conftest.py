@@ -65,11 +65,11 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
     def everybody(*_: Any, **__: Any) -> Any:
         return orm.with_loader_criteria(models.Private, lambda _: sa.true())
 
-    patch.setattr(statement, "owned", everybody())
-    patch.setattr(statement, "LIMITED", DIALECT)
-    patch.setattr(unit_session, "_owned_by", lambda _: everybody())
-    patch.setattr(unit_connection, "_limited", lambda dialect: dialect)
-    patch.setattr(unit_session, "_own", lambda *_: None)
+    patch.setattr(statement, "OWNER_CRITERIA", everybody())
+    patch.setattr(statement, "OWNER_DIALECT", DIALECT)
+    patch.setattr(unit_session, "_owner_criteria", lambda _: everybody())
+    patch.setattr(unit_connection, "_unit_dialect", lambda dialect: dialect)
+    patch.setattr(unit_session, "set_owner", lambda *_: None)
     for each in statements():
         patch.setitem(vars(each), "compiled", None)
         del vars(each)["compiled"]

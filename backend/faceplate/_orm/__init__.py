@@ -1,6 +1,6 @@
-"""SQLAlchemy held to one user: the owner added where SQL is made, and a unit's own session.
+"""SQLAlchemy limited to one user: owner criterion and the unit's ORM session.
 
-`owner_criterion` compiles each statement with its owner; `session` and `connection` are what
-``scope.session`` is made of. It may use models and _driver, and knows a unit by the protocol in
-`unit` alone.
+`owner_criterion` adds the owner when a statement is compiled; `session` and `connection` make up
+``scope.session``. It may use `models` and `_driver`, and knows a unit only by the protocol in
+`unit`.
 """

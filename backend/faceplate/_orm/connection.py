@@ -1,8 +1,8 @@
-"""SQLAlchemy's connection under a unit's session: each statement is held to the unit's user.
+"""SQLAlchemy's connection of a unit's session: limits each statement to the user.
 
-Whatever way a statement takes to the database, it goes over a `UnitConnection`: what a unit
-executes, what SQLAlchemy loads, flushes and writes in bulk. There it is compiled under the owner
-criterion, and the values that must be the owner are compared with the unit's user.
+Every statement of the session passes a `UnitConnection`: those that the unit executes, and those
+with which SQLAlchemy loads, flushes and writes in bulk. It compiles them with the owner criterion,
+and compares values that must be the owner with the unit's user.
 """
 
 from typing import Any
@@ -21,22 +21,21 @@ from faceplate.errors import InvalidInput, UsageError
 NO_VALUES: tuple[dict[str, Any], ...] = ({},)
 MANY = 2
 CONNECTION_REFUSED = (
-    "the connection of a unit is the runner's: it ends its transaction and gives it back"
+    "the runner owns the connection of a unit: it ends the transaction and checks the connection in"
 )
-COMMIT_REFUSED = "a unit does not commit: the runner does, when the unit has returned"
-ROLLBACK_REFUSED = "a unit does not roll back: raise an error, and the runner does"
+COMMIT_REFUSED = "a unit cannot commit: the runner commits when the unit has returned"
+ROLLBACK_REFUSED = "a unit cannot roll back: raise an error, and the runner rolls back"
 SESSION_ROLLED_BACK = (
-    "the session's transaction was rolled back, and it is the unit's: a part that may fail belongs"
-    " into `async with scope.session.begin_nested():`; nothing was written"
+    "nothing was written: the session's transaction, which is the unit's, was rolled back; do what"
+    " may fail inside of `async with scope.session.begin_nested():`"
 )
-
 SAVEPOINT_NOT_ROLLED_BACK = (
-    "a nested block has failed and could not be rolled back; nothing was written"
+    "nothing was written: a block of begin_nested failed and could not be rolled back"
 )
 
 
 class _LentConnection:
-    """The pool's connection as a unit has it: the runner alone gives it back."""
+    """The pool's connection as a unit may use it: only the runner checks it in."""
 
     def __init__(self, proxied: PoolProxiedConnection) -> None:
         self._proxied = proxied
@@ -51,16 +50,17 @@ class _LentConnection:
         raise UsageError(CONNECTION_REFUSED)
 
     def invalidate(self, e: BaseException | None = None, soft: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
-        """Throw the connection away after it was lost, as SQLAlchemy does."""
+        """Invalidate the connection after SQLAlchemy has found it lost."""
         if e is None:
             raise UsageError(CONNECTION_REFUSED)
         self._proxied.invalidate(e, soft)
 
 
 class UnitConnection(Connection):
-    """A connection whose statements reach the rows of ``user_id`` alone; with None, all rows.
+    """A connection whose statements see the rows of ``user_id``; if None, all rows.
 
-    It overrides what SQLAlchemy's events surround: they would cost a statement a hundred calls.
+    It overrides methods instead of listening to SQLAlchemy's events, which would cost each
+    statement a hundred calls.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class UnitConnection(Connection):
         raise UsageError(CONNECTION_REFUSED)
 
     def _begin_impl(self, _transaction: RootTransaction) -> None:
-        """Send nothing, as the runner begins and ends the transaction."""
+        """Send nothing: the runner begins and ends the transaction."""
 
     def _rollback_impl(self) -> None:
         """Send nothing."""
@@ -114,12 +114,12 @@ class UnitConnection(Connection):
     def _release_savepoint_impl(self, name: str) -> None:
         try:
             super()._release_savepoint_impl(name)
-        except UsageError:  # it was not sent, and SQLAlchemy rolls nothing back then
+        except UsageError:  # RELEASE was not sent, and SQLAlchemy does not roll back
             self._execution_options[UNIT].rollback_reason = SAVEPOINT_NOT_ROLLED_BACK
             raise
 
     def _execute_context(self, *arguments: Any, **named: Any) -> Any:
-        """Execute anything: SQLAlchemy's other methods come to this one."""
+        """Execute a statement. SQLAlchemy's other methods call this one."""
         self._execution_options[UNIT].check_usable()
         return super()._execute_context(*arguments, **named)
 
@@ -130,29 +130,29 @@ class UnitConnection(Connection):
 
     def _execute_ddl(self, *arguments: Any) -> Any:
         if self.user_id is not None:
-            raise UsageError("a unit changes no tables: a migration does")
+            raise UsageError("a unit cannot change tables: use a migration")
         return super()._execute_ddl(*arguments)
 
     def _execute_compiled(self, *arguments: Any) -> Any:
-        """Execute what is compiled already, as SQLAlchemy 2.0 does."""
+        """Execute a compiled statement, which SQLAlchemy 2.0 still accepts."""
         if self.user_id is not None:
-            raise UsageError("execute the statement itself: a compiled one has no owner")
-        return super()._execute_compiled(*arguments)  # type: ignore[misc]  # 2.1 has it no more
+            raise UsageError("execute the statement itself: a compiled statement has no owner")
+        return super()._execute_compiled(*arguments)  # type: ignore[misc]  # absent from 2.1
 
     def _give_owner(self, statement: Any, rows: Any) -> list[dict[str, Any]]:
         given = {OWNER: self.user_id}
         if len(rows) < MANY:
             return [{**row, **given} for row in rows or NO_VALUES]
-        # Where SQLAlchemy returns many new rows in their order, it looks for their keys in these.
+        # To return many new rows in order, SQLAlchemy looks for their keys in the values.
         table = owned_table(statement.table) if isinstance(statement, Insert) else None
         new = {} if table is None else {table.key: self.user_id}
         return [{**new, **row, **given} for row in rows]
 
 
 class _UnitTransaction(RootTransaction):
-    """What SQLAlchemy takes for the transaction on a connection that has the runner's.
+    """SQLAlchemy's transaction object, in place of the runner's transaction.
 
-    A block of `Session.begin` rolls it back where it fails, and so does another session's rollback.
+    A `Session.begin` block that fails rolls it back, and so does another session on it.
     """
 
     __slots__ = ()
@@ -163,7 +163,7 @@ class _UnitTransaction(RootTransaction):
 
 
 class UnitContext(PGExecutionContext_asyncpg):
-    """Refuses a row of another user before it is sent."""
+    """Refuses a statement with another user's row before it is sent."""
 
     def pre_exec(self) -> None:
         super().pre_exec()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped

@@ -1,10 +1,10 @@
-"""The owner criterion, enforced where a statement becomes SQL.
+"""The owner criterion: the SQL compiler that limits each statement to its owner.
 
-`with_loader_criteria` adds the owner to what is selected, updated or deleted through a model. It
-does not know a `Table`, the second table of an UPDATE, or the user_id that a new row is given. So
-the compiler looks at each SELECT, INSERT, UPDATE and DELETE as it renders it, wherever in a
-statement that is: an owned table that is read is limited to the owner, a row that is written gets
-the owner, and what can be neither is refused with UsageError.
+`with_loader_criteria` adds the owner to models that are selected, updated or deleted. It does not
+cover a `Table`, the second table of an UPDATE, or the user_id of a new row. So this compiler
+examines each SELECT, INSERT, UPDATE and DELETE that it renders, at any depth. It limits owned
+tables that are read to the owner, gives rows that are written the owner, and raises UsageError
+where it can do neither.
 """
 
 import copy
@@ -32,7 +32,7 @@ from faceplate.errors import UsageError
 
 
 def owner_dialect(dialect: Dialect) -> Dialect:
-    """Return a copy of ``dialect`` whose statements are compiled under the owner criterion."""
+    """Return a copy of ``dialect`` that compiles with the owner criterion."""
     made: Dialect | None = vars(dialect).get("owner_dialect")
     if made is None:
         made = copy.copy(dialect)
@@ -42,7 +42,7 @@ def owner_dialect(dialect: Dialect) -> Dialect:
 
 
 class _Resolved:
-    """A statement whose models are resolved already: twice would add their criteria twice."""
+    """A statement whose models are resolved, so that no criterion is added twice."""
 
     def __init__(self, state: Any) -> None:
         self._state = state
@@ -52,21 +52,21 @@ class _Resolved:
 
 
 class OwnerCompiler(PGCompiler_asyncpg):
-    """Limits each SELECT, INSERT, UPDATE and DELETE to the owner, and refuses what cannot be."""
+    """Limits each SELECT, INSERT, UPDATE and DELETE to the owner, or refuses it."""
 
     given: Mapping[str, str] = {}
-    """The keys of parameters that must be the owner, each with the field that it is given to."""
+    """The fields whose values must be the owner, by the keys of their parameters."""
 
     @cached_property
     def owner_names(self) -> dict[str, str]:
-        """The names of those parameters in the compiled statement, with their fields."""
+        """Those fields, by the parameters' names in the compiled statement."""
         binds = self.binds
         return {self.bind_names[binds[key]]: self.given[key] for key in self.given if key in binds}
 
     def _compose_select_body(
         self, text: Any, select: Any, state: Any, columns: Any, froms: Any, *rest: Any
     ) -> Any:
-        # Here SQLAlchemy has decided what stands in FROM, whatever the SELECT was made of.
+        # At this point SQLAlchemy has computed the FROM clause of any kind of SELECT.
         froms, criteria = limit_to_owner(froms, limited_tables(select._where_criteria))
         if criteria:
             select = select.where(*criteria)
@@ -123,9 +123,9 @@ class OwnerCompiler(PGCompiler_asyncpg):
         return super().visit_textual_select(taf, *args, **kw)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
     def _limit(self, table: OwnedTable | None, state: Any) -> None:
-        """Add what limits the tables of an UPDATE or DELETE.
+        """Limit the tables of an UPDATE or DELETE to the owner.
 
-        A flush names its row by its whole key. There the user in the key has to be the owner.
+        A flush finds its row by the primary key. There the user in the key must be the owner.
         """
         statement = state.statement
         known = limited_tables(statement._where_criteria)
@@ -141,7 +141,7 @@ class OwnerCompiler(PGCompiler_asyncpg):
             state.statement = statement.where(*criteria)
 
     def _check_values(self, table: OwnedTable, state: Any) -> bool:
-        """Check what the owner's column is given. Return whether it is given anything."""
+        """Check the value of the owner's column. Return whether there is one."""
         for key, value in (state._dict_parameters or {}).items():
             if _key(key) == table.key:
                 self._check_written(table, value)
@@ -179,7 +179,7 @@ class OwnerCompiler(PGCompiler_asyncpg):
         state._dict_parameters = dict.fromkeys(state.statement._select_names, null())
 
     def _check_written(self, table: OwnedTable, value: Any) -> None:
-        """Accept a parameter, and the owner's column of a table, as each is limited."""
+        """Accept a parameter, or an owner's column of a table; refuse any other value."""
         while isinstance(value, (Label, Grouping)):
             value = value.element
         if isinstance(value, BindParameter):
@@ -188,18 +188,19 @@ class OwnerCompiler(PGCompiler_asyncpg):
             raise owner_given_error(table.field)
 
     def _give(self, table: OwnedTable, bind: BindParameter[Any]) -> None:
-        if bind.literal_execute:  # rendered into the text, where nothing compares it
+        if bind.literal_execute:  # rendered into the SQL, so that no value is left to compare
             raise owner_given_error(table.field)
         if not isinstance(bind, Owner):
             self.given = {**self.given, bind.key: table.field}
 
 
 def owner_given_error(field: str) -> UsageError:
-    return UsageError(f"{field} is the scope's user, and filled in: leave it out")
+    """Return the error for a statement that gives the owner's column another value."""
+    return UsageError(f"{field} is the scope's user, which is filled in: leave it out")
 
 
 def is_owned(column: Any) -> bool:
-    """Whether ``column`` is one of an owned table."""
+    """Return whether ``column`` belongs to an owned table."""
     return isinstance(column, ColumnClause) and owned_table(column.table) is not None
 
 
@@ -208,7 +209,7 @@ def _key(column: Any) -> str:
 
 
 def _conflict_keys(table: OwnedTable, clause: Any) -> list[str]:
-    """Return the columns that the row in the way has in common with the new one."""
+    """Return the columns in which the existing row is equal to the new one."""
     if clause.constraint_target is None:
         return [_key(column) for column in clause.inferred_target_elements]
     return [
@@ -220,7 +221,7 @@ def _conflict_keys(table: OwnedTable, clause: Any) -> list[str]:
 
 
 def _selects(source: Any) -> Iterator[Any]:
-    """Yield the parts of a UNION or the like; of any other, itself."""
+    """Yield the SELECTs of a UNION and other set operations, or ``source`` itself."""
     if isinstance(source, SelectStatementGrouping):
         yield from _selects(source.element)
     elif isinstance(source, CompoundSelect):

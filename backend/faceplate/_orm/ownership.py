@@ -1,4 +1,4 @@
-"""Which tables of a statement are owned, and which of them are limited to the owner already."""
+"""Finds the owned tables of a statement, and limits them to the owner."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,14 +22,14 @@ from faceplate.models import Private
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 OWNER: Final = "faceplate.owner"
-"""The name of the parameter that is the scope's user: no column's name, and no keyword's."""
+"""The name of the parameter for the scope's user. No column or keyword can have this name."""
 
 
 class Owner(BindParameter[UUID]):
-    """The scope's user in a statement.
+    """The parameter for the scope's user.
 
-    SQLAlchemy looks parameters up in dictionaries, where its copies of this one meet it; a
-    comparison in SQL, made for each, would cost more than the criterion.
+    SQLAlchemy keeps parameters in dictionaries, where it compares this one with its copies. With
+    its own ``==``, each comparison would build SQL, which costs more than the criterion itself.
     """
 
     inherit_cache = True
@@ -40,7 +40,7 @@ class Owner(BindParameter[UUID]):
 
 
 def owner() -> Owner:
-    """Return the parameter without a value: it is given when the statement is run."""
+    """Return the parameter. Its value is given when the statement is run."""
     return Owner(OWNER, required=True, type_=Id())
 
 
@@ -50,29 +50,31 @@ class OwnedTable(NamedTuple):
     source: Any
     name: str
     key: str
-    """The owner's column."""
+    """The key of the owner's column."""
 
     @property
     def field(self) -> str:
+        """The name of the owner's column, for messages."""
         return f"{self.name}.{self.key}"
 
     @property
     def criterion(self) -> ColumnElement[bool]:
+        """The condition that limits the table to the owner."""
         column = self.source.c.get(self.key)
-        if column is None:  # `table("messages", schema="faceplate")` need not name it
+        if column is None:  # `table("messages", schema="faceplate")` may leave it out
             column = ColumnClause(self.key, Id())
             column.table = self.source
         return cast("ColumnElement[bool]", column == owner())
 
     def has(self, column: Any) -> bool:
-        """Whether ``column`` is the owner's column of this very table or alias."""
+        """Return whether ``column`` is the owner's column of this table or alias."""
         return column.key == self.key and hash(column.table) == hash(self.source)
 
 
 def owned_table(source: Any) -> OwnedTable | None:
-    """Return what ``source`` is, if it is an owned table or an alias of one.
+    """Return ``source`` as an owned table if it is one or an alias of one, else None.
 
-    A table is known by its schema and name, whatever object stands for it.
+    A table is recognised by its schema and name, whichever object represents it.
     """
     table = source
     while isinstance(table, AliasedReturnsRows):
@@ -91,7 +93,7 @@ def _owner_keys() -> dict[tuple[str | None, str], str]:
         model = models.pop()
         models += model.__subclasses__()
         table = vars(model).get("__table__")
-        if isinstance(table, Table):  # else a base class between
+        if isinstance(table, Table):  # else it is an abstract class
             for column in model.user_id.property.columns:
                 if column.table is table:
                     found[_name(table)] = column.key
@@ -108,31 +110,33 @@ def _schema(name: str | None) -> str | None:
 
 
 def _folded(name: str) -> str:
-    """Return ``name`` as PostgreSQL reads it, which folds what has no quotes."""
+    """Return ``name`` as PostgreSQL reads it, which folds unquoted names."""
     if getattr(name, "quote", None) is not False:
         return str(name)
     if _IDENTIFIER.fullmatch(name) is None:
-        raise UsageError("an unquoted name that is no identifier is text: give schema and name")
+        raise UsageError(
+            "an unquoted name must be an identifier: give the schema and the name apart"
+        )
     return name.lower()
 
 
 def check_translation(schemas: Mapping[str | None, str | None]) -> None:
-    """Raise UsageError where another schema is exchanged for one with owned tables.
+    """Raise UsageError if a schema_translate_map leads to a schema with owned tables.
 
-    The names are exchanged in what is compiled already, when nobody looks at tables any more.
+    SQLAlchemy translates names in the compiled SQL, after the compiler has examined the tables.
     """
     of_owned = {schema for schema, _ in _owner_keys()}
     for named, sent in schemas.items():
         schema = _schema(sent)
         if schema in of_owned and schema != _schema(named):
-            raise UsageError(f"no other schema can stand for {schema or 'public'} in a unit")
+            raise UsageError(f"in a unit, no schema can be translated to {schema or 'public'}")
 
 
 def is_owner_column(column: Any) -> bool:
-    """Whether all that ``column`` can be is the owner's column of a table.
+    """Return whether ``column`` can be nothing but the owner's column of a table.
 
-    A function's rows and VALUES may be declared with the columns of a table. Such a column has the
-    name of the owner's and any value.
+    The rows of a function, and VALUES, may be declared with the columns of an owned table. Such a
+    column has the name of the owner's column and may have any value.
     """
     bases = column.base_columns
     return (
@@ -153,7 +157,7 @@ def is_owner_column(column: Any) -> bool:
 def limited_tables(criteria: Iterable[Any]) -> set[int]:
     """Return the hashes of the tables that ``criteria`` limit to the owner.
 
-    SQLAlchemy's annotated copies of a table have the hash of the table.
+    SQLAlchemy's annotated copies of a table have the same hash as the table.
     """
     return {
         hash(column.table)
@@ -165,7 +169,7 @@ def limited_tables(criteria: Iterable[Any]) -> set[int]:
 
 
 def equalities(criteria: Iterable[Any]) -> Iterator[tuple[Any, BindParameter[Any]]]:
-    """Yield each column that must be equal to a parameter for ``criteria`` to hold."""
+    """Yield each column that ``criteria`` require to equal a parameter."""
     for criterion in criteria:
         if isinstance(criterion, Grouping):
             yield from equalities([criterion.element])
@@ -181,10 +185,11 @@ def equalities(criteria: Iterable[Any]) -> Iterator[tuple[Any, BindParameter[Any
 def limit_to_owner(
     froms: Iterable[Any], limited: set[int]
 ) -> tuple[list[Any], list[ColumnElement[bool]]]:
-    """Return ``froms``, and what a WHERE needs beside ``limited``, for the owner's rows alone.
+    """Return ``froms`` and the WHERE criteria that limit them to the owner's rows.
 
-    What an outer join may leave out is limited in its ON. Raises UsageError for a FULL JOIN, of
-    which neither can limit both sides.
+    ``limited`` has the hashes of tables that are limited already. The nullable side of an outer
+    join is limited in its ON. Raises UsageError for a FULL JOIN, which can be limited neither in
+    its ON nor by a WHERE.
     """
     sources, criteria = [], []
     for source in froms:
@@ -206,9 +211,11 @@ def _limit(source: Any, limited: set[int]) -> tuple[Any, list[ColumnElement[bool
 
 
 def _limit_join(join: Join, limited: set[int]) -> tuple[Join, list[ColumnElement[bool]]]:
-    """An ON limits both sides of an inner join, the right one of a LEFT JOIN, none of a FULL one.
+    """Return the join with its ON, and the criteria for the WHERE.
 
-    A FULL JOIN is a LEFT one where the WHERE limits a side, as the rows without it are left out.
+    An ON limits both sides of an inner join, the right side of a LEFT JOIN, and no side of a FULL
+    JOIN. If the WHERE limits one side, a FULL JOIN acts as an outer join of that side, because rows
+    without it are left out.
     """
     joined = limited | limited_tables([join.onclause])
     has_left, has_right = limited & _hashes(join.left), limited & _hashes(join.right)
@@ -224,10 +231,10 @@ def _limit_join(join: Join, limited: set[int]) -> tuple[Join, list[ColumnElement
     else:
         needed = [*needed, *needed_right]
     if left is not join.left or right is not join.right or onclause is not join.onclause:
-        join = join._clone()  # noqa: SLF001 - else it would look for an ON by itself
+        join = join._clone()  # noqa: SLF001 - the constructor would look for an ON by itself
         join.left, join.right, join.onclause = left, right, onclause
     return join, needed
 
 
 def _hashes(source: Any) -> set[int]:
-    return {hash(each) for each in source._from_objects}  # noqa: SLF001 - has no other name
+    return {hash(each) for each in source._from_objects}  # noqa: SLF001 - SQLAlchemy has no public name for it

@@ -1,20 +1,14 @@
-"""The ORM session of a unit: on the unit's transaction, under the unit's isolation.
+"""The ORM session of a unit, on the unit's transaction and limited to its user.
 
-It adds the owner to what is loaded through models, gives new rows their owner and their ids, and
-refuses rows of another user. Below it, a `UnitConnection` holds every statement to the user.
+It adds the owner to what models load. `row_owner` gives new rows their owner and their ids, and a
+`UnitConnection` limits every statement to the user.
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Connection,
-    TypeDecorator,
-    Uuid,
-    event,
-    inspect,
-)
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import (
     ORMExecuteState,
@@ -33,22 +27,22 @@ from faceplate._orm.connection import (
     ROLLBACK_REFUSED,
     SAVEPOINT_NOT_ROLLED_BACK,
     UnitConnection,
-    other_user_error,
 )
 from faceplate._orm.flush_order import OrderedSession
 from faceplate._orm.ownership import OWNER, Owner
+from faceplate._orm.row_owner import set_id, set_owner
 from faceplate._orm.unit import Unit
 from faceplate.column_types import Id
 from faceplate.errors import UsageError
 from faceplate.models import Private
 
 CLOSED_UNFLUSHED = (
-    "the unit's session was closed before it had flushed all that it held: leave it open, and the"
-    " runner flushes and closes it"
+    "the unit's session was closed with unflushed changes: leave it open, and the runner flushes"
+    " and closes it"
 )
 
 INFO = "unit"
-"""Where `Session.info` has the unit."""
+"""The key of the unit in `Session.info`."""
 
 
 def _unit_of(session: Session) -> Unit:
@@ -57,11 +51,10 @@ def _unit_of(session: Session) -> Unit:
 
 
 class _Savepoint(SessionTransaction):
-    """The savepoint of a `begin_nested` block; it refuses to be released after a failed flush.
+    """The savepoint of a `begin_nested` block, never released after a failed flush.
 
-    SQLAlchemy would release it silently where the block has caught the flush's error. Where
-    PostgreSQL cannot roll back to the savepoint, as while another task uses the scope, the unit
-    itself can only be rolled back.
+    SQLAlchemy would release it silently if the block has caught the flush's error. If it cannot be
+    rolled back, as while another task uses the scope, the unit can only be rolled back.
     """
 
     rollback_reason: str | None = None
@@ -89,10 +82,10 @@ class _Savepoint(SessionTransaction):
 
 
 class _SyncSession(OrderedSession):
-    """The session below: its statements get the owner too, and it never commits."""
+    """The synchronous session under `UnitSession`. It never commits."""
 
     def begin_nested(self) -> SessionTransaction:
-        """Send SAVEPOINT now: what a `Statement` writes in the block is undone with it, too."""
+        """Send SAVEPOINT at once, so that it covers each `Statement` of the block, too."""
         nested = super().begin_nested()
         nested.__class__ = _Savepoint
         try:
@@ -103,9 +96,9 @@ class _SyncSession(OrderedSession):
         return nested
 
     def flush(self, objects: Any = None) -> None:
-        """Flush as SQLAlchemy does. A unit whose flush has failed must not return as if it had not.
+        """Flush as SQLAlchemy does, and have the unit rolled back if that fails.
 
-        SQLAlchemy forgets the new objects then, also where PostgreSQL never heard of them.
+        After a failed flush SQLAlchemy discards the new objects, also if nothing was sent.
         """
         try:
             super().flush(objects)
@@ -114,7 +107,7 @@ class _SyncSession(OrderedSession):
             raise
 
     def close(self) -> None:
-        """Let go of all rows. A unit must not return as if new ones of them were kept."""
+        """Discard all rows, and have the unit rolled back if any was unflushed."""
         self._note_unflushed()
         super().close()
 
@@ -141,14 +134,14 @@ class _SyncSession(OrderedSession):
         return super().connection(None, execution_options)
 
     def get_bind(self, *args: Any, bind: Any = None, **kwargs: Any) -> Any:
-        """Return the unit's connection; a statement by any other would be in no transaction."""
+        """Return the unit's connection. Raise UsageError for any other ``bind``."""
         if bind not in (None, self.bind):
-            raise UsageError("the session of a unit has one connection")
+            raise UsageError("the session of a unit has one connection, which cannot be changed")
         return super().get_bind(*args, **kwargs)
 
 
 class _AsyncUnitConnection(AsyncConnection):
-    """What the session's ``connection`` returns, which lives as long as the unit."""
+    """The connection that the session returns. It is usable as long as the unit runs."""
 
     @property
     def _proxied(self) -> Connection:
@@ -158,13 +151,13 @@ class _AsyncUnitConnection(AsyncConnection):
 
 
 class UnitSession(AsyncSession):
-    """The ORM session of a unit, which lives as long as the unit."""
+    """The ORM session of a unit. It is usable as long as the unit runs."""
 
     _sync: Session
 
     @property
     def sync_session(self) -> Session:
-        """The session below. Raises UsageError where the unit has ended."""
+        """The synchronous session. Raises UsageError if the unit has ended."""
         _unit_of(self._sync).check_usable()
         return self._sync
 
@@ -172,12 +165,12 @@ class UnitSession(AsyncSession):
     def sync_session(self, session: Session) -> None:
         self._sync = session
 
-    # All that SQLAlchemy passes on to the session below, such as `add`, goes by this name.
+    # SQLAlchemy delegates methods such as `add` to the session of this name.
     _proxied = sync_session
 
 
 def open_session(unit: Unit, engine: AsyncEngine, proxied: PoolProxiedConnection) -> UnitSession:
-    """Return a session whose every statement is told to ``unit``."""
+    """Return a session that sends each statement through ``unit``."""
     connection = UnitConnection(engine.sync_engine, proxied, unit.user_id)
     connection.execution_options(**{UNIT: unit})
     return UnitSession(
@@ -189,34 +182,35 @@ def open_session(unit: Unit, engine: AsyncEngine, proxied: PoolProxiedConnection
 
 
 def close_session(session: UnitSession) -> None:
-    """Let go of the session's objects. What it has not flushed is lost."""
+    """Discard the session's objects, also those that it has not flushed."""
     session._sync.expunge_all()  # noqa: SLF001 - of this module
 
 
 def rollback_reason_of(session: UnitSession) -> str | None:
-    """Return the rollback reason of an open savepoint, the innermost one's first, or None."""
-    block = open_savepoint(session)
-    while isinstance(block, _Savepoint):
-        if block.rollback_reason is not None:
-            return block.rollback_reason
-        block = block.parent
+    """Return the rollback reason of the innermost open savepoint that has one."""
+    savepoint = open_savepoint(session)
+    while isinstance(savepoint, _Savepoint):
+        if savepoint.rollback_reason is not None:
+            return savepoint.rollback_reason
+        savepoint = savepoint.parent
     return None
 
 
 def open_savepoint(session: UnitSession) -> Any:
-    """Return the innermost nested block that is open, or None."""
+    """Return the innermost open savepoint, or None."""
     return session._sync.get_nested_transaction()  # noqa: SLF001 - of this module
 
 
 def holds_changes(session: Session) -> bool:
-    """Whether there is something to flush, without the greenlet that a flush takes."""
+    """Return whether there is something to flush, without a flush's greenlet."""
     return bool(session.new or session.deleted or session.identity_map.check_modified())
 
 
 @lru_cache(maxsize=1024)
 def _owner_criteria(user_id: UUID) -> Any:
-    """What adds the owner to a statement; to make it costs as much as to run one."""
-    # By a name that no caller's value has, and with the value for what SQLAlchemy evaluates itself.
+    """Return the option that adds the owner. Making one costs as much as a statement."""
+    # It has a name that no other parameter has, and a value for criteria that SQLAlchemy evaluates
+    # in Python.
     owner = Owner(OWNER, user_id, type_=Id())
     return with_loader_criteria(Private, lambda model: model.user_id == owner, include_aliases=True)
 
@@ -232,63 +226,18 @@ def _add_owner(state: ORMExecuteState) -> None:
 
 @event.listens_for(_SyncSession, "before_attach")
 def _set_owner_on_attach(session: Session, row: Any) -> None:
-    """Give a new row its owner, and refuse one that was loaded elsewhere."""
-    _unit_of(session).check_usable()
+    unit = _unit_of(session)
+    unit.check_usable()
     if isinstance(row, Private):
-        _set_owner(session, row)
+        set_owner(unit, row)
 
 
 @event.listens_for(_SyncSession, "before_flush")
 def _set_owner_before_flush(session: Session, _context: UOWTransaction, _instances: Any) -> None:
-    _unit_of(session).check_usable()
+    unit = _unit_of(session)
+    unit.check_usable()
     for row in (*session.new, *session.dirty, *session.deleted):
         if isinstance(row, Private):
-            _set_owner(session, row)
+            set_owner(unit, row)
     for row in session.new:
-        model: Any = type(row)
-        if getattr(row, "id", row) is None and _is_id_minted(model):
-            row.id = _unit_of(session).new_id()
-
-
-@lru_cache(maxsize=256)
-def _is_id_minted(model: Any) -> bool:
-    """Whether the ``id`` of a model is a UUID. A project's table may have the server count it."""
-    column = inspect(model).columns.get("id")
-    kind = getattr(column, "type", None)
-    kind = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
-    return isinstance(kind, Uuid) and kind.as_uuid
-
-
-class _OwnerOf(NamedTuple):
-    """Where a model keeps its owner."""
-
-    key: str
-    field: str
-    place: int | None
-    """In the primary key."""
-
-
-@lru_cache(maxsize=256)
-def _owner_of(model: Any) -> _OwnerOf:
-    (column, *_) = model.user_id.property.columns
-    primary_key = inspect(model).primary_key
-    place = primary_key.index(column) if column in primary_key else None
-    return _OwnerOf(model.user_id.property.key, f"{column.table.name}.{column.name}", place)
-
-
-def _set_owner(session: Session, row: Private) -> None:
-    """Give a new row the scope's user, and refuse a row of another user."""
-    user_id = _unit_of(session).user_id
-    if user_id is None:
-        return
-    model: Any = type(row)
-    key, field, place = _owner_of(model)
-    given, identity = row.__dict__.get(key), inspect(row).identity
-    if given is None and identity is None:
-        setattr(row, key, user_id)
-        return
-    owners = [given] if given is not None else []
-    if identity is not None and place is not None:
-        owners.append(identity[place])
-    if not all(isinstance(owner, UUID) and owner == user_id for owner in owners):
-        raise other_user_error(field)
+        set_id(unit, row)

@@ -1,14 +1,14 @@
-"""What a session asks of the unit that it belongs to."""
+"""The protocol by which an ORM session uses its unit."""
 
 from typing import Protocol
 from uuid import UUID
 
 
 class Unit(Protocol):
-    """A unit's transaction, as its session knows it: `faceplate._transaction` is one."""
+    """A unit's transaction, as its session uses it: see `faceplate._transaction`."""
 
     rollback_reason: str | None
-    """Why the unit must not return, where something of it was undone or forgotten."""
+    """Why the unit can only be rolled back, or None."""
 
     @property
     def user_id(self) -> UUID | None:
@@ -18,10 +18,10 @@ class Unit(Protocol):
         """Return a new UUIDv7."""
 
     def check_usable(self) -> None:
-        """Raise where nothing of the unit can be used any more."""
+        """Raise if the unit has ended or cannot go on."""
 
     def set_rollback_only(self, reason: str) -> None:
-        """Make the innermost nested block fail, or else the unit."""
+        """Have the innermost open savepoint rolled back, or the unit if there is none."""
 
     async def lend_driver(self) -> None:
-        """Begin the transaction, and let no other unit get the connection afterwards."""
+        """Begin the transaction, and have the connection closed when the unit ends."""
