@@ -226,7 +226,7 @@ async def test_a_password_function_that_fails_is_named_and_shows_nothing(
         (lambda: None, "the password function returned NoneType, not text"),
         (SECRET.encode, "the password function returned bytes, not text"),
         (partial(next, iter(())), "the password function raised RuntimeError"),
-        (lambda: f"{SECRET}\udcff", "is not text that UTF-8 can say"),
+        (lambda: f"{SECRET}\udcff", "is not valid UTF-8 text"),
     ]
     for function, words in unusable:
         settings = Settings(database_url=login.url, password=function, **BRIEF)
@@ -243,12 +243,12 @@ async def test_a_password_that_is_no_utf8_is_not_quoted(
 ) -> None:
     """Python's own error holds the whole text that it could not encode."""
     odd = f"{SECRET}\udcff"
-    with pytest.raises(CannotConnect, match="is not text that UTF-8 can say") as failure:
+    with pytest.raises(CannotConnect, match="is not valid UTF-8 text") as failure:
         await enter(Settings(database_url=login.url, password=odd, **BRIEF))
     assert SECRET not in shown(failure.value)
     monkeypatch.setenv("PGPASSWORD", odd)
     for attempt in (enter, migrate.upgrade, migrate.check):
-        with pytest.raises(CannotConnect, match="is not text that UTF-8 can say") as failure:
+        with pytest.raises(CannotConnect, match="is not valid UTF-8 text") as failure:
             await attempt(Settings(database_url=login.url, **BRIEF))
         assert SECRET not in shown(failure.value)
 

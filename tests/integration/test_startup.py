@@ -283,7 +283,7 @@ async def test_a_server_that_cannot_be_used_is_named_and_the_process_ends(
                 "name that is none",
                 url_of(5432, host="db..example.com"),
                 "CannotConnect",
-                "not the name of a host",
+                "not a valid host name",
             ),
             Case(
                 "name server that does not answer",

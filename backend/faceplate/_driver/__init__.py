@@ -1,6 +1,5 @@
-"""The way to PostgreSQL: engines, the pool, one connection, and what its errors mean.
+"""Connections to PostgreSQL: engines, the pool, pipelining, and error mapping.
 
-It alone imports asyncpg; whatever the project relies on in the driver's and the event loop's
-private parts is in here. It may use settings, errors and column types, and knows neither units nor
-users beyond the id that a preamble carries.
+Only this package imports asyncpg, and only it uses private parts of asyncpg and asyncio. It may use
+settings, errors and column types. It knows no units, and of users only the id in a preamble.
 """

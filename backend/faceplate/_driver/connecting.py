@@ -1,4 +1,4 @@
-"""How one connection is made: the name resolved, the password asked for, the pooler recognised."""
+"""Makes one connection: resolves the host, gets the password, detects a pooler."""
 
 import asyncio
 import contextlib
@@ -26,9 +26,9 @@ from faceplate.errors import CannotConnect
 async def open_connection(settings: Settings) -> Connection:
     """Return a new connection, within ``connect_timeout_s``.
 
-    Raises CannotConnect where the server is too old (`server_version`), or where there is a pooler
-    in between of which the settings do not know. The driver's own errors leave as they are:
-    OSError, TimeoutError, asyncpg.PostgresError.
+    Raises CannotConnect if the server is too old (`server_version`), or if there is a pooler in
+    between and the settings do not say so. The driver's own errors are raised unchanged: OSError,
+    TimeoutError, asyncpg.PostgresError.
     """
     asked = settings.server_settings
     if settings.pgbouncer:
@@ -40,7 +40,7 @@ async def open_connection(settings: Settings) -> Connection:
 async def with_mapped_errors(
     connecting: Coroutine[Any, Any, Connection], settings: Settings
 ) -> Connection:
-    """Return the connection, or raise faceplate's error for one that could not be made."""
+    """Return the new connection, or raise faceplate's error for the driver's."""
     try:
         return await connecting
     except DRIVER_ERRORS as error:
@@ -50,12 +50,12 @@ async def with_mapped_errors(
 
 
 async def open_pooled_connection(settings: Settings, *, units_role: bool) -> Connection:
-    """Return a new connection; a ``units_role`` one has the role of units from its first moment.
+    """Return a new connection for the pool; with ``units_role``, as `ROLE`.
 
-    Behind a pooler a role does not last, so there each transaction says it. The level of isolation
-    is that of units, whatever the database's default is, also for a statement by itself.
+    Behind a pooler a role does not last, so there each transaction sets it. The isolation level is
+    READ COMMITTED also for a statement outside of a transaction, whatever the database's default.
 
-    Raises as `open_connection` does, and CannotConnect where the role cannot be had.
+    Raises as `open_connection` does, and CannotConnect if the login cannot use the role.
     """
     if settings.pgbouncer:
         return await open_connection(settings)
@@ -76,41 +76,41 @@ async def open_pooled_connection(settings: Settings, *, units_role: bool) -> Con
 
 
 _NO_ROLE = {
-    "22023": f"the role {ROLE} is not there: run `faceplate migrate`",
-    "42501": f"the login may not become the role {ROLE}: GRANT {ROLE} TO it",
+    "22023": f"the role {ROLE} does not exist: run `faceplate migrate`",
+    "42501": f"the login may not use the role {ROLE}: GRANT {ROLE} TO it",
 }
 
 
 async def connect(
     settings: Settings,
     server_settings: dict[str, str],
-    prove: Callable[[Connection], Awaitable[None]] | None = None,
+    check: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Connection:
-    """Return a new connection, or raise the driver's error without the driver's frames.
+    """Return a new connection, or raise the error without the driver's frames.
 
-    Those hold the password. What is raised inside of ``except`` would have them as its context.
+    Those frames hold the password. ``check`` raises if the new connection must not be used.
     """
     try:
         async with asyncio.timeout(settings.connect_timeout_s):
-            return await _attempt(settings, server_settings, prove)
-    except BaseException as error:  # noqa: BLE001 - raised below, a cancellation as well
+            return await _connect(settings, server_settings, check)
+    except BaseException as error:  # noqa: BLE001 - raised below, where it is not the context
         failure = error
     if any(isinstance(cause, UnicodeError) for cause in error_chain(failure)):
-        failure = CannotConnect(f"{settings.target}: {_NOT_TEXT}")  # theirs quotes the password
+        failure = CannotConnect(f"{settings.target}: {_NOT_TEXT}")  # asyncpg's has the password
     try:
         remove_library_frames(failure)
         raise failure
     finally:
-        del failure  # which holds this frame
+        del failure  # its traceback holds this frame
 
 
-_NOT_TEXT = "the user, the password or another part of the login is not text that UTF-8 can say"
+_NOT_TEXT = "the user, the password or another part of the login is not valid UTF-8 text"
 
 
-async def _attempt(
+async def _connect(
     settings: Settings,
     server_settings: dict[str, str],
-    prove: Callable[[Connection], Awaitable[None]] | None,
+    check: Callable[[Connection], Awaitable[None]] | None,
 ) -> Connection:
     begun_s = time.monotonic()
     loop = DriverLoop(asyncio.get_running_loop()) if pipelining.is_possible(settings) else None
@@ -128,15 +128,15 @@ async def _attempt(
         server_settings=server_settings,
         statement_cache_size=0 if settings.pgbouncer else 100,
     )
-    # The server has said its version unasked, as part of the login.
+    # The server reports its version during the login.
     version = connection.get_settings().server_version
     if problem := server_version.problem(connection.get_server_version().major, version):
         connection.terminate()
         raise CannotConnect(f"{settings.target}: {problem}")
     connection.set_up(settings, begun_s, loop.wire if loop else None)
-    if prove is not None:
+    if check is not None:
         try:
-            await prove(connection)
+            await check(connection)
         except BaseException:
             connection.terminate()
             raise
@@ -144,7 +144,7 @@ async def _attempt(
 
 
 async def _resolve(host: str) -> None:
-    """Look ``host`` up in a thread that nobody waits for. Raises OSError where it is unknown."""
+    """Look ``host`` up in a daemon thread. Raises OSError if it is unknown."""
     with contextlib.suppress(ValueError):
         ip_address(host)
         return
@@ -155,4 +155,4 @@ def _look_up(host: str) -> None:
     try:
         socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError:  # a part of the name is empty or too long
-        raise socket.gaierror(socket.EAI_NONAME, "not the name of a host") from None
+        raise socket.gaierror(socket.EAI_NONAME, "not a valid host name") from None

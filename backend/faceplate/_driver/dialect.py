@@ -1,4 +1,4 @@
-"""SQLAlchemy's asyncpg dialect over our connections: pings, JSON, and the unit of a statement."""
+"""SQLAlchemy's asyncpg dialect: free pings, JSON by the driver, units' sessions."""
 
 import time
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from faceplate.column_types.json_values import dump_json
 from faceplate.errors import FaceplateError
 
 UNIT = "faceplate_unit"
-"""The execution option by which a statement finds the unit whose session sent it."""
+"""The execution option that holds the unit of a session's statement."""
 SESSION_UNCHANGED = "faceplate_session_unchanged"
-"""The execution option of text that leaves nothing in its session."""
+"""The execution option for text that does not change the state of its session."""
 
 
 class Dialect(PGDialect_asyncpg):
     """SQLAlchemy's asyncpg dialect with a ping that is free on a warm connection.
 
-    JSON is encoded and decoded by the driver's codecs, set once for each connection, so that
-    a statement run through SQLAlchemy and one run on the driver see the same Python values.
+    The driver's codecs, set once for each connection, encode and decode JSON. So a statement of
+    SQLAlchemy's and one of the driver's get the same Python values.
     """
 
     supports_statement_cache = True
@@ -55,7 +55,7 @@ class Dialect(PGDialect_asyncpg):
     def do_ping(self, dbapi_connection: Any) -> bool:
         driver: Connection = dbapi_connection.driver_connection
         skip_next_ping, driver.skip_next_ping = driver.skip_next_ping, False
-        if skip_next_ping:  # it is leased: where it was lost since then, its unit has to hear of it
+        if skip_next_ping:  # it is leased already: a loss since then is for the unit to see
             return True
         if driver.is_closed():
             return False
@@ -72,13 +72,13 @@ registry.register("postgresql.faceplate", __name__, Dialect.__name__)
 
 
 def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
-    """Run what goes through SQLAlchemy, in the unit whose session sent it, and log it."""
+    """Run a statement of SQLAlchemy's, through the unit that it is of, and log it."""
     unit = None if context is None else context.execution_options.get(UNIT)
-    driver: Connection = cursor._connection  # noqa: SLF001 - has no other name
+    driver: Connection = cursor._connection  # noqa: SLF001 - SQLAlchemy has no public name for it
     started_s = time.monotonic()
     try:
         if unit is None:
-            if not _is_known(context, sql):
+            if not _leaves_session_unchanged(context, sql):
                 driver.note_session_change(sql)
             run()
         else:
@@ -87,8 +87,8 @@ def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
         driver.log(sql, time.monotonic() - started_s)
 
 
-def _is_known(context: Any, sql: str) -> bool:
-    """Return whether a statement leaves nothing in its session."""
+def _leaves_session_unchanged(context: Any, sql: str) -> bool:
+    """Return whether a statement does not change the state of its session."""
     if context is not None and context.execution_options.get(SESSION_UNCHANGED):
         return True
     return not compiled_changes_session(getattr(context, "compiled", None), sql)
@@ -111,4 +111,4 @@ def _as_is(value: Any) -> Any:
 
 
 DIALECT: sa.Dialect = Dialect()
-"""For compiling statements ahead of any connection."""
+"""The dialect that compiles statements before there is a connection."""

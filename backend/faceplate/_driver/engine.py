@@ -1,4 +1,4 @@
-"""The one place where engines are made: the pooled one, and that of migrations."""
+"""Makes SQLAlchemy's engines: the pooled one, and the one of migrations."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -22,11 +22,11 @@ from faceplate.errors import FaceplateError
 
 
 def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine:
-    """Return the pooled engine over ``settings``. Nothing connects before it is used.
+    """Return the pooled engine for ``settings``. It connects when it is first used.
 
-    Its connections are in AUTOCOMMIT: whoever wants a transaction says BEGIN (`Database`), or
-    asks SQLAlchemy for it with ``execution_options(isolation_level=...)``. ``units_role`` ones have
-    the role of units, and see no row before a transaction says whom it is for.
+    Its connections are in AUTOCOMMIT: `Database` sends BEGIN itself, and other code asks SQLAlchemy
+    for it by ``execution_options(isolation_level=...)``. With ``units_role``, connections have the
+    role `ROLE`, and see no row before a transaction sets its user.
     """
     engine = _create_engine(
         partial(open_pooled_connection, settings, units_role=units_role),
@@ -37,7 +37,7 @@ def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout_s,
         pool_pre_ping=True,
-        pool_use_lifo=True,  # the connection used last is the one known to be alive
+        pool_use_lifo=True,  # the connection used last is most likely alive
     )
     event.listen(engine.sync_engine, "reset", _reset_session)
     event.listen(engine.sync_engine, "handle_error", _keep_connection)
@@ -45,9 +45,10 @@ def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine
 
 
 def _keep_connection(failure: ExceptionContext) -> None:
-    """Let a unit go on after it has cancelled a statement of its session, as by a time limit.
+    """Keep a unit's connection after the cancellation of a session's statement.
 
-    SQLAlchemy would throw the connection away; the unit finds out how it stands.
+    SQLAlchemy would invalidate it. The unit resynchronizes instead and can go on, as after an
+    `asyncio.timeout` around the statement.
     """
     context = failure.execution_context
     if context is not None and context.execution_options.get(UNIT) is not None:
@@ -55,7 +56,7 @@ def _keep_connection(failure: ExceptionContext) -> None:
 
 
 def _reset_session(connection: Any, _record: Any, state: PoolResetState) -> None:
-    """Take back what a plain session left on its connection, before the pool gets it."""
+    """Reset the server's session of a plain ORM session at check-in."""
     driver: Connection = connection.driver_connection
     if not driver.must_reset_session or driver.is_closed():
         return
@@ -70,10 +71,10 @@ def _reset_session(connection: Any, _record: Any, state: PoolResetState) -> None
 
 
 def create_migration_engine(settings: Settings) -> AsyncEngine:
-    """Return an engine without a pool, for migrations and for looking at the schema.
+    """Return an engine without a pool, for migrations and for reading the schema.
 
-    Its search_path is fixed: a role that is called like the schema would have that schema as its
-    default one, and reflection leaves the name of a default schema out.
+    Its search_path is fixed. Otherwise a role with the schema's name would have that schema as its
+    default, and reflection omits the name of a default schema.
     """
 
     async def open_one() -> Connection:
@@ -81,40 +82,46 @@ def create_migration_engine(settings: Settings) -> AsyncEngine:
         with pgbouncer.detect_pooler(settings, pgbouncer.USE_DIRECT_URL):
             return await connect(settings, asked, partial(pgbouncer.check_startup_settings, asked))
 
-    async def connect_or_say_why() -> Connection:
+    async def open_with_mapped_errors() -> Connection:
         return await with_mapped_errors(open_one(), settings)
 
-    return _create_engine(connect_or_say_why, prepares=True, poolclass=NullPool)
+    return _create_engine(open_with_mapped_errors, prepares=True, poolclass=NullPool)
 
 
 def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
-    """Return ``engine`` for SQLAlchemy's own transactions, which run as the login's own role.
+    """Return ``engine`` for SQLAlchemy's transactions, as the login's own role.
 
-    A round trip for each, since SQLAlchemy's BEGIN has no room for the role and the time limits
-    that a connection cannot have.
+    Each transaction takes one round trip more, because SQLAlchemy's BEGIN can carry neither the
+    role nor the time limits that a connection cannot have.
     """
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
-    # As `preamble.begin_across_users`, for a BEGIN that SQLAlchemy sends.
+    # The same settings as in `preamble.begin_across_users`.
     asked = settings.transaction_settings | {"role": "none", "row_security": "off"}
     calls = ", ".join(
         f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in asked.items()
     )
-    own: sa.Select[Any] = sa.select(sa.literal_column(calls)).execution_options(
+    set_role: sa.Select[Any] = sa.select(sa.literal_column(calls)).execution_options(
         **{SESSION_UNCHANGED: True}
     )
 
     @event.listens_for(transactional.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        connection.execute(own)
+        connection.execute(set_role)
 
     if settings.pgbouncer:
-        event.listen(transactional.sync_engine, "commit", partial(_clean, RESET_BEFORE_COMMIT))
-        event.listen(transactional.sync_engine, "rollback", partial(_clean, ROLLBACK_AND_RESET))
+        event.listen(
+            transactional.sync_engine, "commit", partial(_reset_in_transaction, RESET_BEFORE_COMMIT)
+        )
+        event.listen(
+            transactional.sync_engine,
+            "rollback",
+            partial(_reset_in_transaction, ROLLBACK_AND_RESET),
+        )
     return transactional
 
 
-def _clean(sql: str, connection: sa.Connection) -> None:
-    """Take back what text has left before the pooler gives the server to another client."""
+def _reset_in_transaction(sql: str, connection: sa.Connection) -> None:
+    """Reset the server's session before a pooler gives it to another client."""
     dbapi: Any = connection.connection.dbapi_connection
     driver: Connection = dbapi.driver_connection
     if not driver.must_reset_session or driver.is_closed():
@@ -122,7 +129,7 @@ def _clean(sql: str, connection: sa.Connection) -> None:
     try:
         dbapi.run_async(lambda _: driver.call(driver.execute, sql))
     except BaseException:
-        driver.terminate()  # the pooler then throws the server's connection away
+        driver.terminate()  # a pooler closes its connection to the server then, too
         raise
     driver.must_reset_session = False
 
@@ -131,7 +138,7 @@ def _create_engine(
     connect: Callable[[], Awaitable[Connection]], *, prepares: bool, **pool: Any
 ) -> AsyncEngine:
     def create() -> Any:
-        # As create_async_engine does with an async_creator, which has no room for an argument.
+        # Like create_async_engine's async_creator, which accepts no argument for the cache.
         dbapi: Any = engine.dialect.dbapi
         return dbapi.connect(
             async_creator_fn=connect, prepared_statement_cache_size=100 if prepares else 0
@@ -145,10 +152,10 @@ def _create_engine(
         logging_name="faceplate",
         **pool,
     )
-    logging.getLogger("sqlalchemy.engine.Engine.faceplate").addFilter(_is_no_row)
+    logging.getLogger("sqlalchemy.engine.Engine.faceplate").addFilter(_is_statement)
     return engine
 
 
-def _is_no_row(record: logging.LogRecord) -> bool:
-    """Whether ``record`` is of a statement: at DEBUG, SQLAlchemy logs each row that it reads."""
+def _is_statement(record: logging.LogRecord) -> bool:
+    """Return whether a log record is of a statement. At DEBUG, SQLAlchemy logs rows."""
     return record.levelno > logging.DEBUG

@@ -1,4 +1,4 @@
-"""The password of a login, asked for before each connection where a function gives it."""
+"""The password of a login. A password function is called for each connection."""
 
 import asyncio
 import inspect
@@ -12,14 +12,14 @@ UNANSWERED = "no answer from the password function"
 
 
 class PasswordError(ConnectionError):
-    """The password function gave none. The next attempt to connect asks it again."""
+    """The password function failed. The next attempt to connect calls it again."""
 
 
 async def resolve(password: Password | None) -> str | None:
-    """Return the password for the next connection, or None where the settings have none.
+    """Return the password for the next connection, or None if there is none.
 
-    Raises PasswordError where the function raises or returns no text. It shows the error's class
-    alone, as messages of such errors quote tokens.
+    Raises PasswordError if the function raises, or returns anything but text. It names only the
+    class of the function's error, because messages of such errors may quote tokens.
     """
     given = password.get_secret_value() if isinstance(password, Secret | SecretStr) else password
     if given is None or isinstance(given, str):
@@ -27,20 +27,20 @@ async def resolve(password: Password | None) -> str | None:
     try:
         answer = await _call(given)
     except asyncio.CancelledError as cancelled:
-        cancelled.add_note(UNANSWERED)  # for the TimeoutError that it may become
+        cancelled.add_note(UNANSWERED)  # the TimeoutError that it may become keeps the note
         raise
-    except Exception as error:  # noqa: BLE001 - what a caller's function raises, it may be any
+    except Exception as error:  # noqa: BLE001 - a caller's function may raise anything
         failure = f"raised {type(error).__qualname__}"
     else:
         if isinstance(answer, str):
-            return str.__str__(answer)  # the driver takes no subclass
+            return str.__str__(answer)  # the driver accepts no subclass of str
         failure = f"returned {type(answer).__name__}, not text"
-    # Raised out here, so that the caller's error is not its context.
+    # Raised outside of the except block, so that the function's error is not its context.
     raise PasswordError(f"the password function {failure}")
 
 
 async def _call(function: PasswordFunction) -> object:
-    """Return what ``function`` returns or resolves to. One that blocks does so in a thread."""
+    """Return the function's result. A function that is no coroutine runs in a thread."""
     if inspect.iscoroutinefunction(function):
         return await function()
     answer = await run_in_thread(function, name="faceplate-password")

@@ -1,9 +1,10 @@
-"""PgBouncer, or a pooler like it, between faceplate and PostgreSQL.
+"""Detects PgBouncer, or another pooler, between faceplate and PostgreSQL.
 
-In transaction mode a client gets another server connection for each transaction. What one client
-prepares or sets there meets the next one, and the driver's names for prepared statements repeat
-in every process: sooner or later a query is answered with the rows of another. So with the setting
-``pgbouncer`` nothing outlives a transaction, and without it no pooler is accepted.
+In transaction mode, a pooler may use another server connection for each transaction of a client.
+Prepared statements and settings of one client then meet those of another. The driver gives prepared
+statements the same names in every process, so a query could be answered with the rows of another
+query. So with the setting ``pgbouncer`` nothing outlives a transaction, and without it a pooler is
+refused.
 """
 
 from collections.abc import Iterator
@@ -17,40 +18,43 @@ from faceplate.errors import CannotConnect
 POOLER_FOUND = "PgBouncer or another pooler stands between this program and PostgreSQL"
 ENABLE_SETTING = "set FACEPLATE_PGBOUNCER=true"
 OTHER_STARTUP_SETTINGS = {"default_transaction_isolation", "role", "search_path"}
-"""What some connections ask for at the start beside the settings that all of them ask for."""
-USE_DIRECT_URL = "migrations need PostgreSQL itself: give a direct URL in FACEPLATE_MIGRATION_URL"
+"""The startup settings of some connections, beside those of all connections."""
+USE_DIRECT_URL = "migrations need a direct connection to PostgreSQL: set FACEPLATE_MIGRATION_URL"
 
 
 @contextmanager
 def detect_pooler(settings: Settings, remedy: str) -> Iterator[None]:
-    """Tell from the error with which a connection ends that there is a pooler in between.
+    """Raise CannotConnect if a new connection's error shows a pooler.
 
-    PgBouncer takes no time limits at the start: it refuses them by name (08P01), unless it was told
-    to ignore them; then a proof divides by zero. No PostgreSQL says either to a new connection. Any
-    other 08P01, such as that of a pooler at its limit, leaves as it is.
+    PgBouncer does not support our time limits as startup settings. It refuses them by name (08P01),
+    or ignores them if it is configured to; then a check divides by zero. PostgreSQL gives neither
+    error to a new connection. Any other 08P01, such as that of a pooler at its limit, is raised
+    unchanged.
     """
     try:
         yield
     except (asyncpg.ProtocolViolationError, asyncpg.DivisionByZeroError) as error:
-        if isinstance(error, asyncpg.ProtocolViolationError) and not _names_one(settings, error):
+        if isinstance(error, asyncpg.ProtocolViolationError) and not _names_startup_setting(
+            settings, error
+        ):
             raise
         raise CannotConnect(
             f"{settings.target}: {POOLER_FOUND}; {remedy}", sqlstate=error.sqlstate
         ) from None
 
 
-def _names_one(settings: Settings, error: asyncpg.PostgresError) -> bool:
-    """Whether the refusal ends with the name of a setting that was asked for at the start."""
+def _names_startup_setting(settings: Settings, error: asyncpg.PostgresError) -> bool:
+    """Return whether the error's first line ends with the name of a startup setting."""
     words = str(error).partition("\n")[0].split()
     named = words[-1].strip("\"'") if words else ""
     return named.lower() in settings.server_settings.keys() | OTHER_STARTUP_SETTINGS
 
 
 async def check_backend_pid(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Fail unless the server process is the one that the connection was promised.
+    """Divide by zero unless the server process has the pid that the driver was told.
 
-    A pooler makes up the process id that it promises. In one message and without a prepared
-    statement, since behind a pooler that would do the harm that is looked for.
+    A pooler invents the pid that it tells its clients. The check is one simple query, because
+    behind a pooler a prepared statement could meet that of another client.
     """
     await driver.execute(f"SELECT 1 / (pg_backend_pid() = {driver.get_server_pid()})::int")
 
@@ -58,9 +62,10 @@ async def check_backend_pid(driver: "asyncpg.Connection[asyncpg.Record]") -> Non
 async def check_startup_settings(
     asked: dict[str, str], driver: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Fail unless the connection was begun as it was asked to be.
+    """Divide by zero unless the server has applied the startup settings.
 
-    A migration needs no more, and some hosts that give PostgreSQL itself make up process ids too.
+    That is enough for a migration. The check of the pid would fail at some hosting providers, whose
+    proxies invent pids although they pass everything else to PostgreSQL.
     """
     lock_timeout = "(SELECT setting FROM pg_settings WHERE name = 'lock_timeout')"
     await driver.execute(f"SELECT 1 / ({lock_timeout} = '{asked['lock_timeout']}')::int")

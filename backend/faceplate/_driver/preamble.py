@@ -1,14 +1,14 @@
-"""What travels ahead of a statement in the same flight, such as the user that it runs for.
+"""Preambles: messages that are sent ahead of a statement, such as BEGIN.
 
-PostgreSQL answers at a Sync and runs everything that it received before that in one transaction. So
-other statements can go ahead of one, and nobody waits for them: one round trip for all of them.
-After `enter` the transaction ends with the statement; after `begin` it stays open.
+PostgreSQL runs all commands up to the next Sync in one transaction and answers then. So a preamble
+and the statement after it take one round trip. After `enter` the transaction ends with the
+statement; after `begin` it stays open.
 
-Only `ask` returns a row, because the driver takes every row of a flight for the statement's own.
+Only a preamble of `select` returns a row, because the driver would take any row for one of the
+statement.
 
-A pooled connection has the role `ROLE` from the moment it is made, and sees no row without a user.
-So a unit says whom it is for, and work across users steps up to the login's own role; each for one
-transaction only.
+A pooled connection has the role `ROLE` from its start, and sees no row without a user. So a unit
+sets its user, and work across users steps up to the login's own role, each for one transaction.
 
 The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
@@ -20,34 +20,37 @@ from typing import NamedTuple
 from uuid import UUID
 
 ROLE = "faceplate_app"
-"""The role of units: it owns nothing, and the policies hold it to one user's rows."""
+"""The role of units. It owns nothing, and the policies limit it to one user's rows."""
 
 READ_COMMITTED = "READ COMMITTED"
 
 
 class Preamble(NamedTuple):
+    """The protocol messages of a preamble, and what a connection needs to send them."""
+
     messages: bytes
     sql: str
-    """The same as text, for the log."""
+    """The SQL, for the log and for connections without pipelining."""
     name: str = ""
-    """The prepared statement that it executes, where it executes one."""
+    """The name of the prepared statement that it executes, if any."""
     prepared: str = ""
     """The SQL of that prepared statement."""
     has_row: bool = False
+    """Whether it returns a row."""
     bound: tuple[str, str] | None = None
-    """A statement and its value that are not in the text: the value is not to be seen there."""
+    """A statement with a secret value, which ``sql`` leaves out."""
 
 
 NONE = Preamble(b"", "")
 
 
 def select(name: str, sql: str) -> Preamble:
-    """The row of ``sql``, a SELECT that gets the name, comes back ahead of the next statement's."""
+    """Return a preamble that runs a prepared SELECT and returns its row."""
     return Preamble(_bind(name) + _EXECUTE, f"EXECUTE {name}", name, sql, has_row=True)
 
 
 def join(first: Preamble, second: Preamble | None) -> Preamble:
-    """Return both in one. ``first`` must not execute a prepared statement."""
+    """Return both in one. Only ``second`` may execute a prepared statement."""
     if second is None:
         return first
     return second._replace(
@@ -68,7 +71,7 @@ _SEAL = "SELECT WHERE pg_catalog.set_config('faceplate.seal', $1::text, true) IS
 
 
 def seal_pads(key: bytes) -> tuple[bytes, bytes]:
-    """Return the two blocks that HMAC-SHA256 makes of a key of at most 64 bytes."""
+    """Return the inner and the outer pad of HMAC-SHA256 for a key of up to 64 bytes."""
     block = key.ljust(64, b"\0")
     return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
 
@@ -79,7 +82,7 @@ def _seal(user_id: UUID, key: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def enter(user_id: UUID, key: bytes | None = None) -> Preamble:
-    """The next statement runs for this user, in a transaction of its own.
+    """Return a preamble that sets the user for one statement by itself.
 
     With a ``key``, the user's id is sealed: see `faceplate._schema.seal`.
     """
@@ -94,10 +97,10 @@ def enter(user_id: UUID, key: bytes | None = None) -> Preamble:
 
 
 def step_up() -> Preamble:
-    """The next statement runs as the login's own role, in a transaction of its own.
+    """Return a preamble that sets the login's own role for one statement by itself.
 
-    Where a policy would hide rows from that role, PostgreSQL raises instead: work across users
-    never takes what it sees for all that there is.
+    If a policy would hide rows from that role, PostgreSQL raises an error. So work across users
+    never takes a part of the rows for all rows.
     """
     return _STEP_UP_ONCE
 
@@ -110,27 +113,27 @@ def begin(
     isolation: str = READ_COMMITTED,
     key: bytes | None = None,
 ) -> Preamble:
-    """The next statement begins a transaction for this user.
+    """Return a preamble that begins a transaction for this user.
 
-    ``role`` is `ROLE` where the connection may have another one.
+    ``role`` is `ROLE` if the connection may have another role.
     """
     settings = [] if role is None else [f"ROLE {role}"]
     begun = _begin(isolation, *settings, f"faceplate.user_id = '{user_id}'")
     if key is None:
         return begun
-    # As a value, which pg_stat_activity does not show.
+    # The seal is a bound value, because pg_stat_activity would show it in the SQL.
     bound = (_SEAL, _seal(user_id, key))
     return begun._replace(messages=begun.messages + _run(*bound), bound=bound)
 
 
 @lru_cache(maxsize=8)
 def begin_across_users(isolation: str = READ_COMMITTED) -> Preamble:
-    """The next statement begins a transaction as the login's own role: see `step_up`."""
+    """Return a preamble that begins a transaction as the login's own role."""
     return _begin(isolation, "ROLE NONE", "row_security = off")
 
 
 def _begin(isolation: str, *settings: str) -> Preamble:
-    # Not by `enter`: after a query it would be too late for SET TRANSACTION.
+    # Not by `enter`, because a unit may SET TRANSACTION only before the first query.
     statements = [f"BEGIN ISOLATION LEVEL {isolation}", *(f"SET LOCAL {one}" for one in settings)]
     return Preamble(b"".join(map(_run, statements)), "; ".join(statements))
 
@@ -145,7 +148,7 @@ def _string(text: str) -> bytes:
 
 
 def _bind(name: str, *values: str) -> bytes:
-    """Bind text values to a prepared statement."""
+    """Return the message that binds text values to a prepared statement."""
     encoded = [value.encode() for value in values]
     sized = [struct.pack("!i", len(value)) + value for value in encoded]
     counts = struct.pack("!hh", 0, len(values))
@@ -162,6 +165,6 @@ _STEP_UP_ONCE = Preamble(
 
 
 def _run(sql: str, *values: str) -> bytes:
-    """Parse, bind and execute a statement that has no name."""
+    """Return the messages that parse, bind and execute an unnamed statement."""
     parse = _message(b"P", _string(""), _string(sql), struct.pack("!h", 0))
     return parse + _bind("", *values) + _EXECUTE

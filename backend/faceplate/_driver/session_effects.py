@@ -1,9 +1,10 @@
-"""Whether a statement may change the session that it runs in, by what is written in it.
+"""Decides by its SQL whether a statement may change the state of its session.
 
-Not by what SQLAlchemy made it of: operators, hints, prefixes, names, types and elements of a
-project's own all may bring text along. So it is a SELECT or writes faceplate's tables, and calls
-only functions that change nothing, or it is taken for one that changes its session. What a view, an
-operator or a cast of a project's own does is not seen.
+It reads the SQL and not SQLAlchemy's elements, because operators, hints, prefixes, names, types and
+a project's own elements may all contain text. A statement leaves the session unchanged if it reads,
+or writes faceplate's tables, and calls only functions that are known to change nothing. Any other
+statement counts as one that changes the session. A project's own views, operators and casts are not
+examined.
 """
 
 import re
@@ -12,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import TextClause
 
-# What is written in a statement: what it is, the tables that it writes, and names ahead of a "(".
-# The names are cut out coarsely: one that is not cut out right is unknown.
+# The parts of a statement: its command, the tables that it writes, and the names before a "(".
+# The names are cut out roughly: a name that is cut out wrongly is not a known function.
 _PLAIN_COMMAND = re.compile(
     r"[\s(]*(?:select|insert|update|delete|merge|with|values)\b", re.IGNORECASE
 )
@@ -30,34 +31,37 @@ _MAX_NAME_CHARS = 64
 
 
 def changes_session(sql: str) -> bool:
-    """Return whether ``sql`` may change its session."""
+    """Return whether ``sql`` may change the state of its session."""
     if not _PLAIN_COMMAND.match(sql) or any(mark in sql for mark in ("--", "/*", ";")):
         return True
     if not all(table.startswith("faceplate.") for table in _WRITTEN.findall(sql)):
         return True
     rest = _COLUMNS.sub("as", _INSERTED.sub("", sql))
-    return _INTO.search(rest) is not None or not _called(rest) <= _LEAVES_NOTHING
+    return _INTO.search(rest) is not None or not _called(rest) <= _HARMLESS_NAMES
 
 
 def _called(sql: str) -> set[str]:
-    """Return each name ahead of a "(", or the end of one that is too long to be known."""
-    ahead = (part.rstrip()[-_MAX_NAME_CHARS:] for part in sql.split("(")[:-1])
-    return {_BETWEEN_NAMES.split(end)[-1].lower() for end in ahead}
+    """Return the names before a "(". Of a very long one, return the end."""
+    before = (part.rstrip()[-_MAX_NAME_CHARS:] for part in sql.split("(")[:-1])
+    return {_BETWEEN_NAMES.split(end)[-1].lower() for end in before}
 
 
 def compiled_changes_session(compiled: Any, sql: str) -> bool:
-    """Return the same of what SQLAlchemy sends. ``compiled`` is None for text that it passes on."""
+    """Return whether SQLAlchemy's statement may change the state of its session.
+
+    ``compiled`` is None for text.
+    """
     if compiled is None or isinstance(compiled.statement, TextClause):
         return True
-    # Long ones have many rows or values in them, and seldom come twice.
-    return _known(sql) if len(sql) <= MAX_KNOWN_CHARS else changes_session(sql)
+    # A long statement has many rows or values in it, and is seldom sent twice.
+    return _cached(sql) if len(sql) <= MAX_CACHED_CHARS else changes_session(sql)
 
 
-MAX_KNOWN_CHARS = 8_000
-_known = lru_cache(maxsize=1024)(changes_session)
+MAX_CACHED_CHARS = 8_000
+_cached = lru_cache(maxsize=1024)(changes_session)
 
 
-AHEAD_OF_PARENTHESES = frozenset(
+KEYWORDS = frozenset(
     [
         "all",
         "and",
@@ -115,7 +119,7 @@ AHEAD_OF_PARENTHESES = frozenset(
         "within",
     ]
 )
-"""Words and types of SQL that are no functions."""
+"""SQL's keywords and types that may stand before a "(" and are no functions."""
 
 PURE = frozenset(
     [
@@ -247,6 +251,6 @@ PURE = frozenset(
         "width_bucket",
     ]
 )
-"""Functions of PostgreSQL that change nothing beyond their result."""
+"""PostgreSQL's functions that do not change the state of the session."""
 
-_LEAVES_NOTHING = PURE | AHEAD_OF_PARENTHESES | {""}
+_HARMLESS_NAMES = PURE | KEYWORDS | {""}

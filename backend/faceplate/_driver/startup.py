@@ -1,4 +1,4 @@
-"""The first connection of a program: whether the server can be used, asked with patience."""
+"""Verifies at the start of a program, with backoff, that the server can be used."""
 
 import asyncio
 import time
@@ -14,9 +14,10 @@ PAUSE_MAX_S = 0.4
 
 
 async def verify(settings: Settings) -> None:
-    """Connect and run SELECT 1 within ``startup_timeout_s``, with backoff after what may pass.
+    """Connect and run SELECT 1 within ``startup_timeout_s``.
 
-    Raises Unavailable, Unauthorized or DatabaseError, which say which server and why.
+    Faults that may go away are retried with backoff. Raises Unavailable, Unauthorized or
+    DatabaseError with the server's name and the reason.
     """
     budget_s = settings.startup_timeout_s
     started = time.monotonic()
@@ -32,7 +33,7 @@ async def verify(settings: Settings) -> None:
                 finally:
                     connection.terminate()
         except DRIVER_ERRORS as error:
-            # An attempt that the deadline cut short says less than the one before it.
+            # The error of an attempt that the deadline ended says less than the error before it.
             if failure is None or not isinstance(error, TimeoutError):
                 failure = map_connect_error(error, target=settings.target, limit_s=budget_s)
             elapsed_s = time.monotonic() - started

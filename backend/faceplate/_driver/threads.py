@@ -1,7 +1,7 @@
-"""Threads that a process does not wait for when it ends.
+"""Runs blocking functions in threads that do not delay the end of the process.
 
-It waits for those of asyncio's default executor: a name server that does not answer would keep it
-from ending for 10 s and more.
+A process waits for the threads of asyncio's default executor. There, a name server that does not
+answer would delay the end by 10 s and more.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 async def run_in_thread(function: Callable[[], T], *, name: str) -> T:
-    """Return what ``function`` returns, called in a daemon thread; raise what it raises.
+    """Return the result of ``function``, called in a daemon thread.
 
-    A cancellation ends the wait, and leaves the thread to itself.
+    Raises what the function raises. A cancellation ends the waiting, and the thread goes on.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
@@ -32,11 +32,11 @@ async def run_in_thread(function: Callable[[], T], *, name: str) -> T:
         value: object
         try:
             value = context.run(function)
-        except StopIteration:  # what a future cannot hold, and a coroutine cannot raise
+        except StopIteration:  # a future cannot hold it, and a coroutine cannot raise it
             conclude, value = outcome.set_exception, RuntimeError("StopIteration")
         except BaseException as error:  # noqa: BLE001 - raised where the outcome is awaited
             conclude, value = outcome.set_exception, error
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the event loop was closed meanwhile
             loop.call_soon_threadsafe(finish, conclude, value)
 
     threading.Thread(target=work, name=name, daemon=True).start()
