@@ -15,7 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Table
 
 from faceplate._alembic.downgrades import MAY_LOSE_DATA
-from faceplate._alembic.error_mapping import errors_translated, open_translated
+from faceplate._alembic.error_mapping import errors_mapped, open_with_mapped_errors
 from faceplate._alembic.locking import alembic_lock, for_migrations, run_as_owner, run_locked
 from faceplate._alembic.options import alembic_config, differences, in_schema, render_item
 from faceplate._driver.connection import DriverConnection
@@ -119,8 +119,8 @@ async def downgrade(
 async def current(database: Database | Settings) -> str | None:
     """Return the revision of the schema, or None if it was never migrated."""
     settings = _settings_of(database)
-    with errors_translated(settings):
-        connection = await open_translated(settings.of_owner)
+    with errors_mapped(settings):
+        connection = await open_with_mapped_errors(settings.of_owner)
         try:
             return await revision_of(connection)
         finally:
@@ -131,7 +131,7 @@ async def check(database: Database | Settings) -> list[str]:
     """Return how the schema differs from the models, a line for each difference."""
     settings = for_migrations(_settings_of(database))
     engine = create_migration_engine(settings)
-    with errors_translated(settings):
+    with errors_mapped(settings):
         async with engine.connect() as connection:
             return await connection.run_sync(differences)
 
@@ -167,8 +167,8 @@ async def _revision_to_change(database: Database | Settings) -> str | None:
     Raises UsageError if there are tables without one.
     """
     settings = _settings_of(database)
-    with errors_translated(settings):
-        connection = await open_translated(settings.of_owner)
+    with errors_mapped(settings):
+        connection = await open_with_mapped_errors(settings.of_owner)
         try:
             # In this order: another process may create both meanwhile, in one transaction.
             has_tables = await connection.fetchval(FIND_TABLES)
@@ -207,8 +207,8 @@ async def _check_indexes(settings: Settings) -> None:
     No later revision would rebuild it.
     """
     ours = {str(name) for table in Base.metadata.tables.values() for name in _index_names(table)}
-    with errors_translated(settings):
-        connection = await open_translated(settings)
+    with errors_mapped(settings):
+        connection = await open_with_mapped_errors(settings)
         try:
             found = await invalid_indexes(connection)
         finally:

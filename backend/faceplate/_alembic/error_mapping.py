@@ -9,35 +9,30 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from faceplate._driver.connecting import open_connection, translated
+from faceplate._driver.connecting import open_connection, with_mapped_errors
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_mapping import (
-    DRIVER_ERRORS,
-    UNMIGRATED,
-    causes,
-    translate,
-    translate_connect,
-)
+from faceplate._driver.error_details import DRIVER_ERRORS, innermost_cause
+from faceplate._driver.error_mapping import UNMIGRATED, map_connect_error, map_error
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 
 
 @contextmanager
-def errors_translated(settings: Settings) -> Iterator[None]:
+def errors_mapped(settings: Settings) -> Iterator[None]:
     """Raise FaceplateError for errors of the driver and of SQLAlchemy."""
     try:
         yield
     except OSError as error:
         limit_s = settings.connect_timeout_s
-        raise translate_connect(error, target=settings.target, limit_s=limit_s) from error
+        raise map_connect_error(error, target=settings.target, limit_s=limit_s) from error
     except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-        failure = translate(error, target=settings.target)
+        failure = map_error(error, target=settings.target)
         raise _with_server_message(failure, error) from error
 
 
-async def open_translated(settings: Settings) -> Connection:
+async def open_with_mapped_errors(settings: Settings) -> Connection:
     """Return a new connection. Raises FaceplateError where it cannot be opened."""
-    return await translated(open_connection(settings), settings)
+    return await with_mapped_errors(open_connection(settings), settings)
 
 
 def _with_server_message(failure: FaceplateError, error: Exception) -> FaceplateError:
@@ -45,7 +40,7 @@ def _with_server_message(failure: FaceplateError, error: Exception) -> Faceplate
 
     Here they name the schema, and never quote the content of a row.
     """
-    server: Any = list(causes(error))[-1]
+    server: Any = innermost_cause(error)
     added = [getattr(server, part, None) for part in ("message", "hint")]
     # The advice to run `faceplate migrate` is of no use here.
     own = None if failure.message == UNMIGRATED else failure.message

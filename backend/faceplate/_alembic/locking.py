@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from faceplate._alembic.error_mapping import errors_translated, open_translated
+from faceplate._alembic.error_mapping import errors_mapped, open_with_mapped_errors
 from faceplate._driver.connection import DriverConnection
 from faceplate._driver.engine import create_migration_engine
 from faceplate._driver.error_details import DRIVER_ERRORS, sqlstate_of
@@ -50,7 +50,7 @@ async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> 
     engine = create_migration_engine(for_migrations(settings))
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
     deadline_s = time.monotonic() + DEADLINE_S
-    with errors_translated(settings):
+    with errors_mapped(settings):
         async with engine.connect() as guard, _locked(guard, deadline_s):
             await _check_database(guard)
             await _ensure_schema(guard)
@@ -66,8 +66,8 @@ async def run_as_owner(
     It is retried while a table is in use.
     """
     deadline_s = time.monotonic() + DEADLINE_S
-    with errors_translated(settings):
-        connection = await open_translated(for_migrations(settings))
+    with errors_mapped(settings):
+        connection = await open_with_mapped_errors(for_migrations(settings))
         try:
             while True:
                 try:
