@@ -165,7 +165,7 @@ async def test_a_row_that_is_not_there_to_be_changed_is_not_found(
         )
 
     error = await refused(quick, user, change, NotFound)
-    assert "not there" in error.message
+    assert "no longer exists" in error.message
 
 
 @pytest.mark.parametrize(
