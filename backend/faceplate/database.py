@@ -243,7 +243,7 @@ class Database:
         if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
             raise UsageError(
                 "the database was opened in another event loop or process: "
-                "open one of its own in each, after the fork"
+                "open one in each process and event loop, after the fork"
             )
 
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
