@@ -34,9 +34,8 @@ def detect_pooler(settings: Settings, remedy: str) -> Iterator[None]:
     try:
         yield
     except (asyncpg.ProtocolViolationError, asyncpg.DivisionByZeroError) as error:
-        if isinstance(error, asyncpg.ProtocolViolationError) and not _names_startup_setting(
-            settings, error
-        ):
+        is_refusal = isinstance(error, asyncpg.ProtocolViolationError)
+        if is_refusal and not _names_startup_setting(settings, error):
             raise
         raise CannotConnect(
             f"{settings.target}: {POOLER_FOUND}; {remedy}", sqlstate=error.sqlstate
