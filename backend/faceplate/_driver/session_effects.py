@@ -232,6 +232,7 @@ PURE = frozenset(
         "to_char",
         "to_json",
         "to_jsonb",
+        "to_regclass",
         "to_timestamp",
         "to_tsquery",
         "to_tsvector",
