@@ -1,0 +1,336 @@
+"""What faceplate relies on in asyncpg: docs/private-parts.md, A1 to A14."""
+
+import asyncio
+import gc
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncpg.prepared_stmt import PreparedStatement
+from tests.contracts.loops import on_each_loop
+from tests.contracts.seams import FLUSH, SYNC, SeamLoop, connected, execute, kinds, run, seamed
+from tests.unusable import fake
+
+SETTING = "SELECT current_setting('contract.who', true)"
+ENTER = "SELECT WHERE pg_catalog.set_config('contract.who', 'ada', true) IS NULL"
+
+
+@on_each_loop
+async def test_asyncpg_lets_a_bind_complete_pass_ahead_of_a_statements_own(url: str) -> None:
+    """Else no user travels with a statement: each unit fails."""
+    async with connected(url) as connection:
+        ahead = await connection.prepare(ENTER, name="contract_enter")
+        own = await connection.prepare(SETTING)
+        await connection.execute("SELECT 1")
+        connection._transport.write(execute(ahead.get_name()))
+        assert [tuple(row) for row in await own.fetch()] == [("ada",)]
+        assert own.get_statusmsg() == "SELECT 1"
+        assert await own.fetchval() in (None, "")  # the transaction has ended with the statement
+
+
+@on_each_loop
+async def test_asyncpg_lets_a_begin_pass_ahead_and_keeps_the_statements_own_tag(url: str) -> None:
+    """Else BEGIN takes a round trip of its own, and a unit counts the wrong rows."""
+    async with connected(url) as connection:
+        await connection.execute("CREATE TEMP TABLE contract AS SELECT generate_series(1, 3) AS n")
+        own = await connection.prepare("UPDATE contract SET n = n + 1")
+        await connection.execute("SELECT 1")
+        connection._transport.write(run("BEGIN") + run("SET LOCAL contract.who = 'ada'"))
+        await own.fetch()
+        assert own.get_statusmsg() == "UPDATE 3"
+        assert connection.is_in_transaction()
+        assert await connection.fetchval(SETTING) == "ada"
+
+
+@on_each_loop
+async def test_asyncpg_skips_what_goes_ahead_of_a_prepare(url: str) -> None:
+    """Else the first statement of a session fails with an error of the protocol."""
+    async with connected(url) as connection:
+        connection._transport.write(run("BEGIN") + run("SET LOCAL contract.who = 'ada'"))
+        own = await connection.prepare(SETTING)
+        assert await own.fetchval() == "ada"
+        assert connection.is_in_transaction()
+
+
+@on_each_loop
+async def test_asyncpg_sends_bind_execute_and_sync_in_one_write(url: str) -> None:
+    """Else what goes ahead of a statement is sent late, or ahead of a part of it."""
+    async with seamed(url) as (connection, loop):
+        own = await connection.prepare("SELECT $1::text")
+        await connection.execute("SELECT 1")
+        for fetch in (own.fetch, own.fetchrow):
+            loop.seam.written.clear()
+            await fetch("x" * 100_000)
+            assert list(map(kinds, loop.seam.written)) == ["BES"]
+
+
+@on_each_loop
+async def test_asyncpg_connects_by_an_object_that_stands_for_the_loop(url: str) -> None:
+    """Else no connection can send anything ahead of a statement."""
+    async with seamed(url) as (connection, loop):
+        assert loop.seam.written
+        loop.seam.written.clear()
+        assert await connection.fetchval("SELECT 1") == 1
+        assert "".join(map(kinds, loop.seam.written)).endswith("BES")
+
+
+@on_each_loop
+async def test_asyncpg_finds_the_task_of_a_cancellation_by_its_loop(url: str) -> None:
+    """Else a connection over a loop of ours keeps every cancellation that it has ended."""
+    async with seamed(url) as (connection, loop):
+        assert connection._loop is loop.loop
+        for _ in range(2):
+            await _cancel_a_statement(connection)
+            assert await connection.fetchval("SELECT 1") == 1
+        assert connection._cancellations == set()
+
+
+@on_each_loop
+async def test_asyncpg_keeps_its_transport_and_the_transport_its_socket(url: str) -> None:
+    """Else each check-out costs a ping, and a forked process is not told."""
+    async with connected(url) as connection:
+        socket = connection._transport.get_extra_info("socket")
+        assert socket.fileno() >= 0
+
+
+class Splitter(asyncio.Protocol):
+    """Passes answers on in pieces, and gives way after the first ``pieces``."""
+
+    def __init__(self, transport: Any, protocol: Any, pieces: int) -> None:
+        self.transport, self.protocol, self.pieces = transport, protocol, pieces
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.protocol, name)
+
+    def data_received(self, data: bytes) -> None:
+        while data and self.pieces:
+            self.pieces -= 1
+            self.protocol.data_received(data[:1])
+            data = data[1:]
+        if not self.pieces:
+            self.transport.set_protocol(self.protocol)
+        if data:
+            self.protocol.data_received(data)
+
+
+@on_each_loop
+async def test_asyncpg_reads_an_answer_in_any_pieces_and_behind_another_protocol(url: str) -> None:
+    """Else the mark of a transaction cannot be taken out, and its outcome not be found."""
+    async with seamed(url) as (connection, loop):
+        assert not isinstance(loop.protocol, asyncio.BufferedProtocol)
+        own = await connection.prepare("SELECT n, repeat('x', n) FROM generate_series(1, 9) AS n")
+        whole = await own.fetch()
+        transport = loop.seam.transport
+        for pieces in (1, 7, 40, 10_000):
+            transport.set_protocol(Splitter(transport, loop.protocol, pieces))
+            assert await own.fetch() == whole
+        transport.set_protocol(loop.protocol)
+        assert await own.fetch() == whole
+
+
+@on_each_loop
+async def test_asyncpg_takes_a_row_that_goes_ahead_for_one_of_its_statement(url: str) -> None:
+    """Else the mark of a transaction is not where it is looked for."""
+    async with connected(url) as connection:
+        own = await connection.prepare("SELECT 'own'")
+        await connection.execute("SELECT 1")
+        connection._transport.write(run("SELECT 'mark'"))
+        assert [row[0] for row in await own.fetch()] == ["mark", "own"]
+
+
+@on_each_loop
+async def test_asyncpg_prepares_without_a_sync(url: str) -> None:
+    """Else a unit's first snapshot need not be asked for: a round trip for nothing."""
+    open_since = "SELECT xact_start FROM pg_stat_activity WHERE pid = $1"
+    async with seamed(url) as (connection, loop), connected(url) as observer:
+        pid = connection.get_server_pid()
+        loop.seam.written.clear()
+        await connection.prepare("SELECT 1")
+        assert loop.seam.written[-1].endswith(FLUSH)
+        assert SYNC not in b"".join(loop.seam.written)
+        assert await observer.fetchval(open_since, pid) is not None
+        assert not connection.is_in_transaction()  # it does not know
+        await connection.execute("SELECT 1")
+        assert await observer.fetchval(open_since, pid) is None
+
+
+@on_each_loop
+async def test_asyncpg_closes_a_collected_statement_by_its_name(url: str) -> None:
+    """Else nothing is lost: then `_forgotten` can go."""
+    is_there = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'contract_kept'"
+    async with connected(url) as connection:
+        old = await connection.prepare("SELECT 1", name="contract_kept")
+        await connection.execute("DEALLOCATE contract_kept")
+        new = await connection.prepare("SELECT 2", name="contract_kept")
+        assert await new.fetchval() == 2
+        del old
+        gc.collect()
+        await connection.prepare("SELECT 3")  # closes what was collected
+        assert await connection.fetchval(is_there) == 0
+
+
+@on_each_loop
+async def test_asyncpg_draws_the_arguments_of_many_as_it_sends_them(url: str) -> None:
+    """Else an import holds all of a file in memory, and waits for the server."""
+    drawn = 0
+    at_write: list[int] = []
+
+    def arguments() -> Any:
+        nonlocal drawn
+        for drawn in range(1, 10_001):  # noqa: B007 - it outlives the loop
+            yield (drawn, "x" * 100)
+
+    async with seamed(url) as (connection, loop):
+        await connection.execute("CREATE TEMP TABLE contract (n int, words text)")
+        own = "INSERT INTO contract VALUES ($1, $2)"
+        await connection.prepare(own)
+        send = loop.seam.write
+
+        def write(data: Any) -> None:
+            at_write.append(drawn)
+            send(data)
+
+        loop.seam.write = write  # type: ignore[method-assign]  # to look at each write
+        loop.seam.written.clear()
+        await connection.executemany(own, arguments())
+        del loop.seam.write
+        assert await connection.fetchval("SELECT count(*) FROM contract") == 10_000
+    sent = [data for data in loop.seam.written if b"x" * 100 in data]
+    assert len(sent) > 5
+    assert max(map(len, sent)) < 200_000
+    assert at_write[len(at_write) // 2] < 10_000
+
+
+@on_each_loop
+async def test_asyncpg_says_its_misuses_in_these_words(url: str) -> None:
+    """Else a caller reads "unexpected InterfaceError" in place of what to do."""
+    async with connected(url) as connection:
+        both = asyncio.gather(
+            *(connection.fetch("SELECT pg_sleep(0.1)") for _ in range(2)), return_exceptions=True
+        )
+        (busy,) = [one for one in await both if isinstance(one, Exception)]
+        assert isinstance(busy, asyncpg.InterfaceError)
+        assert "another operation is in progress" in str(busy)
+        many = await connection.prepare("SELECT $1::int")
+        with pytest.raises(asyncpg.InterfaceError, match="number of query arguments cannot exceed"):
+            await many.fetch(*range(32_768))
+
+
+@on_each_loop
+async def test_asyncpg_raises_a_plain_connection_error_where_a_server_hangs_up() -> None:
+    """Else a server that starts anew is taken for one that will never answer."""
+
+    async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"N")
+        await writer.drain()
+
+    async def hang_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+
+    async with fake(refuse_tls) as port:
+        with pytest.raises(ConnectionError, match="rejected SSL upgrade"):
+            await asyncpg.connect(host="127.0.0.1", port=port, user="ada", ssl="require")
+    async with fake(hang_up) as port:
+        with pytest.raises(ConnectionError) as gone:
+            await asyncpg.connect(host="127.0.0.1", port=port, user="ada", ssl="require")
+    assert type(gone.value) is ConnectionError
+    assert "SSL" not in str(gone.value)
+
+
+async def test_a_server_error_names_the_function_that_raised_it(url: str) -> None:
+    """Else a login that a policy blinds is told that it has no rights, and a function's own error
+    ends the connection.
+    """
+    async with connected(url) as connection:
+        await connection.execute("""
+            CREATE TEMP TABLE contract (n int);
+            ALTER TABLE contract ENABLE ROW LEVEL SECURITY;
+            ALTER TABLE contract FORCE ROW LEVEL SECURITY;
+            SET row_security = off
+        """)
+        assert await _function_of(connection, "SELECT * FROM contract") == "check_enable_rls"
+        raising = "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '08006'; END $$"
+        assert await _function_of(connection, raising) == "exec_stmt_raise"
+
+
+async def test_asyncpg_gives_a_severity_and_a_place_to_what_the_server_says_alone(url: str) -> None:
+    """Else an error that ends the connection is taken for one of a statement, or the reverse."""
+    async with connected(url) as connection:
+        with pytest.raises(asyncpg.DivisionByZeroError) as said:
+            await connection.fetch("SELECT 1 / 0")
+        assert said.value.severity_en == "ERROR"
+        assert said.value.severity
+        assert said.value.server_source_filename.endswith(".c")
+        with pytest.raises(asyncpg.PostgresError) as ended:
+            await connection.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+    causes = [ended.value, ended.value.__cause__]
+    said_so = [one for one in causes if one is not None and one.severity_en]  # type: ignore[attr-defined]  # not in stubs
+    assert [(one.severity_en, one.sqlstate) for one in said_so] == [("FATAL", "57P01")]  # type: ignore[attr-defined]  # not in stubs
+    assert asyncpg.ConnectionDoesNotExistError().severity_en is None
+
+
+@on_each_loop
+async def test_asyncpg_passes_on_the_methods_of_a_prepared_statement_as_functions(url: str) -> None:
+    """Else each statement of a unit goes through the driver's cache."""
+    async with connected(url) as connection:
+        prepared = await connection.prepare("SELECT $1::int AS n")
+        assert type(prepared) is PreparedStatement
+        assert await PreparedStatement.fetch(prepared, 1) == await prepared.fetch(1)
+        assert await PreparedStatement.fetchrow(prepared, 1) == await prepared.fetchrow(1)
+
+
+@on_each_loop
+async def test_asyncpg_sends_nothing_before_a_cancelled_command_is_answered(url: str) -> None:
+    """Else rows of a cancelled statement are taken for the mark of the next unit's transaction."""
+    async with seamed(url) as (connection, loop):
+        seen = Watch(loop)
+        await _cancel_a_statement(connection)
+        assert await connection.fetchval("SELECT 1") == 1
+        loop.seam.transport.set_protocol(loop.protocol)
+        cancelled = seen.events.index("answered")
+        assert seen.events[cancelled + 1] == "written"
+        assert "written" not in seen.events[1:cancelled]
+
+
+class Watch(asyncio.Protocol):
+    """Notes what is written, and each answer that ends with ReadyForQuery."""
+
+    def __init__(self, loop: SeamLoop) -> None:
+        self.events: list[str] = []
+        self.protocol = loop.protocol
+        send = loop.seam.write
+
+        def write(data: Any) -> None:
+            self.events.append("written")
+            send(data)
+
+        loop.seam.write = write  # type: ignore[method-assign]  # to look at each write
+        loop.seam.transport.set_protocol(self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.protocol, name)
+
+    def data_received(self, data: bytes) -> None:
+        if data[-6:-1] == b"Z\x00\x00\x00\x05":
+            self.events.append("answered")
+        self.protocol.data_received(data)
+
+
+async def _cancel_a_statement(connection: Any) -> None:
+    """Cancel the task of a statement that is in flight."""
+    is_running = asyncio.Event()
+    connection.add_log_listener(lambda *_: is_running.set())
+    sleeping = "DO $$ BEGIN RAISE NOTICE 'running'; PERFORM pg_sleep(60); END $$"
+    task = asyncio.ensure_future(connection.execute(sleeping))
+    await is_running.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _function_of(connection: Any, sql: str) -> str:
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await connection.execute(sql)
+    name: str = refused.value.server_source_function  # type: ignore[attr-defined]  # not in stubs
+    return name
