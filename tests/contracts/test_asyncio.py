@@ -4,7 +4,8 @@ import asyncio
 import select
 import ssl
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ async def test_a_task_awaits_a_shell_in_place_of_a_future() -> None:
     first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
 
     async def commit() -> str:
-        word: str = await first
-        return word + await second
+        return f"{await first}{await second}"
 
     driven = Driven(commit())
 
@@ -120,32 +120,47 @@ class Listener(asyncio.Protocol):
             self.has_all.set()
 
 
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1024):
-        writer.write(data)
-    writer.close()
+@asynccontextmanager
+async def echoing(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """The port of a server that answers one connection with what it is sent."""
+    has_ended = asyncio.Event()
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1024):
+                writer.write(data)
+        except OSError:
+            pass
+        finally:
+            writer.close()
+            has_ended.set()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+        await has_ended.wait()
+    finally:
+        server.close()
 
 
 @on_each_loop
 async def test_a_transport_may_be_replaced_and_its_protocol_exchanged() -> None:
     """Else nothing goes ahead of a statement."""
     loop = asyncio.get_running_loop()
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     listener = Listener(b"preamble, statement")
-    _, introduction = await loop.create_connection(
-        lambda: Introduction(listener), "127.0.0.1", port
-    )
-    seam = introduction.seam
-    assert listener.transport is seam
-    assert seam.transport.get_protocol() is listener
-    assert seam.get_extra_info("socket").fileno() >= 0
-    seam.ahead = b"preamble, "
-    seam.writelines([b"state", memoryview(b"ment")])
-    await listener.has_all.wait()
+    async with echoing() as port:
+        _, introduction = await loop.create_connection(
+            lambda: Introduction(listener), "127.0.0.1", port
+        )
+        seam = introduction.seam
+        assert listener.transport is seam
+        assert seam.transport.get_protocol() is listener
+        assert seam.get_extra_info("socket").fileno() >= 0
+        seam.ahead = b"preamble, "
+        seam.writelines([b"state", memoryview(b"ment")])
+        await listener.has_all.wait()
+        seam.close()
     assert listener.received == b"preamble, statement"
-    seam.abort()
-    server.close()
 
 
 @on_each_loop
@@ -155,22 +170,20 @@ async def test_a_replaced_transport_begins_tls(tmp_path: Path) -> None:
     authority, key = make_certificate(tmp_path, "localhost")
     of_server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     of_server.load_cert_chain(authority, key)
-    server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=of_server)
-    port = server.sockets[0].getsockname()[1]
-    listener = Listener(b"statement")
-    _, introduction = await loop.create_connection(
-        lambda: Introduction(listener), "127.0.0.1", port
-    )
     of_client = ssl.create_default_context(cafile=str(authority))
-    transport = await loop.start_tls(
-        introduction.seam.transport, listener, of_client, server_hostname="localhost"
-    )
-    assert transport is not None
-    transport.write(b"statement")
-    await listener.has_all.wait()
+    listener = Listener(b"statement")
+    async with echoing(of_server) as port:
+        _, introduction = await loop.create_connection(
+            lambda: Introduction(listener), "127.0.0.1", port
+        )
+        transport = await loop.start_tls(
+            introduction.seam.transport, listener, of_client, server_hostname="localhost"
+        )
+        assert transport is not None
+        transport.write(b"statement")
+        await listener.has_all.wait()
+        transport.close()
     assert listener.received == b"statement"
-    transport.abort()
-    server.close()
 
 
 @on_each_loop

@@ -1,17 +1,16 @@
-"""What faceplate relies on in asyncpg: docs/private-parts.md, A1 to A14."""
+"""What faceplate relies on in asyncpg: docs/private-parts.md, A1 to A9, A12 and A14."""
 
 import asyncio
 import gc
 from typing import Any
 
-import asyncpg
 import pytest
 from asyncpg.prepared_stmt import PreparedStatement
 from tests.contracts.loops import on_each_loop
 from tests.contracts.seams import FLUSH, SYNC, SeamLoop, connected, execute, kinds, run, seamed
-from tests.unusable import fake
 
 SETTING = "SELECT current_setting('contract.who', true)"
+
 ENTER = "SELECT WHERE pg_catalog.set_config('contract.who', 'ada', true) IS NULL"
 
 
@@ -140,7 +139,7 @@ async def test_asyncpg_takes_a_row_that_goes_ahead_for_one_of_its_statement(url:
 
 @on_each_loop
 async def test_asyncpg_prepares_without_a_sync(url: str) -> None:
-    """Else a unit's first snapshot need not be asked for: a round trip for nothing."""
+    """Else `end_preparing` is a round trip for nothing."""
     open_since = "SELECT xact_start FROM pg_stat_activity WHERE pid = $1"
     async with seamed(url) as (connection, loop), connected(url) as observer:
         pid = connection.get_server_pid()
@@ -177,7 +176,7 @@ async def test_asyncpg_draws_the_arguments_of_many_as_it_sends_them(url: str) ->
 
     def arguments() -> Any:
         nonlocal drawn
-        for drawn in range(1, 10_001):  # noqa: B007 - it outlives the loop
+        for drawn in range(1, 10_001):
             yield (drawn, "x" * 100)
 
     async with seamed(url) as (connection, loop):
@@ -199,75 +198,6 @@ async def test_asyncpg_draws_the_arguments_of_many_as_it_sends_them(url: str) ->
     assert len(sent) > 5
     assert max(map(len, sent)) < 200_000
     assert at_write[len(at_write) // 2] < 10_000
-
-
-@on_each_loop
-async def test_asyncpg_says_its_misuses_in_these_words(url: str) -> None:
-    """Else a caller reads "unexpected InterfaceError" in place of what to do."""
-    async with connected(url) as connection:
-        both = asyncio.gather(
-            *(connection.fetch("SELECT pg_sleep(0.1)") for _ in range(2)), return_exceptions=True
-        )
-        (busy,) = [one for one in await both if isinstance(one, Exception)]
-        assert isinstance(busy, asyncpg.InterfaceError)
-        assert "another operation is in progress" in str(busy)
-        many = await connection.prepare("SELECT $1::int")
-        with pytest.raises(asyncpg.InterfaceError, match="number of query arguments cannot exceed"):
-            await many.fetch(*range(32_768))
-
-
-@on_each_loop
-async def test_asyncpg_raises_a_plain_connection_error_where_a_server_hangs_up() -> None:
-    """Else a server that starts anew is taken for one that will never answer."""
-
-    async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(8)
-        writer.write(b"N")
-        await writer.drain()
-
-    async def hang_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(8)
-
-    async with fake(refuse_tls) as port:
-        with pytest.raises(ConnectionError, match="rejected SSL upgrade"):
-            await asyncpg.connect(host="127.0.0.1", port=port, user="ada", ssl="require")
-    async with fake(hang_up) as port:
-        with pytest.raises(ConnectionError) as gone:
-            await asyncpg.connect(host="127.0.0.1", port=port, user="ada", ssl="require")
-    assert type(gone.value) is ConnectionError
-    assert "SSL" not in str(gone.value)
-
-
-async def test_a_server_error_names_the_function_that_raised_it(url: str) -> None:
-    """Else a login that a policy blinds is told that it has no rights, and a function's own error
-    ends the connection.
-    """
-    async with connected(url) as connection:
-        await connection.execute("""
-            CREATE TEMP TABLE contract (n int);
-            ALTER TABLE contract ENABLE ROW LEVEL SECURITY;
-            ALTER TABLE contract FORCE ROW LEVEL SECURITY;
-            SET row_security = off
-        """)
-        assert await _function_of(connection, "SELECT * FROM contract") == "check_enable_rls"
-        raising = "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '08006'; END $$"
-        assert await _function_of(connection, raising) == "exec_stmt_raise"
-
-
-async def test_asyncpg_gives_a_severity_and_a_place_to_what_the_server_says_alone(url: str) -> None:
-    """Else an error that ends the connection is taken for one of a statement, or the reverse."""
-    async with connected(url) as connection:
-        with pytest.raises(asyncpg.DivisionByZeroError) as said:
-            await connection.fetch("SELECT 1 / 0")
-        assert said.value.severity_en == "ERROR"
-        assert said.value.severity
-        assert said.value.server_source_filename.endswith(".c")
-        with pytest.raises(asyncpg.PostgresError) as ended:
-            await connection.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
-    causes = [ended.value, ended.value.__cause__]
-    said_so = [one for one in causes if one is not None and one.severity_en]  # type: ignore[attr-defined]  # not in stubs
-    assert [(one.severity_en, one.sqlstate) for one in said_so] == [("FATAL", "57P01")]  # type: ignore[attr-defined]  # not in stubs
-    assert asyncpg.ConnectionDoesNotExistError().severity_en is None
 
 
 @on_each_loop
@@ -327,10 +257,3 @@ async def _cancel_a_statement(connection: Any) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-async def _function_of(connection: Any, sql: str) -> str:
-    with pytest.raises(asyncpg.PostgresError) as refused:
-        await connection.execute(sql)
-    name: str = refused.value.server_source_function  # type: ignore[attr-defined]  # not in stubs
-    return name

@@ -1,0 +1,47 @@
+"""Each row of docs/private-parts.md names its contract tests, and each contract test has a row."""
+
+import ast
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = (HERE.parents[1] / "docs" / "private-parts.md").read_text()
+COLUMN = "contract test"
+
+
+def rows() -> dict[str, list[str]]:
+    """Return the tests that each row names."""
+    found: dict[str, list[str]] = {}
+    place = 0
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in line.split("|")][1:-1]
+        if COLUMN in cells:
+            place = cells.index(COLUMN)
+        elif cells and re.fullmatch(r"[A-Z]\d+", cells[0]):
+            found[cells[0]] = re.findall(r"`(test_\w+)`", cells[place])
+    return found
+
+
+def contract_tests() -> set[str]:
+    """Return the names of all tests of this folder but those of this file."""
+    nodes = [
+        node
+        for path in HERE.glob("test_*.py")
+        if path != Path(__file__)
+        for node in ast.parse(path.read_text()).body
+    ]
+    functions = [one for one in nodes if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {one.name for one in functions if one.name.startswith("test_")}
+
+
+def test_every_private_part_names_contract_tests_that_are_there() -> None:
+    """Else a dependency changes, and nothing fails by the name of what it broke."""
+    listed = rows()
+    assert {"A1", "L1", "S1", "M1"} <= listed.keys()
+    assert [part for part, tests in listed.items() if not tests] == []
+    assert {name for tests in listed.values() for name in tests} - contract_tests() == set()
+
+
+def test_every_contract_test_is_in_the_list() -> None:
+    """Else a failure names no part, and nobody finds what takes its place."""
+    assert contract_tests() - {name for tests in rows().values() for name in tests} == set()
