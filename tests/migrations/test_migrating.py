@@ -272,3 +272,12 @@ async def test_a_downgrade_loses_nothing_unasked(fresh_database_url: str) -> Non
     await migrate.downgrade(settings, "0002", may_lose_data=True)
     await alembic(fresh_database_url, "-x", "lose=data", "downgrade", "base")
     assert await migrate.current(settings) is None
+
+
+async def test_an_older_revision_can_be_stamped(fresh_database_url: str) -> None:
+    """Else an operator who has restored a dump cannot tell Alembic which revision it is."""
+    await alembic(fresh_database_url, "stamp", "0002")
+    settings = settings_of(fresh_database_url)
+    assert await migrate.current(settings) == "0002"
+    await alembic(fresh_database_url, "stamp", "head")
+    assert await migrate.current(settings) == migrate.head()

@@ -7,7 +7,7 @@ returns a row if there is such data.
 from collections.abc import Iterable
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy import Connection, text
 
 from faceplate.errors import UsageError
@@ -18,15 +18,16 @@ MAY_LOSE_DATA = "may_lose_data"
 """The attribute of Alembic's Config by which a program confirms."""
 
 
-def refuse_loss(connection: Connection, context: MigrationContext) -> None:
+def refuse_loss(connection: Connection, context: MigrationContext, given: list[str]) -> None:
     """Raise UsageError if the steps that Alembic is about to take would lose data.
 
-    It leaves no transaction open: Alembic would not begin its own inside one.
+    ``given`` is what followed ``-x`` on its command line. It leaves no transaction open: Alembic
+    would not begin its own inside one.
     """
     config: Any = context.config
     if config is None or config.attributes.get(MAY_LOSE_DATA, False):
         return
-    if f"{CONFIRMATION}=data" in (getattr(config.cmd_opts, "x", None) or ()):
+    if f"{CONFIRMATION}=data" in given:
         return
     with connection.begin():
         lost = list(_losses(connection, _steps(context)))
@@ -40,12 +41,13 @@ def refuse_loss(connection: Connection, context: MigrationContext) -> None:
 
 def _steps(context: MigrationContext) -> Iterable[Any]:
     plan: Any = context._migrations_fn  # noqa: SLF001 - Alembic has no other name for its plan
-    return plan(context.get_current_heads(), context) if plan else ()
+    steps: Iterable[Any] = plan(context.get_current_heads(), context)
+    return steps
 
 
 def _losses(connection: Connection, steps: Iterable[Any]) -> Iterable[str]:
     for step in steps:
-        if not step.is_downgrade:
+        if not (isinstance(step, RevisionStep) and step.is_downgrade):  # `stamp` runs nothing
             continue
         loses = getattr(step.revision.module, "LOSES", None)
         if loses is None:

@@ -31,7 +31,9 @@ def run_online(connection: Connection) -> None:
         heads = context.get_context().get_current_heads()
     if newer := [revision for revision in heads if not migrate.knows(revision)]:
         raise UsageError(migrate.describe_newer(newer[0]))
-    downgrades.refuse_loss(connection, context.get_context())
+    downgrades.refuse_loss(
+        connection, context.get_context(), context.get_x_argument(as_dictionary=False)
+    )
     with context.begin_transaction():
         context.run_migrations()
 
