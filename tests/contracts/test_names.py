@@ -19,7 +19,14 @@ from faceplate._orm import connection as unit_connection
 from faceplate._orm import flush_order, owner_criterion, ownership, session
 
 MADE = {"__annotations__", "__doc__", "__firstlineno__", "__module__", "__orig_bases__"}
-MADE |= {"__parameters__", "__slots__", "__static_attributes__", "__dict__", "__weakref__"}
+MADE |= {
+    "__parameters__",
+    "__slotnames__",
+    "__slots__",
+    "__static_attributes__",
+    "__dict__",
+    "__weakref__",
+}
 MADE |= {"__abstractmethods__", "_abc_impl", "_bind_translate_chars", "_bind_translate_re"}
 """What Python and SQLAlchemy give to each class."""
 SQLALCHEMY: dict[tuple[type[Any], type[Any]], str] = {
