@@ -155,7 +155,7 @@ async def test_asyncpg_prepares_without_a_sync(url: str) -> None:
 
 @on_each_loop
 async def test_asyncpg_closes_a_collected_statement_by_its_name(url: str) -> None:
-    """Else nothing is lost: then `_forgotten` can go."""
+    """Else nothing is lost: then `_discarded` can go."""
     is_there = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'contract_kept'"
     async with connected(url) as connection:
         old = await connection.prepare("SELECT 1", name="contract_kept")
