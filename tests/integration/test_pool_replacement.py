@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import event
 from tests.databases import end, opened, outside
 
-from faceplate import Database, Scope, Settings, User
+from faceplate import Database, Scope, Settings, Unavailable, User
+from faceplate._driver.connection import Connection
 from faceplate.services import tasks
 
 
@@ -66,6 +67,27 @@ async def test_new_connections_do_not_replace_each_other_at_once(
         assert {*await three_at_once(db, user)} == {*new}
         pool.replace_all()  # for a reason that is not a connection's
         assert not {*await three_at_once(db, user)} & {*new}
+
+
+async def test_a_failed_ping_replaces_the_connections_of_its_age(
+    settings: Settings, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a host that has gone silent costs a ping's time limit for each connection."""
+    pings: list[Connection] = []
+
+    async def ping(driver: Connection) -> None:
+        if driver in old:
+            pings.append(driver)
+            raise Unavailable("no answer")
+
+    async with opened(settings, pool_size=3, max_overflow=0) as db:
+        old = await three_at_once(db, user)
+        monkeypatch.setattr("faceplate._driver.connection.PING_AFTER_IDLE_S", -1)
+        monkeypatch.setattr(Connection, "ping", ping)
+        await db.run(user.id, tasks.page)
+        new = await three_at_once(db, user)
+    assert not {*new} & {*old}
+    assert len(pings) == 1
 
 
 async def test_a_refusal_replaces_each_connection_once(

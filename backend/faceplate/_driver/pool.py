@@ -119,7 +119,9 @@ class Pool(AsyncAdaptedQueuePool):
 
         Their age is told by the monotonic clock; SQLAlchemy uses one that may be set back.
         """
-        if (driver := getattr(connection, "driver_connection", None)) is not None:
+        # After a failed ping its record is empty already; the connection below it is still known.
+        below = getattr(connection, "dbapi_connection", None)
+        if (driver := getattr(below, "driver_connection", None)) is not None:
             self.replace_all(driver)
         if _checkin and getattr(connection, "is_valid", False):
             connection.invalidate(exception)
