@@ -1,4 +1,4 @@
-"""The same statements on asyncpg and on psycopg 3: in one flight, and in three round trips.
+"""The same statements on asyncpg and on psycopg 3: in one round trip, and in three.
 
 ``make bench-drivers`` prints the tables of docs/decisions/0015-asyncpg-not-psycopg.md. Each side
 holds its connections itself, so that the drivers are compared and not their pools. All run as the
@@ -93,10 +93,10 @@ class Unsafe(Driver):
         return await connection.fetch(sql, *values)  # type: ignore[no-any-return]
 
 
-class OneFlight(Driver):
+class WithPreamble(Driver):
     """What faceplate does: its own messages ahead of the driver's, in one write."""
 
-    name = "asyncpg, one flight"
+    name = "asyncpg, preamble"
 
     async def connect(self, url: str) -> Any:
         connection = await open_pooled_connection(Settings(database_url=url), units_role=True)
@@ -207,7 +207,7 @@ class PipelineEach(PsycopgThreeTrips):
 
 ENTER = preamble.enter(UUID(int=0)).prepared
 SIDES: tuple[type[Driver], ...] = (
-    OneFlight,
+    WithPreamble,
     Unsafe,
     ThreeTrips,
     Pipeline,

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGE = (HERE.parents[1] / "docs" / "private-parts.md").read_text()
+DOCS = HERE.parents[1] / "docs"
+PAGE = (DOCS / "private-parts.md").read_text()
 COLUMN = "contract test"
 
 
@@ -45,3 +46,10 @@ def test_every_private_part_names_contract_tests_that_are_there() -> None:
 def test_every_contract_test_is_in_the_list() -> None:
     """Else a failure names no part, and nobody finds what takes its place."""
     assert contract_tests() - {name for tests in rows().values() for name in tests} == set()
+
+
+def test_every_part_that_a_page_names_is_in_the_list() -> None:
+    """Else a decision argues with a part that was removed."""
+    pages = DOCS.rglob("*.md")
+    named = {part for page in pages for part in re.findall(r"\b[ALSM]\d{1,2}\b", page.read_text())}
+    assert named - rows().keys() == set()

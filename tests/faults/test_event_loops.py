@@ -1,4 +1,4 @@
-"""Units on uvloop, which servers of web applications bring along: the same flights."""
+"""Units on uvloop, which many web servers use: the same round trips."""
 
 import asyncio
 from collections.abc import Callable

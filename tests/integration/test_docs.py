@@ -141,7 +141,7 @@ def test_error_tree_is_complete() -> None:
 async def test_append_sends_what_the_architecture_shows(
     settings: Settings, user: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An append is one flight to the server, and this is what it says, word for word."""
+    """An append is one round trip, and this is what it sends, word for word."""
     async with Database(settings.model_copy(update={"log_sql": True})) as db:
         chat = await db.run(user.id, conversations.create)
         with caplog.at_level(logging.INFO, "faceplate.sql"):

@@ -165,7 +165,7 @@ async def test_a_warm_connection_is_found_alive_without_a_statement(
     caplog.set_level(logging.INFO, "faceplate.sql")
     async with opened(settings, log_sql=True) as db:
         await statements()
-        assert await statements() == ["EXECUTE"]  # what goes ahead of the page, in one flight
+        assert await statements() == ["EXECUTE"]  # the preamble of the page, in one round trip
         monkeypatch.setattr(connection, "PING_AFTER_IDLE_S", -1)  # as if it had sat idle for long
         assert await statements() == ["SELECT", "EXECUTE"]
 

@@ -90,7 +90,7 @@ CODE = {
     "pause": "await asyncio.sleep({number:.4f})",
     "kill": "# the server ends the connection (pg_terminate_backend)",
     "block": "# another connection: LOCK TABLE faceplate.{detail} IN ACCESS EXCLUSIVE MODE",
-    "fatal": "# a pooler says FATAL, {detail} (flight {number:.0f} from here)",
+    "fatal": "# a pooler says FATAL, {detail} (round trip {number:.0f} from here)",
     "attempt": "try:",
     "gather": "await asyncio.gather(  # {detail}",
     "timeout": "async with asyncio.timeout({number:.4f}):  # handled here",

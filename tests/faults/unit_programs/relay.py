@@ -67,12 +67,12 @@ class Relay:
         self._target = make_url(target)
         self.is_cut_off = False
 
-    def strike(self, flight: int, code: str, *, passes_on: bool) -> None:
-        """Lose the backend at a flight from now, counted from 1.
+    def strike(self, round_trip: int, code: str, *, passes_on: bool) -> None:
+        """Lose the backend in a later round trip; 1 is the next one.
 
-        ``passes_on`` says whether the server still gets that flight.
+        ``passes_on`` says whether the server still gets its messages.
         """
-        self._strike_in, self._code, self._passes_on = flight, code, passes_on
+        self._strike_in, self._code, self._passes_on = round_trip, code, passes_on
 
     def refuse(self, code: str) -> None:
         """Refuse the next connection."""
