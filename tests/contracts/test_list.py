@@ -48,6 +48,14 @@ def test_every_contract_test_is_in_the_list() -> None:
     assert contract_tests() - {name for tests in rows().values() for name in tests} == set()
 
 
+def test_every_file_that_uses_a_part_is_there() -> None:
+    """Else a change in a dependency leads to a module that was moved."""
+    package = HERE.parents[1] / "backend" / "faceplate"
+    named = {name for line in PAGE.splitlines() for name in re.findall(r"`([\w/]+\.py)`", line)}
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (package / name).exists()] == []
+
+
 def test_every_part_that_a_page_names_is_in_the_list() -> None:
     """Else a decision argues with a part that was removed."""
     pages = DOCS.rglob("*.md")
