@@ -1,4 +1,4 @@
-"""One connection of the driver: its prepared statements, preambles, liveness and our errors."""
+"""One connection of the driver: prepared statements, preambles, liveness, errors."""
 
 import asyncio
 import logging
@@ -65,9 +65,10 @@ async def command_tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
 
 
 class Connection(asyncpg.Connection):
-    """A connection that keeps statements prepared and knows, mostly unasked, whether it is alive.
+    """A connection that keeps statements prepared and knows whether it is alive.
 
-    The methods of this class raise faceplate's errors; the inherited ones raise the driver's.
+    In use, it knows that without a ping: see `is_quiet`. The methods of this class raise
+    faceplate's errors; the inherited ones raise the driver's.
     """
 
     __slots__ = (
@@ -89,7 +90,7 @@ class Connection(asyncpg.Connection):
     """When connecting began, by the monotonic clock."""
     last_heard_s: float
     is_pipelined: bool
-    """Whether what goes ahead of a statement travels with it, in one round trip."""
+    """Whether a preamble and its statement take one round trip."""
     is_preparing: bool
     """Whether the server may still be in the transaction in which it has prepared a statement.
 
@@ -138,7 +139,7 @@ class Connection(asyncpg.Connection):
         return found
 
     def is_in_transaction(self) -> bool:
-        """Return whether the server's last answer said so. A closed connection is in none."""
+        """Return whether the server's last answer said so; False if it is closed."""
         return not self.is_closed() and super().is_in_transaction()
 
     def is_reusable(self) -> bool:
@@ -167,11 +168,12 @@ class Connection(asyncpg.Connection):
         *,
         may_commit: bool = False,
     ) -> T:
-        """Return what ``fetch``, a method of `PreparedStatement`, makes of ``sql``.
+        """Run ``sql`` with the preamble ``ahead``; return what ``fetch`` returns.
 
-        The preamble ``ahead`` is sent with it, in one round trip; both have to be ready.
-        `sent_preamble` tells afterwards whether the preamble was sent. ``may_commit`` says that the
-        statement is a transaction by itself: without an answer it is in doubt.
+        ``fetch`` is a method of `PreparedStatement`. Both ``sql`` and ``ahead`` have to be ready,
+        and take one round trip. `sent_preamble` tells afterwards whether the preamble was sent.
+        ``may_commit`` says that the statement is a transaction by itself: without an answer it is
+        in doubt.
         """
         self.queue_preamble(ahead)
         started_s = time.monotonic()
@@ -287,7 +289,7 @@ class Connection(asyncpg.Connection):
         self._discarded += filter(None, [self._preambles.pop(ahead.name, None)])
 
     def note_session_change(self, sql: str) -> None:
-        """Note that ``sql`` may leave something in the session that another unit must not find."""
+        """Note that ``sql`` may change the session, which must then be reset."""
         self.must_reset_session = True
         self.must_close |= may_deallocate(sql)
 
@@ -305,9 +307,9 @@ class Connection(asyncpg.Connection):
         self.last_heard_s = time.monotonic()
 
     def is_quiet(self) -> bool:
-        """Return whether the server has sent nothing since its last answer, not long ago.
+        """Return whether the connection needs no ping: used lately, and nothing to read.
 
-        What a server sends unasked is that it is going away. So a socket with something to read
+        A server sends unasked only that it is going away. So a socket with something to read
         carries that, or is at its end. A connection that is not pipelined is never quiet: the pool
         pings it at each check-out.
         """
@@ -319,7 +321,7 @@ class Connection(asyncpg.Connection):
         return True
 
     def map_error(self, error: Exception, *, may_commit: bool = False) -> FaceplateError:
-        """Return faceplate's error for one of the driver's or SQLAlchemy's on this connection.
+        """Return faceplate's error for the driver's or SQLAlchemy's ``error``.
 
         ``may_commit`` says that the command may have taken effect if no answer came.
         """
@@ -341,14 +343,15 @@ class Connection(asyncpg.Connection):
         ):
             self._discarded += self._preambles.values()
             self._preambles.clear()
-            self.must_close = True  # SQLAlchemy goes on believing in what it has prepared
+            self.must_close = True  # SQLAlchemy keeps its outdated prepared statements
         message = "a table or a prepared statement was changed under a statement"
         return SchemaChanged(message, sqlstate=sqlstate_of(error))
 
     def log(self, sql: str, elapsed_s: float, ahead: Preamble = NONE) -> None:
-        """Log the statement, and warn where it took ``slow_statement_s`` or longer; 0 never warns.
+        """Log the statement, with a warning if it was slow.
 
-        The driver's own query loggers would cost a statement up to a fifth of its round trip.
+        A ``slow_statement_s`` of 0 never warns. The driver's own query loggers would cost a
+        statement up to a fifth of its round trip.
         """
         if 0 < self._settings.slow_statement_s <= elapsed_s:
             logger.warning("slow statement, %.3f s: %s", elapsed_s, sql)

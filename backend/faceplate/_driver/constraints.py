@@ -1,13 +1,13 @@
-"""What it means that a constraint refuses a row, told by the constraint and the SQLSTATE.
+"""Maps the refusal of a row by a constraint to faceplate's error.
 
-- A unique or exclusion constraint: Conflict, such a row is there already.
-- A foreign key whose referenced row is not there: NotFound. Another user's row is the same.
-- A foreign key that still refers to a row which is deleted: Conflict.
-- A foreign key where the server's fields do not tell the two apart, as for an UPDATE, or at COMMIT
-  for a deferred constraint: Conflict, in words that are right for both.
-- A check whose model has words for it: InvalidInput.
+- A unique or exclusion constraint: Conflict, because the row exists already.
+- A foreign key whose referenced row does not exist, or is another user's: NotFound.
+- A foreign key to a row that is being deleted: Conflict.
+- A foreign key where the server's fields do not tell these two apart, as for an UPDATE, or for a
+  deferred constraint at COMMIT: Conflict, with a message that is right for both.
+- A check for which the model has words: InvalidInput.
 
-The words are those of the table's model, where there is one.
+The table's model gives the words of the message, if there is a model.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from faceplate.errors import Conflict, FaceplateError, InvalidInput, NotFound
 
 
 def refusal(state: str, server: Any) -> FaceplateError | None:
-    """Return what ``server``, the driver's error, means; None where no such constraint refused."""
+    """Return the error for ``server``, the driver's; None if no constraint raised it."""
     name: str | None = getattr(server, "constraint_name", None)
     table: str | None = getattr(server, "table_name", None)
     words = constraint_words.find(getattr(server, "schema_name", None), table, name)
@@ -41,9 +41,9 @@ def refusal(state: str, server: Any) -> FaceplateError | None:
 def _broken_reference(words: Words | None, server: Any) -> FaceplateError:
     """Tell a row that refers to nothing from one that is still referred to.
 
-    PostgreSQL names the referring table and the constraint in both cases, and differs in nothing
-    but words, which it translates. The verb of the statement tells them apart; where the foreign
-    key cascades, only the first can be.
+    PostgreSQL names the referring table and the constraint in both cases. Only its message differs,
+    and that depends on the server's language. So the verb of the statement tells them apart. Where
+    the foreign key cascades, only the first is possible.
     """
     name: str | None = getattr(server, "constraint_name", None)
     verb = _verb(server)

@@ -1,9 +1,9 @@
-"""Whether a unit's statements may be pipelined, or go by the driver's public methods alone.
+"""Whether a connection sends preamble and statement together, or one after the other.
 
-Pipelined, what says for whom a statement runs travels ahead of it in one write, which relies on
-private parts of the driver and of the event loop. They are listed in docs/private-parts.md, each
-with its contract tests. With a driver or an event loop that those tests have not seen, BEGIN, the
-user, the statement and COMMIT are sent and awaited one after the other.
+To send both in one write relies on private parts of the driver and of the event loop. They are
+listed in docs/private-parts.md, each with its contract tests. With a driver or an event loop that
+those tests have not seen, a connection uses the driver's public methods alone: BEGIN with the user,
+each statement and COMMIT are sent and awaited one after the other.
 """
 
 import asyncio

@@ -153,7 +153,7 @@ class Pool(AsyncAdaptedQueuePool):
 
 
 class Lease:
-    """A connection for one unit, with SQLAlchemy's proxy only where a session needs it."""
+    """A connection for one unit; with SQLAlchemy's proxy if a session needs it."""
 
     __slots__ = ("_pool", "_proxied", "_record", "driver")
 
@@ -177,7 +177,7 @@ class Lease:
         return self._proxied
 
     def try_check_in(self) -> bool:
-        """Check the connection in if it is reusable and the pool has a place; return whether."""
+        """Check the connection in if it is reusable and there is room; return whether."""
         driver, pool = self.driver, self._pool
         if not driver.is_reusable() or pool.checkedin() >= pool.size():
             return False
@@ -217,7 +217,9 @@ Turn: TypeAlias = asyncio.Future[None]
 
 
 class Turns:
-    """At most ``places`` holders at a time, and a queue of at most ``max_waiting`` callers.
+    """The places of a pool, and the queue of callers that wait for one.
+
+    At most ``places`` callers hold one at a time, and at most ``max_waiting`` wait.
 
     A place that is given back goes straight to the caller that has waited longest, so that no later
     caller takes it first. Nothing here awaits between reading the queue and changing it, so no lock

@@ -14,7 +14,7 @@ HEADER_BYTES = 5  # a letter, and the length of all that follows the letter
 
 
 class PreambleRow:
-    """Stands between a transport and its protocol from `begin` until the row or an error comes.
+    """Intercepts a connection's answers from `begin` until the row or an error comes.
 
     ``values`` are the row's, as text; None until the row has come.
     """

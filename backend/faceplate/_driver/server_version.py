@@ -1,4 +1,4 @@
-"""Which versions of PostgreSQL are accepted: the check that every new connection goes through."""
+"""Which versions of PostgreSQL every new connection accepts."""
 
 OLDEST_VERSION, NEWEST_TESTED = 15, 18
 

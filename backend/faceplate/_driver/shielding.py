@@ -1,9 +1,9 @@
-"""Awaiting to its end what must not be cut off, although its task is cancelled meanwhile.
+"""Awaits a coroutine to its end, even if the caller's task is cancelled meanwhile.
 
-That is a COMMIT, a check-in, and a statement that commits by itself. `ShieldedByTask` does so by
-public means. Its task takes several turns of the event loop, an eighth of what an append costs the
-client, so `Shielded` drives the coroutine in the caller's task. It is not for a coroutine that uses
-`asyncio.timeout`, which works by cancelling.
+COMMIT, check-in, and a statement that commits by itself are awaited so. `ShieldedByTask` uses
+public means: a task of its own, which takes several turns of the event loop, an eighth of what an
+append costs the client. `Shielded` drives the coroutine in the caller's task. It is not for a
+coroutine that uses `asyncio.timeout`, which works by cancelling.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class ShieldedByTask(Shielded[T]):
 
 
 class _Uncancellable:
-    """What a task awaits in place of a future, which its cancellation would cancel too."""
+    """Stands for a future that a task awaits, so that no cancellation reaches it."""
 
     __slots__ = ("_asyncio_future_blocking", "_future", "_note")
 
@@ -108,9 +108,10 @@ class _Uncancellable:
 
 
 class Autocommit(Shielded[T]):
-    """Await it for what the statement returns or raises, although its task is cancelled meanwhile.
+    """Await it for the result of a statement that commits by itself.
 
-    ``cancelled`` is the first cancellation that came. Call `close` once it was awaited.
+    ``cancelled`` is the first cancellation that came. After it, the wait is limited: the server is
+    asked to cancel a statement that takes long. Call `close` afterwards.
     """
 
     __slots__ = ("_cancelling", "_driver", "_settings", "_was_cancelled")
@@ -138,7 +139,7 @@ class Autocommit(Shielded[T]):
             self._driver.must_close = True
 
     async def _cancel(self) -> None:
-        """Have the server cancel a statement that takes long, as when it waits for a lock."""
+        """Have the server cancel a statement that takes long, as one waiting for a lock."""
         await asyncio.sleep(CANCEL_AFTER_S)
         self._was_cancelled = True
         pid = self._driver.get_server_pid()

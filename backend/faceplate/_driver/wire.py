@@ -1,8 +1,8 @@
-"""The driver's way to the socket: a preamble leaves in the same write as the statement after it.
+"""Sends a preamble in the same write as the driver's next message.
 
-asyncio sends each write at once, which wakes the server once for each. So each transport is wrapped
-when its connection is made, whatever event loop made it: what is queued leaves in one piece with
-what the driver writes next, and whether it left is known.
+asyncio sends each write at once, and each wakes the server. So a connection's transport is wrapped
+when it is made, on every event loop. The wrapper joins queued messages with the driver's next
+write, and knows afterwards whether they were sent.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ class Wire:
         self._row: PreambleRow | None = None
 
     def queue(self, messages: bytes, row: PreambleRow | None = None) -> None:
-        """Send ``messages`` with the next write, when ``row`` begins to intercept answers."""
+        """Send ``messages`` with the next write, and have ``row`` intercept the answers."""
         self._queued = messages
         self._row = row
 
     def drop_queued(self) -> bool:
-        """Drop what is queued. Return whether there was something, which then was not sent."""
+        """Drop the queued messages. Return whether there were any, which were not sent."""
         is_unsent = bool(self._queued)
         self._queued = b""
         self._row = None
@@ -68,7 +68,7 @@ class Wire:
 
 
 class _Introduction(asyncio.Protocol):
-    """Puts a `Wire` between a new transport and the driver's protocol, and steps aside."""
+    """Puts a `Wire` between a new transport and the driver's protocol."""
 
     wire: Wire
 
@@ -82,7 +82,7 @@ class _Introduction(asyncio.Protocol):
 
 
 class DriverLoop:
-    """The event loop as the driver sees it: the transport of the one connection is wired."""
+    """Stands for the event loop when the driver connects, and wraps its transport."""
 
     wire: Wire | None = None
     """The connection's, once it is made."""

@@ -1,4 +1,4 @@
-"""What a model is made of: its rules, its owner, and what it says of its table."""
+"""The base of models, what a model says of its table, and the list of all models."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ SCHEMA = "faceplate"
 
 
 def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
-    """Name the rule's field, hold it on attribute set, and say it as a CHECK."""
+    """Check a column's rule when its attribute is set, and add it as a CHECK."""
     rule = column.type
     if not isinstance(rule, Ruled):
         return
@@ -38,9 +38,10 @@ def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
 
 
 def _require_user_column(model: type["Base"]) -> None:
-    """Refuse a table whose model inherits its user, but that does not say whose its rows are.
+    """Raise UsageError for a private table without a column user_id of its own.
 
-    No policy could tell, and nothing could limit what is read from the table alone.
+    A model may inherit the column from a parent's table. Then no policy could compare it, and
+    nothing could limit a statement that reads this table alone.
     """
     mapper, columns = model.__mapper__, model.__table__.columns
     if issubclass(model, Private) and mapper.inherits is not None:
@@ -50,9 +51,10 @@ def _require_user_column(model: type["Base"]) -> None:
 
 
 class Base(DeclarativeBase):
-    """Models refuse a value that breaks a column's rule, and a missing one, at construction.
+    """The base of all models.
 
-    What a model says of its table stands beside its columns; all of it has a default.
+    A model refuses a missing value, and a value that breaks a column's rule, when it is made. What
+    it says of its table stands beside its columns; all of it has a default.
     """
 
     record: ClassVar[type[Any]]
@@ -60,7 +62,7 @@ class Base(DeclarativeBase):
     noun: ClassVar[str]
     """What a row is called, with its article; by default the model's name: "a task"."""
     constraint_words: ClassVar[Mapping[str, str]] = {}
-    """What a refusal by a constraint says, by its name; by default its columns tell."""
+    """The messages of constraints, by their names; by default, made from the columns."""
 
     _required: ClassVar[dict[str, str]]  # attributes that have no default, with their fields
 
@@ -142,13 +144,13 @@ def noun_of(model: type[Base]) -> Noun:
 
 
 class Private:
-    """What one user alone may see: a scope adds that user to every statement about it."""
+    """A row that only one user may see: every statement of a unit is limited to it."""
 
     user_id: Mapped[UUID] = mapped_column(Id())
 
 
 class Owned(Private):
-    """A row that belongs to one user. `faceplate export`, `erase`, `purge` and `stats` know it."""
+    """A row that belongs to one user, and that export, erase, purge and stats include."""
 
     export_key: ClassVar[str | None]
     """The key of a row's line in an export, by default ``schema.name``; None: not exported."""
@@ -169,7 +171,7 @@ def _require_owner(_mapper: Any, _connection: Any, row: Any) -> None:
 
 
 def owned_models() -> list[type[Any]]:
-    """Return all models that are `Owned`: ours in their order, then those of the application.
+    """Return all models that are `Owned`: ours in their order, then the application's.
 
     A table that is declared twice counts as it was declared last.
     """
@@ -178,17 +180,17 @@ def owned_models() -> list[type[Any]]:
 
 
 def owned_tables() -> list[Table]:
-    """Return the tables of all models that are `Owned`: ours, and those of the application."""
+    """Return the tables of all models that are `Owned`, the application's too."""
     return [model.__table__ for model in owned_models()]
 
 
 def private_tables() -> dict[Table, str]:
-    """Return the tables of all models that are `Private`, with the column that names the user."""
+    """Return the tables of all models that are `Private`, with the user's column."""
     return {model.__table__: _user_column(model.__mapper__) for model in _models(Private)}
 
 
 def project_tables() -> dict[Table, str]:
-    """Return those of `private_tables` that are the application's own."""
+    """Return the application's own tables of `private_tables`."""
     return {table: user for table, user in private_tables().items() if table.schema != SCHEMA}
 
 
@@ -213,7 +215,7 @@ def table_name(table: Table) -> str:
 
 
 def export_key_of(model: type[Any]) -> str | None:
-    """Return the key of a row's line in an export: ``task``, or ``public.notes`` of a project."""
+    """Return the key of a row's line in an export: ``task``, or ``public.notes``."""
     if "export_key" in vars(model):
         return cast("str | None", vars(model)["export_key"])
     if model.__table__.schema != SCHEMA:

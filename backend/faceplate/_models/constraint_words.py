@@ -1,6 +1,6 @@
-"""What a refusal by a constraint says. A table's model derives the words; error mapping asks.
+"""The messages of constraints: models register them, and the error mapping finds them.
 
-It lies below both, so that the driver's errors are put in words without importing a model.
+This module imports neither, so that the error mapping needs no model.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ class Words(NamedTuple):
 
 
 class Noun(NamedTuple):
-    """What a row of a table is called, with its article, and the record that it becomes."""
+    """What a row of a table is called, with its article, and its record."""
 
     phrase: str
     record: type[Any] | None = None
@@ -40,17 +40,17 @@ _tables: dict[tuple[str | None, str], Callable[[], WordsByConstraint]] = {}
 
 
 def register(table: Table, words: Callable[[], WordsByConstraint]) -> None:
-    """Ask ``words`` when a constraint of ``table`` refuses a row.
+    """Register ``words``, to be called when a constraint of ``table`` refuses a row.
 
-    They are asked for as late as that because a foreign key's table may be declared later.
+    Not earlier, because the table of a foreign key may be declared later.
     """
     _tables[table.schema, table.name] = words
 
 
 def find(schema: str | None, table: str | None, constraint: str | None) -> Words | None:
-    """Return the words of a constraint, or None where no model has such a one.
+    """Return the words of a constraint, or None if no model has it.
 
-    The server always says a schema; a model without one lies wherever the search path leads.
+    The server always names the schema. A model without one may be in any.
     """
     if table is None or constraint is None:
         return None
@@ -65,14 +65,14 @@ def names(table: Table) -> set[str]:
 
 
 def referred_table(constraint: ForeignKeyConstraint) -> str:
-    """Return the full name of a foreign key's table, which need not be in the same MetaData."""
+    """Return the full name of a foreign key's table, in this MetaData or another."""
     return constraint.elements[0].target_fullname.rpartition(".")[0]
 
 
 def derive(
     table: Table, noun: Noun, said: Mapping[str, str], noun_of: Callable[[str], Noun | None]
 ) -> WordsByConstraint:
-    """Return the words of a table's constraints: what its model has ``said``, or by its columns.
+    """Return the words of a table's constraints: ``said`` by its model, or derived.
 
     ``noun_of`` returns the noun of the table with this full name.
     """
@@ -102,7 +102,7 @@ def _derived(
 
 
 def _taken(unique: PrimaryKeyConstraint | UniqueConstraint | Index, noun: Noun) -> str:
-    """Say what is there already, by the columns that tell the rows of one parent apart."""
+    """Return the message for a key that is taken, which names its columns."""
     columns = [column for column in unique.columns if column.name != "user_id"]
     own = [column.name for column in columns if not column.foreign_keys]
     names = own or [column.name for column in columns]

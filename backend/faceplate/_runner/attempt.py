@@ -158,9 +158,9 @@ class Attempt(Generic[S]):
     async def _handle_failed_commit(
         self, error: FaceplateError, mark: Mark | None, cancelled: asyncio.CancelledError | None
     ) -> None:
-        """Return if the transaction has committed all the same, and raise if it has not.
+        """Return if the transaction has committed all the same; else raise.
 
-        The cancellation of a caller is raised only then, and says whether the unit has committed.
+        A caller that was cancelled meanwhile gets its cancellation once the outcome is known.
         """
         failure: BaseException | None = None
         resolving = ShieldedByTask(self._resolve_failed_commit(error, mark))

@@ -1,4 +1,4 @@
-"""A call of `Database.run`, its events, and the registry of calls in flight."""
+"""A call of `Database.run`: its unit, its events, and the registry of work in flight."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Which kinds of rows a user can have: the users, and all models that are `Owned`."""
+"""The kinds of rows a user can have: the user, and all models that are `Owned`."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,13 +20,13 @@ from faceplate.services import row_statements
 
 
 class Kind(NamedTuple):
-    """A table, and what is called how in an export and by the commands."""
+    """A table, with its names in an export and in the commands."""
 
     model: Any
     table: str
     """The name that rows are counted under."""
     key: str | None
-    """That of a row's line in an export; None: it is not exported."""
+    """The key of a row's line in an export, or None if it is not exported."""
     noun: str
     """What a row is called, without an article."""
     record: type[Any]
@@ -54,9 +54,9 @@ class Kind(NamedTuple):
 
 
 def all_kinds() -> list[Kind]:
-    """Return all kinds there may be: the user, then ours, then those of the application's models.
+    """Return all kinds: the user, ours in their order, then the application's.
 
-    Raises UsageError where two of them have the same key.
+    Raises UsageError if two of them have the same key.
     """
     found = [_kind(model) for model in (User, *owned_models())]
     keys = ["end", *(kind.key for kind in found if kind.key is not None)]
@@ -66,7 +66,7 @@ def all_kinds() -> list[Kind]:
 
 
 def in_order(kinds: Sequence[Kind]) -> list[Kind]:
-    """Return each kind behind those that it refers to; the conversations as late as that allows."""
+    """Return each kind after the kinds that it refers to, and conversations late."""
     parents = {_name(kind): _parents(kind) for kind in kinds}
     waiting = {_name(kind): kind for kind in sorted(kinds, key=lambda kind: kind.is_chats)}
     ordered = []

@@ -1,7 +1,6 @@
-"""The statements on the rows of any one owned table, made from its model.
+"""Statements on the rows of an owned table, made from its model.
 
-Conversations and messages have statements of their own beside these: see `archives` and
-`retention`.
+Conversations and messages also have statements of their own: see `archives` and `retention`.
 """
 
 from collections import namedtuple
@@ -23,7 +22,7 @@ _ONE: Any = sa.literal_column("1")
 
 
 class Exported(NamedTuple):
-    """What an export has of a row."""
+    """The fields of a row that an export has."""
 
     record: type[Any]
     columns: dict[str, Any]
@@ -39,9 +38,9 @@ class IdleRows(NamedTuple):
 
 @cache
 def exported(model: Any) -> Exported:
-    """Return what an export has of a row: the model's record, or its columns but for the user.
+    """Return the fields that an export has: the record's, or all columns but the user.
 
-    No column of type `Secret` is in it, and none that the model leaves out.
+    Columns of type `Secret` are left out, and those of ``export_without``.
     """
     declared: Any = vars(model).get("record")
     owner = {column.name for column in _owner(model)}
@@ -62,7 +61,7 @@ def exported(model: Any) -> Exported:
 
 @cache
 def read(model: Any) -> Statement[Any]:
-    """All rows of the user, as an export has them, by their key."""
+    """Select all rows of the user, as an export has them, by their key."""
     record, columns = exported(model)
     return Statement(record, sa.select(*columns.values()).order_by(*_key(model)))
 
@@ -75,7 +74,7 @@ def restore(model: Any) -> Statement[int]:
 
 @cache
 def insert_restored(model: Any) -> Statement[int]:
-    """Insert a row as an export had it: PostgreSQL says which of its unique values is taken."""
+    """Insert a row as an export had it, or fail with the constraint that refuses it."""
     return Statement(int, _insert(model).returning(_ONE))
 
 
@@ -92,7 +91,7 @@ def find(model: Any) -> Statement[int]:
 
 @cache
 def remove(model: Any, *, is_first: bool, only_idle: bool) -> Statement[Any]:
-    """Remove the first rows of the user by their key, or those that follow; return their keys."""
+    """Remove the next batch of the user's rows, in the order of their keys."""
     table, key = _table(model), _key(model)
     batch = sa.select(*key).order_by(*key).limit(bindparam("limit", type_=sa.Integer()))
     if not is_first:
@@ -145,7 +144,7 @@ def key(model: Any, row: Any) -> dict[str, Any]:
 
 
 def after(model: Any, key: Any) -> dict[str, Any]:
-    """Return the parameters of `remove` for a key that the batch before has ended with."""
+    """Return the parameters of `remove` for the last key of the batch before."""
     columns = _key(model)
     values = (key,) if len(columns) == 1 else key
     return {f"after_{column.name}": value for column, value in zip(columns, values, strict=True)}
