@@ -1,7 +1,8 @@
 """Facts about an error of the driver or SQLAlchemy: SQLSTATE, severity, loss.
 
-An error is classified by its severity, its SQLSTATE and its constraint, never by its class or its
-message: depending on versions and timing, the same fault arrives bare or wrapped.
+A server's error is classified by its severity, its SQLSTATE and its constraint. Its class does not
+matter, because the same fault arrives bare or wrapped, depending on versions and timing. The
+driver's own errors have no SQLSTATE, so `error_mapping` knows some of them by class or message.
 
 FATAL and PANIC end the connection whatever their SQLSTATE is: poolers have codes of their own.
 """

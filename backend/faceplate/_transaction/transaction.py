@@ -167,7 +167,10 @@ class Transaction(State, ABC):
         return result
 
     def _preamble_for(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
-        """Return the preamble, whether it begins, and if the statement commits."""
+        """Return the preamble, whether it has BEGIN, and whether the statement autocommits.
+
+        A statement autocommits if it writes or locks and no BEGIN was sent.
+        """
         mark = self._mark if compiled.is_dml else None
         if self.is_open:
             return mark or preamble.NONE, False, False
