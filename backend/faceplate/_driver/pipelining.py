@@ -14,7 +14,7 @@ import asyncpg
 
 from faceplate.config import Settings
 
-TESTED_DRIVERS = (0, 31), (0, 32)
+TESTED_DRIVERS = (0, 32), (0, 32)
 """The oldest and the newest asyncpg that the tests have seen, as the package's requirement says."""
 TESTED_LOOPS = frozenset({"asyncio", "uvloop"})
 
