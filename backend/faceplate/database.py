@@ -23,7 +23,7 @@ from faceplate._runner.attempt import Attempt
 from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
-from faceplate._runner.retry import Retry, run_with_retries
+from faceplate._runner.retry import run_with_retries
 from faceplate._runner.shutdown import POLL_S, Shutdown
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids
@@ -263,7 +263,7 @@ class Database:
         try:
             user = None if kind is SystemScope else _checked(user_id)
             with Call(self.events, self.in_flight, unit.function) as call:
-                return await run_with_retries(unit, attempt, Retry(self.settings, call))
+                return await run_with_retries(unit, attempt, self.settings, call)
         except BaseException as error:
             remove_confidential(error)
             raise

@@ -140,7 +140,7 @@ class Connection(asyncpg.Connection):
 
     def is_in_transaction(self) -> bool:
         """Return whether the server's last answer said so; False if it is closed."""
-        return not self.is_closed() and super().is_in_transaction()
+        return not self.is_closed() and asyncpg.Connection.is_in_transaction(self)
 
     def is_reusable(self) -> bool:
         """Return whether it is idle and its session is as another unit may find it."""

@@ -89,6 +89,9 @@ class DriverLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # The driver asks for these with each command.
+        self.call_later = loop.call_later
+        self.create_future = loop.create_future
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)

@@ -43,13 +43,17 @@ class AttemptFactory(Protocol[S]):
 
 
 async def run_with_retries(
-    unit: Callable[[S], Awaitable[T]], make_attempt: AttemptFactory[S], retry: "Retry"
+    unit: Callable[[S], Awaitable[T]],
+    make_attempt: AttemptFactory[S],
+    settings: Settings,
+    call: Call,
 ) -> T:
-    """Return what ``unit`` returns, run in as many attempts as ``retry`` allows.
+    """Return what ``unit`` returns, run in as many attempts as `Retry` allows.
 
     Raises CommitOutcomeUnknown if an attempt is in doubt and its retry failed.
     """
     ids = Ids()
+    retry: Retry | None = None  # most calls never need one
     is_first = True
     while True:
         try:
@@ -57,11 +61,12 @@ async def run_with_retries(
                 async with make_attempt(ids, is_first=is_first) as scope:
                     return await unit(scope)
             except FaceplateError as error:
+                retry = retry or Retry(settings, call)
                 await retry.after(error)
         except NeedsTransaction:
             pass
         except BaseException as error:
-            if retry.in_doubt and not was_committed(error):
+            if retry is not None and retry.in_doubt and not was_committed(error):
                 raise CommitOutcomeUnknown(
                     "the connection was lost during COMMIT, and the retry failed", ids=ids.minted
                 ) from error
