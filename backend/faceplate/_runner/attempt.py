@@ -163,15 +163,14 @@ class Attempt(Generic[S]):
         The cancellation of a caller is raised only then, and says whether the unit has committed.
         """
         failure: BaseException | None = None
-        in_doubt = isinstance(error, ConnectionLost) and error.in_doubt
         resolving = ShieldedWithTimeouts(self._resolve_failed_commit(error, mark))
         try:
             await resolving
         except asyncio.CancelledError as raised:  # every task is cancelled, and so was this one
             cancelled = cancelled or raised
-            failure = (
-                CommitOutcomeUnknown(error.message, ids=self._ids.minted) if in_doubt else error
-            )
+            failure = error
+            if isinstance(error, ConnectionLost) and error.in_doubt:
+                failure = CommitOutcomeUnknown(error.message, ids=self._ids.minted)
         except BaseException as raised:  # noqa: BLE001 - raised below
             failure = raised
         cancelled = resolving.cancelled or cancelled
