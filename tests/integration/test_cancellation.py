@@ -1,6 +1,7 @@
 """Units that are cancelled, at every point that there is."""
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
@@ -24,6 +25,7 @@ CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON faceplate.tasks DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION wait();
 """
+PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
 
 
@@ -121,6 +123,34 @@ async def test_the_end_of_a_program_waits_for_a_commit(
         assert was_committed(caught.value)
         assert db.pool().checked_out == 0
         assert len((await db.run(user.id, tasks.page)).items) == 2
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_a_unit_cancelled_while_a_dead_connection_is_replaced_leaves_its_place(
+    settings: Settings, user: User, *, pipelining: bool
+) -> None:
+    """Else each such moment costs the pool a place, until units wait for none that comes."""
+    gc.disable()  # it would give the place back sooner or later
+    try:
+        async with (
+            outside(settings) as killer,
+            opened(settings, pipelining=pipelining, pool_size=1, max_overflow=0) as db,
+        ):
+            for rounds in range(120):  # of the event loop, so that each step is hit
+                pid = await db.run(user.id, lambda scope: scope.one(PID))
+                killing = asyncio.create_task(
+                    killer.execute("SELECT pg_terminate_backend($1)", pid)
+                )
+                running = asyncio.create_task(db.run(user.id, tasks.page))
+                for _ in range(rounds % 30):
+                    await asyncio.sleep(0)
+                running.cancel()
+                await killing
+                with suppress(asyncio.CancelledError):
+                    await running
+                assert db.pool().checked_out == 0
+    finally:
+        gc.enable()
 
 
 async def test_a_cancellation_is_told_although_the_unit_had_swallowed_an_error(
