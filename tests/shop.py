@@ -1,9 +1,9 @@
 """A project's own tables as its models declare them, and a user who has rows in each."""
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -105,6 +105,74 @@ class Visit(Owned, ShopBase):
     address: Mapped[str] = mapped_column(postgresql.INET)
 
 
+class Turned(sa.TypeDecorator[str]):
+    """Text that is stored the other way round."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Any) -> str | None:
+        return value and value[::-1]
+
+    def process_result_value(self, value: str | None, _dialect: Any) -> str | None:
+        return value and value[::-1]
+
+
+class Named(NamedTuple):
+    """Its fields are called as the attributes, and not as the columns."""
+
+    id: UUID
+    kind: str
+    is_open: bool
+
+
+class Reading(Owned, ShopBase):
+    """Has columns of odd names and types, and some that PostgreSQL generates."""
+
+    __tablename__ = 'readings "a:b'
+    __table_args__ = (of_user(),)
+    is_purged = True
+
+    kind: Mapped[str] = mapped_column("class", sa.Text, primary_key=True)
+    upper: Mapped[str] = mapped_column(sa.Text, sa.Computed("upper(class)", persisted=True))
+    number: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True))
+    ratio: Mapped[float | None]
+    ratios: Mapped[list[float | None]] = mapped_column(postgresql.ARRAY(sa.Double))
+    times: Mapped[list[datetime]] = mapped_column(postgresql.ARRAY(sa.DateTime(timezone=True)))
+    turned: Mapped[str] = mapped_column(Turned())
+
+
+class Door(Owned, ShopBase):
+    __tablename__ = "doors"
+    __table_args__ = (of_user(),)
+    record = Named
+
+    kind: Mapped[str] = mapped_column("class", sa.Text)
+    is_open: Mapped[bool] = mapped_column("open")
+
+
+class Node(Owned, ShopBase):
+    """Refers to itself."""
+
+    __tablename__ = "nodes"
+    __table_args__ = (
+        of_user(),
+        ForeignKeyConstraint(["user_id", "parent"], ["shop.nodes.user_id", "shop.nodes.id"]),
+    )
+
+    parent: Mapped[UUID | None]
+
+
+class Theme(Owned, ShopBase):
+    """A user has one row at most."""
+
+    __tablename__ = "themes"
+    __table_args__ = (of_user(),)
+    id = None  # type: ignore[assignment]  # leaves the key to the user
+
+    name: Mapped[str]
+
+
 class Planned(Owned, ShopBase):
     """Its migration has not been run."""
 
@@ -118,11 +186,12 @@ async def create(operator: Operator, *tables: Any) -> None:
     )
     for table in tables:
         sql = str(CreateTable(table).compile(dialect=DIALECT))
+        name = DIALECT.identifier_preparer.format_table(table)
         await operator.execute(
             f"{sql};"
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table.fullname} TO faceplate_app;"
-            f"ALTER TABLE {table.fullname} ENABLE ROW LEVEL SECURITY;"
-            f"CREATE POLICY of_user ON {table.fullname} USING (user_id = {USER})"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO faceplate_app;"
+            f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;"
+            f"CREATE POLICY of_user ON {name} USING (user_id = {USER})"
             f" WITH CHECK (user_id = {USER})"
         )
 

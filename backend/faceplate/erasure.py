@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from faceplate._driver.dialect import DIALECT
 from faceplate.database import Database
-from faceplate.errors import NotFound
+from faceplate.errors import Conflict, FaceplateError, NotFound, Unauthorized
 from faceplate.models import SCHEMA, project_tables
 from faceplate.scope import SystemScope
 from faceplate.services import archives, retention, users
@@ -77,7 +77,9 @@ class _Tally:
 async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None = None) -> Erased:
     """Remove everything of a user, and the user last; return what there was.
 
-    The application's `Owned` tables are emptied before what they refer to. What the user stores
+    The application's `Owned` tables are emptied before what they refer to. Rows that cannot be
+    removed so, because they refer to each other or units may not delete them, go with the user's
+    row where their table cascades. What the user stores
     meanwhile goes with the user's row: its removal waits for whoever is writing under it, takes
     along what they have written, and refuses whoever comes later with NotFound. Called once more,
     it finds nothing.
@@ -90,14 +92,24 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
         await db.run_system(users.get, user_id)
     tables = await db.run(user_id, archives.tables)
     gone = _Tally((kind.table for kind in all_kinds() if kind.table in tables), on_progress)
+    refused: dict[str, FaceplateError] = {}
     for table in reversed(tables):
-        await _remove(db, user_id, table, gone)
+        try:
+            await _remove(db, user_id, table, gone)
+        except (Conflict, Unauthorized) as error:
+            refused[table] = error
+    left = await remains(db, user_id) if refused else {}
     try:
         await db.run_system(users.delete, user_id)
     except NotFound:
         was_there = False
     else:
         was_there = True
+    still_left = await remains(db, user_id) if refused else {}
+    for table, refusal in refused.items():
+        if still_left.get(table):
+            raise refusal
+        gone.add(**{table: left.get(table, 0)})
     return Erased(gone.rows, was_there)
 
 

@@ -23,6 +23,7 @@ Its model may say another key, and columns that are left out.
 """
 
 import errno
+import math
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -85,7 +86,8 @@ async def write(
         written = 0
         async for item in archives.walk(scope):
             kind = kinds[type(item)]
-            put(_line(**{str(kind.key): dict(zip(kind.columns, item, strict=True))}))
+            values = item if kind.is_ours else map(_with_text, item)
+            put(_line(**{str(kind.key): dict(zip(kind.columns, values, strict=True))}))
             if kind.table not in held:
                 continue  # the user
             held[kind.table] += 1
@@ -143,6 +145,13 @@ def _line(**members: Any) -> bytes:
         if isinstance(error.__cause__, UsageError):
             raise error.__cause__ from None
         raise
+
+
+def _with_text(value: Any) -> Any:
+    """Return text for a float that JSON has no form for, which would become null."""
+    if isinstance(value, list):
+        return [_with_text(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text_of(value: object) -> str:

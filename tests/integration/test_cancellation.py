@@ -1,16 +1,17 @@
 """Units that are cancelled, at every point that there is."""
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
-from tests.databases import opened
+from tests.databases import hurdle, opened, outside, settings_of
 
 from faceplate import Database, InvalidInput, Scope, Settings, Statement, User, models
 from faceplate.errors import was_committed
-from faceplate.services import tasks
+from faceplate.services import tasks, users
 
 IDLE_IN_TRANSACTION = Statement(
     int,
@@ -18,6 +19,13 @@ IDLE_IN_TRANSACTION = Statement(
     .select_from(text("pg_stat_activity"))
     .where(text("datname = current_database() AND state LIKE 'idle in transaction%'")),
 )
+SLOW_COMMIT = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON faceplate.tasks DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION wait();
+"""
+PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
 
 
@@ -87,6 +95,62 @@ async def test_what_was_committed_is_told_from_what_was_not(db: Database, user: 
     page = await db.run(user.id, tasks.page, limit=100)
     assert sorted(int(task.title) for task in page.items) == told
     assert (await db.check()).pool.checked_out == 0
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_the_end_of_a_program_waits_for_a_commit(
+    fresh_database_url: str, *, pipelining: bool
+) -> None:
+    """Else `asyncio.run`, which cancels all tasks, leaves a unit of which nobody can tell."""
+    settings = settings_of(fresh_database_url)
+    async with outside(settings) as owner:
+        await owner.execute(SLOW_COMMIT)
+    async with opened(settings, pipelining=pipelining, pool_size=1, max_overflow=0) as db:
+        user = await db.run_system(users.ensure, "ada")
+
+        async def twice(scope: Scope) -> None:
+            await tasks.create(scope, title="a")
+            await tasks.create(scope, title="b")
+
+        async with hurdle(settings, "SELECT pg_advisory_xact_lock(1)") as is_met:
+            running = asyncio.create_task(db.run(user.id, twice))
+            await is_met()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await running
+        assert was_committed(caught.value)
+        assert db.pool().checked_out == 0
+        assert len((await db.run(user.id, tasks.page)).items) == 2
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_a_unit_cancelled_while_a_dead_connection_is_replaced_leaves_its_place(
+    settings: Settings, user: User, *, pipelining: bool
+) -> None:
+    """Else each such moment costs the pool a place, until units wait for none that comes."""
+    gc.disable()  # it would give the place back sooner or later
+    try:
+        async with (
+            outside(settings) as killer,
+            opened(settings, pipelining=pipelining, pool_size=1, max_overflow=0) as db,
+        ):
+            for rounds in range(120):  # of the event loop, so that each step is hit
+                pid = await db.run(user.id, lambda scope: scope.one(PID))
+                killing = asyncio.create_task(
+                    killer.execute("SELECT pg_terminate_backend($1)", pid)
+                )
+                running = asyncio.create_task(db.run(user.id, tasks.page))
+                for _ in range(rounds % 30):
+                    await asyncio.sleep(0)
+                running.cancel()
+                await killing
+                with suppress(asyncio.CancelledError):
+                    await running
+                assert db.pool().checked_out == 0
+    finally:
+        gc.enable()
 
 
 async def test_a_cancellation_is_told_although_the_unit_had_swallowed_an_error(

@@ -125,6 +125,13 @@ async def test_an_unknown_driver_is_used_by_public_means(
     assert "asyncpg 0." in caplog.text
 
 
+@pytest.mark.usefixtures("unwarned")
+@pytest.mark.parametrize("version", ["0.99.0", "0.99rc1", "1", "unknown"])
+def test_any_version_of_the_driver_is_told_from_those_tested(version: str) -> None:
+    """Else a release candidate of the driver lets nobody connect."""
+    assert pipelining._obstacle(version, "asyncio") == f"asyncpg {version}"
+
+
 def test_the_package_asks_for_the_drivers_that_were_tested() -> None:
     """Else a new driver is installed that nobody has tried, or one is refused that works."""
     [asked] = [each for each in requires("faceplate") or () if each.startswith("asyncpg<")]

@@ -52,6 +52,14 @@ class Dialect(PGDialect_asyncpg):
     def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
         _run(partial(cursor.execute, statement), cursor, statement, context)
 
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        """Close a connection that cannot be used, without waiting for the server.
+
+        SQLAlchemy would wait, and a caller that is cancelled then leaves its place in the pool to
+        the garbage collector.
+        """
+        dbapi_connection.driver_connection.terminate()
+
     def do_ping(self, dbapi_connection: Any) -> bool:
         driver: Connection = dbapi_connection.driver_connection
         skip_next_ping, driver.skip_next_ping = driver.skip_next_ping, False

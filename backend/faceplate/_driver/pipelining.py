@@ -9,6 +9,7 @@ each statement and COMMIT are sent and awaited one after the other.
 import asyncio
 import functools
 import logging
+import re
 
 import asyncpg
 
@@ -39,7 +40,8 @@ def is_possible(settings: Settings) -> bool:
 def _obstacle(driver: str, loop: str) -> str | None:
     """Return why nothing is pipelined with this driver and event loop, or None."""
     oldest, newest = TESTED_DRIVERS
-    if not oldest <= tuple(map(int, driver.split(".")[:2])) <= newest:
+    numbers = re.match(r"(\d+)\.(\d+)(\.|$)", driver)  # no pre-release of a version to come
+    if numbers is None or not oldest <= (int(numbers[1]), int(numbers[2])) <= newest:
         return f"asyncpg {driver}"
     return None if loop in TESTED_LOOPS else f"the event loop of {loop}"
 

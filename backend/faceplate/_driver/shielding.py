@@ -2,8 +2,8 @@
 
 COMMIT, check-in, and a statement that commits by itself are awaited so. `ShieldedByTask` uses
 public means: a task of its own, which takes several turns of the event loop, an eighth of what an
-append costs the client. `Shielded` drives the coroutine in the caller's task. It is not for a
-coroutine that uses `asyncio.timeout`, which works by cancelling.
+append costs the client. `Shielded` drives the coroutine in the caller's task. Neither is for a
+coroutine that uses `asyncio.timeout`, which works by cancelling: `ShieldedWithTimeouts` is.
 """
 
 import asyncio
@@ -69,13 +69,20 @@ class Shielded(Generic[T]):
 _tasks: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task alive
 
 
+class _UncancellableTask(asyncio.Task[T]):
+    """A task that `asyncio.run`, which cancels all tasks at its end, only waits for."""
+
+    def cancel(self, msg: Any = None) -> bool:  # noqa: ARG002 - asyncio's signature
+        return False
+
+
 class ShieldedByTask(Shielded[T]):
-    """The same for any coroutine, by a task of its own."""
+    """The same, by a task of its own, which nobody can cancel."""
 
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, T]:
-        task = asyncio.ensure_future(self._coroutine)
+        task = self._start()
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
         while not task.done():
@@ -84,6 +91,21 @@ class ShieldedByTask(Shielded[T]):
             except CancelledError as error:
                 self.note(error)
         return task.result()
+
+    def _start(self) -> asyncio.Task[T]:
+        return _UncancellableTask(self._coroutine)
+
+
+class ShieldedWithTimeouts(ShieldedByTask[T]):
+    """The same for a coroutine that uses `asyncio.timeout`, which has to cancel its task.
+
+    So it raises CancelledError where that task was cancelled, as by `asyncio.run` at its end.
+    """
+
+    __slots__ = ()
+
+    def _start(self) -> asyncio.Task[T]:
+        return asyncio.ensure_future(self._coroutine)
 
 
 class _Uncancellable:

@@ -14,7 +14,7 @@ from faceplate._driver.error_mapping import ABORTED, FOREIGN_ERRORS, map_connect
 from faceplate._driver.pool import Lease, Pool
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._driver.session_state import RESET_AND_COMMIT, ROLLBACK_AND_RESET
-from faceplate._driver.shielding import Shielded, ShieldedByTask
+from faceplate._driver.shielding import Shielded, ShieldedByTask, ShieldedWithTimeouts
 from faceplate._runner import commit_outcome, transaction_mark
 from faceplate._runner.commit_outcome import Outcome
 from faceplate._runner.transaction_mark import Mark
@@ -163,9 +163,14 @@ class Attempt(Generic[S]):
         A caller that was cancelled meanwhile gets its cancellation once the outcome is known.
         """
         failure: BaseException | None = None
-        resolving = ShieldedByTask(self._resolve_failed_commit(error, mark))
+        resolving = ShieldedWithTimeouts(self._resolve_failed_commit(error, mark))
         try:
             await resolving
+        except asyncio.CancelledError as raised:  # every task is cancelled, and so was this one
+            cancelled = cancelled or raised
+            failure = error
+            if isinstance(error, ConnectionLost) and error.in_doubt:
+                failure = CommitOutcomeUnknown(error.message, ids=self._ids.minted)
         except BaseException as raised:  # noqa: BLE001 - raised below
             failure = raised
         cancelled = resolving.cancelled or cancelled
@@ -177,7 +182,7 @@ class Attempt(Generic[S]):
     async def _resolve_failed_commit(self, error: FaceplateError, mark: Mark | None) -> None:
         """Return if the transaction has committed; raise if not, or if in doubt."""
         if not isinstance(error, ConnectionLost):
-            await self._roll_back()
+            await ShieldedByTask(self._roll_back())
             raise error
         self._driver.terminate()
         self._replace_pool(error)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import ARRAY, TypeDecorator
 
 from faceplate.errors import InvalidInput
 from faceplate.export import FORMAT, VERSION
@@ -26,6 +26,7 @@ _READ_AS: Final[dict[type, tuple[Callable[[str], Any], str]]] = {
     timedelta: (lambda text: timedelta(seconds=float(text)), "a number of seconds as text"),
     Decimal: (Decimal, "a number as text"),
     bytes: (lambda text: b64decode(text, validate=True), "bytes in base64"),
+    float: (float, "a number"),
 }
 """How a value is read that JSON has no form for, by the type of its column."""
 
@@ -36,6 +37,7 @@ class _Reader(NamedTuple):
     read: Callable[[str], Any]
     what: str
     is_optional: bool
+    is_array: bool
 
 
 class _Form(NamedTuple):
@@ -132,6 +134,10 @@ def _parse(line: bytes, forms: dict[str, _Form]) -> Any:
 
 
 def _read(value: object, reader: _Reader, problem: str) -> Any:
+    if reader.is_array and isinstance(value, list):
+        return [None if one is None else _read(one, reader, problem) for one in value]
+    if reader.read is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return value
     if not isinstance(value, str):
         raise Unreadable(problem)
     try:
@@ -141,11 +147,12 @@ def _read(value: object, reader: _Reader, problem: str) -> Any:
 
 
 def _form(kind: Kind) -> _Form:
-    readers = {
-        name: _Reader(*_READ_AS[type_], column.nullable)
-        for name, column in kind.columns.items()
-        if (type_ := _python_type(column.type)) in _READ_AS
-    }
+    readers = {}
+    for name, column in kind.columns.items():
+        is_array = isinstance(column.type, ARRAY)
+        type_ = _python_type(column.type.item_type if is_array else column.type)
+        if type_ in _READ_AS:
+            readers[name] = _Reader(*_READ_AS[type_], column.nullable, is_array)
     return _Form(kind.record, kind.columns.keys(), readers, kind.is_ours)
 
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import insert
 
-from faceplate.column_types import Secret
+from faceplate._driver.dialect import DIALECT
+from faceplate.column_types import Ruled, Secret
 from faceplate.models import Owned, User
 from faceplate.statement import Statement
 
@@ -92,7 +93,7 @@ def find(model: Any) -> Statement[int]:
 @cache
 def remove(model: Any, *, is_first: bool, only_idle: bool) -> Statement[Any]:
     """Remove the next batch of the user's rows, in the order of their keys."""
-    table, key = _table(model), _key(model)
+    table, key = _table(model), _key(model) or _owner(model)
     batch = sa.select(*key).order_by(*key).limit(bindparam("limit", type_=sa.Integer()))
     if not is_first:
         after = (bindparam(f"after_{column.name}", type_=column.type) for column in key)
@@ -101,7 +102,8 @@ def remove(model: Any, *, is_first: bool, only_idle: bool) -> Statement[Any]:
         batch = batch.where(_is_idle(table))
     removed = sa.delete(table).where(sa.tuple_(*key).in_(batch)).returning(*key).cte("removed")
     # In the order of the database: that of a text depends on its collation.
-    into = UUID if len(key) == 1 else _named_tuple("Key", [column.name for column in key])
+    names = [column.name for column in key]
+    into = UUID if len(key) == 1 else _named_tuple("Key", names, rename=True)
     return Statement(into, sa.select(*removed.c).order_by(*removed.c))
 
 
@@ -132,33 +134,67 @@ def count_idle(model: Any) -> Statement[IdleRows]:
 
 def new(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `restore` for a row as an export has it."""
-    columns = _table(model).c
-    fields = zip(exported(model).columns, row, strict=True)
-    return {f"new_{name}": value for name, value in fields if name in columns}
+    values = dict(zip(exported(model).columns, row, strict=True))
+    return {f"new_{name}": values[name] for name in _inserted(model)}
 
 
 def key(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `find` for a row as an export has it."""
     values = dict(zip(exported(model).columns, row, strict=True))
-    return {f"key_{column.name}": values[column.name] for column in _key(model)}
+    names = {column.name: name for name, column in _inserted(model).items()}
+    return {f"key_{column.name}": values[names[column.name]] for column in _key(model)}
 
 
 def after(model: Any, key: Any) -> dict[str, Any]:
     """Return the parameters of `remove` for the last key of the batch before."""
-    columns = _key(model)
+    columns = _key(model) or _owner(model)
     values = (key,) if len(columns) == 1 else key
     return {f"after_{column.name}": value for column, value in zip(columns, values, strict=True)}
 
 
 def _insert(model: Any) -> Any:
-    table = _table(model)
     values = {
-        table.c[name]: bindparam(f"new_{name}", type_=table.c[name].type)
-        for name in exported(model).columns
-        if name in table.c  # a record may have what the columns tell, as whether there are secrets
+        column: bindparam(f"new_{name}", type_=_stored_type(column.type))
+        for name, column in _inserted(model).items()
     }
     owner = {column: bindparam("user_id", type_=column.type) for column in _owner(model)}
-    return insert(table).values(values | owner)
+    return insert(_table(model)).values(values | owner)
+
+
+@cache
+def _inserted(model: Any) -> dict[str, sa.Column[Any]]:
+    """Return the columns that a restored row gives a value to, by the names of the fields.
+
+    A record may have what is no column, as whether there are secrets, and what PostgreSQL
+    generates.
+    """
+    found = {
+        name: column.property.columns[0] if hasattr(column, "property") else column
+        for name, column in exported(model).columns.items()
+    }
+    return {
+        name: column
+        for name, column in found.items()
+        if isinstance(column, sa.Column) and not _is_generated(column)
+    }
+
+
+def _is_generated(column: sa.Column[Any]) -> bool:
+    identity = column.identity
+    return column.computed is not None or (identity is not None and bool(identity.always))
+
+
+def _stored_type(type_: Any) -> Any:
+    """Return the type of the values that an export has: those of the driver, not converted back.
+
+    A rule of ours converts nothing, and what SQL converts is converted in both directions.
+    """
+    found = type_.dialect_impl(DIALECT)
+    if not isinstance(found, sa.TypeDecorator) or isinstance(found, Ruled):
+        return type_
+    if type(found).bind_expression is not sa.TypeDecorator.bind_expression:
+        return type_
+    return _stored_type(found.impl_instance)
 
 
 def _table(model: Any) -> sa.Table:
