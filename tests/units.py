@@ -26,15 +26,15 @@ from faceplate import (
 )
 from faceplate.column_types import Count, Email, Flag, Id, Json, OneOf, Text, Timestamp
 from faceplate.services import (
+    _row_statements,
     archives,
     conversations,
     mcp_configs,
     messages,
-    row_statements,
     tasks,
     users,
 )
-from faceplate.services.kinds import Kind, all_kinds
+from faceplate.services._kinds import Kind, all_kinds
 from faceplate.services.messages import NewMessage
 
 KINDS = [kind for kind in all_kinds() if kind.is_ours and kind.model is not models.User]
@@ -78,21 +78,21 @@ def named_statements() -> dict[str, Statement[Any]]:
             if isinstance(value, Statement)
         }
     found["archives.HOLDINGS"] = archives._holdings(tuple(kind.model for kind in KINDS))
-    return found | dict(_row_statements())
+    return found | dict(_statements_of_models())
 
 
-def _row_statements() -> Iterator[tuple[str, Statement[Any]]]:
+def _statements_of_models() -> Iterator[tuple[str, Statement[Any]]]:
     """Those that are made from each model, such as ``tasks.read``."""
-    yield "conversations.read", row_statements.read(models.Conversation)
+    yield "conversations.read", _row_statements.read(models.Conversation)
     for kind in KINDS:
         if kind.is_chats:
             continue
         table, model = kind.table, kind.model
         for make in ("read", "restore", "insert_restored", "find", "count_idle"):
-            yield f"{table}.{make}", getattr(row_statements, make)(model)
+            yield f"{table}.{make}", getattr(_row_statements, make)(model)
         for number in range(4):
             flags = {"is_first": number % 2 == 0, "only_idle": number > 1}
-            yield f"{table}.remove {number}", row_statements.remove(model, **flags)
+            yield f"{table}.remove {number}", _row_statements.remove(model, **flags)
 
 
 def statements() -> list[Statement[Any]]:

@@ -19,7 +19,7 @@ from faceplate.errors import Conflict, FaceplateError, NotFound, Unauthorized
 from faceplate.models import SCHEMA, project_tables
 from faceplate.scope import SystemScope
 from faceplate.services import archives, retention, users
-from faceplate.services.kinds import all_kinds
+from faceplate.services._kinds import all_kinds
 from faceplate.services.retention import Removed
 
 OnProgress = Callable[[int], None]

@@ -41,7 +41,7 @@ from sqlalchemy import text
 from faceplate.database import Database
 from faceplate.errors import UsageError
 from faceplate.services import archives
-from faceplate.services.kinds import all_kinds
+from faceplate.services._kinds import all_kinds
 
 FORMAT: Final = "faceplate-export"
 VERSION: Final = 1

@@ -9,7 +9,7 @@ from tests.integration.conftest import House, World
 from tests.units import KINDS, OWNED, valid
 
 from faceplate import Conflict, Database, InvalidInput, NotFound, Scope, Settings, Unauthorized
-from faceplate.services.kinds import Kind
+from faceplate.services._kinds import Kind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

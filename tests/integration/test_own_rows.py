@@ -16,7 +16,7 @@ from faceplate._operations import stats
 from faceplate.importers import Refusal
 from faceplate.importers.faceplate_export import Restored, restore
 from faceplate.services import archives, conversations, retention
-from faceplate.services.kinds import all_kinds, in_order
+from faceplate.services._kinds import all_kinds, in_order
 
 
 @pytest.fixture

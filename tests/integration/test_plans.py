@@ -22,9 +22,9 @@ from uuid6 import uuid7
 from faceplate import Database, Settings, Statement
 from faceplate.models import Conversation, User
 from faceplate.scope import AnyScope
-from faceplate.services import row_statements, users
-from faceplate.services.kinds import Kind
-from faceplate.services.row_statements import exported
+from faceplate.services import _row_statements, users
+from faceplate.services._kinds import Kind
+from faceplate.services._row_statements import exported
 
 ROWS = [kind for kind in KINDS if not kind.is_chats]
 LONG = 5_000
@@ -132,18 +132,18 @@ STAMPS: dict[str, Any] = {"created_at": datetime.now(UTC), "updated_at": datetim
 
 def restored(model: Any, **values: Any) -> dict[str, Any]:
     """The values that a row is restored with."""
-    return row_statements.new(model, exported(model).record(id=uuid7(), **values, **STAMPS))
+    return _row_statements.new(model, exported(model).record(id=uuid7(), **values, **STAMPS))
 
 
 def of_rows(kind: Kind) -> dict[str, Case]:
     """What is made from each model: it reads the table by its primary key, if at all."""
     key, row = {f"pk_{kind.table}"}, kind.record(**valid(kind))
-    new = row_statements.new(kind.model, row)
+    new = _row_statements.new(kind.model, row)
     return {
         f"{kind.table}.read": Case(key, is_streamed=True),
         f"{kind.table}.restore": Case(set(), new),
         f"{kind.table}.insert_restored": Case(set(), new),
-        f"{kind.table}.find": Case(key, row_statements.key(kind.model, row)),
+        f"{kind.table}.find": Case(key, _row_statements.key(kind.model, row)),
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from faceplate import ConfigurationError, InvalidInput, Settings, encryption
-from faceplate.services.mcp_shapes import check_config
+from faceplate.services._mcp_shapes import check_config
 
 URL = {"url": "https://example.com/mcp"}
 

@@ -28,7 +28,7 @@ from faceplate.importers.faceplate_export import Restored, read_user, restore
 from faceplate.models import project_tables
 from faceplate.records import User
 from faceplate.services import archives
-from faceplate.services.kinds import all_kinds
+from faceplate.services._kinds import all_kinds
 
 
 def export(

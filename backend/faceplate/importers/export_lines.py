@@ -13,7 +13,7 @@ from sqlalchemy.types import ARRAY, TypeDecorator
 from faceplate.errors import InvalidInput
 from faceplate.export import FORMAT, VERSION
 from faceplate.importers.chats import Place, Unreadable
-from faceplate.services.kinds import Kind, all_kinds, in_order
+from faceplate.services._kinds import Kind, all_kinds, in_order
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 _PASSED_OVER_BYTES: Final = 8 * 1024 * 1024

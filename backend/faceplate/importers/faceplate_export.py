@@ -12,7 +12,7 @@ from faceplate.importers.chats import Place, Refusal, Unreadable
 from faceplate.importers.export_lines import End, Lines, archive_version
 from faceplate.models import User
 from faceplate.services import archives
-from faceplate.services.kinds import all_kinds
+from faceplate.services._kinds import all_kinds
 
 MAX_BATCH: Final = 1_000
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024

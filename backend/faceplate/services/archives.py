@@ -17,9 +17,9 @@ from faceplate import records
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.models import Conversation, Message, User
 from faceplate.scope import AnyScope, Scope, SystemScope
-from faceplate.services import row_statements, users
-from faceplate.services.arguments import check_iterable, check_kind
-from faceplate.services.kinds import Kind, all_kinds, in_order
+from faceplate.services import _row_statements, users
+from faceplate.services._arguments import check_iterable, check_kind
+from faceplate.services._kinds import Kind, all_kinds, in_order
 from faceplate.services.message_statements import unnest
 from faceplate.statement import Statement
 
@@ -60,8 +60,8 @@ MESSAGES = Statement(
     records.Message,
     sa.select(*Message.columns()).order_by(Message.conversation_id, Message.position),
 )
-RESTORE_USER = row_statements.restore(User)
-RESTORE_CONVERSATION = row_statements.restore(Conversation)
+RESTORE_USER = _row_statements.restore(User)
+RESTORE_CONVERSATION = _row_statements.restore(Conversation)
 RESTORE_MESSAGES = _restore_messages()
 
 
@@ -102,14 +102,14 @@ async def walk(scope: Scope) -> AsyncIterator[Any]:
             async for item in _walk_chats(scope):
                 yield item
         elif kind.key is not None and not kind.is_chats:
-            async for row in scope.stream(row_statements.read(kind.model)):
+            async for row in scope.stream(_row_statements.read(kind.model)):
                 yield row
 
 
 async def _walk_chats(scope: Scope) -> AsyncIterator[records.Conversation | records.Message]:
     messages = scope.stream(MESSAGES)
     message = await anext(messages, None)
-    async for conversation in scope.stream(row_statements.read(Conversation)):
+    async for conversation in scope.stream(_row_statements.read(Conversation)):
         yield conversation
         while message is not None and message.conversation_id == conversation.id:
             yield message
@@ -133,7 +133,7 @@ async def restore_user(scope: SystemScope, user: records.User) -> records.User:
     Raises Conflict where the subject_id or the email is another user's, InvalidInput.
     """
     check_kind("user", user, records.User)
-    await scope.first(RESTORE_USER, **row_statements.new(User, user))
+    await scope.first(RESTORE_USER, **_row_statements.new(User, user))
     stored = await scope.first(users.GET, id=user.id)
     if stored is None:
         raise Conflict("another user has this subject_id or this email")
@@ -151,12 +151,12 @@ async def restore_row(scope: Scope, row: Any) -> bool:
     kind = next((kind for kind in all_kinds() if kind.record is type(row)), None)
     if kind is None or kind.model is User or kind.is_chats:
         raise InvalidInput("row", f"must be one of an owned table, not {type(row).__name__}")
-    values = row_statements.new(kind.model, row)
-    if await scope.first(row_statements.restore(kind.model), **values) is not None:
+    values = _row_statements.new(kind.model, row)
+    if await scope.first(_row_statements.restore(kind.model), **values) is not None:
         return True
-    if await scope.first(row_statements.find(kind.model), **row_statements.key(kind.model, row)):
+    if await scope.first(_row_statements.find(kind.model), **_row_statements.key(kind.model, row)):
         return False
-    await scope.one(row_statements.insert_restored(kind.model), **values)
+    await scope.one(_row_statements.insert_restored(kind.model), **values)
     return True
 
 
@@ -190,7 +190,7 @@ async def restore_conversation(
     check_kind("conversation", conversation, records.Conversation)
     check_iterable("batches", batches)
     if (
-        await scope.first(RESTORE_CONVERSATION, **row_statements.new(Conversation, conversation))
+        await scope.first(RESTORE_CONVERSATION, **_row_statements.new(Conversation, conversation))
         is None
     ):
         return False

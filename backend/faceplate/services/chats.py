@@ -14,7 +14,7 @@ from faceplate.errors import InvalidInput
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
 from faceplate.services import tool_calls
-from faceplate.services.arguments import check_kind
+from faceplate.services._arguments import check_kind
 from faceplate.services.message_statements import unnest
 from faceplate.services.messages import NewMessage, check_shape
 from faceplate.statement import Statement

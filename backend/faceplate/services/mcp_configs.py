@@ -26,8 +26,8 @@ from faceplate.errors import DatabaseError, NotFound
 from faceplate.models import McpConfig
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
 from faceplate.scope import Scope, SystemScope
-from faceplate.services.arguments import check_kind
-from faceplate.services.mcp_shapes import check_config, check_secrets
+from faceplate.services._arguments import check_kind
+from faceplate.services._mcp_shapes import check_config, check_secrets
 from faceplate.statement import Statement
 
 _by_id = McpConfig.id == bindparam("id")

@@ -14,7 +14,7 @@ from faceplate.pagination import DEFAULT_LIMIT, check_limit
 from faceplate.scope import Scope, SystemScope, one_statement, replayable
 from faceplate.services import conversations, tool_calls
 from faceplate.services import message_statements as sql
-from faceplate.services.arguments import check_kind
+from faceplate.services._arguments import check_kind
 from faceplate.services.tool_calls import PendingToolCall
 from faceplate.statement import Statement
 

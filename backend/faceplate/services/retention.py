@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from faceplate.errors import InvalidInput
 from faceplate.models import Conversation, User
 from faceplate.scope import Scope, SystemScope
-from faceplate.services import message_statements, row_statements
-from faceplate.services.arguments import check_kind
-from faceplate.services.kinds import all_kinds
-from faceplate.services.row_statements import IdleRows
+from faceplate.services import _row_statements, message_statements
+from faceplate.services._arguments import check_kind
+from faceplate.services._kinds import all_kinds
+from faceplate.services._row_statements import IdleRows
 from faceplate.statement import Statement
 
 MAX_BATCH = 1_000
@@ -177,7 +177,7 @@ async def idle_rows(
 
     As `idle_users`, for a table of `remove_rows`. Runs across users: ``run_system``.
     """
-    statement = row_statements.count_idle(_model_of(table))
+    statement = _row_statements.count_idle(_model_of(table))
     return await scope.all(statement, before=before, after=after, limit=_check_limit(limit))
 
 
@@ -199,10 +199,10 @@ async def remove_rows(
     Raises InvalidInput for a limit (1 to 1,000) or a table that is none.
     """
     model = _model_of(table)
-    statement = row_statements.remove(model, is_first=after is None, only_idle=before is not None)
+    statement = _row_statements.remove(model, is_first=after is None, only_idle=before is not None)
     values: dict[str, Any] = {} if before is None else {"before": before}
     if after is not None:
-        values |= row_statements.after(model, after)
+        values |= _row_statements.after(model, after)
     return await scope.all(statement, **values, limit=_check_limit(limit))
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from faceplate.column_types import Json, JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.models import McpConfig
-from faceplate.services.mcp_secrets import find_secret
+from faceplate.services._mcp_secrets import find_secret
 
 CONFIG = "mcp_configs.config"
 SECRETS = "mcp_configs.secrets"

@@ -16,7 +16,7 @@ from faceplate.models import (
     owned_models,
     table_name,
 )
-from faceplate.services import row_statements
+from faceplate.services import _row_statements
 
 
 class Kind(NamedTuple):
@@ -78,7 +78,7 @@ def in_order(kinds: Sequence[Kind]) -> list[Kind]:
 
 def _kind(model: Any) -> Kind:
     table, noun = table_name(model.__table__), noun_of(model).bare
-    return Kind(model, table, export_key_of(model), noun, *row_statements.exported(model))
+    return Kind(model, table, export_key_of(model), noun, *_row_statements.exported(model))
 
 
 def _name(kind: Kind) -> str:
