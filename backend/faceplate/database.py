@@ -183,9 +183,9 @@ class Database:
 
         The unit runs in one transaction. After a lost connection it is retried once, on a new
         connection, for which the runner waits up to ``reconnect_timeout_s``. After a deadlock or a
-        serialization failure it is retried with backoff for up to 10 s. So a unit may be called
-        more than once, and should touch nothing but the database. `Scope.new_id` gives it the same
-        ids each time.
+        serialization failure it is retried with backoff for up to 10 s. So the runner may call a
+        unit more than once, and a unit should change only the database. `Scope.new_id` gives it the
+        same ids each time.
 
         Raises what the unit raises, and a FaceplateError for each error of the database.
         """

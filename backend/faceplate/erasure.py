@@ -25,8 +25,8 @@ from faceplate.services.retention import Removed
 OnProgress = Callable[[int], None]
 """Is told how many rows are gone."""
 
-# From the catalog, so that no table is forgotten that a revision or somebody else has added; and
-# of the application's, those that its models tell of.
+# Our schema's tables come from the catalog, which also has the ones that were added by hand. The
+# application's tables come from its models.
 OWNED_TABLES = text("""
 SELECT n.nspname AS schema, c.relname AS name, a.attname AS user_column,
     a.atttypid = 'uuid'::regtype AS is_uuid
@@ -79,14 +79,13 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
 
     The application's `Owned` tables are emptied before what they refer to. Rows that cannot be
     removed so, because they refer to each other or units may not delete them, go with the user's
-    row where their table cascades. What the user stores
-    meanwhile goes with the user's row: its removal waits for whoever is writing under it, takes
-    along what they have written, and refuses whoever comes later with NotFound. Called once more,
-    it finds nothing.
+    row where their table cascades. What the user stores meanwhile goes with the user's row as well:
+    the DELETE of that row waits for running writers and takes their rows along, and PostgreSQL
+    refuses later writers with NotFound. A second call finds nothing.
 
-    Raises TimedOut where somebody holds a row for longer than ``lock_timeout_s``, Conflict where a
-    table of somebody else's refers to the user, and Unauthorized, before anything is removed, where
-    the connecting role may not see all users' rows.
+    Raises TimedOut where another transaction locks a row for longer than ``lock_timeout_s``,
+    Conflict where a table that no model declares refers to the user, and Unauthorized, before
+    anything is removed, where the connecting role may not see all users' rows.
     """
     with suppress(NotFound):  # refused before anything is removed, where it could not be finished
         await db.run_system(users.get, user_id)
@@ -182,7 +181,7 @@ async def _batches(db: Database, user_id: UUID, before: datetime) -> AsyncIterat
 
 
 async def _purged_tables(db: Database) -> list[str]:
-    """Return the tables that a purge goes through, each behind those that it refers to."""
+    """Return the tables that a purge goes through, each behind the tables it refers to."""
     purged = {kind.table for kind in all_kinds() if kind.is_chats or kind.is_purged}
     return [table for table in await db.run_system(archives.tables) if table in purged]
 

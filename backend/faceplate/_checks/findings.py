@@ -27,6 +27,6 @@ def warning(text: str) -> Flaw:
 
 
 def as_warnings(flaws: Iterable[Flaw]) -> Iterator[Flaw]:
-    """Yield ``flaws``, those that a newer revision may have intended as warnings."""
+    """Yield ``flaws``; a flaw that a newer revision may have intended becomes a warning."""
     for flaw in flaws:
         yield flaw._replace(is_gap=False) if flaw.depends_on_revision else flaw

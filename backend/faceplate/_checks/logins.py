@@ -96,7 +96,7 @@ def owner_flaws(login: dict[str, Any], *, is_own_login: bool) -> Iterator[Flaw]:
     if login["may_join_any_role"] and is_migrated:
         yield warning(
             f"{name} has CREATEROLE, which before PostgreSQL 16 is the right to join every role but"
-            " a superuser's, also those that read the server's files or run programs there:"
+            " a superuser's, even one that reads the server's files or runs programs there:"
             f" ALTER ROLE {name} NOCREATEROLE; only the first migration needs it"
         )
     if login["blind_to"]:

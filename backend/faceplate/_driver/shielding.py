@@ -57,7 +57,7 @@ class Shielded(Generic[T]):
                 self.note(error)
             return
         # As a task does that takes over a future. By asyncio's protocol every future has the flag.
-        awaited._asyncio_future_blocking = False  # noqa: SLF001
+        awaited._asyncio_future_blocking = False  # noqa: SLF001 - asyncio has no public name for it
         while not awaited.done():
             try:
                 yield _Uncancellable(awaited, self.note)
@@ -70,14 +70,14 @@ _tasks: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task ali
 
 
 class _UncancellableTask(asyncio.Task[T]):
-    """A task that `asyncio.run`, which cancels all tasks at its end, only waits for."""
+    """A task that ignores cancellation: at its end `asyncio.run` cancels every task."""
 
     def cancel(self, msg: Any = None) -> bool:  # noqa: ARG002 - asyncio's signature
         return False
 
 
 class ShieldedByTask(Shielded[T]):
-    """The same, by a task of its own, which nobody can cancel."""
+    """The same, by a task of its own, which no caller can cancel."""
 
     __slots__ = ()
 
@@ -162,7 +162,7 @@ class Autocommit(Shielded[T]):
 
     async def _cancel(self) -> None:
         """Have the server cancel a statement that takes long, as one waiting for a lock."""
-        await asyncio.sleep(CANCEL_AFTER_S)
+        await asyncio.sleep(CANCEL_AFTER_S)  # nearly all statements end before
         self._was_cancelled = True
         pid = self._driver.get_server_pid()
         with suppress(TimeoutError, *DRIVER_ERRORS):  # then the server's time limits end it

@@ -41,5 +41,5 @@ async def verify(settings: Settings) -> None:
                 raise failure from error
         else:
             return
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(pause_s)  # backoff: the server may be starting
         pause_s = min(2 * pause_s, PAUSE_MAX_S)

@@ -2,7 +2,7 @@
 
 Nothing here reads a whole table unless that is asked for: sizes come from the catalog, rows from
 the planner's estimate, growth from a sample of the pages, and the busiest users of a large database
-from those that the last ANALYZE found often.
+from the users that the last ANALYZE found often.
 """
 
 from datetime import datetime

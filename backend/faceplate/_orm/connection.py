@@ -1,8 +1,8 @@
 """SQLAlchemy's connection of a unit's session: limits each statement to the user.
 
-Every statement of the session passes a `UnitConnection`: those that the unit executes, and those
-with which SQLAlchemy loads, flushes and writes in bulk. It compiles them with the owner criterion,
-and compares values that must be the owner with the unit's user.
+Each statement passes a `UnitConnection`, whether the unit executes it or SQLAlchemy loads, flushes
+or writes in bulk. The connection compiles it with the owner criterion, and compares values that
+must be the owner with the unit's user.
 """
 
 from typing import Any

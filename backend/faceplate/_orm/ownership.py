@@ -133,7 +133,7 @@ def check_translation(schemas: Mapping[str | None, str | None]) -> None:
 
 
 def is_owner_column(column: Any) -> bool:
-    """Return whether ``column`` can be nothing but the owner's column of a table.
+    """Return whether ``column`` is certain to be the owner's column of a table.
 
     The rows of a function, and VALUES, may be declared with the columns of an owned table. Such a
     column has the name of the owner's column and may have any value.

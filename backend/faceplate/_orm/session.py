@@ -182,7 +182,7 @@ def open_session(unit: Unit, engine: AsyncEngine, proxied: PoolProxiedConnection
 
 
 def close_session(session: UnitSession) -> None:
-    """Discard the session's objects, also those that it has not flushed."""
+    """Discard the session's objects, flushed or not."""
     session._sync.expunge_all()  # noqa: SLF001 - of this module
 
 

@@ -76,7 +76,7 @@ async def find_outcome(settings: Settings, mark: Mark) -> Outcome:
             finally:
                 connection.terminate()
         except (TimeoutError, FaceplateError, *DRIVER_ERRORS):
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)  # the server may be restarting
     return Outcome.UNKNOWN
 
 
@@ -85,7 +85,7 @@ async def _poll_outcome(connection: Connection, mark: Mark, until_s: float) -> O
         answer = await _ask_status(connection, mark)
         if answer.status != IN_PROGRESS:
             return await _outcome_of(connection, mark, answer)
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(POLL_S)  # PostgreSQL tells nobody when a transaction ends
         if answer.is_of_same_run(mark):
             await connection.execute(_TERMINATE, int(mark.backend_pid), mark.xid)
     return Outcome.UNKNOWN

@@ -226,7 +226,7 @@ def _is_taken(pid: int) -> bool:
 
 
 def release_stale_locks(directory: Path) -> bool:
-    """Return whether a dead server left lock files; remove those that stay.
+    """Remove the lock files that a dead server left; return whether it left any.
 
     PostgreSQL removes them itself, unless another process has the same pid. To remove them is safe:
     PostgreSQL still finds remaining sessions by their shared memory.

@@ -24,7 +24,7 @@ class Header(NamedTuple):
     created: object
     updated: object
     source: JsonObject
-    """The other fields. Those that the metadata hold anyway are left out."""
+    """The other fields, without the ones that the metadata hold."""
 
 
 class TurnTree(NamedTuple):

@@ -1,7 +1,7 @@
 """The reader of ShareGPT chats.
 
 A chat is ``{"id", "conversations": [{"from": "human", "value": "..."}]}``. The format has many
-spellings; docs/importing.md lists those that are read.
+spellings; docs/importing.md lists the ones that this reader knows.
 """
 
 import json

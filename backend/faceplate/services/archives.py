@@ -77,7 +77,7 @@ async def holdings(scope: Scope) -> dict[str, int]:
 
 
 async def tables(scope: AnyScope) -> list[str]:
-    """Return the tables with rows of users, each behind those that it refers to.
+    """Return the tables with rows of users, each behind the tables it refers to.
 
     An application's table is called ``schema.name``, and is left out where it is not there yet.
     """
