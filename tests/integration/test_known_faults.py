@@ -4,7 +4,7 @@ The page docs/faults.md lists all of them, with the tests of the others.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -33,6 +33,7 @@ from faceplate.models import Task
 from faceplate.services import tasks, users
 
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
+FRESH = Statement(int, sa.select(sa.literal_column("6")))
 SLEEP = Statement(str, sa.select(sa.func.pg_sleep(60)))
 NO_TABLE: Any = "secret"
 NUMBER = Statement(int, sa.select(sa.cast(bindparam("n", type_=sa.Integer()), sa.Integer)))
@@ -115,6 +116,34 @@ async def test_a_connection_that_ends_within_a_statement_is_a_lost_one(
     await end(operator, await pids.get())
     assert await running
     assert quick.counters.retries == {"ConnectionLost": 1}
+
+
+async def test_a_connection_that_is_closed_between_two_steps_of_the_driver_is_a_lost_one(
+    quick: Database, user: User
+) -> None:
+    """Else a caller gets an AttributeError of asyncpg's, which nobody retries."""
+
+    driver: Any = None
+
+    class Closing(set[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            driver.terminate()
+            return super().__iter__()
+
+    async def unit(scope: Scope, run: Callable[[Scope], Awaitable[Any]]) -> None:
+        nonlocal driver
+        if not quick.counters.retries:
+            driver = scope._driver
+            driver._stmts_to_close = Closing({object()})  # asyncpg closes these first
+        await run(scope)
+
+    for run in (
+        lambda scope: scope.all(FRESH),
+        lambda scope: scope.session.execute(text("SELECT 7")),
+    ):
+        await quick.run(user.id, unit, run)
+        assert quick.counters.retries == {"ConnectionLost": 1}
+        quick.counters.retries.clear()
 
 
 async def test_what_was_read_before_the_connection_ended_is_returned(

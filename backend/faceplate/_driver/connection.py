@@ -155,6 +155,21 @@ class Connection(asyncpg.Connection):
         except RuntimeError:
             return False
 
+    async def prepare(self, query: str, **options: Any) -> "PreparedStatement[Any]":
+        """Prepare ``query``; raise asyncpg's error for a lost connection where it is closed.
+
+        asyncpg prepares in several steps. Where another task closes the connection between two of
+        them, asyncpg itself stumbles over the protocol that it has dropped.
+        """
+        try:
+            prepared: PreparedStatement[Any] = await super().prepare(query, **options)
+        except AttributeError:
+            if not self.is_closed():
+                raise
+        else:
+            return prepared
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of a call")
+
     def begin_unit(self) -> None:
         """Forget the preamble's row of the unit before."""
         self._preamble_row = None
