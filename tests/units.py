@@ -148,7 +148,18 @@ class Belongings(NamedTuple):
 
 def conversation_of(own: Belongings, message_count: int = 1) -> Conversation:
     """A record of a conversation with that id, as an archive holds one."""
-    return Conversation(own.conversation_id, "kept", message_count, {}, LONG_AGO, LONG_AGO)
+    return Conversation(
+        id=own.conversation_id,
+        title="kept",
+        message_count=message_count,
+        head=None,
+        metadata={},
+        source=None,
+        key=None,
+        body=None,
+        created_at=LONG_AGO,
+        updated_at=LONG_AGO,
+    )
 
 
 def message_of(own: Belongings, position: int = 1) -> Message:
@@ -157,12 +168,17 @@ def message_of(own: Belongings, position: int = 1) -> Message:
         conversation_id=own.conversation_id,
         id=own.message_id,
         position=position,
+        parent_position=None,
         role="user",
         content="kept",
         tool_calls=None,
         tool_results=None,
         metadata={},
+        body=None,
         status="complete",
+        model=None,
+        input_tokens=None,
+        output_tokens=None,
         created_at=LONG_AGO,
         updated_at=LONG_AGO,
     )

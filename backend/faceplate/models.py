@@ -41,6 +41,7 @@ from faceplate.column_types import (
     Id,
     Json,
     JsonObject,
+    JsonText,
     OneOf,
     Secret,
     Text,
@@ -69,7 +70,7 @@ __all__ = [
     "table_name",
 ]
 
-ROLES = ("user", "assistant", "system", "tool")
+ROLES = ("user", "assistant", "system", "developer", "tool")
 STATUSES = ("streaming", "complete", "interrupted", "failed")
 
 
@@ -93,14 +94,22 @@ class Conversation(Owned, Base):
         ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),
         # Serves the list, newest activity first.
         Index("ix_conversations_activity", "user_id", text("updated_at DESC"), text("id DESC")),
+        CheckConstraint("(source IS NULL) = (key IS NULL)", "source_and_key"),
     )
     record = records.Conversation
 
     title: Mapped[str] = mapped_column(Text(255), server_default="New Chat")
     message_count: Mapped[int] = mapped_column(Count(), server_default="0")
+    # How many positions belonged to messages that are gone. No position is given twice.
+    removed_count: Mapped[int] = mapped_column(Count(), server_default="0")
+    # The last message of the path that is read. NULL: the newest message.
+    head: Mapped[int | None] = mapped_column(Count(minimum=1))
     metadata_: Mapped[JsonObject] = mapped_column(
         "metadata", Json(dict, max_chars=262_144), server_default="{}"
     )
+    source: Mapped[str | None] = mapped_column(Text(100))
+    key: Mapped[str | None] = mapped_column(Text(2_000, blank=True))
+    body: Mapped[str | None] = mapped_column(JsonText())
     # The time of the last activity: only appending and removing messages move it.
     updated_at: Mapped[datetime] = mapped_column(
         Timestamp(), server_default=func.now(), sort_order=1
@@ -120,10 +129,43 @@ class Message(Owned, Base):
             [Conversation.user_id, Conversation.id],
             ondelete="CASCADE",
         ),
+        # Without a cascade: what follows a message goes with it, or the message stays.
+        ForeignKeyConstraint(
+            ["user_id", "conversation_id", "parent_position"],
+            [
+                "faceplate.messages.user_id",
+                "faceplate.messages.conversation_id",
+                "faceplate.messages.position",
+            ],
+        ),
         # Serves the history: one range of this index is one page.
         UniqueConstraint("user_id", "conversation_id", "position"),
-        CheckConstraint("tool_calls IS NULL OR role = 'assistant'", "tool_calls_role"),
-        CheckConstraint("(tool_results IS NOT NULL) = (role = 'tool')", "tool_results_role"),
+        CheckConstraint("parent_position <= position", "parent_before"),
+        CheckConstraint("role IS NOT NULL OR body IS NOT NULL", "role_or_body"),
+        CheckConstraint(
+            "tool_calls IS NULL OR role IS NOT DISTINCT FROM 'assistant'", "tool_calls_role"
+        ),
+        CheckConstraint(
+            "CASE WHEN tool_results IS NULL THEN body IS NOT NULL OR role <> 'tool'"
+            " ELSE role IS NOT DISTINCT FROM 'tool' END",
+            "tool_results_role",
+        ),
+        # Both serve the paths of a conversation with branches; a linear one is in neither.
+        Index(
+            "ix_messages_branches",
+            "user_id",
+            "conversation_id",
+            "position",
+            postgresql_include=["parent_position"],
+            postgresql_where=text("parent_position IS NOT NULL"),
+        ),
+        Index(
+            "ix_messages_children",
+            "user_id",
+            "conversation_id",
+            "parent_position",
+            postgresql_where=text("parent_position IS NOT NULL"),
+        ),
         # Serves pending_tool_calls, however long the conversation is.
         Index(
             "ix_messages_tools",
@@ -139,14 +181,20 @@ class Message(Owned, Base):
 
     conversation_id: Mapped[UUID] = mapped_column(Id(), primary_key=True, sort_order=-2)
     position: Mapped[int] = mapped_column(Count(minimum=1))
-    role: Mapped[str] = mapped_column(OneOf(ROLES))
+    # The message that it follows. NULL: the one before it. Its own position: it is a first one.
+    parent_position: Mapped[int | None] = mapped_column(Count(minimum=1))
+    role: Mapped[str | None] = mapped_column(OneOf(ROLES))
     content: Mapped[str] = mapped_column(Text(1_000_000, blank=True), server_default="")
     tool_calls: Mapped[list[JsonObject] | None] = mapped_column(Json(list, max_chars=1_000_000))
     tool_results: Mapped[list[JsonObject] | None] = mapped_column(Json(list, max_chars=1_000_000))
     metadata_: Mapped[JsonObject] = mapped_column(
         "metadata", Json(dict, max_chars=262_144), server_default="{}"
     )
+    body: Mapped[str | None] = mapped_column(JsonText())
     status: Mapped[str] = mapped_column(OneOf(STATUSES), server_default="complete")
+    model: Mapped[str | None] = mapped_column(Text(255))
+    input_tokens: Mapped[int | None] = mapped_column(Count())
+    output_tokens: Mapped[int | None] = mapped_column(Count())
 
     conversation: Mapped[Conversation] = relationship(lazy="raise", viewonly=True)
 

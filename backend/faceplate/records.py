@@ -26,10 +26,19 @@ class Conversation(NamedTuple):
     id: UUID
     title: str
     message_count: int
+    """How many messages are stored, those of all branches."""
+    head: int | None
+    """The position of the last message of the path that is read; None: the newest message."""
     metadata: JsonObject
+    source: str | None
+    """The program that the conversation is from, or None."""
+    key: str | None
+    """The conversation's name there, or None."""
+    body: str | None
+    """The JSON of that program, to the letter, or None."""
     created_at: datetime
     updated_at: datetime
-    """The time of the last activity: every append moves it, nothing else does."""
+    """The time of the last activity: appending and removing messages move it."""
 
     def __repr__(self) -> str:
         return f"Conversation(id={self.id}, message_count={self.message_count})"
@@ -39,16 +48,27 @@ class Message(NamedTuple):
     conversation_id: UUID
     id: UUID
     position: int
-    """1, 2, 3 ... within the conversation, without a gap."""
-    role: str
+    """Ascending within the conversation; the position of a removed message is not used again."""
+    parent_position: int | None
+    """The position of the message that it follows; None: of the one before it. A message that
+    follows none, and is not the conversation's first, has its own."""
+    role: str | None
+    """None only where there is a body."""
     content: str
     tool_calls: list[JsonObject] | None
     tool_results: list[JsonObject] | None
     metadata: JsonObject
+    body: str | None
+    """The JSON of another program, to the letter, or None."""
     status: str
     """streaming while it is being written, then complete, interrupted or failed."""
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
     created_at: datetime
+    """When the message was written, which a caller may say."""
     updated_at: datetime
+    """When the row was stored, or changed last."""
 
     def __repr__(self) -> str:
         return (

@@ -128,7 +128,7 @@ async def test_conversations_look_like_those_of_a_chat(own: Database) -> None:
             assert (before.role, after.role) != ("user", "user")
             assert before.role != "tool" or after.role in {"tool", "assistant"}
         assert await own.run(user.id, messages.pending_tool_calls, conversation.id) == []
-        roles.update(message.role for message in said)
+        roles.update(str(message.role) for message in said)
     assert roles.keys() == {"user", "assistant", "tool"}
     for state in ("open", "done"):
         assert (await own.run(user.id, tasks.page, state=state)).items

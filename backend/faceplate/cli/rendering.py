@@ -67,7 +67,8 @@ class Transcript:
         self._tools: dict[str, str] = {}
 
     def print(self, message: Message) -> None:
-        heading = Text(message.role, ROLE_STYLES.get(message.role, "bold"))
+        role = message.role or "no role"
+        heading = Text(role, ROLE_STYLES.get(role, "bold"))
         heading.append(f"  {format_time(message.created_at)}", "not bold dim")
         self._console.print()
         self._console.print(heading)

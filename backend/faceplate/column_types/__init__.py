@@ -17,7 +17,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 from faceplate.column_types.json_values import encode_json, scalar_problem, text_problem
 from faceplate.errors import InvalidInput
@@ -287,6 +287,52 @@ class Json(Ruled):
 
     def check_sql(self, column: str) -> str:
         return f"jsonb_typeof({column}) = '{'object' if self.shape is dict else 'array'}'"
+
+
+class _JsonColumn(UserDefinedType[str]):
+    """PostgreSQL's json, which keeps the text, unlike jsonb."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "JSON"
+
+
+class JsonText(Ruled):
+    """The JSON of another program as text, which is stored and read back to the letter.
+
+    PostgreSQL checks that it is JSON. What jsonb would change or refuse is kept: key order, double
+    keys, whitespace, numbers of any size, and escaped NULs and lone surrogates.
+    """
+
+    impl = _JsonColumn
+
+    def validate(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise self.refuse(f"must be JSON as text, not {type(value).__name__}")
+        if (problem := text_problem(value)) is not None:
+            raise self.refuse(problem)
+        return value
+
+    def bind_expression(self, bindparam: Any) -> Any:
+        return sa.cast(sa.type_coerce(bindparam, _TextOfJson(self)), _JsonColumn())
+
+    def column_expression(self, column: Any) -> Any:
+        return sa.cast(column, sa.Text())
+
+
+class _TextOfJson(TypeDecorator[str]):
+    """Text that the rule of a `JsonText` checks: the driver would encode a value of type json."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, rule: JsonText) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
+        return self.rule.check(value)
 
 
 class ArrayOf(TypeDecorator[Any]):
