@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+PURE_FUNCTIONS = {"greatest", "int4range", "lead", "least", "range_agg"}
+"""PostgreSQL's own functions that only compute, beside those that SQLAlchemy has classes for."""
 USER_PARAMETERS = (OWNER, "owner", "user_id")
 """The parameters that the scope fills in: the owner criterion's, and two for a statement's use."""
 
@@ -164,7 +166,9 @@ def _refuse_other_owners(compiled: OwnerCompiler) -> None:
 def _may_write(part: Any) -> bool:
     """Return whether a part of a statement may write: text and functions may."""
     if isinstance(part, functions.FunctionElement):
-        return type(part).__module__ != functions.__name__ or type(part) is functions.Function
+        if type(part) is functions.Function:
+            return part.name not in PURE_FUNCTIONS or bool(part.packagenames)
+        return type(part).__module__ != functions.__name__
     if isinstance(part, ColumnClause) and part.is_literal:
         return "(" in part.name
     return _is_dml(part) or isinstance(part, TextClause)

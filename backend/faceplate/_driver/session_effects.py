@@ -25,7 +25,7 @@ _WRITTEN = re.compile(
     re.IGNORECASE,
 )
 _INTO = re.compile("into", re.IGNORECASE)
-_COLUMNS = re.compile(r"\bas\s+\w+\s*(?=\()", re.IGNORECASE)
+_COLUMNS = re.compile(r"\b(as|with\s+recursive)\s+\w+\s*(?=\()", re.IGNORECASE)
 _BETWEEN_NAMES = re.compile(r"[\s()+\-*/<>=~!@#%^&|`?,:\[\]]")
 _MAX_NAME_CHARS = 64
 
@@ -158,6 +158,7 @@ PURE = frozenset(
         "generate_series",
         "greatest",
         "initcap",
+        "int4range",
         "json_agg",
         "json_build_object",
         "jsonb_agg",
@@ -207,6 +208,7 @@ PURE = frozenset(
         "plainto_tsquery",
         "position",
         "random",
+        "range_agg",
         "rank",
         "regexp_match",
         "regexp_replace",

@@ -347,7 +347,8 @@ class ArrayOf(TypeDecorator[Any]):
 
     def __init__(self, rule: Ruled) -> None:
         is_json = isinstance(rule, Json)
-        super().__init__(sa.Text() if is_json else rule.impl_instance, dimensions=1)
+        is_text = is_json or isinstance(rule, JsonText)
+        super().__init__(sa.Text() if is_text else rule.impl_instance, dimensions=1)
         self.rule = rule
         self._item = (lambda value: _encoded(rule.check(value))) if is_json else rule.check
 

@@ -1,6 +1,6 @@
 """The statements of `faceplate.services.messages`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from faceplate import records
-from faceplate.column_types import ArrayOf, Json
+from faceplate.column_types import ArrayOf, Json, JsonText
 from faceplate.models import Conversation, Message
 from faceplate.statement import Statement
 
@@ -20,8 +20,10 @@ _conversation = Conversation.id == bindparam("conversation_id")
 _is_draft = Message.status == sa.literal_column("'streaming'")  # a literal, to match the index
 _is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
 _ONE: Any = sa.literal_column("1")
-_TRUE = sa.true()
-_BODY = ("role", "content", "tool_calls", "tool_results", "metadata")
+_GIVEN = (
+    *("id", "role", "content", "tool_calls", "tool_results", "metadata", "body"),
+    *("model", "input_tokens", "output_tokens"),
+)
 
 
 def _type(name: str) -> Any:
@@ -51,88 +53,122 @@ def unnest(
 
 
 def _value(item: Any, rule: Any) -> Any:
-    return sa.cast(item, rule.impl_instance) if isinstance(rule, Json) else item
+    return sa.cast(item, rule.impl_instance) if isinstance(rule, Json | JsonText) else item
 
 
 class Stamp(NamedTuple):
     """The columns of a message that the server fills in."""
 
     position: int
+    parent_position: int | None
     status: str
     created_at: datetime
     updated_at: datetime
 
 
+def activity(moment: Any) -> dict[str, Any]:
+    """Return the values of a conversation in which something happened at ``moment``."""
+    return {"updated_at": func.greatest(Conversation.updated_at, moment)}
+
+
 def _appending(
     columns: dict[str, Any],
-    is_there: sa.ColumnElement[bool],
-    *,
-    where: sa.ColumnElement[bool] = _TRUE,
+    *where: Any,
     count: Any = _ONE,
-    position: Callable[[Any], Any] = lambda end: end,
-    source: Any = None,
+    parent: Any = None,
+    number: Any = None,
+    new: Any = None,
 ) -> Statement[Stamp]:
     """Return a statement that counts the conversation up and inserts at its new end.
 
-    It does nothing if ``is_there`` finds the message. Concurrent appends to one conversation wait
-    for its row. If two of them append the same message, the second has looked before the first
-    committed, and violates the primary key.
+    Concurrent appends to one conversation wait for its row. ``new`` has many messages, each with
+    its ``number`` from 1.
     """
+    moment = bindparam("active_at", None, type_=Message.created_at.type.optional())
     counted = (
         sa.update(Conversation)
-        .where(_conversation, ~sa.exists(Message.id).where(_in_conversation, is_there), where)
-        .values(message_count=Conversation.message_count + count, updated_at=func.clock_timestamp())
-        .returning(Conversation.user_id, Conversation.id, Conversation.message_count)
+        .where(_conversation, *where)
+        .values(
+            message_count=Conversation.message_count + count,
+            head=sa.null(),
+            **activity(func.coalesce(moment, func.clock_timestamp())),
+        )
+        .returning(
+            Conversation.user_id,
+            Conversation.id,
+            (Conversation.message_count + Conversation.removed_count).label("end"),
+        )
         .cte("counted")
     )
+    position = counted.c.end if new is None else counted.c.end - count + number
+    if parent is not None:
+        # A first message has its own position there. What follows the given one follows the first.
+        own = sa.case((parent == sa.literal_column("0"), position), else_=parent)
+        columns = {**columns, "parent_position": sa.case((number == _ONE, own))}
     values = {
         "user_id": counted.c.user_id,
         "conversation_id": counted.c.id,
-        "position": position(counted.c.message_count),
+        "position": position,
+        "status": bindparam("status", "complete", type_=_type("status")),
         **columns,
     }
-    new = sa.select(*values.values()).select_from(
-        counted if source is None else sa.join(counted, source, sa.true())
+    rows = sa.select(*values.values()).select_from(
+        counted if new is None else sa.join(counted, new, sa.true())
     )
     stamps = [getattr(Message, name) for name in Stamp._fields]
-    return Statement(Stamp, sa.insert(Message).from_select([*values], new).returning(*stamps))
+    return Statement(Stamp, sa.insert(Message).from_select([*values], rows).returning(*stamps))
+
+
+def _is_new(condition: Any) -> Any:
+    """Return the condition that no message fulfils ``condition``.
+
+    If two transactions append the same message, the second has looked before the first committed,
+    and violates the primary key.
+    """
+    return ~sa.exists(Message.id).where(_in_conversation, condition)
+
+
+def _ends_at_newest() -> Any:
+    """Return the condition that the path ends at the newest message, and that one is ``after``."""
+    after: Any = bindparam("after", None, type_=sa.Integer())
+    end = Conversation.message_count + Conversation.removed_count
+    is_there = sa.exists(Message.id).where(_in_conversation, Message.position == after)
+    return sa.and_(
+        Conversation.head.is_(None), sa.or_(after.is_(None), sa.and_(end == after, is_there))
+    )
 
 
 def _append() -> Statement[Stamp]:
-    values = {name: bindparam(name, type_=_type(name)) for name in ("id", *_BODY)}
-    return _appending(values, Message.id == values["id"])
+    values: dict[str, Any] = {name: bindparam(name, type_=_type(name)) for name in _GIVEN}
+    moment = bindparam("active_at", None, type_=Message.created_at.type.optional())
+    values["created_at"] = func.coalesce(moment, func.now())
+    return _appending(values, _is_new(Message.id == values["id"]), _ends_at_newest())
 
 
-def _append_many() -> Statement[Stamp]:
-    names = ("id", *_BODY)
-    new, values = unnest(Message.__table__, names)
+def _append_many(*, is_placed: bool) -> Statement[Stamp]:
+    names = (*_GIVEN, "created_at")
+    new, items = unnest(Message.__table__, names, optional=("created_at",))
+    values = dict(zip(names, items, strict=True))
+    values["created_at"] = func.coalesce(values["created_at"], func.now())
     ids = bindparam("ids", type_=ArrayOf(_type("id")))
-    count = func.cardinality(ids)
+    where = () if is_placed else (_is_new(Message.id == sa.any_(ids)), _ends_at_newest())
     return _appending(
-        dict(zip(names, values, strict=True)),
-        Message.id == sa.any_(ids),
-        count=count,
-        position=lambda end: end - count + sa.cast(new.c.number, sa.Integer),
-        source=new,
+        values,
+        *where,
+        count=func.cardinality(ids),
+        parent=bindparam("parent", type_=sa.Integer()) if is_placed else None,
+        number=sa.cast(new.c.number, sa.Integer),
+        new=new,
     )
 
 
-def _append_draft() -> Statement[Stamp]:
-    values = {
-        "id": bindparam("id", type_=_type("id")),
-        "role": sa.literal_column("'assistant'"),
-        "metadata": bindparam("metadata", type_=_type("metadata")),
-        "status": sa.literal_column("'streaming'"),
-    }
-    after = bindparam("after", type_=sa.Integer())
-    is_last = sa.or_(after.is_(None), Conversation.message_count == after)
-    return _appending(values, Message.id == values["id"], where=is_last)
-
-
+# Each of these two does nothing if a message is stored, or if the path does not end at the newest
+# message, or not at ``after``.
 APPEND = _append()
-APPEND_MANY = _append_many()
-APPEND_DRAFT = _append_draft()
-LOCK = Statement(UUID, sa.select(Conversation.id).where(_conversation).with_for_update())
+APPEND_MANY = _append_many(is_placed=False)
+# For a locked conversation: the first message follows ``parent``, which may be 0 for none; None is
+# the newest message.
+APPEND_PLACED = _append_many(is_placed=True)
 STORED = Statement(
     records.Message,
     sa.select(*_columns).where(
@@ -142,51 +178,19 @@ STORED = Statement(
 GET = Statement(
     records.Message, sa.select(*_columns).where(_in_conversation, Message.id == bindparam("id"))
 )
-BEFORE = Statement(
+REPLACE = Statement(
     records.Message,
-    sa.select(*_columns)
-    .where(_in_conversation, Message.position < bindparam("before"))
-    .order_by(Message.position.desc())
-    .limit(bindparam("limit", type_=sa.Integer())),
-)
-AFTER = Statement(
-    records.Message,
-    sa.select(*_columns)
-    .where(_in_conversation, Message.position > bindparam("position", type_=sa.Integer()))
-    .order_by(Message.position)
-    .limit(bindparam("limit", type_=sa.Integer())),
-)
-WALK = Statement(
-    records.Message, sa.select(*_columns).where(_in_conversation).order_by(Message.position)
-)
-TRUNCATE = Statement(
-    int,
-    sa.update(Conversation)
-    .where(_conversation)
+    sa.update(Message)
+    .where(_in_conversation, Message.id == bindparam("id"), ~_is_draft)
     .values(
-        message_count=func.least(
-            Conversation.message_count, bindparam("position", type_=sa.Integer())
-        ),
-        updated_at=func.clock_timestamp(),
-    ),
-)
-DELETE_AFTER = Statement(
-    records.Message,
-    sa.delete(Message).where(
-        _in_conversation, Message.position > bindparam("position", type_=sa.Integer())
-    ),
-)
-SHORTEN = Statement(
-    int,
-    sa.update(Conversation)
-    .where(_conversation, Conversation.message_count > 0)
-    .values(message_count=Conversation.message_count - 1, updated_at=func.clock_timestamp())
-    .returning(Conversation.message_count),
-)
-DELETE_LAST = Statement(
-    records.Message,
-    sa.delete(Message)
-    .where(_in_conversation, Message.position > bindparam("position", type_=sa.Integer()))
+        {
+            **{
+                Message.__table__.c[name]: bindparam(f"new_{name}", type_=_type(name))
+                for name in _GIVEN[1:7]
+            },
+            Message.updated_at: func.clock_timestamp(),
+        }
+    )
     .returning(*_columns),
 )
 SAVE_DRAFT = Statement(

@@ -1,0 +1,230 @@
+"""How messages are appended: in one statement, or after the conversation was locked.
+
+One statement is enough for a message without tools whose path ends at the newest message. It does
+nothing for any other message, nor for one that is stored: then the conversation is locked, and its
+path tells where the message belongs.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from faceplate import records
+from faceplate.column_types.json_values import json_copy
+from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
+from faceplate.scope import Scope
+from faceplate.services import _path_statements, conversations, tool_calls
+from faceplate.services import message_statements as sql
+from faceplate.services._new_messages import (
+    NewMessage,
+    check_shape,
+    content_of,
+    names_of_tools,
+    newest_time,
+)
+from faceplate.services._path_changes import Tree
+from faceplate.services.conversations import NewConversation
+from faceplate.statement import Statement
+
+logger = logging.getLogger("faceplate")
+
+MOVED_ON = "the conversation has moved on: its path does not end at the message that is answered"
+
+
+async def append_one(
+    scope: Scope,
+    conversation_id: UUID,
+    message: NewMessage,
+    *,
+    after: int | None,
+    branch: bool,
+    opens: NewConversation | None,
+    status: str = "complete",
+) -> records.Message:
+    """Append a message, which has an id; return it as it is stored."""
+    check_shape(message)
+    if not (message.uses_tools or branch):
+        values = message._asdict()
+        values["active_at"] = values.pop("created_at")
+        stamps = await _insert(
+            scope, sql.APPEND, conversation_id, after=after, status=status, **values
+        )
+        if stamps:
+            return _stored(conversation_id, message, stamps[0])
+    [stored] = await _append_placed(
+        scope, conversation_id, [message], after=after, branch=branch, opens=opens, status=status
+    )
+    return stored
+
+
+async def append_batch(
+    scope: Scope,
+    conversation_id: UUID,
+    batch: Sequence[NewMessage],
+    *,
+    after: int | None,
+    branch: bool,
+    opens: NewConversation | None,
+) -> list[records.Message]:
+    """Append messages, which have ids, all or none; return them as they are stored."""
+    for message in batch:
+        check_shape(message)
+    if not (branch or any(message.uses_tools for message in batch)):
+        stamps = await _insert(
+            scope, sql.APPEND_MANY, conversation_id, after=after, **_arrays(batch)
+        )
+        if stamps:
+            return _stored_batch(conversation_id, batch, stamps)
+    return await _append_placed(
+        scope, conversation_id, batch, after=after, branch=branch, opens=opens
+    )
+
+
+async def _append_placed(
+    scope: Scope,
+    conversation_id: UUID,
+    batch: Sequence[NewMessage],
+    *,
+    after: int | None,
+    branch: bool,
+    opens: NewConversation | None,
+    status: str = "complete",
+) -> list[records.Message]:
+    """Lock the conversation, find the messages or their place, and append them."""
+    tree = await _locked(scope, conversation_id, batch, opens)
+    if tree is None:
+        return await _stored_before(scope, conversation_id, batch)
+    parent = await _parent(tree, after, branch=branch)
+    if any(message.uses_tools for message in batch):
+        await _check_tools(scope, conversation_id, batch, parent)
+    stamps = await _insert(
+        scope,
+        sql.APPEND_PLACED,
+        conversation_id,
+        parent=None if parent == tree.newest else parent,
+        status=status,
+        **_arrays(batch),
+    )
+    return _stored_batch(conversation_id, batch, stamps)
+
+
+async def _locked(
+    scope: Scope,
+    conversation_id: UUID,
+    batch: Sequence[NewMessage],
+    opens: NewConversation | None,
+) -> Tree | None:
+    """Return the conversation, locked; None if one of the messages is stored in it."""
+    lock = _path_statements.LOCK
+    locked = await scope.first(lock, conversation_id=conversation_id)
+    if locked is None and opens is not None:
+        await conversations.make(scope, conversation_id, opens)
+        locked = await scope.first(lock, conversation_id=conversation_id)
+    if locked is None:
+        raise NotFound(records.Conversation)
+    ids = [message.id for message in batch]
+    place = await scope.one(_path_statements.PLACE, conversation_id=conversation_id, ids=ids)
+    return None if place.is_stored else Tree(scope, locked, place)
+
+
+async def _parent(tree: Tree, after: int | None, *, branch: bool) -> int:
+    """Return the position of the message that the new one follows, or 0 for none."""
+    if after is None or after == tree.end:
+        return tree.end
+    if after and not await tree.has(after):
+        raise NotFound(records.Message)
+    if not branch:
+        raise Conflict(MOVED_ON)
+    return after
+
+
+async def _check_tools(
+    scope: Scope, conversation_id: UUID, batch: Sequence[NewMessage], parent: int
+) -> None:
+    """Raise InvalidInput if tool calls and results do not match those of the path."""
+    found = await scope.all(tool_calls.PENDING, conversation_id=conversation_id, leaf=parent)
+    pending = {call.id for call in found}
+    for message in batch:
+        tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
+
+
+async def _insert(
+    scope: Scope, appending: Statement[sql.Stamp], conversation_id: UUID, **values: Any
+) -> list[sql.Stamp]:
+    """Return the stamps of the appended messages, or none if nothing was done.
+
+    Raises Contention if another transaction appends the same message now; a retry finds it.
+    """
+    try:
+        return await scope.all(appending, conversation_id=conversation_id, **values)
+    except Conflict as error:
+        if error.constraint != "pk_messages":
+            raise
+        raise Contention(
+            "the same message is being appended by another transaction", sqlstate=error.sqlstate
+        ) from None
+
+
+async def _stored_before(
+    scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
+) -> list[records.Message]:
+    """Return the messages that an earlier call with the same ids and content stored."""
+    ids = [message.id for message in messages]
+    rows = await scope.all(sql.STORED, conversation_id=conversation_id, ids=ids)
+    stored = {message.id: message for message in rows}
+    if len(stored) < len(messages):
+        raise Conflict("some of the messages exist already", constraint="pk_messages")
+    for message in messages:
+        if content_of(stored[cast("UUID", message.id)]) != content_of(message):
+            raise Conflict(
+                "a message with this id exists already with other content",
+                constraint="pk_messages",
+            )
+    return [stored[message.id] for message in messages if message.id is not None]
+
+
+def _arrays(batch: Sequence[NewMessage]) -> dict[str, Any]:
+    columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
+    return {f"{name}s": list(values) for name, values in columns} | {
+        "active_at": newest_time(batch)
+    }
+
+
+def _stored_batch(
+    conversation_id: UUID, batch: Sequence[NewMessage], stamps: list[sql.Stamp]
+) -> list[records.Message]:
+    for line in names_of_tools(batch):
+        logger.info("%s", line)
+    in_order = sorted(stamps, key=lambda stamp: stamp.position)
+    return [
+        _stored(conversation_id, message, stamp)
+        for message, stamp in zip(batch, in_order, strict=True)
+    ]
+
+
+def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> records.Message:
+    """Return the message that was sent as a read would return it."""
+    return records.Message(
+        conversation_id=conversation_id,
+        id=cast("UUID", message.id),
+        position=stamp.position,
+        parent_position=stamp.parent_position,
+        role=_plain(message.role),
+        content=str.__str__(message.content),
+        tool_calls=json_copy(message.tool_calls),
+        tool_results=json_copy(message.tool_results),
+        metadata=json_copy(message.metadata),
+        body=_plain(message.body),
+        status=stamp.status,
+        model=_plain(message.model),
+        input_tokens=message.input_tokens,
+        output_tokens=message.output_tokens,
+        created_at=stamp.created_at,
+        updated_at=stamp.updated_at,
+    )
+
+
+def _plain(text: str | None) -> str | None:
+    """Return text of a subclass of str, such as an enumeration's, as a read returns it."""
+    return None if text is None else str.__str__(text)

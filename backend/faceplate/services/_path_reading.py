@@ -1,0 +1,100 @@
+"""The reading of a page of a path: one statement for a linear conversation, two at most.
+
+The first statement reads the newest messages by position, as if the conversation were linear.
+Their parents tell how much of it is the path. Where the head was moved, the newest message has a
+parent_position, too: see `faceplate.services._path_changes`.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from faceplate import records
+from faceplate.column_types import Count
+from faceplate.errors import NotFound
+from faceplate.scope import Scope
+from faceplate.services import _path_statements as sql
+from faceplate.services import conversations
+
+
+async def newest(scope: Scope, conversation_id: UUID, limit: int) -> list[records.Message]:
+    """Return the last ``limit`` messages of the path, the last one first."""
+    rows = await scope.all(
+        sql.NEWEST, conversation_id=conversation_id, upto=Count.MAXIMUM, limit=limit
+    )
+    if not rows:
+        await conversations.get(scope, conversation_id)
+        return []
+    if rows[0].parent_position is not None:  # the head may be elsewhere
+        return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
+    return await _completed(scope, conversation_id, rows, limit)
+
+
+async def up_to(
+    scope: Scope, conversation_id: UUID, leaf: int, limit: int
+) -> list[records.Message]:
+    """Return the last ``limit`` messages of the path that ends at ``leaf``, the last one first.
+
+    Raises NotFound if there is no such message.
+    """
+    rows = await scope.all(sql.NEWEST, conversation_id=conversation_id, upto=leaf, limit=limit)
+    if not rows or rows[0].position != leaf:
+        await conversations.get(scope, conversation_id)
+        raise NotFound(records.Message)
+    return await _completed(scope, conversation_id, rows, limit)
+
+
+async def before(
+    scope: Scope, conversation_id: UUID, position: int, limit: int, leaf: int | None
+) -> list[records.Message]:
+    """Return the last ``limit`` messages of a path before ``position``, the last one first.
+
+    Without a ``leaf``, it is the path of the message at that position, or the one of the head where
+    there is none.
+    """
+    if leaf is None:
+        rows = await scope.all(
+            sql.NEWEST, conversation_id=conversation_id, upto=position, limit=limit + 1
+        )
+        if rows and rows[0].position == position:
+            return (await _completed(scope, conversation_id, rows, limit + 1))[1:]
+    found = await scope.all(
+        sql.PATH_PAGE, conversation_id=conversation_id, before=position, limit=limit, leaf=leaf
+    )
+    if not found:
+        await check_leaf(scope, conversation_id, leaf)
+    return found
+
+
+async def check_leaf(scope: Scope, conversation_id: UUID, leaf: int | None) -> None:
+    """Raise NotFound unless the conversation exists, and the message at ``leaf`` if given."""
+    await conversations.get(scope, conversation_id)
+    if leaf is not None and not await scope.all(
+        sql.AT, conversation_id=conversation_id, position=leaf
+    ):
+        raise NotFound(records.Message)
+
+
+async def _completed(
+    scope: Scope, conversation_id: UUID, rows: Sequence[records.Message], limit: int
+) -> list[records.Message]:
+    """Return the path that ends at the first of ``rows``, which are in descending order.
+
+    The rows hold the beginning of it; the rest takes another statement.
+    """
+    path: list[records.Message] = []
+    end: int | None = rows[0].position
+    for row in rows:
+        if end is None or row.position == end:
+            path.append(row)
+            end = row.parent_position
+            if end == row.position:
+                return path
+    if len(rows) < limit or len(path) == limit:
+        return path
+    # The path goes on at `end`, or with the message before the last row.
+    leaf = rows[-1].position - 1 if end is None else end
+    if leaf:
+        path += await scope.all(
+            sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit - len(path)
+        )
+    return path

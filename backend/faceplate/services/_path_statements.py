@@ -1,0 +1,271 @@
+"""The statements that read the path of a conversation, and its other branches.
+
+A message follows the one before it, or the one at its ``parent_position``; one that has its own
+position there follows none. So a path consists of ranges of positions, each of which begins with a
+message that has a parent_position, and ends where the range after it begins to branch off. The path
+that is read ends at the conversation's head or, without one, at its newest message.
+"""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, func
+from sqlalchemy.orm import aliased
+
+from faceplate import records
+from faceplate.column_types import Count
+from faceplate.models import Conversation, Message
+from faceplate.statement import Statement
+
+_integer = sa.Integer()
+_conversation_id = bindparam("conversation_id", type_=Message.conversation_id.type)
+_conversation = Conversation.id == _conversation_id
+_limit: Any = bindparam("limit", type_=_integer)
+_leaf: Any = bindparam("leaf", None, type_=_integer)
+_before: Any = bindparam("before", Count.MAXIMUM, type_=_integer)
+_zero: Any = sa.literal_column("0")
+_one: Any = sa.literal_column("1")
+
+
+def _of_conversation(message: Any) -> Any:
+    return message.conversation_id == _conversation_id
+
+
+def _newest() -> Any:
+    message = aliased(Message)
+    return sa.select(func.max(message.position)).where(_of_conversation(message)).scalar_subquery()
+
+
+def _branch_at_or_before(position: Any) -> Any:
+    """Return the last message up to ``position`` that has a parent_position."""
+    message = aliased(Message)
+    return (
+        sa.select(message.position, message.parent_position)
+        .where(
+            _of_conversation(message),
+            message.parent_position.is_not(None),
+            message.position <= position,
+        )
+        .order_by(message.position.desc())
+        .limit(_one)
+        .lateral()
+    )
+
+
+def _path(*, first_after: Any = _zero, wanted: Any = None) -> Any:
+    """Return the ranges of the path, the last one first.
+
+    It goes back to a range that holds ``first_after``, or until the ranges hold ``wanted`` messages
+    before the position ``before``. Messages that were removed leave gaps in the ranges, so as many
+    more are wanted.
+    """
+    end = func.coalesce(_leaf, Conversation.head, _newest()).label("last")
+    wanted = _zero if wanted is None else wanted + Conversation.removed_count
+    start = sa.select(end, wanted.label("wanted")).where(_conversation).subquery("path_end")
+    branch = _branch_at_or_before(start.c.last)
+    path = (
+        _ranges(start.c.last, branch, start.c.wanted)
+        .select_from(start.outerjoin(branch, sa.true()))
+        .where(start.c.last > 0)
+        .cte("path", recursive=True)
+    )
+    branch = _branch_at_or_before(path.c.parent)
+    earlier = (
+        _ranges(path.c.parent, branch, path.c.wanted)
+        .select_from(path.outerjoin(branch, sa.true()))
+        .where(path.c.parent < path.c.first, path.c.first > first_after)
+    )
+    if wanted is not _zero:
+        earlier = earlier.where(path.c.wanted > 0)
+    return path.union_all(earlier)
+
+
+def _ranges(last: Any, branch: Any, wanted: Any) -> Any:
+    first = func.coalesce(branch.c.position, _one)
+    held = func.least(last, _before - _one) - first + _one
+    return sa.select(
+        first.label("first"),
+        last.label("last"),
+        branch.c.parent_position.label("parent"),
+        (wanted - func.greatest(held, _zero)).label("wanted"),
+    )
+
+
+def is_on_path(message: Any = Message, *, first_after: Any = _zero) -> Any:
+    """Return the condition that ``message`` is on the path, as far back as `_path` goes.
+
+    PostgreSQL finds the path once for a statement.
+    """
+    path = _path(first_after=first_after)
+    ranges = func.range_agg(func.int4range(path.c.first, path.c.last, sa.literal_column("'[]'")))
+    return message.position.op("<@", is_comparison=True)(
+        sa.select(ranges).select_from(path).scalar_subquery()
+    )
+
+
+def _page() -> sa.Select[Any]:
+    """Return the last messages of the path before a position, the last one first."""
+    path = _path(wanted=_limit)
+    message = aliased(Message)
+    of_range = (
+        sa.select(*Message.columns(message))
+        .where(
+            _of_conversation(message),
+            message.position >= path.c.first,
+            message.position <= path.c.last,
+            message.position < _before,
+        )
+        .order_by(message.position.desc())
+        .limit(_limit)
+        .lateral("of_range")
+    )
+    return (
+        sa.select(*of_range.c)
+        .select_from(path.join(of_range, sa.true()))
+        .order_by(of_range.c.position.desc())
+        .limit(_limit)
+    )
+
+
+def _branches() -> sa.Select[Any]:
+    """Return the ranges of all branches: their first and last messages, and what they follow."""
+    message = aliased(Message)
+    given = sa.select(message.position, message.parent_position).where(
+        _of_conversation(message), message.parent_position.is_not(None)
+    )
+    first = aliased(Message)
+    opening = (
+        sa.select(first.position, first.parent_position)
+        .where(_of_conversation(first))
+        .order_by(first.position)
+        .limit(_one)
+        .subquery()
+    )
+    ranges = given.union(sa.select(opening)).subquery("ranges")
+    following = func.lead(ranges.c.position).over(order_by=ranges.c.position)
+    numbered = sa.select(*ranges.c, following.label("following")).subquery("numbered")
+    member, follower = aliased(Message), aliased(Message)
+    last = (
+        sa.select(func.max(member.position))
+        .where(
+            _of_conversation(member),
+            sa.or_(numbered.c.following.is_(None), member.position < numbered.c.following),
+        )
+        .scalar_subquery()
+    )
+    beside = (
+        sa.select(sa.case((follower.parent_position.is_(None), follower.position)))
+        .where(_of_conversation(follower), follower.position > numbered.c.parent_position)
+        .order_by(follower.position)
+        .limit(_one)
+        .scalar_subquery()
+    )
+    return sa.select(
+        numbered.c.position, numbered.c.parent_position, last.label("last"), beside.label("beside")
+    ).order_by(numbered.c.position)
+
+
+class Branching(NamedTuple):
+    """A range of messages, each of which follows the one before it but the first."""
+
+    first: int
+    parent: int | None
+    """What the first one follows: nothing if it is its own position, or None."""
+    last: int
+    beside: int | None
+    """The message that follows ``parent`` as the next one, and so is an alternative."""
+
+
+class Place(NamedTuple):
+    """What is known of a conversation's messages before it is changed."""
+
+    newest: int | None
+    branch_positions: list[int] | None
+    """The positions of messages that have a parent_position, in order."""
+    branch_parents: list[int] | None
+    is_stored: bool
+    """Whether one of the given ids is stored."""
+
+
+def _place() -> sa.Select[Any]:
+    def collect(name: str) -> Any:
+        message = aliased(Message)
+        ordered = sa.select(getattr(message, name).label("value"), message.position).where(
+            _of_conversation(message), message.parent_position.is_not(None)
+        )
+        rows = ordered.order_by(message.position).subquery()
+        return sa.select(func.array_agg(rows.c.value)).scalar_subquery()
+
+    stored = aliased(Message)
+    ids = bindparam("ids", [], type_=sa.dialects.postgresql.ARRAY(Message.id.type))
+    is_stored = sa.exists(stored.id).where(_of_conversation(stored), stored.id == sa.any_(ids))
+    return sa.select(
+        _newest(), collect("position"), collect("parent_position"), is_stored.label("is_stored")
+    )
+
+
+# The newest messages by position. They are the path unless one that is not the last of them has a
+# parent_position: see `_path_reading`.
+NEWEST = Statement(
+    records.Message,
+    sa.select(*Message.columns())
+    .where(Message.conversation_id == _conversation_id, Message.position <= bindparam("upto"))
+    .order_by(Message.position.desc())
+    .limit(_limit),
+)
+PATH_PAGE = Statement(records.Message, _page())
+PATH_AFTER = Statement(
+    records.Message,
+    sa.select(*Message.columns())
+    .where(
+        Message.conversation_id == _conversation_id,
+        Message.position > bindparam("position", type_=_integer),
+        is_on_path(first_after=bindparam("position", type_=_integer)),
+    )
+    .order_by(Message.position)
+    .limit(_limit),
+)
+WALK = Statement(
+    records.Message,
+    sa.select(*Message.columns())
+    .where(Message.conversation_id == _conversation_id, is_on_path())
+    .order_by(Message.position),
+)
+AT = Statement(
+    int,
+    sa.select(Message.position).where(
+        Message.conversation_id == _conversation_id,
+        Message.position == bindparam("position", type_=_integer),
+    ),
+)
+LAST = Statement[int | None](
+    int,
+    sa.select(func.max(Message.position)).where(
+        Message.conversation_id == _conversation_id,
+        Message.position <= bindparam("upto", type_=_integer),
+    ),
+)
+POSITION = Statement(
+    int,
+    sa.select(Message.position).where(
+        Message.conversation_id == _conversation_id, Message.id == bindparam("id")
+    ),
+)
+PLACE = Statement(Place, _place())
+BRANCHES = Statement(Branching, _branches())
+
+
+class Locked(NamedTuple):
+    """A conversation's row, locked until the transaction ends."""
+
+    id: UUID
+    head: int | None
+
+
+LOCK = Statement(
+    Locked,
+    sa.select(Conversation.id, Conversation.head)
+    .where(_conversation)
+    .with_for_update(),
+)
