@@ -30,10 +30,10 @@ class Page(NamedTuple, Generic[R]):
     next_cursor: str | None
 
 
-def check_limit(limit: int) -> int:
-    """Return ``limit``. Raises InvalidInput unless it is between 1 and `MAX_LIMIT`."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise InvalidInput("limit", f"must be a whole number between 1 and {MAX_LIMIT}")
+def check_limit(limit: int, maximum: int = MAX_LIMIT) -> int:
+    """Return ``limit``. Raises InvalidInput unless it is between 1 and ``maximum``."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= maximum:
+        raise InvalidInput("limit", f"must be a whole number between 1 and {maximum:,}")
     return limit
 
 

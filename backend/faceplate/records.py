@@ -77,6 +77,19 @@ class Message(NamedTuple):
         )
 
 
+class Branch(NamedTuple):
+    """One of the alternatives at a place of a conversation."""
+
+    position: int
+    """The position of its first message."""
+    id: UUID
+    """The id of its first message."""
+    leaf: int
+    """The position of its newest message: what to `switch` to, to read on in this branch."""
+    is_on_path: bool
+    """Whether the conversation's path goes through it."""
+
+
 class Task(NamedTuple):
     id: UUID
     title: str

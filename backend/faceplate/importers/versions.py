@@ -19,7 +19,7 @@ from faceplate.errors import NotFound
 from faceplate.importers.chats import Chat
 from faceplate.pagination import MAX_LIMIT
 from faceplate.scope import Scope
-from faceplate.services import conversations, message_statements, messages
+from faceplate.services import _path_statements, conversations, messages
 from faceplate.services.chats import NewChat, message_ids, store
 from faceplate.services.messages import NewMessage
 
@@ -124,7 +124,7 @@ async def _find_target(scope: Scope, chat: Chat) -> _Target:
         if differs:
             changed_from = {"conversation_id": str(conversation_id), "position": shared}
             name = f"{name}:{shared}:{_digest(chat.messages[shared])}"
-        elif await scope.first(message_statements.LOCK, conversation_id=conversation_id):
+        elif await scope.first(_path_statements.LOCK, conversation_id=conversation_id):
             locked = await conversations.get(scope, conversation_id)
             if locked.message_count == shared:
                 return _Target(conversation_id, shared, changed_from)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from faceplate import records
 from faceplate.column_types.json_values import json_copy
-from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
+from faceplate.errors import Conflict, Contention, NotFound
 from faceplate.scope import Scope
 from faceplate.services import _path_statements, conversations, tool_calls
 from faceplate.services import message_statements as sql

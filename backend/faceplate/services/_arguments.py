@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from faceplate.column_types import Count
 from faceplate.errors import InvalidInput
 
 
@@ -17,3 +18,13 @@ def check_iterable(name: str, value: object) -> None:
     """Raise InvalidInput unless the argument ``name`` can be iterated over."""
     if not isinstance(value, Iterable):
         raise InvalidInput(name, f"must be iterable, and {type(value).__name__} is not")
+
+
+def checked_position(name: str, position: object) -> int:
+    """Return a position of a message, 0 for none; beyond the last possible one, that.
+
+    Raises InvalidInput for what is no whole number, 0 or more.
+    """
+    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
+        raise InvalidInput(name, "must be a whole number, 0 or more")
+    return min(position, Count.MAXIMUM)

@@ -30,12 +30,14 @@ def check_body(scope: AnyScope, field: str, body: str | None) -> None:
 
 
 @contextmanager
-def body_errors(field: str) -> Iterator[None]:
-    """Raise InvalidInput for ``field`` where a statement fails because its body is no JSON.
+def body_errors(scope: AnyScope, field: str, *bodies: str | None) -> Iterator[None]:
+    """Check bodies, and raise InvalidInput where a statement fails because one is no JSON.
 
     PostgreSQL does not say which column it was reading. Only bodies can be malformed: faceplate
     encodes every other JSON value itself.
     """
+    for body in bodies:
+        check_body(scope, field, body)
     try:
         yield
     except (InvalidInput, DatabaseError) as error:

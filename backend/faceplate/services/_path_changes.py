@@ -12,6 +12,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from faceplate import records
@@ -52,10 +54,11 @@ REMOVE = Statement(
         _in_conversation,
         Message.position >= bindparam("first", type_=_integer),
         Message.position.op("<@", is_comparison=True)(
-            sa.cast(bindparam("ranges", type_=sa.Text()), sa.dialects.postgresql.INT4MULTIRANGE())
+            sa.cast(bindparam("ranges", type_=sa.Text()), postgresql.INT4MULTIRANGE())
         ),
     ),
 )
+GET = Statement(records.Conversation, sa.select(*Conversation.columns()).where(_conversation))
 MARK_NEWEST = Statement(int, _mark_newest())
 MOVE_HEAD = Statement(
     records.Conversation,
@@ -77,6 +80,54 @@ SHRINK = Statement(
         updated_at=func.clock_timestamp(),
         head=bindparam("new_head", type_=Conversation.head.type),
     ),
+)
+
+
+def _fork_conversation() -> Any:
+    values = {
+        "user_id": Conversation.user_id,
+        "id": bindparam("new_id", type_=Conversation.id.type),
+        "title": func.coalesce(
+            bindparam("title", type_=Conversation.title.type.optional()), Conversation.title
+        ),
+        "metadata": Conversation.metadata_,
+        # As it is stored, and not as text.
+        "body": sa.type_coerce(Conversation.__table__.c.body, postgresql.JSON()),
+    }
+    copied = sa.select(*values.values()).where(_conversation)
+    return (
+        insert(Conversation)
+        .from_select([*values], copied)
+        .on_conflict_do_nothing(constraint="pk_conversations")
+        .returning(sa.literal_column("1"))
+    )
+
+
+def _fork_messages() -> Any:
+    kept = ("id", "role", "content", "tool_calls", "tool_results", "metadata")
+    more = ("model", "input_tokens", "output_tokens", "created_at")
+    table = Message.__table__
+    is_open = Message.status == "streaming"
+    values = {
+        "user_id": Message.user_id,
+        "conversation_id": bindparam("new_id", type_=Conversation.id.type),
+        "position": func.row_number().over(order_by=Message.position),
+        **{name: table.c[name] for name in (*kept, *more)},
+        "body": sa.type_coerce(table.c.body, postgresql.JSON()),
+        "status": sa.case((is_open, "interrupted"), else_=Message.status),
+    }
+    copied = sa.select(*values.values()).where(_in_conversation, sql.is_on_path())
+    return sa.insert(Message).from_select([*values], copied)
+
+
+FORK_CONVERSATION = Statement(int, _fork_conversation())
+FORK_MESSAGES = Statement(int, _fork_messages())
+COUNT_FORKED = Statement(
+    records.Conversation,
+    sa.update(Conversation)
+    .where(_conversation)
+    .values(message_count=_count, updated_at=func.clock_timestamp())
+    .returning(*Conversation.columns()),
 )
 
 
@@ -127,7 +178,7 @@ class Tree:
 
     async def _last_up_to(self, position: int) -> int:
         """Return the position of the last message up to ``position``; 0 if there is none."""
-        found = await self._scope.one(sql.LAST, conversation_id=self._id, upto=position)
+        [found] = await self._scope.all(sql.LAST, conversation_id=self._id, upto=position)
         return found or 0
 
 
@@ -138,6 +189,24 @@ async def lock(scope: Scope, conversation_id: UUID) -> Tree:
         raise NotFound(records.Conversation)
     place = await scope.one(sql.PLACE, conversation_id=conversation_id)
     return Tree(scope, locked, place)
+
+
+async def fork(
+    scope: Scope, conversation_id: UUID, at: int | None, title: str | None, new_id: UUID
+) -> records.Conversation:
+    """Copy the path that ends at ``at`` into a new conversation; return that one."""
+    tree = await lock(scope, conversation_id)
+    if at is not None and not await tree.has(at):
+        raise NotFound(records.Message)
+    is_new = await scope.first(
+        FORK_CONVERSATION, conversation_id=conversation_id, new_id=new_id, title=title
+    )
+    if is_new is None:  # the retry of a call that was committed
+        return await scope.one(GET, conversation_id=new_id)
+    count = await scope.execute(
+        FORK_MESSAGES, conversation_id=conversation_id, new_id=new_id, leaf=at
+    )
+    return await scope.one(COUNT_FORKED, conversation_id=new_id, count=count)
 
 
 def first_after(path: Sequence[Range], position: int) -> int | None:

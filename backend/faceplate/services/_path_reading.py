@@ -98,3 +98,23 @@ async def _completed(
             sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit - len(path)
         )
     return path
+
+
+async def after(
+    scope: Scope, conversation_id: UUID, position: int, limit: int, leaf: int | None
+) -> list[records.Message]:
+    """Return the first ``limit`` messages of a path after ``position``, in order."""
+    rows = await scope.all(
+        sql.PATH_AFTER, conversation_id=conversation_id, position=position, limit=limit, leaf=leaf
+    )
+    if not rows or leaf is not None:
+        await check_leaf(scope, conversation_id, leaf)
+    return rows
+
+
+async def check_end(
+    scope: Scope, conversation_id: UUID, last: Sequence[records.Message], leaf: int | None
+) -> None:
+    """Raise NotFound if a path with this last message, or none, is not the one asked for."""
+    if not last or (leaf is not None and last[0].position != leaf):
+        await check_leaf(scope, conversation_id, leaf)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import aliased
 
 from faceplate import records
@@ -198,7 +199,7 @@ def _place() -> sa.Select[Any]:
         return sa.select(func.array_agg(rows.c.value)).scalar_subquery()
 
     stored = aliased(Message)
-    ids = bindparam("ids", [], type_=sa.dialects.postgresql.ARRAY(Message.id.type))
+    ids = bindparam("ids", [], type_=postgresql.ARRAY(Message.id.type))
     is_stored = sa.exists(stored.id).where(_of_conversation(stored), stored.id == sa.any_(ids))
     return sa.select(
         _newest(), collect("position"), collect("parent_position"), is_stored.label("is_stored")
@@ -252,6 +253,20 @@ POSITION = Statement(
         Message.conversation_id == _conversation_id, Message.id == bindparam("id")
     ),
 )
+
+
+class Identity(NamedTuple):
+    position: int
+    id: UUID
+
+
+IDS = Statement(
+    Identity,
+    sa.select(Message.position, Message.id).where(
+        Message.conversation_id == _conversation_id,
+        Message.position == sa.any_(bindparam("positions", type_=postgresql.ARRAY(_integer))),
+    ),
+)
 PLACE = Statement(Place, _place())
 BRANCHES = Statement(Branching, _branches())
 
@@ -266,6 +281,6 @@ class Locked(NamedTuple):
 LOCK = Statement(
     Locked,
     sa.select(Conversation.id, Conversation.head)
-    .where(_conversation)
+    .where(Conversation.id == bindparam("conversation_id"))
     .with_for_update(),
 )

@@ -15,8 +15,8 @@ from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
 from faceplate.services import tool_calls
 from faceplate.services._arguments import check_kind
+from faceplate.services._new_messages import NewMessage, check_shape
 from faceplate.services.message_statements import unnest
-from faceplate.services.messages import NewMessage, check_shape
 from faceplate.statement import Statement
 
 MAX_CHATS: Final = 1_000
@@ -26,7 +26,7 @@ _BATCH_CHARS: Final = 32 * 1024
 _ROW_CHARS: Final = 64  # what a message without content counts as
 _BATCHES_AT_ONCE: Final = 100  # per command, which has a time limit
 
-_COLUMNS: Final = ("conversation_id", "position", "id", *NewMessage._fields[:-1])
+_COLUMNS: Final = ("conversation_id", "position", "id", *NewMessage._fields[:5])
 
 
 _VERSION_8: Final = 8 << 76
@@ -133,7 +133,8 @@ def _batches(chats: Sequence[NewChat]) -> Iterator[dict[str, Sequence[Any]]]:
     chars = 0
     for chat in chats:
         ids = message_ids(chat.id)
-        for position, (*body, metadata, id_) in enumerate(chat.messages, start=1):
+        for position, message in enumerate(chat.messages, start=1):
+            *body, metadata, id_ = message[:6]
             derived = next(ids)
             rows.append(
                 (chat.id, position, id_ or derived, *body, None if metadata == {} else metadata)

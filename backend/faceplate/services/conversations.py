@@ -1,14 +1,16 @@
 """Conversations of the scope's user."""
 
-from typing import Any
-from uuid import UUID
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import insert
 
 from faceplate import records
-from faceplate.errors import Conflict, NotFound
+from faceplate.column_types import Ruled
+from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.models import Conversation
 from faceplate.pagination import (
     DEFAULT_LIMIT,
@@ -18,28 +20,70 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, one_statement
+from faceplate.scope import Scope, one_statement, replayable
+from faceplate.services import _path_changes
+from faceplate.services._arguments import checked_position
+from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
 
 LISTING = "conversations"
+BODY = "conversations.body"
 
 _by_id = Conversation.id == bindparam("id")
 _columns = Conversation.columns()
 
-CREATE = Statement(
-    records.Conversation,
-    insert(Conversation)
-    .values(
-        user_id=bindparam("user_id"),
-        id=bindparam("id"),
-        title=bindparam("title"),
-        metadata_=bindparam("metadata"),
-        created_at=func.clock_timestamp(),
-        updated_at=func.clock_timestamp(),
+
+class NewConversation(NamedTuple):
+    """A conversation to make with its first message: ``opens=`` of `messages.append`.
+
+    Its fields are those of `open` where it has a ``source`` and a ``key``, else of `create`.
+    """
+
+    source: str | None = None
+    key: str | None = None
+    title: str = "New Chat"
+    metadata: dict[str, Any] | None = None
+    body: str | None = None
+    created_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"NewConversation(source={self.source!r})"
+
+    def values(self) -> dict[str, Any]:
+        """Return the values of its columns, without an id."""
+        return self._asdict() | {"metadata": {} if self.metadata is None else self.metadata}
+
+
+def _create() -> Any:
+    moment = func.coalesce(
+        bindparam("created_at", type_=Conversation.created_at.type.optional()),
+        func.clock_timestamp(),
     )
-    .on_conflict_do_nothing(constraint="pk_conversations")
-    .returning(*_columns),
-)
+    return (
+        insert(Conversation)
+        .values(
+            user_id=bindparam("user_id"),
+            id=bindparam("id"),
+            title=bindparam("title"),
+            metadata_=bindparam("metadata"),
+            source=bindparam("source"),
+            key=bindparam("key"),
+            body=bindparam("body"),
+            created_at=moment,
+            updated_at=moment,
+        )
+        .on_conflict_do_nothing(constraint="pk_conversations")
+        .returning(*_columns)
+    )
+
+
+def _open() -> Any:
+    made = _create().cte("made")
+    return sa.union_all(sa.select(*made.c), sa.select(*_columns).where(_by_id))
+
+
+CREATE = Statement(records.Conversation, _create())
+OPEN = Statement(records.Conversation, _open())
 GET = Statement(records.Conversation, sa.select(*_columns).where(_by_id))
 PAGE = Statement(
     records.Conversation,
@@ -68,30 +112,100 @@ REPLACE_METADATA = Statement(
 DELETE = Statement(records.Conversation, sa.delete(Conversation).where(_by_id))
 
 
+LOCK = Statement(records.Conversation, sa.select(*_columns).where(_by_id).with_for_update())
+REPLACE_BODY = Statement(
+    records.Conversation,
+    sa.update(Conversation)
+    .where(_by_id)
+    .values(body=bindparam("body"), updated_at=Conversation.updated_at)
+    .returning(*_columns),
+)
+
+
+def id_of(user_id: UUID, *, source: str, key: str) -> UUID:
+    """Return the id of a user's conversation that has the name ``key`` at ``source``.
+
+    It is a UUIDv5 of the user, the source and the key. Raises InvalidInput.
+    """
+    for name, value in (("source", source), ("key", key)):
+        rule = Conversation.__table__.c[name].type
+        if isinstance(rule, Ruled):
+            rule.required().check(value)
+    return uuid5(user_id, f"{source}\0{key}")
+
+
 @one_statement
 async def create(
     scope: Scope,
     *,
     title: str = "New Chat",
     metadata: dict[str, Any] | None = None,
+    body: str | None = None,
+    created_at: datetime | None = None,
     id: UUID | None = None,  # noqa: A002 - the column's name
 ) -> records.Conversation:
     """Create a conversation and return it.
 
-    ``title`` has 1 to 255 characters and is not blank. A caller that gives an ``id`` may retry the
-    call: the retry returns what the first call stored.
+    ``title`` has 1 to 255 characters and is not blank. ``body`` is the JSON of another program, as
+    text that is kept to the letter, up to the setting ``max_body_mb``. ``created_at`` is when the
+    conversation began, by default now. A caller that gives an ``id`` may retry the call: the retry
+    returns what the first call stored.
 
-    Raises Conflict if the id exists with another title or metadata, InvalidInput.
+    Raises Conflict if the id exists with another title, metadata or body; InvalidInput.
     """
     new_id = id or scope.new_id()
-    metadata = {} if metadata is None else metadata
-    created = await scope.first(CREATE, id=new_id, title=title, metadata=metadata)
+    new = NewConversation(title=title, metadata=metadata, body=body, created_at=created_at).values()
+    with body_errors(scope, BODY, body):
+        created = await scope.first(CREATE, id=new_id, **new)
     if created is not None:
         return created
     stored = await scope.one(GET, id=new_id)
-    if id is not None and (stored.title, stored.metadata) != (title, metadata):
+    given = (title, new["metadata"], body)
+    if id is not None and (stored.title, stored.metadata, stored.body) != given:
         raise Conflict("a conversation with this id exists already", constraint="pk_conversations")
     return stored
+
+
+@one_statement
+async def open(  # noqa: A001 - `conversations.open` reads as what it does
+    scope: Scope,
+    *,
+    source: str,
+    key: str,
+    title: str = "New Chat",
+    metadata: dict[str, Any] | None = None,
+    body: str | None = None,
+    created_at: datetime | None = None,
+) -> records.Conversation:
+    """Return the conversation that has the name ``key`` at ``source``; make it if there is none.
+
+    ``source`` is the program that it is from, 1 to 100 characters, and ``key`` any text up to 2,000
+    characters. Its id follows from both: see `id_of`. One that exists is returned as it is; for a
+    new one, the other arguments are those of `create`.
+
+    Raises InvalidInput.
+    """
+    new_id = id_of(scope.user_id, source=source, key=key)
+    new = NewConversation(source, key, title, metadata, body, created_at).values()
+    with body_errors(scope, BODY, body):
+        found = await scope.first(OPEN, id=new_id, **new)
+    if found is not None:
+        return found
+    # Another transaction has made it since the statement began.
+    return await scope.one(GET, id=new_id)
+
+
+async def make(scope: Scope, conversation_id: UUID, new: NewConversation) -> None:
+    """Make a conversation unless it exists: `messages.append` calls it for ``opens``.
+
+    Raises InvalidInput, also if the id is not the one of its source and key.
+    """
+    if new.source is not None or new.key is not None:
+        derived = id_of(scope.user_id, source=new.source or "", key=new.key or "")
+        if conversation_id != derived:
+            raise InvalidInput("conversation_id", "must be the id_of the source and the key")
+    with body_errors(scope, BODY, new.body):
+        await scope.first(CREATE, id=conversation_id, **new.values())
 
 
 async def get(scope: Scope, conversation_id: UUID) -> records.Conversation:
@@ -115,6 +229,62 @@ async def page(
         PAGE, after_time=after_time, after_id=after_id, limit=check_limit(limit) + 1
     )
     return page_of(scope, LISTING, rows, limit, lambda row: moment_key(row.updated_at, row.id))
+
+
+async def lock(scope: Scope, conversation_id: UUID) -> records.Conversation:
+    """Return a conversation, which no other transaction can change until this one ends.
+
+    Appends to it wait meanwhile. It serves compare-and-swap: lock, compare, write. Raises NotFound,
+    InvalidInput.
+    """
+    return await scope.one(LOCK, id=conversation_id)
+
+
+async def switch(scope: Scope, conversation_id: UUID, position: int) -> records.Conversation:
+    """Have the path end at the message at ``position`` from now on; return the conversation.
+
+    The next message follows it. To read on in another branch, switch to the ``leaf`` that
+    `messages.branches` gives. Nothing is removed.
+
+    Raises NotFound if the conversation or the message does not exist, InvalidInput.
+    """
+    position = checked_position("position", position)
+    tree = await _path_changes.lock(scope, conversation_id)
+    if not await tree.has(position):
+        raise NotFound(records.Message)
+    return await tree.move_head(position)
+
+
+@replayable
+async def fork(
+    scope: Scope,
+    conversation_id: UUID,
+    *,
+    at: int | None = None,
+    title: str | None = None,
+    id: UUID | None = None,  # noqa: A002 - the column's name
+) -> records.Conversation:
+    """Copy the path up to ``at``, or all of it, into a conversation of its own; return that one.
+
+    The copy has the title, metadata and body of its source, or ``title``; no source and key. Its
+    messages keep ids and times, and have the positions 1, 2, 3 ...; one that is streaming is
+    interrupted. A caller that gives an ``id`` may retry the call.
+
+    Raises NotFound if the conversation or the message at ``at`` does not exist, InvalidInput.
+    """
+    end = None if at is None else checked_position("at", at)
+    return await _path_changes.fork(scope, conversation_id, end, title, id or scope.new_id())
+
+
+async def replace_body(
+    scope: Scope, conversation_id: UUID, body: str | None
+) -> records.Conversation:
+    """Replace the JSON of another program, or take it away; return the conversation.
+
+    Raises NotFound, InvalidInput.
+    """
+    with body_errors(scope, BODY, body):
+        return await scope.one(REPLACE_BODY, id=conversation_id, body=body)
 
 
 async def rename(scope: Scope, conversation_id: UUID, title: str) -> records.Conversation:

@@ -193,6 +193,12 @@ REPLACE = Statement(
     )
     .returning(*_columns),
 )
+DELETE_AFTER = Statement(
+    records.Message,
+    sa.delete(Message).where(
+        _in_conversation, Message.position > bindparam("position", type_=sa.Integer())
+    ),
+)
 SAVE_DRAFT = Statement(
     records.Message,
     sa.update(Message)
@@ -200,6 +206,13 @@ SAVE_DRAFT = Statement(
     .values(
         content=bindparam("content"),
         status=bindparam("new_status", type_=_type("status")),
+        input_tokens=func.coalesce(
+            bindparam("new_input_tokens", None, type_=_type("input_tokens")), Message.input_tokens
+        ),
+        output_tokens=func.coalesce(
+            bindparam("new_output_tokens", None, type_=_type("output_tokens")),
+            Message.output_tokens,
+        ),
         updated_at=func.clock_timestamp(),
     )
     .returning(*_columns),

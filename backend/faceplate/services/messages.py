@@ -1,66 +1,67 @@
-"""Messages of the scope's user: append, read in order, remove."""
+"""Messages of the scope's user: append, read in order, replace, remove.
 
-import logging
+A conversation may have branches. `history`, `before`, `after`, `page`, `walk` and `everything` read
+one path through them: the one that ends at the conversation's head, which is its newest message
+unless `conversations.switch` has moved it, or the one that ends at a given ``leaf``.
+"""
+
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
-from typing import Any, NamedTuple, Self, cast
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from faceplate import records
 from faceplate.column_types import Count, JsonObject
-from faceplate.column_types.json_values import json_copy
-from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
-from faceplate.pagination import DEFAULT_LIMIT, check_limit
+from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
 from faceplate.scope import Scope, SystemScope, one_statement, replayable
-from faceplate.services import conversations, tool_calls
+from faceplate.services import (
+    _appending,
+    _branches,
+    _path_changes,
+    _path_reading,
+    _path_statements,
+    conversations,
+    tool_calls,
+)
 from faceplate.services import message_statements as sql
-from faceplate.services._arguments import check_kind
+from faceplate.services._arguments import check_kind, checked_position
+from faceplate.services._bodies import body_errors
+from faceplate.services._new_messages import NewMessage, check_shape, tool_ids
+from faceplate.services.conversations import NewConversation
 from faceplate.services.tool_calls import PendingToolCall
-from faceplate.statement import Statement
 
-logger = logging.getLogger("faceplate")
+__all__ = [
+    "MAX_BATCH",
+    "MAX_BATCH_CHARS",
+    "MAX_LIMIT",
+    "NewConversation",
+    "NewMessage",
+    "after",
+    "append",
+    "append_draft",
+    "append_many",
+    "before",
+    "branches",
+    "branches_at",
+    "everything",
+    "get",
+    "history",
+    "page",
+    "pending_tool_calls",
+    "remove",
+    "remove_after",
+    "remove_last",
+    "replace",
+    "save_draft",
+    "sweep_drafts",
+    "walk",
+]
 
 MAX_BATCH = 1_000
 MAX_BATCH_CHARS = 10_000_000
-
-
-class _NewMessage(NamedTuple):
-    role: str
-    content: str
-    tool_calls: list[JsonObject] | None
-    tool_results: list[JsonObject] | None
-    metadata: JsonObject | None
-    id: UUID | None
-
-
-class NewMessage(_NewMessage):
-    """A message to append.
-
-    A field that is None is empty; without an id it gets a new one.
-    """
-
-    __slots__ = ()
-
-    def __new__(  # noqa: PLR0917 - a row, in the order of its columns
-        cls,
-        role: str,
-        content: str | None = "",
-        tool_calls: list[JsonObject] | None = None,
-        tool_results: list[JsonObject] | None = None,
-        metadata: JsonObject | None = None,
-        id: UUID | None = None,  # noqa: A002 - the column's name
-    ) -> Self:
-        """Take None as empty content: OpenAI's models send it beside tool calls."""
-        text = "" if content is None else content
-        return super().__new__(cls, role, text, tool_calls, tool_results, metadata, id)
-
-    def __repr__(self) -> str:
-        return f"NewMessage(role={self.role!r}, chars={len(self.content)})"
-
-    def completed(self, new_id: UUID) -> Self:
-        """Return the message as it is stored, with an id and with metadata."""
-        metadata = {} if self.metadata is None else self.metadata
-        return self._replace(id=self.id or new_id, metadata=metadata)
+MAX_LIMIT = 1_000
+"""The most messages that are read at once."""
+BODY = "messages.body"
 
 
 @one_statement
@@ -68,45 +69,85 @@ async def append(
     scope: Scope,
     conversation_id: UUID,
     *,
-    role: str,
+    role: str | None = None,
     content: str | None = "",
     tool_calls: list[JsonObject] | None = None,
     tool_results: list[JsonObject] | None = None,
     metadata: JsonObject | None = None,
+    body: str | None = None,
+    created_at: datetime | None = None,
+    model: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
     id: UUID | None = None,  # noqa: A002 - the column's name
+    after: int | None = None,
+    branch: bool = False,
+    opens: NewConversation | None = None,
 ) -> records.Message:
     """Append a message to a conversation and return it.
 
-    ``role`` is user, assistant, system or tool. ``content`` has up to 1,000,000 characters; None is
-    empty, since OpenAI's models send it beside tool calls. An assistant message may have
-    ``tool_calls``, and a tool message needs ``tool_results``; `faceplate.services.tool_calls` shows
-    their shape. A caller that gives an ``id`` may retry the call: the retry returns the message
-    that the first call stored.
+    ``role`` is user, assistant, system, developer or tool. ``content`` has up to 1,000,000
+    characters; None is empty, since OpenAI's models send it beside tool calls. An assistant message
+    may have ``tool_calls``, and a tool message needs ``tool_results``;
+    `faceplate.services.tool_calls` shows their shape. ``body`` is the JSON of another program, as
+    text that is kept to the letter, up to the setting ``max_body_mb``; with one, the role may be
+    None. ``created_at`` is when the message was written, by default now. ``model`` and the numbers
+    of tokens say what it took to write it.
 
-    Raises NotFound if the conversation does not exist; Conflict if the id exists with another
-    content; InvalidInput for a value that breaks a rule, and for a result whose call does not exist
-    or is answered. In a block it also raises Contention, if the same message is being appended
-    elsewhere.
+    The message follows the last one of the path. ``after`` is the position of the message that it
+    answers: if the path no longer ends there, the call raises Conflict, or with ``branch`` begins
+    a branch there, beside what follows it. Position 0 is before the first message. ``opens`` is the
+    conversation to make if it does not exist.
+
+    A caller that gives an ``id`` may retry the call: the retry returns the message that the first
+    call stored.
+
+    Raises NotFound if the conversation or the message at ``after`` does not exist; Conflict if the
+    id exists with another content, or if the conversation has moved on; InvalidInput for a value
+    that breaks a rule, and for a result whose call does not exist on the path or is answered. In a
+    block it also raises Contention, if the same message is being appended elsewhere.
     """
-    given = NewMessage(role, content, tool_calls, tool_results, metadata, id)
+    given = NewMessage(
+        role,
+        content,
+        tool_calls,
+        tool_results,
+        metadata,
+        id,
+        body,
+        created_at,
+        model,
+        input_tokens,
+        output_tokens,
+    )
     message = given.completed(id or scope.new_id())
-    await _check_tools(scope, conversation_id, [message])
-    stamps = await _insert(scope, sql.APPEND, conversation_id, **message._asdict())
-    if not stamps:
-        (stored,) = await _stored_before(scope, conversation_id, [message])
-        return stored
-    _log_tools([message])
-    return _stored(conversation_id, message, stamps[0])
+    after = None if after is None else checked_position("after", after)
+    _check_branch(after, branch=branch)
+    if body is None:
+        return await _appending.append_one(
+            scope, conversation_id, message, after=after, branch=branch, opens=opens
+        )
+    with body_errors(scope, BODY, body):
+        return await _appending.append_one(
+            scope, conversation_id, message, after=after, branch=branch, opens=opens
+        )
 
 
 @replayable
 async def append_many(
-    scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
+    scope: Scope,
+    conversation_id: UUID,
+    messages: Sequence[NewMessage],
+    *,
+    after: int | None = None,
+    branch: bool = False,
+    opens: NewConversation | None = None,
 ) -> list[records.Message]:
     """Append messages in their order, all or none, and return them.
 
-    At most 1,000 messages, with 10,000,000 characters of content together. A caller that gives ids
-    may retry the call, as with `append`.
+    At most 1,000 messages, with 10,000,000 characters of content together, and as many of bodies
+    unless a single one has more. Each follows the one before it; ``after``, ``branch`` and
+    ``opens`` are for the first, as with `append`. A caller that gives ids may retry the call.
 
     Raises the errors of `append`, and Conflict if only some of the ids exist.
     """
@@ -122,18 +163,15 @@ async def append_many(
         raise InvalidInput("messages.id", "the ids must be distinct")
     if sum(len(m.content) for m in batch if isinstance(m.content, str)) > MAX_BATCH_CHARS:
         raise InvalidInput("messages.content", f"at most {MAX_BATCH_CHARS:,} characters at once")
-    await _check_tools(scope, conversation_id, batch)
-    columns = zip(NewMessage._fields, zip(*batch, strict=True), strict=True)
-    arrays: dict[str, Any] = {f"{name}s": list(values) for name, values in columns}
-    stamps = await _insert(scope, sql.APPEND_MANY, conversation_id, **arrays)
-    if not stamps:
-        return await _stored_before(scope, conversation_id, batch)
-    _log_tools(batch)
-    stamps.sort()
-    return [
-        _stored(conversation_id, message, stamp)
-        for message, stamp in zip(batch, stamps, strict=True)
-    ]
+    bodies = [message.body for message in batch if isinstance(message.body, str)]
+    if len(bodies) > 1 and sum(map(len, bodies)) > MAX_BATCH_CHARS:
+        raise InvalidInput(BODY, f"at most {MAX_BATCH_CHARS:,} characters at once")
+    after = None if after is None else checked_position("after", after)
+    _check_branch(after, branch=branch)
+    with body_errors(scope, BODY, *bodies):
+        return await _appending.append_batch(
+            scope, conversation_id, batch, after=after, branch=branch, opens=opens
+        )
 
 
 @one_statement
@@ -142,44 +180,65 @@ async def append_draft(
     conversation_id: UUID,
     *,
     metadata: JsonObject | None = None,
+    model: str | None = None,
     id: UUID | None = None,  # noqa: A002 - the column's name
     after: int | None = None,
+    branch: bool = False,
 ) -> records.Message:
     """Append an empty assistant message whose status is streaming, and return it.
 
     `faceplate.drafts` calls this unit and `save_draft` for a streamed reply. A caller that gives an
     ``id`` may retry the call, as with `append`. ``after`` is the position of the message that the
-    reply answers: of two replies to it, only the first is begun.
+    reply answers: of two replies to it, only the first is begun, unless the second is to ``branch``
+    off there.
 
-    Raises NotFound if the conversation does not exist; Conflict if the id exists already or if the
-    message at ``after`` is not the last one; InvalidInput.
+    Raises NotFound if the conversation or the message at ``after`` does not exist; Conflict if the
+    id exists already, or if the path does not end at ``after``; InvalidInput.
     """
-    draft = NewMessage("assistant", metadata=metadata or {}, id=id or scope.new_id())
-    own = {"id": draft.id, "metadata": draft.metadata, "after": after}
-    stamps = await _insert(scope, sql.APPEND_DRAFT, conversation_id, **own)
-    if stamps:
-        return _stored(conversation_id, draft, stamps[0])
-    if after is not None:
-        await _refuse_if_overtaken(scope, conversation_id, draft)
-    (stored,) = await _stored_before(scope, conversation_id, [draft])
-    return stored
+    draft = NewMessage("assistant", metadata=metadata, model=model, id=id or scope.new_id())
+    draft = draft.completed(draft.id or scope.new_id())
+    after = None if after is None else checked_position("after", after)
+    _check_branch(after, branch=branch)
+    return await _appending.append_one(
+        scope,
+        conversation_id,
+        draft,
+        after=after,
+        branch=branch,
+        opens=None,
+        status="streaming",
+    )
 
 
 @one_statement
 async def save_draft(
-    scope: Scope, conversation_id: UUID, message_id: UUID, *, content: str, status: str
+    scope: Scope,
+    conversation_id: UUID,
+    message_id: UUID,
+    *,
+    content: str,
+    status: str,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
 ) -> records.Message:
     """Set the ``content`` and the ``status`` of a draft; return the message.
 
     ``content`` is all of it so far. A draft stays open while its status is streaming; complete,
-    interrupted and failed are final. ``content`` has up to 1,000,000 characters. Saving the same
-    content and status again is no error.
+    interrupted and failed are final. ``content`` has up to 1,000,000 characters. Numbers of tokens
+    that are None are left as they are. Saving the same content and status again is no error.
 
     Raises NotFound if the message does not exist, Conflict if it is no longer a draft,
     InvalidInput.
     """
     key = {"conversation_id": conversation_id, "id": message_id}
-    saved = await scope.first(sql.SAVE_DRAFT, content=content, new_status=status, **key)
+    saved = await scope.first(
+        sql.SAVE_DRAFT,
+        content=content,
+        new_status=status,
+        new_input_tokens=input_tokens,
+        new_output_tokens=output_tokens,
+        **key,
+    )
     if saved is None:
         saved = await scope.one(sql.GET, **key)
         if (saved.content, saved.status) != (content, status):
@@ -208,229 +267,276 @@ async def get(scope: Scope, conversation_id: UUID, message_id: UUID) -> records.
 
 
 async def history(
-    scope: Scope, conversation_id: UUID, *, limit: int = DEFAULT_LIMIT
+    scope: Scope, conversation_id: UUID, *, limit: int = DEFAULT_LIMIT, leaf: int | None = None
 ) -> list[records.Message]:
-    """Return the last ``limit`` messages (1 to 200), in order.
+    """Return the last ``limit`` messages (1 to 1,000) of a path, in order.
 
-    Raises NotFound if the conversation does not exist, InvalidInput.
+    Raises NotFound if the conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
-    return await before(scope, conversation_id, Count.MAXIMUM, limit=limit)
+    check_limit(limit, MAX_LIMIT)
+    if leaf is None:
+        rows = await _path_reading.newest(scope, conversation_id, limit)
+    else:
+        rows = await _path_reading.up_to(
+            scope, conversation_id, checked_position("leaf", leaf), limit
+        )
+    rows.reverse()
+    return rows
 
 
 async def before(
-    scope: Scope, conversation_id: UUID, position: int, *, limit: int = DEFAULT_LIMIT
+    scope: Scope,
+    conversation_id: UUID,
+    position: int | UUID,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    leaf: int | None = None,
 ) -> list[records.Message]:
-    """Return the last ``limit`` messages (1 to 200) before ``position``, in order.
+    """Return the last ``limit`` messages (1 to 1,000) before ``position``, in order.
 
-    Raises NotFound if the conversation does not exist, InvalidInput.
+    ``position`` may be a message's id. Without a ``leaf``, the messages are those that the message
+    at ``position`` follows, also if the path has been switched since; where there is no message at
+    ``position``, those of the path before it.
+
+    Raises NotFound if the conversation, the message with the id, or a message at ``leaf`` does not
+    exist; InvalidInput.
     """
-    rows = await scope.all(
-        sql.BEFORE, conversation_id=conversation_id, before=position, limit=check_limit(limit)
-    )
-    if not rows:
-        await conversations.get(scope, conversation_id)
+    check_limit(limit, MAX_LIMIT)
+    at = await _position(scope, conversation_id, position)
+    path_end = None if leaf is None else checked_position("leaf", leaf)
+    rows = await _path_reading.before(scope, conversation_id, at, limit, path_end)
     rows.reverse()
     return rows
 
 
 async def after(
-    scope: Scope, conversation_id: UUID, position: int, *, limit: int = DEFAULT_LIMIT
+    scope: Scope,
+    conversation_id: UUID,
+    position: int | UUID,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    leaf: int | None = None,
 ) -> list[records.Message]:
-    """Return the first ``limit`` messages (1 to 200) after ``position``, in order.
+    """Return the first ``limit`` messages (1 to 1,000) of a path after ``position``, in order.
 
-    Position 0 is before the first message. Raises NotFound if the conversation does not exist,
+    ``position`` may be a message's id; position 0 is before the first message. Raises NotFound if
+    the conversation, the message with the id, or a message at ``leaf`` does not exist;
     InvalidInput.
     """
-    position = _checked_position(position)
-    rows = await scope.all(
-        sql.AFTER, conversation_id=conversation_id, position=position, limit=check_limit(limit)
-    )
-    if not rows:
-        await conversations.get(scope, conversation_id)
+    check_limit(limit, MAX_LIMIT)
+    at = await _position(scope, conversation_id, position)
+    path_end = None if leaf is None else checked_position("leaf", leaf)
+    return await _path_reading.after(scope, conversation_id, at, limit, path_end)
+
+
+async def page(
+    scope: Scope,
+    conversation_id: UUID,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+    descending: bool = False,
+    leaf: int | None = None,
+) -> Page[records.Message]:
+    """Return up to ``limit`` messages (1 to 1,000) of a path, in order or ``descending``.
+
+    ``cursor`` is the ``next_cursor`` of the page before. Raises NotFound if the conversation, or a
+    message at ``leaf``, does not exist; InvalidInput for an invalid limit or cursor.
+    """
+    check_limit(limit, MAX_LIMIT)
+    path_end = None if leaf is None else checked_position("leaf", leaf)
+    listing = f"messages {conversation_id} {descending} {path_end}"
+    position = None if cursor is None else int(unseal(scope, listing, cursor))
+    if not descending:
+        rows = await _path_reading.after(scope, conversation_id, position or 0, limit + 1, path_end)
+    elif position is not None:
+        rows = await _path_reading.before(scope, conversation_id, position, limit + 1, path_end)
+    elif path_end is not None:
+        rows = await _path_reading.up_to(scope, conversation_id, path_end, limit + 1)
+    else:
+        rows = await _path_reading.newest(scope, conversation_id, limit + 1)
+    return page_of(scope, listing, rows, limit, lambda row: str(row.position))
+
+
+async def everything(
+    scope: Scope, conversation_id: UUID, *, leaf: int | None = None
+) -> list[records.Message]:
+    """Return every message of a path, in order, in one round trip.
+
+    All of it is in memory: `walk` is for conversations of any length. Raises NotFound if the
+    conversation, or a message at ``leaf``, does not exist; InvalidInput.
+    """
+    path_end = None if leaf is None else checked_position("leaf", leaf)
+    rows = await scope.all(_path_statements.WALK, conversation_id=conversation_id, leaf=path_end)
+    await _path_reading.check_end(scope, conversation_id, rows[-1:], path_end)
     return rows
 
 
-async def walk(scope: Scope, conversation_id: UUID) -> AsyncIterator[records.Message]:
-    """Yield every message of a conversation in order.
+async def walk(
+    scope: Scope, conversation_id: UUID, *, leaf: int | None = None
+) -> AsyncIterator[records.Message]:
+    """Yield every message of a path, in order, by one statement.
 
     A few hundred are in memory at a time. The transaction stays open meanwhile: use it in a block,
     ``async with db.begin(user_id)``, and do not wait for a model or a client between two messages.
     `faceplate.transcripts` allows that.
 
+    Raises NotFound if the conversation, or a message at ``leaf``, does not exist; InvalidInput.
+    """
+    path_end = None if leaf is None else checked_position("leaf", leaf)
+    if path_end is not None:
+        await _path_reading.check_leaf(scope, conversation_id, path_end)
+    last: list[records.Message] = []
+    async for message in scope.stream(
+        _path_statements.WALK, conversation_id=conversation_id, leaf=path_end
+    ):
+        last = [message]
+        yield message
+    await _path_reading.check_end(scope, conversation_id, last, path_end)
+
+
+async def branches(scope: Scope, conversation_id: UUID, position: int) -> list[records.Branch]:
+    """Return the alternatives at the place of a message, in the order in which they were begun.
+
+    The message at ``position`` is among them; it is the only one where there are no others.
+
+    Raises NotFound if the conversation or the message does not exist, InvalidInput.
+    """
+    return await _branches.at(scope, conversation_id, checked_position("position", position))
+
+
+async def branches_at(
+    scope: Scope, conversation_id: UUID, positions: Sequence[int]
+) -> dict[int, list[records.Branch]]:
+    """Return the alternatives at the places of messages, by position, as `branches` does.
+
+    A position without alternatives, or without a message, is left out. At most 1,000 positions.
+
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
-    await conversations.get(scope, conversation_id)
-    async for message in scope.stream(sql.WALK, conversation_id=conversation_id):
-        yield message
+    check_kind("positions", positions, Sequence)
+    if len(positions) > MAX_LIMIT:
+        raise InvalidInput("positions", f"at most {MAX_LIMIT:,}; {len(positions):,} were given")
+    checked = [checked_position("positions", position) for position in positions]
+    return await _branches.at_each(scope, conversation_id, checked)
 
 
 @replayable
-async def pending_tool_calls(scope: Scope, conversation_id: UUID) -> list[PendingToolCall]:
-    """Return the tool calls without a result, in the order of the calls.
+async def pending_tool_calls(
+    scope: Scope, conversation_id: UUID, *, leaf: int | None = None
+) -> list[PendingToolCall]:
+    """Return the tool calls of a path without a result, in the order of the calls.
 
     After a crash in the middle of a turn, append their results or remove their message.
 
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
-    pending = await scope.all(tool_calls.PENDING, conversation_id=conversation_id)
+    path_end = None if leaf is None else checked_position("leaf", leaf)
+    pending = await scope.all(tool_calls.PENDING, conversation_id=conversation_id, leaf=path_end)
     if not pending:
         await conversations.get(scope, conversation_id)
     return pending
 
 
-async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
-    """Remove every message after ``position``; return how many.
+async def replace(
+    scope: Scope,
+    conversation_id: UUID,
+    message_id: UUID,
+    *,
+    role: str | None = None,
+    content: str | None = "",
+    tool_calls: list[JsonObject] | None = None,
+    tool_results: list[JsonObject] | None = None,
+    metadata: JsonObject | None = None,
+    body: str | None = None,
+) -> records.Message:
+    """Replace what a message says, in its place; return it.
 
-    Position 0 is before the first message. The next message is appended after ``position``: this is
-    how to edit and regenerate.
+    What is not given is empty afterwards. The message keeps its position, times, model and tokens;
+    ``updated_at`` says when it was replaced. Its tool calls and results must have the ids that they
+    had. To keep what it said before, append a branch instead.
+
+    Raises NotFound if the message does not exist, Conflict if it is a draft, InvalidInput.
+    """
+    new = NewMessage(role, content, tool_calls, tool_results, metadata, None, body)
+    check_shape(new)
+    key = {"conversation_id": conversation_id, "id": message_id}
+    stored = await scope.one(sql.GET, **key)
+    for field, had, has in zip(
+        ("messages.tool_calls", "messages.tool_results"),
+        tool_ids(stored),
+        tool_ids(new),
+        strict=True,
+    ):
+        if had != has:
+            raise InvalidInput(field, "must have the ids that they had")
+    with body_errors(scope, BODY, body):
+        replaced = await scope.first(
+            sql.REPLACE,
+            new_role=role,
+            new_content=new.content,
+            new_tool_calls=tool_calls,
+            new_tool_results=tool_results,
+            new_metadata={} if metadata is None else metadata,
+            new_body=body,
+            **key,
+        )
+    if replaced is None:
+        raise Conflict("the message is a draft: save it instead")
+    return replaced
+
+
+async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
+    """Remove a message and everything that follows it, in all branches; return how many.
+
+    Where the path loses its end, it ends at the message before. To take a message's text away and
+    leave what follows it, `replace` it.
+
+    Raises NotFound if the message does not exist, InvalidInput.
+    """
+    tree = await _path_changes.lock(scope, conversation_id)
+    position = await scope.one(
+        _path_statements.POSITION, conversation_id=conversation_id, id=message_id
+    )
+    return await tree.remove(position)
+
+
+async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
+    """Remove every message of the path after ``position``, and what hangs on them.
+
+    Return how many. Position 0 is before the first message. The next message follows the one at
+    ``position``. To keep what is edited or regenerated, append a branch instead.
 
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
-    position = _checked_position(position)
-    # The conversation first: its row lock keeps others from appending.
-    if not await scope.execute(sql.TRUNCATE, conversation_id=conversation_id, position=position):
-        raise NotFound(records.Conversation)
-    return await scope.execute(sql.DELETE_AFTER, conversation_id=conversation_id, position=position)
+    position = checked_position("position", position)
+    tree = await _path_changes.lock(scope, conversation_id)
+    going_on = _path_changes.first_after(tree.ranges.path(tree.end), position)
+    return 0 if going_on is None else await tree.remove(going_on)
 
 
 async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
-    """Remove the last message and return it.
+    """Remove the last message of the path, with what hangs on it, and return it.
 
     Raises NotFound if the conversation does not exist or has no message, InvalidInput.
     """
-    left = await scope.first(sql.SHORTEN, conversation_id=conversation_id)
-    if left is None:
-        await conversations.get(scope, conversation_id)
+    tree = await _path_changes.lock(scope, conversation_id)
+    path = await _path_reading.newest(scope, conversation_id, 1)
+    if not path:
         raise NotFound(records.Message)
-    return await scope.one(sql.DELETE_LAST, conversation_id=conversation_id, position=left)
+    await tree.remove(path[0].position)
+    return path[0]
 
 
-async def _check_tools(scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]) -> None:
-    """Raise InvalidInput if tool calls and results do not match.
-
-    Without any, nothing is sent.
-    """
-    uses_tools = False
-    for message in messages:
-        check_shape(message)
-        uses_tools = uses_tools or bool(message.tool_calls or message.tool_results)
-    if not uses_tools:
-        return
-    if await scope.first(sql.LOCK, conversation_id=conversation_id) is None:
-        raise NotFound(records.Conversation)
-    ids = [message.id for message in messages]
-    if await scope.first(sql.STORED, conversation_id=conversation_id, ids=ids) is not None:
-        return  # a retry: the stored messages were checked by the first call
-    pending = {
-        call.id for call in await scope.all(tool_calls.PENDING, conversation_id=conversation_id)
-    }
-    for message in messages:
-        tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
+async def _position(scope: Scope, conversation_id: UUID, position: int | UUID) -> int:
+    """Return a position, or that of the message with the id."""
+    if isinstance(position, UUID):
+        return await scope.one(
+            _path_statements.POSITION, conversation_id=conversation_id, id=position
+        )
+    return checked_position("position", position)
 
 
-def check_shape(message: NewMessage) -> None:
-    """Raise InvalidInput unless tool calls and results fit shape and role."""
-    if message.tool_calls is not None:
-        if message.role != "assistant":
-            raise InvalidInput(tool_calls.CALLS, "only an assistant message carries tool calls")
-        tool_calls.check_calls(message.tool_calls)
-    if message.tool_results is not None:
-        if message.role != "tool":
-            raise InvalidInput(tool_calls.RESULTS, "only a tool message carries tool results")
-        tool_calls.check_results(message.tool_results)
-    elif message.role == "tool":
-        raise InvalidInput(tool_calls.RESULTS, "is required in a tool message")
-
-
-def _checked_position(position: int) -> int:
-    if isinstance(position, bool) or not isinstance(position, int) or position < 0:
-        raise InvalidInput("position", "must be a whole number, 0 or more")
-    return min(position, Count.MAXIMUM)
-
-
-def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> records.Message:
-    """Return the message that was sent as a read would return it."""
-    return records.Message(
-        conversation_id=conversation_id,
-        id=cast("UUID", message.id),
-        position=stamp.position,
-        parent_position=None,
-        role=str.__str__(message.role),
-        content=str.__str__(message.content),
-        tool_calls=json_copy(message.tool_calls),
-        tool_results=json_copy(message.tool_results),
-        metadata=json_copy(message.metadata),
-        body=None,
-        status=stamp.status,
-        model=None,
-        input_tokens=None,
-        output_tokens=None,
-        created_at=stamp.created_at,
-        updated_at=stamp.updated_at,
-    )
-
-
-async def _insert(
-    scope: Scope, appending: Statement[sql.Stamp], conversation_id: UUID, **values: Any
-) -> list[sql.Stamp]:
-    """Return the stamps of the appended messages, or none if one exists.
-
-    Raises Contention if another transaction appends the same message now; a retry finds it.
-    """
-    try:
-        return await scope.all(appending, conversation_id=conversation_id, **values)
-    except Conflict as error:
-        if error.constraint != "pk_messages":
-            raise
-        raise Contention(
-            "the same message is being appended by another transaction", sqlstate=error.sqlstate
-        ) from None
-
-
-async def _refuse_if_overtaken(scope: Scope, conversation_id: UUID, draft: NewMessage) -> None:
-    """Raise Conflict if the conversation exists and the draft does not."""
-    if await scope.first(sql.GET, conversation_id=conversation_id, id=draft.id) is None:
-        await conversations.get(scope, conversation_id)
-        raise Conflict("another message already follows the one that the reply answers")
-
-
-async def _stored_before(
-    scope: Scope, conversation_id: UUID, messages: Sequence[NewMessage]
-) -> list[records.Message]:
-    """Return the messages that an earlier call with the same ids and content stored."""
-    ids = [message.id for message in messages]
-    stored = {
-        message.id: message
-        for message in await scope.all(sql.STORED, conversation_id=conversation_id, ids=ids)
-    }
-    if not stored:
-        raise NotFound(records.Conversation)
-    if len(stored) < len(messages):
-        raise Conflict("some of the messages exist already", constraint="pk_messages")
-    for message in messages:
-        if _content_of(stored[cast("UUID", message.id)]) != _content_of(message):
-            raise Conflict(
-                "a message with this id exists already with other content",
-                constraint="pk_messages",
-            )
-    return [stored[message.id] for message in messages if message.id is not None]
-
-
-def _content_of(message: NewMessage | records.Message) -> tuple[Any, ...]:
-    return (
-        message.role,
-        message.content,
-        message.tool_calls,
-        message.tool_results,
-        message.metadata,
-    )
-
-
-def _log_tools(messages: Sequence[NewMessage]) -> None:
-    """Log the names and numbers of tool calls, never their arguments."""
-    for message in messages:
-        if message.tool_calls:
-            names = ", ".join(tool_calls.names_of(message.tool_calls))
-            logger.info("%d tool calls stored: %s", len(message.tool_calls), names)
-        elif message.tool_results:
-            logger.info("%d tool results stored", len(message.tool_results))
+def _check_branch(after: int | None, *, branch: bool) -> None:
+    if branch and after is None:
+        raise InvalidInput("branch", "needs the position that it branches off after")

@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, func
 from faceplate.column_types import Json, JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.models import Message
+from faceplate.services._path_statements import is_on_path
 from faceplate.statement import Statement
 
 CALLS = "messages.tool_calls"
@@ -37,7 +38,7 @@ class PendingToolCall(NamedTuple):
 
 
 def _unanswered() -> sa.Select[Any]:
-    """Return a SELECT of the calls after which no result with the same id came."""
+    """Return a SELECT of the calls on the path after which no result with the same id came."""
     item = func.jsonb_array_elements(func.coalesce(Message.tool_calls, Message.tool_results))
     spoken = (
         sa.select(
@@ -49,6 +50,7 @@ def _unanswered() -> sa.Select[Any]:
         .where(
             Message.conversation_id == bindparam("conversation_id"),
             Message.tool_calls.is_not(None) | Message.tool_results.is_not(None),
+            is_on_path(),
         )
         .subquery()
     )

@@ -1,0 +1,99 @@
+"""The alternatives at the place of a message: what else follows the message before it."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from faceplate import records
+from faceplate.errors import NotFound
+from faceplate.scope import Scope
+from faceplate.services import _path_statements as sql
+from faceplate.services import conversations
+from faceplate.services._path_statements import Branching
+from faceplate.services._paths import Ranges
+
+
+async def at(scope: Scope, conversation_id: UUID, position: int) -> list[records.Branch]:
+    """Return the alternatives at a message's place, the message itself among them."""
+    tree = await _read(scope, conversation_id)
+    found = await _described(scope, conversation_id, tree, [tree.beside(position) or [position]])
+    if not found:
+        raise NotFound(records.Message)
+    return found[position]
+
+
+async def at_each(
+    scope: Scope, conversation_id: UUID, positions: Iterable[int]
+) -> dict[int, list[records.Branch]]:
+    """Return the alternatives at the places of messages, by position, where there are any."""
+    tree = await _read(scope, conversation_id)
+    asked = {position: tree.beside(position) for position in positions}
+    groups = {group[0]: group for group in asked.values() if group}
+    found = await _described(scope, conversation_id, tree, list(groups.values()))
+    return {position: found[position] for position in asked if position in found}
+
+
+class _Tree:
+    """The branches of a conversation, and which of them are alternatives to each other."""
+
+    def __init__(self, branches: Sequence[Branching], head: int | None) -> None:
+        given = [branch for branch in branches if branch.parent is not None]
+        self._ranges = Ranges(
+            [branch.first for branch in given], [branch.parent or 0 for branch in given]
+        )
+        self._last = {branch.first: branch.last for branch in branches}
+        end = head or max(self._last.values(), default=0)
+        self._path = self._ranges.path(end)
+        self._groups: dict[int, list[int]] = {}
+        for parent, alternatives in _by_parent(branches).items():
+            if parent or len(alternatives) > 1:
+                self._groups |= dict.fromkeys(alternatives, sorted(alternatives))
+
+    def beside(self, position: int) -> list[int]:
+        """Return the alternatives at a message's place, in order; none if there is only one."""
+        return self._groups.get(position, [])
+
+    def leaf(self, position: int) -> int:
+        """Return the newest message that hangs on the one at ``position``, or is it."""
+        newest = self._ranges.subtree(position)[-1]
+        return max(last for first, last in self._last.items() if first <= newest.first)
+
+    def is_on_path(self, position: int) -> bool:
+        return any(position in range_ for range_ in self._path)
+
+
+def _by_parent(branches: Sequence[Branching]) -> dict[int, set[int]]:
+    """Return the alternatives by what they follow: 0 for nothing."""
+    found: dict[int, set[int]] = {}
+    for branch in branches:
+        follows_none = branch.parent is None or branch.parent == branch.first
+        group = found.setdefault(0 if follows_none else branch.parent or 0, set())
+        group.add(branch.first)
+        if not follows_none and branch.beside is not None:
+            group.add(branch.beside)
+    return found
+
+
+async def _read(scope: Scope, conversation_id: UUID) -> _Tree:
+    conversation = await conversations.get(scope, conversation_id)
+    branches = await scope.all(sql.BRANCHES, conversation_id=conversation_id)
+    return _Tree(branches, conversation.head)
+
+
+async def _described(
+    scope: Scope, conversation_id: UUID, tree: _Tree, groups: Sequence[Sequence[int]]
+) -> dict[int, list[records.Branch]]:
+    """Return each group of alternatives by the positions in it; one that is gone is left out."""
+    positions = [position for group in groups for position in group]
+    if not positions:
+        return {}
+    rows = await scope.all(sql.IDS, conversation_id=conversation_id, positions=positions)
+    ids = {row.position: row.id for row in rows}
+    found: dict[int, list[records.Branch]] = {}
+    for group in groups:
+        described = [
+            records.Branch(position, ids[position], tree.leaf(position), tree.is_on_path(position))
+            for position in group
+            if position in ids
+        ]
+        found |= dict.fromkeys((branch.position for branch in described), described)
+    return found
