@@ -44,7 +44,7 @@ class AnyScope(SessionTransaction):
         compiled = self._compiled(statement)
         arguments = compiled.bind(values, self._user_id)
         rows = await self.run(all_rows, compiled, arguments)
-        return list(map(statement.make, rows))
+        return statement.make_all(rows)
 
     async def first(self, statement: Statement[R], **values: Any) -> R | None:
         """Return the first row, or None where there is none."""
@@ -112,8 +112,8 @@ class AnyScope(SessionTransaction):
         # `fetch` prepares, so that text can hold only one statement; `execute` would run several.
         await self.call(self._driver.fetch, declaration, *arguments)
         while rows := await self.call(self._driver.fetch, f"FETCH {STREAM_CHUNK} FROM {cursor}"):
-            for row in rows:
-                yield statement.make(row)
+            for made in statement.make_all(rows):
+                yield made
         await self.call(self._driver.execute, f"CLOSE {cursor}")
 
     async def open(self) -> None:

@@ -1,10 +1,10 @@
 """`Statement`: an SQLAlchemy statement, compiled once with the owner added."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnClause, Dialect, Select
@@ -109,6 +109,17 @@ class Statement(Generic[R]):
         self.into = into
         self.statement = statement
         self.make: Callable[[Any], R] = getattr(into, "_make", None) or itemgetter(0)
+        maker = next((base for base in into.__mro__ if "_make" in vars(base)), object)
+        self._fields: tuple[str, ...] = vars(maker).get("_fields", ())
+
+    def make_all(self, rows: Sequence[Any]) -> list[R]:
+        """Return what `make` returns for each of ``rows``.
+
+        For many rows, the ``_make`` of a NamedTuple takes twice as long as what it calls.
+        """
+        if not rows or len(rows[0]) != len(self._fields):
+            return list(map(self.make, rows))
+        return list(map(partial(tuple.__new__, cast("Any", self.into)), rows))
 
     @cached_property
     def compiled(self) -> Compiled:

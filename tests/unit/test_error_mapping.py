@@ -200,6 +200,8 @@ def test_every_constraint_that_can_refuse_has_its_words() -> None:
             assert conflict.message.endswith(" exists already")
             assert conflict.constraint == named.name
         for key in table.foreign_key_constraints:
+            if key.referred_table is table:  # what follows a message may keep it
+                continue
             assert key.ondelete == "CASCADE"  # so that a DELETE cannot break it
             missing = map_error(of_table(table, "23503", key.name), target=TARGET)
             assert isinstance(missing, NotFound)

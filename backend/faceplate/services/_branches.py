@@ -40,9 +40,19 @@ class _Tree:
         self._ranges = Ranges(
             [branch.first for branch in given], [branch.parent or 0 for branch in given]
         )
-        self._last = {branch.first: branch.last for branch in branches}
-        end = head or max(self._last.values(), default=0)
+        end = head or max((branch.last for branch in branches), default=0)
         self._path = self._ranges.path(end)
+        self._own_last = {self._ranges.first_of(branch.first): branch.last for branch in branches}
+        # The newest message of each range and of what hangs on it, and what hangs on the range.
+        self._leaves = dict(self._own_last)
+        self._hanging: dict[int, list[Branching]] = {}
+        for branch in reversed(given):
+            parent = self._ranges.parent_of(branch.first)
+            if parent:
+                first = self._ranges.first_of(parent)
+                leaf = self._leaves[branch.first]
+                self._leaves[first] = max(self._leaves[first], leaf)
+                self._hanging.setdefault(first, []).append(branch._replace(last=leaf))
         self._groups: dict[int, list[int]] = {}
         for parent, alternatives in _by_parent(branches).items():
             if parent or len(alternatives) > 1:
@@ -54,8 +64,12 @@ class _Tree:
 
     def leaf(self, position: int) -> int:
         """Return the newest message that hangs on the one at ``position``, or is it."""
-        newest = self._ranges.subtree(position)[-1]
-        return max(last for first, last in self._last.items() if first <= newest.first)
+        first = self._ranges.first_of(position)
+        if position == first:
+            return self._leaves[first]
+        hanging = self._hanging.get(first, ())
+        later = (branch.last for branch in hanging if (branch.parent or 0) >= position)
+        return max(self._own_last[first], *later, 0)
 
     def is_on_path(self, position: int) -> bool:
         return any(position in range_ for range_ in self._path)

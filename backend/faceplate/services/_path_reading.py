@@ -36,11 +36,11 @@ async def up_to(
 
     Raises NotFound if there is no such message.
     """
-    rows = await scope.all(sql.NEWEST, conversation_id=conversation_id, upto=leaf, limit=limit)
+    rows = await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit)
     if not rows or rows[0].position != leaf:
         await conversations.get(scope, conversation_id)
         raise NotFound(records.Message)
-    return await _completed(scope, conversation_id, rows, limit)
+    return rows
 
 
 async def before(

@@ -44,11 +44,15 @@ class Ranges:
             return position - 1
         return 0 if parent == first else parent
 
+    def first_of(self, position: int) -> int:
+        """Return the first position of the range that ``position`` is in."""
+        return self._firsts[self._index(position)]
+
     def path(self, end: int) -> list[Range]:
         """Return the ranges of the path that ends at the message ``end``, in order."""
         found: list[Range] = []
         while end > 0:
-            first = self._firsts[self._index(end)]
+            first = self.first_of(end)
             found.append(Range(first, end))
             end = self.parent_of(first)
         found.reverse()
