@@ -5,7 +5,7 @@ Their parents tell how much of it is the path. Where the head was moved, the new
 parent_position, too: see `faceplate.services._path_changes`.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from faceplate import records
@@ -101,20 +101,35 @@ async def _completed(
 
 
 async def after(
-    scope: Scope, conversation_id: UUID, position: int, limit: int, leaf: int | None
+    scope: Scope, conversation_id: UUID, position: int, limit: int | None, leaf: int | None
 ) -> list[records.Message]:
     """Return the first ``limit`` messages of a path after ``position``, in order."""
-    rows = await scope.all(
-        sql.PATH_AFTER, conversation_id=conversation_id, position=position, limit=limit, leaf=leaf
-    )
+    key = {"conversation_id": conversation_id, "position": position}
+    rows: list[records.Message] = []
+    if leaf is None:
+        rows = await scope.all(sql.LINEAR_AFTER, limit=limit, **key)
+    if not rows:
+        rows = await scope.all(sql.PATH_AFTER, limit=limit, leaf=leaf, **key)
     if not rows or leaf is not None:
         await check_leaf(scope, conversation_id, leaf)
     return rows
 
 
-async def check_end(
-    scope: Scope, conversation_id: UUID, last: Sequence[records.Message], leaf: int | None
-) -> None:
-    """Raise NotFound if a path with this last message, or none, is not the one asked for."""
-    if not last or (leaf is not None and last[0].position != leaf):
+async def walk(
+    scope: Scope, conversation_id: UUID, leaf: int | None
+) -> AsyncIterator[records.Message]:
+    """Yield all messages of a path, in order."""
+    key = {"conversation_id": conversation_id, "position": 0}
+    is_empty = True
+    if leaf is None:
+        async for message in scope.stream(sql.LINEAR_AFTER, **key):
+            is_empty = False
+            yield message
+    else:
+        await check_leaf(scope, conversation_id, leaf)
+    if is_empty:
+        async for message in scope.stream(sql.PATH_AFTER, leaf=leaf, **key):
+            is_empty = False
+            yield message
+    if is_empty:
         await check_leaf(scope, conversation_id, leaf)

@@ -60,10 +60,15 @@ def _path(*, first_after: Any = _zero, wanted: Any = None) -> Any:
     It goes back to a range that holds ``first_after``, or until the ranges hold ``wanted`` messages
     before the position ``before``. Messages that were removed leave gaps in the ranges, so as many
     more are wanted.
+
+    Under row-level security, PostgreSQL compares a position by its index with a column, and not
+    with an expression that has one. The LIMIT keeps the end of the path a column.
     """
     end = func.coalesce(_leaf, Conversation.head, _newest()).label("last")
     wanted = _zero if wanted is None else wanted + Conversation.removed_count
-    start = sa.select(end, wanted.label("wanted")).where(_conversation).subquery("path_end")
+    start = (
+        sa.select(end, wanted.label("wanted")).where(_conversation).limit(_one).subquery("path_end")
+    )
     branch = _branch_at_or_before(start.c.last)
     path = (
         _ranges(start.c.last, branch, start.c.wanted)
@@ -146,14 +151,15 @@ def _branches() -> sa.Select[Any]:
         .subquery()
     )
     ranges = given.union(sa.select(opening)).subquery("ranges")
-    following = func.lead(ranges.c.position).over(order_by=ranges.c.position)
+    # A comparison with an expression would go past the index: see `_path`.
+    following = func.lead(ranges.c.position, 1, Count.MAXIMUM).over(order_by=ranges.c.position)
     numbered = sa.select(*ranges.c, following.label("following")).subquery("numbered")
     member, follower = aliased(Message), aliased(Message)
     last = (
         sa.select(func.max(member.position))
         .where(
             _of_conversation(member),
-            member.position < func.coalesce(numbered.c.following, Count.MAXIMUM),
+            member.position < numbered.c.following,
         )
         .scalar_subquery()
     )
@@ -167,6 +173,28 @@ def _branches() -> sa.Select[Any]:
     return sa.select(
         numbered.c.position, numbered.c.parent_position, last.label("last"), beside.label("beside")
     ).order_by(numbered.c.position)
+
+
+def _after(condition: Any) -> sa.Select[Any]:
+    return (
+        sa.select(*Message.columns())
+        .where(
+            Message.conversation_id == _conversation_id,
+            Message.position > bindparam("position", type_=_integer),
+            condition,
+        )
+        .order_by(Message.position)
+        .limit(bindparam("limit", None, type_=_integer))
+    )
+
+
+def _is_branched_after() -> Any:
+    message = aliased(Message)
+    return sa.exists(message.id).where(
+        _of_conversation(message),
+        message.parent_position.is_not(None),
+        message.position > bindparam("position", type_=_integer),
+    )
 
 
 class Branching(NamedTuple):
@@ -219,22 +247,10 @@ NEWEST = Statement(
 )
 PATH_PAGE = Statement(records.Message, _page())
 PATH_AFTER = Statement(
-    records.Message,
-    sa.select(*Message.columns())
-    .where(
-        Message.conversation_id == _conversation_id,
-        Message.position > bindparam("position", type_=_integer),
-        is_on_path(first_after=bindparam("position", type_=_integer)),
-    )
-    .order_by(Message.position)
-    .limit(_limit),
+    records.Message, _after(is_on_path(first_after=bindparam("position", type_=_integer)))
 )
-WALK = Statement(
-    records.Message,
-    sa.select(*Message.columns())
-    .where(Message.conversation_id == _conversation_id, is_on_path())
-    .order_by(Message.position),
-)
+# The same, as long as nothing branches off after the position; else no row.
+LINEAR_AFTER = Statement(records.Message, _after(~_is_branched_after()))
 AT = Statement(
     int,
     sa.select(Message.position).where(

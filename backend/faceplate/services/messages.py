@@ -361,21 +361,19 @@ async def page(
 async def everything(
     scope: Scope, conversation_id: UUID, *, leaf: int | None = None
 ) -> list[records.Message]:
-    """Return every message of a path, in order, in one round trip.
+    """Return every message of a path, in order, by one statement or two.
 
     All of it is in memory: `walk` is for conversations of any length. Raises NotFound if the
     conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
     path_end = None if leaf is None else checked_position("leaf", leaf)
-    rows = await scope.all(_path_statements.WALK, conversation_id=conversation_id, leaf=path_end)
-    await _path_reading.check_end(scope, conversation_id, rows[-1:], path_end)
-    return rows
+    return await _path_reading.after(scope, conversation_id, 0, None, path_end)
 
 
 async def walk(
     scope: Scope, conversation_id: UUID, *, leaf: int | None = None
 ) -> AsyncIterator[records.Message]:
-    """Yield every message of a path, in order, by one statement.
+    """Yield every message of a path, in order.
 
     A few hundred are in memory at a time. The transaction stays open meanwhile: use it in a block,
     ``async with db.begin(user_id)``, and do not wait for a model or a client between two messages.
@@ -384,15 +382,8 @@ async def walk(
     Raises NotFound if the conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
     path_end = None if leaf is None else checked_position("leaf", leaf)
-    if path_end is not None:
-        await _path_reading.check_leaf(scope, conversation_id, path_end)
-    last: list[records.Message] = []
-    async for message in scope.stream(
-        _path_statements.WALK, conversation_id=conversation_id, leaf=path_end
-    ):
-        last = [message]
+    async for message in _path_reading.walk(scope, conversation_id, path_end):
         yield message
-    await _path_reading.check_end(scope, conversation_id, last, path_end)
 
 
 async def branches(scope: Scope, conversation_id: UUID, position: int) -> list[records.Branch]:
