@@ -32,6 +32,13 @@ async def paged(scope: Scope, *args: Any, **kwargs: Any) -> list[Message]:
             return found
 
 
+async def _looked_at(scope: Scope, id_: UUID, leaf: int | None) -> tuple[Any, ...]:
+    chat = await conversations.get(scope, id_)
+    history = await messages.history(scope, id_, limit=1000)
+    of_leaf = await messages.history(scope, id_, leaf=leaf, limit=1000)
+    return chat.message_count, history, await walked(scope, id_), of_leaf
+
+
 class Play:
     """A conversation in the database and in memory, and the dice that say what happens to it."""
 
@@ -77,14 +84,13 @@ class Play:
         ids = {position: message.id for position, message in model.messages.items()}
         stored = await stored_tree(self.db, self.user_id, self.id)
         assert stored == Tree(ids, model.parents, model.end), self._shape(stored)
-        chat = await self.run(conversations.get, self.id)
-        assert chat.message_count == len(ids)
-        self._check(await self.run(messages.history, self.id, limit=1000), model.path())
-        self._check(await self.run(walked, self.id), model.path())
-        if ids:
-            leaf = self.dice.choice([*ids])
-            read = await self.run(messages.history, self.id, leaf=leaf, limit=1000)
-            self._check(read, model.path(leaf))
+        leaf = self.dice.choice([*ids, None])
+        count, *read = await self.run(_looked_at, self.id, leaf)
+        assert count == len(ids)
+        for path, expected in zip(
+            read, (model.path(), model.path(), model.path(leaf)), strict=True
+        ):
+            self._check(path, expected)
 
     async def compare_every_leaf(self) -> None:
         for leaf in self.model.leaves():
@@ -247,7 +253,7 @@ class Play:
         """Read from a position, given as such or by the message's id, on any path."""
         leaf = self.dice.choice([None, *self.model.messages])
         path = self.model.path(leaf)
-        position, limit = self.dice.randint(1, self.model.last + 1), self.dice.choice(LIMITS)
+        position, limit = self.dice.randint(0, self.model.last + 1), self.dice.choice(LIMITS)
         at = self.model.messages.get(position)
         where = at.id if at is not None and self.dice.random() < 0.5 else position
         given = {"limit": limit, "leaf": leaf}
@@ -270,7 +276,7 @@ class Play:
 
     async def look_for_what_is_not_there(self) -> None:
         """Name a message that never was or is gone: nothing is changed."""
-        position = self.model.last + 1
+        position = self.dice.choice((0, self.model.last + 1, 2**31))
         id_ = self.dice.choice([uuid7(), *self.gone])
         await self._refused(NotFound, conversations.switch, position)
         await self._refused(NotFound, conversations.fork, at=position)
@@ -280,7 +286,9 @@ class Play:
         await self._refused(NotFound, messages.before, id_)
         await self._refused(NotFound, messages.remove, id_)
         await self._refused(NotFound, messages.replace, id_, role="user")
-        await self._refused(NotFound, messages.append, after=position, branch=True, **self.new())
+        if position:
+            new = self.new()
+            await self._refused(NotFound, messages.append, after=position, branch=True, **new)
 
     async def _refused(self, error: type[Exception], unit: Any, *args: Any, **given: Any) -> None:
         try:
