@@ -131,6 +131,11 @@ def _plan(unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
     return Plan(unit, args, kwargs)
 
 
+def named(own: Belongings) -> UUID:
+    """Return the id that follows from the source and the key that a plan gives."""
+    return conversations.id_of(own.user_id, source=SOURCE, key="new")
+
+
 def _owned_plans(own: Belongings) -> dict[str, Plan]:
     u, conversation = units(), own.conversation_id
     turn = [NewMessage("user", "one"), NewMessage("assistant", tool_calls=calls("second"))]
@@ -177,7 +182,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         ),
         "messages.append_many, which opens": _plan(
             u["messages.append_many"],
-            conversations.id_of(own.user_id, source=SOURCE, key="new"),
+            named(own),
             turn,
             opens=NewConversation(source=SOURCE, key="new"),
         ),
