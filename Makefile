@@ -58,8 +58,9 @@ erd: $(INSTALLED) ## Draw the tables of the models in docs/pictures/data-model.s
 test-package: $(INSTALLED) ## Build wheel and sdist, and use them from empty environments with each extra
 	@$(BIN)/pytest tests/package -m package $(ARGS)
 
+PATH_CAMPAIGNS := $(patsubst %,tests/integration/test_conversation_%.py,paths crowd)
 test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= repeats a run, ARGS= for pytest)
-	@$(BIN)/pytest tests/faults -rP --show-capture=stdout --faults=long --timeout=1800 $(if $(SEED),--seed=$(SEED)) $(ARGS)
+	@$(BIN)/pytest tests/faults $(PATH_CAMPAIGNS) -rP --show-capture=stdout --faults=long --timeout=1800 $(if $(SEED),--seed=$(SEED)) $(ARGS)
 
 test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported and read (MESSAGES=)
 	@export $$($(BIN)/faceplate server start | $(URLS)); \

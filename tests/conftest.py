@@ -11,6 +11,7 @@ Every database comes from ``alembic upgrade head`` and belongs to a role that is
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from sqlalchemy import URL
 
 from faceplate import Database, Settings, User, embedded
 from faceplate.services import users
+from tests.campaigns import Campaign
 from tests.postgres import ROLE, TEST_URL, Server, dsn, prepare, start, use_programs
 
 ROOT = Path(__file__).parent.parent
@@ -76,13 +78,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--faults",
         choices=("short", "long"),
         default="short",
-        help="how much of the campaigns of tests/faults to run (default: %(default)s)",
+        help="how much of the campaigns to run, see tests/campaigns.py (default: %(default)s)",
     )
     group.addoption(
         "--seed",
         type=int,
         default=secrets.randbelow(1_000_000),
-        help="what the campaigns of tests/faults cast their dice from (default: another each time)",
+        help="what the campaigns cast their dice from (default: another each time)",
     )
 
 
@@ -274,3 +276,11 @@ async def user(db: Database) -> User:
 async def other_user(db: Database) -> User:
     """Somebody who must not see what is the user's."""
     return await _create_user(db)
+
+
+@pytest.fixture
+def campaign(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Campaign:
+    """The campaign of this test; it prints its seed, which a failure shows."""
+    seed, length = pytestconfig.option.seed, pytestconfig.option.faults
+    print(f"{request.node.name}: --faults={length} --seed={seed}")  # noqa: T201 - for whom it fails
+    return Campaign(seed, length == "long", random.Random(f"{seed} {request.node.name}"))

@@ -52,6 +52,8 @@ SETTLED = rows(
     conversations=1, messages=3, tasks=1, mcp_configs=1, **{kind.table: 1 for kind in LATER}
 )
 """The rows of a user who has one of everything, see `settle_in`."""
+SOURCE = "elsewhere"
+"""Where the conversation of `settle_in` is from. Its key there is the user's subject."""
 LONG_AGO = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 
@@ -59,6 +61,8 @@ def units() -> dict[str, Callable[..., Any]]:
     """Every public unit of `faceplate.services` by its name, such as ``messages.append``."""
     found = {}
     for info in pkgutil.iter_modules(services.__path__):
+        if info.name.startswith("_"):
+            continue
         module = importlib.import_module(f"{services.__name__}.{info.name}")
         for name, value in vars(module).items():
             is_unit = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
@@ -236,7 +240,14 @@ async def settle_in(db: Database) -> Belongings:
     """Make a user who has one of everything: a call without an answer and a draft, too."""
     plan = nobodys()
     user = await db.run_system(users.create, subject_id=plan.subject_id, email=plan.email)
-    conversation = await db.run(user.id, conversations.create, title=plan.subject_id)
+    conversation = await db.run(
+        user.id,
+        conversations.open,
+        source=SOURCE,
+        key=plan.subject_id,
+        title=plan.subject_id,
+        body=f'"{plan.subject_id}"',
+    )
     turn = [
         NewMessage("user", f"a question of {plan.subject_id}"),
         NewMessage("assistant", tool_calls=calls(plan.call_id)),

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select, update
 from tests.faults.plans import Plan, plans
 from tests.faults.trials import PASSING
-from tests.units import Belongings, everything_of, nobodys, settle_in, units
+from tests.units import SOURCE, Belongings, everything_of, nobodys, settle_in, units
 
 from faceplate import Database, Scope, Settings
 from faceplate.models import Conversation, Message, Task
@@ -37,11 +37,18 @@ def reads(own: Belongings) -> dict[str, Plan]:
     conversation = (own.conversation_id,)
     calls: dict[str, tuple[Any, ...]] = {
         "conversations.get": conversation,
+        "conversations.lock": conversation,
         "conversations.page": (),
         "messages.get": (*conversation, own.message_id),
         "messages.history": conversation,
         "messages.before": (*conversation, 3),
         "messages.after": (*conversation, 1),
+        "messages.before, an id": (*conversation, own.draft_id),
+        "messages.after, an id": (*conversation, own.message_id),
+        "messages.page": conversation,
+        "messages.everything": conversation,
+        "messages.branches": (*conversation, 2),
+        "messages.branches_at": (*conversation, [1, 2, 3]),
         "messages.pending_tool_calls": conversation,
         "tasks.get": (own.task_id,),
         "tasks.page": (),
@@ -55,7 +62,10 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "users.by_subject": (own.subject_id,),
         "users.by_email": (own.email,),
     }
-    return {name: Plan(units()[name], args, {}) for name, args in calls.items()} | {
+    found = units()
+    of_source = {"source": SOURCE}
+    return {name: Plan(found[name.partition(",")[0]], args, {}) for name, args in calls.items()} | {
+        "conversations.page, of a source": Plan(found["conversations.page"], (), of_source),
         "messages.walk": Plan(_walk, conversation, {}),
         "archives.walk": Plan(_walk_all, (), {}),
     }

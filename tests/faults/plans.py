@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Identity, Integer, MetaData, Table, Text, Uuid, bindparam
 from tests.units import (
+    SOURCE,
     Belongings,
     calls,
     config_of,
@@ -24,7 +25,9 @@ from tests.units import (
 
 from faceplate import Conflict, Scope, SystemScope
 from faceplate.models import Conversation, Task
+from faceplate.services import conversations
 from faceplate.services.chats import NewChat
+from faceplate.services.conversations import NewConversation
 from faceplate.services.messages import NewMessage
 from faceplate.statement import Statement
 
@@ -128,6 +131,11 @@ def _plan(unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
     return Plan(unit, args, kwargs)
 
 
+def named(own: Belongings) -> UUID:
+    """Return the id that follows from the source and the key that a plan gives."""
+    return conversations.id_of(own.user_id, source=SOURCE, key="new")
+
+
 def _owned_plans(own: Belongings) -> dict[str, Plan]:
     u, conversation = units(), own.conversation_id
     turn = [NewMessage("user", "one"), NewMessage("assistant", tool_calls=calls("second"))]
@@ -142,11 +150,47 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "conversations.replace_metadata": _plan(
             u["conversations.replace_metadata"], conversation, {"pinned": True}
         ),
+        "conversations.open": _plan(
+            u["conversations.open"], source=SOURCE, key="new", title="b", body="[1]"
+        ),
+        "conversations.open, known": _plan(
+            u["conversations.open"], source=SOURCE, key=own.subject_id
+        ),
+        "conversations.replace_body": _plan(
+            u["conversations.replace_body"], conversation, '{"a": 1e22}'
+        ),
+        "conversations.switch": _plan(u["conversations.switch"], conversation, 1),
+        "conversations.fork": _plan(u["conversations.fork"], conversation, at=2),
+        "conversations.fork, with an id": _plan(
+            u["conversations.fork"], conversation, id=chat_id, title="forked"
+        ),
         "conversations.delete": _plan(u["conversations.delete"], conversation),
         "chats.store": _plan(u["chats.store"], [chat]),
         "messages.append": _plan(u["messages.append"], conversation, role="user", content="hi"),
         "messages.append, results": _plan(
             u["messages.append"], conversation, role="tool", tool_results=results(own.call_id)
+        ),
+        "messages.append, a reply": _plan(
+            u["messages.append"], conversation, role="user", content="hi", after=3
+        ),
+        "messages.append, a branch": _plan(
+            u["messages.append"], conversation, role="user", content="hi", after=1, branch=True
+        ),
+        "messages.append, a body": _plan(u["messages.append"], conversation, body='{"a": 1.0}'),
+        "messages.append, which opens": _plan(
+            u["messages.append"], chat_id, role="user", content="hi", opens=NewConversation()
+        ),
+        "messages.append_many, which opens": _plan(
+            u["messages.append_many"],
+            named(own),
+            turn,
+            opens=NewConversation(source=SOURCE, key="new"),
+        ),
+        "messages.append_many, a branch": _plan(
+            u["messages.append_many"], conversation, turn, after=0, branch=True
+        ),
+        "messages.append_draft, a branch": _plan(
+            u["messages.append_draft"], conversation, after=1, branch=True
         ),
         "messages.append_many": _plan(u["messages.append_many"], conversation, turn),
         "messages.append_draft": _plan(u["messages.append_draft"], conversation),
@@ -157,6 +201,11 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
             content="so far",
             status="complete",
         ),
+        "messages.replace": _plan(
+            u["messages.replace"], conversation, own.message_id, role="user", body="[2]"
+        ),
+        "messages.remove": _plan(u["messages.remove"], conversation, own.message_id),
+        "messages.remove, the last one": _plan(u["messages.remove"], conversation, own.draft_id),
         "messages.remove_after": _plan(u["messages.remove_after"], conversation, 0),
         "messages.remove_last": _plan(u["messages.remove_last"], conversation),
         "tasks.create": _plan(u["tasks.create"], title="b", description="c"),
@@ -209,8 +258,9 @@ def plans(own: Belongings) -> dict[str, Plan]:
 
 
 READS = {
-    *(f"conversations.{name}" for name in ("get", "page")),
-    *(f"messages.{name}" for name in ("get", "history", "before", "after", "walk")),
+    *(f"conversations.{name}" for name in ("get", "lock", "page")),
+    *(f"messages.{name}" for name in ("get", "history", "before", "after", "page", "walk")),
+    *(f"messages.{name}" for name in ("branches", "branches_at", "everything")),
     "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),

@@ -157,6 +157,30 @@ async def read_before(place: Place, value: Any) -> Any:
     return await place.run(messages.before, place.conversation_id, value)
 
 
+async def read_leaf(place: Place, value: Any) -> Any:
+    return await place.run(messages.history, place.conversation_id, leaf=value)
+
+
+async def fork_at(place: Place, value: Any) -> Any:
+    return await place.run(conversations.fork, place.conversation_id, at=value)
+
+
+async def switch(place: Place, value: Any) -> Any:
+    return await place.run(conversations.switch, place.conversation_id, value)
+
+
+async def reply_after(place: Place, value: Any) -> Any:
+    return await place.run(messages.append, place.conversation_id, role="user", after=value)
+
+
+async def open_from(place: Place, value: Any) -> Any:
+    return await place.run(conversations.open, source=value, key="a")
+
+
+async def open_named(place: Place, value: Any) -> Any:
+    return await place.run(conversations.open, source="a", key=value)
+
+
 async def date_a_task(place: Place, value: Any) -> Any:
     async def unit(scope: Scope) -> None:
         scope.session.add(models.Task(user_id=scope.user_id, title="a", created_at=value))
@@ -172,11 +196,19 @@ OTHERS = {
     "id": Other("messages.id", append_with_id, NO_IDS),
     "conversation": Other("conversations.id", name_conversation, NO_IDS),
     "task": Other("tasks.id", name_task, NO_IDS),
-    "limit": Other("limit", limit_history, (0, -1, 201, 2**31, 2**80, 1.5, "9", True, None)),
+    "limit": Other("limit", limit_history, (0, -1, 1_001, 2**31, 2**80, 1.5, "9", True, None)),
     "cursor": Other("cursor", turn_page, ("a", "\x00", "é", "a" * 50_000_000, b"a", 7)),
     "state": Other("state", choose_state, ("OPEN", "", "a" * 10**7, 7)),
     "position": Other("position", remove_after, (-1, -(2**80), 1.5, "1", True, None)),
-    "before": Other("messages.position", read_before, (-1, 2**31, 2**80, 1.5, "1", True)),
+    "before": Other("position", read_before, (-1, -(2**80), 1.5, "1", True, None)),
+    "leaf": Other("leaf", read_leaf, (-1, -(2**80), 1.5, "1", True)),
+    "at": Other("at", fork_at, (-1, -(2**80), 1.5, "1", True)),
+    "place": Other("position", switch, (-1, -(2**80), 1.5, "1", True, None)),
+    "after": Other("after", reply_after, (-1, -(2**80), 1.5, "1", True)),
+    "body": Other("messages.body", append(body=None), (7, b"{}", {}, "\x00", '"\ud800"')),
+    "large body": Other("messages.body", append(body=None), (f'"{"a" * 2**24}"',)),
+    "source": Other("conversations.source", open_from, ("", " ", "a" * 101, "\x00", 7, None)),
+    "key": Other("conversations.key", open_named, ("a" * 2_001, "\x00", "\ud800", 7, None)),
     "moment": Other("tasks.created_at", date_a_task, (datetime(2026, 1, 1), "2026-01-01", 7)),  # noqa: DTZ001 - that is what is wrong
     "too early": Other("tasks.created_at", date_a_task, (TOO_EARLY,)),
     "batch": Other("messages", append_batch, ([], [NewMessage("user")] * 1_001)),

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import anyio
 import pytest
-from tests.faults.conftest import Campaign
+from tests.campaigns import Campaign
 from tests.faults.plans import plans
 from tests.faults.proxy import Action, Fault, Message, is_commit
 from tests.faults.servers import OwnServer

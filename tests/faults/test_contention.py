@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from tests.faults.conftest import Campaign
+from tests.campaigns import Campaign
 from tests.faults.plans import count_up, counters, insert_a_note, notes
 from tests.faults.servers import OwnServer
 from tests.faults.trials import Bench, bench

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import product
 
 import pytest
-from tests.faults.conftest import QUICK, Campaign
+from tests.campaigns import Campaign
+from tests.faults.conftest import QUICK
 from tests.faults.judging import AROUND_COMMIT, OWN, PLANS, Book, learn
 from tests.faults.plans import READS, TABLES, insert_a_note_as_text, plans
 from tests.faults.proxy import Action, Fault, is_commit, is_committed

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.faults.conftest import Campaign
+from tests.campaigns import Campaign
 from tests.faults.judging import PLANS, Book, learn
 from tests.faults.plans import plans
 from tests.faults.proxy import Action, Direction, Fault, Message, is_commit, is_committed

@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
+from tests.campaigns import Campaign
 from tests.databases import settings_of
 from tests.faults.bouncer import POOL_SIZE, PROGRAM, WHY_NOT, bouncer
 from tests.faults.bouncer_client import EVERYBODYS, reads
-from tests.faults.conftest import Campaign
 from tests.faults.plans import READS
 from tests.faults.servers import OwnServer
 from tests.units import nobodys

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from tests.faults.conftest import Campaign
+from tests.campaigns import Campaign
 from tests.faults.plans import TABLES, insert_a_note
 from tests.faults.proxy import Action, Fault, Message, Proxy, is_commit, is_committed
 from tests.faults.servers import OwnServer, own_server

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 import uvloop
+from tests.campaigns import Campaign
 from tests.faults.bouncer import PROGRAM, WHY_NOT, bouncer
-from tests.faults.conftest import Campaign
 from tests.faults.servers import OwnServer
 from tests.faults.unit_programs.generation import generate
 from tests.faults.unit_programs.trial import Bench

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from pydantic import SecretStr
-from tests.faults.conftest import Campaign
+from tests.campaigns import Campaign
 from tests.faults.proxy import Proxy
 from tests.faults.servers import OwnServer
 from tests.faults.writers import Writer

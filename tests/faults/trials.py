@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 from pydantic import SecretStr
-from tests.faults.plans import Plan, counters, plans
+from tests.faults.plans import Plan, counters, named, plans
 from tests.faults.proxy import Fault, Message, Proxy, Traffic
 from tests.faults.servers import OwnServer
 from tests.units import OWNED, Belongings, settle_in
@@ -101,7 +101,7 @@ class Bench:
             await self.db.run(own.user_id, touch_nothing)
         self.proxy.traffic = Traffic()
         plan = plans(own)[name]
-        given = json.dumps([plan.args, plan.kwargs], default=str, sort_keys=True)
+        given = json.dumps([plan.args, plan.kwargs, named(own)], default=str, sort_keys=True)
         self.proxy.plan(*faults)
         result, error = None, None
         try:

@@ -15,6 +15,7 @@ from tests.integration.conftest import World
 from tests.units import (
     OWNED,
     SETTLED,
+    SOURCE,
     Belongings,
     calls,
     config_of,
@@ -104,9 +105,20 @@ ATTEMPTS = {
         own=lambda made, _: (made.title, made.message_count) == ("mine", 0),
     ),
     "conversations.get": in_conversation(),
+    "conversations.open": Attempt(
+        lambda their: given(source=SOURCE, key=their.subject_id, title="mine"),
+        own=lambda made, mine: (
+            (made.title, made.message_count) == ("mine", 0)
+            and made.id == conversations.id_of(mine.user_id, source=SOURCE, key=made.key)
+        ),
+    ),
     "conversations.page": own_page("conversation_id"),
     "conversations.rename": in_conversation("stolen"),
     "conversations.replace_metadata": in_conversation({"stolen": True}),
+    "conversations.replace_body": in_conversation('"stolen"'),
+    "conversations.lock": in_conversation(),
+    "conversations.switch": in_conversation(1),
+    "conversations.fork": in_conversation(),
     "conversations.delete": in_conversation(),
     "chats.store": Attempt(
         lambda their: given([NewChat(their.conversation_id, "mine", [NewMessage("user", "mine")])]),
@@ -125,8 +137,19 @@ ATTEMPTS = {
     "messages.history": in_conversation(),
     "messages.before": in_conversation(2),
     "messages.after": in_conversation(0),
+    "messages.page": in_conversation(),
+    "messages.everything": in_conversation(),
     "messages.walk": in_conversation(),
+    "messages.branches": in_conversation(1),
+    "messages.branches_at": in_conversation([1, 2]),
     "messages.pending_tool_calls": in_conversation(),
+    "messages.replace": Attempt(
+        lambda their: given(their.conversation_id, their.message_id, role="user", content="stolen"),
+        Message,
+    ),
+    "messages.remove": Attempt(
+        lambda their: given(their.conversation_id, their.message_id), Conversation
+    ),
     "messages.remove_after": in_conversation(0),
     "messages.remove_last": in_conversation(),
     "tasks.create": Attempt(
@@ -307,6 +330,18 @@ async def test_a_conversation_of_the_same_id_is_ones_own(world: World) -> None:
     assert await world.db.run(mine, messages.history, id_) == [message]
     assert await world.db.run(mine, messages.remove_after, id_, 0) == 1
     await world.db.run(mine, conversations.delete, id_)
+
+
+async def test_a_name_from_elsewhere_is_ones_own(world: World) -> None:
+    """Two users may import the same chat: each has it, and sees their own of that source."""
+    mine = world.mine.user_id
+    named: dict[str, Any] = {"source": SOURCE, "key": world.theirs.subject_id}
+    opened = await world.db.run(mine, conversations.open, **named)
+    assert await world.db.run(mine, conversations.open, **named) == opened
+    assert opened.id != world.theirs.conversation_id
+    page = await world.db.run(mine, conversations.page, source=SOURCE)
+    assert {chat.id for chat in page.items} == {opened.id, world.mine.conversation_id}
+    await world.db.run(mine, conversations.delete, opened.id)
 
 
 @pytest.mark.parametrize("name", USER_PARAMETERS)

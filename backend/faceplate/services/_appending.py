@@ -12,10 +12,11 @@ from uuid import UUID
 
 from faceplate import records
 from faceplate.column_types.json_values import json_copy
-from faceplate.errors import Conflict, Contention, NotFound
+from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
 from faceplate.scope import Scope
 from faceplate.services import _path_statements, conversations, tool_calls
 from faceplate.services import message_statements as sql
+from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import (
     NewMessage,
     check_shape,
@@ -119,13 +120,26 @@ async def _locked(
     lock = _path_statements.LOCK
     locked = await scope.first(lock, conversation_id=conversation_id)
     if locked is None and opens is not None:
-        await conversations.make(scope, conversation_id, opens)
+        await _make(scope, conversation_id, opens)
         locked = await scope.first(lock, conversation_id=conversation_id)
     if locked is None:
         raise NotFound(records.Conversation)
     ids = [message.id for message in batch]
     place = await scope.one(_path_statements.PLACE, conversation_id=conversation_id, ids=ids)
     return None if place.is_stored else Tree(scope, locked, place)
+
+
+async def _make(scope: Scope, conversation_id: UUID, new: NewConversation) -> None:
+    """Make a conversation unless it exists.
+
+    Raises InvalidInput, also if the id is not the one of its source and key.
+    """
+    if new.source is not None or new.key is not None:
+        derived = conversations.id_of(scope.user_id, source=new.source or "", key=new.key or "")
+        if conversation_id != derived:
+            raise InvalidInput("conversation_id", "must be the id_of the source and the key")
+    with body_errors(scope, conversations.BODY, new.body):
+        await scope.first(conversations.CREATE, id=conversation_id, **new.values())
 
 
 async def _parent(tree: Tree, after: int | None, *, branch: bool) -> int:

@@ -54,8 +54,8 @@ class _Tree:
                 self._leaves[first] = max(self._leaves[first], leaf)
                 self._hanging.setdefault(first, []).append(branch._replace(last=leaf))
         self._groups: dict[int, list[int]] = {}
-        for parent, alternatives in _by_parent(branches).items():
-            if parent or len(alternatives) > 1:
+        for alternatives in _by_parent(branches).values():
+            if len(alternatives) > 1:
                 self._groups |= dict.fromkeys(alternatives, sorted(alternatives))
 
     def beside(self, position: int) -> list[int]:

@@ -241,7 +241,10 @@ def _place() -> sa.Select[Any]:
 NEWEST = Statement(
     records.Message,
     sa.select(*Message.columns())
-    .where(Message.conversation_id == _conversation_id, Message.position <= bindparam("upto"))
+    .where(
+        Message.conversation_id == _conversation_id,
+        Message.position <= bindparam("upto", type_=_integer),
+    )
     .order_by(Message.position.desc())
     .limit(_limit),
 )

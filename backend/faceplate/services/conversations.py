@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faceplate import records
 from faceplate.column_types import Ruled
-from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.errors import Conflict, NotFound
 from faceplate.models import Conversation
 from faceplate.pagination import (
     DEFAULT_LIMIT,
@@ -193,19 +193,6 @@ async def open(  # noqa: A001 - `conversations.open` reads as what it does
         return found
     # Another transaction has made it since the statement began.
     return await scope.one(GET, id=new_id)
-
-
-async def make(scope: Scope, conversation_id: UUID, new: NewConversation) -> None:
-    """Make a conversation unless it exists: `messages.append` calls it for ``opens``.
-
-    Raises InvalidInput, also if the id is not the one of its source and key.
-    """
-    if new.source is not None or new.key is not None:
-        derived = id_of(scope.user_id, source=new.source or "", key=new.key or "")
-        if conversation_id != derived:
-            raise InvalidInput("conversation_id", "must be the id_of the source and the key")
-    with body_errors(scope, BODY, new.body):
-        await scope.first(CREATE, id=conversation_id, **new.values())
 
 
 async def get(scope: Scope, conversation_id: UUID) -> records.Conversation:

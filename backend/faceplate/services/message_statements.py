@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
 
 from faceplate import records
 from faceplate.column_types import ArrayOf, Json, JsonText
@@ -132,7 +133,14 @@ def _ends_at_newest() -> Any:
     """Return the condition that the path ends at the newest message, and that one is ``after``."""
     after: Any = bindparam("after", None, type_=sa.Integer())
     end = Conversation.message_count + Conversation.removed_count
-    is_there = sa.exists(Message.id).where(_in_conversation, Message.position == after)
+    # A statement that waited for the row still sees the messages as they were before its wait.
+    seen = aliased(Conversation)
+    is_there = sa.exists(Message.id).where(
+        _in_conversation,
+        Message.position == after,
+        seen.id == Conversation.id,
+        seen.removed_count == Conversation.removed_count,
+    )
     return sa.and_(
         Conversation.head.is_(None), sa.or_(after.is_(None), sa.and_(end == after, is_there))
     )

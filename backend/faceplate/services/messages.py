@@ -473,6 +473,7 @@ async def replace(
             **key,
         )
     if replaced is None:
+        await scope.one(sql.GET, **key)
         raise Conflict("the message is a draft: save it instead")
     return replaced
 

@@ -1,0 +1,186 @@
+"""Writers who share conversations, each with dice of its own, and note what they were told."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from uuid6 import uuid7
+
+from faceplate import Conflict, Database, Message, NotFound
+from faceplate.services import conversations, messages
+from faceplate.services.messages import NewMessage
+from tests.conversation_model import stored_tree
+from tests.conversation_play import walked
+
+
+class Shared:
+    """One conversation, and what all of its writers were told of it."""
+
+    def __init__(self, db: Database, user_id: UUID, *, removals: bool) -> None:
+        self.db, self.user_id, self.removals = db, user_id, removals
+        self.id = uuid7()
+        self.told: dict[UUID, Message] = {}
+        self.answered: dict[int, int] = {}
+        """By position, what a message was appended after, where its writer said so."""
+        self.removed = 0
+        self.paths: list[list[UUID]] = []
+        """Those that were read, and those that were forked off."""
+        self.refused = 0
+
+    async def run(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
+        return await self.db.run(self.user_id, unit, *args, **kwargs)
+
+    def note(self, appended: list[Message], after: int | None = None) -> None:
+        for message in appended:
+            known = self.told.setdefault(message.id, message)
+            assert known.position == message.position, "one message was stored twice"
+            if after is not None:
+                assert self.answered.setdefault(message.position, after) == after
+            after = message.position
+
+    def somewhere(self, dice: random.Random) -> int:
+        return dice.choice([0, *(message.position for message in self.told.values())])
+
+    async def check(self) -> None:
+        """Raise unless the tables hold a tree of exactly what was told and not removed."""
+        tree = await stored_tree(self.db, self.user_id, self.id)
+        by_position = {message.position: message.id for message in self.told.values()}
+        assert len(by_position) == len(self.told), "a position was given twice"
+        assert sorted(by_position) == [*range(1, len(by_position) + 1)], "a position was skipped"
+        assert tree.ids.items() <= by_position.items()
+        assert len(tree.ids) == len(self.told) - self.removed, "a message was lost"
+        assert self.removals or not self.removed
+        for position, after in self.answered.items():
+            assert tree.parents.get(position, after) == after, "a message follows another one"
+        for leaf in tree.ids:
+            read = await self.run(messages.history, self.id, leaf=leaf, limit=1000)
+            assert [message.id for message in read] == self._path(tree.parents, leaf, by_position)
+        read = await self.run(walked, self.id)
+        assert [message.id for message in read] == self._path(tree.parents, tree.end, by_position)
+        if not self.removals:  # else a path may be gone
+            for path in filter(None, self.paths):
+                leaf = self.told[path[-1]].position
+                assert path == self._path(tree.parents, leaf, by_position)
+
+    def _path(self, parents: dict[int, int], leaf: int, ids: dict[int, UUID]) -> list[UUID]:
+        found = []
+        while leaf:
+            found.append(ids[leaf])
+            leaf = parents[leaf]
+        return found[::-1]
+
+
+Move = Callable[[Shared], Awaitable[None]]
+
+
+class Writer:
+    """One of many who write at once."""
+
+    def __init__(self, shared: list[Shared], dice: random.Random) -> None:
+        self.shared, self.dice = shared, dice
+
+    async def write(self, steps: int) -> None:
+        for _ in range(steps):
+            chat = self.dice.choice(self.shared)
+            moves: list[Move] = [
+                *[self.append, self.append_many, self.branch, self.branch_many, self.switch] * 2,
+                *[self.reply, self.draft, self.read, self.fork, self.replace],
+                # What was removed before its retry is appended once more.
+                *([self.remove, self.remove_after] if chat.removals else [self.send_twice]),
+            ]
+            try:
+                await self.dice.choice(moves)(chat)
+            except (Conflict, NotFound):  # somebody else was quicker
+                chat.refused += 1
+
+    def new(self) -> NewMessage:
+        return NewMessage("user", str(self.dice.random()), id=uuid7())
+
+    async def append(self, chat: Shared, **where: Any) -> None:
+        new = self.new()
+        told = await chat.run(messages.append, chat.id, **new._asdict(), **where)
+        chat.note([told], where.get("after"))
+
+    async def append_many(self, chat: Shared, **where: Any) -> None:
+        new = [self.new() for _ in range(self.dice.randint(2, 4))]
+        told = await chat.run(messages.append_many, chat.id, new, **where)
+        chat.note(told, where.get("after"))
+
+    async def draft(self, chat: Shared, **where: Any) -> None:
+        begun = await chat.run(messages.append_draft, chat.id, **where)
+        chat.note([begun], where.get("after"))
+        await chat.run(messages.save_draft, chat.id, begun.id, content="so far", status="complete")
+
+    async def reply(self, chat: Shared) -> None:
+        """Append after what was read as the last message, unless somebody else has."""
+        read = await chat.run(messages.history, chat.id, limit=1)
+        move = self.dice.choice((self.append, self.append_many, self.draft))
+        await move(chat, after=read[-1].position if read else 0)
+
+    async def branch(self, chat: Shared) -> None:
+        await self.append(chat, after=chat.somewhere(self.dice), branch=True)
+
+    async def branch_many(self, chat: Shared) -> None:
+        move = self.dice.choice((self.append_many, self.draft))
+        await move(chat, after=chat.somewhere(self.dice), branch=True)
+
+    async def send_twice(self, chat: Shared) -> None:
+        """Append a message and its retry at once."""
+        new, where = self.new()._asdict(), {}
+        if self.dice.random() < 0.5:
+            where = {"after": chat.somewhere(self.dice), "branch": True}
+        both = [chat.run(messages.append, chat.id, **new, **where) for _ in range(2)]
+        for told in await asyncio.gather(*both, return_exceptions=True):
+            if isinstance(told, Message):
+                chat.note([told], where.get("after"))
+            elif not isinstance(told, (Conflict, NotFound)):
+                raise told
+
+    async def switch(self, chat: Shared) -> None:
+        if position := chat.somewhere(self.dice):
+            await chat.run(conversations.switch, chat.id, position)
+
+    async def read(self, chat: Shared) -> None:
+        leaf = chat.somewhere(self.dice) or None
+        read = await chat.run(messages.history, chat.id, leaf=leaf, limit=1000)
+        chat.paths.append([message.id for message in read])
+
+    async def fork(self, chat: Shared) -> None:
+        at = chat.somewhere(self.dice) or None
+        fork = await chat.run(conversations.fork, chat.id, at=at)
+        read = await chat.run(walked, fork.id)
+        assert [message.position for message in read] == [*range(1, fork.message_count + 1)]
+        chat.paths.append([message.id for message in read])
+
+    async def replace(self, chat: Shared) -> None:
+        if chat.told:
+            id_ = self.dice.choice([*chat.told])
+            told = await chat.run(messages.replace, chat.id, id_, role="user")
+            assert (told.id, told.position) == (id_, chat.told[id_].position)
+
+    async def remove(self, chat: Shared) -> None:
+        if chat.told:
+            id_ = self.dice.choice([*chat.told])
+            removed = await chat.run(messages.remove, chat.id, id_)
+            chat.removed += removed
+
+    async def remove_after(self, chat: Shared) -> None:
+        position = self.dice.randint(max(len(chat.told) - 5, 0), len(chat.told) + 1)
+        removed = await chat.run(messages.remove_after, chat.id, position)
+        chat.removed += removed
+
+
+async def crowd(
+    db: Database, user_id: UUID, dice: random.Random, *, writers: int, steps: int
+) -> list[Shared]:
+    """Let writers work on a few conversations at once; return what they were told."""
+    shared = [Shared(db, user_id, removals=removals) for removals in (False, True, True)]
+    for chat in shared:
+        await chat.run(conversations.create, id=chat.id)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(writers):
+            writer = Writer(shared, random.Random(dice.random()))
+            group.create_task(writer.write(steps))
+    return shared

@@ -1,0 +1,54 @@
+"""Branches lose nothing: whatever is done to a conversation, its paths are what they should be."""
+
+import random
+
+import pytest
+from tests.campaigns import Campaign
+from tests.conversation_model import essence
+from tests.conversation_play import Play
+
+from faceplate import Database, User
+from faceplate.services import conversations, messages
+from faceplate.services.messages import NewMessage
+
+STEPS = 30
+"""Operations a conversation: enough for branches of branches, and few enough to read."""
+
+
+async def test_any_operations_leave_the_paths_that_a_model_has(
+    db: Database, user: User, campaign: Campaign
+) -> None:
+    """Else an edit, a regenerated answer or a removal hides or loses a message of another path."""
+    for number in range(campaign.size(60, 3_000)):
+        play = Play(db, user.id, random.Random(f"{campaign.seed} {number}"))
+        try:
+            await play.play(STEPS)
+        except BaseException as error:
+            error.add_note(f"--seed={campaign.seed}, conversation {number}")
+            raise
+
+
+BRANCHES, MESSAGES_A_BRANCH = 200, 10
+
+
+@pytest.fixture
+async def tree(db: Database, user: User, campaign: Campaign) -> Play:
+    """2,000 messages in 200 branches. Most begin near the newest message, so paths are long."""
+    play, dice = Play(db, user.id, campaign.dice), campaign.dice
+    await play.run(conversations.create, id=play.id)
+    for _ in range(BRANCHES):
+        new = [NewMessage("user", "one of many")] * MESSAGES_A_BRANCH
+        places = [0, *play.model.messages]
+        after = dice.choice(places if dice.random() < 0.1 else places[-15:])
+        told = await play.run(messages.append_many, play.id, new, after=after, branch=True)
+        play.model.append(told, after=after)
+    return play
+
+
+async def test_a_page_of_any_path_is_what_the_parents_say(tree: Play, campaign: Campaign) -> None:
+    """Else a page of a long chat with many edits leaves out a turn or shows one twice."""
+    for leaf in campaign.dice.sample([*tree.model.messages], 50):
+        path = tree.model.path(leaf)
+        for limit in (1, 2, 50, 200, 1000):
+            read = await tree.run(messages.history, tree.id, leaf=leaf, limit=limit)
+            assert [*map(essence, read)] == path[-limit:]
