@@ -209,6 +209,13 @@ class Settings(LoadedSettings):
         " commas. `faceplate check`, `doctor`, `erase`, `export` and `stats` import them, also from"
         " the current directory, to know your tables. A program imports its models itself.",
     )
+    max_body_mb: int = Field(
+        default=16,
+        ge=1,
+        le=256,
+        description="Megabytes (of 1,048,576 bytes) that the body of a message, a conversation or a"
+        " document may have in UTF-8. A longer one raises InvalidInput.",
+    )
     application_name: str = Field(
         default="faceplate",
         pattern=r"^[ -~]{1,63}$",
