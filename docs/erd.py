@@ -54,8 +54,8 @@ def draw() -> str:
 
 def _depth(table: sa.Table) -> int:
     """How many foreign keys lead from the table to one that has none."""
-    keys = table.foreign_key_constraints
-    return max((1 + _depth(key.referred_table) for key in keys), default=0)
+    others = {key.referred_table for key in table.foreign_key_constraints} - {table}
+    return max((1 + _depth(other) for other in others), default=0)
 
 
 def _height(table: sa.Table) -> int:
@@ -68,10 +68,20 @@ def _sentence(key: sa.ForeignKeyConstraint) -> str:
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> str:
+    if start == end:
+        return _loop(*start)
     left, right = start[0] + WIDTH, end[0]
     top, bottom = start[1] + HEAD // 2, end[1] + HEAD // 2
     path = f"M{left} {top}H{left + BETWEEN // 2}V{bottom}H{right}"
     fork = f"M{right} {bottom - 7}L{right - 13} {bottom}L{right} {bottom + 7}"
+    return f'<path class="key" d="{path}{fork}"/>'
+
+
+def _loop(x: int, y: int) -> str:
+    """A table that refers to itself, on its right-hand side."""
+    right, top = x + WIDTH, y + HEAD // 2
+    path = f"M{right} {top}h{MARGIN // 2}v{HEAD}H{right}"
+    fork = f"M{right} {top + HEAD - 7}L{right + 13} {top + HEAD}L{right} {top + HEAD + 7}"
     return f'<path class="key" d="{path}{fork}"/>'
 
 
@@ -94,7 +104,8 @@ def _box(table: sa.Table, x: int, y: int) -> str:
 
 
 def _kind(column: sa.Column[object]) -> str:
-    return column.type.compile(DIALECT).lower().replace(" with time zone", "tz")
+    name = column.type.compile(DIALECT).lower().replace(" with time zone", "tz")
+    return name.partition(" collate ")[0]
 
 
 def _marks(column: sa.Column[object]) -> str:

@@ -60,7 +60,7 @@ def _rule(model: type[Any], column: str) -> Ruled:
     return cast("Ruled", model.__table__.c[column].type)
 
 
-def spoken(chat: Chat) -> list[tuple[str, str]]:
+def spoken(chat: Chat) -> list[tuple[str | None, str]]:
     return [(message.role, message.content) for message in chat.messages]
 
 

@@ -356,6 +356,12 @@ GAPS = {
         "faceplate.users.email is of type text with collation C, not text",
         "",
     ),
+    "a column that has lost its collation": Case(
+        "ALTER TABLE faceplate.documents ALTER key TYPE text",
+        'ALTER TABLE faceplate.documents ALTER key TYPE text COLLATE "C"',
+        "faceplate.documents.key is of type text, not text with collation C",
+        "",
+    ),
     "a column that has lost its default": Case(
         "ALTER TABLE faceplate.messages ALTER created_at DROP DEFAULT",
         "ALTER TABLE faceplate.messages ALTER created_at SET DEFAULT now()",

@@ -9,8 +9,18 @@ from sqlalchemy.sql import quoted_name
 from uuid6 import uuid7
 
 from faceplate.column_types import Id, Text
-from faceplate.models import Base, Conversation, McpConfig, Message, Owned, Private, Task, User
-from tests.units import Belongings
+from faceplate.models import (
+    Base,
+    Conversation,
+    Document,
+    McpConfig,
+    Message,
+    Owned,
+    Private,
+    Task,
+    User,
+)
+from tests.units import DOCUMENT_KIND, Belongings
 
 
 class ProjectBase(Base):
@@ -91,6 +101,7 @@ def targets(mine: UUID, their: Belongings, note: UUID, mark: UUID) -> list[Targe
         (Message, "content", me | chat | {"id": their.message_id}, said),
         (Task, "title", me | {"id": their.task_id}, {}),
         (McpConfig, "name", me | {"id": their.config_id}, {"config": {}}),
+        (Document, "key", me | {"id": their.document_id}, {"kind": DOCUMENT_KIND, "body": "1"}),
         (Note, "body", me | {"id": note}, {}),
         (Mark, "body", {"id": mark}, me),
     ]

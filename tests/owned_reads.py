@@ -17,7 +17,7 @@ def _lambda(words: Any) -> Any:
 
 
 def _recursive(target: Target) -> Any:
-    words = target.table.c[target.word]
+    words = sa.collate(target.table.c[target.word], "default")  # both parts must have the same
     start = sa.select(sa.literal("", sa.Text).label("w")).cte("r", recursive=True)
     return sa.select(start.union(sa.select(words).where(start.c.w == "")).c.w)
 

@@ -24,11 +24,23 @@ from faceplate import (
     models,
     services,
 )
-from faceplate.column_types import Count, Email, Flag, Id, Json, OneOf, Text, Timestamp
+from faceplate.column_types import (
+    Count,
+    Email,
+    Flag,
+    Id,
+    Json,
+    JsonText,
+    Key,
+    OneOf,
+    Text,
+    Timestamp,
+)
 from faceplate.services import (
     _row_statements,
     archives,
     conversations,
+    documents,
     mcp_configs,
     messages,
     tasks,
@@ -38,7 +50,7 @@ from faceplate.services._kinds import Kind, all_kinds
 from faceplate.services.messages import NewMessage
 
 KINDS = [kind for kind in all_kinds() if kind.is_ours and kind.model is not models.User]
-EARLIER = ("conversations", "messages", "tasks", "mcp_configs")
+EARLIER = ("conversations", "messages", "tasks", "mcp_configs", "documents")
 OWNED = tuple(kind.table for kind in KINDS)
 
 
@@ -49,11 +61,17 @@ def rows(**counts: int) -> dict[str, int]:
 
 LATER = [kind for kind in KINDS if kind.table not in EARLIER]
 SETTLED = rows(
-    conversations=1, messages=3, tasks=1, mcp_configs=1, **{kind.table: 1 for kind in LATER}
+    conversations=1,
+    messages=3,
+    tasks=1,
+    mcp_configs=1,
+    documents=1,
+    **{kind.table: 1 for kind in LATER},
 )
 """The rows of a user who has one of everything, see `settle_in`."""
 SOURCE = "elsewhere"
 """Where the conversation of `settle_in` is from. Its key there is the user's subject."""
+DOCUMENT_KIND = "state"
 LONG_AGO = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 
 
@@ -114,9 +132,11 @@ _VALID: dict[type[Any], Callable[[Any], Any]] = {
     Id: lambda _: uuid7(),
     Email: lambda _: f"{secrets.token_hex(8)}@example.com",
     Text: lambda _: f"kept {secrets.token_hex(8)}",
+    Key: lambda _: f"kept {secrets.token_hex(8)}",
     OneOf: lambda rule: rule.words[0],
     Count: lambda rule: rule.minimum,
     Json: lambda rule: rule.shape(),
+    JsonText: lambda _: '{"kept": 1e22}',
     Timestamp: lambda _: LONG_AGO,
     Flag: lambda _: True,
     Boolean: lambda _: True,
@@ -146,6 +166,9 @@ class Belongings(NamedTuple):
     task_id: UUID
     config_id: UUID
     config_name: str
+    document_id: UUID
+    document_key: str
+    """The key of a document of the kind `DOCUMENT_KIND`."""
     others: dict[str, UUID] = {}  # noqa: RUF012 - never changed
     """The id of a row of each table that came later, by the table's name."""
 
@@ -232,6 +255,8 @@ def nobodys() -> Belongings:
         task_id=uuid7(),
         config_id=uuid7(),
         config_name=f"config of {name}",
+        document_id=uuid7(),
+        document_key=f"document of {name}",
         others={kind.table: uuid7() for kind in LATER},
     )
 
@@ -262,6 +287,9 @@ async def settle_in(db: Database) -> Belongings:
         {"command": "uvx"},
         secrets={"token": plan.subject_id},
     )
+    body = f'"a document of {plan.subject_id}"'
+    await db.run(user.id, documents.put, DOCUMENT_KIND, plan.document_key, body)
+    document = await db.run(user.id, documents.get, DOCUMENT_KIND, plan.document_key)
     others = {}
     for kind in LATER:
         row = kind.record(**valid(kind))
@@ -275,6 +303,7 @@ async def settle_in(db: Database) -> Belongings:
         draft_id=draft.id,
         task_id=task.id,
         config_id=config.id,
+        document_id=document.id,
     )
 
 

@@ -24,7 +24,7 @@ from faceplate.errors import (
     was_committed,
 )
 from faceplate.health import Health
-from faceplate.records import Conversation, McpConfig, Message, Task, User
+from faceplate.records import Conversation, Document, McpConfig, Message, Task, User
 from faceplate.scope import Scope, SystemScope, isolation_level, one_statement, replayable
 from faceplate.statement import Statement
 
@@ -39,6 +39,7 @@ __all__ = [
     "Conversation",
     "Database",
     "DatabaseError",
+    "Document",
     "FaceplateError",
     "Health",
     "InvalidInput",

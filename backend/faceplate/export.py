@@ -6,9 +6,10 @@
     {"user": {...}}
     {"task": {...}}
     {"mcp_config": {...}}
+    {"document": {...}}
     {"conversation": {...}}
     {"message": {...}}
-    {"end": {"conversations": 1, "messages": 1, "tasks": 1, "mcp_configs": 1}}
+    {"end": {"conversations": 1, "messages": 1, "tasks": 1, "mcp_configs": 1, "documents": 1}}
 
 A line holds a record as the units return it. The messages of a conversation follow it in order. A
 file without the last line is not a whole one. Secrets of MCP configurations are not in it: that a

@@ -1,4 +1,4 @@
-"""The five tables: the schema in one read.
+"""The six tables: the schema in one read.
 
 Every owned row carries ``user_id``, and every key, foreign key and unique constraint of an owned
 table begins with it. See docs/data-model.md; docs/adding-a-table.md says how one more is added.
@@ -42,6 +42,7 @@ from faceplate.column_types import (
     Json,
     JsonObject,
     JsonText,
+    Key,
     OneOf,
     Secret,
     Text,
@@ -55,6 +56,7 @@ __all__ = [
     "STATUSES",
     "Base",
     "Conversation",
+    "Document",
     "McpConfig",
     "Message",
     "Owned",
@@ -226,6 +228,22 @@ class McpConfig(Owned, Base):
     secrets: Mapped[bytes | None] = mapped_column(Secret(), deferred=True, deferred_raiseload=True)
     has_secrets: Mapped[bool] = column_property(secrets.is_not(None))
     enabled: Mapped[bool] = mapped_column(Flag(), server_default="true")
+
+
+class Document(Owned, Base):
+    __tablename__ = "documents"
+    __table_args__ = (
+        ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),
+        # Serves the pages as well: the documents of a kind, by key.
+        UniqueConstraint("user_id", "kind", "key"),
+    )
+    record = records.Document
+
+    kind: Mapped[str] = mapped_column(Text(100))
+    key: Mapped[str] = mapped_column(Key(max_bytes=2_000))
+    # Counted by the units; a writer compares it with the version that it has read.
+    version: Mapped[int] = mapped_column(Count(minimum=1), server_default="1")
+    body: Mapped[str] = mapped_column(JsonText())
 
 
 def _refuse_change(row: Base, *_: Any) -> None:

@@ -18,7 +18,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 _MAC_BYTES = 16
-_MAX_CURSOR_CHARS = 1_000  # more than the longest key needs, and quick to decode
+_MAX_CURSOR_CHARS = 3_000  # more than the longest key needs, and quick to decode
 _LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 """The key before the first page of a list that begins with the newest row."""
 

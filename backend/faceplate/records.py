@@ -113,3 +113,22 @@ class McpConfig(NamedTuple):
 
     def __repr__(self) -> str:
         return f"McpConfig(id={self.id}, name={self.name!r}, enabled={self.enabled})"
+
+
+class Document(NamedTuple):
+    id: UUID
+    kind: str
+    key: str
+    """Its name among the user's documents of this kind."""
+    version: int
+    """1 of a new document; each write adds 1."""
+    body: str
+    """The JSON of another program, to the letter."""
+    created_at: datetime
+    updated_at: datetime
+
+    def __repr__(self) -> str:
+        return (
+            f"Document(id={self.id}, kind={self.kind!r}, version={self.version}, "
+            f"chars={len(self.body)})"
+        )

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select, update
 from tests.faults.plans import Plan, plans
 from tests.faults.trials import PASSING
-from tests.units import SOURCE, Belongings, everything_of, nobodys, settle_in, units
+from tests.units import DOCUMENT_KIND, SOURCE, Belongings, everything_of, nobodys, settle_in, units
 
 from faceplate import Database, Scope, Settings
 from faceplate.models import Conversation, Message, Task
@@ -56,6 +56,8 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "mcp_configs.by_name": (own.config_name,),
         "mcp_configs.get_secrets": (own.config_id,),
         "mcp_configs.page": (),
+        "documents.get": (DOCUMENT_KIND, own.document_key),
+        "documents.page": (DOCUMENT_KIND,),
         "archives.holdings": (),
         "archives.tables": (),
         "users.get": (own.user_id,),

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Identity, Integer, MetaData, Table, Text, Uuid, bindparam
 from tests.units import (
+    DOCUMENT_KIND,
     SOURCE,
     Belongings,
     calls,
@@ -143,6 +144,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
     said = zip(turn, message_ids, strict=True)
     chat = NewChat(chat_id, "c", [message._replace(id=id_) for message, id_ in said])
     new = nobodys()
+    document = (DOCUMENT_KIND, own.document_key)
     config, rotated = {"url": "https://example.com/mcp"}, (own.user_id, UUID(int=0))
     return {
         "conversations.create": _plan(u["conversations.create"], title="b", metadata={"c": [1]}),
@@ -223,6 +225,13 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "mcp_configs.disable": _plan(u["mcp_configs.disable"], own.config_id),
         "mcp_configs.delete": _plan(u["mcp_configs.delete"], own.config_id),
         "mcp_configs.rotate_secrets": _plan(u["mcp_configs.rotate_secrets"], rotated, limit=1),
+        "documents.put": _plan(u["documents.put"], DOCUMENT_KIND, "new", '{"a": 1}'),
+        "documents.put, again": _plan(u["documents.put"], *document, '{"a": 1}'),
+        "documents.update": _plan(u["documents.update"], *document, '{"a": 1}', version=1),
+        "documents.update, new": _plan(
+            u["documents.update"], DOCUMENT_KIND, "new", '{"a": 1}', version=0
+        ),
+        "documents.remove": _plan(u["documents.remove"], *document),
         "archives.restore_row": _plan(u["archives.restore_row"], config_of(new)),
         "archives.restore_task": _plan(u["archives.restore_task"], task_of(new)),
         "archives.restore_mcp_config": _plan(u["archives.restore_mcp_config"], config_of(new)),
@@ -264,6 +273,7 @@ READS = {
     "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
+    *(f"documents.{name}" for name in ("get", "page")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email")),
     *(f"archives.{name}" for name in ("holdings", "tables", "walk")),
     *(f"retention.{name}" for name in ("idle_rows", "idle_since", "idle_users")),

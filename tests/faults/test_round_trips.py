@@ -9,10 +9,10 @@ import pytest
 from pydantic import SecretStr
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
-from tests.units import Belongings, settle_in
+from tests.units import DOCUMENT_KIND, Belongings, settle_in
 
 from faceplate import Database, Scope, Settings, encryption, models
-from faceplate.services import conversations, mcp_configs, messages, tasks, users
+from faceplate.services import conversations, documents, mcp_configs, messages, tasks, users
 from faceplate.services.messages import NewMessage
 
 CONTENT = "a question of one hundred characters " * 3
@@ -81,6 +81,18 @@ HOT: dict[str, tuple[Call, Cost]] = {
     "configurations": (
         lambda db, own: db.run(own.user_id, mcp_configs.page),
         Cost(1, 2, 250, 400),
+    ),
+    "a document": (
+        lambda db, own: db.run(own.user_id, documents.get, DOCUMENT_KIND, own.document_key),
+        Cost(1, 2, 250, 400),
+    ),
+    "a page of documents": (
+        lambda db, own: db.run(own.user_id, documents.page, DOCUMENT_KIND),
+        Cost(1, 2, 2_300, 400),
+    ),
+    "put a document": (  # not replayable, as a retry might undo what another writer put
+        lambda db, own: db.run(own.user_id, documents.put, DOCUMENT_KIND, own.document_key, "1"),
+        Cost(2, 5, 500, 400),
     ),
     "a known user": (
         lambda db, own: db.run_system(users.ensure, own.subject_id),

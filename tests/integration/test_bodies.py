@@ -8,7 +8,7 @@ from tests.databases import opened
 
 from faceplate import Conflict, Database, InvalidInput, Scope, Settings, Statement, User
 from faceplate.models import Message
-from faceplate.services._bodies import body_errors, check_body
+from faceplate.services._bodies import body_errors
 
 FIELD = "messages.body"
 BODY: Any = sa.bindparam("body", type_=Message.body.type)
@@ -19,8 +19,7 @@ MB = 1_048_576
 
 async def read(scope: Scope, body: Any) -> str:
     """Have PostgreSQL read a body, as a unit that stores one does."""
-    check_body(scope, FIELD, body)
-    with body_errors(FIELD):
+    with body_errors(scope, FIELD, body):
         return await scope.one(READ, body=body)
 
 
@@ -80,8 +79,8 @@ async def test_what_is_no_text_is_refused_by_the_rule_of_the_column(
 async def test_other_errors_keep_their_words(db: Database, user: User) -> None:
     """Else a unit that stores a body blames the body for all that it refuses."""
 
-    async def unit(_: Scope) -> None:
-        with body_errors(FIELD):
+    async def unit(scope: Scope) -> None:
+        with body_errors(scope, FIELD):
             raise Conflict("taken", sqlstate="23505")
 
     with pytest.raises(Conflict, match="taken"):

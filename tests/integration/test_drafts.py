@@ -473,7 +473,7 @@ async def test_a_draft_is_saved_as_the_same_twice_but_not_as_something_else(chat
     """Else a retry after a lost answer fails, or a late save undoes the last one."""
     user, db = chat.user.id, chat.db
     draft = await db.run(user, messages.append_draft, chat.id)
-    end = {"content": "end", "status": "complete"}
+    end: dict[str, Any] = {"content": "end", "status": "complete"}
     saved = await db.run(user, messages.save_draft, chat.id, draft.id, **end)
     assert await db.run(user, messages.save_draft, chat.id, draft.id, **end) == saved
     with pytest.raises(Conflict):

@@ -61,7 +61,7 @@ async def settle_in_for_long(db: Database) -> Belongings:
     await db.run(own.user_id, conversations.rename, chat.id, "Renamed")
     for status in ("interrupted", "failed"):
         draft = await db.run(own.user_id, messages.append_draft, chat.id)
-        saved = {"content": "as far as", "status": status}
+        saved: dict[str, Any] = {"content": "as far as", "status": status}
         await db.run(own.user_id, messages.save_draft, chat.id, draft.id, **saved)
     return own
 
@@ -242,7 +242,8 @@ class TestFile:
         assert config["has_secrets"]
         assert "secrets" not in config
         text = read(file).decode().replace(own.config_name, "").replace(own.email, "")
-        assert text.count(own.subject_id) == 5  # user, title, message, id of a call, task
+        # user, title, message, id of a call, task, key and body of a document
+        assert text.count(own.subject_id) == 7
 
     async def test_it_is_of_one_moment(self, settings: Settings, db: Database, user: User) -> None:
         """Else a message may be in it without its conversation, or a count that is wrong."""

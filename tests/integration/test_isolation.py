@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.integration.conftest import World
 from tests.units import (
+    DOCUMENT_KIND,
     OWNED,
     SETTLED,
     SOURCE,
@@ -33,6 +34,7 @@ from faceplate import (
     Conflict,
     Conversation,
     DatabaseError,
+    Document,
     FaceplateError,
     InvalidInput,
     McpConfig,
@@ -82,6 +84,12 @@ def in_conversation(*args: Any, missing: type[Any] = Conversation, **kwargs: Any
 
 def of_config(*args: Any) -> Attempt:
     return Attempt(lambda their: given(their.config_id, *args), McpConfig)
+
+
+def of_document(*args: Any, **kwargs: Any) -> Attempt:
+    return Attempt(
+        lambda their: given(DOCUMENT_KIND, their.document_key, *args, **kwargs), Document
+    )
 
 
 def of_task(**kwargs: Any) -> Attempt:
@@ -174,6 +182,17 @@ ATTEMPTS = {
     "mcp_configs.enable": of_config(),
     "mcp_configs.disable": of_config(),
     "mcp_configs.delete": of_config(),
+    "documents.put": Attempt(
+        lambda their: given(DOCUMENT_KIND, their.document_key, '"mine"'),
+        own=lambda version, _: version == 1,
+    ),
+    "documents.get": of_document(),
+    "documents.update": of_document('"stolen"', version=1),
+    "documents.page": Attempt(
+        lambda _: given(DOCUMENT_KIND),
+        own=lambda page, mine: [row.key for row in page.items] == [mine.document_key],
+    ),
+    "documents.remove": of_document(),
     "archives.holdings": Attempt(
         lambda _: given(),
         own=lambda held, _: SETTLED.items() <= held.items(),

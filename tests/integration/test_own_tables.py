@@ -21,7 +21,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, MetaData
 from sqlalchemy.orm import Mapped, mapped_column
 
-from faceplate.column_types import Json, JsonObject, Text
+from faceplate.column_types import Json, JsonObject, JsonText, Key, Text
 from faceplate.models import Base, Owned, User
 
 
@@ -36,6 +36,8 @@ class Note(Owned, AppBase):
 
     body: Mapped[str] = mapped_column(Text(1000))
     marks: Mapped[JsonObject] = mapped_column(Json(dict, max_chars=1000), server_default="{}")
+    place: Mapped[str] = mapped_column(Key(max_bytes=100), server_default="")
+    page: Mapped[str | None] = mapped_column(JsonText())
 
 
 class Price(AppBase):

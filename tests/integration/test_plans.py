@@ -60,6 +60,10 @@ INSERT INTO faceplate.tasks (user_id, id, title, created_at)
 SELECT u.id, gen_random_uuid(), 'a task', now() - n * interval '1 minute'
   FROM few u, generate_series(1, 50) n;
 
+INSERT INTO faceplate.documents (user_id, id, kind, key, body)
+SELECT u.id, gen_random_uuid(), 'kind ' || n % 2, 'key ' || n, '{{}}'
+  FROM few u, generate_series(1, 100) n;
+
 INSERT INTO faceplate.mcp_configs (user_id, id, name, config, secrets)
 SELECT u.id, gen_random_uuid(), 'config ' || n, '{{}}', 'x'
   FROM few u, generate_series(1, 50) n;
@@ -73,6 +77,7 @@ PK = {name: {f"pk_{name}"} for name in ("users", "conversations", "messages", "t
 CONFIG, NAME = {"pk_mcp_configs"}, {"uq_mcp_configs_user_id_name"}
 COUNTED = PK["conversations"] | PK["messages"]
 POSITION = {"uq_messages_user_id_conversation_id_position"}
+DOCUMENT = {"uq_documents_user_id_kind_key"}
 DRAFTS = {"ix_messages_drafts"}
 
 
@@ -126,6 +131,8 @@ MESSAGE: dict[str, Any] = {
 MESSAGES: dict[str, Any] = {f"{name}s": [value] * 3 for name, value in MESSAGE.items()}
 MESSAGES["ids"] = [uuid7() for _ in range(3)]
 CONFIG_VALUES: dict[str, Any] = {"config": {}, "secrets": None, "enabled": True, "keep": True}
+DOCUMENT_NAME: dict[str, Any] = {"kind": "kind 1", "key": "key 1"}
+DOCUMENT_VALUES: dict[str, Any] = {**DOCUMENT_NAME, "body": "{}"}
 
 STAMPS: dict[str, Any] = {"created_at": datetime.now(UTC), "updated_at": datetime.now(UTC)}
 
@@ -185,6 +192,13 @@ CASES = {
     "conversations.RENAME": by_id(PK["conversations"], title="a"),
     "conversations.REPLACE_METADATA": by_id(PK["conversations"], metadata={}),
     "conversations.DELETE": by_id(PK["conversations"]),
+    "documents.PUT": by_id(set(), **DOCUMENT_VALUES),
+    "documents.CREATE": by_id(set(), **DOCUMENT_VALUES),
+    "documents.UPDATE": Case(DOCUMENT, {**DOCUMENT_VALUES, "expected": 1}),
+    "documents.GET": Case(DOCUMENT, DOCUMENT_NAME),
+    "documents.VERSION": Case(DOCUMENT, DOCUMENT_NAME),
+    "documents.PAGE": page(DOCUMENT, kind="kind 1", first="key", last="key\U0010ffff"),
+    "documents.DELETE": Case(DOCUMENT, DOCUMENT_NAME),
     "mcp_configs.PUT": by_id(set(), name="config 1", **CONFIG_VALUES),
     "mcp_configs.GET": by_id(CONFIG),
     "mcp_configs.BY_NAME": Case(NAME, {"name": "config 1"}),

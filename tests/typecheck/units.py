@@ -12,7 +12,15 @@ from faceplate.column_types import JsonObject
 from faceplate.importers import Report, import_file
 from faceplate.integrations.fastapi import UserRunner, lifespan, runner_for
 from faceplate.pagination import Page
-from faceplate.services import conversations, mcp_configs, messages, retention, tasks, users
+from faceplate.services import (
+    conversations,
+    documents,
+    mcp_configs,
+    messages,
+    retention,
+    tasks,
+    users,
+)
 from faceplate.services.messages import NewMessage
 from faceplate.services.tool_calls import PendingToolCall
 
@@ -57,6 +65,10 @@ async def rest(db: Database, user_id: UUID, row_id: UUID) -> None:
     assert_type(await db.run(user_id, tasks.page), Page[records.Task])
     assert_type(await db.run(user_id, mcp_configs.by_name, "files"), records.McpConfig)
     assert_type(await db.run(user_id, mcp_configs.get_secrets, row_id), JsonObject)
+    assert_type(await db.run(user_id, documents.put, "kind", "key", "{}"), int)
+    assert_type(await db.run(user_id, documents.update, "kind", "key", "{}", version=1), int)
+    assert_type(await db.run(user_id, documents.get, "kind", "key"), records.Document)
+    assert_type(await db.run(user_id, documents.page, "kind"), Page[records.Document])
     assert_type(await db.run_system(retention.idle_since, timedelta(days=9)), datetime)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB
 
 from faceplate._schema.revisions import MIGRATIONS
-from faceplate.column_types import Ruled
+from faceplate.column_types import JsonText, Ruled
 from faceplate.models import SCHEMA, Base
 
 
@@ -52,6 +52,8 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
     """
     if kind != "type" or not isinstance(item, Ruled):
         return False
+    if isinstance(item, JsonText):
+        return "sa.JSON()"
     if isinstance(item.impl_instance, JSONB):
         context.imports.add("from sqlalchemy.dialects import postgresql")
         return "postgresql.JSONB()"

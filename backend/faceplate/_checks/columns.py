@@ -56,7 +56,7 @@ def _expected() -> Iterator[Column[Any]]:
 
 
 def _failing(column: Column[Any], row: dict[str, Any] | None) -> Iterator[str]:
-    expected_type = column.type.compile(DIALECT).lower()
+    expected_type = _type(column)
     if row is None:
         yield "is missing"
         return
@@ -76,6 +76,12 @@ def _changed(column: Column[Any], row: dict[str, Any] | None) -> Iterator[str]:
         yield f"has the default {default}"
     if row["is_nullable"] and not column.nullable:
         yield "may be null"
+
+
+def _type(column: Column[Any]) -> str:
+    """Return the column's type as `QUERY` does, without quotation marks."""
+    name, _, collation = column.type.compile(DIALECT).replace('"', "").partition(" COLLATE ")
+    return f"{name.lower()} with collation {collation}" if collation else name.lower()
 
 
 def _default(column: Column[Any]) -> str | None:

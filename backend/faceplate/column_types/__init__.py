@@ -170,6 +170,30 @@ class Text(Ruled):
         return longest if self.blank else f"{longest} AND btrim({column}) <> ''"
 
 
+class Key(Text):
+    """A name that another program gives: any text of at most ``max_bytes`` in UTF-8.
+
+    Its limit is one of bytes, since an entry of an index has room for 2,700 of them. It is ordered
+    by code point, whatever the collation of the database, so that the keys with a common prefix are
+    one range of the index.
+    """
+
+    impl: Any = sa.Text(collation="C")
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes, blank=True)
+        self.max_bytes = max_bytes
+
+    def validate(self, value: Any) -> str:
+        text = super().validate(value)
+        if (size := len(text.encode())) > self.max_bytes:
+            raise self.refuse(f"at most {self.max_bytes:,} bytes; {size:,} were given")
+        return text
+
+    def check_sql(self, column: str) -> str:
+        return f"octet_length({column}) <= {self.max_bytes}"
+
+
 class Email(Text):
     """An e-mail address: text, an @, text, and no space.
 

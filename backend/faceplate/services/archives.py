@@ -87,10 +87,10 @@ async def tables(scope: AnyScope) -> list[str]:
 async def walk(scope: Scope) -> AsyncIterator[Any]:
     """Yield everything of the user, however much: a few hundred rows at a time.
 
-    First the user, then tasks, configurations without their secrets, and conversations, each of
-    these by id; behind each conversation its messages in order. A row of another table is its
-    record or, where the model names none, a tuple of its columns; it comes behind what it refers
-    to. All of it is from one snapshot where the transaction is REPEATABLE READ, as
+    First the user, then tasks, configurations without their secrets, documents, and conversations,
+    each of these by id; behind each conversation its messages in order. A row of another table is
+    its record or, where the model names none, a tuple of its columns; it comes behind what it
+    refers to. All of it is from one snapshot where the transaction is REPEATABLE READ, as
     `faceplate.export.write` has it.
 
     Raises NotFound where there is no such user.
