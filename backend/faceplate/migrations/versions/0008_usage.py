@@ -4,7 +4,7 @@ Written for tables in use: it is built beside reads and writes. Run again after 
 starts over.
 
 Revision ID: 0008
-Revises: 0006
+Revises: 0007
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
