@@ -34,7 +34,12 @@ def draw() -> str:
     }
     width = 2 * MARGIN + len(columns) * (WIDTH + BETWEEN) - BETWEEN
     height = 2 * MARGIN - GAP + max(sum(map(_height, column)) for column in columns)
-    keys = [key for table in tables for key in table.foreign_key_constraints]
+    # A table has its keys in a set, in no order.
+    keys = [
+        key
+        for table in tables
+        for key in sorted(table.foreign_key_constraints, key=lambda key: [*key.column_keys])
+    ]
     names = ", ".join(table.name for table in tables)
     return "\n".join(
         [

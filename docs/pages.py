@@ -107,7 +107,8 @@ def reference() -> str:
 
 
 def _modules_of(package: Any) -> list[str]:
-    return [f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)]
+    names = (info.name for info in pkgutil.iter_modules(package.__path__))
+    return [f"{package.__name__}.{name}" for name in names if not name.startswith("_")]
 
 
 def _automodule(name: str) -> str:

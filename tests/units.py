@@ -274,7 +274,7 @@ async def settle_in(db: Database) -> Belongings:
         body=f'"{plan.subject_id}"',
     )
     turn = [
-        NewMessage("user", f"a question of {plan.subject_id}"),
+        NewMessage("user", f"a question of {plan.subject_id}", input_tokens=7),
         NewMessage("assistant", tool_calls=calls(plan.call_id)),
     ]
     message, _ = await db.run(user.id, messages.append_many, conversation.id, turn)

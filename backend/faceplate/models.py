@@ -176,6 +176,13 @@ class Message(Owned, Base):
             "position",
             postgresql_where=text("tool_calls IS NOT NULL OR tool_results IS NOT NULL"),
         ),
+        # Serves the sums of tokens; a message without any is not in it.
+        Index(
+            "ix_messages_usage",
+            "user_id",
+            "created_at",
+            postgresql_where=text("input_tokens IS NOT NULL OR output_tokens IS NOT NULL"),
+        ),
         # Serves the sweep. Not by updated_at, which every save of a draft changes.
         Index("ix_messages_drafts", "created_at", postgresql_where=text("status = 'streaming'")),
     )

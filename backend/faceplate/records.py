@@ -4,7 +4,7 @@ A record is a row as it was read. It is not tracked, needs no session, and may b
 and handed to another task. Its repr shows ids and sizes, never content.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -88,6 +88,29 @@ class Branch(NamedTuple):
     """The position of its newest message: what to `switch` to, to read on in this branch."""
     is_on_path: bool
     """Whether the conversation's path goes through it."""
+
+
+class DailyUsage(NamedTuple):
+    """The tokens that messages of a day took, by one model."""
+
+    day: date
+    """In UTC."""
+    model: str | None
+    messages: int
+    """How many messages have a number of tokens."""
+    input_tokens: int
+    output_tokens: int
+
+
+class ConversationUsage(NamedTuple):
+    """The tokens that messages of a conversation took, by one model."""
+
+    conversation_id: UUID
+    model: str | None
+    messages: int
+    """How many messages have a number of tokens."""
+    input_tokens: int
+    output_tokens: int
 
 
 class Task(NamedTuple):

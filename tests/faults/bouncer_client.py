@@ -15,7 +15,16 @@ from typing import Any
 from sqlalchemy import select, update
 from tests.faults.plans import Plan, plans
 from tests.faults.trials import PASSING
-from tests.units import DOCUMENT_KIND, SOURCE, Belongings, everything_of, nobodys, settle_in, units
+from tests.units import (
+    DOCUMENT_KIND,
+    LONG_AGO,
+    SOURCE,
+    Belongings,
+    everything_of,
+    nobodys,
+    settle_in,
+    units,
+)
 
 from faceplate import Database, Scope, Settings
 from faceplate.models import Conversation, Message, Task
@@ -65,9 +74,12 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "users.by_email": (own.email,),
     }
     found = units()
+    since = {"since": LONG_AGO}
     of_source = {"source": SOURCE}
     return {name: Plan(found[name.partition(",")[0]], args, {}) for name, args in calls.items()} | {
         "conversations.page, of a source": Plan(found["conversations.page"], (), of_source),
+        "usage.by_day": Plan(found["usage.by_day"], (), since),
+        "usage.by_conversation": Plan(found["usage.by_conversation"], (), since),
         "messages.walk": Plan(_walk, conversation, {}),
         "archives.walk": Plan(_walk_all, (), {}),
     }

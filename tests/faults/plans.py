@@ -277,5 +277,6 @@ READS = {
     *(f"users.{name}" for name in ("get", "by_subject", "by_email")),
     *(f"archives.{name}" for name in ("holdings", "tables", "walk")),
     *(f"retention.{name}" for name in ("idle_rows", "idle_since", "idle_users")),
+    *(f"usage.{name}" for name in ("by_day", "by_conversation")),
 }
 """The units that write nothing. A unit is in here, or has a plan."""

@@ -9,10 +9,10 @@ import pytest
 from pydantic import SecretStr
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
-from tests.units import DOCUMENT_KIND, Belongings, settle_in
+from tests.units import DOCUMENT_KIND, LONG_AGO, Belongings, settle_in
 
 from faceplate import Database, Scope, Settings, encryption, models
-from faceplate.services import conversations, documents, mcp_configs, messages, tasks, users
+from faceplate.services import conversations, documents, mcp_configs, messages, tasks, usage, users
 from faceplate.services.messages import NewMessage
 
 CONTENT = "a question of one hundred characters " * 3
@@ -93,6 +93,10 @@ HOT: dict[str, tuple[Call, Cost]] = {
     "put a document": (  # not replayable, as a retry might undo what another writer put
         lambda db, own: db.run(own.user_id, documents.put, DOCUMENT_KIND, own.document_key, "1"),
         Cost(2, 5, 500, 400),
+    ),
+    "the usage of a month": (
+        lambda db, own: db.run(own.user_id, usage.by_day, since=LONG_AGO),
+        Cost(1, 2, 300, 400),
     ),
     "a known user": (
         lambda db, own: db.run_system(users.ensure, own.subject_id),

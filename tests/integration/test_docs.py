@@ -9,12 +9,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 from tests.blocks import RUN, blocks, run_page, runnable_blocks
 from tests.databases import login_of_units
 
-from faceplate import Database, Settings, User, errors
+from faceplate import Database, Scope, Settings, User, errors
 from faceplate.services import conversations, messages
+from faceplate.services.messages import NewMessage
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -150,6 +152,25 @@ async def test_append_sends_what_the_architecture_shows(
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     shown = re.findall(r"(?ms)^ *```sql\n(.*?)^ *```$", page)
     assert sent == [_sql_of(block) for block in shown]
+
+
+async def test_the_query_of_the_data_model_reads_a_path(db: Database, user: User) -> None:
+    """Else a report that is made with it has other messages than the chat shows."""
+    page = (DOCS / "data-model.md").read_text(encoding="utf-8")
+    [query] = re.findall(r"(?ms)^```sql\n(.*?)^```$", page)
+    chat = await db.run(user.id, conversations.create)
+
+    async def positions(scope: Scope) -> list[int]:
+        rows = await scope.session.execute(sa.text(query), {"conversation_id": chat.id})
+        return list(rows.scalars())
+
+    turn = [NewMessage("user", "a"), NewMessage("assistant", "b")]
+    for after in (None, 1, 0):
+        branch = after is not None
+        await db.run(user.id, messages.append_many, chat.id, turn, after=after, branch=branch)
+    for leaf, path in ((6, [5, 6]), (4, [1, 3, 4]), (2, [1, 2])):
+        await db.run(user.id, conversations.switch, chat.id, leaf)
+        assert await db.run(user.id, positions) == path
 
 
 def _sql_of(logged: str) -> str:

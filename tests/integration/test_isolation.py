@@ -50,7 +50,7 @@ from faceplate._orm.ownership import OWNER
 from faceplate.services import archives, conversations, messages, retention, tasks, users
 from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
-from faceplate.services.retention import LATEST
+from faceplate.services.retention import EARLIEST, LATEST
 from faceplate.statement import USER_PARAMETERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -222,6 +222,13 @@ ATTEMPTS = {
     ),
     "retention.remove_rows": Attempt(
         lambda _: given("tasks"), own=lambda ids, mine: ids == [mine.task_id]
+    ),
+    "usage.by_day": Attempt(
+        lambda their: given(since=EARLIEST[0], conversation_id=their.conversation_id), Conversation
+    ),
+    "usage.by_conversation": Attempt(
+        lambda _: given(since=EARLIEST[0]),
+        own=lambda page, mine: [row[0] for row in page.items] == [mine.conversation_id],
     ),
     # Units across users. A type checker refuses them here; should one slip through all the same:
     "mcp_configs.count_secrets": Attempt(lambda _: given(), own=lambda count, _: count == 1),

@@ -6,7 +6,7 @@ for any values, as PostgreSQL plans what it has seen often.
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
@@ -42,18 +42,20 @@ INSERT INTO faceplate.conversations (user_id, id, message_count, updated_at)
 SELECT u.id, gen_random_uuid(), 20, now() - n * interval '1 minute'
   FROM few u, generate_series(1, 30) n;
 
-INSERT INTO faceplate.messages (user_id, conversation_id, id, position, role, content, status)
+INSERT INTO faceplate.messages
+       (user_id, conversation_id, id, position, role, content, status, output_tokens)
 SELECT c.user_id, c.id, gen_random_uuid(), n, 'user', repeat('x', 200),
-       CASE WHEN n = 20 THEN 'streaming' ELSE 'complete' END
+       CASE WHEN n = 20 THEN 'streaming' ELSE 'complete' END, CASE WHEN n % 10 = 0 THEN 1 END
   FROM faceplate.conversations c, generate_series(1, 20) n;
 
 INSERT INTO faceplate.conversations (user_id, id, message_count)
 VALUES (:user_id, :long_id, {LONG});
 
 INSERT INTO faceplate.messages
-       (user_id, conversation_id, id, position, role, content, tool_calls)
+       (user_id, conversation_id, id, position, role, content, tool_calls, output_tokens)
 SELECT :user_id, :long_id, gen_random_uuid(), n, 'assistant', repeat('x', 200),
-       CASE WHEN n % 1000 = 0 THEN jsonb_build_array(jsonb_build_object('id', n)) END
+       CASE WHEN n % 1000 = 0 THEN jsonb_build_array(jsonb_build_object('id', n)) END,
+       CASE WHEN n % 10 = 0 THEN 1 END
   FROM generate_series(1, {LONG}) n;
 
 INSERT INTO faceplate.tasks (user_id, id, title, created_at)
@@ -79,6 +81,7 @@ COUNTED = PK["conversations"] | PK["messages"]
 POSITION = {"uq_messages_user_id_conversation_id_position"}
 DOCUMENT = {"uq_documents_user_id_kind_key"}
 DRAFTS = {"ix_messages_drafts"}
+USAGE = {"ix_messages_usage"}
 
 
 class World(NamedTuple):
@@ -118,6 +121,13 @@ def page(indexes: set[str], /, **values: Any) -> Case:
 
 def system(indexes: set[str], /, *, filters: bool = False, **values: Any) -> Case:
     return Case(indexes, values, filters=filters, across_users=True)
+
+
+def usage(**values: Any) -> Case:
+    """Sums of the user's messages with tokens; the others are not read."""
+    since = datetime.now(UTC) - timedelta(days=1)
+    given = {"since": since, "until": LATEST, "after_model": "", "limit": LIMIT, **values}
+    return Case(USAGE, given, sorts=True)
 
 
 MESSAGE: dict[str, Any] = {
@@ -259,6 +269,12 @@ CASES = {
     "tasks.SET_COMPLETED": by_id(PK["tasks"], completed=True),
     "tasks.DELETE": by_id(PK["tasks"]),
     "tool_calls.PENDING": in_conversation({"ix_messages_tools"})._replace(sorts=True),
+    "usage.BY_DAY": usage(after_day=date(2026, 3, 2)),
+    "usage.BY_CONVERSATION": usage(after_total=2**63 - 1, after_id=UUID(int=0)),
+    # Of the user's messages with tokens, or of the conversation's messages: the fewer ones.
+    "usage.OF_CONVERSATION": usage(conversation_id=None, after_day=date(2026, 3, 2))._replace(
+        filters=True
+    ),
     "users.CREATE": system(set(), id=uuid7(), subject_id="a", email=None),
     "users.CREATE_ONCE": system(set(), id=uuid7(), subject_id="a", email=None),
     "users.GET": system(PK["users"], id=uuid7()),
