@@ -103,7 +103,8 @@ class Again(In):
         ge=0,
         le=Count.MAXIMUM,
         description="The position of the last message that you show, 0 for none. Where the"
-        " conversation does not end there any more, nothing is stored, and the answer is 409.",
+        " conversation does not end there any more, nothing is stored, and the answer is 409, or"
+        " 404 if that message is gone.",
     )
 
 

@@ -1,6 +1,7 @@
-// The messages of a conversation as an array: in order, without a gap, and never changed in place.
+// The messages of a conversation's path as an array: in order, none left out between two of them, and
+// never changed in place. Their positions ascend, and may have gaps.
 
-/** The server's word on a position holds for what was known at it and after it. */
+/** A message from the server replaces what was known at its position and after it. */
 export function placed(items, message) {
   const before = items.filter(
     ({ id, position }) => id !== message.id && position < message.position,
@@ -16,12 +17,9 @@ export function withLast(items, change) {
 /** Take in the newest page. Of drafts that were stopped here, what is known is kept meanwhile. */
 export function merged(items, page, stopped) {
   const known = new Map(items.map((message) => [message.id, message]));
-  const first = page[0]?.position ?? 0;
-  const kept = items.filter((message) => message.position < first);
-  // Where more came than a page holds, what is between is not known.
-  const isGapless = kept.at(-1)?.position === first - 1;
-  const fresh = page.map((message) => newer(known.get(message.id), message, stopped));
-  return [...(isGapless ? kept : []), ...fresh];
+  // What a known message follows does not change. Before an unknown one, there is no telling.
+  const kept = items.slice(0, Math.max(0, items.findIndex(({ id }) => id === page[0]?.id)));
+  return [...kept, ...page.map((message) => newer(known.get(message.id), message, stopped))];
 }
 
 /** A draft is saved now and then: what was shown of it is not taken back meanwhile. */

@@ -1,6 +1,7 @@
 // One conversation of one user, as far as this tab knows it. It knows no element: what shows it
-// listens to "change", to "settled" when a reply has ended, and to "discarded" when a message was
-// given up. A reply that streams keeps its thread, whatever is looked at meanwhile, so that nothing of it can land in another one.
+// listens to "change", to "settled" when a reply has ended, to "discarded" when a message was given
+// up, and to "forked". A reply that streams keeps its thread, whatever is looked at meanwhile, so
+// that nothing of it can land in another one.
 
 import * as api from "./api.js";
 import { merged, placed, withLast } from "./history.js";
@@ -22,17 +23,21 @@ export class Thread extends EventTarget {
     /** loading, ready or broken; `problem` says why it is broken. */
     this.phase = isNew ? "ready" : "loading";
     this.problem = null;
-    /** What is stored, in order, without a gap. */
+    /** The path that is stored, in order, from some message to its end. */
     this.items = [];
+    this.hasEarlier = false; // messages before them
+    /** The positions at the place of a message, by its position; none where there is only one. */
+    this.alternatives = {};
     /** The user's message whose arrival is not known: {id, content, problem}. */
     this.pending = outbox.get(user, id);
-    if (this.pending) this.pending.problem = new api.Problem({ title: "It was not sent" });
+    this.#markUnsent();
     /** What went wrong last, until the next reply begins: {problem, again}. */
     this.trouble = null;
     this.isConnected = true;
     this.isShown = false;
     this.isClosed = false;
     this.isLoadingEarlier = false;
+    this.isSwitching = false;
     this.reply = null; // the AbortController of the reply that this tab receives
     this.usedTools = false; // in the last reply
     this.stopped = new Set(); // drafts that were stopped here, which the server may not know yet
@@ -49,8 +54,9 @@ export class Thread extends EventTarget {
     return !this.items.length && !this.pending;
   }
 
-  get hasEarlier() {
-    return this.items.length > 0 && this.items[0].position > 1;
+  /** What every change says, so that the server refuses one to a path that was not seen. */
+  get #pathEnd() {
+    return this.items.at(-1)?.position ?? 0;
   }
 
   async load() {
@@ -62,6 +68,7 @@ export class Thread extends EventTarget {
         this.#refresh(),
       ]);
       this.conversation = conversation;
+      this.isNew = false;
       this.phase = "ready";
     } catch (error) {
       const problem = api.asProblem(error);
@@ -72,6 +79,14 @@ export class Thread extends EventTarget {
     }
     this.#changed();
     this.#watch();
+  }
+
+  /** Show what the server has now, after it has refused something because of that. */
+  async reload() {
+    if (this.reply) return;
+    this.trouble = null;
+    this.#markUnsent();
+    await this.load();
   }
 
   show() {
@@ -108,7 +123,11 @@ export class Thread extends EventTarget {
     try {
       const before = this.items[0].position;
       const page = await api.messages.page(this.user, this.id, { before, limit: PAGE });
-      if (this.items[0]?.position === before) this.items = [...page.items, ...this.items];
+      if (this.items[0]?.position === before) {
+        this.items = [...page.items, ...this.items];
+        this.hasEarlier = page.has_earlier;
+        this.alternatives = { ...this.alternatives, ...page.alternatives };
+      }
     } catch (error) {
       this.trouble = { problem: api.asProblem(error), again: () => this.loadEarlier() };
     }
@@ -121,7 +140,8 @@ export class Thread extends EventTarget {
     if (this.reply) return;
     this.pending = { id, content, problem: null };
     outbox.put(this.user, this.id, { id, content });
-    await this.#receive((signal) => this.#deliver({ id, content }, signal), {
+    const message = { id, content, path_end: this.#pathEnd };
+    await this.#receive((signal) => this.#deliver(message, signal), {
       again: () => this.regenerate(),
     });
   }
@@ -139,24 +159,60 @@ export class Thread extends EventTarget {
     return content;
   }
 
-  async regenerate() {
+  /** Ask for another reply beside this one, or beside what follows this question. */
+  async regenerate(message = this.items.at(-1)) {
     if (this.reply) return;
-    const asked = this.items.findLast((message) => message.role === "user");
-    await this.#receive((signal) => api.messages.regenerate(this.user, this.id, signal), {
-      from: (asked?.position ?? 0) + 1,
-      again: () => this.regenerate(),
-    });
+    const body = { path_end: this.#pathEnd };
+    const open = (signal) =>
+      api.messages.regenerate(this.user, this.id, message.id, body, signal);
+    await this.#receive(open, { isBranch: true, again: () => this.regenerate(message) });
   }
 
-  async edit(message, content) {
+  /** Ask something else in the place of a question; the same `id` is stored once. */
+  async edit(message, content, id = crypto.randomUUID()) {
     if (this.reply) return;
-    // Shown at once; where it fails, what the server has comes back.
-    this.items = this.items.map((item) => (item.id === message.id ? { ...item, content } : item));
-    const open = (signal) => api.messages.edit(this.user, this.id, message.id, content, signal);
-    await this.#receive(open, {
-      from: message.position,
-      again: () => this.edit(message, content),
-    });
+    const body = { id, content, path_end: this.#pathEnd };
+    const shown = this.items;
+    // Shown at once; where it fails, what was shown comes back.
+    this.items = shown.map((item) => (item.id === message.id ? { ...item, content } : item));
+    await this.#receive(
+      (signal) => api.messages.edit(this.user, this.id, message.id, body, signal),
+      {
+        from: message.position,
+        isBranch: true,
+        again: () => this.edit(message, content, id),
+        undo: () => (this.items = shown),
+      },
+    );
+  }
+
+  /** Go on with the alternative at a position. */
+  async follow(position) {
+    if (this.reply || this.isSwitching) return;
+    this.isSwitching = true;
+    this.trouble = null;
+    try {
+      const page = await api.messages.follow(this.user, this.id, position);
+      if (!this.reply) this.#takeIn(page);
+      this.version++; // an answer that was on its way tells of the path before
+    } catch (error) {
+      this.trouble = this.#troubleOf(api.asProblem(error), () => this.follow(position));
+    }
+    this.isSwitching = false;
+    this.#changed();
+    this.#watch();
+  }
+
+  /** Copy what leads to a message into a conversation of its own. */
+  async fork(position, id = crypto.randomUUID()) {
+    this.trouble = null;
+    try {
+      const detail = await api.conversations.fork(this.user, this.id, { position, id });
+      this.dispatchEvent(new CustomEvent("forked", { detail }));
+    } catch (error) {
+      this.trouble = this.#troubleOf(api.asProblem(error), () => this.fork(position, id));
+    }
+    this.#changed();
   }
 
   /** End the reply. What has arrived stays. */
@@ -193,9 +249,10 @@ export class Thread extends EventTarget {
 
   /**
    * Take in a stream to its end. Its first event removes what is at `from` and after it. Where it
-   * goes wrong, `again` is what a person may try; once it has begun, that is to regenerate.
+   * goes wrong, `again` is what a person may try; once it has begun, that is to regenerate. Where it
+   * does not begin, `undo` takes back what was shown of it.
    */
-  async #receive(open, { from = Infinity, again }) {
+  async #receive(open, { from = Infinity, isBranch = false, again, undo = () => {} }) {
     const controller = new AbortController();
     this.reply = controller;
     this.trouble = null;
@@ -211,9 +268,10 @@ export class Thread extends EventTarget {
         hasEnded = this.#take(event, data);
         this.#changed();
       }
-      this.isUnsettled = !hasEnded;
+      this.isUnsettled ||= isBranch || !hasEnded; // the alternatives are known to the server
     } catch (error) {
-      this.isUnsettled = !this.isNew;
+      if (!hasBegun) undo();
+      this.isUnsettled = !this.isNew && !error.isStale; // a person says when to look again
       this.#lose(error, hasBegun ? () => this.regenerate() : again, hasBegun);
     }
     this.reply = null;
@@ -252,12 +310,24 @@ export class Thread extends EventTarget {
       if (this.pending) this.pending.problem = new api.Problem({ title: "Stopped before it arrived" });
       return;
     }
-    const problem = api.asProblem(error);
-    if (this.pending) this.pending.problem = problem;
-    else if (!(problem.isUnreachable && hasBegun)) {
+    const trouble = this.#troubleOf(api.asProblem(error), again);
+    if (this.pending) this.pending.problem = trouble.problem;
+    else if (!(trouble.problem.isUnreachable && hasBegun)) {
       this.#endDraft("failed");
-      this.trouble = { problem, again };
+      this.trouble = trouble;
     }
+  }
+
+  #troubleOf(problem, again) {
+    if (problem.status === 409) {
+      problem.title = "This conversation has moved on";
+      problem.detail = "It was changed elsewhere, perhaps in another tab. Reload it to see how.";
+    }
+    return { problem, again: problem.isStale ? () => this.reload() : again };
+  }
+
+  #markUnsent() {
+    if (this.pending) this.pending.problem = new api.Problem({ title: "It was not sent" });
   }
 
   /** Show how the draft has ended, before the server is asked; return it, if there is one. */
@@ -277,8 +347,16 @@ export class Thread extends EventTarget {
   async #refresh() {
     const { version } = this;
     const page = await api.messages.page(this.user, this.id, { limit: PAGE });
-    if (version !== this.version) return;
+    if (version === this.version) this.#takeIn(page);
+  }
+
+  /** Take in the last messages of the path. */
+  #takeIn(page) {
+    const fresh = new Set(page.items.map(({ position }) => String(position)));
+    const older = Object.entries(this.alternatives).filter(([position]) => !fresh.has(position));
+    this.alternatives = { ...Object.fromEntries(older), ...page.alternatives };
     this.items = merged(this.items, page.items, this.stopped);
+    if (this.items[0]?.id === page.items[0]?.id) this.hasEarlier = page.has_earlier;
     if (this.pending && page.items.some(({ id }) => id === this.pending.id)) this.#acknowledge();
     this.isUnsettled = page.items.some(({ status }) => status === "streaming");
   }
