@@ -94,16 +94,16 @@ async def test_an_edited_question_begins_a_branch(chat: Chat) -> None:
     """Else the earlier text and its answers are lost, or the new one goes unanswered."""
     await chat.say("first")
     before = await chat.say("second")
-    sent = {"content": "first, edited", "id": str(uuid7()), "path_end": 4}
-    events = await chat.edit(before[0], **sent)
+    edited, id_ = "first, edited", str(uuid7())
+    events = await chat.edit(before[0], edited, id=id_, path_end=4)
     page = await chat.page()
     question, reply = page["items"]
-    assert (question["content"], question["id"]) == ("first, edited", sent["id"])
-    assert "first, edited" in reply["content"]
+    assert (question["content"], question["id"]) == (edited, id_)
+    assert edited in reply["content"]
     assert page["alternatives"] == {"5": [1, 5]}
     assert not page["has_earlier"]
 
-    again = await chat.edit(before[0], **sent)  # its answer was lost on the way
+    again = await chat.edit(before[0], edited, id=id_, path_end=4)  # its answer was lost on the way
     assert [again[0], again[-1]] == [events[0], events[-1]]
     assert await chat.page() == page
     assert (await chat.follow(1))["items"] == before

@@ -82,7 +82,7 @@ export class ThreadView {
       this.tail = h("div", { class: "tail" });
       this.parent.replaceChildren(this.earlier, this.list, this.tail);
     }
-    this.earlier.hidden = !thread.hasEarlier;
+    this.earlier.hidden = !thread.path.hasEarlier;
     this.earlier.disabled = thread.isLoadingEarlier;
     keyed(this.list, this.#rows(), (row) => row.key, (row, old) => this.#item(row, old));
     this.#fillTail();
@@ -101,14 +101,14 @@ export class ThreadView {
   }
 
   #rows() {
-    const { items, pending, trouble } = this.#thread;
+    const { path, pending, trouble } = this.#thread;
     const results = new Map();
     const calls = new Set();
-    for (const { tool_calls, tool_results } of items) {
+    for (const { tool_calls, tool_results } of path.items) {
       for (const call of tool_calls ?? []) calls.add(call.id);
       for (const result of tool_results ?? []) results.set(result.tool_call_id, result.content);
     }
-    const rows = items
+    const rows = path.items
       // A result is shown with the call that it answers.
       .filter(({ tool_results }) => !tool_results?.length || tool_results.some((r) => !calls.has(r.tool_call_id)))
       .map((message) => ({ key: message.id, message, results, actions: [] }));
@@ -124,7 +124,7 @@ export class ThreadView {
     const thread = this.#thread;
     const { role, status, position, tool_calls } = row.message;
     const isLocked = thread.isReplying || thread.pending !== null;
-    const places = thread.alternatives[position];
+    const places = thread.path.alternatives[position];
     if (places) {
       const choose = (index, arrow) => this.#choose(places[index], arrow);
       row.alternatives = { index: places.indexOf(position), count: places.length, isLocked, choose };
@@ -151,8 +151,8 @@ export class ThreadView {
     await thread.follow(position);
     if (thread !== this.#thread) return;
     this.#render();
-    const chosen = thread.items.find((message) => message.position === position);
-    const places = thread.alternatives[position];
+    const chosen = thread.path.items.find((message) => message.position === position);
+    const places = thread.path.alternatives[position];
     if (!chosen || !places) return;
     this.announcer.textContent = `Alternative ${places.indexOf(position) + 1} of ${places.length}.`;
     if (document.activeElement !== document.body) return;
@@ -210,7 +210,7 @@ export class ThreadView {
   /** What stands after the last message: that a reply is awaited, or why there is none. */
   #fillTail() {
     const thread = this.#thread;
-    const last = thread.items.at(-1);
+    const last = thread.path.last;
     const isAwaited = thread.isReplying && last?.status !== "streaming";
     const isUnanswered =
       !thread.isReplying && !thread.pending && !thread.isUnsettled && ["user", "tool"].includes(last?.role);
@@ -240,7 +240,7 @@ export class ThreadView {
 
   /** Tell a screen reader that a reply begins, and the whole of it when it has ended. */
   #announce() {
-    const last = this.#thread.items.at(-1);
+    const last = this.#thread.path.last;
     const says = this.#thread.isReplying ? "begun" : (last?.status ?? null);
     const before = this.spoken;
     this.spoken = says;

@@ -4,11 +4,11 @@
 // that nothing of it can land in another one.
 
 import * as api from "./api.js";
-import { merged, placed, withLast } from "./history.js";
 import { outbox } from "./kept.js";
+import { Path } from "./path.js";
+import { pause, retried } from "./retry.js";
 
 const PAGE = 50;
-const RETRY_AFTER_MS = [300, 1000, 3000];
 const POLL_MS = 700;
 const POLL_AT_MOST_MS = 5000;
 
@@ -23,11 +23,8 @@ export class Thread extends EventTarget {
     /** loading, ready or broken; `problem` says why it is broken. */
     this.phase = isNew ? "ready" : "loading";
     this.problem = null;
-    /** The path that is stored, in order, from some message to its end. */
-    this.items = [];
-    this.hasEarlier = false; // messages before them
-    /** The positions at the place of a message, by its position; none where there is only one. */
-    this.alternatives = {};
+    /** What is stored of it. Its end goes with every change, so that none is made to another path. */
+    this.path = new Path();
     /** The user's message whose arrival is not known: {id, content, problem}. */
     this.pending = outbox.get(user, id);
     this.#markUnsent();
@@ -51,12 +48,7 @@ export class Thread extends EventTarget {
   }
 
   get isEmpty() {
-    return !this.items.length && !this.pending;
-  }
-
-  /** What every change says, so that the server refuses one to a path that was not seen. */
-  get #pathEnd() {
-    return this.items.at(-1)?.position ?? 0;
+    return !this.path.last && !this.pending;
   }
 
   async load() {
@@ -116,18 +108,14 @@ export class Thread extends EventTarget {
   }
 
   async loadEarlier() {
-    if (this.isLoadingEarlier || !this.hasEarlier) return;
+    if (this.isLoadingEarlier || !this.path.hasEarlier) return;
     this.isLoadingEarlier = true;
     this.trouble = null;
     this.#changed();
     try {
-      const before = this.items[0].position;
+      const before = this.path.items[0].position;
       const page = await api.messages.page(this.user, this.id, { before, limit: PAGE });
-      if (this.items[0]?.position === before) {
-        this.items = [...page.items, ...this.items];
-        this.hasEarlier = page.has_earlier;
-        this.alternatives = { ...this.alternatives, ...page.alternatives };
-      }
+      if (this.path.items[0]?.position === before) this.path.takeEarlier(page);
     } catch (error) {
       this.trouble = { problem: api.asProblem(error), again: () => this.loadEarlier() };
     }
@@ -140,10 +128,9 @@ export class Thread extends EventTarget {
     if (this.reply) return;
     this.pending = { id, content, problem: null };
     outbox.put(this.user, this.id, { id, content });
-    const message = { id, content, path_end: this.#pathEnd };
-    await this.#receive((signal) => this.#deliver(message, signal), {
-      again: () => this.regenerate(),
-    });
+    const message = { id, content, path_end: this.path.end };
+    const open = (signal) => retried(() => this.#deliver(message, signal), signal);
+    await this.#receive(open, { again: () => this.regenerate() });
   }
 
   async resend() {
@@ -160,9 +147,9 @@ export class Thread extends EventTarget {
   }
 
   /** Ask for another reply beside this one, or beside what follows this question. */
-  async regenerate(message = this.items.at(-1)) {
+  async regenerate(message = this.path.last) {
     if (this.reply) return;
-    const body = { path_end: this.#pathEnd };
+    const body = { path_end: this.path.end };
     const open = (signal) =>
       api.messages.regenerate(this.user, this.id, message.id, body, signal);
     await this.#receive(open, { isBranch: true, again: () => this.regenerate(message) });
@@ -171,17 +158,15 @@ export class Thread extends EventTarget {
   /** Ask something else in the place of a question; the same `id` is stored once. */
   async edit(message, content, id = crypto.randomUUID()) {
     if (this.reply) return;
-    const body = { id, content, path_end: this.#pathEnd };
-    const shown = this.items;
-    // Shown at once; where it fails, what was shown comes back.
-    this.items = shown.map((item) => (item.id === message.id ? { ...item, content } : item));
+    const body = { id, content, path_end: this.path.end };
+    this.path.change(message.id, { content }); // shown at once
     await this.#receive(
       (signal) => api.messages.edit(this.user, this.id, message.id, body, signal),
       {
         from: message.position,
         isBranch: true,
         again: () => this.edit(message, content, id),
-        undo: () => (this.items = shown),
+        undo: () => this.path.change(message.id, { content: message.content }),
       },
     );
   }
@@ -220,23 +205,9 @@ export class Thread extends EventTarget {
     this.reply?.abort();
   }
 
-  /** Yield the events of a sent message. While nothing has come, an attempt may be repeated. */
   async *#deliver(message, signal) {
-    for (let attempt = 0; ; attempt++) {
-      let hasBegun = false;
-      try {
-        if (this.isNew) await this.#create(message.content, signal);
-        for await (const event of api.messages.reply(this.user, this.id, message, signal)) {
-          hasBegun = true;
-          yield event;
-        }
-        return;
-      } catch (error) {
-        const isLost = error instanceof api.Problem && error.isUnreachable && !hasBegun;
-        if (!isLost || attempt === RETRY_AFTER_MS.length) throw error;
-        await pause(RETRY_AFTER_MS[attempt], signal);
-      }
-    }
+    if (this.isNew) await this.#create(message.content, signal);
+    yield* api.messages.reply(this.user, this.id, message, signal);
   }
 
   async #create(content, signal) {
@@ -263,7 +234,7 @@ export class Thread extends EventTarget {
     let hasEnded = false;
     try {
       for await (const { event, data } of open(controller.signal)) {
-        if (!hasBegun) this.items = this.items.filter((message) => message.position < from);
+        if (!hasBegun) this.path.cut(from);
         hasBegun = true;
         hasEnded = this.#take(event, data);
         this.#changed();
@@ -287,14 +258,14 @@ export class Thread extends EventTarget {
     this.isConnected = true;
     switch (event) {
       case "delta":
-        this.items = withLast(this.items, { content: this.items.at(-1)?.content + data.text });
+        this.#changeLast({ content: this.path.last.content + data.text });
         return false;
       case "message":
       case "draft":
       case "done":
         if (data.role === "user") this.#acknowledge();
         if (data.role === "tool") this.usedTools = true;
-        this.items = placed(this.items, data);
+        this.path.place(data);
         return event === "done";
       case "error":
         throw new api.Problem(data);
@@ -332,10 +303,14 @@ export class Thread extends EventTarget {
 
   /** Show how the draft has ended, before the server is asked; return it, if there is one. */
   #endDraft(status) {
-    const last = this.items.at(-1);
+    const { last } = this.path;
     if (last?.status !== "streaming") return null;
-    this.items = withLast(this.items, { status });
+    this.#changeLast({ status });
     return last;
+  }
+
+  #changeLast(change) {
+    this.path.change(this.path.last.id, change);
   }
 
   #acknowledge() {
@@ -352,11 +327,7 @@ export class Thread extends EventTarget {
 
   /** Take in the last messages of the path. */
   #takeIn(page) {
-    const fresh = new Set(page.items.map(({ position }) => String(position)));
-    const older = Object.entries(this.alternatives).filter(([position]) => !fresh.has(position));
-    this.alternatives = { ...Object.fromEntries(older), ...page.alternatives };
-    this.items = merged(this.items, page.items, this.stopped);
-    if (this.items[0]?.id === page.items[0]?.id) this.hasEarlier = page.has_earlier;
+    this.path.takeLast(page, this.stopped);
     if (this.pending && page.items.some(({ id }) => id === this.pending.id)) this.#acknowledge();
     this.isUnsettled = page.items.some(({ status }) => status === "streaming");
   }
@@ -392,15 +363,4 @@ export class Thread extends EventTarget {
 function titleOf(content) {
   const line = [...content.trim().split("\n", 1)[0]]; // by characters, as a cut pair is none
   return line.length > 60 ? `${line.slice(0, 59).join("").trimEnd()}…` : line.join("");
-}
-
-/** Wait; rejects as fetch does when the signal is aborted. */
-function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(new DOMException("stopped", "AbortError"));
-    });
-  });
 }
