@@ -75,13 +75,16 @@ def open(  # noqa: A001 - `drafts.open` reads as what it does
     conversation_id: UUID,
     *,
     metadata: JsonObject | None = None,
+    model: str | None = None,
     after: int | None = None,
+    branch: bool = False,
     save_every_s: float = SAVE_EVERY_S,
 ) -> "Draft":
     """Return a draft. Enter it with ``async with``, which appends its message.
 
-    ``after`` is the position of the message that the reply answers. If another message already
-    follows it, entering raises Conflict.
+    ``after`` is the position of the message that the reply answers. If the path does not end there,
+    entering raises Conflict, or with ``branch`` begins a branch there. ``model`` is the model's
+    name.
 
     New text is saved at most every ``save_every_s`` (up to 30) seconds, in a task beside the
     stream: a slow or lost database does not delay the stream. The last save is shielded from
@@ -96,7 +99,14 @@ def open(  # noqa: A001 - `drafts.open` reads as what it does
     if not 0 < save_every_s <= HEARTBEAT_S:
         raise InvalidInput("save_every_s", f"must be more than 0 and at most {HEARTBEAT_S:g}")
     return Draft(
-        db, user_id, conversation_id, metadata=metadata, after=after, save_every_s=save_every_s
+        db,
+        user_id,
+        conversation_id,
+        metadata=metadata,
+        model=model,
+        after=after,
+        branch=branch,
+        save_every_s=save_every_s,
     )
 
 
@@ -105,6 +115,10 @@ class Draft:
 
     message: records.Message
     """The message as it was last stored."""
+    input_tokens: int | None = None
+    """Saved with the text: set it when the model says how many tokens it has read."""
+    output_tokens: int | None = None
+    """Saved with the text: set it when the model says how many tokens it has written."""
     unit = "draft"
 
     def __init__(
@@ -114,7 +128,9 @@ class Draft:
         conversation_id: UUID,
         *,
         metadata: JsonObject | None,
+        model: str | None,
         after: int | None,
+        branch: bool,
         save_every_s: float,
     ) -> None:
         self._db = db
@@ -122,7 +138,9 @@ class Draft:
         self._conversation_id = conversation_id
         self._id = uuid7()
         self._metadata = metadata
+        self._model = model
         self._after = after
+        self._branch = branch
         self._save_every_s = save_every_s
         self._chunks: list[str] = []
         self._chars = self._saved_chars = 0
@@ -143,8 +161,10 @@ class Draft:
                 messages.append_draft,
                 self._conversation_id,
                 metadata=self._metadata,
+                model=self._model,
                 id=self._id,
                 after=self._after,
+                branch=self._branch,
             )
         except asyncio.CancelledError as error:
             if was_committed(error):
@@ -308,5 +328,7 @@ class Draft:
                 self._id,
                 content=content,
                 status=status,
+                input_tokens=self.input_tokens,
+                output_tokens=self.output_tokens,
             )
         self._saved_chars, self._saved_at_s = len(content), time.monotonic()

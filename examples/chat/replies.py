@@ -12,6 +12,7 @@ What exactly holds, however a stream ends:
 - A process that is killed leaves the message as streaming; the sweep of `examples.chat.app` ends
   it as interrupted.
 - Of two replies to the same message at once, one is given; the other one ends with a conflict.
+  A reply that is asked for once more begins a branch beside the earlier one, which stays.
 
 While the model writes, no transaction is open and no connection is held.
 """
@@ -86,20 +87,27 @@ async def _answer(
 ) -> AsyncGenerator[Event, None]:
     yield _stored("message", turn.question)
     if turn.answers:
-        for message in turn.answers[:-1]:
+        *earlier, last = turn.answers
+        for message in earlier:
             yield _stored("message", message)
-        yield _stored("done", turn.answers[-1])
+        # Another request writes a draft: how it ends is in the conversation's messages.
+        yield _stored("draft" if last.status == "streaming" else "done", last)
         return
     # Up to the question and no further: what another request has answered meanwhile is a conflict.
     conversation_id, position = turn.question.conversation_id, turn.question.position
-    history = await chat.run(messages.before, conversation_id, position, limit=MAX_HISTORY)
-    history.append(turn.question)
+    found = await chat.run(messages.before, conversation_id, position, limit=MAX_HISTORY)
+    # A message without a role is another program's alone.
+    history = [*(message for message in found if message.role), turn.question]
+    branch = turn.branches
     for _ in range(MAX_ROUNDS):
         async with aclosing(model(history)) as pieces:
             first = await anext(pieces, "")
             if isinstance(first, str):
                 async with chat.draft(
-                    conversation_id, after=history[-1].position, save_every_s=save_every_s
+                    conversation_id,
+                    after=history[-1].position,
+                    branch=branch,
+                    save_every_s=save_every_s,
                 ) as draft:
                     yield _stored("draft", draft.message)
                     async for text in draft.keep(_texts(first, pieces)):
@@ -107,14 +115,15 @@ async def _answer(
                 yield _stored("done", draft.message)
                 return
             calls = [call async for call in _calls(first, pieces)]
-        async for message in _use_tools(chat, history[-1], calls):
+        async for message in _use_tools(chat, history[-1], calls, branch=branch):
             history.append(message)
             yield _stored("message", message)
+        branch = False
     raise RuntimeError(f"the model wants tools more than {MAX_ROUNDS} times")
 
 
 async def _use_tools(
-    chat: UserRunner, last: Message, calls: Sequence[ToolCall]
+    chat: UserRunner, last: Message, calls: Sequence[ToolCall], *, branch: bool
 ) -> AsyncGenerator[Message, None]:
     """Store the calls, run their tools, store the results; yield both messages."""
     tool_calls = [
@@ -125,7 +134,9 @@ async def _use_tools(
         }
         for call in calls
     ]
-    called = await chat.run(append_next, last, role="assistant", tool_calls=tool_calls)
+    called = await chat.run(
+        append_next, last, role="assistant", tool_calls=tool_calls, branch=branch
+    )
     yield called
     results = [{"tool_call_id": call.id, "content": await _use_tool(chat, call)} for call in calls]
     yield await chat.run(append_next, called, role="tool", tool_results=results)

@@ -7,13 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from fastapi.requests import HTTPConnection
 
-from examples.chat import schemas, turns
+from examples.chat import paths, schemas, turns
 from examples.chat.people import Chat, Person
 from examples.chat.replies import EventStream, answer
-from faceplate import Conversation, Message, Scope, Task
-from faceplate.column_types import Count
+from faceplate import Conversation, Scope, Task
 from faceplate.pagination import Page
-from faceplate.services import conversations, messages, tasks
+from faceplate.services import conversations, tasks
 
 if TYPE_CHECKING:
     from examples.chat.model import Model
@@ -114,14 +113,34 @@ async def delete_conversation(chat: Chat, conversation_id: UUID) -> None:
 async def list_messages(
     chat: Chat,
     conversation_id: UUID,
-    before: Annotated[int, Query(ge=1, le=Count.MAXIMUM, description="A position.")] = (
-        Count.MAXIMUM
-    ),
+    before: Annotated[schemas.Position | None, Query()] = None,
     limit: schemas.Limit = schemas.DEFAULT,
-) -> dict[str, list[Message]]:
-    """The last messages before a position, in their order."""
-    found = await chat.run(messages.before, conversation_id, before, limit=limit)
-    return {"items": found}
+) -> paths.Shown:
+    """The last messages, or the last ones before a position, in their order."""
+    return await chat.run(paths.show, conversation_id, before=before, limit=limit)
+
+
+@router.put(
+    "/conversations/{conversation_id}/path",
+    response_model=schemas.MessageList,
+    tags=["messages"],
+)
+async def follow_branch(chat: Chat, conversation_id: UUID, place: schemas.Place) -> paths.Shown:
+    """Go on with the alternative at a position, and read the last messages of its branch."""
+    return await chat.run(paths.follow, conversation_id, place.position)
+
+
+@router.post(
+    "/conversations/{conversation_id}/fork",
+    response_model=schemas.ConversationOut,
+    status_code=HTTPStatus.CREATED,
+    tags=["conversations"],
+)
+async def fork_conversation(
+    chat: Chat, conversation_id: UUID, fork: schemas.ForkIn
+) -> Conversation:
+    """Copy the messages up to a position into a conversation of its own."""
+    return await chat.run(conversations.fork, conversation_id, at=fork.position, id=fork.id)
 
 
 @router.post(
@@ -134,23 +153,36 @@ async def reply(
     chat: Chat, conversation_id: UUID, question: schemas.Question, answers: Answers
 ) -> EventStream:
     """Store a question, once however often it is sent with the same id, and stream the reply."""
-    turn = await chat.run(turns.ask, conversation_id, content=question.content, id=question.id)
+    turn = await chat.run(
+        turns.ask,
+        conversation_id,
+        content=question.content,
+        id=question.id,
+        path_end=question.path_end,
+    )
     return answers.stream(chat, turn)
 
 
 @router.post(
-    "/conversations/{conversation_id}/regenerate",
+    "/conversations/{conversation_id}/messages/{message_id}/regenerate",
     response_class=EventStream,
     responses=STREAM,
     tags=["messages"],
 )
-async def regenerate(chat: Chat, conversation_id: UUID, answers: Answers) -> EventStream:
-    """Remove what follows the user's last message, and answer it again."""
-    return answers.stream(chat, await chat.run(turns.ask_again, conversation_id))
+async def regenerate(
+    chat: Chat,
+    conversation_id: UUID,
+    message_id: UUID,
+    again: schemas.Again,
+    answers: Answers,
+) -> EventStream:
+    """Stream another reply to a question, given its id or that of a reply. Both are kept."""
+    turn = await chat.run(turns.ask_again, conversation_id, message_id, path_end=again.path_end)
+    return answers.stream(chat, turn)
 
 
-@router.put(
-    "/conversations/{conversation_id}/messages/{message_id}",
+@router.post(
+    "/conversations/{conversation_id}/messages/{message_id}/edit",
     response_class=EventStream,
     responses=STREAM,
     tags=["messages"],
@@ -159,11 +191,18 @@ async def edit_message(
     chat: Chat,
     conversation_id: UUID,
     message_id: UUID,
-    change: schemas.QuestionChange,
+    question: schemas.Question,
     answers: Answers,
 ) -> EventStream:
-    """Replace a message of the user and all after it, and stream a reply to the new text."""
-    turn = await chat.run(turns.ask_otherwise, conversation_id, message_id, content=change.content)
+    """Store a question beside a message of the user, which is kept, and stream the reply."""
+    turn = await chat.run(
+        turns.ask_otherwise,
+        conversation_id,
+        message_id,
+        content=question.content,
+        id=question.id,
+        path_end=question.path_end,
+    )
     return answers.stream(chat, turn)
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from faceplate.column_types import Count
 from faceplate.pagination import DEFAULT_LIMIT, MAX_LIMIT
 
 _NO_NUL = r"^[^\x00]*$"
@@ -33,6 +34,7 @@ Content = Annotated[str, _text(1_000_000)]
 TaskTitle = Annotated[str, _text(500)]
 TaskDescription = Annotated[str, _text(5_000, blank=True)]
 
+Position = Annotated[int, Field(ge=1, le=Count.MAXIMUM, description="A message's position.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 DEFAULT = DEFAULT_LIMIT
@@ -76,7 +78,9 @@ class ConversationChange(In):
 class MessageOut(FromRecord):
     id: UUID
     position: int
-    role: Literal["user", "assistant", "system", "tool"]
+    role: Literal["user", "assistant", "system", "developer", "tool"] | None = Field(
+        description="Null where the message is another program's alone."
+    )
     content: str
     tool_calls: list[dict[str, Any]] | None
     tool_results: list[dict[str, Any]] | None
@@ -86,15 +90,36 @@ class MessageOut(FromRecord):
 
 class MessageList(FromRecord):
     items: list[MessageOut]
+    has_earlier: bool
+    alternatives: dict[int, list[int]] = Field(
+        description="For the position of an item: the positions of all that stand in its place, in"
+        " the order in which they were begun. An item without alternatives is left out."
+    )
 
 
-class Question(In):
+class Again(In):
+    path_end: int | None = Field(
+        default=None,
+        ge=0,
+        le=Count.MAXIMUM,
+        description="The position of the last message that you show, 0 for none. Where the"
+        " conversation does not end there any more, nothing is stored, and the answer is 409, or"
+        " 404 if that message is gone.",
+    )
+
+
+class Question(Again):
     content: Content
     id: UUID | None = Field(default=None, description="Yours, if you may send this again.")
 
 
-class QuestionChange(In):
-    content: Content
+class Place(In):
+    position: Position
+
+
+class ForkIn(In):
+    position: Position
+    id: UUID | None = Field(default=None, description="Yours, if you may send this again.")
 
 
 class TaskOut(FromRecord):

@@ -1,51 +1,19 @@
-"""Units of the example's own: what happens to a conversation when its user asks something."""
+"""Units of the example's own: what happens to a conversation when its user asks something.
 
+Nothing is replaced. An edited question and a regenerated reply begin a branch beside the earlier
+ones. ``path_end`` is the position of the last message that the user was shown, 0 for none. Where
+the conversation has moved on since, in another tab for example, the units raise Conflict.
+"""
+
+from itertools import takewhile
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, select
-
-from faceplate import (
-    Conflict,
-    Conversation,
-    InvalidInput,
-    Message,
-    NotFound,
-    Scope,
-    Statement,
-    models,
-)
+from faceplate import Conflict, InvalidInput, Message, NotFound, Scope
 from faceplate.column_types import JsonObject
-from faceplate.services import messages
+from faceplate.services import conversations, messages
 
 MAX_ANSWERS = 50
-
-_message = models.Message
-_conversation_id = bindparam("conversation_id", type_=_message.conversation_id.type)
-
-LOCK = Statement(
-    UUID,
-    select(models.Conversation.id)
-    .where(models.Conversation.id == _conversation_id)
-    .with_for_update(),
-)
-LAST_QUESTION = Statement(
-    Message,
-    select(*_message.columns())
-    .where(_message.conversation_id == _conversation_id, _message.role == "user")
-    .order_by(_message.position.desc())
-    .limit(1),
-)
-FOLLOWING = Statement(
-    Message,
-    select(*_message.columns())
-    .where(
-        _message.conversation_id == _conversation_id,
-        _message.position > bindparam("position", type_=_message.position.type),
-    )
-    .order_by(_message.position)
-    .limit(bindparam("limit", type_=Integer())),
-)
 
 
 class Turn(NamedTuple):
@@ -53,6 +21,8 @@ class Turn(NamedTuple):
 
     question: Message
     answers: list[Message]
+    branches: bool = False
+    """Whether the reply begins a branch, beside what follows the question already."""
 
 
 async def ask(
@@ -61,60 +31,72 @@ async def ask(
     *,
     content: str,
     id: UUID | None = None,  # noqa: A002 - the column's name
+    path_end: int | None = None,
 ) -> Turn:
     """Append a question of the user. Sent again with the same ``id`` it is there once.
 
-    Then the turn has its answers, if they are complete or the conversation has gone on. A reply
-    that broke off at the end of the conversation is removed, to be given again.
+    Then the turn has its answers, unless they broke off: those are kept, and the reply begins a
+    branch.
 
     Raises as `faceplate.services.messages.append` does, and InvalidInput where it is blank.
     """
     _check_question(content)
-    question = await messages.append(scope, conversation_id, role="user", content=content, id=id)
-    found = await scope.all(
-        FOLLOWING, conversation_id=conversation_id, position=question.position, limit=MAX_ANSWERS
+    question = await messages.append(
+        scope, conversation_id, role="user", content=content, id=id, after=path_end
     )
-    answers: list[Message] = []
-    for message in found:
-        if message.role == "user":
-            return Turn(question, answers)
-        answers.append(message)
-    if answers and not _is_finished(answers[-1]):
-        await messages.remove_after(scope, conversation_id, question.position)
-        return Turn(question, [])
-    return Turn(question, answers)
+    return await _turn_of(scope, question)
 
 
-async def ask_again(scope: Scope, conversation_id: UUID) -> Turn:
-    """Remove what follows the user's last message, and return that message as a new turn.
+async def ask_again(
+    scope: Scope, conversation_id: UUID, message_id: UUID, *, path_end: int | None = None
+) -> Turn:
+    """Return the turn of a message, a question or part of its answer, to be answered once more.
 
-    Raises NotFound, and Conflict where the user has said nothing yet.
+    Raises NotFound, and Conflict where no question of the user comes before the message.
     """
-    await _lock(scope, conversation_id)
-    question = await scope.first(LAST_QUESTION, conversation_id=conversation_id)
-    if question is None:
-        raise Conflict("there is no message of the user to answer")
-    await messages.remove_after(scope, conversation_id, question.position)
-    return Turn(question, [])
+    await _check_path_end(scope, conversation_id, path_end)
+    message = await messages.get(scope, conversation_id, message_id)
+    earlier = await messages.before(scope, conversation_id, message.position, limit=MAX_ANSWERS)
+    for asked in (message, *reversed(earlier)):
+        if asked.role == "user":
+            return Turn(asked, [], branches=True)
+    raise Conflict("there is no message of the user to answer")
 
 
 async def ask_otherwise(
-    scope: Scope, conversation_id: UUID, message_id: UUID, *, content: str
+    scope: Scope,
+    conversation_id: UUID,
+    message_id: UUID,
+    *,
+    content: str,
+    id: UUID | None = None,  # noqa: A002 - the column's name
+    path_end: int | None = None,
 ) -> Turn:
-    """Replace a message of the user, and all after it, by a new text under the same id.
+    """Append a question in the place of another one, as a branch beside it.
 
-    Raises NotFound, and InvalidInput for a message that is not the user's, or a blank text.
+    Sent again with the same ``id`` it is there once.
+
+    Raises NotFound, Conflict, and InvalidInput for a message that is not the user's, or a blank
+    text.
     """
     _check_question(content)
-    await _lock(scope, conversation_id)
+    await conversations.lock(scope, conversation_id)
     old = await messages.get(scope, conversation_id, message_id)
     if old.role != "user":
         raise InvalidInput("message_id", f"must be a message of the user, not of role {old.role}")
-    await messages.remove_after(scope, conversation_id, old.position - 1)
+    if id is None or not await _is_stored(scope, conversation_id, id):
+        await _check_path_end(scope, conversation_id, path_end)
+    earlier = await messages.before(scope, conversation_id, old.position, limit=1)
     question = await messages.append(
-        scope, conversation_id, role="user", content=content, id=message_id
+        scope,
+        conversation_id,
+        role="user",
+        content=content,
+        id=id,
+        after=earlier[0].position if earlier else 0,
+        branch=True,
     )
-    return Turn(question, [])
+    return await _turn_of(scope, question)
 
 
 async def append_next(
@@ -124,14 +106,49 @@ async def append_next(
     role: str,
     tool_calls: list[JsonObject] | None = None,
     tool_results: list[JsonObject] | None = None,
+    branch: bool = False,
 ) -> Message:
     """Append what follows ``last``. Raises Conflict where something else does already."""
-    stored = await messages.append(
-        scope, last.conversation_id, role=role, tool_calls=tool_calls, tool_results=tool_results
+    return await messages.append(
+        scope,
+        last.conversation_id,
+        role=role,
+        tool_calls=tool_calls,
+        tool_results=tool_results,
+        after=last.position,
+        branch=branch,
     )
-    if stored.position != last.position + 1:
-        raise Conflict("the conversation has gone on meanwhile")
-    return stored
+
+
+async def _turn_of(scope: Scope, question: Message) -> Turn:
+    """Return a stored question with the answers that it has, in its newest branch."""
+    at = (question.conversation_id, question.position)
+    if not await messages.after(scope, *at, limit=1):
+        return Turn(question, [])
+    found = await messages.branches(scope, *at)
+    (leaf,) = [branch.leaf for branch in found if branch.position == question.position]
+    following = await messages.after(scope, *at, limit=MAX_ANSWERS, leaf=leaf)
+    answers = list(takewhile(lambda message: message.role != "user", following))
+    has_gone_on = len(answers) < len(following)
+    if answers and not has_gone_on and _is_broken_off(answers[-1]):
+        return Turn(question, [], branches=True)
+    return Turn(question, answers)
+
+
+async def _check_path_end(scope: Scope, conversation_id: UUID, path_end: int | None) -> None:
+    if path_end is None:
+        return
+    last = await messages.history(scope, conversation_id, limit=1)
+    if path_end != (last[0].position if last else 0):
+        raise Conflict("the conversation has moved on: it does not end at the position given")
+
+
+async def _is_stored(scope: Scope, conversation_id: UUID, message_id: UUID) -> bool:
+    try:
+        await messages.get(scope, conversation_id, message_id)
+    except NotFound:
+        return False
+    return True
 
 
 def _check_question(content: str) -> None:
@@ -140,11 +157,7 @@ def _check_question(content: str) -> None:
         raise InvalidInput("messages.content", "must not be blank")
 
 
-async def _lock(scope: Scope, conversation_id: UUID) -> None:
-    """Keep others from appending until the unit ends: what they append would be removed."""
-    if await scope.first(LOCK, conversation_id=conversation_id) is None:
-        raise NotFound(Conversation)
-
-
-def _is_finished(message: Message) -> bool:
-    return message.role == "assistant" and message.status == "complete" and not message.tool_calls
+def _is_broken_off(message: Message) -> bool:
+    """Whether an answer ended early. One that is streaming is being written elsewhere."""
+    is_whole = message.role == "assistant" and not message.tool_calls
+    return message.status != "streaming" and not (is_whole and message.status == "complete")

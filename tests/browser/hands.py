@@ -31,7 +31,7 @@ class Hands:
         self.tasks = page.get_by_role("complementary", name="Tasks")
         self.said = page.get_by_role("article", name="You")
         self.replies = page.get_by_role("article", name="Assistant")
-        self.regenerate = self.button("Regenerate")
+        self.regenerate = self.button("Regenerate").last
 
     @property
     def texts(self) -> Locator:

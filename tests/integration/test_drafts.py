@@ -230,6 +230,28 @@ async def test_of_two_replies_to_a_message_one_is_begun(chat: Chat) -> None:
     assert [message.position for message in await chat.history()] == [1, 2]
 
 
+async def test_another_reply_to_a_message_keeps_the_first(chat: Chat) -> None:
+    """Else asking for another answer takes the first one away, or is refused."""
+    asked = await chat.db.run(chat.user.id, messages.append, chat.id, role="user", content="?")
+    for answer in ("first", "second"):
+        async with chat.draft(after=asked.position, branch=True) as draft:
+            await draft.write(answer)
+    assert [message.content for message in await chat.history()] == ["?", "second"]
+    found = await chat.db.run(chat.user.id, messages.branches, chat.id, draft.message.position)
+    assert [(branch.position, branch.is_on_path) for branch in found] == [(2, False), (3, True)]
+
+
+async def test_a_reply_says_which_model_wrote_it_and_what_it_took(chat: Chat) -> None:
+    """Else nobody can sum up what a user's replies have cost."""
+    async with chat.draft(model="echo-1") as draft:
+        draft.input_tokens = 12
+        await draft.write("a reply")
+        await draft.save()
+        draft.output_tokens = 3
+    (stored,) = await chat.history()
+    assert (stored.model, stored.input_tokens, stored.output_tokens) == ("echo-1", 12, 3)
+
+
 async def test_a_reply_that_ends_is_complete(chat: Chat) -> None:
     async with chat.draft(metadata={"model": "m"}) as draft:
         assert (draft.message.content, draft.message.status) == ("", "streaming")

@@ -106,9 +106,9 @@ async def events_of(response: httpx.Response) -> AsyncIterator[Event]:
             yield Event(name, json.loads(value))
 
 
-async def ask(http: httpx.AsyncClient, path: str, method: str = "POST", **body: Any) -> list[Event]:
+async def ask(http: httpx.AsyncClient, path: str, **body: Any) -> list[Event]:
     """Call what streams a reply, and return its events when it has ended."""
-    async with http.stream(method, path, json=body or None) as response:
+    async with http.stream("POST", path, json=body) as response:
         assert response.status_code == 200, await response.aread()
         return [event async for event in events_of(response)]
 

@@ -255,55 +255,17 @@ async def test_a_question_sent_at_once_is_answered_once(http: httpx.AsyncClient)
     assert {told["code"] for told in given_up if "code" in told} <= {"conflict", "not_found"}
 
 
-async def test_regenerating_replaces_the_answer_alone(http: httpx.AsyncClient) -> None:
-    """Else asking for another answer leaves both, or takes the question away."""
-    chat = await open_conversation(http)
-    await ask(http, f"/api/conversations/{chat}/replies", content="first")
-    await ask(http, f"/api/conversations/{chat}/replies", content="weather?")
-    before = await messages_of(http, chat)
-    events = await ask(http, f"/api/conversations/{chat}/regenerate")
-    after = await messages_of(http, chat)
-    assert events[0].data == before[2]
-    assert after[:3] == before[:3]
-    assert roles_of(after) == roles_of(before)
-    assert {item["id"] for item in after[3:]}.isdisjoint(item["id"] for item in before[3:])
-
-
-async def test_regenerating_needs_a_question(http: httpx.AsyncClient) -> None:
-    """Else the button of an empty conversation runs the model on nothing."""
-    chat = await open_conversation(http)
-    refused = await http.post(f"/api/conversations/{chat}/regenerate")
-    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
-
-
-async def test_editing_a_question_replaces_what_follows(http: httpx.AsyncClient) -> None:
-    """Else the answers to a text that is gone stay, or the new one goes unanswered."""
-    chat = await open_conversation(http)
-    await ask(http, f"/api/conversations/{chat}/replies", content="first")
-    await ask(http, f"/api/conversations/{chat}/replies", content="second")
-    before = await messages_of(http, chat)
-    path = f"/api/conversations/{chat}/messages/{before[0]['id']}"
-    for _ in range(2):  # sent again, it comes to the same
-        events = await ask(http, path, "PUT", content="first, edited")
-        question, reply = await messages_of(http, chat)
-        assert (question["content"], question["position"]) == ("first, edited", 1)
-        assert "first, edited" in reply["content"]
-        assert names_of(events) == ["message", "draft", "delta", "done"]
-    reply_path = f"/api/conversations/{chat}/messages/{reply['id']}"
-    refused = await http.put(reply_path, json={"content": "not mine to write"})
-    assert (refused.status_code, refused.json()["field"]) == (422, "message_id")
-    assert len(await messages_of(http, chat)) == 2
-
-
 async def test_messages_are_read_backwards_in_pages(http: httpx.AsyncClient) -> None:
     """Else a long conversation cannot be scrolled up."""
     chat = await open_conversation(http)
     for text in ("one", "two"):
         await ask(http, f"/api/conversations/{chat}/replies", content=text)
     path = f"/api/conversations/{chat}/messages"
-    last = (await http.get(path, params={"limit": 3})).json()["items"]
-    rest = (await http.get(path, params={"before": last[0]["position"]})).json()["items"]
-    assert [item["position"] for item in rest + last] == [1, 2, 3, 4]
+    last = (await http.get(path, params={"limit": 3})).json()
+    before = last["items"][0]["position"]
+    rest = (await http.get(path, params={"before": before, "limit": 1})).json()
+    assert [item["position"] for item in rest["items"] + last["items"]] == [1, 2, 3, 4]
+    assert (last["has_earlier"], rest["has_earlier"]) == (True, False)
 
 
 async def test_tasks_live_from_creation_to_deletion(http: httpx.AsyncClient) -> None:
@@ -335,8 +297,10 @@ async def test_nobody_reaches_what_is_somebody_elses(http: httpx.AsyncClient) ->
         ("GET", f"/api/conversations/{chat}/messages", None),
         ("POST", f"/api/conversations/{chat}/replies", body),
         ("POST", f"/api/conversations/{chat}/replies", body | {"id": question["id"]}),
-        ("POST", f"/api/conversations/{chat}/regenerate", None),
-        ("PUT", f"/api/conversations/{chat}/messages/{question['id']}", body),
+        ("POST", f"/api/conversations/{chat}/messages/{question['id']}/regenerate", {}),
+        ("POST", f"/api/conversations/{chat}/messages/{question['id']}/edit", body),
+        ("PUT", f"/api/conversations/{chat}/path", {"position": 1}),
+        ("POST", f"/api/conversations/{chat}/fork", {"position": 1}),
         ("PATCH", f"/api/tasks/{task['id']}", {"completed": True}),
         ("DELETE", f"/api/tasks/{task['id']}", None),
     ]

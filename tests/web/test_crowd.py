@@ -22,8 +22,9 @@ async def _spend_a_day(server: Server, name: str, places: dict[str, str]) -> Non
         assert [item["position"] for item in items] == list(range(1, 2 * TURNS + 1))
         assert all(f"of {name}" in item["content"] for item in items)
 
-        await ask(http, f"{path}/messages/{items[2]['id']}", "PUT", content=f"again of {name}")
-        events = await ask(http, f"{path}/regenerate")
+        await ask(http, f"{path}/messages/{items[2]['id']}/edit", content=f"again of {name}")
+        items = await messages_of(http, chat)
+        events = await ask(http, f"{path}/messages/{items[-1]['id']}/regenerate")
         items = await messages_of(http, chat)
         assert [item["content"] for item in items[2:]] == [f"again of {name}", text_of(events)]
 
@@ -43,10 +44,10 @@ async def _look_around(server: Server, name: str, places: dict[str, str]) -> Non
             for method, path in (
                 ("GET", f"/api/conversations/{chat}"),
                 ("GET", f"/api/conversations/{chat}/messages"),
-                ("POST", f"/api/conversations/{chat}/regenerate"),
+                ("POST", f"/api/conversations/{chat}/fork"),
                 ("DELETE", f"/api/conversations/{chat}"),
             ):
-                refused = await http.request(method, path)
+                refused = await http.request(method, path, json={"position": 1})
                 assert refused.status_code == 404, refused.text
 
 

@@ -126,10 +126,14 @@ async def test_a_runner_streams_drafts(db: Database, user: User) -> None:
     """Else a handler that streams needs the database and the id after all."""
     runner = UserRunner(db, user.id)
     chat = assert_type(await runner.run(conversations.create), Conversation)
-    async with runner.draft(chat.id, metadata={"model": "m"}, after=0) as draft:
-        await draft.write("a reply")
+    for _ in range(2):
+        async with runner.draft(
+            chat.id, metadata={"m": 1}, model="m", after=0, branch=True
+        ) as draft:
+            await draft.write("a reply")
     assert [draft.message] == await runner.run(messages.history, chat.id)
-    assert draft.message.metadata == {"model": "m"}
+    assert (draft.message.metadata, draft.message.model) == ({"m": 1}, "m")
+    assert draft.message.position == 2
 
 
 async def test_an_application_keeps_its_own_lifespan(settings: Settings, calling: Calling) -> None:

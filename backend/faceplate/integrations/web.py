@@ -123,7 +123,9 @@ class UserRunner:
         conversation_id: UUID,
         *,
         metadata: JsonObject | None = None,
+        model: str | None = None,
         after: int | None = None,
+        branch: bool = False,
         save_every_s: float = drafts.SAVE_EVERY_S,
     ) -> drafts.Draft:
         """Return a draft; enter it with ``async with``: see `faceplate.drafts`."""
@@ -132,7 +134,9 @@ class UserRunner:
             self.user_id,
             conversation_id,
             metadata=metadata,
+            model=model,
             after=after,
+            branch=branch,
             save_every_s=save_every_s,
         )
 

@@ -23,6 +23,11 @@ export class Problem extends Error {
     return this.status === 0;
   }
 
+  /** Whether what the page shows is no longer what the server has. */
+  get isStale() {
+    return this.status === 404 || this.status === 409;
+  }
+
   /** Whether the same request may succeed later without anybody changing it. */
   get isPassing() {
     return this.status === 0 || this.status >= 500;
@@ -121,6 +126,7 @@ export const conversations = {
   get: (user, id) => json(user, "GET", chat(id)),
   create: (user, body, signal) => json(user, "POST", "/api/conversations", { body, signal }),
   rename: (user, id, title) => json(user, "PATCH", chat(id), { body: { title } }),
+  fork: (user, id, body) => json(user, "POST", `${chat(id)}/fork`, { body }),
   remove: (user, id) => json(user, "DELETE", chat(id)),
 };
 
@@ -128,10 +134,11 @@ export const messages = {
   page: (user, id, { before, limit }) =>
     json(user, "GET", `${chat(id)}/messages${query({ before, limit })}`),
   reply: (user, id, body, signal) => stream(user, "POST", `${chat(id)}/replies`, body, signal),
-  regenerate: (user, id, signal) =>
-    stream(user, "POST", `${chat(id)}/regenerate`, undefined, signal),
-  edit: (user, id, messageId, content, signal) =>
-    stream(user, "PUT", `${chat(id)}/messages/${messageId}`, { content }, signal),
+  regenerate: (user, id, messageId, body, signal) =>
+    stream(user, "POST", `${chat(id)}/messages/${messageId}/regenerate`, body, signal),
+  edit: (user, id, messageId, body, signal) =>
+    stream(user, "POST", `${chat(id)}/messages/${messageId}/edit`, body, signal),
+  follow: (user, id, position) => json(user, "PUT", `${chat(id)}/path`, { body: { position } }),
 };
 
 export const tasks = {

@@ -134,6 +134,12 @@ function open(id) {
     // There is nothing at its address now.
     if (opened.isNew && opened === thread) history.replaceState(null, "", `#${user}`);
   });
+  opened.addEventListener("forked", ({ detail }) => {
+    list({ user: opened.user, conversation: detail });
+    if (opened !== thread) return;
+    location.hash = `#${opened.user}/${detail.id}`;
+    land();
+  });
   threads.set(nameOf(opened), opened);
   return opened;
 }

@@ -51,14 +51,14 @@ export function waiting(label, rows) {
   return h("div", { class: "waiting", role: "status", "aria-label": label }, ...bars);
 }
 
-/** Return an explained problem with a button that tries again. */
-export function trouble(problem, again) {
+/** Return an explained problem with a button for what helps. */
+export function trouble(problem, again, label = "Try again") {
   return h(
     "div",
     { class: "trouble", role: "alert" },
     h("p", { class: "trouble-title" }, icon("warning"), problem.title),
     problem.detail ? h("p", { class: "trouble-detail" }, problem.detail) : null,
-    h("button", { type: "button", class: "button", onclick: again }, "Try again"),
+    h("button", { type: "button", class: "button", onclick: again }, label),
   );
 }
 

@@ -3,15 +3,23 @@
 import { h, icon } from "./dom.js";
 import { renderMarkdown } from "./markdown.js";
 
-const SPEAKERS = { user: "You", assistant: "Assistant", system: "System", tool: "Tool" };
+const SPEAKERS = {
+  user: "You",
+  assistant: "Assistant",
+  system: "System",
+  developer: "Developer",
+  tool: "Tool",
+};
+const OTHER = "Another program";
 const ENDED = {
   interrupted: "Interrupted. What had arrived is kept.",
   failed: "The reply failed. What had arrived is kept.",
 };
+const NO_TEXT = "This message is another program's. It has no text to show.";
 
 /**
- * Return the list item of a row: `{message, results, actions, note, problem}`. `old` is the one
- * that was returned for this message before, or null.
+ * Return the list item of a row: `{message, results, alternatives, actions, note, problem}`. `old` is
+ * the one that was returned for this message before, or null.
  */
 export function renderMessage(row, old) {
   const { message } = row;
@@ -19,7 +27,7 @@ export function renderMessage(row, old) {
   item.dataset.status = message.status;
   item.firstElementChild.setAttribute("aria-busy", message.status === "streaming");
   const [, tools, body, foot] = item.firstElementChild.children;
-  if (message.role === "user" || message.role === "system") body.textContent = message.content;
+  if (["user", "system", "developer"].includes(message.role)) body.textContent = message.content;
   else renderMarkdown(body, message.content);
   const calls = disclosures(row);
   if (changed(tools, calls)) {
@@ -27,7 +35,10 @@ export function renderMessage(row, old) {
     tools.replaceChildren(...calls.map(disclose));
     for (const details of tools.children) details.open = open.has(details.id);
   }
-  const says = [row.actions.map(({ name }) => name), row.note, row.problem?.message, message.status];
+  const { index, count, isLocked } = row.alternatives ?? {};
+  const chooser = [index, count, isLocked];
+  const actions = row.actions.map(({ name, isQuiet }) => [name, isQuiet]);
+  const says = [actions, chooser, row.note, row.problem?.message, message.status];
   if (changed(foot, says)) foot.replaceChildren(...footOf(row));
   return item;
 }
@@ -35,11 +46,11 @@ export function renderMessage(row, old) {
 function build({ role }) {
   return h(
     "li",
-    { class: `message ${role}` },
+    { class: `message ${role ?? "other"}` },
     h(
       "article",
-      { "aria-label": SPEAKERS[role] ?? role },
-      h("p", { class: "speaker", "aria-hidden": "true" }, SPEAKERS[role] ?? role),
+      { "aria-label": SPEAKERS[role] ?? OTHER },
+      h("p", { class: "speaker", "aria-hidden": "true" }, SPEAKERS[role] ?? OTHER),
       h("div", { class: "tools" }),
       h("div", { class: "body" }),
       h("div", { class: "message-foot" }),
@@ -104,20 +115,44 @@ function pretty(value) {
   }
 }
 
-function footOf({ message, actions, note, problem }) {
-  const text = note ?? ENDED[message.status];
+function footOf({ message, alternatives, actions, note, problem }) {
+  const text = note ?? ENDED[message.status] ?? (message.role === null && !message.content ? NO_TEXT : null);
   return [
     ...(problem ? [h("p", { class: "note problem", role: "alert" }, icon("warning"), sentence(problem))] : []),
     ...(text ? [h("p", { class: "note" }, text)] : []),
-    ...actions.map(({ name, icon: image, run, isQuiet }) =>
-      h(
+    ...(alternatives ? [chooserOf(alternatives)] : []),
+    ...actions.map(({ name, icon: image, run, isQuiet, isBare }) => {
+      const label = isBare ? { "aria-label": name, title: name } : {};
+      return h(
         "button",
-        { type: "button", class: isQuiet ? "action quiet" : "action", onclick: run },
+        { type: "button", class: isQuiet ? "action quiet" : "action", onclick: run, ...label },
         image ? icon(image) : null,
-        name,
-      ),
-    ),
+        isBare ? null : name,
+      );
+    }),
   ];
+}
+
+/** Return which of the alternatives is shown, between two arrows to those beside it. */
+function chooserOf({ index, count, isLocked, choose }) {
+  const arrow = (name, step) => {
+    const target = index + step;
+    const disabled = isLocked || target < 0 || target === count;
+    const label = `${name} alternative`;
+    const onclick = () => choose(target, label);
+    return h(
+      "button",
+      { type: "button", class: "arrow", "aria-label": label, disabled, onclick },
+      icon(name.toLowerCase()),
+    );
+  };
+  return h(
+    "div",
+    { class: "alternatives", role: "group", "aria-label": "Alternatives" },
+    arrow("Previous", -1),
+    h("span", {}, `${index + 1} of ${count}`),
+    arrow("Next", 1),
+  );
 }
 
 const sentence = ({ title, detail }) => (detail ? `${title}: ${detail}` : `${title}.`);
@@ -146,7 +181,7 @@ export function renderEditor(message, { save, leave }) {
       "form",
       { class: "editor", onsubmit: submit },
       text,
-      h("p", { class: "note" }, "What follows this message is replaced by a new reply."),
+      h("p", { class: "note" }, "A new reply follows. What is here now is kept beside it."),
       h(
         "div",
         { class: "editor-actions" },

@@ -82,7 +82,7 @@ export class ThreadView {
       this.tail = h("div", { class: "tail" });
       this.parent.replaceChildren(this.earlier, this.list, this.tail);
     }
-    this.earlier.hidden = !thread.hasEarlier;
+    this.earlier.hidden = !thread.path.hasEarlier;
     this.earlier.disabled = thread.isLoadingEarlier;
     keyed(this.list, this.#rows(), (row) => row.key, (row, old) => this.#item(row, old));
     this.#fillTail();
@@ -101,44 +101,80 @@ export class ThreadView {
   }
 
   #rows() {
-    const { items, pending, isReplying, trouble } = this.#thread;
+    const { path, pending, trouble } = this.#thread;
     const results = new Map();
     const calls = new Set();
-    for (const { tool_calls, tool_results } of items) {
+    for (const { tool_calls, tool_results } of path.items) {
       for (const call of tool_calls ?? []) calls.add(call.id);
       for (const result of tool_results ?? []) results.set(result.tool_call_id, result.content);
     }
-    const rows = items
+    const rows = path.items
       // A result is shown with the call that it answers.
       .filter(({ tool_results }) => !tool_results?.length || tool_results.some((r) => !calls.has(r.tool_call_id)))
       .map((message) => ({ key: message.id, message, results, actions: [] }));
     if (pending) rows.push(this.#pendingRow(pending, results));
-    for (const row of rows) {
-      if (row.message.role === "user" && row.message.status && !isReplying && !pending) {
-        row.actions.push({ name: "Edit", icon: "edit", isQuiet: true, run: () => this.#edit(row.key) });
-      }
-    }
-    const last = rows.at(-1)?.message;
-    if (last?.status === "failed" && trouble) rows.at(-1).note = `The reply failed: ${trouble.problem.message}`;
-    if (last?.role === "assistant" && last.status !== "streaming" && !isReplying && !pending) {
-      rows.at(-1).actions.push({
-        name: "Regenerate",
-        icon: "again",
-        isQuiet: last.status === "complete",
-        run: () => this.#thread.regenerate(),
-      });
-    }
+    const last = rows.at(-1);
+    if (last?.message.status === "failed" && trouble) last.note = `The reply failed: ${trouble.problem.message}`;
+    for (const row of rows) this.#offer(row, row === last);
     return rows;
+  }
+
+  /** Add what can be done with a message. A conversation that a reply is coming to is left alone. */
+  #offer(row, isLast) {
+    const thread = this.#thread;
+    const { role, status, position, tool_calls } = row.message;
+    const isLocked = thread.isReplying || thread.pending !== null;
+    const places = thread.path.alternatives[position];
+    if (places) {
+      const choose = (index, arrow) => this.#choose(places[index], arrow);
+      row.alternatives = { index: places.indexOf(position), count: places.length, isLocked, choose };
+    }
+    if (isLocked || status === "streaming") return;
+    if (role === "user") {
+      row.actions.push({ name: "Edit", icon: "edit", isQuiet: true, run: () => this.#edit(row.key) });
+    }
+    // The message that calls a tool is not the reply, unless nothing came after it.
+    if (role === "assistant" && (isLast || !tool_calls)) {
+      const isQuiet = status === "complete" || !isLast;
+      const run = () => thread.regenerate(row.message);
+      row.actions.push({ name: "Regenerate", icon: "again", isQuiet, run });
+    }
+    if (!tool_calls) {
+      const run = () => thread.fork(position);
+      row.actions.push({ name: "Continue in a new chat", icon: "fork", isQuiet: true, isBare: true, run });
+    }
+  }
+
+  /** Show another alternative, and leave the focus on its arrow. */
+  async #choose(position, arrow) {
+    const thread = this.#thread;
+    await thread.follow(position);
+    if (thread !== this.#thread) return;
+    this.#render();
+    const chosen = thread.path.items.find((message) => message.position === position);
+    const places = thread.path.alternatives[position];
+    if (!chosen || !places) return;
+    this.announcer.textContent = `Alternative ${places.indexOf(position) + 1} of ${places.length}.`;
+    if (document.activeElement !== document.body) return;
+    const arrows = [...this.#elementOf(chosen.id).querySelectorAll(".arrow:enabled")];
+    (arrows.find((each) => each.getAttribute("aria-label") === arrow) ?? arrows[0])?.focus();
   }
 
   #pendingRow({ id, content, problem }, results) {
     const thread = this.#thread;
     const actions = [
-      { name: "Send again", icon: "again", run: () => thread.resend() },
+      problem?.isStale
+        ? { name: "Reload", icon: "again", run: () => this.#reload() }
+        : { name: "Send again", icon: "again", run: () => thread.resend() },
       { name: "Take it back", run: () => this.composer.takeBack(thread.discard()) },
     ];
     const message = { id, content, role: "user" };
     return { key: id, message, results, problem, actions: problem && !thread.isReplying ? actions : [] };
+  }
+
+  #reload() {
+    this.#thread.reload();
+    this.composer.focus();
   }
 
   #item(row, old) {
@@ -174,10 +210,10 @@ export class ThreadView {
   /** What stands after the last message: that a reply is awaited, or why there is none. */
   #fillTail() {
     const thread = this.#thread;
-    const last = thread.items.at(-1);
+    const last = thread.path.last;
     const isAwaited = thread.isReplying && last?.status !== "streaming";
     const isUnanswered =
-      !thread.isReplying && !thread.pending && !thread.isUnsettled && last?.role !== "assistant";
+      !thread.isReplying && !thread.pending && !thread.isUnsettled && ["user", "tool"].includes(last?.role);
     const shows = JSON.stringify([isAwaited, isUnanswered, thread.isConnected, thread.trouble?.problem.message]);
     if (this.tail.dataset.shows === shows) return;
     this.tail.dataset.shows = shows;
@@ -189,7 +225,10 @@ export class ThreadView {
       this.tail.append(h("p", { class: "note", role: "status" }, "Connection lost. Reconnecting…"));
     }
     if (thread.trouble && last?.status !== "failed") {
-      this.tail.append(trouble(thread.trouble.problem, thread.trouble.again));
+      const { problem, again } = thread.trouble;
+      this.tail.append(
+        problem.isStale ? trouble(problem, () => this.#reload(), "Reload") : trouble(problem, again),
+      );
     } else if (isUnanswered) {
       const ask = { type: "button", class: "action", onclick: () => thread.regenerate() };
       this.tail.append(
@@ -201,7 +240,7 @@ export class ThreadView {
 
   /** Tell a screen reader that a reply begins, and the whole of it when it has ended. */
   #announce() {
-    const last = this.#thread.items.at(-1);
+    const last = this.#thread.path.last;
     const says = this.#thread.isReplying ? "begun" : (last?.status ?? null);
     const before = this.spoken;
     this.spoken = says;

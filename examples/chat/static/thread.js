@@ -1,13 +1,14 @@
 // One conversation of one user, as far as this tab knows it. It knows no element: what shows it
-// listens to "change", to "settled" when a reply has ended, and to "discarded" when a message was
-// given up. A reply that streams keeps its thread, whatever is looked at meanwhile, so that nothing of it can land in another one.
+// listens to "change", to "settled" when a reply has ended, to "discarded" when a message was given
+// up, and to "forked". A reply that streams keeps its thread, whatever is looked at meanwhile, so
+// that nothing of it can land in another one.
 
 import * as api from "./api.js";
-import { merged, placed, withLast } from "./history.js";
 import { outbox } from "./kept.js";
+import { Path } from "./path.js";
+import { pause, retried } from "./retry.js";
 
 const PAGE = 50;
-const RETRY_AFTER_MS = [300, 1000, 3000];
 const POLL_MS = 700;
 const POLL_AT_MOST_MS = 5000;
 
@@ -22,17 +23,18 @@ export class Thread extends EventTarget {
     /** loading, ready or broken; `problem` says why it is broken. */
     this.phase = isNew ? "ready" : "loading";
     this.problem = null;
-    /** What is stored, in order, without a gap. */
-    this.items = [];
+    /** What is stored of it. Its end goes with every change, so that none is made to another path. */
+    this.path = new Path();
     /** The user's message whose arrival is not known: {id, content, problem}. */
     this.pending = outbox.get(user, id);
-    if (this.pending) this.pending.problem = new api.Problem({ title: "It was not sent" });
+    this.#markUnsent();
     /** What went wrong last, until the next reply begins: {problem, again}. */
     this.trouble = null;
     this.isConnected = true;
     this.isShown = false;
     this.isClosed = false;
     this.isLoadingEarlier = false;
+    this.isSwitching = false;
     this.reply = null; // the AbortController of the reply that this tab receives
     this.usedTools = false; // in the last reply
     this.stopped = new Set(); // drafts that were stopped here, which the server may not know yet
@@ -46,11 +48,7 @@ export class Thread extends EventTarget {
   }
 
   get isEmpty() {
-    return !this.items.length && !this.pending;
-  }
-
-  get hasEarlier() {
-    return this.items.length > 0 && this.items[0].position > 1;
+    return !this.path.last && !this.pending;
   }
 
   async load() {
@@ -62,6 +60,7 @@ export class Thread extends EventTarget {
         this.#refresh(),
       ]);
       this.conversation = conversation;
+      this.isNew = false;
       this.phase = "ready";
     } catch (error) {
       const problem = api.asProblem(error);
@@ -72,6 +71,14 @@ export class Thread extends EventTarget {
     }
     this.#changed();
     this.#watch();
+  }
+
+  /** Show what the server has now, after it has refused something because of that. */
+  async reload() {
+    if (this.reply) return;
+    this.trouble = null;
+    this.#markUnsent();
+    await this.load();
   }
 
   show() {
@@ -101,14 +108,14 @@ export class Thread extends EventTarget {
   }
 
   async loadEarlier() {
-    if (this.isLoadingEarlier || !this.hasEarlier) return;
+    if (this.isLoadingEarlier || !this.path.hasEarlier) return;
     this.isLoadingEarlier = true;
     this.trouble = null;
     this.#changed();
     try {
-      const before = this.items[0].position;
+      const before = this.path.items[0].position;
       const page = await api.messages.page(this.user, this.id, { before, limit: PAGE });
-      if (this.items[0]?.position === before) this.items = [...page.items, ...this.items];
+      if (this.path.items[0]?.position === before) this.path.takeEarlier(page);
     } catch (error) {
       this.trouble = { problem: api.asProblem(error), again: () => this.loadEarlier() };
     }
@@ -121,9 +128,9 @@ export class Thread extends EventTarget {
     if (this.reply) return;
     this.pending = { id, content, problem: null };
     outbox.put(this.user, this.id, { id, content });
-    await this.#receive((signal) => this.#deliver({ id, content }, signal), {
-      again: () => this.regenerate(),
-    });
+    const message = { id, content, path_end: this.path.end };
+    const open = (signal) => retried(() => this.#deliver(message, signal), signal);
+    await this.#receive(open, { again: () => this.regenerate() });
   }
 
   async resend() {
@@ -139,24 +146,58 @@ export class Thread extends EventTarget {
     return content;
   }
 
-  async regenerate() {
+  /** Ask for another reply beside this one, or beside what follows this question. */
+  async regenerate(message = this.path.last) {
     if (this.reply) return;
-    const asked = this.items.findLast((message) => message.role === "user");
-    await this.#receive((signal) => api.messages.regenerate(this.user, this.id, signal), {
-      from: (asked?.position ?? 0) + 1,
-      again: () => this.regenerate(),
-    });
+    const body = { path_end: this.path.end };
+    const open = (signal) =>
+      api.messages.regenerate(this.user, this.id, message.id, body, signal);
+    await this.#receive(open, { isBranch: true, again: () => this.regenerate(message) });
   }
 
-  async edit(message, content) {
+  /** Ask something else in the place of a question; the same `id` is stored once. */
+  async edit(message, content, id = crypto.randomUUID()) {
     if (this.reply) return;
-    // Shown at once; where it fails, what the server has comes back.
-    this.items = this.items.map((item) => (item.id === message.id ? { ...item, content } : item));
-    const open = (signal) => api.messages.edit(this.user, this.id, message.id, content, signal);
-    await this.#receive(open, {
-      from: message.position,
-      again: () => this.edit(message, content),
-    });
+    const body = { id, content, path_end: this.path.end };
+    this.path.change(message.id, { content }); // shown at once
+    await this.#receive(
+      (signal) => api.messages.edit(this.user, this.id, message.id, body, signal),
+      {
+        from: message.position,
+        isBranch: true,
+        again: () => this.edit(message, content, id),
+        undo: () => this.path.change(message.id, { content: message.content }),
+      },
+    );
+  }
+
+  /** Go on with the alternative at a position. */
+  async follow(position) {
+    if (this.reply || this.isSwitching) return;
+    this.isSwitching = true;
+    this.trouble = null;
+    try {
+      const page = await api.messages.follow(this.user, this.id, position);
+      if (!this.reply) this.#takeIn(page);
+      this.version++; // an answer that was on its way tells of the path before
+    } catch (error) {
+      this.trouble = this.#troubleOf(api.asProblem(error), () => this.follow(position));
+    }
+    this.isSwitching = false;
+    this.#changed();
+    this.#watch();
+  }
+
+  /** Copy what leads to a message into a conversation of its own. */
+  async fork(position, id = crypto.randomUUID()) {
+    this.trouble = null;
+    try {
+      const detail = await api.conversations.fork(this.user, this.id, { position, id });
+      this.dispatchEvent(new CustomEvent("forked", { detail }));
+    } catch (error) {
+      this.trouble = this.#troubleOf(api.asProblem(error), () => this.fork(position, id));
+    }
+    this.#changed();
   }
 
   /** End the reply. What has arrived stays. */
@@ -164,23 +205,9 @@ export class Thread extends EventTarget {
     this.reply?.abort();
   }
 
-  /** Yield the events of a sent message. While nothing has come, an attempt may be repeated. */
   async *#deliver(message, signal) {
-    for (let attempt = 0; ; attempt++) {
-      let hasBegun = false;
-      try {
-        if (this.isNew) await this.#create(message.content, signal);
-        for await (const event of api.messages.reply(this.user, this.id, message, signal)) {
-          hasBegun = true;
-          yield event;
-        }
-        return;
-      } catch (error) {
-        const isLost = error instanceof api.Problem && error.isUnreachable && !hasBegun;
-        if (!isLost || attempt === RETRY_AFTER_MS.length) throw error;
-        await pause(RETRY_AFTER_MS[attempt], signal);
-      }
-    }
+    if (this.isNew) await this.#create(message.content, signal);
+    yield* api.messages.reply(this.user, this.id, message, signal);
   }
 
   async #create(content, signal) {
@@ -193,9 +220,10 @@ export class Thread extends EventTarget {
 
   /**
    * Take in a stream to its end. Its first event removes what is at `from` and after it. Where it
-   * goes wrong, `again` is what a person may try; once it has begun, that is to regenerate.
+   * goes wrong, `again` is what a person may try; once it has begun, that is to regenerate. Where it
+   * does not begin, `undo` takes back what was shown of it.
    */
-  async #receive(open, { from = Infinity, again }) {
+  async #receive(open, { from = Infinity, isBranch = false, again, undo = () => {} }) {
     const controller = new AbortController();
     this.reply = controller;
     this.trouble = null;
@@ -206,14 +234,15 @@ export class Thread extends EventTarget {
     let hasEnded = false;
     try {
       for await (const { event, data } of open(controller.signal)) {
-        if (!hasBegun) this.items = this.items.filter((message) => message.position < from);
+        if (!hasBegun) this.path.cut(from);
         hasBegun = true;
         hasEnded = this.#take(event, data);
         this.#changed();
       }
-      this.isUnsettled = !hasEnded;
+      this.isUnsettled ||= isBranch || !hasEnded; // the alternatives are known to the server
     } catch (error) {
-      this.isUnsettled = !this.isNew;
+      if (!hasBegun) undo();
+      this.isUnsettled = !this.isNew && !error.isStale; // a person says when to look again
       this.#lose(error, hasBegun ? () => this.regenerate() : again, hasBegun);
     }
     this.reply = null;
@@ -229,14 +258,14 @@ export class Thread extends EventTarget {
     this.isConnected = true;
     switch (event) {
       case "delta":
-        this.items = withLast(this.items, { content: this.items.at(-1)?.content + data.text });
+        this.#changeLast({ content: this.path.last.content + data.text });
         return false;
       case "message":
       case "draft":
       case "done":
         if (data.role === "user") this.#acknowledge();
         if (data.role === "tool") this.usedTools = true;
-        this.items = placed(this.items, data);
+        this.path.place(data);
         return event === "done";
       case "error":
         throw new api.Problem(data);
@@ -252,20 +281,36 @@ export class Thread extends EventTarget {
       if (this.pending) this.pending.problem = new api.Problem({ title: "Stopped before it arrived" });
       return;
     }
-    const problem = api.asProblem(error);
-    if (this.pending) this.pending.problem = problem;
-    else if (!(problem.isUnreachable && hasBegun)) {
+    const trouble = this.#troubleOf(api.asProblem(error), again);
+    if (this.pending) this.pending.problem = trouble.problem;
+    else if (!(trouble.problem.isUnreachable && hasBegun)) {
       this.#endDraft("failed");
-      this.trouble = { problem, again };
+      this.trouble = trouble;
     }
+  }
+
+  #troubleOf(problem, again) {
+    if (problem.status === 409) {
+      problem.title = "This conversation has moved on";
+      problem.detail = "It was changed elsewhere, perhaps in another tab. Reload it to see how.";
+    }
+    return { problem, again: problem.isStale ? () => this.reload() : again };
+  }
+
+  #markUnsent() {
+    if (this.pending) this.pending.problem = new api.Problem({ title: "It was not sent" });
   }
 
   /** Show how the draft has ended, before the server is asked; return it, if there is one. */
   #endDraft(status) {
-    const last = this.items.at(-1);
+    const { last } = this.path;
     if (last?.status !== "streaming") return null;
-    this.items = withLast(this.items, { status });
+    this.#changeLast({ status });
     return last;
+  }
+
+  #changeLast(change) {
+    this.path.change(this.path.last.id, change);
   }
 
   #acknowledge() {
@@ -277,8 +322,12 @@ export class Thread extends EventTarget {
   async #refresh() {
     const { version } = this;
     const page = await api.messages.page(this.user, this.id, { limit: PAGE });
-    if (version !== this.version) return;
-    this.items = merged(this.items, page.items, this.stopped);
+    if (version === this.version) this.#takeIn(page);
+  }
+
+  /** Take in the last messages of the path. */
+  #takeIn(page) {
+    this.path.takeLast(page, this.stopped);
     if (this.pending && page.items.some(({ id }) => id === this.pending.id)) this.#acknowledge();
     this.isUnsettled = page.items.some(({ status }) => status === "streaming");
   }
@@ -314,15 +363,4 @@ export class Thread extends EventTarget {
 function titleOf(content) {
   const line = [...content.trim().split("\n", 1)[0]]; // by characters, as a cut pair is none
   return line.length > 60 ? `${line.slice(0, 59).join("").trimEnd()}…` : line.join("");
-}
-
-/** Wait; rejects as fetch does when the signal is aborted. */
-function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(new DOMException("stopped", "AbortError"));
-    });
-  });
 }
