@@ -73,7 +73,8 @@ async def restore(
     raises; what was stored until then stays, and reading it again goes on from there.
     """
     with path.open("rb") as file:
-        restoring = _Restoring(db, user_id, Lines(file), on_refusal)
+        lines = Lines(file, max_body_mb=db.settings.max_body_mb)
+        restoring = _Restoring(db, user_id, lines, on_refusal)
         while await restoring.step():
             if on_progress:
                 on_progress(file.tell())
