@@ -21,10 +21,12 @@ from faceplate import (
     User,
     export,
 )
+from faceplate.column_types import Timestamp
 from faceplate.importers import Refusal, faceplate_export
 from faceplate.importers.faceplate_export import restore
 from faceplate.services import _row_statements, archives, conversations, messages
 
+MOMENT = timedelta(microseconds=1)
 LONG_AGO = datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 BODIES = [
     r'{"a":"\u0000","b":"\ud800","c":"\udc00\ud800","d":"\uD83D\uDE00 😀"}',
@@ -63,8 +65,7 @@ def chat_of(places: Sequence[Place], **changes: Any) -> tuple[Conversation, list
     said = [
         message_of(own._replace(message_id=nobodys().message_id), place.position)._replace(
             parent_position=place.parent,
-            created_at=LONG_AGO + timedelta(days=place.position),
-            **place.values,
+            **{"created_at": LONG_AGO + timedelta(days=place.position)} | place.values,
         )
         for place in places
     ]
@@ -147,6 +148,26 @@ class TestRoundTrip:
             parents = "SELECT array_agg(parent_position ORDER BY position) FROM faceplate.messages"
             found = await operator.fetchval(f"{parents} WHERE conversation_id = $1", chat.id)
             assert found == [*(place.parent for place in places[:-1]), marked]
+
+    @pytest.mark.parametrize("moment", [Timestamp.EARLIEST, Timestamp.LATEST])
+    async def test_any_date_that_is_stored_is_listed_and_comes_back(
+        self, db: Database, user: User, other_user: User, tmp_path: Path, moment: datetime
+    ) -> None:
+        """Programs write the end of the year 9999 for never, and databases read it as infinite."""
+        chat, said = chat_of([Place(1, created_at=moment)], created_at=moment, updated_at=moment)
+        await db.run(user.id, archives.restore_conversation, chat, [said])
+        assert (await db.run(user.id, conversations.page)).items == [chat]
+        before = await archive_of(db, user, tmp_path / "before.jsonl")
+        await restore(db, other_user.id, tmp_path / "before.jsonl")
+        assert await archive_of(db, other_user, tmp_path / "after.jsonl") == before
+
+    @pytest.mark.parametrize("infinite", [Timestamp.EARLIEST - MOMENT, Timestamp.LATEST + MOMENT])
+    async def test_a_date_that_would_be_read_as_another_is_refused(
+        self, db: Database, user: User, infinite: datetime
+    ) -> None:
+        chat, said = chat_of([Place(1, created_at=infinite)])
+        with pytest.raises(InvalidInput, match=r"messages\.created_at: must lie between the years"):
+            await db.run(user.id, archives.restore_conversation, chat, [said])
 
     async def test_a_large_body_is_whole(
         self, settings: Settings, user: User, other_user: User, tmp_path: Path

@@ -1,7 +1,7 @@
 """What is removed in bulk: in batches, each small enough for a transaction of its own."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from faceplate.column_types import Timestamp
 from faceplate.errors import InvalidInput
 from faceplate.models import Conversation, Message, User
 from faceplate.scope import Scope, SystemScope
@@ -23,8 +24,8 @@ MAX_CONVERSATIONS = 100
 FIRST = UUID(int=0)
 LONGEST = timedelta(days=36_500)
 
-EARLIEST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
-LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+EARLIEST = (Timestamp.EARLIEST, UUID(int=0))
+LATEST = Timestamp.LATEST
 
 _moment, _id = Conversation.updated_at.type, Conversation.id.type
 _limit = bindparam("limit", type_=sa.Integer())
