@@ -110,6 +110,16 @@ class TestRoundTrip:
         assert done.rows == rows(conversations=1, messages=len(TREE))
         assert await archive_of(db, other_user, tmp_path / "after.jsonl") == before
 
+    async def test_a_conversation_without_messages_comes_back(
+        self, db: Database, user: User, other_user: User, tmp_path: Path
+    ) -> None:
+        chat, _ = chat_of([])
+        assert await db.run(user.id, archives.restore_conversation, chat, [[]])
+        before = await archive_of(db, user, tmp_path / "before.jsonl")
+        done = await restore(db, other_user.id, tmp_path / "before.jsonl")
+        assert done.rows == rows(conversations=1)
+        assert await archive_of(db, other_user, tmp_path / "after.jsonl") == before
+
     async def test_what_is_restored_reads_like_what_was_exported(
         self, db: Database, user: User, other_user: User
     ) -> None:

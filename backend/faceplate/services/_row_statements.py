@@ -84,7 +84,7 @@ def bodies(model: Any) -> dict[str, Statement[str]]:
     record, columns = exported(model)
     return {
         field: Statement(str, sa.select(column).where(*_is_key(model)))
-        for field, column in zip(record._fields, columns.values(), strict=True)
+        for field, column in zip(record._fields, columns.values(), strict=False)
         if isinstance(column.type, JsonText)
     }
 

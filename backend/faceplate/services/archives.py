@@ -217,7 +217,7 @@ async def restore_conversation(
     with body_errors(scope, "conversations.body", conversation.body):
         if await scope.first(RESTORE_CONVERSATION, **values) is None:
             return False
-    for batch in batches:
+    for batch in filter(None, batches):
         rows = zip(*_rows(batch, conversation, positions), strict=True)
         arrays: dict[str, Any] = {
             f"{name}s": list(values) for name, values in zip(_MESSAGE, rows, strict=True)
