@@ -2,7 +2,7 @@
 
 ::
 
-    {"format": "faceplate-export", "version": 1, "exported_at": ..., "faceplate": "0.1.0"}
+    {"format": "faceplate-export", "version": 2, "exported_at": ..., "faceplate": "0.1.0"}
     {"user": {...}}
     {"task": {...}}
     {"mcp_config": {...}}
@@ -11,9 +11,10 @@
     {"message": {...}}
     {"end": {"conversations": 1, "messages": 1, "tasks": 1, "mcp_configs": 1, "documents": 1}}
 
-A line holds a record as the units return it. The messages of a conversation follow it in order. A
-file without the last line is not a whole one. Secrets of MCP configurations are not in it: that a
-configuration has some, ``has_secrets`` says.
+A line holds a record as the units return it. The messages of a conversation follow it by their
+positions, those of all branches. A ``body`` is text that holds JSON, so that it is read back to the
+letter. A file without the last line is not a whole one. Secrets of MCP configurations are not in
+it: that a configuration has some, ``has_secrets`` says.
 
 A row of the application's own `Owned` tables has a line, too, behind the rows that it refers to::
 
@@ -45,7 +46,7 @@ from faceplate.services import archives
 from faceplate.services._kinds import all_kinds
 
 FORMAT: Final = "faceplate-export"
-VERSION: Final = 1
+VERSION: Final = 2
 
 PROGRESS_EVERY: Final = 200
 

@@ -5,10 +5,11 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from faceplate.column_types import Timestamp
 from faceplate.errors import InvalidInput
 from faceplate.scope import Scope
 
@@ -19,7 +20,7 @@ MAX_LIMIT = 200
 
 _MAC_BYTES = 16
 _MAX_CURSOR_CHARS = 3_000  # more than the longest key needs, and quick to decode
-_LATEST = (datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+_LATEST = (Timestamp.LATEST, UUID(int=2**128 - 1))
 """The key before the first page of a list that begins with the newest row."""
 
 

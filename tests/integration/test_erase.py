@@ -152,7 +152,7 @@ class TestBatches:
     async def test_a_long_conversation_is_in_order_at_every_step(
         self, db: Database, user: User
     ) -> None:
-        """Else a reader meets gaps, or an append meets a place that is taken."""
+        """Else a reader meets gaps, or a position that was another message's."""
         await say(db, user.id, 7)
         [chat] = (await db.run(user.id, conversations.page)).items
         removed = await db.run(user.id, retention.remove_conversations, limit=3)
@@ -162,7 +162,7 @@ class TestBatches:
         now = await db.run(user.id, conversations.get, chat.id)
         assert now == chat._replace(message_count=4)
         message = await db.run(user.id, messages.append, chat.id, role="user", content="more")
-        assert message.position == 5
+        assert message.position == 8
 
     @pytest.mark.parametrize("limit", [0, 1001, True, "1"])
     async def test_a_limit_that_is_none_is_refused(

@@ -218,20 +218,58 @@ VERSION_1 = """\
 """
 
 
+VERSION_2 = """\
+{"format":"faceplate-export","version":2,"exported_at":"2020-02-29T00:00:00+00:00","faceplate":"0"}
+{"user":{"id":"01900000-0000-7000-8000-000000000000","subject_id":"a","email":null,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"task":{"id":"01900000-0000-7000-8000-000000000001","title":"t","description":"","completed":true,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00.000001+00:00"}}
+{"mcp_config":{"id":"01900000-0000-7000-8000-000000000002","name":"m","config":{"command":"x"},\
+"has_secrets":false,"enabled":true,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"conversation":{"id":"01900000-0000-7000-8000-000000000003","title":"c","message_count":1,\
+"head":null,"metadata":{},"source":null,"key":null,"body":null,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"message":{"conversation_id":"01900000-0000-7000-8000-000000000003",\
+"id":"01900000-0000-7000-8000-000000000004","position":1,\
+"parent_position":null,"role":"user","content":"hi","tool_calls":null,"tool_results":null,\
+"metadata":{"a":1},"body":null,"status":"complete",\
+"model":null,"input_tokens":null,"output_tokens":null,\
+"created_at":"2020-02-29T00:00:00+00:00","updated_at":"2020-02-29T00:00:00+00:00"}}
+{"end":{"conversations":1,"messages":1,"tasks":1,"mcp_configs":1}}
+"""
+
+
 class TestFormat:
-    async def test_an_archive_of_version_1_is_read_and_written_to_the_letter(
-        self, db: Database, user: User, tmp_path: Path
+    @pytest.mark.parametrize("archive", [VERSION_1, VERSION_2], ids=["version 1", "version 2"])
+    async def test_an_archive_of_any_version_is_read_and_written_to_the_letter(
+        self, db: Database, user: User, tmp_path: Path, archive: str
     ) -> None:
         """Else what was exported last year is a file that nobody can read."""
         old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
-        write(old, VERSION_1.encode())
+        write(old, archive.encode())
         there = rows(conversations=1, messages=1, tasks=1, mcp_configs=1)
         assert await restore(db, user.id, old) == Restored(there)
         await export.write_file(db, user.id, new)
-        *before, last = VERSION_1.encode().splitlines()[2:]
-        *after, end = read(new).splitlines()[2:]
+        header, _, *before, last = VERSION_2.encode().splitlines()
+        written, _, *after, end = read(new).splitlines()
         assert after == before
         assert end.startswith(last[:-2])  # of a table that came later there is nothing
+        versions = [json.loads(line)["version"] for line in (header, written)]
+        assert versions == [2, 2]
+
+    async def test_a_line_has_the_fields_of_its_version(
+        self, db: Database, user: User, tmp_path: Path
+    ) -> None:
+        """Else a line that lost a field, or one that is not of this format, passes for whole."""
+        path = tmp_path / "mixed.jsonl"
+        for archive, version in ((VERSION_1, 2), (VERSION_2, 1)):
+            mixed = archive.replace(f'"version":{3 - version}', f'"version":{version}')
+            write(path, mixed.encode())
+            done, said = await refusals_of(db, user, path)
+            assert (done.rows["conversations"], done.rows["messages"]) == (0, 0)
+            assert "conversation: must have id, title, message_count" in said[0]
+            assert ("head" in said[0]) == (version == 2)
 
 
 class TestFile:
@@ -363,10 +401,10 @@ class TestDamage:
         [
             ({"content": ["canary"]}, "messages.content: must be text, not list"),
             ({"content": None}, "messages.content: is required"),
-            ({"position": 2}, "messages.position: must go up, as far as"),
-            ({"position": 0}, "messages.position: must go up, as far as"),
+            ({"position": 0}, "messages.position: must be between 1 and"),
+            ({"parent_position": 2}, "messages.parent_position: must be that of an earlier"),
             ({"position": "canary"}, "messages.position: must be a whole number"),
-            ({"role": "canary"}, "messages.role: must be one of user, assistant, system, tool"),
+            ({"role": "canary"}, "messages.role: must be one of user, assistant, system,"),
             ({"role": "tool"}, "breaks a rule of the table"),
             ({"id": "canary"}, "line 4: message.id: must be a UUID"),
             ({"created_at": "canary"}, "line 4: message.created_at: must be a time in ISO 8601"),
@@ -441,8 +479,12 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("header", "words"),
         [
-            ({"format": "faceplate-export", "version": 2}, "an archive of version 2; version 1"),
-            ({"format": "faceplate-export"}, "an archive of version 0; version 1"),
+            (
+                {"format": "faceplate-export", "version": 3},
+                "an archive of version 3; versions 1 and 2",
+            ),
+            ({"format": "faceplate-export"}, "an archive of version 0; versions 1 and 2"),
+            ({"format": "faceplate-export", "version": [2]}, "an archive of version unknown"),
             ({"format": "faceplate-export", "version": "canary"}, "an archive of version unknown"),
             ({"format": "other", "version": 1}, "is not an archive"),
         ],
@@ -486,14 +528,28 @@ FROM faceplate.conversations, generate_series(1, 5000) AS position WHERE user_id
 """
 
 
+BODIES = """
+INSERT INTO faceplate.conversations (user_id, id, message_count)
+SELECT '{user}', gen_random_uuid(), {number};
+INSERT INTO faceplate.messages (user_id, conversation_id, id, position, body)
+SELECT user_id, id, gen_random_uuid(), position, to_json(repeat('canary ', 600000))
+FROM faceplate.conversations, generate_series(1, {number}) AS position WHERE user_id = '{user}'
+"""
+
+
 class TestMemory:
-    async def test_it_is_bounded_however_much_there_is(
+    @pytest.mark.parametrize(
+        ("fill", "number"), [(MANY, 20_000), (BODIES, 50)], ids=["messages", "bodies"]
+    )
+    async def test_it_is_bounded_however_much_there_is(  # noqa: PLR0917 - fixtures
         self,
         settings: Settings,
         environment: dict[str, str],
         user: User,
         other_user: User,
         tmp_path: Path,
+        fill: str,
+        number: int,
     ) -> None:
         """Else the users who have most to lose are the ones who cannot be exported."""
 
@@ -507,7 +563,7 @@ class TestMemory:
             return int(stderr.split()[-1])
 
         async with outside(settings) as operator:
-            await operator.execute(MANY.format(user=user.id, number=20_000), timeout=120)
+            await operator.execute(fill.format(user=user.id, number=number), timeout=120)
         little, much = tmp_path / "little.jsonl", tmp_path / "much.jsonl"
         idle_mb = await measure("export", "--user", str(other_user.id), "--output", str(little))
         export_mb = await measure("export", "--user", str(user.id), "--output", str(much))
@@ -524,7 +580,7 @@ class TestCommand:
         result = faceplate("export", "--user", user.email)
         assert result.returncode == 0, result.stderr
         header, owner, end = lines(result.stdout)
-        assert (header["format"], header["version"]) == ("faceplate-export", 1)
+        assert (header["format"], header["version"]) == ("faceplate-export", 2)
         assert owner["user"]["id"] == str(user.id)
         assert end["end"] == NOTHING
         by_id = lines(faceplate("export", "--user", user.id).stdout)

@@ -22,7 +22,7 @@ from uuid6 import uuid7
 from faceplate import Database, Settings, Statement
 from faceplate.models import Conversation, User
 from faceplate.scope import AnyScope
-from faceplate.services import _row_statements, users
+from faceplate.services import _row_statements, retention, users
 from faceplate.services._kinds import Kind
 from faceplate.services._row_statements import exported
 
@@ -144,6 +144,8 @@ CONFIG_VALUES: dict[str, Any] = {"config": {}, "secrets": None, "enabled": True,
 DOCUMENT_NAME: dict[str, Any] = {"kind": "kind 1", "key": "key 1"}
 DOCUMENT_VALUES: dict[str, Any] = {**DOCUMENT_NAME, "body": "{}"}
 
+ELSEWHERE = dict.fromkeys(("head", "source", "key", "body"))
+MORE = {"status": "complete", "body": "{}", "model": "a", "input_tokens": 1, "output_tokens": 1}
 STAMPS: dict[str, Any] = {"created_at": datetime.now(UTC), "updated_at": datetime.now(UTC)}
 
 
@@ -170,15 +172,17 @@ CASES = {
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
     "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),
+    "archives.FIND_CONVERSATION": Case(PK["conversations"], {"key_id": uuid7()}),
     "archives.RESTORE_CONVERSATION": Case(
-        set(), restored(Conversation, title="a", message_count=0, metadata={})
+        set(),
+        restored(Conversation, **ELSEWHERE, title="a", message_count=0, metadata={})
+        | {"new_removed_count": 0},
     ),
     "archives.RESTORE_MESSAGES": in_conversation(
         set(),
-        **MESSAGES,
-        positions=[LONG + n for n in (1, 2, 3)],
-        statuss=["complete"] * 3,
-        **{f"{name}s": [moment] * 3 for name, moment in STAMPS.items()},
+        **MESSAGES
+        | {f"{name}s": [value] * 3 for name, value in (MORE | STAMPS).items()}
+        | {"positions": [LONG + n for n in (1, 2, 3)], "parent_positions": [None, 1, None]},
     ),
     "chats.CREATE": Case(
         set(),
@@ -250,7 +254,7 @@ CASES = {
     "retention.OLDEST": page(
         {"ix_conversations_activity"},
         before=LATEST,
-        after_time=datetime(1, 1, 1, tzinfo=UTC),
+        after_time=retention.EARLIEST[0],
         after_id=UUID(int=0),
     ),
     "retention.REMOVE_CONVERSATIONS": Case(
@@ -259,7 +263,8 @@ CASES = {
         {"ids": [uuid7()], "before": LATEST},
         instead={"ix_conversations_activity"},
     ),
-    "retention.SHORTEN": by_id(PK["conversations"], before=LATEST, by=1),
+    "retention.LOCK_IDLE": in_conversation(PK["conversations"], before=LATEST),
+    "retention.SHORTEN": in_conversation(PK["conversations"] | POSITION, by=1),
     "tasks.CREATE": by_id(set(), title="a", description=""),
     "tasks.GET": by_id(PK["tasks"]),
     "tasks.PAGE": page(

@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 from tests.commands import Run, interrupt, lines
 from tests.databases import Operator, hurdle, outside, settings_of
-from tests.units import say
+from tests.units import conversation_of, message_of, nobodys, say
 
-from faceplate import Database, InvalidInput, Settings, User, erasure
+from faceplate import Conversation, Database, InvalidInput, Settings, User, erasure
 from faceplate.erasure import Purge
-from faceplate.services import conversations, messages, retention, tasks, users
+from faceplate.services import archives, conversations, messages, retention, tasks, users
 
 DAYS_90 = timedelta(days=90)
 AGE = """
@@ -153,6 +153,61 @@ class TestPurge:
     ) -> None:
         with pytest.raises(InvalidInput, match="older_than: must be between"):
             await erasure.survey(db, older_than)
+
+
+TREE = [(1, None), (2, None), (4, 2), (5, 5), (6, None), (7, 5), (9, None), (10, 6), (12, 4)]
+"""Positions with their parents; 3, 8 and 11 were removed."""
+
+
+async def plant(db: Database, user: User, head: int | None) -> Conversation:
+    """Store the conversation of `TREE`."""
+    own = nobodys()
+    said = [
+        message_of(own._replace(message_id=nobodys().message_id), position)._replace(
+            parent_position=parent
+        )
+        for position, parent in TREE
+    ]
+    chat = conversation_of(own, len(said))._replace(head=head)
+    assert await db.run(user.id, archives.restore_conversation, chat, [said])
+    return chat
+
+
+class TestBranches:
+    @pytest.mark.parametrize("limit", range(1, len(TREE)))
+    @pytest.mark.parametrize("head", [None, 5, 7, 10])
+    async def test_a_tree_loses_its_last_messages_and_no_message_its_parent(
+        self, db: Database, user: User, operator: Operator, limit: int, head: int | None
+    ) -> None:
+        """Else an orphan is left, or a path that ends nowhere, where a purge was interrupted."""
+        chat = await plant(db, user, head)
+        removed = await db.run(user.id, retention.remove_conversations, limit=limit)
+        assert removed[:2] == (0, limit)
+        left = TREE[:-limit]
+        (before, _), (newest, parent) = [(1, None), *left][-2:]
+        now = await db.run(user.id, conversations.get, chat.id)
+        kept_head = head if head is not None and head < newest else None
+        assert now == chat._replace(message_count=len(left), head=kept_head)
+
+        query = "SELECT position, parent_position FROM faceplate.messages"
+        order = "WHERE conversation_id = $1 ORDER BY position"
+        stored = [tuple(row) for row in await operator.fetch(f"{query} {order}", chat.id)]
+        mark = parent if kept_head is None else parent or before
+        assert stored == [*left[:-1], (newest, mark)]
+
+        more = await db.run(user.id, messages.append, chat.id, role="user", content="more")
+        assert more.position == 13
+
+    async def test_it_goes_whole_in_steps_of_any_length(
+        self, db: Database, user: User, age: Age
+    ) -> None:
+        chat = await plant(db, user, 7)
+        await age(chat.id, 100)
+        counts = []
+        while (await db.run(user.id, archives.holdings))["conversations"]:
+            counts.append((await db.run(user.id, retention.remove_conversations, limit=4))[:2])
+        assert counts == [(0, 4), (0, 4), (1, 1)]
+        assert (await db.run(user.id, archives.holdings))["messages"] == 0
 
 
 class TestPlans:

@@ -69,13 +69,14 @@ async def test_dead_rows_and_vacuums_are_seen(db: Database, user: User, operator
     assert clean.vacuumed_at is not None
 
 
-async def test_growth_goes_by_when_rows_were_made(
+async def test_growth_goes_by_when_rows_were_stored(
     db: Database, user: User, operator: Operator
 ) -> None:
-    """Else nobody sees how soon the disk is full."""
+    """Else nobody sees how soon the disk is full, as chats from elsewhere have old dates."""
     await say(db, user.id, 10)
     await operator.execute(
-        "UPDATE faceplate.messages SET created_at = now() - make_interval(days => position * 4)"
+        "UPDATE faceplate.messages SET created_at = '1999-01-01',"
+        " updated_at = now() - make_interval(days => position * 4)"
     )
     found = {growth.table: growth for growth in (await stats.collect(db)).growth}
     assert found["messages"] == stats.Growth("messages", day=0, week=1, month=7, sampled=1)

@@ -24,14 +24,17 @@ FEW_CONVERSATIONS = 300_000
 MAX_BUSIEST = 100
 
 # As the planner estimates them: the density that VACUUM or ANALYZE has found, times today's pages.
+# A message or a conversation from elsewhere may have been created before its row was stored.
 TABLES = text("""
 SELECT CASE WHEN n.nspname = 'faceplate' THEN '' ELSE n.nspname || '.' END || c.relname AS name,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted,
     CASE WHEN c.reltuples < 0 OR c.relpages = 0 THEN coalesce(s.n_live_tup, 0)
         ELSE c.reltuples / c.relpages * (pg_relation_size(c.oid) / block.size) END::bigint AS rows,
     pg_relation_size(c.oid) / block.size AS pages,
-    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'created_at'
-        AND NOT a.attisdropped) AS grows_by_time,
+    (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
+        AND (a.attname = 'created_at' OR n.nspname = 'faceplate'
+            AND (a.attname = 'stored_at' OR a.attname = 'updated_at' AND c.relname = 'messages'))
+        ORDER BY a.attname DESC LIMIT 1) AS stored_at,
     pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)
         AS heap_bytes,
     pg_indexes_size(c.oid) AS index_bytes,
@@ -107,9 +110,9 @@ ORDER BY busy.messages DESC, u.id LIMIT :number
 """)
 NEW_ROWS = """
 SELECT count(*) AS seen,
-    count(*) FILTER (WHERE created_at > now() - interval '1 day') AS day,
-    count(*) FILTER (WHERE created_at > now() - interval '7 days') AS week,
-    count(*) FILTER (WHERE created_at > now() - interval '30 days') AS month
+    count(*) FILTER (WHERE {stored_at} > now() - interval '1 day') AS day,
+    count(*) FILTER (WHERE {stored_at} > now() - interval '7 days') AS week,
+    count(*) FILTER (WHERE {stored_at} > now() - interval '30 days') AS month
 FROM {quoted} {sample}
 """
 SINCE = text("SELECT stats_reset FROM pg_stat_database WHERE datname = current_database()")
@@ -148,7 +151,10 @@ class Index(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Rows made in the last day, 7 and 30 days, of those that are still there."""
+    """Rows stored in the last day, 7 and 30 days, of those that are still there.
+
+    A message counts anew when it is changed.
+    """
 
     table: str
     day: int
@@ -195,7 +201,7 @@ async def _collect(scope: SystemScope, exact: bool, busiest: int) -> Stats:  # n
     found = {row.pop("name"): row for row in rows}
     pages = {name: row.pop("pages") for name, row in found.items()}
     quoted = {name: row.pop("quoted") for name, row in found.items()}
-    growing = [name for name, row in found.items() if row.pop("grows_by_time")]
+    stored_at = {name: row.pop("stored_at") for name, row in found.items()}
     if not found.keys() >= {table.name for table in Base.metadata.tables.values()}:
         raise DatabaseError(UNMIGRATED)
     if exact:
@@ -212,11 +218,13 @@ async def _collect(scope: SystemScope, exact: bool, busiest: int) -> Stats:  # n
                 *await _growth(
                     scope,
                     quoted[name],
+                    column,
                     found[name]["rows"],
                     1 if exact else _part(pages[name]),
                 ),
             )
-            for name in growing
+            for name, column in stored_at.items()
+            if column is not None
         ],
         busiest=[BusyUser(**row) for row in await _rows(scope, query, number=busiest)],
         busiest_are_exact=all_users,
@@ -229,10 +237,11 @@ def _part(pages: int) -> float:
 
 
 async def _growth(
-    scope: SystemScope, quoted: str, rows: int, part: float
+    scope: SystemScope, quoted: str, stored_at: str, rows: int, part: float
 ) -> tuple[int, int, int, float]:
     sample = "" if part == 1 else f"TABLESAMPLE SYSTEM ({100 * part})"
-    [seen] = await _rows(scope, text(NEW_ROWS.format(quoted=_escaped(quoted), sample=sample)))
+    query = NEW_ROWS.format(quoted=_escaped(quoted), stored_at=stored_at, sample=sample)
+    [seen] = await _rows(scope, text(query))
     # By the rows that were seen: how many pages a sample has is a matter of chance.
     scale = 1 if part == 1 else rows / max(seen["seen"], 1)
     day, week, month = (round(seen[span] * scale) for span in ("day", "week", "month"))

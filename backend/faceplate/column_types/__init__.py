@@ -129,7 +129,14 @@ class Count(Ruled):
 
 
 class Timestamp(Ruled):
-    """A point in time: a datetime with a time zone, stored in UTC."""
+    """A point in time: a datetime with a time zone, stored in UTC.
+
+    asyncpg stores the moments before ``EARLIEST`` and after ``LATEST`` as infinite, and reads them
+    back without a time zone.
+    """
+
+    EARLIEST: ClassVar[datetime] = datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+    LATEST: ClassVar[datetime] = datetime(9999, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC)
 
     impl = sa.DateTime(timezone=True)
 
@@ -139,9 +146,12 @@ class Timestamp(Ruled):
         if value.utcoffset() is None:
             raise self.refuse("must carry a time zone; a naive datetime was given")
         try:
-            return value.astimezone(UTC)
+            moment = value.astimezone(UTC)
         except OverflowError:
-            raise self.refuse("must lie between the years 1 and 9999 in UTC") from None
+            moment = None
+        if moment is None or not self.EARLIEST <= moment <= self.LATEST:
+            raise self.refuse("must lie between the years 1 and 9999 in UTC")
+        return moment
 
 
 class Text(Ruled):

@@ -18,6 +18,11 @@ from faceplate.services._kinds import Kind, all_kinds, in_order
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 _PASSED_OVER_BYTES: Final = 8 * 1024 * 1024
 _MAX_HEADER_BYTES: Final = 1_000
+_NEW_IN_VERSION_2: Final = {
+    "conversation": {"head", "source", "key", "body"},
+    "message": {"parent_position", "body", "model", "input_tokens", "output_tokens"},
+}
+"""Fields that a line of version 1 does not have, and that are None then."""
 _READ_AS: Final[dict[type, tuple[Callable[[str], Any], str]]] = {
     UUID: (UUID, "a UUID"),
     datetime: (datetime.fromisoformat, "a time in ISO 8601"),
@@ -45,6 +50,7 @@ class _Form(NamedTuple):
 
     record: type[Any]
     names: KeysView[str]
+    missing: set[str]
     readers: dict[str, _Reader]
     is_ours: bool
 
@@ -57,17 +63,25 @@ class End(NamedTuple):
 class Lines:
     """The lines of an archive behind its header, one at a time; any of them can be gone back to.
 
-    Raises InvalidInput where the header is not that of an archive that can be read.
+    A body has at most ``max_body_mb``. Raises InvalidInput where the header is not that of an
+    archive that can be read.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, max_body_mb: int = 0) -> None:
         version = archive_version(file)
-        if version != VERSION:
+        if version not in (1, VERSION):
             number = version if isinstance(version, int) else "unknown"
             what = "not an archive" if version is None else f"an archive of version {number}"
-            raise InvalidInput("file", f"is {what}; version {VERSION} is what can be read")
+            raise InvalidInput("file", f"is {what}; versions 1 and {VERSION} can be read")
         self._file = file
-        self._forms = {kind.key: _form(kind) for kind in in_order(all_kinds()) if kind.key}
+        # In a line, which holds a body as text, each quotation mark of it takes two bytes.
+        self._max_bytes = MAX_LINE_BYTES + 2 * (max_body_mb << 20)
+        new = _NEW_IN_VERSION_2 if version == 1 else {}
+        self._forms = {
+            kind.key: _form(kind, new.get(kind.key, set()))
+            for kind in in_order(all_kinds())
+            if kind.key
+        }
         self.number = 1
         """Of the line read last."""
 
@@ -84,14 +98,14 @@ class Lines:
 
     def next(self) -> Any:
         """Return the next line's record or `End`; None behind the last. Raises Unreadable."""
-        line = self._file.readline(MAX_LINE_BYTES)
+        line = self._file.readline(self._max_bytes)
         if not line:
             return None
         self.number += 1
-        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+        if len(line) == self._max_bytes and not line.endswith(b"\n"):
             while (rest := self._file.readline(_PASSED_OVER_BYTES)) and not rest.endswith(b"\n"):
                 pass
-            raise Unreadable(f"longer than {MAX_LINE_BYTES:,} bytes")
+            raise Unreadable(f"longer than {self._max_bytes:,} bytes")
         return _parse(line, self._forms)
 
 
@@ -125,8 +139,10 @@ def _parse(line: bytes, forms: dict[str, _Form]) -> Any:
             f"not one of {ours}, end; a table of the project's own is known by its model"
         )
     form = forms[kind]
-    if fields.keys() != form.names:
-        raise Unreadable(f"{kind}: must have {', '.join(form.names)}, and nothing else")
+    if fields.keys() != form.names - form.missing:
+        names = (name for name in form.names if name not in form.missing)
+        raise Unreadable(f"{kind}: must have {', '.join(names)}, and nothing else")
+    fields.update(dict.fromkeys(form.missing))
     for name, reader in form.readers.items():
         if fields[name] is not None or not reader.is_optional:
             fields[name] = _read(fields[name], reader, f"{kind}.{name}: must be {reader.what}")
@@ -146,14 +162,14 @@ def _read(value: object, reader: _Reader, problem: str) -> Any:
         raise Unreadable(problem) from None
 
 
-def _form(kind: Kind) -> _Form:
+def _form(kind: Kind, missing: set[str]) -> _Form:
     readers = {}
     for name, column in kind.columns.items():
         is_array = isinstance(column.type, ARRAY)
         type_ = _python_type(column.type.item_type if is_array else column.type)
         if type_ in _READ_AS:
             readers[name] = _Reader(*_READ_AS[type_], column.nullable, is_array)
-    return _Form(kind.record, kind.columns.keys(), readers, kind.is_ours)
+    return _Form(kind.record, kind.columns.keys(), missing, readers, kind.is_ours)
 
 
 def _python_type(type_: Any) -> Any:

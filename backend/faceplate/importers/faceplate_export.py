@@ -73,7 +73,8 @@ async def restore(
     raises; what was stored until then stays, and reading it again goes on from there.
     """
     with path.open("rb") as file:
-        restoring = _Restoring(db, user_id, Lines(file), on_refusal)
+        lines = Lines(file, max_body_mb=db.settings.max_body_mb)
+        restoring = _Restoring(db, user_id, lines, on_refusal)
         while await restoring.step():
             if on_progress:
                 on_progress(file.tell())
@@ -81,15 +82,22 @@ async def restore(
 
 
 class _Thread:
-    """The messages behind a conversation's line, in batches; iterated anew, it begins anew."""
+    """The messages behind a conversation's line, in batches; iterated anew, it begins anew.
+
+    A conversation of one batch, as most are, is read once.
+    """
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
         self._start = lines.mark()
+        self._only_batch: list[records.Message] | None = None
         self.messages = 0
         """How many the last iteration had."""
 
     def __iter__(self) -> Iterator[list[records.Message]]:
+        if self._only_batch is not None:
+            yield self._only_batch
+            return
         self._lines.go_back(self._start)
         self.messages = 0
         batch: list[records.Message] = []
@@ -102,6 +110,8 @@ class _Thread:
                 yield batch
                 batch, batch_start = [], before[0]
         self._lines.go_back(before)
+        if batch and not self.messages:
+            self._only_batch = batch
         self.messages += len(batch)
         if batch:
             yield batch

@@ -1,6 +1,6 @@
 """Checks of arguments that have no column type."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from faceplate.column_types import Count
@@ -14,10 +14,12 @@ def check_kind(name: str, value: object, *kinds: type[Any]) -> None:
         raise InvalidInput(name, f"must be a {wanted}, not {type(value).__name__}")
 
 
-def check_iterable(name: str, value: object) -> None:
-    """Raise InvalidInput unless the argument ``name`` can be iterated over."""
+def check_repeatable(name: str, value: object) -> None:
+    """Raise InvalidInput unless the argument ``name`` can be iterated over again and again."""
     if not isinstance(value, Iterable):
         raise InvalidInput(name, f"must be iterable, and {type(value).__name__} is not")
+    if isinstance(value, Iterator):
+        raise InvalidInput(name, "must be iterable more than once, as a list is")
 
 
 def checked_position(name: str, position: object) -> int:

@@ -6,7 +6,7 @@ Conversations and messages also have statements of their own: see `archives` and
 from collections import namedtuple
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,12 +14,16 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import insert
 
 from faceplate._driver.dialect import DIALECT
-from faceplate.column_types import Ruled, Secret
+from faceplate.column_types import JsonText, Ruled, Secret
 from faceplate.models import Owned, User
 from faceplate.statement import Statement
 
 _named_tuple: Callable[..., Any] = namedtuple  # its fields are not known before
 _ONE: Any = sa.literal_column("1")
+MAX_STREAMED_BYTES: Final = 16_384
+"""A JSON that takes more on the server is left out of a row of `read`, which is one of many."""
+LEFT_OUT: Final = ""
+"""In its place: it is not JSON, and so no row has it."""
 
 
 class Exported(NamedTuple):
@@ -61,16 +65,37 @@ def exported(model: Any) -> Exported:
 
 
 @cache
-def read(model: Any) -> Statement[Any]:
-    """Select all rows of the user, as an export has them, by their key."""
+def read(model: Any, *order_by: Any) -> Statement[Any]:
+    """Select all rows of the user, as an export has them, by their key or in another order.
+
+    The text of a large JSON is left out, see `LEFT_OUT`.
+    """
     record, columns = exported(model)
-    return Statement(record, sa.select(*columns.values()).order_by(*_key(model)))
+    selected = [
+        _unless_large(column) if isinstance(column.type, JsonText) else column
+        for column in columns.values()
+    ]
+    return Statement(record, sa.select(*selected).order_by(*(order_by or _key(model))))
 
 
 @cache
-def restore(model: Any) -> Statement[int]:
-    """Insert a row as an export had it, unless one of its unique values is taken."""
-    return Statement(int, _insert(model).on_conflict_do_nothing().returning(_ONE))
+def bodies(model: Any) -> dict[str, Statement[str]]:
+    """Return the fields that hold the JSON of another program, and what reads one by its key."""
+    record, columns = exported(model)
+    return {
+        field: Statement(str, sa.select(column).where(*_is_key(model)))
+        for field, column in zip(record._fields, columns.values(), strict=False)
+        if isinstance(column.type, JsonText)
+    }
+
+
+@cache
+def restore(model: Any, *, more: tuple[str, ...] = ()) -> Statement[int]:
+    """Insert a row as an export had it, unless one of its unique values is taken.
+
+    ``more`` are columns that an export does not have.
+    """
+    return Statement(int, _insert(model, more).on_conflict_do_nothing().returning(_ONE))
 
 
 @cache
@@ -84,9 +109,7 @@ def find(model: Any) -> Statement[int]:
     """Find a row by its key."""
     return Statement(
         int,
-        sa.select(_ONE)
-        .select_from(_table(model))
-        .where(*(column == bindparam(f"key_{column.name}") for column in _key(model))),
+        sa.select(_ONE).select_from(_table(model)).where(*_is_key(model)),
     )
 
 
@@ -152,10 +175,11 @@ def after(model: Any, key: Any) -> dict[str, Any]:
     return {f"after_{column.name}": value for column, value in zip(columns, values, strict=True)}
 
 
-def _insert(model: Any) -> Any:
+def _insert(model: Any, more: tuple[str, ...] = ()) -> Any:
+    columns = _inserted(model) | {name: _table(model).c[name] for name in more}
     values = {
         column: bindparam(f"new_{name}", type_=_stored_type(column.type))
-        for name, column in _inserted(model).items()
+        for name, column in columns.items()
     }
     owner = {column: bindparam("user_id", type_=column.type) for column in _owner(model)}
     return insert(_table(model)).values(values | owner)
@@ -212,6 +236,16 @@ def _owner(model: Any) -> list[sa.Column[Any]]:
 def _key(model: Any) -> list[sa.Column[Any]]:
     owner = {column.name for column in _owner(model)}
     return [column for column in _table(model).primary_key if column.name not in owner]
+
+
+def _is_key(model: Any) -> list[Any]:
+    return [column == bindparam(f"key_{column.name}") for column in _key(model)]
+
+
+def _unless_large(column: Any) -> Any:
+    """Return the text of a JSON, or `LEFT_OUT` where it takes more than `MAX_STREAMED_BYTES`."""
+    is_large = func.pg_column_size(column) > sa.literal_column(str(MAX_STREAMED_BYTES))
+    return sa.case((is_large, sa.literal_column("''")), else_=sa.cast(column, sa.Text()))
 
 
 def _is_idle(table: sa.Table) -> Any:

@@ -4,9 +4,12 @@
 back. Each model that is `Owned` takes part, a project's own too.
 """
 
+from array import array
+from bisect import bisect_left
 from collections import namedtuple
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,12 +21,15 @@ from faceplate.errors import Conflict, InvalidInput
 from faceplate.models import Conversation, Message, User
 from faceplate.scope import AnyScope, Scope, SystemScope
 from faceplate.services import _row_statements, users
-from faceplate.services._arguments import check_iterable, check_kind
+from faceplate.services._arguments import check_kind, check_repeatable
+from faceplate.services._bodies import body_errors
 from faceplate.services._kinds import Kind, all_kinds, in_order
 from faceplate.services.message_statements import unnest
 from faceplate.statement import Statement
 
 _MESSAGE = [name for name in records.Message._fields if name != "conversation_id"]
+_position, _parent_position = Message.position.type, Message.parent_position.type
+_head = Conversation.head.type
 
 
 @cache
@@ -56,12 +62,10 @@ def _restore_messages() -> Statement[Any]:
 
 _given = func.unnest(bindparam("names", type_=ARRAY(sa.Text()))).column_valued("name")
 PRESENT = Statement(str, sa.select(_given).where(func.to_regclass(_given).is_not(None)))
-MESSAGES = Statement(
-    records.Message,
-    sa.select(*Message.columns()).order_by(Message.conversation_id, Message.position),
-)
+MESSAGES = _row_statements.read(Message, Message.conversation_id, Message.position)
 RESTORE_USER = _row_statements.restore(User)
-RESTORE_CONVERSATION = _row_statements.restore(Conversation)
+FIND_CONVERSATION = _row_statements.find(Conversation)
+RESTORE_CONVERSATION = _row_statements.restore(Conversation, more=("removed_count",))
 RESTORE_MESSAGES = _restore_messages()
 
 
@@ -102,18 +106,31 @@ async def walk(scope: Scope) -> AsyncIterator[Any]:
             async for item in _walk_chats(scope):
                 yield item
         elif kind.key is not None and not kind.is_chats:
-            async for row in scope.stream(_row_statements.read(kind.model)):
+            async for row in _stream(scope, kind.model, _row_statements.read(kind.model)):
                 yield row
 
 
 async def _walk_chats(scope: Scope) -> AsyncIterator[records.Conversation | records.Message]:
-    messages = scope.stream(MESSAGES)
+    messages = _stream(scope, Message, MESSAGES)
     message = await anext(messages, None)
-    async for conversation in scope.stream(_row_statements.read(Conversation)):
+    chats = _stream(scope, Conversation, _row_statements.read(Conversation))
+    async for conversation in chats:
         yield conversation
         while message is not None and message.conversation_id == conversation.id:
             yield message
             message = await anext(messages, None)
+
+
+async def _stream(scope: Scope, model: Any, statement: Statement[Any]) -> AsyncIterator[Any]:
+    """Yield all rows. A large body is read by itself: many at once take too much memory."""
+    bodies = _row_statements.bodies(model)
+    async for row in scope.stream(statement):
+        left_out = {
+            field: await scope.one(read_body, **_row_statements.key(model, row))
+            for field, read_body in bodies.items()
+            if getattr(row, field) == _row_statements.LEFT_OUT
+        }
+        yield row._replace(**left_out) if left_out else row
 
 
 async def _present(scope: AnyScope) -> list[Kind]:
@@ -182,37 +199,72 @@ async def restore_conversation(
 ) -> bool:
     """Store a conversation with all its messages as they were; False if its id is there already.
 
-    Then what is there is left as it is, and no batch is asked for. ``batches`` are the messages
-    in order, so many at a time as may be held at once; a unit that is retried iterates anew.
+    Then what is there is left as it is, and no batch is asked for. ``batches`` are the messages by
+    position, so many at a time as may be held at once. They are iterated twice, to check them all
+    before the first is stored; a unit that is retried iterates anew.
 
-    Raises Conflict where a message's id occurs twice, InvalidInput for a value that breaks a rule.
+    Raises Conflict where a message's id occurs twice, InvalidInput for a value that breaks a rule,
+    a position that does not ascend, a parent that is no earlier message, a head that is no message,
+    and a ``message_count`` that is another.
     """
     check_kind("conversation", conversation, records.Conversation)
-    check_iterable("batches", batches)
-    if (
-        await scope.first(RESTORE_CONVERSATION, **_row_statements.new(Conversation, conversation))
-        is None
-    ):
+    check_repeatable("batches", batches)
+    if await scope.first(FIND_CONVERSATION, **_row_statements.key(Conversation, conversation)):
         return False
-    last = 0
-    for batch in batches:
-        for message in batch:
-            _check_place(message, conversation, last)
-            last = message.position
-        rows = zip(*(message[1:] for message in batch), strict=True)
+    positions = _check_places(conversation, batches)
+    values = _row_statements.new(Conversation, conversation)
+    values["new_removed_count"] = (positions[-1] if positions else 0) - len(positions)
+    with body_errors(scope, "conversations.body", conversation.body):
+        if await scope.first(RESTORE_CONVERSATION, **values) is None:
+            return False
+    for batch in filter(None, batches):
+        rows = zip(*_rows(batch, conversation, positions), strict=True)
         arrays: dict[str, Any] = {
             f"{name}s": list(values) for name, values in zip(_MESSAGE, rows, strict=True)
         }
-        await scope.execute(RESTORE_MESSAGES, conversation_id=conversation.id, **arrays)
+        with body_errors(scope, "messages.body", *arrays["bodys"]):
+            await scope.execute(RESTORE_MESSAGES, conversation_id=conversation.id, **arrays)
     return True
 
 
-def _check_place(message: records.Message, conversation: records.Conversation, last: int) -> None:
-    if message.conversation_id != conversation.id:
-        raise InvalidInput("messages.conversation_id", "must be that of the conversation before it")
-    if not isinstance(message.position, int):
-        raise InvalidInput("messages.position", "must be a whole number")
-    if not last < message.position <= conversation.message_count:
-        raise InvalidInput(
-            "messages.position", "must go up, as far as conversations.message_count at most"
-        )
+def _check_places(
+    conversation: records.Conversation, batches: Iterable[Sequence[records.Message]]
+) -> "array[int]":
+    """Return the positions of the messages, or raise InvalidInput where they are no tree."""
+    positions = array("i")
+    for message in chain.from_iterable(batches):
+        if message.conversation_id != conversation.id:
+            raise InvalidInput("messages.conversation_id", "must be that of the conversation")
+        position = _position.check(message.position)
+        parent = _parent_position.check(message.parent_position)
+        if positions and position <= positions[-1]:
+            raise InvalidInput("messages.position", "must ascend")
+        if parent not in {None, position} and not _holds(positions, parent):
+            raise InvalidInput(
+                "messages.parent_position", "must be that of an earlier message, or its own"
+            )
+        positions.append(position)
+    head = _head.check(conversation.head)
+    if head is not None and not _holds(positions, head):
+        raise InvalidInput("conversations.head", "must be the position of a message")
+    if conversation.message_count != len(positions):
+        raise InvalidInput("conversations.message_count", "must be the number of messages")
+    return positions
+
+
+def _holds(positions: "array[int]", position: int) -> bool:
+    place = bisect_left(positions, position)
+    return place < len(positions) and positions[place] == position
+
+
+def _rows(
+    batch: Sequence[records.Message], conversation: records.Conversation, positions: "array[int]"
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of each message; with a head, the newest one names its parent."""
+    for message in batch:
+        is_marked = conversation.head is not None and message.position == positions[-1]
+        if is_marked and message.parent_position is None:
+            before = positions[-2:][0]
+            yield message._replace(parent_position=before)[1:]
+        else:
+            yield message[1:]

@@ -1,7 +1,7 @@
 """What is removed in bulk: in batches, each small enough for a transaction of its own."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from faceplate.column_types import Timestamp
 from faceplate.errors import InvalidInput
-from faceplate.models import Conversation, User
+from faceplate.models import Conversation, Message, User
 from faceplate.scope import Scope, SystemScope
-from faceplate.services import _row_statements, message_statements
+from faceplate.services import _path_changes, _row_statements
 from faceplate.services._arguments import check_kind
 from faceplate.services._kinds import all_kinds
 from faceplate.services._row_statements import IdleRows
@@ -23,12 +24,14 @@ MAX_CONVERSATIONS = 100
 FIRST = UUID(int=0)
 LONGEST = timedelta(days=36_500)
 
-EARLIEST = (datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
-LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+EARLIEST = (Timestamp.EARLIEST, UUID(int=0))
+LATEST = Timestamp.LATEST
 
 _moment, _id = Conversation.updated_at.type, Conversation.id.type
 _limit = bindparam("limit", type_=sa.Integer())
 _is_idle = Conversation.updated_at < bindparam("before", type_=_moment)
+_conversation_id = bindparam("conversation_id", type_=_id)
+_conversation = Conversation.id == _conversation_id
 _activity = sa.tuple_(Conversation.updated_at, Conversation.id)
 
 
@@ -52,6 +55,13 @@ class _Candidate(NamedTuple):
     updated_at: datetime
     id: UUID
     message_count: int
+
+
+class _Shortened(NamedTuple):
+    removed: int
+    newest: int
+    """The position of the last message that is left."""
+    head: int | None
 
 
 def _idle_users() -> Statement[Idle]:
@@ -79,6 +89,45 @@ def _idle_users() -> Statement[Idle]:
     )
 
 
+def _shorten_locked() -> Statement[_Shortened]:
+    """Return the statement that removes the last messages of a locked conversation.
+
+    A message follows an earlier one, so that nothing which is left follows a removed one.
+    """
+    of_conversation = Message.conversation_id == _conversation_id
+    last = (
+        sa.select(Message.position)
+        .where(of_conversation)
+        .order_by(Message.position.desc())
+        .limit(bindparam("by", type_=sa.Integer()))
+        .subquery("last")
+    )
+    first_removed = sa.select(func.min(last.c.position)).scalar_subquery()
+    removed = (
+        sa.delete(Message)
+        .where(of_conversation, Message.position >= first_removed)
+        .returning(Message.position)
+        .cte("removed")
+    )
+    count = sa.select(func.count()).select_from(removed).scalar_subquery()
+    newest = (
+        sa.select(func.max(Message.position))
+        .where(of_conversation, Message.position < first_removed)
+        .scalar_subquery()
+    )
+    return Statement(
+        _Shortened,
+        sa.update(Conversation)
+        .where(_conversation)
+        .values(
+            message_count=Conversation.message_count - count,
+            removed_count=Conversation.removed_count + count,
+            head=sa.case((Conversation.head < newest, Conversation.head)),
+        )
+        .returning(count, newest, Conversation.head),
+    )
+
+
 IDLE_SINCE = Statement(
     datetime, sa.select(func.now() - bindparam("older_than", type_=sa.Interval()))
 )
@@ -101,17 +150,10 @@ REMOVE_CONVERSATIONS = Statement(
     .where(Conversation.id == sa.any_(bindparam("ids", type_=ARRAY(_id))), _is_idle)
     .returning(Conversation.message_count),
 )
-SHORTEN = Statement(
-    int,
-    sa.update(Conversation)
-    .where(Conversation.id == bindparam("id"), _is_idle)
-    .values(
-        message_count=func.greatest(
-            Conversation.message_count - bindparam("by", type_=sa.Integer()), 0
-        )
-    )
-    .returning(Conversation.message_count),
+LOCK_IDLE = Statement(
+    UUID, sa.select(Conversation.id).where(_conversation, _is_idle).with_for_update()
 )
+SHORTEN = _shorten_locked()
 
 
 async def idle_since(scope: SystemScope, older_than: timedelta) -> datetime:
@@ -147,8 +189,8 @@ async def remove_conversations(
     """Remove conversations without activity since ``before``, the longest idle first.
 
     As many as have ``limit`` messages together (1 to 1,000), a hundred at most. One that is longer
-    loses its last ``limit`` messages, and the next call goes on with it; what is left of it is in
-    order. A conversation in which something happens meanwhile is left as it then is.
+    loses its last ``limit`` messages by position, and the next call goes on with it; what is left
+    of it is in order. A conversation in which something happens meanwhile is left as it then is.
 
     Raises InvalidInput for a limit that is none.
     """
@@ -221,13 +263,13 @@ def _model_of(table: str) -> Any:
 async def _shorten(
     scope: Scope, row: _Candidate, before: datetime, after: tuple[datetime, UUID], by: int
 ) -> Removed:
-    left = await scope.first(SHORTEN, id=row.id, before=before, by=by)
-    if left is None:
+    key = {"conversation_id": row.id}
+    if await scope.first(LOCK_IDLE, before=before, **key) is None:
         return Removed(0, 0, (row.updated_at, row.id))
-    removed = await scope.execute(
-        message_statements.DELETE_AFTER, conversation_id=row.id, position=left
-    )
-    return Removed(0, removed, after)
+    shortened = await scope.one(SHORTEN, by=by, **key)
+    if shortened.head is not None:
+        await scope.execute(_path_changes.MARK_NEWEST, newest=shortened.newest, **key)
+    return Removed(0, shortened.removed, after)
 
 
 def _within(candidates: Sequence[_Candidate], limit: int) -> Sequence[_Candidate]:
