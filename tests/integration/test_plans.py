@@ -80,6 +80,8 @@ CONFIG, NAME = {"pk_mcp_configs"}, {"uq_mcp_configs_user_id_name"}
 COUNTED = PK["conversations"] | PK["messages"]
 POSITION = {"uq_messages_user_id_conversation_id_position"}
 DOCUMENT = {"uq_documents_user_id_kind_key"}
+BRANCHES = {"ix_messages_branches"}
+PATH = PK["conversations"] | POSITION | BRANCHES
 DRAFTS = {"ix_messages_drafts"}
 USAGE = {"ix_messages_usage"}
 
@@ -130,6 +132,14 @@ def usage(**values: Any) -> Case:
     return Case(USAGE, given, sorts=True)
 
 
+CONVERSATION: dict[str, Any] = {
+    "title": "a",
+    "metadata": {},
+    "source": "a",
+    "key": "b",
+    "body": "{}",
+    "created_at": None,
+}
 MESSAGE: dict[str, Any] = {
     "id": uuid7(),
     "role": "user",
@@ -137,9 +147,15 @@ MESSAGE: dict[str, Any] = {
     "tool_calls": None,
     "tool_results": None,
     "metadata": {},
+    "body": None,
+    "model": None,
+    "input_tokens": None,
+    "output_tokens": None,
 }
 MESSAGES: dict[str, Any] = {f"{name}s": [value] * 3 for name, value in MESSAGE.items()}
 MESSAGES["ids"] = [uuid7() for _ in range(3)]
+APPENDED: dict[str, Any] = {**MESSAGES, "created_ats": [None] * 3}
+REPLACED = ("role", "content", "tool_calls", "tool_results", "metadata", "body")
 CONFIG_VALUES: dict[str, Any] = {"config": {}, "secrets": None, "enabled": True, "keep": True}
 DOCUMENT_NAME: dict[str, Any] = {"kind": "kind 1", "key": "key 1"}
 DOCUMENT_VALUES: dict[str, Any] = {**DOCUMENT_NAME, "body": "{}"}
@@ -169,6 +185,29 @@ def of_rows(kind: Kind) -> dict[str, Case]:
 CASES = {
     **{name: case for kind in ROWS for name, case in of_rows(kind).items()},
     "conversations.read": Case(PK["conversations"], is_streamed=True),
+    "_path_statements.NEWEST": page(POSITION, conversation_id=None, upto=LONG // 2),
+    "_path_statements.PATH_PAGE": in_conversation(PATH, limit=LIMIT)._replace(sorts=True),
+    "_path_statements.PATH_AFTER": in_conversation(PATH, limit=LIMIT, position=LONG // 2),
+    "_path_statements.LINEAR_AFTER": in_conversation(
+        POSITION | BRANCHES, limit=LIMIT, position=LONG // 2
+    ),
+    "_path_statements.AT": in_conversation(POSITION, position=LONG // 2),
+    "_path_statements.LAST": in_conversation(POSITION, upto=LONG // 2),
+    "_path_statements.POSITION": in_conversation(PK["messages"], id=uuid7()),
+    "_path_statements.IDS": in_conversation(POSITION, positions=[1, 2]),
+    "_path_statements.PLACE": in_conversation(PK["messages"] | POSITION | BRANCHES, ids=[uuid7()]),
+    "_path_statements.BRANCHES": in_conversation(POSITION | BRANCHES)._replace(sorts=True),
+    "_path_statements.LOCK": in_conversation(PK["conversations"]),
+    "_path_changes.REMOVE": in_conversation(POSITION, first=LONG - 2, ranges=f"{{[{LONG - 2},)}}"),
+    "_path_changes.MARK_NEWEST": in_conversation(POSITION, newest=LONG),
+    "_path_changes.MOVE_HEAD": in_conversation(PK["conversations"], new_head=1),
+    "_path_changes.SHRINK": in_conversation(PK["conversations"], count=1, new_head=1),
+    "_path_changes.GET": in_conversation(PK["conversations"]),
+    "_path_changes.FORK_CONVERSATION": in_conversation(
+        PK["conversations"], new_id=uuid7(), title="a"
+    ),
+    "_path_changes.FORK_MESSAGES": in_conversation(PATH, new_id=uuid7()),
+    "_path_changes.COUNT_FORKED": in_conversation(PK["conversations"], count=1),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
     "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),
@@ -198,7 +237,10 @@ CASES = {
         set(),
         {**MESSAGES, "conversation_ids": [None] * 3, "positions": [LONG + n for n in (1, 2, 3)]},
     ),
-    "conversations.CREATE": by_id(set(), title="a", metadata={}),
+    "conversations.CREATE": by_id(set(), **CONVERSATION),
+    "conversations.OPEN": by_id(PK["conversations"], **CONVERSATION),
+    "conversations.LOCK": by_id(PK["conversations"]),
+    "conversations.REPLACE_BODY": by_id(PK["conversations"], body="{}"),
     "conversations.GET": by_id(PK["conversations"]),
     "conversations.PAGE": page(
         {"ix_conversations_activity"}, after_time=LATEST, after_id=UUID(int=0)
@@ -226,21 +268,16 @@ CASES = {
         across_users=True
     ),
     "mcp_configs.REPLACE_SECRETS": system(CONFIG, secrets=b"", of_user=None, id=uuid7()),
-    "message_statements.APPEND": in_conversation(COUNTED, **MESSAGE),
-    "message_statements.APPEND_MANY": in_conversation(COUNTED, **MESSAGES),
-    "message_statements.APPEND_DRAFT": in_conversation(
-        COUNTED, id=uuid7(), metadata={}, after=None
-    ),
-    "message_statements.LOCK": in_conversation(PK["conversations"]),
+    "message_statements.APPEND": in_conversation(COUNTED | POSITION, **MESSAGE),
+    "message_statements.APPEND_MANY": in_conversation(COUNTED | POSITION, **APPENDED),
+    "message_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),
     "message_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
     "message_statements.GET": in_conversation(PK["messages"], id=uuid7()),
-    "message_statements.BEFORE": page(POSITION, conversation_id=None, before=LONG // 2),
-    "message_statements.AFTER": page(POSITION, conversation_id=None, position=LONG // 2),
-    "message_statements.WALK": in_conversation(POSITION)._replace(is_streamed=True),
-    "message_statements.TRUNCATE": in_conversation(PK["conversations"], position=LONG),
-    "message_statements.DELETE_AFTER": in_conversation(POSITION, position=LONG - 2),
-    "message_statements.SHORTEN": in_conversation(PK["conversations"]),
-    "message_statements.DELETE_LAST": in_conversation(POSITION, position=LONG - 1),
+    "message_statements.REPLACE": in_conversation(
+        PK["messages"],
+        **{f"new_{name}": MESSAGE[name] for name in REPLACED},
+        id=uuid7(),
+    ),
     "message_statements.SAVE_DRAFT": in_conversation(
         PK["messages"], id=uuid7(), content="a", new_status="complete"
     ),
@@ -273,7 +310,7 @@ CASES = {
     "tasks.EDIT": by_id(PK["tasks"], new_title="a", new_description=None),
     "tasks.SET_COMPLETED": by_id(PK["tasks"], completed=True),
     "tasks.DELETE": by_id(PK["tasks"]),
-    "tool_calls.PENDING": in_conversation({"ix_messages_tools"})._replace(sorts=True),
+    "tool_calls.PENDING": in_conversation(PATH | {"ix_messages_tools"})._replace(sorts=True),
     "usage.BY_DAY": usage(after_day=date(2026, 3, 2)),
     "usage.BY_CONVERSATION": usage(after_total=2**63 - 1, after_id=UUID(int=0)),
     # Of the user's messages with tokens, or of the conversation's messages: the fewer ones.

@@ -201,12 +201,6 @@ REPLACE = Statement(
     )
     .returning(*_columns),
 )
-DELETE_AFTER = Statement(
-    records.Message,
-    sa.delete(Message).where(
-        _in_conversation, Message.position > bindparam("position", type_=sa.Integer())
-    ),
-)
 SAVE_DRAFT = Statement(
     records.Message,
     sa.update(Message)
