@@ -11,6 +11,7 @@ from faceplate.column_types import Ruled
 from faceplate.importers import Chat, Refusal, formats
 from faceplate.models import Conversation, Message
 from faceplate.services import tool_calls
+from faceplate.services.messages import NewMessage
 
 DATA = Path(__file__).parent / "data"
 MORE = Path(__file__).parents[2] / "shared" / "data"
@@ -43,25 +44,58 @@ def check(chat: Chat) -> None:
     """Raise InvalidInput where the database would refuse the chat."""
     _rule(Conversation, "title").validate(chat.title)
     _rule(Conversation, "metadata").validate(chat.metadata)
-    pending: set[str] = set()
+    _rule(Conversation, "source").validate(chat.source)
+    _rule(Conversation, "key").validate(chat.key)
+    assert chat.names is None or len({*chat.names}) == len(chat.names) == len(chat.messages)
     for message in chat.messages:
         for name in ("role", "content", "metadata"):
             _rule(Message, name).validate(getattr(message, name))
+        for name in ("created_at", "model"):
+            _rule(Message, name).optional().check(getattr(message, name))
         if message.tool_calls is not None:
             assert message.role == "assistant"
             tool_calls.check_calls(message.tool_calls)
         assert (message.tool_results is not None) == (message.role == "tool")
         if message.tool_results is not None:
             tool_calls.check_results(message.tool_results)
+    followed = {parent_of(chat, position) for position in range(1, len(chat.messages) + 1)}
+    for end in range(1, len(chat.messages) + 1):
+        if end not in followed:
+            _check_path(path(chat, end), is_whole=chat.source != "openai")
+
+
+def _check_path(messages: list[NewMessage], *, is_whole: bool) -> None:
+    pending: set[str] = set()
+    for message in messages:
         tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
+    assert not (pending and is_whole)
+
+
+def parent_of(chat: Chat, position: int) -> int:
+    """The position that a message follows, or 0."""
+    parent = chat.parents[position - 1] if chat.parents else None
+    if parent is None:
+        return position - 1
+    assert 1 <= parent <= position
+    return parent if parent < position else 0
+
+
+def path(chat: Chat, end: int | None = None) -> list[NewMessage]:
+    """The messages up to that position, or up to the head."""
+    position = end or chat.head or len(chat.messages)
+    found = []
+    while position:
+        found.append(chat.messages[position - 1])
+        position = parent_of(chat, position)
+    return found[::-1]
 
 
 def _rule(model: type[Any], column: str) -> Ruled:
     return cast("Ruled", model.__table__.c[column].type)
 
 
-def spoken(chat: Chat) -> list[tuple[str | None, str]]:
-    return [(message.role, message.content) for message in chat.messages]
+def spoken(chat: Chat, end: int | None = None) -> list[tuple[str | None, str]]:
+    return [(message.role, message.content) for message in path(chat, end)]
 
 
 def chatgpt(
@@ -103,6 +137,15 @@ def node(
         **message,
     }
     return {"id": id_, "parent": parent, "children": [], "message": said if role else None}
+
+
+def thread(*said: str, prefix: str = "m") -> list[dict[str, Any]]:
+    """The nodes of a ChatGPT chat in which question and answer alternate."""
+    nodes: list[dict[str, Any]] = []
+    for number, text in enumerate(said):
+        parent = nodes[-1]["id"] if nodes else None
+        nodes.append(node(f"{prefix}{number}", parent, ("user", "assistant")[number % 2], text))
+    return nodes
 
 
 def open_webui(

@@ -52,7 +52,8 @@ class Faceplate(Side):
 
     async def bring(self, place: Place, lines: Sequence[Line]) -> None:
         new = [NewMessage(line.role, line.content) for line in lines]
-        chat = chats.Chat(chats.Place("chat", 1), str(place.conversation_id), TITLE, new, {})
+        where, key = chats.Place("chat", 1), str(place.conversation_id)
+        chat = chats.Chat(where, "benchmark", key, TITLE, new, {})
         await self.db.run(place.user_id, importers.import_chat, chat)
 
     def content(self, message: Any) -> str:

@@ -1,19 +1,35 @@
 """Whole conversations: each is there with all its messages, once, or nothing of it is."""
 
-from itertools import islice
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from uuid import RFC_4122, UUID
 
 import pytest
+import sqlalchemy as sa
 from tests.units import calls, results
 from uuid6 import uuid7
 
 from faceplate import Conflict, Database, InvalidInput, Scope, User
+from faceplate.models import Message
 from faceplate.services import chats, conversations, messages
 from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
+from faceplate.statement import Statement
 
 loose: Any = NewMessage  # for what a type checker would refuse
+
+
+class Parent(NamedTuple):
+    position: int
+    parent_position: int | None
+
+
+PARENTS = Statement(
+    Parent,
+    sa.select(Message.position, Message.parent_position)
+    .where(Message.conversation_id == sa.bindparam("conversation_id"))
+    .order_by(Message.position),
+)
 
 
 def chat(*contents: str, title: str = "a chat") -> NewChat:
@@ -37,20 +53,167 @@ async def test_chats_come_back_as_they_were_stored(db: Database, user: User) -> 
     stored = await db.run(user.id, conversations.get, given.id)
     assert (stored.title, stored.metadata, stored.message_count) == ("Oslo", {"model": "m"}, 3)
     history = await db.run(user.id, messages.history, given.id)
-    for index, (message, id_) in enumerate(zip(history, chats.message_ids(given.id), strict=False)):
+    assert len(history) == len(turn)
+    for index, message in enumerate(history):
         expected = turn[index]._replace(
-            id=turn[index].id or id_, metadata=turn[index].metadata or {}
+            id=turn[index].id or message.id,
+            metadata=turn[index].metadata or {},
+            created_at=message.created_at,
         )
         assert tuple(getattr(message, name) for name in NewMessage._fields) == expected
-        assert (message.position, message.status) == (index + 1, "complete")
+        assert (message.position, message.parent_position) == (index + 1, None)
+        assert (message.status, message.updated_at) == ("complete", message.created_at)
 
 
-async def test_ids_that_are_made_are_uuids_in_the_order_of_their_messages() -> None:
+async def test_ids_that_are_made_are_uuids_in_the_order_of_their_messages(
+    db: Database, user: User
+) -> None:
     """Else they collide between two chats, or an index grows in a thousand places at once."""
-    one, other = (list(islice(chats.message_ids(uuid7()), 1_000)) for _ in range(2))
-    assert len({*one, *other}) == 2_000
-    assert one == sorted(one)
+    given = [chat(*"abcdefghij"), chat(*"abcdefghij")]
+    await db.run(user.id, chats.store, given)
+    ids = [[m.id for m in await db.run(user.id, messages.history, one.id)] for one in given]
+    one, other = ids
+    assert len({*one, *other}) == 20
+    assert (one, other) == (sorted(one), sorted(other))
     assert {(id_.version, id_.variant) for id_ in one} == {(8, RFC_4122)}
+    again = chat(*"abcdefghij")._replace(id=given[0].id)
+    await db.run(user.id, conversations.delete, again.id)
+    await db.run(user.id, chats.store, [again])
+    assert [m.id for m in await db.run(user.id, messages.history, again.id)] == one
+
+
+async def test_bodies_models_and_times_come_back(db: Database, user: User) -> None:
+    """Else an import changes when something was said, or another program's words."""
+    said, answered = datetime(2019, 5, 1, 12, tzinfo=UTC), datetime(2019, 5, 2, tzinfo=UTC)
+    body = '{"b": 1e22, "a": "\\u0000\\ud800", "a": 123456789012345678901234567890}'
+    turn = [
+        NewMessage("user", "Hi", created_at=answered),
+        NewMessage(body=body, created_at=said, model="m", input_tokens=3, output_tokens=0),
+    ]
+    given = NewChat(
+        uuid7(), "Oslo", turn, created_at=said, source="other", key="7", body=f"[{body}]"
+    )
+    await db.run(user.id, chats.store, [given])
+    stored = await db.run(user.id, conversations.get, given.id)
+    assert (stored.source, stored.key, stored.body) == ("other", "7", f"[{body}]")
+    assert (stored.created_at, stored.updated_at) == (said, answered)
+    first, second = await db.run(user.id, messages.history, given.id)
+    assert (first.created_at, second.created_at) == (answered, said)
+    assert (second.role, second.body, second.model) == (None, body, "m")
+    assert (second.input_tokens, second.output_tokens) == (3, 0)
+    assert second.updated_at > answered
+
+
+async def test_what_has_no_time_is_of_now(db: Database, user: User) -> None:
+    """Else a list that goes by activity does not show what has just come."""
+    long_ago = datetime(2019, 5, 1, tzinfo=UTC)
+    turn = [NewMessage("user", "Hi", created_at=long_ago), NewMessage("assistant", "Ho")]
+    given = chat()._replace(messages=turn, created_at=long_ago)
+    await db.run(user.id, chats.store, [given])
+    stored = await db.run(user.id, conversations.get, given.id)
+    first, second = await db.run(user.id, messages.history, given.id)
+    assert first.created_at == stored.created_at == long_ago
+    assert second.created_at == second.updated_at
+    assert stored.updated_at >= second.created_at
+
+
+def tree(parents: list[int | None], head: int | None = None) -> NewChat:
+    """A chat whose messages say their positions."""
+    said = [NewMessage("user", str(position)) for position in range(1, len(parents) + 1)]
+    return NewChat(uuid7(), "a tree", said, parents=parents, head=head)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "parents"),
+    [
+        (tree([None, None, None]), "123", [None, None, None]),
+        (tree([1, 1, 2], 3), "123", [None, None, None]),
+        (tree([None, None, 1, None]), "134", [None, None, 1, None]),
+        (tree([None, None, 1, None], 2), "12", [None, None, 1, 3]),
+        (tree([None, None, 1, 1], 3), "13", [None, None, 1, 1]),
+        (tree([None, None, None], 1), "1", [None, None, 2]),
+        (tree([None, None, 3, None]), "34", [None, None, 3, None]),
+        (tree([None, 2], 1), "1", [None, 2]),
+    ],
+)
+async def test_a_tree_is_stored_once_and_read_by_its_path(
+    db: Database, user: User, given: NewChat, shown: str, parents: list[int | None]
+) -> None:
+    """Where the head was moved, the newest message has to say so: a page looks at its rows."""
+    await db.run(user.id, chats.store, [given])
+    stored = await db.run(user.id, conversations.get, given.id)
+    assert stored.message_count == len(parents)
+    assert stored.head == (None if given.head == len(parents) else given.head)
+    history = await db.run(user.id, messages.history, given.id)
+    assert "".join(message.content for message in history) == shown
+
+    async def everything(scope: Scope) -> list[Parent]:
+        return await scope.all(PARENTS, conversation_id=given.id)
+
+    rows = await db.run(user.id, everything)
+    assert rows == list(enumerate(parents, start=1))
+    message = await db.run(user.id, messages.append, given.id, role="user", content="+")
+    assert message.position == len(parents) + 1
+    history = await db.run(user.id, messages.history, given.id)
+    assert "".join(message.content for message in history) == f"{shown}+"
+
+
+@pytest.mark.parametrize(
+    ("parents", "head", "field"),
+    [
+        ([None], None, "chats.parents"),
+        ([None, 3], None, "chats.parents"),
+        ([2, None], None, "chats.parents"),
+        ([None, 0], None, "chats.parents"),
+        ([None, True], None, "chats.parents"),
+        ([None, "1"], None, "chats.parents"),
+        ([None, None], 0, "chats.head"),
+        ([None, None], 3, "chats.head"),
+        ([None, None], "1", "chats.head"),
+    ],
+)
+async def test_what_is_no_tree_is_refused(
+    db: Database, user: User, parents: Any, head: Any, field: str
+) -> None:
+    flaw = chat("a", "b")._replace(parents=parents, head=head)
+    with pytest.raises(InvalidInput) as refusal:
+        await db.run(user.id, chats.store, [flaw])
+    assert refusal.value.field == field
+    assert await titles(db, user) == []
+
+
+async def test_tool_calls_match_along_each_path(db: Database, user: User) -> None:
+    """Over the whole list, the second branch would answer a call that is answered."""
+    turn = [
+        NewMessage("assistant", tool_calls=calls("call_1")),
+        NewMessage("tool", "4 degrees", tool_results=results("call_1")),
+        NewMessage("tool", "rain", tool_results=results("call_1")),
+    ]
+    good = chat()._replace(messages=turn, parents=[None, None, 1])
+    assert await db.run(user.id, chats.store, [good]) == [good.id]
+    for parents in ([None, None, None], [None, None, 3]):
+        flaw = chat()._replace(messages=turn, parents=parents)
+        with pytest.raises(InvalidInput, match="matches no pending call"):
+            await db.run(user.id, chats.store, [flaw])
+
+
+async def test_a_tree_of_any_size_is_stored_in_its_order(db: Database, user: User) -> None:
+    """Its parents are in other parts of what is sent."""
+    size = 5_000
+    parents = [None if n % 50 else 1 + n * 7 % max(n, 1) for n in range(size)]
+    said = [NewMessage("user", "x" * 300) for _ in parents]
+    given = chat()._replace(messages=said, parents=parents)
+    await db.run(user.id, chats.store, [given])
+    end, expected = size, []
+    while end:
+        expected.append(end)
+        parent = parents[end - 1]
+        end = end - 1 if parent is None else parent if parent < end else 0
+
+    async def read(scope: Scope) -> list[int]:
+        return [message.position async for message in messages.walk(scope, given.id)]
+
+    assert await db.run(user.id, read) == expected[::-1]
 
 
 async def test_a_conversation_that_was_stored_goes_on(db: Database, user: User) -> None:
@@ -87,6 +250,10 @@ async def test_the_last_one_stored_is_the_first_in_the_list(db: Database, user: 
         (NewChat(uuid7(), " ", []), "conversations.title"),
         (NewChat(uuid7(), "a" * 256, []), "conversations.title"),
         (NewChat(uuid7(), "a", [], {"a": float("nan")}), "conversations.metadata"),
+        (NewChat(uuid7(), "a", [], source="a"), "conversations"),
+        (NewChat(uuid7(), "a", [], source=" ", key="1"), "conversations.source"),
+        (NewChat(uuid7(), "a", [], body="{"), "conversations.body"),
+        (NewChat(uuid7(), "a", [], created_at=datetime(2024, 1, 1)), "conversations.created_at"),  # noqa: DTZ001 - the point
         (NewChat("7", "a", []), "conversations.id"),  # type: ignore[arg-type]  # the point
         *(
             (NewChat(uuid7(), "a", [NewMessage("user", "x"), message]), f"messages.{name}")
@@ -103,6 +270,11 @@ async def test_the_last_one_stored_is_the_first_in_the_list(db: Database, user: 
                 (NewMessage("assistant", tool_calls=[{"id": "a"}]), "tool_calls"),
                 (NewMessage("tool", "x"), "tool_results"),
                 (NewMessage("tool", tool_results=results("call_1")), "tool_results"),
+                (NewMessage(body="{"), "body"),
+                (NewMessage(body="\x00"), "body"),
+                (NewMessage("user", created_at=datetime(2024, 1, 1)), "created_at"),  # noqa: DTZ001 - the point
+                (NewMessage("user", model=" "), "model"),
+                (NewMessage("user", input_tokens=-1), "input_tokens"),
             ]
         ),
     ],

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -84,10 +84,10 @@ class TestImport:
         assert (result.returncode, result.stdout) == (0, "")
         assert result.stderr.splitlines() == [
             "conversations.json: ChatGPT export",
-            "2 new chats with 8 messages",
+            "1 new chat with 5 messages",
         ]
-        branch, shown = lines(faceplate("conversations", "--user", email, "--json").stdout)
-        assert branch["conversation"]["metadata"]["forked_from"]["position"] == 3
+        [shown] = lines(faceplate("conversations", "--user", email, "--json").stdout)
+        assert shown["conversation"]["message_count"] == 5
         printed = faceplate("show", shown["conversation"]["id"], "--user", email).stdout
         words = ["Sum?", "→ python", "print(1 + 2)", "← python", "3", "Three"]
         assert [word for word in words if word in printed] == words
@@ -122,7 +122,7 @@ class TestImport:
     ) -> None:
         # The same chat twice: what stands before the second one is stored by itself.
         path = write(tmp_path / "chats.jsonl", TRIP, TRIP, {**TRIP, "id": "held"})
-        held = uuid5(user.id, "conversation:held")
+        held = conversations.id_of(user.id, source="openai", key="held")
         connection = await asyncpg.connect(database_url)
         try:
             pid = "SELECT pid FROM pg_locks WHERE NOT granted AND $1 = ANY(pg_blocking_pids(pid))"

@@ -56,7 +56,7 @@ async def test_chats_come_back_as_they_were_and_only_once(
     assert await import_file(db, user.id, path) == Report(skipped=len(chats))
     assert [
         (
-            conversation.metadata["id"],
+            conversation.key,
             conversation.title,
             [{"role": message.role, "content": message.content} for message in history],
         )
@@ -86,8 +86,10 @@ async def test_tool_calls_results_and_unknown_keys_are_stored(
     )
     assert await import_file(db, user.id, path) == Report(imported=1, messages=3)
     [(conversation, [system, made, answered])] = await stored(db, user)
-    assert conversation.metadata == {"id": "a", "model": "m"}
-    assert (system.role, system.metadata) == ("system", {"role": "developer"})
+    assert (conversation.source, conversation.key) == ("openai", "a")
+    assert conversation.id == conversations.id_of(user.id, source="openai", key="a")
+    assert conversation.metadata == {"model": "m"}
+    assert (system.role, system.metadata) == ("developer", {})
     assert made.tool_calls == [call]
     assert answered.tool_results == [{"tool_call_id": "call_1", "content": "3"}]
     assert (answered.content, answered.metadata) == ("3", {"name": "add"})

@@ -2,46 +2,19 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.chat_files import DATA, MORE, chatgpt, existing, node, open_webui, reply, write
+from tests.chat_files import DATA, MORE, chatgpt, existing, node, thread, write
+from tests.imported_chats import contents, stored
 
 from faceplate import Database
 from faceplate.importers import Refusal, Report, import_file
-from faceplate.records import Conversation, Message, User
+from faceplate.records import User
 from faceplate.services import conversations, messages
 
-Stored = dict[str, tuple[Conversation, list[Message]]]
-
-
-def thread(*said: str, prefix: str = "m") -> list[dict[str, Any]]:
-    """The nodes of a ChatGPT chat in which question and answer alternate."""
-    nodes: list[dict[str, Any]] = []
-    for number, text in enumerate(said):
-        parent = nodes[-1]["id"] if nodes else None
-        nodes.append(node(f"{prefix}{number}", parent, ("user", "assistant")[number % 2], text))
-    return nodes
-
-
-async def stored(db: Database, user: User) -> Stored:
-    """All that a user has, by the titles."""
-    page = await db.run(user.id, conversations.page, limit=200)
-    found = {}
-    for conversation in page.items:
-        history = await db.run(user.id, messages.history, conversation.id, limit=200)
-        found[conversation.title] = (conversation, history)
-    assert len(found) == len(page.items)
-    return found
-
-
-def contents(found: Stored) -> dict[str, list[str]]:
-    return {title: [m.content for m in history] for title, (_, history) in found.items()}
-
-
 EXPORTS = [
-    (DATA / "chatgpt_export.json", 3, 12),
-    (DATA / "open_webui_export.json", 2, 4),
+    (DATA / "chatgpt_export.json", 2, 10),
+    (DATA / "open_webui_export.json", 1, 3),
     (DATA / "sharegpt.json", 5, 20),
     (MORE / "chatgpt_export.json", 1, 10),
     (MORE / "openwebui_export.json", 1, 2),
@@ -62,21 +35,45 @@ async def test_an_export_comes_back_with_its_branches_and_tool_calls(
     db: Database, user: User
 ) -> None:
     await import_file(db, user.id, DATA / "chatgpt_export.json")
-    assert contents(await stored(db, user)) == {
+    found = await stored(db, user)
+    assert contents(found) == {
         "Tomatoes on a balcony": [
             "Can I grow tomatoes on a north balcony?",
             "You can try, but they want six hours of sun a day. Cherry varieties manage with four.",
             "Which herbs would do better there?",
             "Mint, chives and parsley: all three are content with shade.",
         ],
-        "Tomatoes on a balcony (branch 2)": [
-            "Can I grow tomatoes on a north balcony?",
-            "You can try, but they want six hours of sun a day. Cherry varieties manage with four.",
-            "Which variety would you take?",
-            "'Sungold' in a ten-litre pot.",
-        ],
         "Mean of a list": ["What is the mean of 3, 8, 12 and 21?", "", "11", "The mean is 11."],
     }
+    tomatoes, history = found["Tomatoes on a balcony"]
+    assert tomatoes.message_count == 6
+    alternatives = await db.run(user.id, messages.branches, tomatoes.id, history[2].position)
+    assert [branch.is_on_path for branch in alternatives] == [False, True]
+    other = await db.run(user.id, messages.history, tomatoes.id, leaf=alternatives[0].leaf)
+    assert [message.content for message in other[2:]] == [
+        "Which variety would you take?",
+        "'Sungold' in a ten-litre pot.",
+    ]
+
+
+async def test_times_are_those_of_the_source(db: Database, user: User, tmp_path: Path) -> None:
+    """Else a list of ten years of chats begins with the day of the import."""
+    nodes = thread("Hi", "Ho", "Bye")
+    for number, each in enumerate(nodes):
+        each["message"]["create_time"] = 1_600_000_000 + number
+    path = write(tmp_path / "c.json", [chatgpt(nodes, create_time=1_500_000_000)])
+    await import_file(db, user.id, path)
+    [(conversation, history)] = (await stored(db, user)).values()
+    assert conversation.created_at.timestamp() == 1_500_000_000
+    assert conversation.updated_at.timestamp() == 1_600_000_002
+    assert [message.created_at.timestamp() for message in history] == [
+        1_600_000_000 + number for number in range(3)
+    ]
+    later = [*thread("Hi", "Ho", "Bye"), node("m3", "m2", "assistant", "!", create_time=1.7e9)]
+    write(path, [chatgpt(later)])
+    await import_file(db, user.id, path)
+    [(conversation, _)] = (await stored(db, user)).values()
+    assert conversation.updated_at.timestamp() == 1.7e9
 
 
 async def test_a_chat_that_has_grown_is_continued(db: Database, user: User, tmp_path: Path) -> None:
@@ -128,91 +125,15 @@ async def test_imports_of_growing_exports_may_race(
     assert contents(await stored(db, user)) == {"Pears": texts}
 
 
-async def test_a_chat_that_was_edited_is_kept_in_both_versions(
+async def test_an_import_takes_up_a_conversation_that_was_opened_by_its_key(
     db: Database, user: User, tmp_path: Path
 ) -> None:
-    """An import that overwrote would lose the old words, one that skipped the new ones."""
-    path = write(tmp_path / "c.json", [chatgpt(thread("Hi", "Ho", "Bye"))])
-    await import_file(db, user.id, path)
-    [(before, _)] = (await stored(db, user)).values()
-
-    write(path, [chatgpt(thread("Hi", "HO", "Bye"), title="Edited")])
-    assert await import_file(db, user.id, path) == Report(imported=1, messages=3)
-    assert await import_file(db, user.id, path) == Report(skipped=1)
-    write(path, [chatgpt(thread("Hi", "HO", "Bye", "So long"), title="Edited")])
-    assert await import_file(db, user.id, path) == Report(continued=1, messages=1)
-    found = await stored(db, user)
-    assert contents(found) == {
-        "Pears": ["Hi", "Ho", "Bye"],
-        "Edited": ["Hi", "HO", "Bye", "So long"],
-    }
-    changed, _ = found["Edited"]
-    assert changed.metadata["changed_from"] == {"conversation_id": str(before.id), "position": 1}
-
-
-async def test_what_was_said_here_meanwhile_is_left_alone(
-    db: Database, user: User, tmp_path: Path
-) -> None:
-    """Answers from there must not stand between a question and its answer here."""
+    """Else what an application has begun and its export are two conversations."""
+    opened = await db.run(user.id, conversations.open, source="chatgpt", key="c-1", title="Mine")
     path = write(tmp_path / "c.json", [chatgpt(thread("Hi", "Ho"))])
-    await import_file(db, user.id, path)
-    [(here, _)] = (await stored(db, user)).values()
-    await db.run(user.id, messages.append, here.id, role="user", content="Asked here")
-    assert await import_file(db, user.id, path) == Report(skipped=1)
-
-    write(path, [chatgpt(thread("Hi", "Ho", "Asked there"), title="There")])
-    assert await import_file(db, user.id, path) == Report(imported=1, messages=3)
-    assert await import_file(db, user.id, path) == Report(skipped=1)
-    assert contents(await stored(db, user)) == {
-        "Pears": ["Hi", "Ho", "Asked here"],
-        "There": ["Hi", "Ho", "Asked there"],
-    }
-
-
-async def test_a_new_branch_is_stored_and_nothing_else(
-    db: Database, user: User, tmp_path: Path
-) -> None:
-    """Asking for another answer must not store the whole chat once more each month."""
-    nodes = thread("Hi", "Ho")
-    path = write(tmp_path / "c.json", [chatgpt(nodes)])
-    await import_file(db, user.id, path)
-
-    nodes = [
-        *thread("Hi", "Ho"),
-        node("again", "m0", "assistant", "Hey"),
-        node("x", "again", "user", "Go"),
-    ]
-    write(path, [chatgpt(nodes, title="Regenerated")])
-    assert await import_file(db, user.id, path) == Report(imported=1, messages=3, skipped=1)
-    assert await import_file(db, user.id, path) == Report(skipped=2)
-    assert contents(await stored(db, user)) == {
-        "Pears": ["Hi", "Ho"],
-        "Regenerated": ["Hi", "Hey", "Go"],
-    }
-
-
-async def test_a_branch_says_where_it_forked(db: Database, user: User, tmp_path: Path) -> None:
-    chat = open_webui(
-        [
-            reply("q", None, "user", "Hi"),
-            reply("a", "q", "assistant", "Ho"),
-            reply("q2", "a", "user", "Pears?"),
-            reply("q3", "a", "user", "Plums?"),
-        ]
-    )
-    await import_file(db, user.id, write(tmp_path / "c.json", [chat]))
-    found = await stored(db, user)
-    shown, branch = found["Plums"][0], found["Plums (branch 2)"][0]
-    assert contents(found) == {
-        "Plums": ["Hi", "Ho", "Plums?"],
-        "Plums (branch 2)": ["Hi", "Ho", "Pears?"],
-    }
-    assert branch.metadata["forked_from"] == {
-        "conversation_id": str(shown.id),
-        "position": 2,
-        "message_id": "q2",
-    }
-    assert "forked_from" not in shown.metadata
+    assert await import_file(db, user.id, path) == Report(continued=1, messages=2)
+    [(found, history)] = (await stored(db, user)).values()
+    assert (found.id, found.title, len(history)) == (opened.id, "Mine", 2)
 
 
 async def test_tool_calls_of_an_export_can_be_taken_up(
@@ -248,4 +169,6 @@ async def test_the_format_can_be_said(db: Database, user: User, tmp_path: Path) 
     chat = {"id": "a", "messages": [{"from": "human", "role": "user", "content": "Hi"}]}
     path = write(tmp_path / "c.json", [chat])
     assert await import_file(db, user.id, path, format="openai") == Report(imported=1, messages=1)
-    assert await import_file(db, user.id, path) == Report(skipped=1)
+    assert await import_file(db, user.id, path, format="openai") == Report(skipped=1)
+    [(conversation, _)] = (await stored(db, user)).values()
+    assert (conversation.source, conversation.key) == ("openai", "a")

@@ -1,7 +1,8 @@
-"""ChatGPT exports: what was shown is a thread, and what was not shown is lost neither."""
+"""ChatGPT exports: a chat is a tree, and what was not shown is kept as well."""
 
 import json
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 from tests.chat_files import DATA, MORE, chatgpt, existing, node, read_all, spoken, write
 
 from faceplate.importers import Chat, Refusal
-from faceplate.importers.chats import Fork, Place
+from faceplate.importers.chats import Place
 from faceplate.services.messages import NewMessage
 
-EXPORTS = [(DATA / "chatgpt_export.json", [4, 4, 4]), (MORE / "chatgpt_export.json", [10])]
+EXPORTS = [(DATA / "chatgpt_export.json", [6, 4]), (MORE / "chatgpt_export.json", [10])]
 
 
 def read(tmp_path: Path, *chats: object) -> list[Chat]:
@@ -38,10 +39,10 @@ def read_content(tmp_path: Path, content: Any, role: str = "assistant") -> NewMe
     return answered
 
 
-class TestThreads:
-    def test_the_visible_thread_ends_at_the_current_node(self, tmp_path: Path) -> None:
-        """Else a chat would be shown with answers that its author had thrown away."""
-        shown, branch = read(
+class TestBranches:
+    def test_a_chat_is_one_and_has_each_message_once(self, tmp_path: Path) -> None:
+        """Else 60 regenerated answers to a long chat are 60 copies of it."""
+        [chat] = read(
             tmp_path,
             chatgpt(
                 [
@@ -53,36 +54,54 @@ class TestThreads:
                 ]
             ),
         )
-        assert shown.title == "Pears"
-        assert spoken(shown) == [("user", "Pear?"), ("assistant", "A tree."), ("user", "Tall?")]
-        assert shown.fork is None
-        assert branch.title == "Pears (branch 2)"
-        assert spoken(branch) == [("user", "Pear?"), ("assistant", "A fruit.")]
-        assert branch.fork == Fork(chat_id=shown.id, position=1, message_id="a1")
+        assert (chat.source, chat.key, chat.title) == ("chatgpt", "c-1", "Pears")
+        assert spoken(chat) == [("user", "Pear?"), ("assistant", "A tree."), ("user", "Tall?")]
+        assert [m.content for m in chat.messages] == ["Pear?", "A fruit.", "A tree.", "Tall?"]
+        assert (chat.parents, chat.head) == ([None, None, 1, None], None)
 
-    def test_a_thread_keeps_its_id_when_another_one_becomes_visible(self, tmp_path: Path) -> None:
-        """Else every regenerated answer would store the whole chat once more."""
-        nodes = [node("q", None, "user", "Pear?"), node("a1", "q", "assistant", "A fruit.")]
-        [before] = read(tmp_path, chatgpt(nodes))
-        for each in nodes:
-            each["children"].clear()
-        nodes += [node("a2", "q", "assistant", "A tree.")]
-        shown, branch = read(tmp_path, chatgpt(nodes))
-        assert (before.id, branch.id, shown.id) == ("c-1", "c-1", "c-1#a2")
+    def test_the_path_ends_at_the_current_node(self, tmp_path: Path) -> None:
+        """Else a chat would be shown with answers that its author had thrown away."""
+        nodes = [
+            node("q", None, "user", "Pear?"),
+            node("a1", "q", "assistant", "A fruit."),
+            node("q2", "a1", "user", "Sweet?"),
+            node("a2", "q", "assistant", "A tree."),
+        ]
+        [chat] = read(tmp_path, chatgpt(nodes, current="q2"))
+        assert (chat.parents, chat.head) == ([None, None, None, 1], 3)
+        assert spoken(chat) == [("user", "Pear?"), ("assistant", "A fruit."), ("user", "Sweet?")]
 
-    def test_a_current_node_that_is_no_leaf_ends_the_thread(self, tmp_path: Path) -> None:
-        shown, branch = read(
+    def test_alternatives_are_in_the_order_of_the_source(self, tmp_path: Path) -> None:
+        """By that a page says `2 of 3`."""
+        chat = chatgpt(
+            [
+                node("q", None, "user", "Hi"),
+                node("c", "q", "assistant", "C"),
+                node("a", "q", "assistant", "A"),
+                node("a2", "a", "user", "AA"),
+                node("b", "q", "assistant", "B"),
+            ]
+        )
+        chat["mapping"]["q"]["children"] = ["a", "b", "c"]
+        [read_chat] = read(tmp_path, chat)
+        assert [m.content for m in read_chat.messages] == ["Hi", "A", "AA", "B", "C"]
+        assert (read_chat.parents, read_chat.head) == ([None, None, None, 1, 1], 4)
+
+    def test_a_chat_without_branches_stores_nothing_about_them(self, tmp_path: Path) -> None:
+        nodes = [node("q", None, "user", "Hi"), node("a", "q", "assistant", "Ho")]
+        [chat] = read(tmp_path, chatgpt(nodes))
+        assert (chat.parents, chat.head) == (None, None)
+
+    def test_a_current_node_that_is_no_leaf_ends_the_path(self, tmp_path: Path) -> None:
+        [chat] = read(
             tmp_path,
             chatgpt(
                 [node("a", None, "user", "1"), node("b", "a", "user", "2")],
                 current="a",
             ),
         )
-        assert [chat.id for chat in (shown, branch)] == ["c-1", "c-1#b"]
-        assert [spoken(chat) for chat in (shown, branch)] == [
-            [("user", "1")],
-            [("user", "1"), ("user", "2")],
-        ]
+        assert spoken(chat) == [("user", "1")]
+        assert (len(chat.messages), chat.parents, chat.head) == (2, None, 1)
 
     @pytest.mark.parametrize("current", [None, "nowhere", 7, ["a"]])
     def test_without_a_current_node_the_newest_leaf_is_shown(
@@ -91,19 +110,16 @@ class TestThreads:
         new = node("new", "q", "assistant", "New", create_time=1_800_000_000)
         old = node("old", "q", "assistant", "Old")
         chat = chatgpt([node("q", None, "user", "Hi"), new, old])
-        shown, branch = read(tmp_path, {**chat, "current_node": current})
-        assert (spoken(shown)[-1], spoken(branch)[-1]) == (
-            ("assistant", "New"),
-            ("assistant", "Old"),
-        )
+        [found] = read(tmp_path, {**chat, "current_node": current})
+        assert spoken(found) == [("user", "Hi"), ("assistant", "New")]
 
-    def test_a_node_whose_parent_is_missing_begins_a_thread(self, tmp_path: Path) -> None:
-        shown, branch = read(
+    def test_a_node_whose_parent_is_missing_is_a_first_message(self, tmp_path: Path) -> None:
+        [chat] = read(
             tmp_path,
             chatgpt([node("lost", "gone", "user", "Lost"), node("a", None, "user", "Here")]),
         )
-        assert [spoken(shown), spoken(branch)] == [[("user", "Here")], [("user", "Lost")]]
-        assert branch.fork == Fork(shown.id, 0, "lost")
+        assert [spoken(chat), spoken(chat, 2)] == [[("user", "Here")], [("user", "Lost")]]
+        assert chat.parents == [None, 2]
 
     def test_a_cycle_is_cut(self, tmp_path: Path) -> None:
         """It must not hang, nor cost a message."""
@@ -111,7 +127,7 @@ class TestThreads:
         [chat] = read(tmp_path, chatgpt([*nodes, node("c", "b", "user", "3")]))
         assert [content for _, content in spoken(chat)] == ["1", "2", "3"]
 
-    def test_a_branch_of_which_nothing_was_shown_is_no_conversation(self, tmp_path: Path) -> None:
+    def test_a_branch_of_which_nothing_was_shown_is_no_message(self, tmp_path: Path) -> None:
         """An answer that was stopped before its first word would look like a chat cut short."""
         empty = node("stopped", "q", "assistant", "", status="in_progress")
         [chat] = read(
@@ -119,7 +135,26 @@ class TestThreads:
             chatgpt([node("q", None, "user", "Hi"), empty, node("a", "q", "assistant", "Ho")]),
         )
         assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho")]
+        assert chat.parents is None
         assert [hidden["id"] for hidden in chat.metadata["hidden"]] == ["stopped"]
+
+    def test_what_was_hidden_before_alternatives_is_kept_once(self, tmp_path: Path) -> None:
+        hidden = node("h", "q", "assistant", {"content_type": "thoughts", "thoughts": [{"a": "x"}]})
+        [chat] = read(
+            tmp_path,
+            chatgpt(
+                [
+                    node("q", None, "user", "Hi"),
+                    hidden,
+                    node("a1", "h", "assistant", "Ho"),
+                    node("a2", "h", "assistant", "Hey"),
+                ]
+            ),
+        )
+        assert [bool((m.metadata or {}).get("hidden")) for m in chat.messages] == [
+            *(False, True, False)
+        ]
+        assert chat.parents == [None, None, 1]
 
 
 class TestHidden:
@@ -221,7 +256,8 @@ class TestContent:
             ),
         )
         assert message.metadata is not None
-        assert message.metadata["created_at"] == "2023-11-14T22:13:20.250000+00:00"
+        assert message.created_at == datetime(2023, 11, 14, 22, 13, 20, 250_000, UTC)
+        assert message.model == "gpt-4o"
         assert message.metadata["status"] == "interrupted"
         assert message.metadata["source"]["metadata"] == {"model_slug": "gpt-4o"}
         assert message.metadata["source"]["novelty"] == {"deep": [1]}
@@ -241,18 +277,36 @@ class TestContent:
             chatgpt([node("q", None, "user", "Hi")], gizmo_id="g-1", title="T" * 300),
         )
         assert len(chat.title) == 255
+        assert chat.created_at == datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
         assert chat.metadata == {
-            "format": "chatgpt",
-            "id": "c-1",
             "title": "T" * 300,
-            "created_at": "2023-11-14T22:13:20.500000+00:00",
-            "updated_at": "2023-11-14T22:15:00+00:00",
             "source": {
                 "create_time": 1_700_000_000.5,
                 "update_time": 1_700_000_100,
                 "gizmo_id": "g-1",
             },
         }
+
+    def test_what_has_no_time_has_the_one_before_it(self, tmp_path: Path) -> None:
+        """With the time of the import, an old chat would be the newest of the list."""
+        nodes = [
+            node("q", None, "user", "Hi", create_time=None),
+            node("a", "q", "assistant", "Ho", create_time=1_700_000_007),
+            node("b", "a", "user", "Go", create_time="soon"),
+            node("c", "q", "assistant", "Hey", create_time=None),
+        ]
+        [chat] = read(tmp_path, chatgpt(nodes))
+        began = datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
+        answered = datetime(2023, 11, 14, 22, 13, 27, tzinfo=UTC)
+        assert [m.created_at for m in chat.messages] == [began, answered, answered, began]
+        [timeless] = read(tmp_path, chatgpt(nodes, create_time=None))
+        assert timeless.created_at == answered
+        assert timeless.messages[0].created_at is None
+
+    def test_developers_are_developers(self, tmp_path: Path) -> None:
+        [message] = read_thread(tmp_path, node("d", None, "developer", "Be brief"))
+        assert message.role == "developer"
+        assert "role" not in (message.metadata or {})
 
     @pytest.mark.parametrize("role", ["critic", None, 7])
     def test_an_unknown_author_is_kept_beside_the_text(self, tmp_path: Path, role: Any) -> None:
@@ -337,6 +391,41 @@ class TestTools:
         assert messages[2].metadata is not None
         assert (messages[2].metadata["role"], messages[2].metadata["tool"]) == ("tool", "browser")
 
+    def test_each_branch_has_a_result_of_its_own(self, tmp_path: Path) -> None:
+        """They answer one call: over the list, the second would answer nothing."""
+        [chat] = read(
+            tmp_path,
+            chatgpt(
+                [
+                    node("c", None, "assistant", "1 + 2", recipient="python"),
+                    node("r1", "c", "tool", "Timeout", name="python"),
+                    node("a1", "r1", "assistant", "It failed."),
+                    node("r2", "c", "tool", "3", name="python"),
+                    node("a2", "r2", "assistant", "Three."),
+                ]
+            ),
+        )
+        assert chat.parents == [None, None, None, 1, None]
+        results = [message.tool_results for message in chat.messages if message.tool_results]
+        assert [result["tool_call_id"] for [result] in results] == ["c", "c"]
+
+    def test_a_call_that_one_branch_leaves_open_is_text(self, tmp_path: Path) -> None:
+        """On that branch, as a call it would keep a model waiting for its result for ever."""
+        [chat] = read(
+            tmp_path,
+            chatgpt(
+                [
+                    node("c", None, "assistant", "1 + 2", recipient="python"),
+                    node("r", "c", "tool", "3", name="python"),
+                    node("q", "c", "user", "Never mind"),
+                ]
+            ),
+        )
+        assert [message.role for message in chat.messages] == ["assistant", "assistant", "user"]
+        assert [message.content for message in chat.messages] == [
+            *("```\n1 + 2\n```", "3", "Never mind")
+        ]
+
     def test_a_hidden_result_still_answers_its_call(self, tmp_path: Path) -> None:
         hidden = {"is_visually_hidden_from_conversation": True}
         made, answered, _ = read_thread(
@@ -396,9 +485,17 @@ class TestLimits:
         chat = json.dumps([chatgpt([*nodes, node("b", "q", "assistant", "2")], id="c?")])
         path = tmp_path / "conversations.json"
         path.write_text(chat.replace("?", "\\ud800").replace('"c-1"', '"c\\ud800"'))
-        [[shown, branch], _] = read_all(path)
-        assert (shown.id, branch.id) == ("c\ufffd#b", "c\ufffd")
-        assert branch.fork == Fork(shown.id, 1, "\ufffd")
+        [[read_chat], _] = read_all(path)
+        assert read_chat.key == "c\ufffd"
+        assert read_chat.names is not None
+        assert read_chat.names[1] == "1:\ud800"
+
+    def test_a_key_that_is_too_long_is_its_hash(self, tmp_path: Path) -> None:
+        long = "c" * 3_000
+        nodes = [node("q", None, "user", "Hi")]
+        [chat] = read(tmp_path, chatgpt(nodes, id=long, conversation_id=long))
+        assert chat.key.startswith("sha256:")
+        assert chat.metadata["source"]["id"] == long
 
     def test_metadata_that_are_too_large_lose_their_largest_piece(self, tmp_path: Path) -> None:
         """And the report says so: else nobody would know what is missing."""
@@ -463,7 +560,7 @@ class TestFiles:
                 )
                 archive.writestr(f"me/conversations-00{number}.json", json.dumps([chat, 7]))
         chats, refusals = read_all(path)
-        assert [chat.id for chat in chats] == ["0", "1"]
+        assert [chat.key for chat in chats] == ["0", "1"]
         assert [str(refusal.place) for refusal in refusals] == [
             "chat 2",
             "me/conversations-001.json chat 2",
@@ -513,4 +610,5 @@ class TestFiles:
         chats, refusals = read_all(path)
         assert refusals == []
         assert [len(chat.messages) for chat in chats] == lengths
-        assert [role for role, _ in spoken(chats[0])] == ["user", "assistant"] * (lengths[0] // 2)
+        roles = [role for role, _ in spoken(chats[0])]
+        assert roles == ["user", "assistant"] * (len(roles) // 2)

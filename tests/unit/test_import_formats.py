@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.chat_files import chatgpt as chatgpt_chat
-from tests.chat_files import check, node, reply, write
+from tests.chat_files import check, node, path, reply, write
 from tests.chat_files import open_webui as webui_chat
 
 from faceplate.errors import InvalidInput
@@ -211,8 +211,8 @@ def test_no_open_webui_tree_crashes_hangs_or_loses_what_was_shown(
     items = list(read_value(tmp_path, open_webui, chat))
     if tree or not chat["chat"]["messages"]:
         assert_kept(items, tree, open_webui)
-        path = path_to(tree, chat["chat"]["history"]["currentId"])
-        assert_shown(items[0], tree, path, open_webui)
+        way = path_to(tree, chat["chat"]["history"]["currentId"])
+        assert_shown(items[0], tree, way, open_webui)
 
 
 @given(value=SMALL_JSON | st.lists(chatgpt_chats() | open_webui_chats() | SMALL_JSON, max_size=3))
@@ -231,7 +231,7 @@ def assert_kept(items: list[Chat | Refusal], tree: dict[str, Any], reader: Any) 
     chats = [item for item in items if isinstance(item, Chat)]
     for item in chats:
         check(item)
-    assert len({chat.id for chat in chats}) == len(chats)
+    assert len(chats) == 1
     messages = [message for chat in chats for message in chat.messages]
     kept = [text for m in messages for text in (m.content, *map(input_of, m.tool_calls or []))]
     for id_ in tree:
@@ -240,12 +240,11 @@ def assert_kept(items: list[Chat | Refusal], tree: dict[str, Any], reader: Any) 
                 assert any(storable(text) in content for content in kept)
 
 
-def assert_shown(first: Chat | Refusal, tree: dict[str, Any], path: list[str], reader: Any) -> None:
-    """What stands on the way to the current node is the first chat, in its order."""
+def assert_shown(first: Chat | Refusal, tree: dict[str, Any], way: list[str], reader: Any) -> None:
+    """What stands on the way to the current node is the path, in its order."""
     assert isinstance(first, Chat)
-    assert first.fork is None
-    contents = iter([message.content for message in first.messages])
-    turns = [turn for id_ in path if (turn := speaks(tree, id_, reader)) and not turn.calls]
+    contents = iter([message.content for message in path(first)])
+    turns = [turn for id_ in way if (turn := speaks(tree, id_, reader)) and not turn.calls]
     assert all(storable(turn.content) in contents for turn in turns)
 
 

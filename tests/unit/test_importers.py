@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class TestForms:
             text = f"\n  \n{text}\n\n"
         [chat] = read(write(tmp_path, text, name))
         assert isinstance(chat, Chat)
-        assert (chat.id, chat.title) == ("a", "Greeting")
+        assert (chat.key, chat.title) == ("a", "Greeting")
         assert [(m.role, m.content) for m in chat.messages] == [("user", "Hello")]
 
     @pytest.mark.parametrize("name", ["empty.json", "empty.jsonl"])
@@ -91,9 +92,8 @@ class TestForms:
         chats = [chat_of(id=f"chat-{n}", size=1234567890 + n, rate=1.25e-3) for n in range(20)]
         path = write(tmp_path, json.dumps({"n": 123456, "chats": chats}, indent=indent), "c.json")
         items = list(read(path))
-        assert [(item.id, item.metadata) for item in items if isinstance(item, Chat)] == [
-            (f"chat-{n}", {"id": f"chat-{n}", "size": 1234567890 + n, "rate": 1.25e-3})
-            for n in range(20)
+        assert [(item.key, item.metadata) for item in items if isinstance(item, Chat)] == [
+            (f"chat-{n}", {"size": 1234567890 + n, "rate": 1.25e-3}) for n in range(20)
         ]
 
     def test_progress_ends_at_the_size_of_the_file(self, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ class TestBadLines:
         ]
         path = write(tmp_path, "\n".join(lines).encode() + b'\n{"title": "hunter2 \xff"}\n')
         items = list(read(path))
-        assert [item.id for item in items if isinstance(item, Chat)] == ["a", "z"]
+        assert [item.key for item in items if isinstance(item, Chat)] == ["a", "z"]
         refused = {str(item.place): item.reason for item in items if isinstance(item, Refusal)}
         assert refused == {
             "line 2": "not JSON: Unterminated string starting at (column 38)",
@@ -220,7 +220,7 @@ class TestChats:
                 metadata={"tags": ["x"]},
             ),
         )
-        assert chat.metadata == {"id": "a", "model": "gpt", "metadata": {"tags": ["x"]}}
+        assert chat.metadata == {"model": "gpt", "metadata": {"tags": ["x"]}}
         assert chat.messages[0].metadata == {"name": "poet", "at": None}
 
     def test_a_chat_without_id_has_the_same_one_each_time(self, tmp_path: Path) -> None:
@@ -228,12 +228,12 @@ class TestChats:
         first = {"messages": [{"role": "user", "content": "Hi"}], "model": "m"}
         again = dict(reversed(first.items()))
         other = {"messages": [{"role": "user", "content": "Ho"}], "model": "m"}
-        ids = [read_one(tmp_path, {**chat}).id for chat in (first, again, other)]
+        ids = [read_one(tmp_path, {**chat}).key for chat in (first, again, other)]
         assert ids[0] == ids[1] != ids[2]
         assert read_one(tmp_path, {**first, "id": ""}).metadata == {"model": "m"}
 
     def test_a_number_is_an_id(self, tmp_path: Path) -> None:
-        assert read_one(tmp_path, chat_of(id=0)).id == "0"
+        assert read_one(tmp_path, chat_of(id=0)).key == "0"
         assert refuse_one(tmp_path, chat_of(id=1.5)) == "id must be text or a whole number"
         assert refuse_one(tmp_path, chat_of(id=True)) == "id must be text or a whole number"
 
@@ -258,9 +258,21 @@ class TestChats:
 
 
 class TestMessages:
-    def test_developer_is_stored_as_system(self, tmp_path: Path) -> None:
+    def test_developer_is_a_role(self, tmp_path: Path) -> None:
         [message] = read_one(tmp_path, chat_of({"role": "developer", "content": "x"})).messages
-        assert (message.role, message.metadata) == ("system", {"role": "developer"})
+        assert (message.role, message.metadata) == ("developer", {})
+
+    def test_times_and_models_have_columns(self, tmp_path: Path) -> None:
+        """What is no time, or no name of a model, is kept as it is."""
+        said = {"role": "user", "content": "x"}
+        dated = {"created_at": "2024-02-29T12:00:00+01:00", "model": "m"}
+        odd = {"created_at": "yesterday", "model": ["m"]}
+        chat = read_one(tmp_path, chat_of({**said, **dated}, {**said, **odd}, created_at=86_400))
+        assert chat.created_at == datetime(1970, 1, 2, tzinfo=UTC)
+        first, second = chat.messages
+        assert first.created_at == datetime(2024, 2, 29, 11, tzinfo=UTC)
+        assert (first.model, first.metadata) == ("m", {})
+        assert (second.created_at, second.model, second.metadata) == (None, None, odd)
 
     @pytest.mark.parametrize("role", [None, "function", "User", 1, ["user"]])
     def test_an_unknown_role_is_refused_by_the_messages_number(
@@ -268,7 +280,7 @@ class TestMessages:
     ) -> None:
         known = {"role": "user", "content": "x"}
         reason = refuse_one(tmp_path, chat_of(known, {"role": role, "content": "y"}))
-        assert reason == "message 2: role must be one of user, assistant, system, tool, developer"
+        assert reason == "message 2: role must be one of user, assistant, system, developer, tool"
 
     def test_text_parts_are_joined_and_no_other_part_is_dropped(self, tmp_path: Path) -> None:
         image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}

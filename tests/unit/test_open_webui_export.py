@@ -1,6 +1,7 @@
-"""Open WebUI exports: the shown thread, its branches, and all that stands beside the text."""
+"""Open WebUI exports: a chat with its branches, and all that stands beside the text."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import pytest
 from tests.chat_files import DATA, MORE, existing, open_webui, read_all, reply, spoken, write
 
 from faceplate.importers import Chat, Refusal
-from faceplate.importers.chats import Fork, Place
+from faceplate.importers.chats import Place
 from faceplate.services.messages import NewMessage
 
 EXPORTS = [
-    (DATA / "open_webui_export.json", ["🍁 Red leaves", "🍁 Red leaves (branch 2)"]),
+    (DATA / "open_webui_export.json", ["🍁 Red leaves"]),
     (MORE / "openwebui_export.json", ["🧠 Goldwater Rule Ethics"]),
 ]
 
@@ -45,9 +46,9 @@ class TestForms:
         }[form]
         [[chat], refusals] = read_all(write(tmp_path / "chats.json", value))
         assert refusals == []
-        assert (chat.title, chat.metadata["format"]) == ("Plums", "open-webui")
+        assert (chat.title, chat.source) == ("Plums", "open-webui")
         assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho")]
-        assert chat.id == ("w-1" if form in ("list", "one") else "message:q")
+        assert chat.key == ("w-1" if form in ("list", "one") else "message:q")
 
     def test_a_chat_without_id_is_known_by_its_first_message(self, tmp_path: Path) -> None:
         """Else a chat that is exported once more, with more in it, would be stored twice."""
@@ -55,15 +56,15 @@ class TestForms:
         [before] = read(tmp_path, open_webui([question], id="")["chat"])
         question["childrenIds"].clear()
         [after] = read(tmp_path, open_webui([question, answer], id="")["chat"])
-        assert before.id == after.id == "message:q"
+        assert before.key == after.key == "message:q"
 
     def test_chats_without_any_id_are_told_apart(self, tmp_path: Path) -> None:
         """Else the second one would be taken for an edited version of the first."""
         bare = [{"role": "user", "content": text} for text in ("Pears?", "Plums?")]
         chats = [{"chat": {"title": "Pears?", "tag": "Pears?", "messages": [m]}} for m in bare]
         pears, plums = read(tmp_path, *chats)
-        assert pears.id != plums.id
-        assert [pears.id, plums.id] == [chat.id for chat in read(tmp_path, *chats)]
+        assert pears.key != plums.key
+        assert [pears.key, plums.key] == [chat.key for chat in read(tmp_path, *chats)]
         assert pears.metadata["source"]["chat"]["tag"] == "Pears?"
 
     def test_a_list_that_repeats_the_tree_is_not_kept_twice(self, tmp_path: Path) -> None:
@@ -91,9 +92,9 @@ class TestForms:
         assert (empty.title, empty.messages) == ("New", [])
 
 
-class TestThreads:
+class TestBranches:
     def test_the_answers_of_several_models_are_branches(self, tmp_path: Path) -> None:
-        shown, branch = read(
+        [chat] = read(
             tmp_path,
             open_webui(
                 [
@@ -104,9 +105,10 @@ class TestThreads:
                 ]
             ),
         )
-        assert [content for _, content in spoken(shown)] == ["Hi", "From b", "Go on"]
-        assert [content for _, content in spoken(branch)] == ["Hi", "From a"]
-        assert branch.fork == Fork(shown.id, 1, "a")
+        assert [content for _, content in spoken(chat)] == ["Hi", "From b", "Go on"]
+        assert [content for _, content in spoken(chat, 2)] == ["Hi", "From a"]
+        assert chat.parents == [None, None, 1, None]
+        assert [message.model for message in chat.messages] == [None, "a", "b", None]
 
     def test_parents_are_believed_where_children_are_missing(self, tmp_path: Path) -> None:
         """Open WebUI has written assistants' messages without their children."""
@@ -135,8 +137,8 @@ class TestThreads:
             ]
         )
         chat["chat"]["history"]["currentId"] = current
-        shown, _ = read(tmp_path, chat)
-        assert spoken(shown)[-1] == ("assistant", "New")
+        [found] = read(tmp_path, chat)
+        assert spoken(found)[-1] == ("assistant", "New")
 
 
 class TestMessages:
@@ -149,9 +151,9 @@ class TestMessages:
             "done": True,
         }
         message = read_reply(tmp_path, **beside)
-        assert message.content == "Ho"
+        assert (message.content, message.model) == ("Ho", "llama")
+        assert message.created_at == datetime(2023, 11, 14, 22, 13, 21, tzinfo=UTC)
         assert message.metadata == {
-            "created_at": "2023-11-14T22:13:21+00:00",
             "source": {**beside, "id": "a", "role": "assistant", "timestamp": 1_700_000_001},
         }
 
@@ -193,26 +195,24 @@ class TestMessages:
         assert "400,022 characters" in refusal.reason
 
     @pytest.mark.parametrize(
-        ("timestamp", "created_at"),
+        "timestamp",
         [
-            (1_700_000_000, "2023-11-14T22:13:20+00:00"),
-            (1_700_000_000_000, "2023-11-14T22:13:20+00:00"),
-            (1_700_000_000_000_000_000, "2023-11-14T22:13:20+00:00"),
-            ("2023-11-14T22:13:20Z", "2023-11-14T22:13:20+00:00"),
-            ("2023-11-14 22:13:20", "2023-11-14T22:13:20+00:00"),
-            (1e400, None),
-            (-(10**30), None),
-            (10**400, None),
-            ("yesterday", None),
-            (True, None),
-            (None, None),
+            1_700_000_000,
+            1_700_000_000_000,
+            1_700_000_000_000_000_000,
+            "2023-11-14T22:13:20Z",
+            "2023-11-14 22:13:20",
         ],
     )
-    def test_times_are_read_in_every_unit(
-        self, tmp_path: Path, timestamp: Any, created_at: str | None
-    ) -> None:
+    def test_times_are_read_in_every_unit(self, tmp_path: Path, timestamp: Any) -> None:
         message = read_reply(tmp_path, timestamp=timestamp)
-        assert (message.metadata or {}).get("created_at") == created_at
+        assert message.created_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+    @pytest.mark.parametrize("timestamp", [1e400, -(10**30), 10**400, "yesterday", True, None])
+    def test_what_is_no_time_is_passed_over(self, tmp_path: Path, timestamp: Any) -> None:
+        message = read_reply(tmp_path, timestamp=timestamp)
+        of_the_question = datetime(2023, 11, 14, 22, 13, 21, tzinfo=UTC)
+        assert message.created_at == of_the_question
 
 
 @pytest.mark.parametrize(("path", "titles"), existing(EXPORTS))

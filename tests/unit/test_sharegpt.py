@@ -33,8 +33,8 @@ class TestForms:
     @pytest.mark.parametrize("key", ["conversations", "conversation", "items", "messages"])
     def test_the_list_has_several_names(self, tmp_path: Path, key: str) -> None:
         chat = read_one(tmp_path, {"id": "s-1", key: TALK})
-        assert (chat.id, chat.title, spoken(chat)) == ("s-1", "Hi", SAID)
-        assert chat.metadata == {"format": "sharegpt", "id": "s-1"}
+        assert (chat.key, chat.title, spoken(chat)) == ("s-1", "Hi", SAID)
+        assert (chat.source, chat.metadata) == ("sharegpt", {})
         assert [message.metadata for message in chat.messages] == [{}, {}]
 
     @pytest.mark.parametrize("name", ["one.json", "lines.json", "lines.jsonl", "object.json"])
@@ -50,7 +50,7 @@ class TestForms:
         path.write_text(value)
         chats, refusals = read_all(path)
         assert refusals == []
-        assert [found.id for found in chats] == ["s-1", "s-2"][: len(chats)]
+        assert [found.key for found in chats] == ["s-1", "s-2"][: len(chats)]
         assert len(chats) == (2 if name.startswith("lines") else 1)
         assert all(spoken(found) == SAID for found in chats)
 
@@ -60,7 +60,7 @@ class TestForms:
 
     def test_a_chat_without_id_has_the_same_one_each_time(self, tmp_path: Path) -> None:
         first, again, other = (
-            read_one(tmp_path, {"conversations": turns}).id for turns in (TALK, TALK, TALK[:1])
+            read_one(tmp_path, {"conversations": turns}).key for turns in (TALK, TALK, TALK[:1])
         )
         assert first == again != other
         assert first.startswith("sha256:")
@@ -86,6 +86,7 @@ class TestTurns:
             ("bing", "assistant"),
             ("bard", "assistant"),
             ("system", "system"),
+            ("developer", "developer"),
             ("Gandalf", "assistant"),
             (None, "assistant"),
         ],
@@ -94,7 +95,7 @@ class TestTurns:
         chat = read_one(tmp_path, talk(("human", "Hi"), (speaker, "Boo")))
         assert spoken(chat)[1] == (role, "Boo")
         source = (chat.messages[1].metadata or {}).get("source", {})
-        is_plain = speaker in ("human", "User", "gpt", "system")
+        is_plain = speaker in ("human", "User", "gpt", "system", "developer")
         assert source == ({} if is_plain else {"from": speaker})
         assert (chat.messages[1].metadata or {}).get("role") == (
             {"Gandalf": "Gandalf", None: "unknown"}.get(speaker)
@@ -167,4 +168,4 @@ def test_every_chat_of_a_file_is_read(path: Path, number: int, said: int) -> Non
     chats, refusals = read_all(path)
     assert refusals == []
     assert (len(chats), sum(len(chat.messages) for chat in chats)) == (number, said)
-    assert len({chat.id for chat in chats}) == number
+    assert len({chat.key for chat in chats}) == number

@@ -48,10 +48,11 @@ def import_(
 ) -> None:
     """Import chats: a ChatGPT or Open WebUI export, ShareGPT, OpenAI chat messages.
 
-    The file is JSON or JSON lines, or a zip archive of them. It is safe to import a file again: a
-    chat that was stored already is skipped, or continued if it has new messages. A chat that cannot
-    be read or stored, and a part that was left out of one, is reported with its number; the import
-    goes on, and the exit code is 1. A user with this e-mail address is created if there is none.
+    The file is JSON or JSON lines, or a zip archive of them. A chat becomes one conversation with
+    all its branches. It is safe to import a file again: a chat that was stored already is skipped,
+    or continued if it has new messages or branches. A chat that cannot be read or stored, and a
+    part that was left out of one, is reported with its number; the import goes on, and the exit
+    code is 1. A user with this e-mail address is created if there is none.
 
     A file of `faceplate export` is restored with its ids, positions and times. If the exported user
     no longer exists, it is created as it was.

@@ -102,7 +102,7 @@ class _Storing:
             self._refuse(batch)
             return
         try:
-            made = await self._run(batch)
+            made = await self._db.run(self._user_id, import_chats, batch)
         except (InvalidInput, Conflict) as error:
             if len(batch) == 1:
                 self._refuse(Refusal(batch[0].place, error.message))
@@ -119,13 +119,6 @@ class _Storing:
                     skipped=not (stored.is_new or is_continued),
                     continued=is_continued,
                 )
-
-    async def _run(self, batch: Sequence[Chat]) -> list[Stored]:
-        try:
-            return await self._db.run(self._user_id, import_chats, batch)
-        except Conflict:
-            # A concurrent import has stored one of the chats with other content: find it now.
-            return await self._db.run(self._user_id, import_chats, batch)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._count(refused=1)
@@ -146,13 +139,13 @@ async def _batches(items: Iterable[Chat | Refusal]) -> AsyncGenerator[list[Chat]
     size = size_since_pause = 0
     for item in items:
         is_full = size >= _BATCH_CHARS or len(batch) == MAX_CHATS
-        if batch and (is_full or isinstance(item, Refusal) or item.id in batch):
+        if batch and (is_full or isinstance(item, Refusal) or item.key in batch):
             yield [*batch.values()]
             batch, size = {}, 0
         if isinstance(item, Refusal):
             yield item
             continue
-        batch[item.id] = item
+        batch[item.key] = item
         weight = sum(_MESSAGE_CHARS + len(message.content) for message in item.messages)
         size += weight
         size_since_pause += weight

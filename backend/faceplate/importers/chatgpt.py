@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.branches import Header, TurnTree, make_chats
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
-from faceplate.importers.reading import first_text, make_node, read_each
-from faceplate.importers.threads import Node
-from faceplate.importers.turns import Turn, code_block, make_call, to_moment
+from faceplate.importers.conversion import Header, TurnTree, make_tree_chat
+from faceplate.importers.reading import first_text, make_node, model_name, read_each
+from faceplate.importers.trees import Node
+from faceplate.importers.turns import Turn, code_block, make_call, to_time
 
 _UNSHOWN: Final = {
     "user_editable_context",
@@ -36,7 +36,7 @@ def recognises(value: JsonObject) -> bool:
 def read(
     path: Path, on_progress: Callable[[int], None] | None = None
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats of a file in order, each followed by its branches."""
+    """Yield the chats of a file in order, each with its branches."""
     return read_each(_read_chat, path, on_progress)
 
 
@@ -52,12 +52,11 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
         id=first_text(fields.get("conversation_id"), fields.get("id")),
         title=fields.get("title"),
         created=fields.get("create_time"),
-        updated=fields.get("update_time"),
         source=fields,
     )
     turns = {id_: turn for id_, node in mapping.items() if (turn := _read_node(id_, node))}
     nodes = {id_: _place_node(node) for id_, node in mapping.items()}
-    yield from make_chats(header, TurnTree(turns, nodes, current))
+    yield from make_tree_chat(header, TurnTree(turns, nodes, current))
 
 
 def _place_node(node: object) -> Node:
@@ -98,8 +97,9 @@ def _read_node(node_id: str, node: object) -> Turn | None:
         is_hidden=kind in _UNSHOWN
         or metadata.get("is_visually_hidden_from_conversation") is True
         or (role == "system" and message.get("weight") == 0),
-        created_at=to_moment(message.get("create_time")),
+        created_at=to_time(message.get("create_time")),
         status=status if role == "assistant" else None,
+        model=model_name(metadata.get("model_slug")) if role == "assistant" else None,
         source={**message, "content": rest} if rest else _without(message, "content"),
         original=message,
     )

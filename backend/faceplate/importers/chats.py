@@ -1,6 +1,7 @@
 """The items that every reader of chat files yields: chats and refusals."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from faceplate.services.messages import NewMessage
@@ -23,26 +24,24 @@ class Place(NamedTuple):
         return Place(f"{name} {self.unit}", self.number)
 
 
-class Fork(NamedTuple):
-    """The point where a branch leaves the visible thread."""
-
-    chat_id: str
-    """The `Chat.id` of the visible thread."""
-    position: int
-    """The position of the last message that both have, from 1; 0 if they share none."""
-    message_id: str
-    """The source's id of the first message that only the branch has."""
-
-
 class Chat(NamedTuple):
-    """A chat to store; ``id`` is the same whenever the same chat is read."""
+    """A chat to store, with all its branches."""
 
     place: Place
-    id: str
+    source: str
+    """The format that it is read from."""
+    key: str
+    """Its name there, which is the same whenever the same chat is read."""
     title: str
     messages: list[NewMessage]
     metadata: dict[str, Any]
-    fork: Fork | None = None
+    created_at: datetime | None = None
+    names: list[str] | None = None
+    """A name of each message, the same whenever it is read; None: they have only their places."""
+    parents: list[int | None] | None = None
+    """The position that each message follows, as in `faceplate.services.chats.NewChat`."""
+    head: int | None = None
+    """The position of the last message that the source shows; None: the last one."""
 
 
 class Refusal(NamedTuple):

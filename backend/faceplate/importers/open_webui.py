@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.branches import Header, TurnTree, make_chats
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
+from faceplate.importers.conversion import Header, TurnTree, make_tree_chat
 from faceplate.importers.fitting import digest
-from faceplate.importers.reading import first_text, make_node, read_each
-from faceplate.importers.threads import Node
-from faceplate.importers.turns import Turn, to_moment
+from faceplate.importers.reading import first_text, make_node, model_name, read_each
+from faceplate.importers.trees import Node
+from faceplate.importers.turns import Turn, to_time
 
 _NUMBERED: Final = "message {}"  # the id of a message without one
 _STRUCTURE: Final = {"parentId", "childrenIds", "content"}
@@ -36,7 +36,7 @@ def recognises(value: JsonObject) -> bool:
 def read(
     path: Path, on_progress: Callable[[int], None] | None = None
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats of a file in order, each followed by its branches."""
+    """Yield the chats of a file in order, each with its branches."""
     return read_each(_read_chat, path, on_progress)
 
 
@@ -52,7 +52,6 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
         id=first_text(outer.get("id"), chat.get("id"), digest(value) if is_numbered else ""),
         title=first_text(chat.get("title"), outer.get("title")),
         created=outer.get("created_at", chat.get("timestamp")),
-        updated=outer.get("updated_at"),
         source={**outer, "chat": chat} if is_wrapped else chat,
     )
     turns = {
@@ -61,7 +60,7 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
         if message is not None
     }
     nodes = {id_: _place_node(message) for id_, message in messages.items()}
-    yield from make_chats(header, TurnTree(turns, nodes, current))
+    yield from make_tree_chat(header, TurnTree(turns, nodes, current))
 
 
 def _take_messages(chat: JsonObject) -> tuple[JsonObject, object]:
@@ -133,8 +132,9 @@ def _read_message(message_id: str, message: JsonObject) -> Turn:
         role=role if isinstance(role, str) else "unknown",
         content=text,
         parts=parts,
-        created_at=to_moment(message.get("timestamp")),
+        created_at=to_time(message.get("timestamp")),
         status=status,
+        model=model_name(message.get("model")) if role == "assistant" else None,
         source={key: value for key, value in message.items() if key not in _STRUCTURE},
         original=message,
     )

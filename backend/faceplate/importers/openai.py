@@ -1,22 +1,25 @@
 """The reader of OpenAI chat messages.
 
-A chat is ``{"id", "title", "messages": [{"role", "content", ...}]}``. Text, tool calls and tool
-results go into their columns. Every other key goes into the metadata of its chat or message, and so
-does every content part that is not text, with its index in the list. ``developer`` is stored as
-``system``.
+A chat is ``{"id", "title", "messages": [{"role", "content", ...}]}``. Text, tool calls and results,
+times and models go into their columns. Every other key goes into the metadata of its chat or
+message, and so does every content part that is not text, with its index in the list.
 """
 
 import hashlib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from faceplate.errors import InvalidInput
 from faceplate.importers.chats import Chat, Refusal, Unreadable, derive_title
 from faceplate.importers.json_values import Value, encode, read_values
+from faceplate.importers.reading import model_name
+from faceplate.importers.turns import to_time
 from faceplate.models import ROLES
 from faceplate.services import tool_calls
 from faceplate.services.messages import NewMessage
+
+T = TypeVar("T")
 
 
 def read(
@@ -56,13 +59,13 @@ def _read_chat(item: Value) -> Chat:
         except (Unreadable, InvalidInput) as error:
             raise Unreadable(f"message {number}: {error}") from None
 
-    if given_id is not None:
-        fields["id"] = given_id
     return Chat(
         place=item.place,
-        id=given_id or f"sha256:{hashlib.sha256(encoded).hexdigest()}",
+        source="openai",
+        key=given_id or f"sha256:{hashlib.sha256(encoded).hexdigest()}",
         title=title if title and not title.isspace() else derive_title(read_messages),
         messages=read_messages,
+        created_at=_take(fields, "created_at", to_time),
         metadata=fields,
     )
 
@@ -70,11 +73,8 @@ def _read_chat(item: Value) -> Chat:
 def _read_message(message: dict[str, Any], pending_calls: set[str]) -> NewMessage:
     fields = dict(message)
     role = fields.pop("role", None)
-    if role == "developer":
-        fields["role"] = role
-        role = "system"
     if role not in ROLES:
-        raise Unreadable(f"role must be one of {', '.join(ROLES)}, developer")
+        raise Unreadable(f"role must be one of {', '.join(ROLES)}")
     content, other_parts = _read_content(fields.pop("content", None))
     if other_parts:
         fields["content_parts"] = other_parts
@@ -94,6 +94,8 @@ def _read_message(message: dict[str, Any], pending_calls: set[str]) -> NewMessag
         content=content,
         tool_calls=calls,
         tool_results=results,
+        created_at=_take(fields, "created_at", to_time),
+        model=_take(fields, "model", model_name),
         metadata=fields,
     )
 
@@ -126,6 +128,14 @@ def _take_id(fields: dict[str, Any]) -> str | None:
     if value is not None and not isinstance(value, str):
         raise Unreadable("id must be text or a whole number")
     return value or None
+
+
+def _take(fields: dict[str, Any], name: str, read: Callable[[object], T | None]) -> T | None:
+    """Remove a value that has a column and return it; any other value stays."""
+    value = read(fields[name]) if name in fields else None
+    if value is not None:
+        del fields[name]
+    return value
 
 
 def _take_text(fields: dict[str, Any], name: str) -> str | None:

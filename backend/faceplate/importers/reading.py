@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
+from faceplate.importers.fitting import clean_text
 from faceplate.importers.json_values import LIST_KEYS, read_values
-from faceplate.importers.threads import Node
+from faceplate.importers.trees import Node
 from faceplate.importers.turns import to_seconds
+
+_MAX_MODEL_CHARS: Final = 255
 
 Reader = Callable[[Place, JsonObject], Iterable[Chat | Refusal]]
 """Returns the chats of the value at this place; may raise Unreadable."""
@@ -43,6 +47,12 @@ def make_node(parent: object, children: object, moment: object) -> Node:
         else [],
         to_seconds(moment),
     )
+
+
+def model_name(value: object) -> str | None:
+    """Return the name of a model as its column takes it, or None."""
+    name = clean_text(value)[0] if isinstance(value, str) else ""
+    return name if name.strip() and len(name) <= _MAX_MODEL_CHARS else None
 
 
 def first_text(*values: object) -> str:

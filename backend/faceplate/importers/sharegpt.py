@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.branches import Header, make_chat
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
+from faceplate.importers.conversion import Header, make_chat
 from faceplate.importers.fitting import digest
 from faceplate.importers.json_values import LIST_KEYS, Value, read_values
 from faceplate.importers.reading import read_each
-from faceplate.importers.turns import Turn, make_call, to_moment
+from faceplate.importers.turns import Turn, make_call, to_time
 
 _LISTS: Final = ("conversations", "conversation", "items", "messages")
 _SPEAKERS: Final = ("from", "role")
@@ -35,12 +35,13 @@ _ROLES: Final = {
         "model",
         "bot",
     ),
-    "system": ("system", "developer"),
+    "system": ("system",),
+    "developer": ("developer",),
     "call": ("function_call", "tool_call", "tool_calls"),
     "tool": ("observation", "tool", "function", "function_response", "tool_response", "ipython"),
 }
 _ROLE_OF: Final = {name: role for role, names in _ROLES.items() for name in names}
-_PLAIN: Final = {"human", "user", "gpt", "assistant", "system"}
+_PLAIN: Final = {"human", "user", "gpt", "assistant", "system", "developer"}
 
 
 def recognises(value: JsonObject) -> bool:
@@ -82,7 +83,6 @@ def _read_chat(place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
             id=_read_id(fields.get("id")) or digest(value),
             title=fields.get("title"),
             created=next((fields[name] for name in _TIMES if name in fields), None),
-            updated=fields.get("update_time"),
             source=fields,
         ),
         turns,
@@ -105,7 +105,7 @@ def _read_turn(number: int, turn: object) -> Turn:
         content="" if role == "call" else text,
         calls=[_read_call(number, text)] if role == "call" else [],
         tool=tool if role == "tool" and isinstance(tool, str) else None,
-        created_at=to_moment(next((fields[key] for key in _TIMES if key in fields), None)),
+        created_at=to_time(next((fields[key] for key in _TIMES if key in fields), None)),
         source=fields,
         original={**fields, "from": speaker, "value": value},
     )

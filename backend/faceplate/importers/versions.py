@@ -1,27 +1,29 @@
 """The import of chats that may have been imported before and changed since.
 
-An import only adds. If the stored messages are the beginning of the chat, the import appends the
-rest. If they differ, because the chat or its stored copy was edited, the chat becomes another
-conversation, whose id is derived from the first message that differs: the next import finds that
-conversation and appends to it.
+An import only adds. The id of a message is derived from the message before it, its name in the
+source and its content. So the import finds the messages that are stored, whatever was done to their
+copies, and appends the others where they belong: an edited message begins a branch, with all that
+follows it in the source.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import NamedTuple
-from uuid import UUID, uuid5
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from faceplate import records
-from faceplate.column_types import JsonObject
 from faceplate.errors import NotFound
 from faceplate.importers.chats import Chat
-from faceplate.pagination import MAX_LIMIT
+from faceplate.importers.fitting import fit
 from faceplate.scope import Scope
-from faceplate.services import _path_statements, conversations, messages
-from faceplate.services.chats import NewChat, message_ids, store
-from faceplate.services.messages import NewMessage
+from faceplate.services import _chat_rows as sql
+from faceplate.services import conversations
+from faceplate.services._chat_rows import Row, insert_messages
+from faceplate.services.chats import NewChat, active_at, predecessors, store, uuid8
+
+SHOWN: Final = "shown_position"
+"""The key in a conversation's metadata of the position at which the source's path ended."""
 
 
 class Stored(NamedTuple):
@@ -31,22 +33,42 @@ class Stored(NamedTuple):
     messages: int
 
 
-class _Target(NamedTuple):
-    """The conversation of a chat."""
+class _Given(NamedTuple):
+    """A chat of the file, and the ids of its messages."""
 
-    conversation_id: UUID
-    stored: int | None
-    """How many of the chat's messages it has already; None if the conversation does not exist."""
-    changed_from: JsonObject | None
-    """The conversation that begins with the same messages, and the last equal position."""
+    chat: NewChat
+    ids: list[UUID]
+
+    @property
+    def end(self) -> UUID:
+        """The message at which its path ends; not for a chat without messages."""
+        return self.ids[(self.chat.head or len(self.ids)) - 1]
+
+
+class _Changes(NamedTuple):
+    """What a chat has that its conversation does not have."""
+
+    conversation: records.Conversation
+    positions: dict[UUID, int]
+    """The stored messages."""
+    end: int | None
+    """The position at which the path ends; None without messages."""
+    missing: list[int]
+    """The indexes in the chat of the messages that are not stored."""
+    is_followed: bool
+    """Whether the path is to end where the chat's does."""
+
+    def is_nothing(self, given: _Given) -> bool:
+        """Return whether there is nothing to store and the path stays."""
+        is_there = not self.is_followed or self.positions.get(given.end) == self.end
+        return not self.missing and is_there
 
 
 async def import_chat(scope: Scope, chat: Chat) -> Stored:
     """Store the new part of a chat: all of it, or the messages added since.
 
-    The ids are derived from the user, the chat's id and each message's place, so that concurrent
-    imports of one chat use the same rows. Raises InvalidInput if a value breaks a rule of its
-    column, and Conflict if a concurrent import has just stored the chat.
+    The ids are derived, so that concurrent imports of one chat use the same rows. Raises
+    InvalidInput if a value breaks a rule of its column.
     """
     (made,) = await import_chats(scope, [chat])
     return made
@@ -56,121 +78,119 @@ async def import_chats(scope: Scope, chats: Sequence[Chat]) -> list[Stored]:
     """Store up to 1,000 chats as `import_chat` does, all or none.
 
     Return the result for each. New chats are stored together. Raises the errors of `import_chat`,
-    and InvalidInput if two chats have the same id.
+    and InvalidInput if two chats have the same source and key.
     """
-    ids = [derive_id(scope.user_id, chat.id) for chat in chats]
-    whole = [
-        NewChat(id_, chat.title, chat.messages, describe(scope.user_id, chat))
-        for id_, chat in zip(ids, chats, strict=True)
-    ]
-    new = set(await store(scope, whole))
+    given = [_give_ids(scope.user_id, chat) for chat in chats]
+    new = set(await store(scope, [item.chat for item in given]))
     return [
-        Stored(is_new=True, messages=len(chat.messages))
-        if id_ in new
-        else await _continue(scope, chat)
-        for id_, chat in zip(ids, chats, strict=True)
+        Stored(is_new=True, messages=len(item.ids))
+        if item.chat.id in new
+        else await _continue(scope, item)
+        for item in given
     ]
 
 
-async def _continue(scope: Scope, chat: Chat) -> Stored:
-    """Append a chat's new messages, or store it as another conversation."""
-    conversation_id, stored, changed_from = await _find_target(scope, chat)
-    if stored is None:
-        metadata = describe(scope.user_id, chat)
-        if changed_from is not None:
-            metadata["changed_from"] = changed_from
-        new_chat = NewChat(conversation_id, chat.title, chat.messages, metadata)
-        if not await store(scope, [new_chat]):
-            return await _continue(scope, chat)  # a concurrent import has stored it
-        return Stored(is_new=True, messages=len(chat.messages))
-    numbered = (
-        message._replace(id=id_)
-        for message, id_ in zip(chat.messages, message_ids(conversation_id), strict=False)
+def _give_ids(user_id: UUID, chat: Chat) -> _Given:
+    metadata = chat.metadata
+    if chat.parents is not None or chat.head is not None:
+        metadata, _ = fit({**metadata, SHOWN: chat.head or len(chat.messages)})
+    new = NewChat(
+        id=conversations.id_of(user_id, source=chat.source, key=chat.key),
+        title=chat.title,
+        messages=chat.messages,
+        metadata=metadata,
+        parents=chat.parents,
+        head=chat.head,
+        created_at=chat.created_at,
+        source=chat.source,
+        key=chat.key,
     )
-    for batch in _batches(islice(numbered, stored, None)):
-        await messages.append_many(scope, conversation_id, batch)
-    return Stored(is_new=False, messages=len(chat.messages) - stored)
+    ids = list(_message_ids(new, chat.names))
+    return _Given(new._replace(ids=ids), ids)
 
 
-def derive_id(user_id: UUID, name: str) -> UUID:
-    """Return the id of the conversation of a user for the chat ``name``."""
-    return uuid5(user_id, f"conversation:{name}")
+def _message_ids(chat: NewChat, names: Sequence[str] | None) -> Iterator[UUID]:
+    """Yield the id of each message, from the one that it follows, its name and its content.
 
-
-def describe(user_id: UUID, chat: Chat) -> JsonObject:
-    """Return a chat's metadata, with a link to where it branches off."""
-    metadata = dict(chat.metadata)
-    if chat.fork:
-        metadata["forked_from"] = {
-            "conversation_id": str(derive_id(user_id, chat.fork.chat_id)),
-            "position": chat.fork.position,
-            "message_id": chat.fork.message_id,
-        }
-    return metadata
-
-
-async def _find_target(scope: Scope, chat: Chat) -> _Target:
-    """Return the chat's conversation, and lock its row if messages will be appended."""
-    name, changed_from = chat.id, None
-    while True:
-        conversation_id = derive_id(scope.user_id, name)
-        try:
-            await conversations.get(scope, conversation_id)
-            shared, differs = await _compare(scope, conversation_id, chat.messages)
-        except NotFound:
-            return _Target(conversation_id, None, changed_from)
-        if shared == len(chat.messages):
-            return _Target(conversation_id, shared, changed_from)
-        if differs:
-            changed_from = {"conversation_id": str(conversation_id), "position": shared}
-            name = f"{name}:{shared}:{_digest(chat.messages[shared])}"
-        elif await scope.first(_path_statements.LOCK, conversation_id=conversation_id):
-            locked = await conversations.get(scope, conversation_id)
-            if locked.message_count == shared:
-                return _Target(conversation_id, shared, changed_from)
-            # Otherwise messages were appended or removed since the comparison: compare again.
-
-
-async def _compare(
-    scope: Scope, conversation_id: UUID, chat: Sequence[NewMessage]
-) -> tuple[int, bool]:
-    """Return how many messages are equal, and whether the next differs."""
-    shared = 0
-    while shared < len(chat):
-        upto = shared + MAX_LIMIT + 1
-        page = await messages.before(scope, conversation_id, upto, limit=MAX_LIMIT)
-        news = [message for message in page if message.position > shared]
-        for message, imported in zip(news, chat[shared:], strict=False):
-            if _content_of(message) != _content_of(imported):
-                return shared, True
-            shared += 1
-        if len(news) < MAX_LIMIT:
-            break
-    return shared, False
-
-
-def _content_of(message: NewMessage | records.Message) -> tuple[object, ...]:
-    """Return the fields to compare.
-
-    Metadata change with each version of an exporting program.
+    It begins with the number of messages before it on its path, so that the ids of a conversation
+    go into the index nearly in order.
     """
-    return (message.role, message.content, message.tool_calls, message.tool_results)
+    depths, ids = [0], [chat.id.bytes]
+    for index, (message, parent) in enumerate(zip(chat.messages, predecessors(chat), strict=True)):
+        name, role, content = names[index] if names else "", message.role, message.content
+        text = f"{len(name)} {name} {role} {len(content)} {content}"
+        if message.tool_calls or message.tool_results:
+            text += json.dumps([message.tool_calls, message.tool_results], sort_keys=True)
+        hashed = blake2b(ids[parent] + text.encode("utf-8", "surrogatepass"), digest_size=10)
+        depth = depths[parent] + 1
+        id_ = uuid8(depth, int.from_bytes(hashed.digest(), "big"))
+        depths.append(depth)
+        ids.append(id_.bytes)
+        yield id_
 
 
-def _digest(message: NewMessage) -> str:
-    text = json.dumps(_content_of(message), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+async def _continue(scope: Scope, given: _Given) -> Stored:
+    """Add the messages that a stored chat does not have, and move its path to them."""
+    changes = await _compare(scope, given)
+    if changes is None or not changes.is_nothing(given):
+        last_position = await scope.first(sql.LOCK_LAST_POSITION, conversation_id=given.chat.id)
+        changes = await _compare(scope, given)  # nobody changes it any more
+        if last_position is None or changes is None:
+            return await _store_again(scope, given)
+        await _add(scope, given, changes, last_position)
+    return Stored(is_new=False, messages=len(changes.missing))
 
 
-def _batches(items: Iterable[NewMessage]) -> Iterator[list[NewMessage]]:
-    """Yield the messages in lists that `messages.append_many` accepts."""
-    batch: list[NewMessage] = []
-    chars = 0
-    for item in items:
-        chars += len(item.content)
-        if batch and (len(batch) == messages.MAX_BATCH or chars > messages.MAX_BATCH_CHARS):
-            yield batch
-            batch, chars = [], len(item.content)
-        batch.append(item)
-    if batch:
-        yield batch
+async def _store_again(scope: Scope, given: _Given) -> Stored:
+    """Store a chat whose conversation was deleted since the import found it."""
+    if await store(scope, [given.chat]):
+        return Stored(is_new=True, messages=len(given.ids))
+    return await _continue(scope, given)
+
+
+async def _compare(scope: Scope, given: _Given) -> _Changes | None:
+    """Return what is new in a chat, or None if its conversation does not exist.
+
+    The path follows the source if it ends where the last import left it, and if the file is not
+    older than the conversation.
+    """
+    try:
+        conversation = await conversations.get(scope, given.chat.id)
+    except NotFound:
+        return None
+    places = await scope.all(sql.PLACES, conversation_id=given.chat.id)
+    positions = {place.id: place.position for place in places}
+    missing = [index for index, id_ in enumerate(given.ids) if id_ not in positions]
+    end = conversation.head or max(positions.values(), default=None)
+    # Without a record, the last import left the path at the last message with an id of `uuid8`.
+    imported = [position for id_, position in positions.items() if id_.version == 8]
+    is_untouched = end == conversation.metadata.get(SHOWN, max(imported, default=None))
+    is_newer = bool(missing) or len(positions) == len(given.ids)
+    is_followed = bool(given.ids) and is_untouched and is_newer
+    return _Changes(conversation, positions, end, missing, is_followed)
+
+
+async def _add(scope: Scope, given: _Given, changes: _Changes, last_position: int) -> None:
+    """Store the missing messages of a locked conversation behind ``last_position``."""
+    chat, ids = given
+    positions = dict(changes.positions)
+    newest = max(positions.values(), default=0)
+    follows = list(predecessors(chat))
+    rows: list[Row] = []
+    for position, index in enumerate(changes.missing, start=last_position + 1):
+        parent = positions[ids[follows[index] - 1]] if follows[index] else 0
+        explicit = None if parent == newest else parent or position
+        rows.append((chat.id, position, explicit, ids[index], chat.messages[index]))
+        positions[ids[index]] = newest = position
+    if rows:
+        await insert_messages(scope, rows)
+        moment = active_at([chat.messages[index] for index in changes.missing])
+        await scope.execute(sql.EXTEND, conversation_id=chat.id, count=len(rows), active_at=moment)
+    end = positions[given.end] if changes.is_followed else changes.end
+    if end is not None and (end != newest or not rows):
+        await conversations.switch(scope, chat.id, end)
+    metadata = changes.conversation.metadata
+    has_branches = any(parent is not None for _, _, parent, *_ in rows)
+    if changes.is_followed and (has_branches or end != newest or SHOWN in metadata):
+        fitting, _ = fit({**metadata, SHOWN: end})
+        await conversations.replace_metadata(scope, chat.id, fitting)

@@ -1,101 +1,62 @@
 """Whole conversations of the scope's user, stored with all their messages."""
 
 from collections.abc import Iterator, Sequence
-from itertools import count, islice
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Final, NamedTuple
 from uuid import UUID, uuid5
-
-import sqlalchemy as sa
-from sqlalchemy import bindparam, func
-from sqlalchemy.dialects.postgresql import insert
 
 from faceplate.column_types import JsonObject
 from faceplate.errors import InvalidInput
-from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
-from faceplate.services import tool_calls
+from faceplate.services import conversations, tool_calls
 from faceplate.services._arguments import check_kind
+from faceplate.services._bodies import body_errors, check_body
+from faceplate.services._chat_rows import CREATE, MESSAGE_BODY, Row, insert_messages
 from faceplate.services._new_messages import NewMessage, check_shape
-from faceplate.services.message_statements import unnest
-from faceplate.statement import Statement
 
 MAX_CHATS: Final = 1_000
 
-# The driver sends 128 KB at a time; the server works on one part while the next is encoded.
-_BATCH_CHARS: Final = 32 * 1024
-_ROW_CHARS: Final = 64  # what a message without content counts as
-_BATCHES_AT_ONCE: Final = 100  # per command, which has a time limit
-
-_COLUMNS: Final = ("conversation_id", "position", "id", *NewMessage._fields[:5])
-
-
-_VERSION_8: Final = 8 << 76
-_REST: Final = 2**80 - 1 ^ 0xF << 76
+_VERSION_8: Final = 8 << 76 | 2 << 62  # and the variant of RFC 9562
+_REST: Final = 2**80 - 1 ^ 0xF << 76 ^ 3 << 62
 
 
 class NewChat(NamedTuple):
-    """A conversation to store, with all its messages in order.
-
-    A message without an id gets one that is derived from the chat's id and the message's place.
-    """
+    """A conversation to store, with all its messages in the order of their positions."""
 
     id: UUID
     title: str
     messages: Sequence[NewMessage]
     metadata: JsonObject | None = None
+    parents: Sequence[int | None] | None = None
+    """The position that each message follows, from 1: None for the one before it, its own position
+    for none. Without ``parents`` the chat has no branches."""
+    head: int | None = None
+    """The position at which the path ends; None: the last one."""
+    created_at: datetime | None = None
+    source: str | None = None
+    key: str | None = None
+    body: str | None = None
+    ids: Sequence[UUID] | None = None
+    """The ids of the messages, where they have none themselves. Without ``ids`` they are derived
+    from the chat's id and the places of the messages."""
 
     def __repr__(self) -> str:
         return f"NewChat(id={self.id}, messages={len(self.messages)})"
-
-
-def _create() -> Statement[UUID]:
-    """Return the statement that inserts each chat that is not stored.
-
-    The last one becomes the newest. It inserts in the order of the ids, so that two calls with the
-    same chats do not deadlock.
-    """
-    names = ("id", "title", "message_count", "metadata")
-    new, values = unnest(Conversation.__table__, names)
-    user_id = bindparam("user_id", type_=Conversation.user_id.type)
-    microsecond: Any = sa.literal_column("interval '1 microsecond'")
-    moment = func.statement_timestamp() + new.c.number * microsecond
-    return Statement(
-        UUID,
-        insert(Conversation)
-        .from_select(
-            ["user_id", *names, "created_at", "updated_at"],
-            sa.select(user_id, *values, moment, moment).order_by(new.c.id),
-        )
-        .on_conflict_do_nothing(constraint="pk_conversations")
-        .returning(Conversation.id),
-    )
-
-
-def _fill() -> Statement[Any]:
-    new, values = unnest(Message.__table__, _COLUMNS, optional=("metadata",))
-    user_id = bindparam("user_id", type_=Message.user_id.type)
-    values[-1] = func.coalesce(values[-1], sa.literal_column("'{}'::jsonb"))
-    return Statement(
-        int,
-        sa.insert(Message).from_select(
-            ["user_id", *_COLUMNS], sa.select(user_id, *values).select_from(new)
-        ),
-    )
-
-
-CREATE = _create()
-FILL = _fill()
 
 
 async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
     """Store up to 1,000 conversations with their messages, all or none.
 
     Return the ids of the new ones. A chat whose id exists already is left unchanged, and its id is
-    not returned. The last new chat becomes the first in the list of conversations. The number of
-    messages is not limited; a few hundred are sent at a time.
+    not returned. The number of messages is not limited; a few hundred are sent at a time.
 
-    Raises InvalidInput for a value that breaks a rule, and for tool calls and results that do not
-    match; Conflict if two messages of a chat have the same id.
+    A chat and a message keep their ``created_at``; without one, it is now. The activity of the
+    conversation is the newest of these times. Of the chats without times, the last new one becomes
+    the first in the list of conversations.
+
+    Raises InvalidInput for a value that breaks a rule, for parents that are no tree, and for tool
+    calls and results that do not match along a path; Conflict if two messages of a chat have the
+    same id.
     """
     check_kind("chats", chats, Sequence)
     if len(chats) > MAX_CHATS:
@@ -103,60 +64,102 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
     if len({chat.id for chat in chats}) < len(chats):
         raise InvalidInput("chats.id", "the ids must be distinct")
     for chat in chats:
-        _check_tools(chat)
-    created = await scope.all(
-        CREATE,
-        ids=[chat.id for chat in chats],
-        titles=[chat.title for chat in chats],
-        message_counts=[len(chat.messages) for chat in chats],
-        metadatas=[{} if chat.metadata is None else chat.metadata for chat in chats],
-    )
+        _check_tree(chat)
+        _check_messages(scope, chat)
+    with body_errors(scope, conversations.BODY, *(chat.body for chat in chats)):
+        created = await scope.all(
+            CREATE,
+            ids=[chat.id for chat in chats],
+            titles=[chat.title for chat in chats],
+            message_counts=[len(chat.messages) for chat in chats],
+            heads=[None if chat.head == len(chat.messages) else chat.head for chat in chats],
+            metadatas=[{} if chat.metadata is None else chat.metadata for chat in chats],
+            sources=[chat.source for chat in chats],
+            keys=[chat.key for chat in chats],
+            bodys=[chat.body for chat in chats],
+            created_ats=[chat.created_at for chat in chats],
+            updated_ats=[active_at(chat.messages, chat.created_at) for chat in chats],
+        )
     new_ids = set(created)
     new = [chat for chat in chats if chat.id in new_ids]
-    batches = _batches(new)
-    while await scope.execute_many(FILL, islice(batches, _BATCHES_AT_ONCE)):
-        pass
+    await insert_messages(scope, (row for chat in new for row in _rows(chat)))
     return [chat.id for chat in new]
 
 
-def _check_tools(chat: NewChat) -> None:
+def predecessors(chat: NewChat) -> Iterator[int]:
+    """Yield the position that each message follows, or 0."""
+    parents = [None] * len(chat.messages) if chat.parents is None else chat.parents
+    for position, parent in enumerate(parents, start=1):
+        yield position - 1 if parent is None else parent if parent < position else 0
+
+
+def active_at(messages: Sequence[NewMessage], *times: datetime | None) -> datetime | None:
+    """Return the newest time; None, which is now, if one is not given."""
+    given = [*times, *(message.created_at for message in messages)]
+    known = [time for time in given if isinstance(time, datetime) and time.tzinfo is not None]
+    return max(known) if len(known) == len(given) else None
+
+
+def _check_tree(chat: NewChat) -> None:
+    """Raise InvalidInput unless each message follows an earlier one, and the head exists."""
+    size = len(chat.messages)
+    if chat.head is not None and not (_is_position(chat.head) and chat.head <= size):
+        raise InvalidInput("chats.head", "must be the position of a message")
+    if chat.ids is not None and len(chat.ids) != size:
+        raise InvalidInput("chats.ids", "must be as many as the messages")
+    if chat.parents is None:
+        return
+    if len(chat.parents) != size:
+        raise InvalidInput("chats.parents", "must be as many as the messages")
+    for position, parent in enumerate(chat.parents, start=1):
+        if parent is not None and not (_is_position(parent) and parent <= position):
+            raise InvalidInput("chats.parents", "must be earlier positions, or the message's own")
+
+
+def _check_messages(scope: Scope, chat: NewChat) -> None:
+    """Raise InvalidInput for a body that is too large, and for tool calls and results.
+
+    These must match along each path.
+    """
+    branch_points = {parent for parent in chat.parents or () if parent is not None}
+    pending_at: dict[int, set[str]] = {0: set()}
     pending: set[str] = set()
-    for message in chat.messages:
+    for position, (message, parent) in enumerate(
+        zip(chat.messages, predecessors(chat), strict=True), start=1
+    ):
         check_shape(message)
+        check_body(scope, MESSAGE_BODY, message.body)
+        if parent != position - 1:
+            pending = set(pending_at[parent])
         if message.tool_calls or message.tool_results:
             tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
+        if position in branch_points:
+            pending_at[position] = set(pending)
 
 
-def _batches(chats: Sequence[NewChat]) -> Iterator[dict[str, Sequence[Any]]]:
-    """Yield the columns of all messages, in batches of about one network write each."""
-    rows: list[tuple[Any, ...]] = []
-    chars = 0
-    for chat in chats:
-        ids = message_ids(chat.id)
-        for position, message in enumerate(chat.messages, start=1):
-            *body, metadata, id_ = message[:6]
-            derived = next(ids)
-            rows.append(
-                (chat.id, position, id_ or derived, *body, None if metadata == {} else metadata)
-            )
-            chars += _ROW_CHARS + (len(body[1]) if isinstance(body[1], str) else 0)
-            if chars >= _BATCH_CHARS:
-                yield _arrays(rows)
-                rows, chars = [], 0
-    if rows:
-        yield _arrays(rows)
+def uuid8(place: int, rest: int) -> UUID:
+    """Return an id of 48 bits of the place, then bits of ``rest``.
 
-
-def message_ids(conversation_id: UUID) -> Iterator[UUID]:
-    """Yield the ids of a conversation's messages by place, without end.
-
-    They are UUIDv8: 48 bits of the place, then bits that are derived from the conversation's id.
-    Each id thus goes to the end of its conversation's part of the index.
+    The ids of a conversation's messages thus go into the index in the order of the messages.
     """
-    rest = uuid5(conversation_id, "messages").int & _REST
-    return (UUID(int=place << 80 | rest | _VERSION_8) for place in count())
+    return UUID(int=place << 80 | rest & _REST | _VERSION_8)
 
 
-def _arrays(rows: list[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
-    columns = zip(_COLUMNS, zip(*rows, strict=True), strict=True)
-    return {f"{name}s": values for name, values in columns}
+def _rows(chat: NewChat) -> Iterator[Row]:
+    size = len(chat.messages)
+    is_moved = chat.head is not None and chat.head != size
+    placed = zip(chat.messages, chat.ids or _derive_ids(chat), predecessors(chat), strict=True)
+    for position, (message, id_, parent) in enumerate(placed, start=1):
+        # The newest message tells by its parent that the path may end elsewhere.
+        is_marked = is_moved and position == size
+        explicit = None if parent == position - 1 and not is_marked else parent or position
+        yield chat.id, position, explicit, message.id or id_, message
+
+
+def _derive_ids(chat: NewChat) -> Iterator[UUID]:
+    rest = uuid5(chat.id, "messages").int
+    return (uuid8(position, rest) for position in range(1, len(chat.messages) + 1))
+
+
+def _is_position(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

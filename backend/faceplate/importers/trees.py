@@ -1,11 +1,8 @@
-"""The threads of a tree of messages, with names that stay as it grows.
+"""The tree of a chat's messages, repaired and in the order of its branches.
 
 Exports keep a chat as a tree: editing a question, or asking for another answer, adds a sibling, and
-the user sees the path to one leaf. Each thread is named by the node where it leaves an older
-thread: the oldest sibling continues the thread of its parent, and every other sibling begins a
-thread with its own name. A thread thus keeps its name when it grows, and when it is no longer
-visible. A tree may be broken: a parent may be missing, a node may be its own ancestor, the visible
-leaf may not exist. Each node is in some thread nevertheless.
+the user sees the path to one leaf. A tree may be broken: a parent may be missing, a node may be its
+own ancestor, the visible leaf may not exist. Each node is in the repaired tree nevertheless.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -26,15 +23,6 @@ class Node(NamedTuple):
     """When it was written, in seconds; it only orders siblings that nothing else orders."""
 
 
-class Thread(NamedTuple):
-    """A path from a root to a leaf."""
-
-    name: str | None
-    """None for the oldest thread; else the id of the first node that only this thread has."""
-    path: list[str]
-    is_visible: bool
-
-
 class Tree:
     """The repaired tree: each node has one parent or none, and there is no cycle.
 
@@ -44,38 +32,42 @@ class Tree:
     def __init__(self, nodes: Mapping[str, Node], is_shown: Callable[[str], bool]) -> None:
         self._nodes = nodes
         self._is_shown = is_shown
-        self._parents = _find_parents(nodes)
+        self.parents = _find_parents(nodes)
         self.kept = self._find_kept(is_shown)
-        self._children, self._roots = _find_children(nodes, self._parents, self.kept)
+        self._children, self._roots = _find_children(nodes, self.parents, self.kept)
 
-    def threads(self, current: object) -> Iterator[Thread]:
-        """Yield the visible thread, then the others; nothing if no node is shown.
+    def depth_first(self) -> Iterator[str]:
+        """Yield each kept node before its children, and the oldest child's subtree first."""
+        waiting = self._roots[::-1]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(self._children[node]))
 
-        The visible thread ends at ``current``, or at its last ancestor that was kept. If there is
-        neither, or if no node on the path is shown, it ends at the newest leaf.
+    def find_visible(self, current: object) -> str | None:
+        """Return the last node of the visible path, or None if no node is shown.
+
+        It is ``current``, or its last ancestor that was kept. If there is neither, or if no node on
+        the path is shown, it is the newest leaf.
         """
         if not self.kept:
-            return
-        visible = self._find_visible(current)
-        for leaf, name in sorted(self._leaves(visible), key=lambda leaf: leaf[0] != visible):
-            yield Thread(name, self.path(leaf), leaf == visible)
-
-    def opening(self) -> str | None:
-        """Return the first shown node of the oldest thread, or None if no node is shown."""
-        if not self.kept:
             return None
-        node = self._roots[0]
-        while not self._is_shown(node):
-            node = self._children[node][0]
-        return node
+        if isinstance(current, str) and current in self._nodes:
+            path = [node for node in self._path(current) if node in self.kept]
+            if any(map(self._is_shown, path)):
+                return path[-1]
+        leaves = [node for node in self._nodes if node in self.kept and not self._children[node]]
+        moments = [self._nodes[leaf].moment or 0 for leaf in leaves]
+        newest = max(range(len(leaves)), key=lambda index: (moments[index], index))
+        return leaves[newest]
 
-    def path(self, node: str) -> list[str]:
+    def _path(self, node: str) -> list[str]:
         """Return the nodes from the root to ``node``."""
         path = []
         step: str | None = node
         while step is not None:
             path.append(step)
-            step = self._parents[step]
+            step = self.parents[step]
         path.reverse()
         return path
 
@@ -85,31 +77,8 @@ class Tree:
             step: str | None = node if is_shown(node) else None
             while step is not None and step not in kept:
                 kept.add(step)
-                step = self._parents[step]
+                step = self.parents[step]
         return kept
-
-    def _find_visible(self, current: object) -> str:
-        if isinstance(current, str) and current in self._nodes:
-            path = [node for node in self.path(current) if node in self.kept]
-            if any(map(self._is_shown, path)):
-                return path[-1]
-        leaves = [node for node in self._nodes if node in self.kept and not self._children[node]]
-        moments = [self._nodes[leaf].moment or 0 for leaf in leaves]
-        newest = max(range(len(leaves)), key=lambda index: (moments[index], index))
-        return leaves[newest]
-
-    def _leaves(self, visible: str) -> Iterator[tuple[str, str | None]]:
-        """Yield the last node and the name of each thread."""
-        first, *others = self._roots
-        starts: list[tuple[str, str | None]] = [(first, None), *((root, root) for root in others)]
-        for start, name in starts:  # the list grows during the loop
-            node = start
-            while node != visible and (below := self._children[node]):
-                starts.extend((child, child) for child in below[1:])
-                node = below[0]
-            if node == visible:
-                starts.extend((child, child) for child in self._children[node])
-            yield node, name
 
 
 def _find_parents(nodes: Mapping[str, Node]) -> dict[str, str | None]:

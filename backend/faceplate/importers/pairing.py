@@ -1,0 +1,98 @@
+"""The pairing of tool calls and their results, along each path of a chat.
+
+A tool result must name the id of its call. Few sources have ids, and many have calls without a
+result or results without a call. So a result answers a call between the same two messages of the
+user.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.turns import Step, Turn, can_be_stored, name_of
+
+_MAX_PENDING: Final = 100  # calls on a path; an older one is not answered any more
+
+Call = tuple[int, int]
+"""The index of a step, and the place of the call in its turn."""
+
+_Pending = dict[str, Call]  # by the ids of the calls, the newest last
+
+
+def find_answers(steps: Sequence[Step]) -> dict[int, Call]:
+    """Return the call of each result, by the index of its step.
+
+    A call that is not answered on each path through it has no result: on the other paths it would
+    look pending.
+    """
+    branch_points = {parent for index, (_, parent) in enumerate(steps) if parent != index - 1}
+    pairing_at: dict[int | None, _Pending] = {None: {}}
+    pairing = _Pairing(steps)
+    for index, (turn, parent) in enumerate(steps):
+        if parent is None or parent != index - 1:
+            pairing.give_up()
+            pairing.pending = dict(pairing_at[parent])
+        if turn is not None:
+            pairing.take(index, turn)
+        if index in branch_points:
+            pairing_at[index] = dict(pairing.pending)
+    pairing.give_up()
+    return {index: call for index, call in pairing.answers.items() if call not in pairing.lone}
+
+
+def call_at(steps: Sequence[Step], place: Call) -> JsonObject:
+    """Return the call at this place."""
+    turn = steps[place[0]].turn
+    return turn.calls[place[1]] if turn else {}
+
+
+class _Pairing:
+    """The calls of a path that wait for their results, and what was found on all paths."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self.pending: _Pending = {}
+        self.answers: dict[int, Call] = {}
+        self.lone: set[Call] = set()
+        """The calls that have no result on some path."""
+
+    def give_up(self) -> None:
+        """Begin without pending calls; those until now have no result."""
+        self.lone.update(self.pending.values())
+        self.pending = {}
+
+    def take(self, index: int, turn: Turn) -> None:
+        """Pair the calls or the result of the next turn of the path."""
+        if turn.role == "user" and turn.is_shown:
+            self.give_up()
+        elif turn.role == "assistant" and turn.is_shown:
+            for place, call in enumerate(turn.calls):
+                if can_be_stored(call):
+                    self._wait(call["id"], (index, place))
+        elif turn.role == "tool":
+            names = {id_: name_of(call_at(self._steps, at)) for id_, at in self.pending.items()}
+            call_id = turn.call_id or _find_call(turn.tool, names)
+            if call_id in self.pending:
+                self.answers[index] = self.pending.pop(call_id)
+
+    def _wait(self, call_id: str, call: Call) -> None:
+        if earlier := self.pending.pop(call_id, None):
+            self.lone.add(earlier)
+        self.pending[call_id] = call
+        if len(self.pending) > _MAX_PENDING:
+            self.lone.add(self.pending.pop(next(iter(self.pending))))
+
+
+def _find_call(tool: str | None, pending: Mapping[str, str]) -> str | None:
+    """Return the newest pending call of this tool or its family; ``pending`` has the names.
+
+    ``web.run`` belongs to the family ``web``. Without a tool's name it is the newest call of any
+    tool.
+    """
+    newest_first = list(pending)[::-1]
+    if tool is None:
+        return next(iter(newest_first), None)
+    same = [id_ for id_ in newest_first if pending[id_] == tool]
+    family = tool.partition(".")[0]
+    related = [id_ for id_ in newest_first if pending[id_].partition(".")[0] == family]
+    return next(iter(same or related), None)
