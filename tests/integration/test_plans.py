@@ -117,6 +117,12 @@ def in_conversation(indexes: set[str], /, **values: Any) -> Case:
     return Case(indexes, {"conversation_id": None, **values})
 
 
+def on_path(indexes: set[str] | None = None, /, **values: Any) -> Case:
+    """Reads the ranges of the path, and messages in them: the filters are on a few ranges."""
+    read = PATH | (indexes or set())
+    return in_conversation(read, **values)._replace(sorts=True, filters=True)
+
+
 def page(indexes: set[str], /, **values: Any) -> Case:
     return Case(indexes, {"limit": LIMIT, **values}, is_page=True)
 
@@ -186,8 +192,8 @@ CASES = {
     **{name: case for kind in ROWS for name, case in of_rows(kind).items()},
     "conversations.read": Case(PK["conversations"], is_streamed=True),
     "_path_statements.NEWEST": page(POSITION, conversation_id=None, upto=LONG // 2),
-    "_path_statements.PATH_PAGE": in_conversation(PATH, limit=LIMIT)._replace(sorts=True),
-    "_path_statements.PATH_AFTER": in_conversation(PATH, limit=LIMIT, position=LONG // 2),
+    "_path_statements.PATH_PAGE": on_path(limit=LIMIT),
+    "_path_statements.PATH_AFTER": on_path(limit=LIMIT, position=LONG // 2),
     "_path_statements.LINEAR_AFTER": in_conversation(
         POSITION | BRANCHES, limit=LIMIT, position=LONG // 2
     ),
@@ -206,7 +212,7 @@ CASES = {
     "_path_changes.FORK_CONVERSATION": in_conversation(
         PK["conversations"], new_id=uuid7(), title="a"
     ),
-    "_path_changes.FORK_MESSAGES": in_conversation(PATH, new_id=uuid7()),
+    "_path_changes.FORK_MESSAGES": on_path(new_id=uuid7()),
     "_path_changes.COUNT_FORKED": in_conversation(PK["conversations"], count=1),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
@@ -268,8 +274,8 @@ CASES = {
         across_users=True
     ),
     "mcp_configs.REPLACE_SECRETS": system(CONFIG, secrets=b"", of_user=None, id=uuid7()),
-    "message_statements.APPEND": in_conversation(COUNTED | POSITION, **MESSAGE),
-    "message_statements.APPEND_MANY": in_conversation(COUNTED | POSITION, **APPENDED),
+    "message_statements.APPEND": in_conversation(COUNTED | POSITION, **MESSAGE, after=LONG),
+    "message_statements.APPEND_MANY": in_conversation(COUNTED | POSITION, **APPENDED, after=LONG),
     "message_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),
     "message_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
     "message_statements.GET": in_conversation(PK["messages"], id=uuid7()),
@@ -310,7 +316,7 @@ CASES = {
     "tasks.EDIT": by_id(PK["tasks"], new_title="a", new_description=None),
     "tasks.SET_COMPLETED": by_id(PK["tasks"], completed=True),
     "tasks.DELETE": by_id(PK["tasks"]),
-    "tool_calls.PENDING": in_conversation(PATH | {"ix_messages_tools"})._replace(sorts=True),
+    "tool_calls.PENDING": on_path({"ix_messages_tools"}),
     "usage.BY_DAY": usage(after_day=date(2026, 3, 2)),
     "usage.BY_CONVERSATION": usage(after_total=2**63 - 1, after_id=UUID(int=0)),
     # Of the user's messages with tokens, or of the conversation's messages: the fewer ones.

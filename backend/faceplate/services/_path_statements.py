@@ -188,13 +188,13 @@ def _after(condition: Any) -> sa.Select[Any]:
     )
 
 
-def _is_branched_after() -> Any:
+def _is_linear_after() -> Any:
     message = aliased(Message)
-    return sa.exists(message.id).where(
-        _of_conversation(message),
-        message.parent_position.is_not(None),
-        message.position > bindparam("position", type_=_integer),
+    last = sa.select(func.max(message.position)).where(
+        _of_conversation(message), message.parent_position.is_not(None)
     )
+    position = bindparam("position", type_=_integer)
+    return func.coalesce(last.scalar_subquery(), _zero) <= position
 
 
 class Branching(NamedTuple):
@@ -253,7 +253,7 @@ PATH_AFTER = Statement(
     records.Message, _after(is_on_path(first_after=bindparam("position", type_=_integer)))
 )
 # The same, as long as nothing branches off after the position; else no row.
-LINEAR_AFTER = Statement(records.Message, _after(~_is_branched_after()))
+LINEAR_AFTER = Statement(records.Message, _after(_is_linear_after()))
 AT = Statement(
     int,
     sa.select(Message.position).where(
