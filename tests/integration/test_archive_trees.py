@@ -24,7 +24,13 @@ from faceplate import (
 from faceplate.column_types import Timestamp
 from faceplate.importers import Refusal, faceplate_export
 from faceplate.importers.faceplate_export import restore
-from faceplate.services import _row_statements, archives, conversations, messages
+from faceplate.services import (
+    _row_statements,
+    archives,
+    conversations,
+    documents,
+    messages,
+)
 
 MOMENT = timedelta(microseconds=1)
 LONG_AGO = datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
@@ -74,6 +80,10 @@ def chat_of(places: Sequence[Place], **changes: Any) -> tuple[Conversation, list
 
 def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    path.write_bytes(path.read_bytes().replace(old.encode(), new.encode()))
 
 
 async def archive_of(db: Database, user: User, path: Path) -> list[bytes]:
@@ -264,6 +274,42 @@ class TestRefusals:
         chat, said = chat_of([Place(1)])
         with pytest.raises(InvalidInput, match="batches: must be iterable more than once"):
             await db.run(user.id, archives.restore_conversation, chat, iter([said]))
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("body", [*BODIES, json.dumps('"' * 1_048_576)], ids=range(10))
+    async def test_a_document_comes_back_byte_for_byte(
+        self, db: Database, user: User, other_user: User, tmp_path: Path, body: str
+    ) -> None:
+        await db.run(user.id, documents.put, "state", "a", body)
+        before = await archive_of(db, user, tmp_path / "before.jsonl")
+        await restore(db, other_user.id, tmp_path / "before.jsonl")
+        assert await archive_of(db, other_user, tmp_path / "after.jsonl") == before
+        assert (await db.run(other_user.id, documents.get, "state", "a")).body == body
+
+    @pytest.mark.parametrize(
+        ("body", "rule"),
+        [
+            ("{", "documents.body: must be JSON"),
+            ("[" * 100_000 + "]" * 100_000, "documents.body: is nested deeper than"),
+            (json.dumps("a" * 2**24), "documents.body: at most 16 MB"),
+        ],
+        ids=["no JSON", "deep", "long"],
+    )
+    async def test_a_body_that_cannot_be_stored_costs_no_other_line(  # noqa: PLR0917 - fixtures
+        self, db: Database, user: User, other_user: User, tmp_path: Path, body: str, rule: str
+    ) -> None:
+        """Else one document that another server kept ends the whole import."""
+        await db.run(user.id, documents.put, "state", "a", '"canary"')
+        await db.run(user.id, documents.put, "state", "b", "1")
+        path = tmp_path / "archive.jsonl"
+        await archive_of(db, user, path)
+        replace(path, json.dumps('"canary"'), json.dumps(body))
+        refusals: list[Refusal] = []
+        done = await restore(db, other_user.id, path, on_refusal=refusals.append)
+        assert done.rows == rows(documents=1)
+        [refusal] = refusals
+        assert refusal.reason.startswith(rule)
 
 
 class TestBodiesOfManyRows:

@@ -280,8 +280,8 @@ class TestFile:
         assert config["has_secrets"]
         assert "secrets" not in config
         text = read(file).decode().replace(own.config_name, "").replace(own.email, "")
-        # user, title, message, id of a call, task, key and body of a document
-        assert text.count(own.subject_id) == 7
+        # user, title, key, body, message, id of a call, task, key and body of a document
+        assert text.count(own.subject_id) == 9
 
     async def test_it_is_of_one_moment(self, settings: Settings, db: Database, user: User) -> None:
         """Else a message may be in it without its conversation, or a count that is wrong."""

@@ -169,8 +169,10 @@ async def restore_row(scope: Scope, row: Any) -> bool:
     if kind is None or kind.model is User or kind.is_chats:
         raise InvalidInput("row", f"must be one of an owned table, not {type(row).__name__}")
     values = _row_statements.new(kind.model, row)
-    if await scope.first(_row_statements.restore(kind.model), **values) is not None:
-        return True
+    bodies = {field: getattr(row, field) for field in _row_statements.bodies(kind.model)}
+    with body_errors(scope, f"{kind.table}.{', '.join(bodies)}", *bodies.values()):
+        if await scope.first(_row_statements.restore(kind.model), **values) is not None:
+            return True
     if await scope.first(_row_statements.find(kind.model), **_row_statements.key(kind.model, row)):
         return False
     await scope.one(_row_statements.insert_restored(kind.model), **values)
