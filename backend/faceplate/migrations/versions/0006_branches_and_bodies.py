@@ -117,7 +117,7 @@ def upgrade() -> None:
         MESSAGES,
         PARENT,
         "FOREIGN KEY (user_id, conversation_id, parent_position)"
-        f" REFERENCES {MESSAGES} (user_id, conversation_id, position)",
+        f" REFERENCES {MESSAGES} (user_id, conversation_id, position) ON DELETE RESTRICT",
     )
     with beside_traffic():
         for table, checks in CHECKS.items():
