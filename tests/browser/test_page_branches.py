@@ -1,6 +1,5 @@
 """Alternatives on the page: arrows between them, a fork, and tabs that bury nothing."""
 
-from functools import partial
 from urllib.parse import urlsplit
 
 from playwright.async_api import Locator, expect
@@ -203,11 +202,10 @@ async def test_what_another_program_keeps_is_shown_as_it_can_be(
     async with Database(chat_server.database_url) as db:
         ada = (await db.run_system(users.ensure, "demo|ada")).id
         stored = await db.run(ada, conversations.create, title="Imported")
-        append = partial(db.run, ada, messages.append, stored.id)
-        gone = await append(role="user", content="to be removed")
+        gone = await db.run(ada, messages.append, stored.id, role="user", content="Removed.")
         await db.run(ada, messages.remove, stored.id, gone.id)
-        await append(role="developer", content="Be brief.")
-        await append(body='{"kind": "image"}')
+        await db.run(ada, messages.append, stored.id, role="developer", content="Be brief.")
+        await db.run(ada, messages.append, stored.id, body='{"kind": "image"}')
     chat = await tabs.open(chat_server, f"#ada/{stored.id}")
     other = chat.page.get_by_role("article", name="Another program")
     await expect(other).to_contain_text("It has no text to show.")
