@@ -8,6 +8,9 @@ from tests.browser.hands import Hands
 from tests.browser.serving import ChatServer
 from tests.browser.test_page_access import barriers
 
+from faceplate import Database
+from faceplate.services import conversations, messages, users
+
 MOVED_ON = "This conversation has moved on"
 
 
@@ -48,6 +51,9 @@ async def test_what_was_edited_is_one_arrow_away(chat_server: ChatServer, tabs: 
     await chat.ask_and_hear("four")
     await edit(chat, 0, "eins")
     await has_said(chat, "eins")
+    await chat.page.reload()
+    await has_said(chat, "eins")
+    await expect(chat.button("Earlier messages")).to_be_hidden()
     await chat.button("Previous alternative").click()
     await has_said(chat, "one", "two", "three", "four")
     await expect(chat.page.get_by_role("group", name="Alternatives")).to_have_text(
@@ -187,3 +193,25 @@ async def test_a_switch_that_failed_is_tried_again(chat_server: ChatServer, tabs
     await chat.button("Try again").click()
     await has_said(chat, "one")
     await expect(chat.page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_what_another_program_keeps_is_shown_as_it_can_be(
+    chat_server: ChatServer, tabs: Tabs
+) -> None:
+    """Else an imported conversation is blank, or looks as if something were missing."""
+    async with Database(chat_server.database_url) as db:
+        ada = (await db.run_system(users.ensure, "demo|ada")).id
+        stored = await db.run(ada, conversations.create, title="Imported")
+        gone = await db.run(ada, messages.append, stored.id, role="user", content="Removed.")
+        await db.run(ada, messages.remove, stored.id, gone.id)
+        await db.run(ada, messages.append, stored.id, role="developer", content="Be brief.")
+        await db.run(ada, messages.append, stored.id, body='{"kind": "image"}')
+    chat = await tabs.open(chat_server, f"#ada/{stored.id}")
+    other = chat.page.get_by_role("article", name="Another program")
+    await expect(other).to_contain_text("It has no text to show.")
+    await expect(chat.page.get_by_role("article", name="Developer")).to_contain_text("Be brief.")
+    await expect(chat.button("Earlier messages")).to_be_hidden()
+    await expect(chat.page.get_by_text("This message has no reply.")).to_be_hidden()
+    await chat.ask_and_hear("What is this?")
+    await expect(other).to_have_count(1)
+    assert await barriers(chat.page) == []

@@ -10,7 +10,7 @@ from tests.blocks import python_blocks, run_block
 from tests.web.conftest import Calling
 from uuid6 import uuid7
 
-from faceplate import Database, User
+from faceplate import Conflict, Database, User
 from faceplate.services import conversations, messages
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +53,35 @@ async def test_an_application_of_the_documentation_works(
         assert refused.headers["content-type"].startswith("application/problem+json")
     (message,) = await db.run(user.id, messages.history, chat.id)
     assert message.content == "hello"
+
+
+async def test_edits_are_kept_as_the_documentation_shows(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    calling: Calling,
+    db: Database,
+    user: User,
+) -> None:
+    """Else whoever copies it loses what is edited, or cannot get back to it."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    module = ModuleType("application")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for line, source in python_blocks(ROOT / "docs/web.md"):
+        await run_block(source, "docs/web.md", line, vars(module))
+        if "branches_at" in source:
+            break
+    chat = await db.run(user.id, conversations.create)
+    for text in ("one", "two"):
+        asked = await db.run(user.id, messages.append, chat.id, role="user", content=text)
+    for path_end in (1, 3):
+        with pytest.raises(Conflict):
+            await db.run(user.id, module.edit, chat.id, asked.id, "zwei", path_end)
+    await db.run(user.id, module.edit, chat.id, asked.id, "zwei", 2)
+    async with calling(module.app, headers={"X-User": str(user.id)}) as http:
+        path = f"/conversations/{chat.id}"
+        shown = (await http.get(f"{path}/messages")).json()
+        assert [message["content"] for message in shown["messages"]] == ["one", "zwei"]
+        assert shown["leaves"] == {"3": [2, 3]}
+        assert (await http.put(f"{path}/path", json={"leaf": 2})).is_success
+        shown = (await http.get(f"{path}/messages")).json()
+    assert [message["content"] for message in shown["messages"]] == ["one", "two"]
