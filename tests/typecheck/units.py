@@ -1,6 +1,6 @@
 """What faceplate's own units return through `Database.run`, and what their records hold."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, assert_type
 from uuid import UUID
@@ -19,6 +19,7 @@ from faceplate.services import (
     messages,
     retention,
     tasks,
+    usage,
     users,
 )
 from faceplate.services.messages import NewMessage
@@ -52,6 +53,10 @@ async def said(db: Database, user_id: UUID, chat_id: UUID) -> None:
     calls = await db.run(user_id, messages.pending_tool_calls, chat_id)
     assert_type(calls, list[PendingToolCall])
     assert_type(await db.run(user_id, messages.remove_after, chat_id, 3), int)
+    found = await db.run(user_id, messages.branches, chat_id, 3)
+    assert_type(found, list[records.Branch])
+    assert_type(await db.run(user_id, conversations.switch, chat_id, 3), records.Conversation)
+    assert_type(await db.run(user_id, messages.page, chat_id), Page[records.Message])
     swept = await db.run_system(messages.sweep_drafts, older_than=timedelta(hours=1))
     assert_type(swept, int)
 
@@ -69,6 +74,11 @@ async def rest(db: Database, user_id: UUID, row_id: UUID) -> None:
     assert_type(await db.run(user_id, documents.update, "kind", "key", "{}", version=1), int)
     assert_type(await db.run(user_id, documents.get, "kind", "key"), records.Document)
     assert_type(await db.run(user_id, documents.page, "kind"), Page[records.Document])
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    days = await db.run(user_id, usage.by_day, since=since)
+    assert_type(days, Page[records.DailyUsage])
+    chats = await db.run(user_id, usage.by_conversation, since=since)
+    assert_type(chats, Page[records.ConversationUsage])
     assert_type(await db.run_system(retention.idle_since, timedelta(days=9)), datetime)
 
 
