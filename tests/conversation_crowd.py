@@ -155,11 +155,12 @@ class Writer:
         if self.dice.random() < 0.5:
             where = {"after": chat.somewhere(self.dice), "branch": True}
         both = [chat.run(messages.append, chat.id, **new, **where) for _ in range(2)]
-        for told in await asyncio.gather(*both, return_exceptions=True):
-            if isinstance(told, Message):
-                chat.note([told], where.get("after"))
-            elif not isinstance(told, (Conflict, NotFound)):
-                raise told
+        ends = await asyncio.gather(*both, return_exceptions=True)
+        chat.note([end for end in ends if isinstance(end, Message)][:1], where.get("after"))
+        assert len({end.position for end in ends if isinstance(end, Message)}) < 2
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def switch(self, chat: Shared) -> None:
         if position := chat.somewhere(self.dice):
