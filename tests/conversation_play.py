@@ -95,8 +95,8 @@ class Play:
     async def compare_every_leaf(self) -> None:
         for leaf in self.model.leaves():
             path = self.model.path(leaf)
-            for read in (walked, paged, messages.history):
-                self._check(await self.run(read, self.id, leaf=leaf), path[-50:])
+            for read in (walked, paged, messages.everything):
+                self._check(await self.run(read, self.id, leaf=leaf), path)
 
     async def delete(self) -> None:
         """Delete the conversation: what was forked off is still what it was."""
@@ -281,7 +281,11 @@ class Play:
         await self._refused(NotFound, conversations.switch, position)
         await self._refused(NotFound, conversations.fork, at=position)
         await self._refused(NotFound, messages.branches, position)
-        await self._refused(NotFound, messages.history, leaf=position)
+        for read in (messages.history, messages.everything, walked, paged):
+            await self._refused(NotFound, read, leaf=position)
+        await self._refused(NotFound, paged, leaf=position, descending=True)
+        await self._refused(NotFound, messages.before, 2, leaf=position)
+        await self._refused(NotFound, messages.after, 0, leaf=position)
         await self._refused(NotFound, messages.get, id_)
         await self._refused(NotFound, messages.before, id_)
         await self._refused(NotFound, messages.remove, id_)

@@ -19,7 +19,7 @@ async def test_any_operations_leave_the_paths_that_a_model_has(
     db: Database, user: User, campaign: Campaign
 ) -> None:
     """Else an edit, a regenerated answer or a removal hides or loses a message of another path."""
-    for number in range(campaign.size(60, 3_000)):
+    for number in range(campaign.size(50, 1_000)):
         play = Play(db, user.id, random.Random(f"{campaign.seed} {number}"))
         try:
             await play.play(STEPS)

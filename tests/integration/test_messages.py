@@ -317,7 +317,7 @@ async def test_a_parameter_of_a_units_own_follows_its_column(db: Database, user:
         (messages.append_many, {"messages": [loose(None)]}, "messages.role"),
         (messages.get, {"message_id": "7"}, "messages.id"),
         (messages.history, {"limit": 1_001}, "limit"),
-        (messages.before, {"position": 0}, "messages.position"),
+        (messages.before, {"position": -1}, "position"),
         (messages.before, {"position": 1, "limit": 0}, "limit"),
         (messages.pending_tool_calls, {"conversation_id": "7"}, "messages.conversation_id"),
         (messages.remove_after, {"position": -1}, "position"),

@@ -23,10 +23,11 @@ def check_repeatable(name: str, value: object) -> None:
 
 
 def checked_position(name: str, position: object) -> int:
-    """Return a position of a message, 0 for none; beyond the last possible one, that.
+    """Return a position of a message, 0 for none; beyond any message, one that none has.
 
-    Raises InvalidInput for what is no whole number, 0 or more.
+    A range of positions needs one after its last. Raises InvalidInput for what is no whole number,
+    0 or more.
     """
     if isinstance(position, bool) or not isinstance(position, int) or position < 0:
         raise InvalidInput(name, "must be a whole number, 0 or more")
-    return min(position, Count.MAXIMUM)
+    return min(position, Count.MAXIMUM - 1)

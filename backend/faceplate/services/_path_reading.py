@@ -91,12 +91,14 @@ async def _completed(
                 return path
     if len(rows) < limit or len(path) == limit:
         return path
-    # The path goes on at `end`, or with the message before the last row.
-    leaf = rows[-1].position - 1 if end is None else end
-    if leaf:
-        path += await scope.all(
-            sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit - len(path)
-        )
+    last = path[-1].position
+    path += await scope.all(
+        sql.PATH_PAGE,
+        conversation_id=conversation_id,
+        leaf=last,
+        before=last,
+        limit=limit - len(path),
+    )
     return path
 
 
@@ -110,7 +112,7 @@ async def after(
         rows = await scope.all(sql.LINEAR_AFTER, limit=limit, **key)
     if not rows:
         rows = await scope.all(sql.PATH_AFTER, limit=limit, leaf=leaf, **key)
-    if not rows or leaf is not None:
+    if not rows:
         await check_leaf(scope, conversation_id, leaf)
     return rows
 
@@ -125,8 +127,6 @@ async def walk(
         async for message in scope.stream(sql.LINEAR_AFTER, **key):
             is_empty = False
             yield message
-    else:
-        await check_leaf(scope, conversation_id, leaf)
     if is_empty:
         async for message in scope.stream(sql.PATH_AFTER, leaf=leaf, **key):
             is_empty = False

@@ -59,15 +59,20 @@ def _path(*, first_after: Any = _zero, wanted: Any = None) -> Any:
 
     It goes back to a range that holds ``first_after``, or until the ranges hold ``wanted`` messages
     before the position ``before``. Messages that were removed leave gaps in the ranges, so as many
-    more are wanted.
+    more are wanted. There is no path to a leaf that is not there.
 
     Under row-level security, PostgreSQL compares a position by its index with a column, and not
     with an expression that has one. The LIMIT keeps the end of the path a column.
     """
     end = func.coalesce(_leaf, Conversation.head, _newest()).label("last")
     wanted = _zero if wanted is None else wanted + Conversation.removed_count
+    message = aliased(Message)
+    is_there = sa.exists(message.id).where(_of_conversation(message), message.position == _leaf)
     start = (
-        sa.select(end, wanted.label("wanted")).where(_conversation).limit(_one).subquery("path_end")
+        sa.select(end, wanted.label("wanted"))
+        .where(_conversation, sa.or_(_leaf.is_(None), is_there))
+        .limit(_one)
+        .subquery("path_end")
     )
     branch = _branch_at_or_before(start.c.last)
     path = (
