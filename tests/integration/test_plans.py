@@ -146,6 +146,7 @@ CONVERSATION: dict[str, Any] = {
     "body": "{}",
     "created_at": None,
 }
+STORED: dict[str, Any] = {"message_count": 1, "head": None, "updated_at": None}
 MESSAGE: dict[str, Any] = {
     "id": uuid7(),
     "role": "user",
@@ -212,7 +213,6 @@ CASES = {
     "_path_changes.FORK_CONVERSATION": in_conversation(
         PK["conversations"], new_id=uuid7(), title="a"
     ),
-    "_path_changes.FORK_MESSAGES": on_path(new_id=uuid7()),
     "_path_changes.COUNT_FORKED": in_conversation(PK["conversations"], count=1),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
@@ -229,20 +229,24 @@ CASES = {
         | {f"{name}s": [value] * 3 for name, value in (MORE | STAMPS).items()}
         | {"positions": [LONG + n for n in (1, 2, 3)], "parent_positions": [None, 1, None]},
     ),
-    "chats.CREATE": Case(
+    "_chat_rows.CREATE": Case(
         set(),
-        {
-            "ids": [uuid7(), uuid7()],
-            "titles": ["a", "b"],
-            "message_counts": [1, 2],
-            "metadatas": [{}, {}],
-        },
+        {f"{name}s": [value] * 2 for name, value in (CONVERSATION | STORED).items()}
+        | {"ids": [uuid7(), uuid7()]},
         sorts=True,  # what it is given, by id
     ),
-    "chats.FILL": Case(
+    "_chat_rows.FILL": Case(
         set(),
-        {**MESSAGES, "conversation_ids": [None] * 3, "positions": [LONG + n for n in (1, 2, 3)]},
+        APPENDED
+        | {
+            "conversation_ids": [None] * 3,
+            "positions": [LONG + n for n in (1, 2, 3)],
+            "parent_positions": [None] * 3,
+        },
     ),
+    "_chat_rows.PLACES": in_conversation(POSITION)._replace(sorts=True),
+    "_chat_rows.LOCK_LAST_POSITION": in_conversation(PK["conversations"]),
+    "_chat_rows.EXTEND": in_conversation(PK["conversations"], count=1, active_at=None),
     "conversations.CREATE": by_id(set(), **CONVERSATION),
     "conversations.OPEN": by_id(PK["conversations"], **CONVERSATION),
     "conversations.LOCK": by_id(PK["conversations"]),
@@ -335,6 +339,7 @@ READS_ALL = {
     "mcp_configs.COUNT_SECRETS",
     "archives.HOLDINGS",
     "retention.IDLE_USERS",
+    "_path_changes.FORK_MESSAGES",
     *(f"{kind.table}.count_idle" for kind in ROWS),
     *(f"{kind.table}.remove {number}" for kind in ROWS for number in range(4)),
 }

@@ -8,10 +8,10 @@ from uuid import UUID, uuid5
 from faceplate.column_types import JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.scope import Scope
-from faceplate.services import conversations, tool_calls
+from faceplate.services import _chat_rows, conversations, tool_calls
 from faceplate.services._arguments import check_kind
 from faceplate.services._bodies import body_errors, check_body
-from faceplate.services._chat_rows import CREATE, MESSAGE_BODY, Row, insert_messages
+from faceplate.services._chat_rows import MESSAGE_BODY, Row, insert_messages
 from faceplate.services._new_messages import NewMessage, check_shape
 
 MAX_CHATS: Final = 1_000
@@ -68,7 +68,7 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
         _check_messages(scope, chat)
     with body_errors(scope, conversations.BODY, *(chat.body for chat in chats)):
         created = await scope.all(
-            CREATE,
+            _chat_rows.CREATE,
             ids=[chat.id for chat in chats],
             titles=[chat.title for chat in chats],
             message_counts=[len(chat.messages) for chat in chats],
