@@ -26,6 +26,7 @@ class Exported(NamedTuple):
     """The fields of a row that an export has."""
 
     record: type[Any]
+    """With a default for each further field, which an export does not have."""
     columns: dict[str, Any]
     """By the names of the record's fields, in their order."""
 
@@ -56,15 +57,17 @@ def exported(model: Any) -> Exported:
         for name, column in columns.items()
         if name not in getattr(model, "export_without", ()) and not isinstance(column.type, Secret)
     }
-    is_whole = declared is not None and len(kept) == len(columns)
-    return Exported(declared if is_whole else _record(model, [*kept]), kept)
+    left_out = columns.keys() - kept.keys()
+    fits = declared is not None and left_out <= declared._field_defaults.keys()
+    return Exported(declared if fits else _record(model, [*kept]), kept)
 
 
 @cache
 def read(model: Any) -> Statement[Any]:
     """Select all rows of the user, as an export has them, by their key."""
     record, columns = exported(model)
-    return Statement(record, sa.select(*columns.values()).order_by(*_key(model)))
+    defaults = [sa.null() for _ in record._fields[len(columns) :]]
+    return Statement(record, sa.select(*columns.values(), *defaults).order_by(*_key(model)))
 
 
 @cache
@@ -134,13 +137,13 @@ def count_idle(model: Any) -> Statement[IdleRows]:
 
 def new(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `restore` for a row as an export has it."""
-    values = dict(zip(exported(model).columns, row, strict=True))
+    values = dict(zip(exported(model).columns, row, strict=False))
     return {f"new_{name}": values[name] for name in _inserted(model)}
 
 
 def key(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `find` for a row as an export has it."""
-    values = dict(zip(exported(model).columns, row, strict=True))
+    values = dict(zip(exported(model).columns, row, strict=False))
     names = {column.name: name for name, column in _inserted(model).items()}
     return {f"key_{column.name}": values[names[column.name]] for column in _key(model)}
 

@@ -14,6 +14,7 @@ from faceplate.errors import InvalidInput
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
 from faceplate.services import tool_calls
+from faceplate.services._activity import at
 from faceplate.services._arguments import check_kind
 from faceplate.services._new_messages import NewMessage, check_shape
 from faceplate.services.message_statements import unnest
@@ -63,8 +64,8 @@ def _create() -> Statement[UUID]:
         UUID,
         insert(Conversation)
         .from_select(
-            ["user_id", *names, "created_at", "updated_at"],
-            sa.select(user_id, *values, moment, moment).order_by(new.c.id),
+            ["user_id", *names, "created_at", *at(moment)],
+            sa.select(user_id, *values, moment, *at(moment).values()).order_by(new.c.id),
         )
         .on_conflict_do_nothing(constraint="pk_conversations")
         .returning(Conversation.id),
