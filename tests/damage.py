@@ -417,6 +417,11 @@ WARNINGS = {
         "ALTER DEFAULT PRIVILEGES IN SCHEMA faceplate REVOKE SELECT ON TABLES FROM PUBLIC",
         "tables that postgres creates are granted to units by default",
     ),
+    "the trigger of hours switched off": (
+        "ALTER TABLE faceplate.conversations DISABLE TRIGGER active_hour",
+        "ALTER TABLE faceplate.conversations ENABLE TRIGGER active_hour",
+        "the trigger active_hour of faceplate.conversations is missing or switched off",
+    ),
     "a trigger": (
         (
             "CREATE TRIGGER noted BEFORE UPDATE ON faceplate.tasks FOR EACH ROW"

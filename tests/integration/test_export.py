@@ -79,12 +79,11 @@ async def file(keyed: Database, own: Belongings, tmp_path: Path) -> Path:
 
 
 async def rows_of(db: Database, user: User | Belongings) -> dict[str, list[Any]]:
-    """Every row of a user, column by column, but for whose it is and the secrets."""
+    """Every row of a user, but for whose it is, the secrets and when it was stored."""
     user_id = user.id if isinstance(user, User) else user.user_id
     found = await everything_of(db, user_id)
-    return {
-        table: [row | {"user_id": None, "secrets": None} for row in found[table]] for table in OWNED
-    }
+    left_out = {"user_id": None, "secrets": None, "stored_at": None}
+    return {table: [row | left_out for row in found[table]] for table in OWNED}
 
 
 async def refusals_of(db: Database, user: User, path: Path) -> tuple[Restored, list[str]]:
@@ -631,7 +630,9 @@ class TestCommand:
         assert moved.returncode == 0, moved.stderr
         for id_, chat in shown.items():
             there = faceplate("show", id_, "--user", user, "--json", DATABASE_URL=elsewhere)
-            assert lines(there.stdout) == chat
+            head, *said = lines(there.stdout)
+            head["conversation"]["stored_at"] = chat[0]["conversation"]["stored_at"]
+            assert [head, *said] == chat
         again = faceplate("export", "--user", user, DATABASE_URL=elsewhere)
         assert again.stdout.split("\n")[1:] == path.read_text(encoding="utf-8").split("\n")[1:]
 

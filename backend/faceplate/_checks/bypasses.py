@@ -51,13 +51,15 @@ HAS_SEAL = f"""
 SELECT bool_or({IS_SEAL})
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'faceplate_seal'
 """  # noqa: S608 - our own text
+# But for the one that the migrations create.
 TRIGGERS = """
 SELECT json_agg(json_build_object(
     'name', quote_ident(t.tgname), 'table', quote_ident(g.nspname) || '.' || quote_ident(g.relname),
     'function', t.tgfoid::regproc::text
 ) ORDER BY g.nspname, g.relname, t.tgname)
 FROM pg_trigger t JOIN guarded g ON g.oid = t.tgrelid
-WHERE NOT t.tgisinternal AND NOT EXISTS (SELECT FROM pg_depend d
+WHERE NOT t.tgisinternal AND t.tgfoid IS DISTINCT FROM to_regproc('faceplate.set_active_hour')
+    AND NOT EXISTS (SELECT FROM pg_depend d
     WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.tgfoid AND d.deptype = 'e')
 """
 RULES = """

@@ -58,6 +58,11 @@ SELECT json_build_object(
             JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = 'faceplate' AND t.tgisinternal AND t.tgenabled NOT IN ('O', 'A')
         ORDER BY 1
+    ),
+    'keeps_hours', EXISTS (
+        SELECT FROM pg_trigger t
+        WHERE t.tgfoid = to_regproc('faceplate.set_active_hour') AND t.tgenabled IN ('O', 'A')
+            AND t.tgrelid = to_regclass('faceplate.conversations')
     )
 )
 """
@@ -97,9 +102,16 @@ def flaws(found: dict[str, Any]) -> Iterator[Flaw]:
 
 
 def omissions(found: dict[str, Any]) -> Iterator[Flaw]:
-    """Yield the missing indexes and CHECKs, on which isolation does not depend."""
+    """Yield missing indexes, CHECKs and a trigger, on which isolation does not depend."""
     yield from _missing_indexes(found["indexes"] or [])
     yield from _missing_checks({row["name"] for row in found["constraints"] or () if row["holds"]})
+    if not found["keeps_hours"]:
+        yield warning(
+            "the trigger active_hour of faceplate.conversations is missing or switched off, so that"
+            " SQL which sets updated_at leaves the conversation where it was in lists:"
+            " ALTER TABLE faceplate.conversations ENABLE TRIGGER active_hour, or create it as"
+            " `faceplate migrate --sql` prints it"
+        )
 
 
 def _missing_checks(in_force: set[str]) -> Iterator[Flaw]:

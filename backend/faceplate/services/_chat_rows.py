@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
+from faceplate.services._activity import activity, at
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import NewMessage
-from faceplate.services.message_statements import activity, unnest
+from faceplate.services.message_statements import unnest
 from faceplate.statement import Statement
 
 # The driver sends 128 KB at a time; the server works on one part while the next is encoded.
@@ -47,11 +48,16 @@ def _create() -> Statement[UUID]:
     user_id = bindparam("user_id", type_=Conversation.user_id.type)
     microsecond: Any = sa.literal_column("interval '1 microsecond'")
     moment = func.statement_timestamp() + new.c.number * microsecond
-    values[-2:] = [func.coalesce(time, moment) for time in values[-2:]]
+    *values, created_at, updated_at = values
+    values.append(func.coalesce(created_at, moment))
+    activity_values = at(func.coalesce(updated_at, moment))
     return Statement(
         UUID,
         insert(Conversation)
-        .from_select(["user_id", *names, *times], sa.select(user_id, *values).order_by(new.c.id))
+        .from_select(
+            ["user_id", *names, "created_at", *activity_values],
+            sa.select(user_id, *values, *activity_values.values()).order_by(new.c.id),
+        )
         .on_conflict_do_nothing(constraint="pk_conversations")
         .returning(Conversation.id),
     )

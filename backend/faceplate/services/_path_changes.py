@@ -21,6 +21,7 @@ from faceplate.errors import NotFound
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
 from faceplate.services import _path_statements as sql
+from faceplate.services._activity import activity
 from faceplate.services._paths import Range, Ranges, multirange
 from faceplate.statement import Statement
 
@@ -77,7 +78,7 @@ SHRINK = Statement(
     .values(
         message_count=Conversation.message_count - _count,
         removed_count=Conversation.removed_count + _count,
-        updated_at=func.clock_timestamp(),
+        **activity(func.clock_timestamp()),
         head=bindparam("new_head", type_=Conversation.head.type),
     ),
 )
@@ -126,7 +127,7 @@ COUNT_FORKED = Statement(
     records.Conversation,
     sa.update(Conversation)
     .where(_conversation)
-    .values(message_count=_count, updated_at=func.clock_timestamp())
+    .values(message_count=_count, **activity(func.clock_timestamp()))
     .returning(*Conversation.columns()),
 )
 

@@ -30,6 +30,7 @@ class Exported(NamedTuple):
     """The fields of a row that an export has."""
 
     record: type[Any]
+    """With a default for each further field, which an export does not have."""
     columns: dict[str, Any]
     """By the names of the record's fields, in their order."""
 
@@ -60,8 +61,9 @@ def exported(model: Any) -> Exported:
         for name, column in columns.items()
         if name not in getattr(model, "export_without", ()) and not isinstance(column.type, Secret)
     }
-    is_whole = declared is not None and len(kept) == len(columns)
-    return Exported(declared if is_whole else _record(model, [*kept]), kept)
+    left_out = columns.keys() - kept.keys()
+    fits = declared is not None and left_out <= declared._field_defaults.keys()
+    return Exported(declared if fits else _record(model, [*kept]), kept)
 
 
 @cache
@@ -75,6 +77,7 @@ def read(model: Any, *order_by: Any) -> Statement[Any]:
         _unless_large(column) if isinstance(column.type, JsonText) else column
         for column in columns.values()
     ]
+    selected += (sa.null() for _ in record._fields[len(columns) :])  # the fields with defaults
     return Statement(record, sa.select(*selected).order_by(*(order_by or _key(model))))
 
 
@@ -157,13 +160,13 @@ def count_idle(model: Any) -> Statement[IdleRows]:
 
 def new(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `restore` for a row as an export has it."""
-    values = dict(zip(exported(model).columns, row, strict=True))
+    values = dict(zip(exported(model).columns, row, strict=False))
     return {f"new_{name}": values[name] for name in _inserted(model)}
 
 
 def key(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `find` for a row as an export has it."""
-    values = dict(zip(exported(model).columns, row, strict=True))
+    values = dict(zip(exported(model).columns, row, strict=False))
     names = {column.name: name for name, column in _inserted(model).items()}
     return {f"key_{column.name}": values[names[column.name]] for column in _key(model)}
 

@@ -22,6 +22,7 @@ from faceplate.pagination import (
 )
 from faceplate.scope import Scope, one_statement, replayable
 from faceplate.services import _path_changes
+from faceplate.services._activity import at, newest_first
 from faceplate.services._arguments import checked_position
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
@@ -70,7 +71,7 @@ def _create() -> Any:
             key=bindparam("key"),
             body=bindparam("body"),
             created_at=moment,
-            updated_at=moment,
+            **at(moment),
         )
         .on_conflict_do_nothing(constraint="pk_conversations")
         .returning(*_columns)
@@ -82,21 +83,17 @@ def _open() -> Any:
     return sa.union_all(sa.select(*made.c), sa.select(*_columns).where(_by_id))
 
 
+def _page() -> Any:
+    selected: Any = newest_first(sa.select(*_columns))
+    return selected.limit(bindparam("limit", type_=sa.Integer()))
+
+
 CREATE = Statement(records.Conversation, _create())
 OPEN = Statement(records.Conversation, _open())
 GET = Statement(records.Conversation, sa.select(*_columns).where(_by_id))
-PAGE = Statement(
-    records.Conversation,
-    sa.select(*_columns)
-    .where(
-        sa.tuple_(Conversation.updated_at, Conversation.id)
-        < sa.tuple_(
-            bindparam("after_time", type_=Conversation.updated_at.type),
-            bindparam("after_id", type_=Conversation.id.type),
-        )
-    )
-    .order_by(Conversation.updated_at.desc(), Conversation.id.desc())
-    .limit(bindparam("limit", type_=sa.Integer())),
+PAGE = Statement(records.Conversation, _page())
+PAGE_OF_SOURCE = Statement(
+    records.Conversation, _page().where(Conversation.source == bindparam("source"))
 )
 RENAME = Statement(
     records.Conversation,
@@ -201,21 +198,28 @@ async def get(scope: Scope, conversation_id: UUID) -> records.Conversation:
 
 
 async def page(
-    scope: Scope, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    scope: Scope,
+    *,
+    source: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
 ) -> Page[records.Conversation]:
-    """Return up to ``limit`` conversations (1 to 200).
+    """Return up to ``limit`` conversations (1 to 200), or of those that are from ``source``.
 
     The one with the newest activity comes first. ``cursor`` is the ``next_cursor`` of the page
-    before. A conversation with new activity moves to the first page, so later pages no longer show
-    it.
+    before, of the same ``source``. A conversation with new activity moves to the first page, so
+    later pages no longer show it.
 
-    Raises InvalidInput for an invalid limit or cursor.
+    Raises InvalidInput for an invalid source, limit or cursor.
     """
-    after_time, after_id = after_moment(scope, LISTING, cursor)
-    rows = await scope.all(
-        PAGE, after_time=after_time, after_id=after_id, limit=check_limit(limit) + 1
-    )
-    return page_of(scope, LISTING, rows, limit, lambda row: moment_key(row.updated_at, row.id))
+    listing = LISTING if source is None else f"{LISTING} {source}"
+    after_time, after_id = after_moment(scope, listing, cursor)
+    asked = {"after_time": after_time, "after_id": after_id, "limit": check_limit(limit) + 1}
+    if source is None:
+        rows = await scope.all(PAGE, **asked)
+    else:
+        rows = await scope.all(PAGE_OF_SOURCE, source=source, **asked)
+    return page_of(scope, listing, rows, limit, lambda row: moment_key(row.updated_at, row.id))
 
 
 async def lock(scope: Scope, conversation_id: UUID) -> records.Conversation:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 from faceplate import records
 from faceplate.column_types import ArrayOf, Json, JsonText
 from faceplate.models import Conversation, Message
+from faceplate.services._activity import activity
 from faceplate.statement import Statement
 
 _columns = Message.columns()
@@ -65,11 +66,6 @@ class Stamp(NamedTuple):
     status: str
     created_at: datetime
     updated_at: datetime
-
-
-def activity(moment: Any) -> dict[str, Any]:
-    """Return the values of a conversation in which something happened at ``moment``."""
-    return {"updated_at": func.greatest(Conversation.updated_at, moment)}
 
 
 def _appending(

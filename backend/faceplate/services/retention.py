@@ -14,6 +14,7 @@ from faceplate.errors import InvalidInput
 from faceplate.models import Conversation, Message, User
 from faceplate.scope import Scope, SystemScope
 from faceplate.services import _path_changes, _row_statements
+from faceplate.services._activity import is_before, oldest_first
 from faceplate.services._arguments import check_kind
 from faceplate.services._kinds import all_kinds
 from faceplate.services._row_statements import IdleRows
@@ -29,10 +30,9 @@ LATEST = Timestamp.LATEST
 
 _moment, _id = Conversation.updated_at.type, Conversation.id.type
 _limit = bindparam("limit", type_=sa.Integer())
-_is_idle = Conversation.updated_at < bindparam("before", type_=_moment)
+_is_idle = is_before(bindparam("before", type_=_moment))
 _conversation_id = bindparam("conversation_id", type_=_id)
 _conversation = Conversation.id == _conversation_id
-_activity = sa.tuple_(Conversation.updated_at, Conversation.id)
 
 
 class Idle(NamedTuple):
@@ -72,7 +72,7 @@ def _idle_users() -> Statement[Idle]:
         .limit(_limit)
         .subquery("page")
     )
-    # Lateral: one range of ix_conversations_activity for each user, and no scan of all there are.
+    # Lateral: a range of ix_conversations_active_hour for each user, and no scan of all there are.
     idle = (
         sa.select(
             func.count().label("conversations"),
@@ -134,14 +134,11 @@ IDLE_SINCE = Statement(
 IDLE_USERS = _idle_users()
 OLDEST = Statement(
     _Candidate,
-    sa.select(Conversation.updated_at, Conversation.id, Conversation.message_count)
-    .where(
-        _is_idle,
-        _activity
-        > sa.tuple_(bindparam("after_time", type_=_moment), bindparam("after_id", type_=_id)),
-    )
-    .order_by(Conversation.updated_at, Conversation.id)
-    .limit(_limit),
+    oldest_first(
+        sa.select(Conversation.updated_at, Conversation.id, Conversation.message_count).where(
+            _is_idle
+        )
+    ).limit(_limit),
 )
 # Both wait for an append that is under way, and then see that the conversation is idle no more.
 REMOVE_CONVERSATIONS = Statement(
