@@ -47,7 +47,7 @@ HOT: dict[str, tuple[Call, Cost]] = {
     ),
     "append_draft": (
         lambda db, own: db.run(own.user_id, messages.append_draft, own.conversation_id),
-        Cost(1, 2, 250, 400),
+        Cost(1, 2, 300, 400),
     ),
     "history": (
         lambda db, own: db.run(own.user_id, messages.history, own.conversation_id),
@@ -63,11 +63,11 @@ HOT: dict[str, tuple[Call, Cost]] = {
     ),
     "list conversations": (
         lambda db, own: db.run(own.user_id, conversations.page, limit=20),
-        Cost(1, 2, 250, 400),
+        Cost(1, 2, 300, 400),
     ),
     "a conversation": (
         lambda db, own: db.run(own.user_id, conversations.get, own.conversation_id),
-        Cost(1, 2, 250, 400),
+        Cost(1, 2, 300, 400),
     ),
     "create a conversation": (
         lambda db, own: db.run(own.user_id, conversations.create),
@@ -80,11 +80,11 @@ HOT: dict[str, tuple[Call, Cost]] = {
     ),
     "configurations": (
         lambda db, own: db.run(own.user_id, mcp_configs.page),
-        Cost(1, 2, 250, 400),
+        Cost(1, 2, 300, 400),
     ),
     "a document": (
         lambda db, own: db.run(own.user_id, documents.get, DOCUMENT_KIND, own.document_key),
-        Cost(1, 2, 250, 400),
+        Cost(1, 2, 300, 400),
     ),
     "a page of documents": (
         lambda db, own: db.run(own.user_id, documents.page, DOCUMENT_KIND),
