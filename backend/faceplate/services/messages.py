@@ -345,6 +345,7 @@ async def page(
     """
     check_limit(limit, MAX_LIMIT)
     path_end = None if leaf is None else checked_position("leaf", leaf)
+    check_kind("descending", descending, bool)
     listing = f"messages {conversation_id} {descending} {path_end}"
     position = None if cursor is None else int(unseal(scope, listing, cursor))
     if not descending:
@@ -486,6 +487,7 @@ async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
 
     Raises NotFound if the message does not exist, InvalidInput.
     """
+    check_kind("message_id", message_id, UUID)
     tree = await _path_changes.lock(scope, conversation_id)
     position = await scope.one(
         _path_statements.POSITION, conversation_id=conversation_id, id=message_id
@@ -530,5 +532,6 @@ async def _position(scope: Scope, conversation_id: UUID, position: int | UUID) -
 
 
 def _check_branch(after: int | None, *, branch: bool) -> None:
+    check_kind("branch", branch, bool)
     if branch and after is None:
         raise InvalidInput("branch", "needs the position that it branches off after")
