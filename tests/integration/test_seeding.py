@@ -36,7 +36,7 @@ async def written(db: Database, number: int, *, seed: int = 1) -> dict[str, list
     rows = await everything_of(db, user.id)
     del rows["users"]
     rows["mcp_configs"] = [row | {"id": None} for row in rows["mcp_configs"]]
-    decided = {"user_id", "created_at", "updated_at"}
+    decided = {"user_id", "created_at", "updated_at", "active_hour", "stored_at"}
     return {
         table: [{name: row[name] for name in row.keys() - decided} for row in found]
         for table, found in rows.items()
