@@ -64,7 +64,7 @@ async def test_migrating_seals_every_policy_and_it_can_be_undone(
     for _ in range(2):
         await migrate.upgrade(sealed)
         after = await owner.fetch(POLICIES)
-        assert len(after) == len(before) == 6
+        assert len(after) == len(before) == 7
         for name, using, check in after:
             assert "faceplate_seal.user_id()" in using, name
             assert check is None or check == using
