@@ -97,3 +97,19 @@ async def test_what_breaks_a_rule_is_refused_by_name(
         await db.run(user.id, unit, **given)
     assert refusal.value.field == field
     assert (await db.run(user.id, conversations.page)).items == []
+
+
+async def test_a_fork_is_made_once_and_is_no_other_conversation(db: Database, user: User) -> None:
+    """Else the retry of a lost call copies twice, or a caller gets a chat that is no copy."""
+    source, other = [await db.run(user.id, conversations.create) for _ in range(2)]
+    turn = [messages.NewMessage("user", "a"), messages.NewMessage("assistant", "b")]
+    await db.run(user.id, messages.append_many, source.id, turn)
+    id_ = uuid7()
+    fork = await db.run(user.id, conversations.fork, source.id, id=id_)
+    await db.run(user.id, messages.append, id_, role="user", content="c")
+    again = await db.run(user.id, conversations.fork, source.id, id=id_)
+    assert (fork.message_count, again.message_count, again.id) == (2, 3, id_)
+    with pytest.raises(Conflict, match="exists already"):
+        await db.run(user.id, conversations.fork, source.id, id=other.id)
+    with pytest.raises(InvalidInput, match="the conversation itself"):
+        await db.run(user.id, conversations.fork, source.id, id=source.id)

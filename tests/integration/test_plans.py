@@ -350,6 +350,7 @@ READS_ALL = {
     "archives.HOLDINGS",
     "retention.IDLE_USERS",
     "_path_changes.FORK_MESSAGES",
+    "_path_changes.LACKS",
     *(f"{kind.table}.count_idle" for kind in ROWS),
     *(f"{kind.table}.remove {number}" for kind in ROWS for number in range(4)),
 }

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from faceplate import records
-from faceplate.errors import NotFound
+from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
 from faceplate.services import _path_statements as sql
@@ -121,8 +121,21 @@ def _fork_messages() -> Any:
     return sa.insert(Message).from_select([*values], copied)
 
 
+def _lacks() -> Any:
+    """Return whether the new conversation lacks a message of the path."""
+    copy = aliased(Message)
+    is_copied = sa.exists(copy.id).where(
+        copy.conversation_id == bindparam("new_id", type_=Message.conversation_id.type),
+        copy.id == Message.id,
+    )
+    return sa.select(
+        sa.exists(Message.id).where(_in_conversation, sql.is_on_path(), ~is_copied).label("lacks")
+    )
+
+
 FORK_CONVERSATION = Statement(int, _fork_conversation())
 FORK_MESSAGES = Statement(int, _fork_messages())
+LACKS = Statement(bool, _lacks())
 COUNT_FORKED = Statement(
     records.Conversation,
     sa.update(Conversation)
@@ -196,13 +209,20 @@ async def fork(
     scope: Scope, conversation_id: UUID, at: int | None, title: str | None, new_id: UUID
 ) -> records.Conversation:
     """Copy the path that ends at ``at`` into a new conversation; return that one."""
+    if new_id == conversation_id:
+        raise InvalidInput("id", "must not be that of the conversation itself")
     tree = await lock(scope, conversation_id)
     if at is not None and not await tree.has(at):
         raise NotFound(records.Message)
     is_new = await scope.first(
         FORK_CONVERSATION, conversation_id=conversation_id, new_id=new_id, title=title
     )
-    if is_new is None:  # the retry of a call that was committed
+    if is_new is None:
+        # The retry of a call that was committed finds its messages, whatever followed them since.
+        if await scope.one(LACKS, conversation_id=conversation_id, new_id=new_id, leaf=at):
+            raise Conflict(
+                "a conversation with this id exists already", constraint="pk_conversations"
+            )
         return await scope.one(GET, conversation_id=new_id)
     count = await scope.execute(
         FORK_MESSAGES, conversation_id=conversation_id, new_id=new_id, leaf=at

@@ -261,7 +261,8 @@ async def fork(
     messages keep ids and times, and have the positions 1, 2, 3 ...; one that is streaming is
     interrupted. A caller that gives an ``id`` may retry the call.
 
-    Raises NotFound if the conversation or the message at ``at`` does not exist, InvalidInput.
+    Raises NotFound if the conversation or the message at ``at`` does not exist, Conflict if the id
+    is that of another conversation, InvalidInput.
     """
     end = None if at is None else checked_position("at", at)
     return await _path_changes.fork(scope, conversation_id, end, title, id or scope.new_id())
