@@ -4,7 +4,7 @@ A unit runs statements, each a `Statement`. The owner is added when the statemen
 wherever an owned table appears: in a join, in a subquery, in an UPDATE. So a unit cannot forget it.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
@@ -13,14 +13,19 @@ from faceplate._driver import preamble
 from faceplate._driver.connection import all_rows, command_tag, first_row
 from faceplate._driver.preamble import ROLE, Preamble
 from faceplate._transaction.session_transaction import SessionTransaction
+from faceplate.column_types.json_values import dump_json
 from faceplate.errors import NotFound, UsageError
 from faceplate.statement import Compiled, Statement
 
 R = TypeVar("R")
 U = TypeVar("U", bound=Callable[..., Any])
 
-STREAM_CHUNK = 200
-"""How many rows a stream fetches at a time."""
+STREAM_FIRST, STREAM_MOST = 16, 1_000
+"""How many rows a stream fetches at first, and at most."""
+STREAM_CHARS = 4_000_000
+"""How many characters of text and bytes a stream fetches at a time, where rows are alike."""
+STREAM_SAMPLE = 8
+"""How many rows of a fetch are measured, to tell how many the next one takes."""
 
 EXECUTE_MANY_FAILED = (
     "execute_many failed and the unit caught its error: run what may fail inside of"
@@ -102,7 +107,10 @@ class AnyScope(SessionTransaction):
         return count
 
     async def stream(self, statement: Statement[R], **values: Any) -> AsyncIterator[R]:
-        """Yield every row in order, fetching `STREAM_CHUNK` rows at a time."""
+        """Yield every row in order.
+
+        It fetches up to `STREAM_MOST` rows at a time, and fewer where they are large.
+        """
         compiled = self._compiled(statement)
         arguments = compiled.bind(values, self._user_id)
         self._note(compiled)
@@ -111,9 +119,12 @@ class AnyScope(SessionTransaction):
         declaration = f"DECLARE {cursor} NO SCROLL CURSOR FOR {compiled.sql}"
         # `fetch` prepares, so that text can hold only one statement; `execute` would run several.
         await self.call(self._driver.fetch, declaration, *arguments)
-        while rows := await self.call(self._driver.fetch, f"FETCH {STREAM_CHUNK} FROM {cursor}"):
+        count = STREAM_FIRST
+        while rows := await self.call(self._driver.fetch, f"FETCH {count} FROM {cursor}"):
+            count = _next_fetch(rows)
             for made in statement.make_all(rows):
                 yield made
+            del rows, made
         await self.call(self._driver.execute, f"CLOSE {cursor}")
 
     async def open(self) -> None:
@@ -132,6 +143,19 @@ class AnyScope(SessionTransaction):
 
     def _compiled(self, statement: Statement[Any]) -> Compiled:
         return statement.compiled
+
+
+def _next_fetch(rows: Sequence[Any]) -> int:
+    """Return how many rows like these a stream may fetch at a time."""
+    sample = rows[:: max(1, len(rows) // STREAM_SAMPLE)]
+    chars = sum(_chars_of(value) for row in sample for value in row)
+    return max(1, min(STREAM_MOST, STREAM_CHARS * len(sample) // max(chars, 1)))
+
+
+def _chars_of(value: Any) -> int:
+    if isinstance(value, dict | list):
+        return len(dump_json(value)) if value else 0
+    return len(value) if isinstance(value, str | bytes) else 0
 
 
 class Scope(AnyScope):

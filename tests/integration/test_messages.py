@@ -1,5 +1,6 @@
 """Messages: an acknowledged one is there exactly once, in its place, and the order never lies."""
 
+import json
 import logging
 from typing import Any
 
@@ -359,3 +360,22 @@ async def test_no_log_repeats_what_was_written(
             await db.run(user.id, messages.append, conversation.id, role="canary")
     assert "INSERT INTO" in caplog.text
     assert "canary" not in caplog.text
+
+
+async def test_large_messages_are_walked_a_few_at_a_time(
+    db: Database, user: User, conversation: Conversation
+) -> None:
+    """Else a conversation of large bodies takes the memory of a thousand of them."""
+    body = json.dumps("x" * 1_000_000)
+    for _ in range(24):
+        await db.run(user.id, messages.append, conversation.id, body=body)
+    async with db.begin(user.id) as scope:
+        walk = messages.walk(scope, conversation.id)
+        for _ in range(17):
+            assert (await anext(walk)).body == body
+        cursors = "SELECT name FROM pg_cursors WHERE name LIKE 'faceplate%'"
+        name = await scope.session.scalar(text(cursors))
+        rest = await scope.session.execute(text(f"FETCH ALL FROM {name}"))
+        assert (
+            len(rest.all()) == 24 - 16 - 3
+        )  # sixteen at first, then what 4,000,000 characters hold

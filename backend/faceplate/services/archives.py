@@ -89,7 +89,7 @@ async def tables(scope: AnyScope) -> list[str]:
 
 
 async def walk(scope: Scope) -> AsyncIterator[Any]:
-    """Yield everything of the user, however much: a few hundred rows at a time.
+    """Yield everything of the user, however much: up to a thousand rows at a time.
 
     First the user, then tasks, configurations without their secrets, documents, and conversations,
     each of these by id; behind each conversation its messages in order. A row of another table is

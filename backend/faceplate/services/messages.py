@@ -376,9 +376,9 @@ async def walk(
 ) -> AsyncIterator[records.Message]:
     """Yield every message of a path, in order.
 
-    A few hundred are in memory at a time. The transaction stays open meanwhile: use it in a block,
-    ``async with db.begin(user_id)``, and do not wait for a model or a client between two messages.
-    `faceplate.transcripts` allows that.
+    Up to a thousand are in memory at a time, fewer where they are large. The transaction stays open
+    meanwhile: use it in a block, ``async with db.begin(user_id)``, and do not wait for a model or a
+    client between two messages. `faceplate.transcripts` allows that.
 
     Raises NotFound if the conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
