@@ -68,9 +68,12 @@ def overridden(ours: type[Any], theirs: type[Any]) -> set[str]:
     return (ours_all & theirs_all) - MADE
 
 
-def test_our_connection_overrides_one_name_of_asyncpgs() -> None:
+def test_our_connection_overrides_two_names_of_asyncpgs() -> None:
     """Else the driver calls a method of ours for one of its own, or the reverse."""
-    assert overridden(connection.Connection, asyncpg.Connection) == {"is_in_transaction"}
+    assert overridden(connection.Connection, asyncpg.Connection) == {
+        "is_in_transaction",
+        "prepare",
+    }
 
 
 @pytest.mark.parametrize(("ours", "theirs"), SQLALCHEMY, ids=lambda one: str(one.__name__))

@@ -19,6 +19,7 @@ PASSED = [
     "database",
     "_runner/retry",
     "services/messages",
+    "services/_appending",
     "scope",
     "_transaction/transaction",
     "_driver/shielding",

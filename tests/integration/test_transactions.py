@@ -146,6 +146,7 @@ def a_family() -> tuple[UUID, *tuple[models.Base, ...]]:
         models.Conversation(user_id=user_id, id=conversation_id, message_count=1),
         models.Task(user_id=user_id, title="a"),
         models.McpConfig(user_id=user_id, name="a", config={"command": "a"}),
+        models.Document(user_id=user_id, kind="a", key="b", body="{}"),
         models.User(id=user_id, subject_id=str(user_id)),
     )
 

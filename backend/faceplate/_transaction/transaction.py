@@ -198,7 +198,7 @@ class Transaction(State, ABC):
             raise
         finally:
             sent.close()
-        self.has_committed = True
+        self.has_committed = bool(result)  # a `one_statement` without a row has written nothing
         if sent.cancelled is not None:
             raise sent.cancelled
         self._check_in_sync()
