@@ -49,6 +49,8 @@ SELECT c.user_id, c.id, gen_random_uuid(), n, 'user', repeat('x', 200),
        CASE WHEN n = 20 THEN 'streaming' ELSE 'complete' END, CASE WHEN n % 10 = 0 THEN 1 END
   FROM faceplate.conversations c, generate_series(1, 20) n;
 
+UPDATE faceplate.messages SET parent_position = position - 2 WHERE position IN (7, 14);
+
 INSERT INTO faceplate.conversations (user_id, id, message_count)
 VALUES (:user_id, :long_id, {LONG});
 
@@ -108,7 +110,7 @@ class Case(NamedTuple):
     filters: bool = False
     across_users: bool = False
     instead: set[str] | None = None
-    """What a generic plan may read in their place: that of an older PostgreSQL does."""
+    """What a plan may read in their place: one of a tie, or what an older PostgreSQL reads."""
 
 
 def by_id(indexes: set[str], /, **values: Any) -> Case:
@@ -210,7 +212,9 @@ CASES = {
     "_path_statements.POSITION": in_conversation(PK["messages"], id=uuid7()),
     "_path_statements.IDS": in_conversation(POSITION, positions=[1, 2]),
     "_path_statements.PLACE": in_conversation(PK["messages"] | POSITION | BRANCHES, ids=[uuid7()]),
-    "_path_statements.BRANCHES": in_conversation(POSITION | BRANCHES)._replace(sorts=True),
+    "_path_statements.BRANCHES": in_conversation(POSITION | BRANCHES)._replace(
+        sorts=True, instead=POSITION | {"ix_messages_children"}
+    ),
     "_path_statements.LOCK": in_conversation(PK["conversations"]),
     "_path_changes.REMOVE": in_conversation(POSITION, first=LONG - 2, ranges=f"{{[{LONG - 2},)}}"),
     "_path_changes.MARK_NEWEST": in_conversation(POSITION, newest=LONG),
@@ -251,7 +255,8 @@ CASES = {
             "parent_positions": [None] * 3,
         },
     ),
-    "_chat_rows.PLACES": in_conversation(POSITION)._replace(sorts=True),
+    # All of a conversation, by either index of which it is one range.
+    "_chat_rows.PLACES": in_conversation(POSITION)._replace(sorts=True, instead=PK["messages"]),
     "_chat_rows.LOCK_LAST_POSITION": in_conversation(PK["conversations"]),
     "_chat_rows.EXTEND": in_conversation(PK["conversations"], count=1, active_at=None),
     "conversations.CREATE": by_id(set(), **CONVERSATION),
@@ -313,7 +318,9 @@ CASES = {
         before=LATEST,
         after_time=retention.EARLIEST[0],
         after_id=UUID(int=0),
-    ),
+    )._replace(
+        sorts=True, is_page=False
+    ),  # before 16, one plan for all values sorts all that is idle
     "retention.REMOVE_CONVERSATIONS": Case(
         # With two, both indexes are as good for a user who has thirty: it would change by chance.
         PK["conversations"],
@@ -449,7 +456,7 @@ async def test_a_statement_reads_its_index_and_nothing_else(
     told = json.dumps(plan, indent=1)
     scans = [node for node in tree if "Index Name" in node]
     read = {node["Index Name"] for node in scans}
-    assert read == case.indexes or (mode, read) == ("generic", case.instead), told
+    assert read in (case.indexes, case.instead), told
     assert not [node for node in tree if node["Node Type"] == "Seq Scan"], told
     sorts = {node["Node Type"] for node in tree if "Sort" in node["Node Type"]}
     assert case.sorts or sorts == ({"Incremental Sort"} if case.sorts_hours else set()), told
