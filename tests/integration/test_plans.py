@@ -216,11 +216,8 @@ CASES = {
     "_path_changes.MARK_NEWEST": in_conversation(POSITION, newest=LONG),
     "_path_changes.MOVE_HEAD": in_conversation(PK["conversations"], new_head=1),
     "_path_changes.SHRINK": in_conversation(PK["conversations"], count=1, new_head=1),
-    "_path_changes.GET": in_conversation(PK["conversations"]),
-    "_path_changes.FORK_CONVERSATION": in_conversation(
-        PK["conversations"], new_id=uuid7(), title="a"
-    ),
-    "_path_changes.COUNT_FORKED": in_conversation(PK["conversations"], count=1),
+    "_forking.COPY_CONVERSATION": in_conversation(PK["conversations"], new_id=uuid7(), title="a"),
+    "_forking.COUNT_COPIES": in_conversation(PK["conversations"], count=1),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
     "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),
@@ -349,8 +346,8 @@ READS_ALL = {
     "mcp_configs.COUNT_SECRETS",
     "archives.HOLDINGS",
     "retention.IDLE_USERS",
-    "_path_changes.FORK_MESSAGES",
-    "_path_changes.LACKS",
+    "_forking.COPY_MESSAGES",
+    "_forking.LACKS",
     *(f"{kind.table}.count_idle" for kind in ROWS),
     *(f"{kind.table}.remove {number}" for kind in ROWS for number in range(4)),
 }

@@ -21,7 +21,7 @@ from faceplate.pagination import (
     page_of,
 )
 from faceplate.scope import Scope, one_statement, replayable
-from faceplate.services import _path_changes
+from faceplate.services import _forking, _path_changes
 from faceplate.services._activity import at, newest_first
 from faceplate.services._arguments import checked_position
 from faceplate.services._bodies import body_errors
@@ -265,7 +265,9 @@ async def fork(
     is that of another conversation, InvalidInput.
     """
     end = None if at is None else checked_position("at", at)
-    return await _path_changes.fork(scope, conversation_id, end, title, id or scope.new_id())
+    new_id = id or scope.new_id()
+    made = await _forking.fork(scope, conversation_id, end, title, new_id)
+    return await scope.one(GET, id=new_id) if made is None else made
 
 
 async def replace_body(
