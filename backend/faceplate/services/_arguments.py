@@ -31,3 +31,8 @@ def checked_position(name: str, position: object) -> int:
     if isinstance(position, bool) or not isinstance(position, int) or position < 0:
         raise InvalidInput(name, "must be a whole number, 0 or more")
     return min(position, Count.MAXIMUM - 1)
+
+
+def optional_position(name: str, position: object) -> int | None:
+    """Return a position as `checked_position` does, or None."""
+    return None if position is None else checked_position(name, position)

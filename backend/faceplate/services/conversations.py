@@ -23,7 +23,7 @@ from faceplate.pagination import (
 from faceplate.scope import Scope, one_statement, replayable
 from faceplate.services import _forking, _path_changes
 from faceplate.services._activity import at, newest_first
-from faceplate.services._arguments import checked_position
+from faceplate.services._arguments import checked_position, optional_position
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
 
@@ -264,7 +264,7 @@ async def fork(
     Raises NotFound if the conversation or the message at ``at`` does not exist, Conflict if the id
     is that of another conversation, InvalidInput.
     """
-    end = None if at is None else checked_position("at", at)
+    end = optional_position("at", at)
     new_id = id or scope.new_id()
     made = await _forking.fork(scope, conversation_id, end, title, new_id)
     return await scope.one(GET, id=new_id) if made is None else made

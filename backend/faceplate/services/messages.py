@@ -6,6 +6,7 @@ unless `conversations.switch` has moved it, or the one that ends at a given ``le
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from faceplate.services import (
     tool_calls,
 )
 from faceplate.services import message_statements as sql
-from faceplate.services._arguments import check_kind, checked_position
+from faceplate.services._arguments import check_kind, checked_position, optional_position
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import NewMessage, check_shape, tool_ids
 from faceplate.services.conversations import NewConversation
@@ -121,13 +122,8 @@ async def append(
         output_tokens,
     )
     message = given.completed(id or scope.new_id())
-    after = None if after is None else checked_position("after", after)
-    _check_branch(after, branch=branch)
-    if body is None:
-        return await _appending.append_one(
-            scope, conversation_id, message, after=after, branch=branch, opens=opens
-        )
-    with body_errors(scope, BODY, body):
+    after = _checked_after(after, branch=branch)
+    with nullcontext() if body is None else body_errors(scope, BODY, body):
         return await _appending.append_one(
             scope, conversation_id, message, after=after, branch=branch, opens=opens
         )
@@ -166,8 +162,7 @@ async def append_many(
     bodies = [message.body for message in batch if isinstance(message.body, str)]
     if len(bodies) > 1 and sum(map(len, bodies)) > MAX_BATCH_CHARS:
         raise InvalidInput(BODY, f"at most {MAX_BATCH_CHARS:,} characters at once")
-    after = None if after is None else checked_position("after", after)
-    _check_branch(after, branch=branch)
+    after = _checked_after(after, branch=branch)
     with body_errors(scope, BODY, *bodies):
         return await _appending.append_batch(
             scope, conversation_id, batch, after=after, branch=branch, opens=opens
@@ -195,10 +190,9 @@ async def append_draft(
     Raises NotFound if the conversation or the message at ``after`` does not exist; Conflict if the
     id exists already, or if the path does not end at ``after``; InvalidInput.
     """
-    draft = NewMessage("assistant", metadata=metadata, model=model, id=id or scope.new_id())
-    draft = draft.completed(draft.id or scope.new_id())
-    after = None if after is None else checked_position("after", after)
-    _check_branch(after, branch=branch)
+    draft = NewMessage("assistant", metadata=metadata, model=model, id=id)
+    draft = draft.completed(id or scope.new_id())
+    after = _checked_after(after, branch=branch)
     return await _appending.append_one(
         scope,
         conversation_id,
@@ -303,7 +297,7 @@ async def before(
     """
     check_limit(limit, MAX_LIMIT)
     at = await _position(scope, conversation_id, position)
-    path_end = None if leaf is None else checked_position("leaf", leaf)
+    path_end = optional_position("leaf", leaf)
     rows = await _path_reading.before(scope, conversation_id, at, limit, path_end)
     rows.reverse()
     return rows
@@ -325,7 +319,7 @@ async def after(
     """
     check_limit(limit, MAX_LIMIT)
     at = await _position(scope, conversation_id, position)
-    path_end = None if leaf is None else checked_position("leaf", leaf)
+    path_end = optional_position("leaf", leaf)
     return await _path_reading.after(scope, conversation_id, at, limit, path_end)
 
 
@@ -344,7 +338,7 @@ async def page(
     message at ``leaf``, does not exist; InvalidInput for an invalid limit or cursor.
     """
     check_limit(limit, MAX_LIMIT)
-    path_end = None if leaf is None else checked_position("leaf", leaf)
+    path_end = optional_position("leaf", leaf)
     check_kind("descending", descending, bool)
     listing = f"messages {conversation_id} {descending} {path_end}"
     position = None if cursor is None else int(unseal(scope, listing, cursor))
@@ -367,7 +361,7 @@ async def everything(
     All of it is in memory: `walk` is for conversations of any length. Raises NotFound if the
     conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
-    path_end = None if leaf is None else checked_position("leaf", leaf)
+    path_end = optional_position("leaf", leaf)
     return await _path_reading.after(scope, conversation_id, 0, None, path_end)
 
 
@@ -382,7 +376,7 @@ async def walk(
 
     Raises NotFound if the conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
-    path_end = None if leaf is None else checked_position("leaf", leaf)
+    path_end = optional_position("leaf", leaf)
     async for message in _path_reading.walk(scope, conversation_id, path_end):
         yield message
 
@@ -423,7 +417,7 @@ async def pending_tool_calls(
 
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
-    path_end = None if leaf is None else checked_position("leaf", leaf)
+    path_end = optional_position("leaf", leaf)
     pending = await scope.all(tool_calls.PENDING, conversation_id=conversation_id, leaf=path_end)
     if not pending:
         await conversations.get(scope, conversation_id)
@@ -531,7 +525,8 @@ async def _position(scope: Scope, conversation_id: UUID, position: int | UUID) -
     return checked_position("position", position)
 
 
-def _check_branch(after: int | None, *, branch: bool) -> None:
+def _checked_after(after: int | None, *, branch: bool) -> int | None:
     check_kind("branch", branch, bool)
     if branch and after is None:
-        raise InvalidInput("branch", "needs the position that it branches off after")
+        raise InvalidInput("after", "is required with branch: where the branch begins")
+    return optional_position("after", after)
