@@ -20,8 +20,6 @@ from faceplate.services import (
     _branches,
     _path_changes,
     _path_reading,
-    _path_statements,
-    conversations,
     tool_calls,
 )
 from faceplate.services import message_statements as sql
@@ -415,12 +413,12 @@ async def pending_tool_calls(
 
     After a crash in the middle of a turn, append their results or remove their message.
 
-    Raises NotFound if the conversation does not exist, InvalidInput.
+    Raises NotFound if the conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
     path_end = optional_position("leaf", leaf)
     pending = await scope.all(tool_calls.PENDING, conversation_id=conversation_id, leaf=path_end)
     if not pending:
-        await conversations.get(scope, conversation_id)
+        await _path_reading.check_leaf(scope, conversation_id, path_end)
     return pending
 
 
@@ -483,10 +481,7 @@ async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
     """
     check_kind("message_id", message_id, UUID)
     tree = await _path_changes.lock(scope, conversation_id)
-    position = await scope.one(
-        _path_statements.POSITION, conversation_id=conversation_id, id=message_id
-    )
-    return await tree.remove(position)
+    return await tree.remove(await _path_reading.position_of(scope, conversation_id, message_id))
 
 
 async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
@@ -519,9 +514,7 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
 async def _position(scope: Scope, conversation_id: UUID, position: int | UUID) -> int:
     """Return a position, or that of the message with the id."""
     if isinstance(position, UUID):
-        return await scope.one(
-            _path_statements.POSITION, conversation_id=conversation_id, id=position
-        )
+        return await _path_reading.position_of(scope, conversation_id, position)
     return checked_position("position", position)
 
 
