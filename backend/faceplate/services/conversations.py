@@ -22,7 +22,7 @@ from faceplate.pagination import (
 )
 from faceplate.scope import Scope, one_statement, replayable
 from faceplate.services import _forking, _path_changes
-from faceplate.services._activity import at, newest_first
+from faceplate.services._activity import active_at, newest_first
 from faceplate.services._arguments import checked_position, optional_position
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
@@ -71,7 +71,7 @@ def _create() -> Any:
             key=bindparam("key"),
             body=bindparam("body"),
             created_at=moment,
-            **at(moment),
+            **active_at(moment),
         )
         .on_conflict_do_nothing(constraint="pk_conversations")
         .returning(*_columns)
