@@ -6,9 +6,9 @@ from uuid import UUID
 from faceplate import records
 from faceplate.errors import NotFound
 from faceplate.scope import Scope
-from faceplate.services import _path_statements as sql
+from faceplate.services import _branch_statements as sql
 from faceplate.services import conversations
-from faceplate.services._path_statements import Branching
+from faceplate.services._branch_statements import Branching
 from faceplate.services._paths import Ranges
 
 

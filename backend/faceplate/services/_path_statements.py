@@ -1,4 +1,4 @@
-"""The statements that read the path of a conversation, and its other branches.
+"""The statements that read the path of a conversation, and lock it before a change.
 
 A message follows the one before it, or the one at its ``parent_position``; one that has its own
 position there follows none. So a path consists of ranges of positions, each of which begins with a
@@ -141,45 +141,6 @@ def _page() -> sa.Select[Any]:
     )
 
 
-def _branches() -> sa.Select[Any]:
-    """Return all ranges of a conversation, as `Branching` has them."""
-    message = aliased(Message)
-    given = sa.select(message.position, message.parent_position).where(
-        _of_conversation(message), message.parent_position.is_not(None)
-    )
-    first = aliased(Message)
-    opening = (
-        sa.select(first.position, first.parent_position)
-        .where(_of_conversation(first))
-        .order_by(first.position)
-        .limit(_one)
-        .subquery()
-    )
-    ranges = given.union(sa.select(opening)).subquery("ranges")
-    # A comparison with an expression would go past the index: see `_path`.
-    following = func.lead(ranges.c.position, 1, Count.MAXIMUM).over(order_by=ranges.c.position)
-    numbered = sa.select(*ranges.c, following.label("following")).subquery("numbered")
-    member, follower = aliased(Message), aliased(Message)
-    last = (
-        sa.select(func.max(member.position))
-        .where(
-            _of_conversation(member),
-            member.position < numbered.c.following,
-        )
-        .scalar_subquery()
-    )
-    beside = (
-        sa.select(sa.case((follower.parent_position.is_(None), follower.position)))
-        .where(_of_conversation(follower), follower.position > numbered.c.parent_position)
-        .order_by(follower.position)
-        .limit(_one)
-        .scalar_subquery()
-    )
-    return sa.select(
-        numbered.c.position, numbered.c.parent_position, last.label("last"), beside.label("beside")
-    ).order_by(numbered.c.position)
-
-
 def _after(condition: Any) -> sa.Select[Any]:
     return (
         sa.select(*Message.columns())
@@ -201,17 +162,6 @@ def _is_linear_after() -> Any:
     )
     position = bindparam("position", type_=_integer)
     return func.coalesce(last.scalar_subquery(), _zero) <= position
-
-
-class Branching(NamedTuple):
-    """A range of messages: the first follows ``parent``, each other one the message before it."""
-
-    first: int
-    parent: int | None
-    """The position that the first one follows; its own, or None, if it follows nothing."""
-    last: int
-    beside: int | None
-    """The next message after ``parent``, where that one follows it too: an alternative."""
 
 
 class Place(NamedTuple):
@@ -282,20 +232,7 @@ POSITION = Statement(
 )
 
 
-class Identity(NamedTuple):
-    position: int
-    id: UUID
-
-
-IDS = Statement(
-    Identity,
-    sa.select(Message.position, Message.id).where(
-        Message.conversation_id == _conversation_id,
-        Message.position == sa.any_(bindparam("positions", type_=postgresql.ARRAY(_integer))),
-    ),
-)
 PLACE = Statement(Place, _place())
-BRANCHES = Statement(Branching, _branches())
 
 
 class Locked(NamedTuple):
