@@ -43,8 +43,8 @@ async def test_no_calls_are_pending_on_a_path_that_is_not_there(
     ("opens", "field", "rule"),
     [
         ({"source": "a", "key": "b"}, "opens", "must be a NewConversation"),
-        (NewConversation(source="a"), "opens", "both a source and a key, or neither"),
-        (NewConversation(key="b"), "opens", "both a source and a key, or neither"),
+        (NewConversation(source="a"), "opens.key", "with a source, or neither"),
+        (NewConversation(key="b"), "opens.key", "with a source, or neither"),
         (NewConversation("a", "b"), "conversation_id", r"must be conversations\.id_of"),
     ],
 )

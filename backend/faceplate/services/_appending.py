@@ -137,7 +137,7 @@ async def _make(scope: Scope, conversation_id: UUID, new: NewConversation) -> No
     """
     check_kind("opens", new, NewConversation)
     if (new.source is None) != (new.key is None):
-        raise InvalidInput("opens", "must have both a source and a key, or neither")
+        raise InvalidInput("opens.key", "must be given with a source, or neither of them")
     if new.source is not None and new.key is not None:
         derived = conversations.id_of(scope.user_id, source=new.source, key=new.key)
         if conversation_id != derived:

@@ -35,6 +35,8 @@ class NewChat(NamedTuple):
     created_at: datetime | None = None
     source: str | None = None
     key: str | None = None
+    """The name at ``source``: `conversations.open` finds the chat by it if ``id`` is the `id_of`
+    both."""
     body: str | None = None
     ids: Sequence[UUID] | None = None
     """The ids of the messages, where they have none themselves. Without ``ids`` they are derived
@@ -64,6 +66,8 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
     if len({chat.id for chat in chats}) < len(chats):
         raise InvalidInput("chats.id", "the ids must be distinct")
     for chat in chats:
+        if (chat.source is None) != (chat.key is None):
+            raise InvalidInput("chats.key", "must be given with a source, or neither of them")
         _check_tree(chat)
         _check_messages(scope, chat)
     with body_errors(scope, conversations.BODY, *(chat.body for chat in chats)):
