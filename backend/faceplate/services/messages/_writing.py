@@ -55,13 +55,14 @@ async def append(
     The message follows the last one of the path. ``after`` is the position of the message that it
     answers: if the path no longer ends there, the call raises Conflict, or with ``branch`` begins
     a branch there, beside what follows it. Position 0 is before the first message. ``opens`` is the
-    conversation to make if it does not exist.
+    conversation to make if it does not exist; where it has a source and a key, ``conversation_id``
+    is the `conversations.id_of` both.
 
     A caller that gives an ``id`` may retry the call: the retry returns the message that the first
     call stored.
 
     Raises NotFound if the conversation or the message at ``after`` does not exist; Conflict if the
-    id exists with another content, or if the conversation has moved on; InvalidInput for a value
+    id exists with other content, or if the conversation has moved on; InvalidInput for a value
     that breaks a rule, and for a result whose call does not exist on the path or is answered. In a
     block it also raises Contention, if the same message is being appended elsewhere.
     """
