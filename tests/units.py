@@ -6,6 +6,7 @@ import pkgutil
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -84,9 +85,14 @@ def units() -> dict[str, Callable[..., Any]]:
         module = importlib.import_module(f"{services.__name__}.{info.name}")
         for name, value in vars(module).items():
             is_unit = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
-            if is_unit and value.__module__ == module.__name__ and not name.startswith("_"):
+            if is_unit and is_of(module, value) and not name.startswith("_"):
                 found[f"{info.name}.{name}"] = value
     return found
+
+
+def is_of(module: ModuleType, unit: Callable[..., Any]) -> bool:
+    """Whether a module, or a private one inside of it, defines the unit."""
+    return unit.__module__ == module.__name__ or unit.__module__.startswith(f"{module.__name__}._")
 
 
 def named_statements() -> dict[str, Statement[Any]]:

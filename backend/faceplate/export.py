@@ -11,10 +11,10 @@
     {"message": {...}}
     {"end": {"conversations": 1, "messages": 1, "tasks": 1, "mcp_configs": 1, "documents": 1}}
 
-A line holds a record as the units return it. The messages of a conversation follow it by their
-positions, those of all branches. A ``body`` is text that holds JSON, so that it is read back to the
-letter. A file without the last line is not a whole one. Secrets of MCP configurations are not in
-it: that a configuration has some, ``has_secrets`` says.
+A line holds a record as the units return it. A conversation is followed by the messages of all its
+branches, in the order of their positions. A ``body`` is text that holds JSON, so that it is read
+back to the letter. A file without the last line is incomplete. The secrets of MCP configurations
+are not exported; ``has_secrets`` says whether a configuration has any.
 
 A row of the application's own `Owned` tables has a line, too, behind the rows that it refers to::
 

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 from tests.databases import settings_of
 from tests.faults.servers import OwnServer, own_server
+from tests.units import is_of
 
 from faceplate import (
     Database,
@@ -117,7 +118,7 @@ def test_every_unit_across_users_is_tried() -> None:
         loaded = importlib.import_module(f"faceplate.services.{module.name}")
         for name, unit in inspect.getmembers(loaded, inspect.iscoroutinefunction):
             first = next(iter(inspect.signature(unit).parameters.values()), None)
-            if unit.__module__ == loaded.__name__ and first and first.annotation is SystemScope:
+            if is_of(loaded, unit) and first and first.annotation is SystemScope:
                 found.add(f"{module.name}.{name}")
     assert found - UNITS.keys() == ASKS_NO_TABLE
 

@@ -250,7 +250,8 @@ async def test_the_last_one_stored_is_the_first_in_the_list(db: Database, user: 
         (NewChat(uuid7(), " ", []), "conversations.title"),
         (NewChat(uuid7(), "a" * 256, []), "conversations.title"),
         (NewChat(uuid7(), "a", [], {"a": float("nan")}), "conversations.metadata"),
-        (NewChat(uuid7(), "a", [], source="a"), "conversations"),
+        (NewChat(uuid7(), "a", [], source="a"), "chats.key"),
+        (NewChat(uuid7(), "a", [], key="1"), "chats.key"),
         (NewChat(uuid7(), "a", [], source=" ", key="1"), "conversations.source"),
         (NewChat(uuid7(), "a", [], body="{"), "conversations.body"),
         (NewChat(uuid7(), "a", [], created_at=datetime(2024, 1, 1)), "conversations.created_at"),  # noqa: DTZ001 - the point

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 from tests.databases import Operator, end, opened, outside
+from uuid6 import uuid7
 
 from faceplate import (
     CommitOutcomeUnknown,
@@ -101,6 +102,24 @@ async def test_ordinary_units_leave_no_trace(
         await db.run(user.id, tasks.get, task.id)
     assert db.counters == Counters()
     assert lines(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("app.chats", "chats"), ("app.chats._reading", "chats"), ("__main__", "__main__")],
+)
+async def test_a_unit_has_the_name_by_which_it_is_called(
+    db: Database, user: User, module: str, name: str
+) -> None:
+    """Else an operator looks for a unit in a module that no caller knows."""
+
+    async def unit(scope: Scope) -> None:
+        await tasks.get(scope, uuid7())
+
+    unit.__module__ = module
+    with pytest.raises(NotFound) as missing:
+        await db.run(user.id, unit)
+    assert missing.value.unit == f"{name}.{unit.__qualname__}"
 
 
 async def test_a_repeat_after_a_lost_connection(

@@ -18,7 +18,7 @@ from faceplate.services import conversations, messages, users
 PASSED = [
     "database",
     "_runner/retry",
-    "services/messages",
+    "services/messages/_writing",
     "services/_appending",
     "scope",
     "_transaction/transaction",

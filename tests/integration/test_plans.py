@@ -210,9 +210,9 @@ CASES = {
     "_path_statements.AT": in_conversation(POSITION, position=LONG // 2),
     "_path_statements.LAST": in_conversation(POSITION, upto=LONG // 2),
     "_path_statements.POSITION": in_conversation(PK["messages"], id=uuid7()),
-    "_path_statements.IDS": in_conversation(POSITION, positions=[1, 2]),
+    "_branch_statements.IDS": in_conversation(POSITION, positions=[1, 2]),
     "_path_statements.PLACE": in_conversation(PK["messages"] | POSITION | BRANCHES, ids=[uuid7()]),
-    "_path_statements.BRANCHES": in_conversation(POSITION | BRANCHES)._replace(
+    "_branch_statements.BRANCHES": in_conversation(POSITION | BRANCHES)._replace(
         sorts=True, instead=POSITION | {"ix_messages_children"}
     ),
     "_path_statements.LOCK": in_conversation(PK["conversations"]),
@@ -220,11 +220,8 @@ CASES = {
     "_path_changes.MARK_NEWEST": in_conversation(POSITION, newest=LONG),
     "_path_changes.MOVE_HEAD": in_conversation(PK["conversations"], new_head=1),
     "_path_changes.SHRINK": in_conversation(PK["conversations"], count=1, new_head=1),
-    "_path_changes.GET": in_conversation(PK["conversations"]),
-    "_path_changes.FORK_CONVERSATION": in_conversation(
-        PK["conversations"], new_id=uuid7(), title="a"
-    ),
-    "_path_changes.COUNT_FORKED": in_conversation(PK["conversations"], count=1),
+    "_forking.COPY_CONVERSATION": in_conversation(PK["conversations"], new_id=uuid7(), title="a"),
+    "_forking.COUNT_COPIES": in_conversation(PK["conversations"], count=1),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
     "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),
@@ -356,8 +353,8 @@ READS_ALL = {
     "mcp_configs.COUNT_SECRETS",
     "archives.HOLDINGS",
     "retention.IDLE_USERS",
-    "_path_changes.FORK_MESSAGES",
-    "_path_changes.LACKS",
+    "_forking.COPY_MESSAGES",
+    "_forking.LACKS",
     *(f"{kind.table}.count_idle" for kind in ROWS),
     *(f"{kind.table}.remove {number}" for kind in ROWS for number in range(4)),
 }

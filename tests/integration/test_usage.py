@@ -197,9 +197,9 @@ async def test_pages_of_conversations_begin_with_the_most_tokens(db: Database, u
         ({"limit": 0}, "limit"),
         ({"limit": 1_001}, "limit"),
         ({"cursor": "next"}, "cursor"),
-        ({"since": NOON.replace(tzinfo=None)}, "messages.created_at"),
-        ({"until": NOON.replace(tzinfo=None)}, "messages.created_at"),
-        ({"since": None}, "messages.created_at"),
+        ({"since": NOON.replace(tzinfo=None)}, "since"),
+        ({"until": NOON.replace(tzinfo=None)}, "until"),
+        ({"since": None}, "since"),
     ],
 )
 async def test_what_breaks_a_rule_is_refused_by_name(

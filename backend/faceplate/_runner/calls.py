@@ -155,7 +155,9 @@ class Call:
         """The unit's name, such as ``messages.append``, or ``begin`` for a block."""
         if isinstance(self._unit, str):
             return self._unit
-        module = str(getattr(self._unit, "__module__", "")).rpartition(".")[2]
+        names = str(getattr(self._unit, "__module__", "")).split(".")
+        # A private module is a part of its package: the caller knows the package alone.
+        module = ([name for name in names if not name.startswith("_")] or names)[-1]
         name = getattr(self._unit, "__qualname__", None) or type(self._unit).__name__
         return f"{module}.{name}"
 

@@ -20,7 +20,8 @@ from faceplate.scope import Scope
 from faceplate.services import _chat_rows as sql
 from faceplate.services import conversations
 from faceplate.services._chat_rows import Row, insert_messages
-from faceplate.services.chats import NewChat, active_at, predecessors, store, uuid8
+from faceplate.services._new_messages import newest_time
+from faceplate.services.chats import NewChat, predecessors, store, uuid8
 
 SHOWN: Final = "shown_position"
 """The key in a conversation's metadata of the position at which the source's path ended."""
@@ -184,7 +185,7 @@ async def _add(scope: Scope, given: _Given, changes: _Changes, last_position: in
         positions[ids[index]] = newest = position
     if rows:
         await insert_messages(scope, rows)
-        moment = active_at([chat.messages[index] for index in changes.missing])
+        moment = newest_time([chat.messages[index] for index in changes.missing])
         await scope.execute(sql.EXTEND, conversation_id=chat.id, count=len(rows), active_at=moment)
     end = positions[given.end] if changes.is_followed else changes.end
     if end is not None and (end != newest or not rows):

@@ -20,10 +20,10 @@ _after = sa.tuple_(_after_time, bindparam("after_id", type_=Conversation.id.type
 
 def activity(moment: Any) -> dict[str, Any]:
     """Return the values of a conversation in which something happened at ``moment``."""
-    return at(func.greatest(Conversation.updated_at, moment))
+    return active_at(func.greatest(Conversation.updated_at, moment))
 
 
-def at(moment: Any) -> dict[str, Any]:
+def active_at(moment: Any) -> dict[str, Any]:
     """Return the values of a conversation whose last activity was at ``moment``.
 
     An expression is evaluated twice: where the two differ in the hour, the trigger corrects it.

@@ -16,6 +16,7 @@ from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
 from faceplate.scope import Scope
 from faceplate.services import _path_statements, conversations, tool_calls
 from faceplate.services import message_statements as sql
+from faceplate.services._arguments import check_kind
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import (
     NewMessage,
@@ -134,10 +135,14 @@ async def _make(scope: Scope, conversation_id: UUID, new: NewConversation) -> No
 
     Raises InvalidInput, also if the id is not the one of its source and key.
     """
-    if new.source is not None or new.key is not None:
-        derived = conversations.id_of(scope.user_id, source=new.source or "", key=new.key or "")
+    check_kind("opens", new, NewConversation)
+    if (new.source is None) != (new.key is None):
+        raise InvalidInput("opens.key", "must be given with a source, or neither of them")
+    if new.source is not None and new.key is not None:
+        derived = conversations.id_of(scope.user_id, source=new.source, key=new.key)
         if conversation_id != derived:
-            raise InvalidInput("conversation_id", "must be the id_of the source and the key")
+            rule = "must be conversations.id_of the source and the key of opens"
+            raise InvalidInput("conversation_id", rule)
     with body_errors(scope, conversations.BODY, new.body):
         await scope.first(conversations.CREATE, id=conversation_id, **new.values())
 

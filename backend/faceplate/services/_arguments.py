@@ -31,3 +31,16 @@ def checked_position(name: str, position: object) -> int:
     if isinstance(position, bool) or not isinstance(position, int) or position < 0:
         raise InvalidInput(name, "must be a whole number, 0 or more")
     return min(position, Count.MAXIMUM - 1)
+
+
+def optional_position(name: str, position: object) -> int | None:
+    """Return a position as `checked_position` does, or None."""
+    return None if position is None else checked_position(name, position)
+
+
+def checked_after(after: object, *, branch: object) -> int | None:
+    """Return the position that a new message follows, or None for the end of the path."""
+    check_kind("branch", branch, bool)
+    if branch and after is None:
+        raise InvalidInput("after", "is required with branch: where the branch begins")
+    return optional_position("after", after)

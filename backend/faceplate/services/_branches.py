@@ -6,16 +6,17 @@ from uuid import UUID
 from faceplate import records
 from faceplate.errors import NotFound
 from faceplate.scope import Scope
-from faceplate.services import _path_statements as sql
+from faceplate.services import _branch_statements as sql
 from faceplate.services import conversations
-from faceplate.services._path_statements import Branching
+from faceplate.services._branch_statements import Branching
 from faceplate.services._paths import Ranges
 
 
 async def at(scope: Scope, conversation_id: UUID, position: int) -> list[records.Branch]:
     """Return the alternatives at a message's place, the message itself among them."""
-    tree = await _read(scope, conversation_id)
-    found = await _described(scope, conversation_id, tree, [tree.beside(position) or [position]])
+    alternatives = await _read(scope, conversation_id)
+    group = alternatives.beside(position) or [position]
+    found = await _described(scope, conversation_id, alternatives, [group])
     if not found:
         raise NotFound(records.Message)
     return found[position]
@@ -25,15 +26,15 @@ async def at_each(
     scope: Scope, conversation_id: UUID, positions: Iterable[int]
 ) -> dict[int, list[records.Branch]]:
     """Return the alternatives at the places of messages, by position, where there are any."""
-    tree = await _read(scope, conversation_id)
-    asked = {position: tree.beside(position) for position in positions}
+    alternatives = await _read(scope, conversation_id)
+    asked = {position: alternatives.beside(position) for position in positions}
     groups = {group[0]: group for group in asked.values() if group}
-    found = await _described(scope, conversation_id, tree, list(groups.values()))
+    found = await _described(scope, conversation_id, alternatives, list(groups.values()))
     return {position: found[position] for position in asked if position in found}
 
 
-class _Tree:
-    """The branches of a conversation, and which of them are alternatives to each other."""
+class _Alternatives:
+    """The alternatives in a conversation, and the newest message below each."""
 
     def __init__(self, branches: Sequence[Branching], head: int | None) -> None:
         given = [branch for branch in branches if branch.parent is not None]
@@ -54,9 +55,9 @@ class _Tree:
                 self._leaves[first] = max(self._leaves[first], leaf)
                 self._hanging.setdefault(first, []).append(branch._replace(last=leaf))
         self._groups: dict[int, list[int]] = {}
-        for alternatives in _by_parent(branches).values():
-            if len(alternatives) > 1:
-                self._groups |= dict.fromkeys(alternatives, sorted(alternatives))
+        for group in _by_parent(branches).values():
+            if len(group) > 1:
+                self._groups |= dict.fromkeys(group, sorted(group))
 
     def beside(self, position: int) -> list[int]:
         """Return the alternatives at a message's place, in order; none if there is only one."""
@@ -87,14 +88,17 @@ def _by_parent(branches: Sequence[Branching]) -> dict[int, set[int]]:
     return found
 
 
-async def _read(scope: Scope, conversation_id: UUID) -> _Tree:
+async def _read(scope: Scope, conversation_id: UUID) -> _Alternatives:
     conversation = await conversations.get(scope, conversation_id)
     branches = await scope.all(sql.BRANCHES, conversation_id=conversation_id)
-    return _Tree(branches, conversation.head)
+    return _Alternatives(branches, conversation.head)
 
 
 async def _described(
-    scope: Scope, conversation_id: UUID, tree: _Tree, groups: Sequence[Sequence[int]]
+    scope: Scope,
+    conversation_id: UUID,
+    alternatives: _Alternatives,
+    groups: Sequence[Sequence[int]],
 ) -> dict[int, list[records.Branch]]:
     """Return each group of alternatives by the positions in it; one that is gone is left out."""
     positions = [position for group in groups for position in group]
@@ -105,7 +109,12 @@ async def _described(
     found: dict[int, list[records.Branch]] = {}
     for group in groups:
         described = [
-            records.Branch(position, ids[position], tree.leaf(position), tree.is_on_path(position))
+            records.Branch(
+                position,
+                ids[position],
+                alternatives.leaf(position),
+                alternatives.is_on_path(position),
+            )
             for position in group
             if position in ids
         ]

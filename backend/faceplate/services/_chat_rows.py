@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
-from faceplate.services._activity import activity, at
+from faceplate.services._activity import active_at, activity
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import NewMessage
 from faceplate.services.message_statements import unnest
@@ -50,7 +50,7 @@ def _create() -> Statement[UUID]:
     moment = func.statement_timestamp() + new.c.number * microsecond
     *values, created_at, updated_at = values
     values.append(func.coalesce(created_at, moment))
-    activity_values = at(func.coalesce(updated_at, moment))
+    activity_values = active_at(func.coalesce(updated_at, moment))
     return Statement(
         UUID,
         insert(Conversation)

@@ -101,11 +101,14 @@ def tool_ids(message: NewMessage | records.Message) -> tuple[set[Any], set[Any]]
     return calls, {result["tool_call_id"] for result in message.tool_results or ()}
 
 
-def newest_time(messages: Sequence[NewMessage]) -> datetime | None:
-    """Return the newest created_at; None, which is now, if one is not given."""
-    given = [message.created_at for message in messages]
-    times = [time for time in given if isinstance(time, datetime) and time.tzinfo]
-    return max(times) if len(times) == len(given) else None
+def newest_time(messages: Sequence[NewMessage], *times: datetime | None) -> datetime | None:
+    """Return the newest of the messages' times and of ``times``; None, which is now, if one is.
+
+    None also where one is no time: the column's rule refuses that one.
+    """
+    given = [*times, *(message.created_at for message in messages)]
+    known = [time for time in given if isinstance(time, datetime) and time.tzinfo is not None]
+    return max(known) if len(known) == len(given) else None
 
 
 def content_of(message: NewMessage | records.Message) -> tuple[Any, ...]:

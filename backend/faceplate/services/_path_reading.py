@@ -65,6 +65,14 @@ async def before(
     return found
 
 
+async def position_of(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
+    """Return the position of a message. Raises NotFound, InvalidInput."""
+    found = await scope.first(sql.POSITION, conversation_id=conversation_id, id=message_id)
+    if found is None:
+        raise NotFound(records.Message)
+    return found
+
+
 async def check_leaf(scope: Scope, conversation_id: UUID, leaf: int | None) -> None:
     """Raise NotFound unless the conversation exists, and the message at ``leaf`` if given."""
     await conversations.get(scope, conversation_id)

@@ -1,4 +1,4 @@
-"""The statements that read the path of a conversation, and its other branches.
+"""The statements that read the path of a conversation, and lock it before a change.
 
 A message follows the one before it, or the one at its ``parent_position``; one that has its own
 position there follows none. So a path consists of ranges of positions, each of which begins with a
@@ -57,12 +57,12 @@ def _branch_at_or_before(position: Any) -> Any:
 def _path(*, first_after: Any = _zero, wanted: Any = None) -> Any:
     """Return the ranges of the path, the last one first.
 
-    It goes back to a range that holds ``first_after``, or until the ranges hold ``wanted`` messages
-    before the position ``before``. Messages that were removed leave gaps in the ranges, so as many
-    more are wanted. There is no path to a leaf that is not there.
+    The statement goes back to the range that holds ``first_after``, or until the ranges hold
+    ``wanted`` messages before the position ``before``. Removed messages leave gaps in the ranges,
+    so ``removed_count`` is added to ``wanted``. Without a message at the leaf there is no range.
 
-    Under row-level security, PostgreSQL compares a position by its index with a column, and not
-    with an expression that has one. The LIMIT keeps the end of the path a column.
+    Under row-level security, PostgreSQL uses the index of positions for a comparison with a column,
+    and not with an expression. The LIMIT keeps the planner from putting an expression there.
     """
     end = func.coalesce(_leaf, Conversation.head, _newest()).label("last")
     wanted = _zero if wanted is None else wanted + Conversation.removed_count
@@ -106,8 +106,8 @@ def _ranges(last: Any, branch: Any, wanted: Any) -> Any:
 def is_on_path(message: Any = Message, *, first_after: Any = _zero) -> Any:
     """Return the condition that ``message`` is on the path, as far back as `_path` goes.
 
-    PostgreSQL finds the path once for a statement. The CASE keeps the planner from its guess that
-    one message in two hundred is on it, by which it would sort them all.
+    PostgreSQL finds the path once for a statement. Without the CASE, the planner guesses that one
+    message in two hundred is on the path, and sorts them all.
     """
     path = _path(first_after=first_after)
     ranges = func.range_agg(func.int4range(path.c.first, path.c.last, sa.literal_column("'[]'")))
@@ -141,45 +141,6 @@ def _page() -> sa.Select[Any]:
     )
 
 
-def _branches() -> sa.Select[Any]:
-    """Return the ranges of all branches: their first and last messages, and what they follow."""
-    message = aliased(Message)
-    given = sa.select(message.position, message.parent_position).where(
-        _of_conversation(message), message.parent_position.is_not(None)
-    )
-    first = aliased(Message)
-    opening = (
-        sa.select(first.position, first.parent_position)
-        .where(_of_conversation(first))
-        .order_by(first.position)
-        .limit(_one)
-        .subquery()
-    )
-    ranges = given.union(sa.select(opening)).subquery("ranges")
-    # A comparison with an expression would go past the index: see `_path`.
-    following = func.lead(ranges.c.position, 1, Count.MAXIMUM).over(order_by=ranges.c.position)
-    numbered = sa.select(*ranges.c, following.label("following")).subquery("numbered")
-    member, follower = aliased(Message), aliased(Message)
-    last = (
-        sa.select(func.max(member.position))
-        .where(
-            _of_conversation(member),
-            member.position < numbered.c.following,
-        )
-        .scalar_subquery()
-    )
-    beside = (
-        sa.select(sa.case((follower.parent_position.is_(None), follower.position)))
-        .where(_of_conversation(follower), follower.position > numbered.c.parent_position)
-        .order_by(follower.position)
-        .limit(_one)
-        .scalar_subquery()
-    )
-    return sa.select(
-        numbered.c.position, numbered.c.parent_position, last.label("last"), beside.label("beside")
-    ).order_by(numbered.c.position)
-
-
 def _after(condition: Any) -> sa.Select[Any]:
     return (
         sa.select(*Message.columns())
@@ -194,23 +155,13 @@ def _after(condition: Any) -> sa.Select[Any]:
 
 
 def _is_linear_after() -> Any:
+    """Return the condition that no message after the position has a parent_position."""
     message = aliased(Message)
     last = sa.select(func.max(message.position)).where(
         _of_conversation(message), message.parent_position.is_not(None)
     )
     position = bindparam("position", type_=_integer)
     return func.coalesce(last.scalar_subquery(), _zero) <= position
-
-
-class Branching(NamedTuple):
-    """A range of messages, each of which follows the one before it but the first."""
-
-    first: int
-    parent: int | None
-    """What the first one follows: nothing if it is its own position, or None."""
-    last: int
-    beside: int | None
-    """The message that follows ``parent`` as the next one, and so is an alternative."""
 
 
 class Place(NamedTuple):
@@ -281,20 +232,7 @@ POSITION = Statement(
 )
 
 
-class Identity(NamedTuple):
-    position: int
-    id: UUID
-
-
-IDS = Statement(
-    Identity,
-    sa.select(Message.position, Message.id).where(
-        Message.conversation_id == _conversation_id,
-        Message.position == sa.any_(bindparam("positions", type_=postgresql.ARRAY(_integer))),
-    ),
-)
 PLACE = Statement(Place, _place())
-BRANCHES = Statement(Branching, _branches())
 
 
 class Locked(NamedTuple):

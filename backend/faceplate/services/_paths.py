@@ -34,9 +34,9 @@ class Ranges:
         return len(self._firsts) == 1
 
     def parent_of(self, position: int) -> int:
-        """Return what the message follows: 0 if nothing.
+        """Return the position that the message at ``position`` follows; 0 if it follows nothing.
 
-        The message may be gone if ``position`` begins no range: then it is the nearest one before.
+        Within a range that is the position before, whose message may have been removed.
         """
         index = self._index(position)
         first, parent = self._firsts[index], self._parents[index]

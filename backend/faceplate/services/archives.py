@@ -201,13 +201,13 @@ async def restore_conversation(
 ) -> bool:
     """Store a conversation with all its messages as they were; False if its id is there already.
 
-    Then what is there is left as it is, and no batch is asked for. ``batches`` are the messages by
-    position, so many at a time as may be held at once. They are iterated twice, to check them all
-    before the first is stored; a unit that is retried iterates anew.
+    A conversation that exists is not changed, and no batch is read. ``batches`` are the messages by
+    position, in lists that fit into memory. They are iterated twice, to check all messages before
+    the first is stored, and again by a retry.
 
-    Raises Conflict where a message's id occurs twice, InvalidInput for a value that breaks a rule,
-    a position that does not ascend, a parent that is no earlier message, a head that is no message,
-    and a ``message_count`` that is another.
+    Raises Conflict if a message's id occurs twice; InvalidInput for a value that breaks a rule, for
+    positions that do not ascend, a parent that is no earlier message, a head that is no message,
+    and a ``message_count`` that is not the number of the messages.
     """
     check_kind("conversation", conversation, records.Conversation)
     check_repeatable("batches", batches)

@@ -12,7 +12,7 @@ from faceplate.services import _chat_rows, conversations, tool_calls
 from faceplate.services._arguments import check_kind
 from faceplate.services._bodies import body_errors, check_body
 from faceplate.services._chat_rows import MESSAGE_BODY, Row, insert_messages
-from faceplate.services._new_messages import NewMessage, check_shape
+from faceplate.services._new_messages import NewMessage, check_shape, newest_time
 
 MAX_CHATS: Final = 1_000
 
@@ -35,6 +35,8 @@ class NewChat(NamedTuple):
     created_at: datetime | None = None
     source: str | None = None
     key: str | None = None
+    """The name at ``source``: `conversations.open` finds the chat by it if ``id`` is the `id_of`
+    both."""
     body: str | None = None
     ids: Sequence[UUID] | None = None
     """The ids of the messages, where they have none themselves. Without ``ids`` they are derived
@@ -64,6 +66,8 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
     if len({chat.id for chat in chats}) < len(chats):
         raise InvalidInput("chats.id", "the ids must be distinct")
     for chat in chats:
+        if (chat.source is None) != (chat.key is None):
+            raise InvalidInput("chats.key", "must be given with a source, or neither of them")
         _check_tree(chat)
         _check_messages(scope, chat)
     with body_errors(scope, conversations.BODY, *(chat.body for chat in chats)):
@@ -78,7 +82,7 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
             keys=[chat.key for chat in chats],
             bodys=[chat.body for chat in chats],
             created_ats=[chat.created_at for chat in chats],
-            updated_ats=[active_at(chat.messages, chat.created_at) for chat in chats],
+            updated_ats=[newest_time(chat.messages, chat.created_at) for chat in chats],
         )
     new_ids = set(created)
     new = [chat for chat in chats if chat.id in new_ids]
@@ -91,13 +95,6 @@ def predecessors(chat: NewChat) -> Iterator[int]:
     parents = [None] * len(chat.messages) if chat.parents is None else chat.parents
     for position, parent in enumerate(parents, start=1):
         yield position - 1 if parent is None else parent if parent < position else 0
-
-
-def active_at(messages: Sequence[NewMessage], *times: datetime | None) -> datetime | None:
-    """Return the newest time; None, which is now, if one is not given."""
-    given = [*times, *(message.created_at for message in messages)]
-    known = [time for time in given if isinstance(time, datetime) and time.tzinfo is not None]
-    return max(known) if len(known) == len(given) else None
 
 
 def _check_tree(chat: NewChat) -> None:
@@ -117,10 +114,7 @@ def _check_tree(chat: NewChat) -> None:
 
 
 def _check_messages(scope: Scope, chat: NewChat) -> None:
-    """Raise InvalidInput for a body that is too large, and for tool calls and results.
-
-    These must match along each path.
-    """
+    """Raise InvalidInput for a body too large, and tool calls that do not fit their path."""
     branch_points = {parent for parent in chat.parents or () if parent is not None}
     pending_at: dict[int, set[str]] = {0: set()}
     pending: set[str] = set()

@@ -21,9 +21,9 @@ from faceplate.pagination import (
     page_of,
 )
 from faceplate.scope import Scope, one_statement, replayable
-from faceplate.services import _path_changes
-from faceplate.services._activity import at, newest_first
-from faceplate.services._arguments import checked_position
+from faceplate.services import _forking, _path_changes
+from faceplate.services._activity import active_at, newest_first
+from faceplate.services._arguments import checked_position, optional_position
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
 
@@ -71,7 +71,7 @@ def _create() -> Any:
             key=bindparam("key"),
             body=bindparam("body"),
             created_at=moment,
-            **at(moment),
+            **active_at(moment),
         )
         .on_conflict_do_nothing(constraint="pk_conversations")
         .returning(*_columns)
@@ -264,8 +264,10 @@ async def fork(
     Raises NotFound if the conversation or the message at ``at`` does not exist, Conflict if the id
     is that of another conversation, InvalidInput.
     """
-    end = None if at is None else checked_position("at", at)
-    return await _path_changes.fork(scope, conversation_id, end, title, id or scope.new_id())
+    end = optional_position("at", at)
+    new_id = id or scope.new_id()
+    made = await _forking.fork(scope, conversation_id, end, title, new_id)
+    return await scope.one(GET, id=new_id) if made is None else made
 
 
 async def replace_body(

@@ -98,8 +98,8 @@ async def update(scope: Scope, kind: str, key: str, body: str, *, version: int) 
     others read the document again. Version 0 creates a document that must not exist yet. The
     versions of a document that was removed and stored again begin at 1 again.
 
-    Raises Conflict if the document has another version, NotFound if it does not exist,
-    InvalidInput.
+    Raises Conflict if the document has another version, or for version 0 if it exists; NotFound if
+    it does not exist; InvalidInput.
     """
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise InvalidInput("version", "must be a whole number, 0 or more")
@@ -112,6 +112,8 @@ async def update(scope: Scope, kind: str, key: str, body: str, *, version: int) 
         return written
     if version > 0 and await scope.first(VERSION, kind=kind, key=key) is None:
         raise NotFound(records.Document)
+    if version == 0:
+        raise Conflict("a document with this kind and key exists already")
     raise Conflict(f"the document has another version than {version}")
 
 

@@ -22,10 +22,8 @@ _conversation = Conversation.id == bindparam("conversation_id")
 _is_draft = Message.status == sa.literal_column("'streaming'")  # a literal, to match the index
 _is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
 _ONE: Any = sa.literal_column("1")
-_GIVEN = (
-    *("id", "role", "content", "tool_calls", "tool_results", "metadata", "body"),
-    *("model", "input_tokens", "output_tokens"),
-)
+_REPLACEABLE = ("role", "content", "tool_calls", "tool_results", "metadata", "body")
+_GIVEN = ("id", *_REPLACEABLE, "model", "input_tokens", "output_tokens")
 
 
 def _type(name: str) -> Any:
@@ -190,7 +188,7 @@ REPLACE = Statement(
         {
             **{
                 Message.__table__.c[name]: bindparam(f"new_{name}", type_=_type(name))
-                for name in _GIVEN[1:7]
+                for name in _REPLACEABLE
             },
             Message.updated_at: func.clock_timestamp(),
         }

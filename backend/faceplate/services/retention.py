@@ -230,8 +230,8 @@ async def remove_rows(
 ) -> list[Any]:
     """Remove the next ``limit`` rows of the user from a table; return their keys in order.
 
-    The table is that of tasks or configurations, or any other that `archives.tables` tells of, but
-    not that of conversations or messages. A key is an id or, where the table's key has more
+    The table is any of `archives.tables`, such as tasks or documents, but not conversations or
+    messages. A key is an id or, where the table's key has more
     columns, a tuple. The last one is what the next call begins ``after``, and none means that all
     are gone. With ``before``, only rows unchanged since then are removed.
 

@@ -22,18 +22,23 @@ MAX_LIMIT = 1_000
 LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 _limit = bindparam("limit", type_=sa.Integer())
-_moment = Message.created_at.type
 _EMPTY: Any = sa.literal_column("''")
 _UTC: Any = sa.literal_column("'UTC'")
 _after_day: Any = bindparam("after_day", type_=sa.Date())
 _after_model: Any = bindparam("after_model", type_=sa.Text())
 _used = sa.or_(Message.input_tokens.is_not(None), Message.output_tokens.is_not(None))
-_in_time = (
-    Message.created_at >= bindparam("since", type_=_moment),
-    Message.created_at < bindparam("until", type_=_moment),
-)
 # Without a model it is '', which no model is, so that it has a place in the order.
 _model = func.coalesce(Message.model, _EMPTY)
+
+
+def _moment(name: str) -> Any:
+    """Return the parameter for a time that a caller gives: its errors name the argument."""
+    rule: Any = Message.created_at.type.copy()
+    rule.field = name
+    return bindparam(name, type_=rule)
+
+
+_in_time = (Message.created_at >= _moment("since"), Message.created_at < _moment("until"))
 
 
 def _sums(row: Any) -> list[Any]:

@@ -1,0 +1,116 @@
+"""The copy of a path as a conversation of its own."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, func
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
+
+from faceplate import records
+from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.models import Conversation, Message
+from faceplate.scope import Scope
+from faceplate.services import _path_changes, _path_statements
+from faceplate.services._activity import activity
+from faceplate.statement import Statement
+
+_in_conversation = Message.conversation_id == bindparam("conversation_id")
+_conversation = Conversation.id == bindparam("conversation_id")
+
+
+def _copy_conversation() -> Any:
+    values = {
+        "user_id": Conversation.user_id,
+        "id": bindparam("new_id", type_=Conversation.id.type),
+        "title": func.coalesce(
+            bindparam("title", type_=Conversation.title.type.optional()), Conversation.title
+        ),
+        "metadata": Conversation.metadata_,
+        # As it is stored, and not as text.
+        "body": sa.type_coerce(Conversation.__table__.c.body, postgresql.JSON()),
+    }
+    copied = sa.select(*values.values()).where(_conversation)
+    return (
+        insert(Conversation)
+        .from_select([*values], copied)
+        .on_conflict_do_nothing(constraint="pk_conversations")
+        .returning(sa.literal_column("1"))
+    )
+
+
+def _copy_messages() -> Any:
+    kept = (
+        *("id", "role", "content", "tool_calls", "tool_results", "metadata"),
+        *("model", "input_tokens", "output_tokens", "created_at"),
+    )
+    table = Message.__table__
+    is_open = Message.status == "streaming"
+    values = {
+        "user_id": Message.user_id,
+        "conversation_id": bindparam("new_id", type_=Conversation.id.type),
+        "position": func.row_number().over(order_by=Message.position),
+        **{name: table.c[name] for name in kept},
+        "body": sa.type_coerce(table.c.body, postgresql.JSON()),
+        "status": sa.case((is_open, "interrupted"), else_=Message.status),
+    }
+    copied = sa.select(*values.values()).where(_in_conversation, _path_statements.is_on_path())
+    return sa.insert(Message).from_select([*values], copied)
+
+
+def _lacks() -> Any:
+    """Return whether the new conversation lacks a message of the path."""
+    copy = aliased(Message)
+    is_copied = sa.exists(copy.id).where(
+        copy.conversation_id == bindparam("new_id", type_=Message.conversation_id.type),
+        copy.id == Message.id,
+    )
+    return sa.select(
+        sa.exists(Message.id)
+        .where(_in_conversation, _path_statements.is_on_path(), ~is_copied)
+        .label("lacks")
+    )
+
+
+COPY_CONVERSATION = Statement(int, _copy_conversation())
+COPY_MESSAGES = Statement(int, _copy_messages())
+LACKS = Statement(bool, _lacks())
+COUNT_COPIES = Statement(
+    records.Conversation,
+    sa.update(Conversation)
+    .where(_conversation)
+    .values(
+        message_count=bindparam("count", type_=sa.Integer()), **activity(func.clock_timestamp())
+    )
+    .returning(*Conversation.columns()),
+)
+
+
+async def fork(
+    scope: Scope, conversation_id: UUID, at: int | None, title: str | None, new_id: UUID
+) -> records.Conversation | None:
+    """Copy the path that ends at ``at`` into a new conversation; return that one.
+
+    Return None if an earlier call has made it.
+    """
+    if new_id == conversation_id:
+        raise InvalidInput("id", "must not be that of the conversation itself")
+    tree = await _path_changes.lock(scope, conversation_id)
+    if at is not None and not await tree.has(at):
+        raise NotFound(records.Message)
+    is_new = await scope.first(
+        COPY_CONVERSATION, conversation_id=conversation_id, new_id=new_id, title=title
+    )
+    if is_new is None:
+        # The retry of a call that was committed finds its messages, whatever followed them since.
+        if await scope.one(LACKS, conversation_id=conversation_id, new_id=new_id, leaf=at):
+            raise Conflict(
+                "a conversation with this id exists already", constraint="pk_conversations"
+            )
+        return None
+    count = await scope.execute(
+        COPY_MESSAGES, conversation_id=conversation_id, new_id=new_id, leaf=at
+    )
+    return await scope.one(COUNT_COPIES, conversation_id=new_id, count=count)
