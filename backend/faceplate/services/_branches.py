@@ -16,7 +16,7 @@ async def at(scope: Scope, conversation_id: UUID, position: int) -> list[records
     """Return the alternatives at a message's place, the message itself among them."""
     tree = await _read(scope, conversation_id)
     found = await _described(scope, conversation_id, tree, [tree.beside(position) or [position]])
-    if not found:
+    if position not in found:
         raise NotFound(records.Message)
     return found[position]
 
