@@ -16,6 +16,7 @@ from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
 from faceplate.scope import Scope
 from faceplate.services import _path_statements, conversations, tool_calls
 from faceplate.services import message_statements as sql
+from faceplate.services._arguments import check_kind
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import (
     NewMessage,
@@ -45,6 +46,7 @@ async def append_one(
 ) -> records.Message:
     """Append a message, which has an id; return it as it is stored."""
     check_shape(message)
+    _check_opens(scope, conversation_id, opens)
     if not (message.uses_tools or branch):
         values = message._asdict()
         values["active_at"] = values.pop("created_at")
@@ -71,6 +73,7 @@ async def append_batch(
     """Append messages, which have ids, all or none; return them as they are stored."""
     for message in batch:
         check_shape(message)
+    _check_opens(scope, conversation_id, opens)
     if not (branch or any(message.uses_tools for message in batch)):
         stamps = await _insert(
             scope, sql.APPEND_MANY, conversation_id, after=after, **_arrays(batch)
@@ -129,15 +132,21 @@ async def _locked(
     return None if place.is_stored else Tree(scope, locked, place)
 
 
-async def _make(scope: Scope, conversation_id: UUID, new: NewConversation) -> None:
-    """Make a conversation unless it exists.
+def _check_opens(scope: Scope, conversation_id: UUID, opens: NewConversation | None) -> None:
+    """Raise InvalidInput unless ``opens`` is a conversation with this id, there or not."""
+    if opens is None:
+        return
+    check_kind("opens", opens, NewConversation)
+    source: Any = opens.source
+    key: Any = opens.key
+    if source is None and key is None:
+        return
+    if conversation_id != conversations.id_of(scope.user_id, source=source, key=key):
+        raise InvalidInput("conversation_id", "must be the id_of the source and the key")
 
-    Raises InvalidInput, also if the id is not the one of its source and key.
-    """
-    if new.source is not None or new.key is not None:
-        derived = conversations.id_of(scope.user_id, source=new.source or "", key=new.key or "")
-        if conversation_id != derived:
-            raise InvalidInput("conversation_id", "must be the id_of the source and the key")
+
+async def _make(scope: Scope, conversation_id: UUID, new: NewConversation) -> None:
+    """Make a conversation unless it exists."""
     with body_errors(scope, conversations.BODY, new.body):
         await scope.first(conversations.CREATE, id=conversation_id, **new.values())
 
