@@ -20,7 +20,6 @@ from faceplate.services import (
     _path_changes,
     _path_reading,
     _path_statements,
-    conversations,
     tool_calls,
 )
 from faceplate.services import message_statements as sql
@@ -421,12 +420,12 @@ async def pending_tool_calls(
 
     After a crash in the middle of a turn, append their results or remove their message.
 
-    Raises NotFound if the conversation does not exist, InvalidInput.
+    Raises NotFound if the conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
     path_end = None if leaf is None else checked_position("leaf", leaf)
     pending = await scope.all(tool_calls.PENDING, conversation_id=conversation_id, leaf=path_end)
     if not pending:
-        await conversations.get(scope, conversation_id)
+        await _path_reading.check_leaf(scope, conversation_id, path_end)
     return pending
 
 
@@ -489,10 +488,7 @@ async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
     """
     check_kind("message_id", message_id, UUID)
     tree = await _path_changes.lock(scope, conversation_id)
-    position = await scope.one(
-        _path_statements.POSITION, conversation_id=conversation_id, id=message_id
-    )
-    return await tree.remove(position)
+    return await tree.remove(await _position(scope, conversation_id, message_id))
 
 
 async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
@@ -524,11 +520,14 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
 
 async def _position(scope: Scope, conversation_id: UUID, position: int | UUID) -> int:
     """Return a position, or that of the message with the id."""
-    if isinstance(position, UUID):
-        return await scope.one(
-            _path_statements.POSITION, conversation_id=conversation_id, id=position
-        )
-    return checked_position("position", position)
+    if not isinstance(position, UUID):
+        return checked_position("position", position)
+    found = await scope.first(
+        _path_statements.POSITION, conversation_id=conversation_id, id=position
+    )
+    if found is None:
+        raise NotFound(records.Message)
+    return found
 
 
 def _check_branch(after: int | None, *, branch: bool) -> None:
