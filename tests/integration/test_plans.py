@@ -209,7 +209,9 @@ CASES = {
     "_path_statements.LAST": in_conversation(POSITION, upto=LONG // 2),
     "_path_statements.POSITION": in_conversation(PK["messages"], id=uuid7()),
     "_path_statements.IDS": in_conversation(POSITION, positions=[1, 2]),
-    "_path_statements.PLACE": in_conversation(PK["messages"] | POSITION | BRANCHES, ids=[uuid7()]),
+    "_path_statements.PLACE": in_conversation(
+        PK["messages"] | POSITION | BRANCHES, ids=[uuid7()], head=3
+    ),
     "_path_statements.BRANCHES": in_conversation(POSITION | BRANCHES)._replace(sorts=True),
     "_path_statements.LOCK": in_conversation(PK["conversations"]),
     "_path_changes.REMOVE": in_conversation(POSITION, first=LONG - 2, ranges=f"{{[{LONG - 2},)}}"),

@@ -128,8 +128,10 @@ async def _locked(
     if locked is None:
         raise NotFound(records.Conversation)
     ids = [message.id for message in batch]
-    place = await scope.one(_path_statements.PLACE, conversation_id=conversation_id, ids=ids)
-    return None if place.is_stored else Tree(scope, locked, place)
+    place = await scope.one(
+        _path_statements.PLACE, conversation_id=conversation_id, ids=ids, head=locked.head
+    )
+    return None if place.is_stored else Tree(scope, locked.id, place)
 
 
 def _check_opens(scope: Scope, conversation_id: UUID, opens: NewConversation | None) -> None:
