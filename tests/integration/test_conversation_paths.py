@@ -1,13 +1,15 @@
 """Branches lose nothing: whatever is done to a conversation, its paths are what they should be."""
 
 import random
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tests.campaigns import Campaign
 from tests.conversation_model import essence
 from tests.conversation_play import Play
 
-from faceplate import Database, User
+from faceplate import Database, Scope, User
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
 
@@ -52,3 +54,27 @@ async def test_a_page_of_any_path_is_what_the_parents_say(tree: Play, campaign: 
         for limit in (1, 2, 50, 200, 1000):
             read = await tree.run(messages.history, tree.id, leaf=leaf, limit=limit)
             assert [*map(essence, read)] == path[-limit:]
+
+
+HEADS = {
+    "removed": "DELETE FROM faceplate.messages WHERE conversation_id = :id AND position = 3",
+    "never there": "UPDATE faceplate.conversations SET head = 99 WHERE id = :id",
+}
+
+
+async def execute(scope: Scope, sql: str, /, **values: Any) -> None:
+    await scope.session.execute(text(sql), values)
+
+
+@pytest.mark.parametrize("head", HEADS)
+async def test_a_head_that_is_not_there_blocks_nobody(db: Database, user: User, head: str) -> None:
+    """Else one row removed by a program's own SQL leaves a chat that takes no message any more."""
+    id_ = (await db.run(user.id, conversations.create)).id
+    await db.run(user.id, messages.append_many, id_, [NewMessage("user")] * 5)
+    await db.run(user.id, conversations.switch, id_, 3)
+    await db.run(user.id, execute, HEADS[head], id=id_)
+    path = await db.run(user.id, messages.everything, id_)
+    reply = await db.run(user.id, messages.append, id_, role="user", after=path[-1].position)
+    assert [*map(essence, await db.run(user.id, messages.history, id_))] == [
+        *map(essence, [*path, reply])
+    ]

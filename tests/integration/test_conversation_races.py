@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -176,3 +177,65 @@ async def test_what_is_opened_at_once_is_opened_once(db: Database, user: User) -
     ]
     first, *others = await asyncio.gather(*calls)
     assert others == [first] * 15
+
+
+class Interrupted:
+    """A scope before whose statement of a number another transaction does something."""
+
+    def __init__(self, scope: Scope, number: int, change: Callable[[], Awaitable[Any]]) -> None:
+        self._scope, self._left, self._change = scope, number, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scope, name)
+
+    async def all(self, *args: Any, **values: Any) -> Any:
+        await self._count()
+        return await self._scope.all(*args, **values)
+
+    async def first(self, *args: Any, **values: Any) -> Any:
+        await self._count()
+        return await self._scope.first(*args, **values)
+
+    async def one(self, *args: Any, **values: Any) -> Any:
+        await self._count()
+        return await self._scope.one(*args, **values)
+
+    async def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            await self._change()
+
+
+async def interrupted(
+    db: Database, user: User, chat: Chat, number: int, unit: Any, *args: Any, **given: Any
+) -> Any:
+    """Read while the branch at position 4 is removed before the statement ``number``."""
+    branch = NewMessage("user")
+    told = await db.run(user.id, messages.append_many, chat.id, [branch] * 2, after=2, branch=True)
+    async with db.begin(user.id) as scope:
+        removal = partial(db.run, user.id, messages.remove, chat.id, told[0].id)
+        reader: Any = Interrupted(scope, number, removal)
+        return await unit(reader, chat.id, *args, **given)
+
+
+@pytest.mark.parametrize("limit", [3, 4, 50])
+async def test_a_page_is_whole_while_its_branch_is_removed(
+    db: Database, user: User, chat: Chat, limit: int
+) -> None:
+    """Else a model is sent the end of a branch, without the turns before it."""
+    read = await interrupted(db, user, chat, 2, messages.history, limit=limit)
+    assert [message.position for message in read] in ([1, 2, 4, 5][-limit:], [1, 2][-limit:])
+
+
+async def test_a_page_before_is_whole_while_its_branch_is_removed(
+    db: Database, user: User, chat: Chat
+) -> None:
+    read = await interrupted(db, user, chat, 2, messages.before, 5, limit=2)
+    assert [message.position for message in read] in ([2, 4], [1, 2])
+
+
+async def test_a_branch_that_is_removed_meanwhile_is_not_found(
+    db: Database, user: User, chat: Chat
+) -> None:
+    with pytest.raises(NotFound):
+        await interrupted(db, user, chat, 3, messages.branches, 4)

@@ -211,7 +211,9 @@ CASES = {
     "_path_statements.LAST": in_conversation(POSITION, upto=LONG // 2),
     "_path_statements.POSITION": in_conversation(PK["messages"], id=uuid7()),
     "_branch_statements.IDS": in_conversation(POSITION, positions=[1, 2]),
-    "_path_statements.PLACE": in_conversation(PK["messages"] | POSITION | BRANCHES, ids=[uuid7()]),
+    "_path_statements.PLACE": in_conversation(
+        PK["messages"] | POSITION | BRANCHES, ids=[uuid7()], head=3
+    ),
     "_branch_statements.BRANCHES": in_conversation(POSITION | BRANCHES)._replace(
         sorts=True, instead=POSITION | {"ix_messages_children"}
     ),

@@ -55,6 +55,29 @@ async def test_what_is_appended_meanwhile_is_read_and_what_is_removed_is_not(
     assert [message.content for message in found] == [*map(str, range(120)), "new"]
 
 
+@pytest.mark.parametrize("change", ["a branch", "a first message", "a switch", "a shorter branch"])
+async def test_a_transcript_stays_in_the_branch_that_it_reads(
+    db: Database, user: User, conversation: Conversation, change: str
+) -> None:
+    """Else a transcript goes on in another branch, or ends early, and nothing says so."""
+    texts = [str(number) for number in range(350)]
+    await fill(db, user, conversation, *texts)
+    where = {"a branch": 50, "a first message": 0, "a switch": 50, "a shorter branch": 150}
+    reading = transcripts.read(db, user.id, conversation.id)
+    found = [await anext(reading) for _ in range(100)]
+    if change == "a switch":
+        await db.run(user.id, conversations.switch, conversation.id, where[change])
+    else:
+        await db.run(
+            user.id, messages.append, conversation.id,
+            role="user", content="other", after=where[change], branch=True,
+        )  # fmt: skip
+    if change == "a shorter branch":  # one that goes through all that was read
+        texts = [*texts[:150], "other"]
+    found += [message async for message in reading]
+    assert [message.content for message in found] == texts
+
+
 async def test_no_conversation_is_not_found(
     db: Database, user: User, other_user: User, conversation: Conversation
 ) -> None:

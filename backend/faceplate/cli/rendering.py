@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,8 +26,10 @@ ROLE_STYLES: Final = {
 
 
 def format_time(moment: datetime) -> str:
-    """Return a time in the user's time zone."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+    """Return a time in the user's time zone, or in UTC where that has no such year."""
+    with suppress(OverflowError):  # on the first and the last day of the years 1 to 9999
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M")
 
 
 def count(number: int, noun: str) -> str:

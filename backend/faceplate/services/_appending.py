@@ -46,6 +46,7 @@ async def append_one(
 ) -> records.Message:
     """Append a message, which has an id; return it as it is stored."""
     check_shape(message)
+    _check_opens(scope, conversation_id, opens)
     if not (message.uses_tools or branch):
         values = message._asdict()
         values["active_at"] = values.pop("created_at")
@@ -72,6 +73,7 @@ async def append_batch(
     """Append messages, which have ids, all or none; return them as they are stored."""
     for message in batch:
         check_shape(message)
+    _check_opens(scope, conversation_id, opens)
     if not (branch or any(message.uses_tools for message in batch)):
         stamps = await _insert(
             scope, sql.APPEND_MANY, conversation_id, after=after, **_arrays(batch)
@@ -126,23 +128,28 @@ async def _locked(
     if locked is None:
         raise NotFound(records.Conversation)
     ids = [message.id for message in batch]
-    place = await scope.one(_path_statements.PLACE, conversation_id=conversation_id, ids=ids)
-    return None if place.is_stored else Tree(scope, locked, place)
+    place = await scope.one(
+        _path_statements.PLACE, conversation_id=conversation_id, ids=ids, head=locked.head
+    )
+    return None if place.is_stored else Tree(scope, locked.id, place)
+
+
+def _check_opens(scope: Scope, conversation_id: UUID, opens: NewConversation | None) -> None:
+    """Raise InvalidInput unless ``opens`` is a conversation with this id, there or not."""
+    if opens is None:
+        return
+    check_kind("opens", opens, NewConversation)
+    if (opens.source is None) != (opens.key is None):
+        raise InvalidInput("opens.key", "must be given with a source, or neither of them")
+    if opens.source is None or opens.key is None:
+        return
+    if conversation_id != conversations.id_of(scope.user_id, source=opens.source, key=opens.key):
+        rule = "must be conversations.id_of the source and the key of opens"
+        raise InvalidInput("conversation_id", rule)
 
 
 async def _make(scope: Scope, conversation_id: UUID, new: NewConversation) -> None:
-    """Make a conversation unless it exists.
-
-    Raises InvalidInput, also if the id is not the one of its source and key.
-    """
-    check_kind("opens", new, NewConversation)
-    if (new.source is None) != (new.key is None):
-        raise InvalidInput("opens.key", "must be given with a source, or neither of them")
-    if new.source is not None and new.key is not None:
-        derived = conversations.id_of(scope.user_id, source=new.source, key=new.key)
-        if conversation_id != derived:
-            rule = "must be conversations.id_of the source and the key of opens"
-            raise InvalidInput("conversation_id", rule)
+    """Make a conversation unless it exists."""
     with body_errors(scope, conversations.BODY, new.body):
         await scope.first(conversations.CREATE, id=conversation_id, **new.values())
 

@@ -42,6 +42,6 @@ def body_errors(scope: AnyScope, field: str, *bodies: str | None) -> Iterator[No
         yield
     except (InvalidInput, DatabaseError) as error:
         rule = _REFUSALS.get(error.sqlstate or "")
-        if rule is None:
-            raise
+        if rule is None or (isinstance(error, InvalidInput) and error.rule == rule):
+            raise  # for another reason, or for a body whose field is known
         raise InvalidInput(field, rule, sqlstate=error.sqlstate) from None

@@ -17,7 +17,7 @@ async def at(scope: Scope, conversation_id: UUID, position: int) -> list[records
     alternatives = await _read(scope, conversation_id)
     group = alternatives.beside(position) or [position]
     found = await _described(scope, conversation_id, alternatives, [group])
-    if not found:
+    if position not in found:
         raise NotFound(records.Message)
     return found[position]
 

@@ -85,11 +85,12 @@ SHRINK = Statement(
 class Tree:
     """A locked conversation, and the ranges of its messages."""
 
-    def __init__(self, scope: Scope, locked: sql.Locked, place: sql.Place) -> None:
+    def __init__(self, scope: Scope, conversation_id: UUID, place: sql.Place) -> None:
         self._scope = scope
-        self._id = locked.id
+        self._id = conversation_id
         self.newest = place.newest or 0
-        self.end = locked.head or self.newest
+        # A program's own SQL may have removed the message at the head: a read ignores that, too.
+        self.end = place.end or self.newest
         """The position of the last message of the path, or 0."""
         self.ranges = Ranges(place.branch_positions, place.branch_parents)
 
@@ -138,8 +139,8 @@ async def lock(scope: Scope, conversation_id: UUID) -> Tree:
     locked = await scope.first(sql.LOCK, conversation_id=conversation_id)
     if locked is None:
         raise NotFound(records.Conversation)
-    place = await scope.one(sql.PLACE, conversation_id=conversation_id)
-    return Tree(scope, locked, place)
+    place = await scope.one(sql.PLACE, conversation_id=conversation_id, head=locked.head)
+    return Tree(scope, locked.id, place)
 
 
 def first_after(path: Sequence[Range], position: int) -> int | None:

@@ -24,9 +24,11 @@ async def newest(scope: Scope, conversation_id: UUID, limit: int) -> list[record
     if not rows:
         await conversations.get(scope, conversation_id)
         return []
-    if rows[0].parent_position is not None:  # the head may be elsewhere
-        return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
-    return await _completed(scope, conversation_id, rows, limit)
+    if rows[0].parent_position is None:  # else the head may be elsewhere
+        path = await _completed(scope, conversation_id, rows, limit)
+        if path:
+            return path
+    return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
 
 
 async def up_to(
@@ -56,7 +58,9 @@ async def before(
             sql.NEWEST, conversation_id=conversation_id, upto=position, limit=limit + 1
         )
         if rows and rows[0].position == position:
-            return (await _completed(scope, conversation_id, rows, limit + 1))[1:]
+            path = await _completed(scope, conversation_id, rows, limit + 1)
+            if path:
+                return path[1:]
     found = await scope.all(
         sql.PATH_PAGE, conversation_id=conversation_id, before=position, limit=limit, leaf=leaf
     )
@@ -87,7 +91,8 @@ async def _completed(
 ) -> list[records.Message]:
     """Return the path that ends at the first of ``rows``, which are in descending order.
 
-    The rows hold the beginning of it; the rest takes another statement.
+    The rows hold the beginning of it; the rest takes another statement. Nothing is returned if the
+    message was removed meanwhile.
     """
     path: list[records.Message] = []
     end: int | None = rows[0].position
@@ -100,14 +105,18 @@ async def _completed(
     if len(rows) < limit or len(path) == limit:
         return path
     last = path[-1].position
-    path += await scope.all(
+    rest = await scope.all(
         sql.PATH_PAGE,
         conversation_id=conversation_id,
         leaf=last,
         before=last,
         limit=limit - len(path),
     )
-    return path
+    if rest or last == 1:
+        return path + rest
+    # The conversation begins later than at 1, or `last` was removed between the two statements.
+    leaf = rows[0].position
+    return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit)
 
 
 async def after(

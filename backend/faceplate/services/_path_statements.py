@@ -173,6 +173,8 @@ class Place(NamedTuple):
     branch_parents: list[int] | None
     is_stored: bool
     """Whether one of the given ids is stored."""
+    end: int | None
+    """The last message up to ``head``, if that is given."""
 
 
 def _place() -> sa.Select[Any]:
@@ -187,8 +189,16 @@ def _place() -> sa.Select[Any]:
     stored = aliased(Message)
     ids = bindparam("ids", [], type_=postgresql.ARRAY(Message.id.type))
     is_stored = sa.exists(stored.id).where(_of_conversation(stored), stored.id == sa.any_(ids))
+    upto = aliased(Message)
+    end = sa.select(func.max(upto.position)).where(
+        _of_conversation(upto), upto.position <= bindparam("head", None, type_=_integer)
+    )
     return sa.select(
-        _newest(), collect("position"), collect("parent_position"), is_stored.label("is_stored")
+        _newest(),
+        collect("position"),
+        collect("parent_position"),
+        is_stored.label("is_stored"),
+        end.scalar_subquery(),
     )
 
 

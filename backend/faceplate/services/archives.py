@@ -29,7 +29,7 @@ from faceplate.statement import Statement
 
 _MESSAGE = [name for name in records.Message._fields if name != "conversation_id"]
 _position, _parent_position = Message.position.type, Message.parent_position.type
-_head = Conversation.head.type
+_head, _count = Conversation.head.type, Conversation.message_count.type
 
 
 @cache
@@ -207,7 +207,8 @@ async def restore_conversation(
 
     Raises Conflict if a message's id occurs twice; InvalidInput for a value that breaks a rule, for
     positions that do not ascend, a parent that is no earlier message, a head that is no message,
-    and a ``message_count`` that is not the number of the messages.
+    and a ``message_count`` of fewer messages. A greater one is corrected: it is the last position
+    in an archive of an earlier version, and it is wrong where other SQL has removed a message.
     """
     check_kind("conversation", conversation, records.Conversation)
     check_repeatable("batches", batches)
@@ -215,7 +216,9 @@ async def restore_conversation(
         return False
     positions = _check_places(conversation, batches)
     values = _row_statements.new(Conversation, conversation)
-    values["new_removed_count"] = (positions[-1] if positions else 0) - len(positions)
+    last = max(conversation.message_count, *positions[-1:], 0)
+    values["new_message_count"] = len(positions)
+    values["new_removed_count"] = last - len(positions)
     with body_errors(scope, "conversations.body", conversation.body):
         if await scope.first(RESTORE_CONVERSATION, **values) is None:
             return False
@@ -249,7 +252,7 @@ def _check_places(
     head = _head.check(conversation.head)
     if head is not None and not _holds(positions, head):
         raise InvalidInput("conversations.head", "must be the position of a message")
-    if conversation.message_count != len(positions):
+    if _count.check(conversation.message_count) < len(positions):
         raise InvalidInput("conversations.message_count", "must be the number of messages")
     return positions
 

@@ -23,7 +23,7 @@ from faceplate.pagination import (
 from faceplate.scope import Scope, one_statement, replayable
 from faceplate.services import _forking, _path_changes
 from faceplate.services._activity import active_at, newest_first
-from faceplate.services._arguments import checked_position, optional_position
+from faceplate.services._arguments import check_kind, checked_position, optional_position
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
 
@@ -124,6 +124,7 @@ def id_of(user_id: UUID, *, source: str, key: str) -> UUID:
 
     It is a UUIDv5 of the user, the source and the key. Raises InvalidInput.
     """
+    check_kind("user_id", user_id, UUID)
     for name, value in (("source", source), ("key", key)):
         rule = Conversation.__table__.c[name].type
         if isinstance(rule, Ruled):
