@@ -4,11 +4,29 @@ A record is a row as it was read. It is not tracked, needs no session, and may b
 and handed to another task. Its repr shows ids and sizes, never content.
 """
 
+import json
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
 JsonObject = dict[str, Any]
+
+_MAX_DIGITS = 4_300
+"""Python refuses to read longer integers, since it takes quadratic time."""
+
+
+def parse_body(body: str | None) -> Any:
+    """Return a body's JSON as Python has it; None without a body.
+
+    Of double keys the last counts. An integer of more than 4,300 digits becomes a Decimal. The text
+    may hold more than this shows: write a body back as text.
+    """
+    return None if body is None else json.loads(body, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _MAX_DIGITS else Decimal(digits)
 
 
 class User(NamedTuple):
@@ -42,6 +60,10 @@ class Conversation(NamedTuple):
     stored_at: datetime | None = None
     """When the row was stored; created_at and updated_at may be from before. None in an archive."""
 
+    def parsed_body(self) -> Any:
+        """Return the body as `parse_body` reads it."""
+        return parse_body(self.body)
+
     def __repr__(self) -> str:
         return f"Conversation(id={self.id}, message_count={self.message_count})"
 
@@ -71,6 +93,10 @@ class Message(NamedTuple):
     """When the message was written, which a caller may say."""
     updated_at: datetime
     """When the row was stored, or changed last."""
+
+    def parsed_body(self) -> Any:
+        """Return the body as `parse_body` reads it."""
+        return parse_body(self.body)
 
     def __repr__(self) -> str:
         return (
@@ -151,6 +177,10 @@ class Document(NamedTuple):
     """The JSON of another program, to the letter."""
     created_at: datetime
     updated_at: datetime
+
+    def parsed_body(self) -> Any:
+        """Return the body as `parse_body` reads it."""
+        return parse_body(self.body)
 
     def __repr__(self) -> str:
         return (

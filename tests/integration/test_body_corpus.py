@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,11 +12,19 @@ from tests.conversation_play import walked
 from tests.databases import opened
 
 from faceplate import Conflict, Database, FaceplateError, InvalidInput, Message, Settings, User
+from faceplate.records import parse_body
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
 
 MB = 1_048_576
 BATCH = [NewMessage(body=body) for body in BODIES.values()]
+
+
+def test_a_body_is_read_as_python_has_it() -> None:
+    """Else each caller writes this, and one with a number of 5,000 digits fails for all of them."""
+    body = '{"a": 1, "a": 1e22, "b": ' + "9" * 5_000 + ', "c": "\\ud800"}'
+    assert parse_body(body) == {"a": 1e22, "b": Decimal("9" * 5_000), "c": "\ud800"}
+    assert parse_body(None) is None
 
 
 class Place(NamedTuple):

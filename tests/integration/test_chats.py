@@ -90,9 +90,10 @@ async def test_bodies_models_and_times_come_back(db: Database, user: User) -> No
         NewMessage("user", "Hi", created_at=answered),
         NewMessage(body=body, created_at=said, model="m", input_tokens=3, output_tokens=0),
     ]
-    given = NewChat(
-        uuid7(), "Oslo", turn, created_at=said, source="other", key="7", body=f"[{body}]"
-    )
+    id_ = conversations.id_of(user.id, source="other", key="7")
+    given = NewChat(id_, "Oslo", turn, created_at=said, source="other", key="7", body=f"[{body}]")
+    with pytest.raises(InvalidInput, match=r"must be conversations\.id_of"):
+        await db.run(user.id, chats.store, [given._replace(id=uuid7())])
     await db.run(user.id, chats.store, [given])
     stored = await db.run(user.id, conversations.get, given.id)
     assert (stored.source, stored.key, stored.body) == ("other", "7", f"[{body}]")

@@ -63,11 +63,17 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
     check_kind("chats", chats, Sequence)
     if len(chats) > MAX_CHATS:
         raise InvalidInput("chats", f"at most {MAX_CHATS:,}; {len(chats):,} were given")
+    for chat in chats:
+        check_kind("chats", chat, NewChat)
     if len({chat.id for chat in chats}) < len(chats):
         raise InvalidInput("chats.id", "the ids must be distinct")
     for chat in chats:
         if (chat.source is None) != (chat.key is None):
             raise InvalidInput("chats.key", "must be given with a source, or neither of them")
+        if chat.source is not None and chat.key is not None:
+            named = conversations.id_of(scope.user_id, source=chat.source, key=chat.key)
+            if chat.id != named:
+                raise InvalidInput("chats.id", "must be conversations.id_of the source and the key")
         _check_tree(chat)
         _check_messages(scope, chat)
     with body_errors(scope, conversations.BODY, *(chat.body for chat in chats)):

@@ -110,6 +110,8 @@ async def append_many(
         raise InvalidInput("messages", "must not be empty")
     if len(messages) > MAX_BATCH:
         raise InvalidInput("messages", f"at most {MAX_BATCH:,}; {len(messages):,} were given")
+    for message in messages:
+        check_kind("messages", message, NewMessage)
     batch = [message.completed(message.id or scope.new_id()) for message in messages]
     if not all(isinstance(message.id, UUID) for message in batch):
         raise InvalidInput("messages.id", "must be a UUID")
