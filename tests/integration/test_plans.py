@@ -156,18 +156,9 @@ CONVERSATION: dict[str, Any] = {
     "created_at": None,
 }
 STORED: dict[str, Any] = {"message_count": 1, "head": None, "updated_at": None}
-MESSAGE: dict[str, Any] = {
-    "id": uuid7(),
-    "role": "user",
-    "content": "hello",
-    "tool_calls": None,
-    "tool_results": None,
-    "metadata": {},
-    "body": None,
-    "model": None,
-    "input_tokens": None,
-    "output_tokens": None,
-}
+SPOKEN: dict[str, Any] = {"id": uuid7(), "role": "user", "content": "hello", "metadata": {}}
+WRITTEN = dict.fromkeys(("body", "model", "input_tokens", "output_tokens"))
+MESSAGE: dict[str, Any] = SPOKEN | {"tool_calls": None, "tool_results": None} | WRITTEN
 MESSAGES: dict[str, Any] = {f"{name}s": [value] * 3 for name, value in MESSAGE.items()}
 MESSAGES["ids"] = [uuid7() for _ in range(3)]
 APPENDED: dict[str, Any] = {**MESSAGES, "created_ats": [None] * 3}
@@ -292,8 +283,12 @@ CASES = {
         across_users=True
     ),
     "mcp_configs.REPLACE_SECRETS": system(CONFIG, secrets=b"", of_user=None, id=uuid7()),
-    "message_statements.APPEND": in_conversation(COUNTED | POSITION, **MESSAGE, after=LONG),
-    "message_statements.APPEND_MANY": in_conversation(COUNTED | POSITION, **APPENDED, after=LONG),
+    "message_statements.APPEND": in_conversation(COUNTED, **SPOKEN),
+    "message_statements.APPEND_WHOLE": in_conversation(COUNTED, **SPOKEN, **WRITTEN),
+    "message_statements.APPEND_AFTER": in_conversation(
+        COUNTED | POSITION, **SPOKEN, **WRITTEN, after=LONG
+    ),
+    "message_statements.APPEND_MANY": in_conversation(COUNTED, **APPENDED),
     "message_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),
     "message_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
     "message_statements.GET": in_conversation(PK["messages"], id=uuid7()),

@@ -31,6 +31,7 @@ from faceplate.statement import Statement
 
 logger = logging.getLogger("faceplate")
 
+_NOTHING_MORE = [None] * len(NewMessage._fields[6:])
 MOVED_ON = "the conversation has moved on: its path does not end at the message that is answered"
 
 
@@ -48,11 +49,8 @@ async def append_one(
     check_shape(message)
     _check_opens(scope, conversation_id, opens)
     if not (message.uses_tools or branch):
-        values = message._asdict()
-        values["active_at"] = values.pop("created_at")
-        stamps = await _insert(
-            scope, sql.APPEND, conversation_id, after=after, status=status, **values
-        )
+        appending, values = _at_end(message, after)
+        stamps = await _insert(scope, appending, conversation_id, status=status, **values)
         if stamps:
             return _stored(conversation_id, message, stamps[0])
     [stored] = await _append_placed(
@@ -74,15 +72,37 @@ async def append_batch(
     for message in batch:
         check_shape(message)
     _check_opens(scope, conversation_id, opens)
-    if not (branch or any(message.uses_tools for message in batch)):
-        stamps = await _insert(
-            scope, sql.APPEND_MANY, conversation_id, after=after, **_arrays(batch)
-        )
+    if after is None and not any(message.uses_tools for message in batch):
+        stamps = await _insert(scope, sql.APPEND_MANY, conversation_id, **_arrays(batch))
         if stamps:
             return _stored_batch(conversation_id, batch, stamps)
     return await _append_placed(
         scope, conversation_id, batch, after=after, branch=branch, opens=opens
     )
+
+
+def _at_end(message: NewMessage, after: int | None) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
+    """Return the statement that appends a message without tools to the end, and its values."""
+    role, content, _, _, metadata, id_, *more = message
+    values: dict[str, Any] = {
+        "id": id_,
+        "role": role,
+        "content": content,
+        "metadata": metadata,
+    }
+    if after is None and more == _NOTHING_MORE:
+        return sql.APPEND, values
+    body, created_at, model, input_tokens, output_tokens = more
+    values |= {
+        "body": body,
+        "active_at": created_at,
+        "model": model,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+    }
+    if after is None:
+        return sql.APPEND_WHOLE, values
+    return sql.APPEND_AFTER, values | {"after": after}
 
 
 async def _append_placed(
