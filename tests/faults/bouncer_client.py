@@ -129,7 +129,11 @@ async def portray(db: Database, name: str) -> str:
     found = [await _run(db, own, plan) for plan in reads(own).values()]
     found.append(await _use_a_session(db, own))
     found.append(await _run(db, own, plans(own)[name]))
-    found.append(await everything_of(db, own.user_id))
+    stored = await everything_of(db, own.user_id)
+    # Not by their ids, which follow from the user's where a conversation has a name elsewhere.
+    found.append(
+        {table: sorted(_likeness(own, row) for row in rows) for table, rows in stored.items()}
+    )
     return _likeness(own, found)
 
 

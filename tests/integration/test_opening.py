@@ -12,8 +12,8 @@ from faceplate.services.messages import NewConversation, NewMessage
 NAMED = NewConversation(source="elsewhere", key="1")
 WRONG: dict[str, tuple[Any, str]] = {
     "another id": (NAMED, "conversation_id"),
-    "no key": (NewConversation(source="elsewhere"), "conversations.key"),
-    "no source": (NewConversation(key="1"), "conversations.source"),
+    "no key": (NewConversation(source="elsewhere"), "opens.key"),
+    "no source": (NewConversation(key="1"), "opens.key"),
     "another kind": ({"source": "elsewhere", "key": "1"}, "opens"),
 }
 
