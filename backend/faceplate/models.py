@@ -105,7 +105,6 @@ class Conversation(Owned, Base):
             postgresql_where=text("source IS NOT NULL"),
         ),
         CheckConstraint("(source IS NULL) = (key IS NULL)", "source_and_key"),
-        {"postgresql_with": {"fillfactor": 80}},
     )
     record = records.Conversation
     export_without = ("stored_at",)
