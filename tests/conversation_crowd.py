@@ -36,7 +36,7 @@ class Shared:
         """By position, what a message was appended after, where its writer said so."""
         self.removed = 0
         self.paths: list[list[UUID]] = []
-        """Those that were read, and those that were forked off."""
+        """The conversations that were read, and their forks."""
         self.refused = 0
         """How often somebody else was quicker."""
         self.lost = 0

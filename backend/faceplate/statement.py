@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 PURE_FUNCTIONS = {"date_trunc", "greatest", "int4range", "lead", "least", "nullif", "range_agg"}
-"""PostgreSQL's own functions that only compute, beside those that SQLAlchemy has classes for."""
+"""PostgreSQL functions that only compute, and that SQLAlchemy has no class for."""
 USER_PARAMETERS = (OWNER, "owner", "user_id")
 """The parameters that the scope fills in: the owner criterion's, and two for a statement's use."""
 

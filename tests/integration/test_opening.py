@@ -1,4 +1,4 @@
-"""Conversations with a name elsewhere, and those that their first message makes."""
+"""Conversations with a name elsewhere, and conversations that their first message makes."""
 
 from typing import Any
 

@@ -151,7 +151,7 @@ class Index(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Rows stored in the last day, 7 and 30 days, of those that are still there.
+    """How many of a table's rows were stored in the last day, 7 and 30 days.
 
     A message counts anew when it is changed.
     """

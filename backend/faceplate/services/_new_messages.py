@@ -96,7 +96,7 @@ def check_shape(message: NewMessage) -> None:
 
 
 def tool_ids(message: NewMessage | records.Message) -> tuple[set[Any], set[Any]]:
-    """Return the ids of the message's calls, and those that its results answer."""
+    """Return the ids of the message's calls, and the ids of the calls its results answer."""
     calls = {call["id"] for call in message.tool_calls or ()}
     return calls, {result["tool_call_id"] for result in message.tool_results or ()}
 

@@ -205,7 +205,7 @@ async def page(
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> Page[records.Conversation]:
-    """Return up to ``limit`` conversations (1 to 200), or of those that are from ``source``.
+    """Return up to ``limit`` conversations (1 to 200); with a ``source``, only from there.
 
     The one with the newest activity comes first. ``cursor`` is the ``next_cursor`` of the page
     before, of the same ``source``. A conversation with new activity moves to the first page, so

@@ -127,9 +127,9 @@ async def page(
 ) -> Page[records.Document]:
     """Return up to ``limit`` documents (1 to 200) of a kind, by key.
 
-    Keys are ordered by code point. With a ``prefix``, only those that begin with it. ``cursor`` is
-    the ``next_cursor`` of the page before, for the same ``kind`` and ``prefix``. All bodies of a
-    page are in memory at once: ask for fewer where they are large.
+    Keys are ordered by code point. A ``prefix`` limits the page to keys that begin with it.
+    ``cursor`` is the ``next_cursor`` of the page before, for the same ``kind`` and ``prefix``. All
+    bodies of a page are in memory at once: ask for fewer where they are large.
 
     Raises InvalidInput for an invalid kind, prefix, limit or cursor.
     """

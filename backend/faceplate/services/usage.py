@@ -168,7 +168,7 @@ async def by_conversation(
     """Return the tokens of each conversation and model, up to ``limit`` rows (1 to 1,000).
 
     The row with the most tokens comes first. The messages are those written from ``since`` on and
-    before ``until``; those that a fork has copied count in the fork, too. ``cursor`` is the
+    before ``until``. A message that a fork copied counts in the fork, too. ``cursor`` is the
     ``next_cursor`` of the page before, and a row whose sum has grown since may be left out of the
     later pages.
 

@@ -14,7 +14,7 @@ depends_on = None
 LOSES = ("all documents", "SELECT FROM faceplate.documents")
 USER = "nullif(current_setting('faceplate.user_id', true), '')::uuid"
 
-# The reference stops whoever changes a user or deletes one until the transaction ends.
+# The foreign key locks users: a change or removal of a user waits for this transaction.
 TABLE = """
 CREATE TABLE faceplate.documents (
     user_id uuid NOT NULL,

@@ -50,9 +50,9 @@ async def before(
 ) -> list[records.Message]:
     """Return the last ``limit`` messages (1 to 1,000) before ``position``, in order.
 
-    ``position`` may be a message's id. Without a ``leaf``, the messages are those that the message
-    at ``position`` follows, also if the path has been switched since; where there is no message at
-    ``position``, those of the path before it.
+    ``position`` may be a message's id. Without a ``leaf``, the call reads the path of the message
+    at ``position``, even if the conversation was switched to another path. If no message is at
+    ``position``, it reads the conversation's path.
 
     Raises NotFound if the conversation, the message with the id, or a message at ``leaf`` does not
     exist; InvalidInput.
