@@ -107,7 +107,6 @@ class Conversation(Owned, Base):
         CheckConstraint("(source IS NULL) = (key IS NULL)", "source_and_key"),
     )
     record = records.Conversation
-    export_without = ("stored_at",)
 
     title: Mapped[str] = mapped_column(Text(255), server_default="New Chat")
     message_count: Mapped[int] = mapped_column(Count(), server_default="0")

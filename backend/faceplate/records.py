@@ -57,8 +57,6 @@ class Conversation(NamedTuple):
     created_at: datetime
     updated_at: datetime
     """The time of the last activity: appending and removing messages move it."""
-    stored_at: datetime | None = None
-    """When the row was stored; created_at and updated_at may be from before. None in an archive."""
 
     def parsed_body(self) -> Any:
         """Return the body as `parse_body` reads it."""

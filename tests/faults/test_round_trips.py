@@ -153,6 +153,41 @@ async def test_a_unit_costs_what_is_promised(wire: Wire, name: str) -> None:
     assert traffic.connections == 0
 
 
+READS: dict[str, Call] = {
+    "history": lambda db, own: db.run(own.user_id, messages.history, own.conversation_id),
+    "the page before": lambda db, own: db.run(own.user_id, messages.before, own.conversation_id, 3),
+    "a page": lambda db, own: db.run(
+        own.user_id, messages.page, own.conversation_id, descending=True
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_a_conversation_with_branches_takes_two_statements_once(
+    wire: Wire, name: str
+) -> None:
+    """Else a user who edited one question waits twice as long for each page, for ever."""
+    db, own, read = wire.db, wire.own, READS[name]
+
+    async def append(**new: Any) -> None:
+        turn = [NewMessage("user", CONTENT), NewMessage("assistant", CONTENT)]
+        await db.run(own.user_id, messages.append_many, own.conversation_id, turn, **new)
+
+    async def cost() -> int:
+        wire.proxy.traffic = traffic = Traffic()
+        await read(db, own)
+        return traffic.round_trips
+
+    await append()
+    await read(db, own)
+    assert await cost() == 1
+    for _ in range(3):
+        await append(after=1, branch=True)
+    await db.run(own.user_id, conversations.switch, own.conversation_id, 3)
+    await read(db, own)
+    assert await cost() == 1
+
+
 async def test_units_that_call_units_begin_once(wire: Wire) -> None:
     """Else what a unit composes is kept in parts, or each part pays for a transaction."""
 

@@ -14,6 +14,7 @@ from uuid6 import uuid7
 from faceplate import Database, InvalidInput, Scope, Settings, User
 from faceplate.models import Conversation
 from faceplate.services import conversations, messages, users
+from faceplate.statement import Statement
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 HOUR, TICK = timedelta(hours=1), timedelta(microseconds=1)
@@ -25,6 +26,7 @@ WRONG = """
 SELECT count(*) FROM faceplate.conversations
 WHERE active_hour IS DISTINCT FROM date_trunc('hour', updated_at, 'UTC')
 """
+STORED_AT = Statement(datetime, sa.select(Conversation.stored_at))
 
 
 @pytest.fixture
@@ -117,10 +119,10 @@ async def test_a_conversation_says_when_it_was_stored(db: Database, user: User) 
     """Else nobody knows what an import of last night brought: its dates are those of its file."""
     chat = await db.run(user.id, conversations.create, created_at=NOON - 10_000 * HOUR)
     assert chat.updated_at == chat.created_at == NOON - 10_000 * HOUR
-    assert chat.stored_at is not None
-    assert abs(chat.stored_at - datetime.now(UTC)) < HOUR
+    [stored_at] = await db.run(user.id, Scope.all, STORED_AT)
+    assert abs(stored_at - datetime.now(UTC)) < HOUR
     await db.run(user.id, messages.append, chat.id, role="user", content="hello")
-    assert (await db.run(user.id, conversations.get, chat.id)).stored_at == chat.stored_at
+    assert await db.run(user.id, Scope.all, STORED_AT) == [stored_at]
 
 
 class TestHot:

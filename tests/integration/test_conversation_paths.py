@@ -10,7 +10,7 @@ from tests.conversation_model import essence
 from tests.conversation_play import Play
 
 from faceplate import Database, Scope, User
-from faceplate.services import conversations, messages
+from faceplate.services import _path_reading, conversations, messages
 from faceplate.services.messages import NewMessage
 
 STEPS = 30
@@ -28,6 +28,26 @@ async def test_any_operations_leave_the_paths_that_a_model_has(
         except BaseException as error:
             error.add_note(f"--seed={campaign.seed}, conversation {number}")
             raise
+
+
+async def test_what_is_remembered_of_conversations_stays_small(
+    db: Database, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that serves edited chats grows for as long as it lives."""
+    monkeypatch.setattr(_path_reading, "MOST_REMEMBERED", 2)
+    _path_reading.branched_lately.clear()
+    made = []
+    for _ in range(3):
+        play = Play(db, user.id, random.Random(1))
+        await play.run(conversations.create, id=play.id)
+        new = [NewMessage("user", "one of many")] * 2
+        for _ in range(2):
+            await play.run(messages.append_many, play.id, new, after=0, branch=True)
+        await play.run(conversations.switch, play.id, 2)
+        for _ in range(2):
+            assert [one.position for one in await play.run(messages.history, play.id)] == [1, 2]
+        made.append((user.id, play.id))
+    assert [*_path_reading.branched_lately] == made[-2:]
 
 
 BRANCHES, MESSAGES_A_BRANCH = 200, 10

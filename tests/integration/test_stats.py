@@ -150,7 +150,7 @@ async def test_what_is_wrong_with_an_index_is_said(
     found = {index.name: index for index in (await stats.collect(db)).indexes}
     assert found["unread"].times_ideal is None  # too small to be worth a word
     assert not found["pk_messages"].is_unused
-    assert found["pk_conversations"].scans > 0
+    assert any(index.scans for index in found.values() if index.table == "conversations")
     assert [index.name for index in found.values() if index.table == "tasks"]
 
 

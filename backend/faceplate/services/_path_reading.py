@@ -3,8 +3,13 @@
 The first statement reads the newest messages by position, as if the conversation were linear.
 Their parents tell how much of it is the path. Where the head was moved, the newest message has a
 parent_position, too: see `faceplate.services._path_changes`.
+
+The first statement is for nothing where the path leaves the newest messages. So this process
+remembers which conversations were seen to have branches, and begins with the second one there. That
+one reads any path, so what is remembered decides about time alone.
 """
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
@@ -15,9 +20,18 @@ from faceplate.scope import Scope
 from faceplate.services import _path_statements as sql
 from faceplate.services import conversations
 
+branched_lately: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
+"""Users and their conversations of which a page took two statements, the one first seen first."""
+MOST_REMEMBERED = 10_000
+"""How many conversations are remembered, at about 300 bytes each."""
+
 
 async def newest(scope: Scope, conversation_id: UUID, limit: int) -> list[records.Message]:
     """Return the last ``limit`` messages of the path, the last one first."""
+    if _has_branched(scope, conversation_id):
+        path = await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
+        if path:
+            return path
     rows = await scope.all(
         sql.NEWEST, conversation_id=conversation_id, upto=Count.MAXIMUM, limit=limit
     )
@@ -28,6 +42,7 @@ async def newest(scope: Scope, conversation_id: UUID, limit: int) -> list[record
         path = await _completed(scope, conversation_id, rows, limit)
         if path:
             return path
+    _remember(scope, conversation_id)
     return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
 
 
@@ -53,6 +68,11 @@ async def before(
     Without a ``leaf``, it is the path of the message at that position, or the one of the head where
     there is none.
     """
+    key = {"conversation_id": conversation_id, "before": position}
+    if leaf is None and _has_branched(scope, conversation_id):
+        path = await scope.all(sql.PATH_PAGE, leaf=position, limit=limit, **key)
+        if path:
+            return path
     if leaf is None:
         rows = await scope.all(
             sql.NEWEST, conversation_id=conversation_id, upto=position, limit=limit + 1
@@ -61,9 +81,7 @@ async def before(
             path = await _completed(scope, conversation_id, rows, limit + 1)
             if path:
                 return path[1:]
-    found = await scope.all(
-        sql.PATH_PAGE, conversation_id=conversation_id, before=position, limit=limit, leaf=leaf
-    )
+    found = await scope.all(sql.PATH_PAGE, leaf=leaf, limit=limit, **key)
     if not found:
         await check_leaf(scope, conversation_id, leaf)
     return found
@@ -104,6 +122,7 @@ async def _completed(
                 return path
     if len(rows) < limit or len(path) == limit:
         return path
+    _remember(scope, conversation_id)
     last = path[-1].position
     rest = await scope.all(
         sql.PATH_PAGE,
@@ -117,6 +136,17 @@ async def _completed(
     # The conversation begins later than at 1, or `last` was removed between the two statements.
     leaf = rows[0].position
     return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit)
+
+
+def _has_branched(scope: Scope, conversation_id: UUID) -> bool:
+    # What is no UUID may not be hashable. The statement says what is wrong with it.
+    return isinstance(conversation_id, UUID) and (scope.user_id, conversation_id) in branched_lately
+
+
+def _remember(scope: Scope, conversation_id: UUID) -> None:
+    branched_lately[scope.user_id, conversation_id] = None
+    if len(branched_lately) > MOST_REMEMBERED:
+        branched_lately.popitem(last=False)
 
 
 async def after(

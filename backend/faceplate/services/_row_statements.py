@@ -61,8 +61,7 @@ def exported(model: Any) -> Exported:
         for name, column in columns.items()
         if name not in getattr(model, "export_without", ()) and not isinstance(column.type, Secret)
     }
-    left_out = columns.keys() - kept.keys()
-    fits = declared is not None and left_out <= declared._field_defaults.keys()
+    fits = declared is not None and kept.keys() == columns.keys()
     return Exported(declared if fits else _record(model, [*kept]), kept)
 
 
