@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
+from tests.bodies import BODIES
 from tests.campaigns import Campaign
 from tests.databases import settings_of
 from tests.faults.bouncer import POOL_SIZE, PROGRAM, WHY_NOT, bouncer
@@ -23,7 +24,8 @@ from tests.units import nobodys
 
 from faceplate import CannotConnect, Database, Scope, SystemScope, encryption, migrate
 from faceplate._driver.engine import create_engine
-from faceplate.services import conversations, messages, users
+from faceplate.services import conversations, documents, messages, users
+from faceplate.services.messages import NewMessage
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 
@@ -96,6 +98,25 @@ async def test_two_programs_at_once_get_their_own_rows(
     reports = [json.loads(output) for output, _ in outputs]
     assert [report["done"] for report in reports] == [workers * rounds] * 2
     assert [wrong for report in reports for wrong in report["wrong"]] == []
+
+
+async def test_bodies_come_through_to_the_letter(pooled_url: str) -> None:
+    """Else an object of another program is whole on one deployment, and altered on the next."""
+    bodies = [*BODIES.values()]
+    async with Database(settings_of(pooled_url, pgbouncer=True)) as db:
+        user = await db.run_system(users.create, subject_id=secrets.token_hex(8))
+        chat = await db.run(user.id, conversations.create)
+        for body in bodies:
+            await db.run(user.id, messages.append, chat.id, body=body)
+            told = await db.run(user.id, conversations.replace_body, chat.id, body)
+            read = await db.run(user.id, conversations.get, chat.id)
+            assert told.body == read.body == body
+            await db.run(user.id, documents.put, "state", "a", body)
+            assert (await db.run(user.id, documents.get, "state", "a")).body == body
+        new = [NewMessage(body=body) for body in bodies]
+        await db.run(user.id, messages.append_many, chat.id, new)
+        read_back = await db.run(user.id, messages.history, chat.id, limit=1_000)
+        assert [message.body for message in read_back] == bodies * 2
 
 
 async def test_every_transaction_has_its_limits_and_leaves_none(
