@@ -19,7 +19,7 @@ from faceplate import (
     TimedOut,
     User,
 )
-from faceplate._driver import connection
+from faceplate._driver import connection_state
 from faceplate.services import tasks
 
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
@@ -166,7 +166,7 @@ async def test_a_warm_connection_is_found_alive_without_a_statement(
     async with opened(settings, log_sql=True) as db:
         await statements()
         assert await statements() == ["EXECUTE"]  # the preamble of the page, in one round trip
-        monkeypatch.setattr(connection, "PING_AFTER_IDLE_S", -1)  # as if it had sat idle for long
+        monkeypatch.setattr(connection_state, "PING_AFTER_IDLE_S", -1)  # as if idle for long
         assert await statements() == ["SELECT", "EXECUTE"]
 
 
