@@ -27,7 +27,15 @@ NAVIGATION = {
         "docs/comparison",
     ],
     "Extend": ["docs/adding-a-table"],
-    "Run": ["docs/operations", "docs/configuration", "docs/importing"],
+    "Run": [
+        "docs/operations",
+        "docs/operations/roles",
+        "docs/operations/migrations",
+        "docs/operations/commands",
+        "docs/operations/monitoring",
+        "docs/configuration",
+        "docs/importing",
+    ],
     "Look up": ["docs/api", "docs/README", "CHANGELOG", "docs/versioning"],
     "Contribute": ["CONTRIBUTING", "SECURITY", "docs/releasing"],
 }
