@@ -12,8 +12,8 @@ from faceplate._alembic import scaffold
 SETTINGS = "<!-- settings -->"
 REFERENCE = "<!-- reference -->"
 
-# The pages in the order of the side bar; the site leaves out those that are not there, and puts
-# one that is not named here under "Look up".
+# The pages in the order of the side bar. The site leaves out a missing page, and puts a page that
+# is not named here under "Look up".
 NAVIGATION = {
     "Start": ["docs/quickstart", "docs/tutorial", "docs/units", "docs/web", "docs/faq"],
     "Understand": [

@@ -132,7 +132,7 @@ class Table(NamedTuple):
     vacuumed_at: datetime | None
     analyzed_at: datetime | None
     hit_ratio: float | None
-    """Pages found in PostgreSQL's cache, of those that were asked for."""
+    """The part of the page reads that PostgreSQL's cache answered."""
 
 
 class Index(NamedTuple):
