@@ -120,7 +120,7 @@ async def test_a_unit_that_gives_up_waiting_makes_room_for_another(
 
 
 async def test_nobody_has_to_wait(settings: Settings, user: User) -> None:
-    """max_waiting=0: who finds no free connection is refused, and who finds one is not."""
+    """max_waiting=0: a unit that finds no free connection is refused, the others run."""
     async with opened(settings, pool_size=1, max_overflow=1, max_waiting=0) as db:
         await asyncio.gather(db.run(user.id, backend), db.run(user.id, backend))
         async with db.begin(user.id), db.begin(user.id):
