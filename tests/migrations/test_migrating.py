@@ -159,7 +159,7 @@ async def test_a_role_named_like_the_schema_migrates_and_finds_no_difference(
     """Else the embedded server's own role, whose default schema is ours, sees other tables."""
     assert "//faceplate@/faceplate?" in own.url
     admin = await asyncpg.connect(own.admin_url)
-    try:  # the migration of another database may have made the role, as another owner
+    try:  # another database's migration may have made the role, under another owner
         await admin.execute("GRANT faceplate_app TO faceplate")
     except asyncpg.UndefinedObjectError:
         pass
