@@ -21,7 +21,7 @@ PURPOSES = {
     "faceplate/_transaction/": "the transaction: what is sent, and when",
     "faceplate/scope.py": "values in their places, the owner added, rows as records",
     "faceplate/statement.py": "values in their places, the owner added, rows as records",
-    "faceplate/column_types.py": "each value checked by the rule of its column",
+    "faceplate/column_types/": "each value checked by the rule of its column",
     "faceplate/services/": "the unit itself",
     "faceplate/pagination.py": "limits and cursors",
     "faceplate/_driver/pool.py": "check-out and check-in",

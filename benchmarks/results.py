@@ -35,7 +35,7 @@ class Environment(BaseModel):
     python: str
     postgres: str
     settings: dict[str, str]
-    """The server's, those that decide what a COMMIT costs and what is cached."""
+    """The server's settings that decide what a COMMIT costs and what is cached."""
 
 
 class SideInfo(BaseModel):

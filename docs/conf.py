@@ -79,6 +79,6 @@ def shorten(*event: Any) -> tuple[str | None, str | None]:
 
 
 def make_front_page(app: Sphinx, failure: Exception | None) -> None:
-    """Whoever opens the folder in a browser arrives at the README."""
+    """Make the README the index, which a browser opens for the folder."""
     if failure is None:
         shutil.copy(Path(app.outdir) / "README.html", Path(app.outdir) / "index.html")

@@ -12,8 +12,8 @@ from faceplate._alembic import scaffold
 SETTINGS = "<!-- settings -->"
 REFERENCE = "<!-- reference -->"
 
-# The pages in the order of the side bar; the site leaves out those that are not there, and puts
-# one that is not named here under "Look up".
+# The pages in the order of the side bar. The site leaves out a missing page, and puts a page that
+# is not named here under "Look up".
 NAVIGATION = {
     "Start": ["docs/quickstart", "docs/tutorial", "docs/units", "docs/web", "docs/faq"],
     "Understand": [
@@ -27,7 +27,15 @@ NAVIGATION = {
         "docs/comparison",
     ],
     "Extend": ["docs/adding-a-table"],
-    "Run": ["docs/operations", "docs/configuration", "docs/importing"],
+    "Run": [
+        "docs/operations",
+        "docs/operations/roles",
+        "docs/operations/migrations",
+        "docs/operations/commands",
+        "docs/operations/monitoring",
+        "docs/configuration",
+        "docs/importing",
+    ],
     "Look up": ["docs/api", "docs/README", "CHANGELOG", "docs/versioning"],
     "Contribute": ["CONTRIBUTING", "SECURITY", "docs/releasing"],
 }

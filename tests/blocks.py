@@ -54,7 +54,7 @@ def blocks(path: Path) -> list[Block]:
 
 
 def runnable_blocks(path: Path) -> list[Block]:
-    """Return those that are run: Python and console, unless they say why not."""
+    """Return the blocks that are run: Python and console, unless a comment says why not."""
     return [block for block in blocks(path) if block.language in RUN and block.reason is None]
 
 

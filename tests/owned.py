@@ -109,7 +109,7 @@ def targets(mine: UUID, their: Belongings, note: UUID, mark: UUID) -> list[Targe
 
 
 def light(target: Target) -> Any:
-    """The table, as somebody spells it who does not import the model."""
+    """Return the table as a program spells it that does not import the model."""
     columns = [sa.column(name, column.type) for name, column in target.table.c.items()]
     return sa.table(target.table.name, *columns, schema=target.table.schema)
 

@@ -205,4 +205,4 @@ OF_THEIRS = {
         "within",
     ),
 }
-"""Those that name the other user, and so find nothing of one's own."""
+"""The reads that name the other user, and so find nothing of one's own."""

@@ -110,7 +110,7 @@ def named_statements() -> dict[str, Statement[Any]]:
 
 
 def _statements_of_models() -> Iterator[tuple[str, Statement[Any]]]:
-    """Those that are made from each model, such as ``tasks.read``."""
+    """Yield the statements that are made from each model, such as ``tasks.read``."""
     yield "conversations.read", _row_statements.read(models.Conversation)
     for kind in KINDS:
         if kind.is_chats:

@@ -110,7 +110,7 @@ class Conversation(Owned, Base):
 
     title: Mapped[str] = mapped_column(Text(255), server_default="New Chat")
     message_count: Mapped[int] = mapped_column(Count(), server_default="0")
-    # How many positions belonged to messages that are gone. No position is given twice.
+    # How many positions belonged to removed messages. No position is given twice.
     removed_count: Mapped[int] = mapped_column(Count(), server_default="0")
     # The last message of the path that is read. NULL: the newest message.
     head: Mapped[int | None] = mapped_column(Count(minimum=1))

@@ -44,7 +44,7 @@ class Conversation(NamedTuple):
     id: UUID
     title: str
     message_count: int
-    """How many messages are stored, those of all branches."""
+    """How many messages are stored, of all branches."""
     head: int | None
     """The position of the last message of the path that is read; None: the newest message."""
     metadata: JsonObject

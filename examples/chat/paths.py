@@ -20,7 +20,7 @@ class Shown(NamedTuple):
 async def show(
     scope: Scope, conversation_id: UUID, *, before: int | None = None, limit: int = DEFAULT_LIMIT
 ) -> Shown:
-    """Return the last messages of the path, or those that the message at ``before`` follows.
+    """Return the last messages of the path, or the last ones before position ``before``.
 
     Raises NotFound, InvalidInput.
     """

@@ -1,6 +1,6 @@
-"""A reply, streamed to whoever asked as server-sent events.
+"""A reply, streamed to the client as server-sent events.
 
-What exactly holds, however a stream ends:
+However a stream ends:
 
 - A message that was shown is stored: each is sent after its transaction was committed.
 - A text that was shown is stored: `faceplate.drafts.Draft.keep` hands on what it has saved, so

@@ -1,7 +1,7 @@
 """What goes over the wire.
 
-The rules of texts are only told here, to whoever reads the OpenAPI document. The column types of
-`faceplate.models` make them hold, and say in plain words what was wrong.
+The rules of texts stand here for the reader of the OpenAPI document. The column types of
+`faceplate.models` enforce them, and say in plain words what was wrong.
 """
 
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The benchmark runs: whoever doubts a figure can make it again."""
+"""The benchmark runs: a reader who doubts a figure can measure it again."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ async def barriers(page: Page) -> list[str]:
 async def test_nothing_stands_in_the_way_of_a_screen_reader(
     chat_server: ChatServer, tabs: Tabs, scheme: str
 ) -> None:
-    """Else who does not see the page, or sees it poorly, cannot use it."""
+    """Else a user who does not see the page, or sees it poorly, cannot use it."""
     context = await tabs.context(color_scheme=scheme, reduced_motion="reduce")
     chat = await tabs.open(chat_server, context=context)
     await expect(chat.page.get_by_text("No conversations yet.")).to_be_visible()
@@ -54,7 +54,7 @@ async def test_nothing_stands_in_the_way_of_a_screen_reader(
 
 
 async def test_an_interrupted_reply_is_no_barrier(slow_chat_server: ChatServer, tabs: Tabs) -> None:
-    """Else what went wrong is said only to those who see colours."""
+    """Else only a user who sees colours learns what went wrong."""
     chat = await tabs.open(slow_chat_server)
     await chat.ask_and_catch("hello")
     assert await barriers(chat.page) == []
@@ -87,7 +87,7 @@ async def test_a_reply_is_read_out_once(chat_server: ChatServer, tabs: Tabs) -> 
 
 
 async def test_a_chat_can_be_had_by_keyboard(chat_server: ChatServer, tabs: Tabs) -> None:
-    """Else who uses no mouse is left out."""
+    """Else a user without a mouse is left out."""
     chat = await tabs.open(chat_server)
     press, write = chat.page.keyboard.press, chat.page.keyboard.type
 
@@ -116,7 +116,7 @@ async def test_a_chat_can_be_had_by_keyboard(chat_server: ChatServer, tabs: Tabs
 
 
 async def test_lists_can_be_used_by_keyboard(chat_server: ChatServer, tabs: Tabs) -> None:
-    """Else who uses no mouse is left out of what stands beside the chat."""
+    """Else a user without a mouse cannot use what stands beside the chat."""
     chat = await tabs.open(chat_server)
     press, write = chat.page.keyboard.press, chat.page.keyboard.type
     await chat.ask_and_hear("Typed")

@@ -86,7 +86,7 @@ async def test_every_reply_can_be_given_again(chat_server: ChatServer, tabs: Tab
 
 
 async def test_alternatives_are_chosen_by_keyboard(chat_server: ChatServer, tabs: Tabs) -> None:
-    """Else who uses no mouse, or does not see the page, never gets back to what was."""
+    """Else a user who uses no mouse, or does not see the page, never gets back to what was."""
     chat = await tabs.open(chat_server)
     await chat.ask_and_hear("hello")
     for count in (2, 3):

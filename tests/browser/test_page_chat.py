@@ -115,7 +115,7 @@ async def test_a_tool_call_is_shown_with_its_result(chat_server: ChatServer, tab
 
 
 async def test_markup_in_messages_is_text(chat_server: ChatServer, tabs: Tabs) -> None:
-    """Else a message runs programs in the browser of whoever reads it."""
+    """Else a message runs programs in its reader's browser."""
     chat = await tabs.open(chat_server)
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script> **loud** `code`"
     await chat.ask_and_hear(hostile)

@@ -52,7 +52,7 @@ async def test_a_stopped_reply_keeps_what_had_arrived(
 
 
 async def test_a_closed_tab_loses_nothing(slow_chat_server: ChatServer, tabs: Tabs) -> None:
-    """Else who closes the tab in the middle of a reply finds less than they had read."""
+    """Else a user who closes the tab during a reply finds less than they had read."""
     context = await tabs.context()
     chat = await tabs.open(slow_chat_server, context=context)
     shown = await chat.ask_and_catch("hello")

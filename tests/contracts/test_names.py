@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from faceplate._driver import connection, dialect, pool
+from faceplate._driver import connection, connection_state, dialect, pool
 from faceplate._orm import connection as unit_connection
 from faceplate._orm import flush_order, owner_criterion, ownership, session
 
@@ -70,10 +70,10 @@ def overridden(ours: type[Any], theirs: type[Any]) -> set[str]:
 
 def test_our_connection_overrides_two_names_of_asyncpgs() -> None:
     """Else the driver calls a method of ours for one of its own, or the reverse."""
-    assert overridden(connection.Connection, asyncpg.Connection) == {
-        "is_in_transaction",
-        "prepare",
-    }
+    tracked = connection_state.TrackedConnection
+    assert overridden(tracked, asyncpg.Connection) == {"is_in_transaction"}
+    assert overridden(connection.Connection, asyncpg.Connection) == {"prepare"}
+    assert overridden(connection.Connection, tracked) == {"prepare"}
 
 
 @pytest.mark.parametrize(("ours", "theirs"), SQLALCHEMY, ids=lambda one: str(one.__name__))

@@ -44,7 +44,7 @@ TABLES = """
 """What a user's own units write to: keys of the server's making, and sums."""
 
 GIVEN_IDS = tuple(UUID(int=number) for number in (7, 8, 9))
-"""Those that a plan gives, and no unit makes."""
+"""Ids that a plan gives, and no unit makes."""
 
 _public = MetaData(schema="public")
 notes = Table(

@@ -214,7 +214,7 @@ class Proxy:
         self._stack.close()
 
     def plan(self, *faults: Fault) -> None:
-        """Let ``faults`` strike from here on, in place of those that were planned before."""
+        """Let ``faults`` strike from here on, in place of the planned ones."""
         self._faults = list(faults)
         self._count = 0
         self.struck = []

@@ -1,7 +1,7 @@
 """The values that a server, a driver or an encoder stumbles over: refused before they get there.
 
-What is refused has cost no message, and its connection stays as it was. Neither that nor the
-largest value that is allowed holds up whoever else runs on the event loop.
+A refused value costs no message, and leaves the connection as it was. Neither a refused value nor
+the largest allowed one holds up the other tasks of the event loop.
 """
 
 import asyncio
@@ -323,7 +323,7 @@ async def test_bad_text_is_refused_by_name_before_the_wire(gate: Gate) -> None:
 
 @pytest.mark.pipelined
 async def test_bad_json_is_refused_by_name_before_the_wire(gate: Gate) -> None:
-    """Else what a model makes up ends in a RecursionError, for whoever reads it later too."""
+    """Else what a model makes up ends in a RecursionError, for each later reader too."""
     for what, value in bad_json().items():
         for ident, field in JSON_FIELDS.items():
             given = {"a": value} if field.is_whole else value

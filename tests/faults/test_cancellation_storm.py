@@ -39,7 +39,7 @@ Moment: TypeAlias = asyncio.Future[None]
 
 
 class Victim:
-    """One unit for one user, and what it raised in the face of whoever called it."""
+    """One unit for one user, and what it raised to its caller."""
 
     def __init__(self, wire: Bench, name: str, own: Belongings, before: State) -> None:
         self._wire = wire

@@ -41,7 +41,7 @@ async def impatient(steady_server: OwnServer) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 async def resigned(steady_server: OwnServer) -> AsyncIterator[Bench]:
-    """Who does not wait long for a server that is gone."""
+    """A bench that does not wait long for a server that is gone."""
     async with bench(steady_server, reconnect_timeout_s=0.05) as wire:
         yield wire
         await wire.check_leaks()

@@ -54,7 +54,7 @@ async def touch_nothing(scope: Scope) -> None:
 
 
 class Trial(NamedTuple):
-    """What came of it. Results and states read the same whoever the user is."""
+    """What came of it. Results and states read the same for every user."""
 
     before: State
     after: State
@@ -150,7 +150,7 @@ class Bench:
         return await self.db.run(own.user_id, plan.unit, *plan.args, **plan.kwargs)
 
     async def rows(self, own: Belongings) -> State:
-        """Return every row of the user and of those that were made by the user's name.
+        """Return every row of the user, and of the users made by the user's name.
 
         In one snapshot: a COMMIT whose outcome is unknown may be taking effect just now.
         """

@@ -66,7 +66,7 @@ async def test_nothing_is_left_checked_out_or_idle_in_a_transaction(
 async def test_a_unit_that_waits_for_a_connection_can_be_cancelled(
     settings: Settings, user: User
 ) -> None:
-    """Else a cancelled crowd takes the connection of whoever is served next."""
+    """Else a cancelled crowd takes the connection of the next unit."""
     async with opened(settings, pool_size=1, max_overflow=0) as db:
         async with db.begin(user.id):
             waiting = [asyncio.create_task(db.run(user.id, tasks.page)) for _ in range(10)]

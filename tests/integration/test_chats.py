@@ -284,7 +284,7 @@ async def test_the_last_one_stored_is_the_first_in_the_list(db: Database, user: 
 async def test_a_flaw_is_refused_by_name_and_nothing_is_stored(
     db: Database, user: User, flaw: NewChat, field: str
 ) -> None:
-    """Else whoever repairs a file does not know where, and half of it is there."""
+    """Else a user who repairs a file does not know where, and half of it is stored."""
     with pytest.raises(InvalidInput) as refusal:
         await db.run(user.id, chats.store, [chat("a"), flaw, chat("b")])
     assert refusal.value.field.startswith(field)

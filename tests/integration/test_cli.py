@@ -400,7 +400,7 @@ class TestKeys:
     def test_rotated_secrets_need_the_new_key_alone(
         self, faceplate: Run, two_secrets: dict[str, str]
     ) -> None:
-        """Whoever then removes the old key must not lose a user's secrets with it."""
+        """An operator who then removes the old key must not lose a user's secrets with it."""
         new = faceplate("generate-key").stdout.strip()
         both, alone = (
             two_secrets | {"FACEPLATE_ENCRYPTION_KEYS": keys} for keys in (f"{new},{self.OLD}", new)

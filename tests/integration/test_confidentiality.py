@@ -97,7 +97,7 @@ async def killed(scope: Scope) -> None:
 async def test_what_a_row_holds_is_in_no_error_and_no_log(
     settings: Settings, user: User, unit: Unit, caplog: pytest.LogCaptureFixture, *, policed: bool
 ) -> None:
-    """Else a user's words end up with whoever reads the logs."""
+    """Else a user's words end up in the logs."""
     caplog.set_level(logging.DEBUG)
     shown = {"log_sql": True, "slow_statement_s": 0.000001, "row_level_security": policed}
     async with opened(settings, retry_delay_s=0, **shown) as db:

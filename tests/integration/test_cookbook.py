@@ -32,7 +32,7 @@ async def user_id(db: Database) -> UUID:
 
 
 async def test_the_examples_run_in_their_order(db: Database, user_id: UUID) -> None:
-    """Whoever copies an example gets what the page says."""
+    """A reader who copies an example gets what the page says."""
     namespace: dict[str, Any] = {"__name__": "units", "db": db, "user_id": user_id}
     for line, source in python_blocks(PAGE):
         await run_block(source, str(PAGE), line, namespace)

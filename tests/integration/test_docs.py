@@ -1,4 +1,4 @@
-"""The documentation says what the code does: whoever copies from it gets what it promises."""
+"""The documentation says what the code does: what a reader copies from it works."""
 
 import logging
 import re
@@ -76,7 +76,7 @@ def test_no_block_escapes(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Nobody who follows a link within the repository ends nowhere."""
+    """Every link within the repository leads to a file."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
 
@@ -94,7 +94,7 @@ def test_every_make_target_that_is_named_is_there() -> None:
 
 @pytest.mark.parametrize("page", DECISIONS, ids=by_name)
 def test_decisions_end_with_the_files_they_bind(page: Path) -> None:
-    """Whoever changes a file finds the decision that binds it, and the other way round."""
+    """A developer who changes a file finds the decision that binds it, and the reverse."""
     text, _, bound = page.read_text(encoding="utf-8").rpartition("Binds: ")
     files = re.findall(r"`([^`]+)`", bound)
     assert text
@@ -135,7 +135,7 @@ def _show(default: object) -> str:
 
 
 def test_error_tree_is_complete() -> None:
-    """Whoever writes an except clause from the page misses no error."""
+    """A developer who writes an except clause from the page misses no error."""
     tree = textwrap.dedent((errors.__doc__ or "").split("::\n\n")[1].split("\n\nNo message")[0])
     assert f"```\n{tree}\n```" in (DOCS / "architecture.md").read_text(encoding="utf-8")
 
@@ -181,7 +181,7 @@ def _sql_of(logged: str) -> str:
 
 
 def test_every_known_fault_names_tests_that_there_are() -> None:
-    """Whoever doubts a row of the page can run its test."""
+    """A reader who doubts a row of the page can run its test."""
     tests = {path.stem.removeprefix("test_"): path for path in ROOT.glob("tests/*/test_*.py")}
     rows = re.findall(r"^\|.*\| (`.+`) \|$", (DOCS / "faults.md").read_text(), re.MULTILINE)
     assert rows

@@ -68,7 +68,7 @@ async def checked(check: str, settings: Settings) -> tuple[Level, str]:
 
 
 async def test_a_sound_database_worries_nobody(sound: Settings) -> None:
-    """Else the one line that matters is lost among those that do not."""
+    """Else the one line that matters is lost among the others."""
     findings = await doctor.diagnose(sound)
     assert [finding.check for finding in findings] == ["reachable", *checks.CHECKS]
     assert {finding.level for finding in findings} == {Level.OK, Level.SKIPPED}

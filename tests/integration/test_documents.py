@@ -144,7 +144,7 @@ async def test_an_update_of_version_0_creates_what_is_not_there(db: Database, us
 
 
 async def count_up(db: Database, user_id: Any, writer: int, times: int) -> None:
-    """Add to the list of who has written, as often as it takes."""
+    """Add to the list of writers, as often as it takes."""
     for _ in range(times):
         while True:
             try:

@@ -208,7 +208,7 @@ async def test_a_reply_whose_message_is_removed_ends_at_once(chat: Chat) -> None
 
 
 async def test_a_save_is_there_when_it_returns(chat: Chat) -> None:
-    """Else whoever waits for it shows what is lost with the process."""
+    """Else a caller that waits for the save shows text that is lost with the process."""
     async with chat.draft(save_every_s=30) as draft:
         await draft.write("some ")
         await draft.write("words")

@@ -116,7 +116,7 @@ class TestRoundTrip:
     async def test_all_comes_back_elsewhere_as_it_was_and_once(
         self, keyed: Database, own: Belongings, file: Path, make_database: Callable[[], str]
     ) -> None:
-        """Else whoever moves to another database loses a link, a place, a time or a state."""
+        """Else a move to another database loses a link, a position, a time or a state."""
         url = await asyncio.to_thread(make_database)
         async with Database(url) as elsewhere:
             await elsewhere.run_system(archives.restore_user, read_user(file))

@@ -341,7 +341,7 @@ async def test_a_call_of_somebody_else_cannot_be_answered(world: World) -> None:
 
 
 async def test_a_conversation_of_the_same_id_is_ones_own(world: World) -> None:
-    """Whoever learns an id can make a conversation with it, and nothing more."""
+    """A user who learns an id can make a conversation with it, and nothing more."""
     mine, id_ = world.mine.user_id, world.theirs.conversation_id
     await world.db.run(mine, conversations.create, id=id_)
     message = await world.db.run(

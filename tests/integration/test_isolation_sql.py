@@ -17,7 +17,7 @@ TABLES = ("users", *OWNED)
 
 
 class Sql(NamedTuple):
-    """What a statement did: how many rows it touched, and those that it returned."""
+    """What a statement did: how many rows it touched, and the rows that it returned."""
 
     touched: int
     rows: list[dict[str, Any]]

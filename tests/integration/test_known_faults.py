@@ -101,7 +101,7 @@ async def test_a_transaction_that_runs_too_long_is_not_run_again(
 async def test_a_connection_that_ends_within_a_statement_is_a_lost_one(
     quick: Database, user: User, operator: Operator
 ) -> None:
-    """Else a restart of the server costs whoever waits for an answer at that moment."""
+    """Else a restart of the server fails each unit that waits for an answer at that moment."""
     pids: asyncio.Queue[int] = asyncio.Queue()
 
     async def unit(scope: Scope) -> bool:
@@ -227,7 +227,7 @@ async def test_a_value_that_the_driver_refuses_shows_nowhere(
 
 
 async def test_a_scope_that_tasks_share_says_what_to_do(quick: Database, user: User) -> None:
-    """Else whoever writes gather instead of two awaits looks for a fault in the driver."""
+    """Else a developer who writes gather in a unit looks for a fault in the driver."""
 
     async def gather(scope: Scope) -> None:
         await asyncio.gather(*(tasks.page(scope) for _ in range(3)))

@@ -216,7 +216,7 @@ async def test_a_revision_that_may_not_be_read_is_told(own: OwnServer, admin: Op
 async def test_every_grant_to_a_login_that_owns_nothing_is_a_gap(
     own: OwnServer, admin: Operator
 ) -> None:
-    """Whoever granted it all meant it to see all; it sees nothing of what is not a unit's."""
+    """Else an operator who granted every table expects the login to see all; it sees no rows."""
     async with damaged(
         admin,
         "CREATE ROLE service LOGIN; GRANT faceplate_app TO service;"

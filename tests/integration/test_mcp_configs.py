@@ -170,7 +170,7 @@ async def paste_secrets(scope: Scope, config_id: UUID, secrets: bytes) -> None:
 async def test_secrets_copied_to_another_row_do_not_open_there(
     db: Database, user: User, other_user: User
 ) -> None:
-    """Else whoever can write a row has a server of their own sent the token of another one."""
+    """Else a user who can write a row has another user's token sent to a server of their own."""
     theirs = await db.run(user.id, mcp_configs.put, "weather", STDIO, secrets=SECRETS)
     copy = await db.run(user.id, raw_secrets, theirs.id)
     for owner, name in ((user, "another"), (other_user, "weather")):

@@ -69,7 +69,7 @@ class TestExport:
     async def test_it_comes_back_once_for_the_same_user_and_for_another_one(
         self, db: Database, operator: Operator, user: User, other_user: User, file: Path
     ) -> None:
-        """Else who moves to another database loses what the project has added."""
+        """Else a move to another database loses the project's own rows."""
         before = await rows_of(operator, user.id)
         assert await restore(db, user.id, file) == Restored(NOTHING, skipped=7)
         assert await rows_of(operator, user.id) == before
@@ -162,7 +162,7 @@ class TestErase:
     async def test_a_model_ahead_of_its_migration_is_in_nobodys_way(
         self, db: Database, operator: Operator, user: User, tmp_path: Path
     ) -> None:
-        """Else who deploys the program before the migration can neither export nor erase."""
+        """Else a program deployed before its migration can neither export nor erase."""
         assert "shop.planned" not in await db.run(user.id, archives.tables)
         await operator.execute("DROP SCHEMA shop CASCADE")
         assert not [name for name in await db.run(user.id, archives.tables) if "." in name]

@@ -193,7 +193,7 @@ async def test_the_tables_of_a_project_live_beside_ours(
 async def test_an_owned_table_without_its_policy_is_found(
     fresh_database_url: str, tmp_path: Path
 ) -> None:
-    """Else a forgotten policy is noticed by the first one who reads what is not theirs."""
+    """Else a forgotten policy is noticed when a user reads another user's rows."""
     url = fresh_database_url
     project = await asyncio.to_thread(start, tmp_path, url)
     project.alembic("revision", "--autogenerate", "-m", "notes")
@@ -340,7 +340,7 @@ async def test_an_environment_of_their_own_leaves_our_tables_alone(
 async def test_without_row_level_security_a_project_migrates_too(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else who cannot have the role for units cannot have a table of their own either."""
+    """Else a project that cannot have the units' role cannot have its own tables either."""
     monkeypatch.setenv("FACEPLATE_ROW_LEVEL_SECURITY", "false")
     project = await asyncio.to_thread(start, tmp_path, empty_database_url)
     project.faceplate("migrate")
@@ -448,7 +448,7 @@ def test_a_table_that_inherits_needs_its_users_column(
 
 
 def test_a_database_that_is_away_is_one_message(tmp_path: Path) -> None:
-    """Else who forgot to start PostgreSQL reads a page of traceback."""
+    """Else a developer who forgot to start PostgreSQL reads a page of traceback."""
     project = start(tmp_path, "postgresql://nobody@127.0.0.1:1/nowhere")
     said = project.alembic("upgrade", "head", fails=True)
     assert "FAILED: " in said

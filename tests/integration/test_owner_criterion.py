@@ -188,7 +188,7 @@ async def test_no_statement_writes_another_users_row(realm: Realm, kind: str, wa
 
 @pytest.mark.parametrize("way", READING)
 async def test_a_table_that_names_no_columns_is_limited(realm: Realm, way: Way) -> None:
-    """Else who spells a table by its name is sent to the model, which a query builder has not."""
+    """Else a query builder, which has table names and no model, cannot reach the table."""
     for target in realm.targets:
         for kind in ("bare_table", "bare_alias", "bare_join"):
             statement = READS[kind](target)

@@ -1,4 +1,4 @@
-"""Pages: whoever turns them sees every row once, and a cursor opens nothing else."""
+"""Pages: a reader sees every row once, and a cursor opens nothing else."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple

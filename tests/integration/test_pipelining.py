@@ -68,7 +68,7 @@ async def test_statements_are_pipelined(settings: Settings) -> None:
 async def test_an_append_passes_few_modules(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else whoever follows a call to its bytes gets lost in rooms that the page does not name."""
+    """Else a reader who follows a call to its bytes meets modules that the page does not name."""
     passed: list[str] = []
     write = Wire.write
 

@@ -19,7 +19,7 @@ from faceplate import (
     TimedOut,
     User,
 )
-from faceplate._driver import connection
+from faceplate._driver import connection_state
 from faceplate.services import tasks
 
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
@@ -120,7 +120,7 @@ async def test_a_unit_that_gives_up_waiting_makes_room_for_another(
 
 
 async def test_nobody_has_to_wait(settings: Settings, user: User) -> None:
-    """max_waiting=0: who finds no free connection is refused, and who finds one is not."""
+    """max_waiting=0: a unit that finds no free connection is refused, the others run."""
     async with opened(settings, pool_size=1, max_overflow=1, max_waiting=0) as db:
         await asyncio.gather(db.run(user.id, backend), db.run(user.id, backend))
         async with db.begin(user.id), db.begin(user.id):
@@ -166,7 +166,7 @@ async def test_a_warm_connection_is_found_alive_without_a_statement(
     async with opened(settings, log_sql=True) as db:
         await statements()
         assert await statements() == ["EXECUTE"]  # the preamble of the page, in one round trip
-        monkeypatch.setattr(connection, "PING_AFTER_IDLE_S", -1)  # as if it had sat idle for long
+        monkeypatch.setattr(connection_state, "PING_AFTER_IDLE_S", -1)  # as if idle for long
         assert await statements() == ["SELECT", "EXECUTE"]
 
 

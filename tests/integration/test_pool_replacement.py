@@ -82,7 +82,7 @@ async def test_a_failed_ping_replaces_the_connections_of_its_age(
 
     async with opened(settings, pool_size=3, max_overflow=0) as db:
         old = await three_at_once(db, user)
-        monkeypatch.setattr("faceplate._driver.connection.PING_AFTER_IDLE_S", -1)
+        monkeypatch.setattr("faceplate._driver.connection_state.PING_AFTER_IDLE_S", -1)
         monkeypatch.setattr(Connection, "ping", ping)
         await db.run(user.id, tasks.page)
         new = await three_at_once(db, user)

@@ -88,7 +88,7 @@ async def test_a_second_loss_is_reported(quick: Database, user: User, operator: 
 
 
 async def test_a_serialization_failure_is_repeated(quick: Database, user: User) -> None:
-    """Else whoever asks for a stricter isolation level has to write the loop of retries."""
+    """Else a unit at a stricter isolation level has to be retried by its caller."""
     task = await quick.run(user.id, tasks.create, title="mine")
     read = []
 

@@ -231,7 +231,7 @@ async def test_a_block_has_one_life(narrow: Database, user: User, other_user: Us
 async def test_a_background_task_of_a_unit_ends_with_it(
     narrow: Database, user: User, other_user: User
 ) -> None:
-    """Else what a unit left running writes into the transaction of whoever comes next."""
+    """Else a task that a unit left running writes into the next unit's transaction."""
     go_on = asyncio.Event()
 
     async def late(scope: Scope) -> None:

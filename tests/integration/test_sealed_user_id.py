@@ -169,7 +169,7 @@ async def test_every_way_to_begin_carries_the_seal(
 
 @pytest.mark.parametrize("key", [None, encryption.generate_key()], ids=["none", "another"])
 async def test_a_process_without_the_key_reaches_nothing(sealed: Settings, key: str | None) -> None:
-    """Else whoever has the login of units alone reads the rows of every id that they know."""
+    """Else a thief of the units' login reads the rows of every user id that they know."""
     await migrate.upgrade(sealed)
     async with Database(sealed) as db:
         mine = await settle_in(db)

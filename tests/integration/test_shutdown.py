@@ -342,7 +342,7 @@ async def test_who_is_cancelled_by_somebody_else_too_is_told_so(make_house: Make
     assert running.cancelling() == 1
 
 
-# COMMIT waits for whoever holds the lock.
+# COMMIT waits until the holder of the lock lets it go.
 WAIT_AT_COMMIT = """
 CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END';

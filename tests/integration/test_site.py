@@ -46,12 +46,12 @@ def text_of(page: Path) -> str:
 
 
 def test_it_opens_at_the_front_page(site: Path) -> None:
-    """Else who opens the folder sees a list of files."""
+    """Else a browser that opens the folder shows a list of files."""
     assert "<h1>faceplate" in read(site / "index.html")
 
 
 def test_a_page_loads_nothing_from_outside(site: Path) -> None:
-    """Else the site is broken on a train, and tells a stranger who reads it."""
+    """Else the site is broken offline, and tells another host who reads it."""
     loads = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//[^"]+""")
     style = re.compile(r"""(?:@import|url\()\s*['"]?(?:https?:)?//[^)'"]+""")
     pages = [*site.rglob("*.html")]
@@ -80,7 +80,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
 
 
 def test_every_page_is_in_the_side_bar(site: Path) -> None:
-    """Else a page is found by whoever knows its name, and by nobody else."""
+    """Else only a reader who knows the page's name finds it."""
     linked = set(re.findall(r'href="([\w/-]+\.html)"', read(site / "README.html")))
     pages = {str(page.relative_to(site)) for page in site.rglob("*.html")}
     made_by_sphinx = {

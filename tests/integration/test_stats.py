@@ -96,7 +96,7 @@ async def test_growth_of_a_large_table_is_told_from_a_part_of_it(
 
 
 async def test_the_busiest_users_come_first(db: Database, user: User, other_user: User) -> None:
-    """Else whoever looks for what fills the disk looks at the wrong user."""
+    """Else an operator who asks what fills the disk looks at the wrong user."""
     await say(db, user.id, 1, 1)
     await say(db, other_user.id, 3)
     mine = stats.BusyUser(user.id, user.email, conversations=2, messages=2)

@@ -129,7 +129,7 @@ asyncio.run(main())
 def test_a_new_table_of_ours_needs_no_more_than_its_model(
     fresh_database_url: str, tmp_path: Path
 ) -> None:
-    """Else who adds a table has to find every place that lists the tables, and misses one."""
+    """Else a developer who adds a table must find every list of tables, and misses one."""
     done = subprocess.run(
         [sys.executable, "-c", NEW_TABLE],
         cwd=tmp_path,

@@ -207,7 +207,7 @@ async def test_the_pool_can_be_watched_from_the_exporters_thread(
 async def test_statements_of_sqlalchemy_lie_below_their_unit(
     watched: Database, user: User, backend: Telemetry
 ) -> None:
-    """Else who uses the public instrumentation sees statements that belong to nothing."""
+    """Else the public instrumentation shows statements that belong to no unit."""
 
     async def unit(scope: Scope) -> None:
         await scope.session.execute(sa.text(POINT + " WHERE title = :title"), {"title": CANARY})

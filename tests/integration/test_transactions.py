@@ -298,7 +298,7 @@ async def roll_back_connection(session: AsyncSession) -> None:
 
 @pytest.mark.parametrize("end", [commit, roll_back, commit_connection, roll_back_connection])
 async def test_a_unit_cannot_end_its_transaction(db: Database, user: User, end: Any) -> None:
-    """Whoever composes it with another unit would find half of the two."""
+    """A caller that composes it with another unit would find half of the two."""
 
     async def hasty(scope: Scope) -> None:
         await book(scope)

@@ -80,7 +80,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("escape", ESCAPES)
 async def test_stepping_out_of_the_role_gains_a_unit_nothing(two: Settings, escape: str) -> None:
-    """Else whoever gets SQL into a unit reads and changes everybody's rows."""
+    """Else SQL injected into a unit reads and changes everybody's rows."""
     async with Database(two.model_copy(update={"pool_size": 1, "max_overflow": 0})) as db:
         bob, ada = await settle_in(db), await settle_in(db)
         for table in ("conversations", "messages", "tasks", "mcp_configs"):
@@ -144,7 +144,7 @@ async def test_migrating_lets_the_login_of_units_become_their_role(
 
 
 async def test_the_commands_work_with_two_logins(two: Settings, faceplate: Run) -> None:
-    """Else whoever looks after such a database has to change its settings for each command."""
+    """Else an operator has to change the settings of such a database for each command."""
     async with Database(two) as db:
         mine, gone = await settle_in(db), await settle_in(db)
 

@@ -1,4 +1,4 @@
-"""Users: whoever signs in is one row, found by what the identity provider knows of them."""
+"""Users: a person who signs in is one row, found by the identity provider's subject."""
 
 import secrets
 from typing import Any

@@ -106,7 +106,7 @@ async def test_a_turn_that_never_comes_is_given_up(
 
 
 async def test_what_cannot_be_done_is_an_error_of_ours(empty_database_url: str) -> None:
-    """Else whoever catches FaceplateError around a deploy misses the driver's and Alembic's."""
+    """Else a deploy that catches FaceplateError misses the driver's errors and Alembic's."""
     nowhere = settings_of(f"postgresql://me:secret@127.0.0.1:{free_port()}/app")
     for work in (migrate.upgrade(nowhere), migrate.current(nowhere), migrate.check(nowhere)):
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:\d+/app: Connection refused"):
@@ -159,7 +159,7 @@ async def test_a_role_named_like_the_schema_migrates_and_finds_no_difference(
     """Else the embedded server's own role, whose default schema is ours, sees other tables."""
     assert "//faceplate@/faceplate?" in own.url
     admin = await asyncpg.connect(own.admin_url)
-    try:  # a role that another database's migration made belongs to whoever that was
+    try:  # another database's migration may have made the role, under another owner
         await admin.execute("GRANT faceplate_app TO faceplate")
     except asyncpg.UndefinedObjectError:
         pass

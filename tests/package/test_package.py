@@ -111,7 +111,7 @@ def test_the_wheel_has_all_of_the_package_and_nothing_else(built: dict[str, Path
 
 
 def test_the_sdist_has_what_a_packager_needs(built: dict[str, Path]) -> None:
-    """Else whoever packages it for a distribution has no licence to show."""
+    """Else a packager of a distribution has no licence to show."""
     with tarfile.open(built["sdist"]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "pyproject.toml"} <= names
@@ -124,7 +124,7 @@ def test_the_registry_can_show_it(built: dict[str, Path], tools: Environment) ->
 
 
 def test_without_an_extra(built: dict[str, Path], place: Path) -> None:
-    """Else whoever wants the library alone has to install a command line, or a database."""
+    """Else a user of the library alone has to install a command line, or a database."""
     run = Environment(place, str(built["wheel"]))
     run("python", "-c", "import faceplate, faceplate.drafts, faceplate.own_tables")
     assert "CREATE TABLE faceplate.messages" in run(
@@ -148,7 +148,7 @@ def test_with_one_extra(extra: str, built: dict[str, Path], place: Path) -> None
 
 
 def test_the_sdist_installs(built: dict[str, Path], place: Path) -> None:
-    """Else whoever builds from source gets less than the wheel has."""
+    """Else a build from source has less than the wheel."""
     run = Environment(place, str(built["sdist"]))
     run("python", "-c", "from faceplate import migrate; assert migrate.offline_sql()")
 

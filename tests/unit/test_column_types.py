@@ -189,7 +189,7 @@ def test_times_are_stored_in_utc() -> None:
 
 
 def test_json_has_a_deepest_level() -> None:
-    """Deeper JSON would be a RecursionError for whoever reads the row."""
+    """Deeper JSON would be a RecursionError for each reader of the row."""
     value: dict[str, Any] = {}
     for _ in range(Json.MAX_DEPTH):
         value = {"a": value}
@@ -207,7 +207,7 @@ def test_json_that_contains_itself_is_refused() -> None:
 
 @pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=str)
 def test_a_rule_that_sql_can_say_is_a_check_as_well(table: sa.Table) -> None:
-    """Whoever writes with psql is held to it too."""
+    """A write through psql is held to it too."""
     checked = {str(c.name) for c in table.constraints if isinstance(c, sa.CheckConstraint)}
     for column in table.columns:
         rule: Any = column.type

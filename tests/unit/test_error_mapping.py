@@ -336,7 +336,7 @@ def test_a_projects_table_has_words_without_a_declaration(
 
 
 def test_a_reference_that_does_not_cascade_may_be_broken_from_both_sides() -> None:
-    """Else who deletes an album that has tracks is told that there is none."""
+    """Else a user who deletes an album with tracks is told that there is none."""
     by = {"n": "fk_tracks_albums", "t": "tracks", "s": "public"}
     missing = map_error(server("23503", query="INSERT INTO tracks", **by), target=TARGET)
     assert isinstance(missing, NotFound)
@@ -352,7 +352,7 @@ def test_a_table_of_the_same_name_elsewhere_has_no_words_of_ours() -> None:
 
 
 def test_words_for_no_constraint_are_refused() -> None:
-    """Else a name that was mistyped is noticed by a user who reads the wrong words."""
+    """Else a mistyped name is noticed only when a user reads the wrong words."""
     with pytest.raises(UsageError, match="has no constraint uq_typed_wrong"):
 
         class Wrong(Owned, ProjectBase):

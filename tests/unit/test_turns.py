@@ -1,4 +1,4 @@
-"""Turns are taken in the order of arrival, whoever gives up meanwhile."""
+"""Turns are taken in the order of arrival, even if some waiters give up."""
 
 import asyncio
 import random

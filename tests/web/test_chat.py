@@ -189,7 +189,7 @@ async def test_a_model_that_goes_wrong_is_told_of(
     pieces: list[str | ToolCall | Exception],
     names: list[str],
 ) -> None:
-    """Else whoever plugs a model in waits for a reply that never ends, or sees an end of none."""
+    """Else a developer who plugs in a model waits for a reply that never ends."""
 
     async def model(history: Sequence[Message]) -> AsyncGenerator[str | ToolCall, None]:
         for piece in pieces if history[-1].role == "user" else ["so be it"]:

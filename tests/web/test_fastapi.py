@@ -137,7 +137,7 @@ async def test_a_runner_streams_drafts(db: Database, user: User) -> None:
 
 
 async def test_an_application_keeps_its_own_lifespan(settings: Settings, calling: Calling) -> None:
-    """Else whoever has one cannot add faceplate."""
+    """Else an application with a lifespan cannot add faceplate."""
     ended: list[str] = []
 
     @asynccontextmanager
@@ -182,7 +182,7 @@ async def test_a_lifespan_waits_for_its_drafts(settings: Settings, user: User) -
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else whoever forgot the extra gets a ModuleNotFoundError for something else."""
+    """Else a program without the extra gets a ModuleNotFoundError for something else."""
     monkeypatch.setitem(sys.modules, "fastapi", None)
     monkeypatch.delitem(sys.modules, "faceplate.integrations.fastapi")
     with pytest.raises(ConfigurationError, match=r"pip install 'faceplate\[fastapi\]'"):
@@ -338,7 +338,7 @@ async def test_a_websocket_is_closed_where_an_error_leaves_it(settings: Settings
 
 
 def test_the_problems_are_documented(settings: Settings) -> None:
-    """Else whoever generates a client from the document meets errors that it does not know."""
+    """Else a client generated from the document meets errors that it does not know."""
     document = application(settings).openapi()
     responses = document["paths"]["/tasks"]["post"]["responses"]
     for status in ("404", "409", "422", "500", "503", "504"):
@@ -424,7 +424,7 @@ async def test_a_full_queue_is_not_ready(settings: Settings) -> None:
 
 
 class Silent(Database):
-    """A database whose server never answers; it counts who asks."""
+    """A database whose server never answers; it counts the checks."""
 
     asked = 0
 

@@ -39,7 +39,7 @@ async def application(
 async def test_an_application_of_the_documentation_works(
     application: Any, calling: Calling, db: Database, user: User
 ) -> None:
-    """Else whoever copies it gets errors, or answers that are none."""
+    """Else a reader who copies the application gets errors, or empty answers."""
     chat = await db.run(user.id, conversations.create)
     path = f"/conversations/{chat.id}/messages"
     headers = {"X-User": str(user.id)}
@@ -62,7 +62,7 @@ async def test_edits_are_kept_as_the_documentation_shows(
     db: Database,
     user: User,
 ) -> None:
-    """Else whoever copies it loses what is edited, or cannot get back to it."""
+    """Else a reader who copies the handlers loses edited messages, or cannot get back to them."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     module = ModuleType("application")
     monkeypatch.setitem(sys.modules, module.__name__, module)

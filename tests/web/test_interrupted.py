@@ -90,7 +90,7 @@ async def test_a_reload_shows_what_was_shown(database_url: str) -> None:
 
 
 async def test_a_closed_tab_leaves_what_had_arrived(database_url: str) -> None:
-    """Else whoever closes the tab in the middle of a reply finds it empty, or writing for ever."""
+    """Else a user who closes the tab during a reply finds it empty, or streaming for ever."""
     with serving(database_url, UNFINISHED) as server:
         async with HalfWay(server) as reading:
             await reading.close()

@@ -6,7 +6,7 @@ from tests.web.servers import DEADLINE_S, ask, messages_of, open_conversation, r
 
 
 async def test_the_chat_is_served_on_an_empty_database(empty_database_url: str) -> None:
-    """Else whoever tries the example gets an error, and has to be told of migrations."""
+    """Else a newcomer who tries the example gets an error, and has to learn of migrations."""
     with running(["examples.chat"], empty_database_url) as server:
         async with server.client("grace") as http:
             chat = await open_conversation(http)

@@ -1,9 +1,6 @@
-"""One connection of the driver: prepared statements, preambles, liveness, errors."""
+"""What a connection of the driver runs: prepared statements, preambles, errors."""
 
-import asyncio
 import logging
-import select
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from faceplate._driver.connection_state import TrackedConnection
 from faceplate._driver.error_details import (
     DRIVER_ERRORS,
     READ_ONLY,
@@ -22,7 +20,7 @@ from faceplate._driver.error_details import (
 from faceplate._driver.error_mapping import describe_loss, is_from_pooler, map_error
 from faceplate._driver.preamble import NONE, Preamble
 from faceplate._driver.preamble_row import PreambleRow
-from faceplate._driver.session_state import RESET_SESSION, may_deallocate
+from faceplate._driver.session_state import RESET_SESSION
 from faceplate.config import Settings
 from faceplate.errors import (
     ConnectionLost,
@@ -50,7 +48,6 @@ OUTDATED = (
     asyncpg.OutdatedSchemaCacheError,
 )
 DUPLICATE_NAME = "42P05"
-PING_AFTER_IDLE_S = 5.0
 PING_TIMEOUT_S = 2.0
 
 # How `Connection.run` reads what a prepared statement answers.
@@ -64,45 +61,26 @@ async def command_tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
     return prepared.get_statusmsg() or ""
 
 
-class Connection(asyncpg.Connection):
-    """A connection that keeps statements prepared and knows whether it is alive.
+class Connection(TrackedConnection):
+    """A connection that keeps statements prepared and sends preambles ahead of them.
 
-    In use, it knows that without a ping: see `is_quiet`. The methods of this class raise
-    faceplate's errors; the inherited ones raise the driver's.
+    The methods of this class raise faceplate's errors; those inherited from asyncpg raise the
+    driver's.
     """
 
     __slots__ = (
-        *("_discarded", "_poll", "_preamble_row", "_preambles", "_prepared", "_settings", "_wire"),
-        *(
-            "supports_marks",
-            "begun_s",
-            "is_pipelined",
-            "is_preparing",
-            "must_close",
-            "skip_next_ping",
-        ),
-        *("last_heard_s", "must_reset_session", "sent_preamble"),
+        "_discarded",
+        "_preamble_row",
+        "_preambles",
+        "_prepared",
+        "_settings",
+        "_wire",
+        "sent_preamble",
+        "supports_marks",
     )
 
     supports_marks: bool | None
     """Whether the server tells a transaction's mark; None until that was tried."""
-    begun_s: float
-    """When connecting began, by the monotonic clock."""
-    last_heard_s: float
-    is_pipelined: bool
-    """Whether a preamble and its statement take one round trip."""
-    is_preparing: bool
-    """Whether the server may still be in the transaction in which it has prepared a statement.
-
-    The driver prepares without a Sync, so its own status does not show that transaction. The next
-    command ends it.
-    """
-    must_close: bool
-    """Whether the pool must replace it instead of lending it again."""
-    skip_next_ping: bool
-    """Whether the next ping is skipped, because the connection was just seen alive."""
-    must_reset_session: bool
-    """Whether text was run that may have changed the state of the session."""
     sent_preamble: bool
     """Whether the last preamble was sent."""
 
@@ -111,49 +89,15 @@ class Connection(asyncpg.Connection):
 
         With a ``wire``, statements are pipelined: see `faceplate._driver.wire`.
         """
+        self.track(begun_s, is_pipelined=wire is not None)
         self._settings = settings
         self._wire = wire
-        self.is_pipelined = wire is not None
-        self.begun_s = begun_s
-        self.is_preparing = False
-        self.must_close = False
-        self.skip_next_ping = False
         self.sent_preamble = True
-        self.must_reset_session = False
-        self._loop = asyncio.get_running_loop()  # not the one that makes wires
         self._prepared: dict[str, PreparedStatement[Any]] = {}
         self._preambles: dict[str, PreparedStatement[Any]] = {}
         self._discarded: list[PreparedStatement[Any]] = []
         self._preamble_row: PreambleRow | None = None
         self.supports_marks = None
-        self.last_heard_s = time.monotonic()
-        self._poll: select.poll | None = None
-        if wire is not None:
-            self._poll = select.poll()
-            self._poll.register(self.socket.fileno(), select.POLLIN)
-
-    @property
-    def socket(self) -> socket.socket:
-        """The socket that the connection is made of."""
-        found: socket.socket = self._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # not in stubs
-        return found
-
-    def is_in_transaction(self) -> bool:
-        """Return whether the server's last answer said so; False if it is closed."""
-        return not self.is_closed() and asyncpg.Connection.is_in_transaction(self)
-
-    def is_reusable(self) -> bool:
-        """Return whether it is idle and its session is as another unit may find it."""
-        if self.must_close or self.must_reset_session or self.is_preparing:
-            return False
-        return not (self.is_closed() or self.is_in_transaction())
-
-    def is_in_its_loop(self) -> bool:
-        """Return whether the caller runs in the connection's event loop."""
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
 
     async def prepare(self, query: str, **options: Any) -> "PreparedStatement[Any]":
         """Prepare ``query``; raise asyncpg's error for a lost connection where it is closed.
@@ -303,11 +247,6 @@ class Connection(asyncpg.Connection):
         # Collected, the old object would close the server's statement of the same name.
         self._discarded += filter(None, [self._preambles.pop(ahead.name, None)])
 
-    def note_session_change(self, sql: str) -> None:
-        """Note that ``sql`` may change the session, which must then be reset."""
-        self.must_reset_session = True
-        self.must_close |= may_deallocate(sql)
-
     async def reset_session(self) -> None:
         """Undo what text has changed in the session, outside of a transaction.
 
@@ -320,20 +259,6 @@ class Connection(asyncpg.Connection):
         """Ask whether the server is there. Raises FaceplateError."""
         await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), "SELECT 1")
         self.last_heard_s = time.monotonic()
-
-    def is_quiet(self) -> bool:
-        """Return whether the connection needs no ping: used lately, and nothing to read.
-
-        A server sends unasked only that it is going away. So a socket with something to read
-        carries that, or is at its end. A connection that is not pipelined is never quiet: the pool
-        pings it at each check-out.
-        """
-        now = time.monotonic()
-        poll = self._poll
-        if poll is None or now - self.last_heard_s > PING_AFTER_IDLE_S or poll.poll(0):
-            return False
-        self.last_heard_s = now
-        return True
 
     def map_error(self, error: Exception, *, may_commit: bool = False) -> FaceplateError:
         """Return faceplate's error for the driver's or SQLAlchemy's ``error``.

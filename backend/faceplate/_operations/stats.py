@@ -132,7 +132,7 @@ class Table(NamedTuple):
     vacuumed_at: datetime | None
     analyzed_at: datetime | None
     hit_ratio: float | None
-    """Pages found in PostgreSQL's cache, of those that were asked for."""
+    """The part of the page reads that PostgreSQL's cache answered."""
 
 
 class Index(NamedTuple):
@@ -177,7 +177,7 @@ class Stats(NamedTuple):
     growth: list[Growth]
     busiest: list[BusyUser]
     busiest_are_exact: bool
-    """Whether all users were compared, or those alone that the last ANALYZE found often."""
+    """Whether all users were compared, or only the users that the last ANALYZE found often."""
     since: datetime | None
     """When the server began to count scans and hits, where it was told to begin anew."""
 

@@ -29,7 +29,7 @@ def read_variables(settings_cls: type[BaseSettings]) -> dict[str, str]:
 def variable_of(settings_cls: type[BaseSettings], name: str) -> str:
     """Return the variable that sets ``name``.
 
-    Of the two for the URL it is the one that was read.
+    Two variables can set the URL: the one that was read is returned.
     """
     preferred = f"{PREFIX}{name}"
     if name == "database_url" and preferred not in _read_environment(settings_cls):

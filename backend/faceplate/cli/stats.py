@@ -31,9 +31,9 @@ def stats(
 ) -> None:
     """Show rows and bytes by table, growth, the busiest users, and the health of the indexes.
 
-    Changes nothing, and reads no large table as a whole: rows are estimates, growth is told from a
-    sample, and the busiest users are those that the last ANALYZE has found often. Numbers with a ~
-    are estimates. --exact may take longer than FACEPLATE_STATEMENT_TIMEOUT_S allows. Run it as the
+    Changes nothing, and reads no large table as a whole: rows are estimates, growth is estimated
+    from a sample, and the busiest users are chosen by the last ANALYZE. Numbers with a ~ are
+    estimates. --exact may take longer than FACEPLATE_STATEMENT_TIMEOUT_S allows. Run it as the
     role that owns the schema.
 
     With --json, one line {"stats": ...}.
@@ -80,7 +80,7 @@ def _tables(found: Stats) -> Table:
 
 
 def _growth(found: Stats) -> Table:
-    table = _table("New rows, of those that are still there", "24 hours", "7 days", "30 days")
+    table = _table("New rows that still exist", "24 hours", "7 days", "30 days")
     for row in found.growth:
         counts = (row.day, row.week, row.month)
         table.add_row(row.table, *(_number(n, exact=row.sampled == 1) for n in counts))
@@ -88,7 +88,7 @@ def _growth(found: Stats) -> Table:
 
 
 def _busiest(found: Stats) -> Table:
-    of = "" if found.busiest_are_exact else ", of those that ANALYZE found often"
+    of = "" if found.busiest_are_exact else ", chosen by the last ANALYZE"
     table = _table(f"Busiest users{of}", "messages", "conversations")
     for row in found.busiest:
         name = Text(printable(row.email or ""))

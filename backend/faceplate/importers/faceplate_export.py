@@ -21,8 +21,8 @@ MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 class Restored(NamedTuple):
     """What became of an archive: what is new, what was there already, and what was refused.
 
-    ``rows`` counts the new rows by table. ``secrets`` counts those of them that had some: an
-    archive leaves them out.
+    ``rows`` counts the new rows by table. ``secrets`` counts the new configurations that had
+    secrets, which an archive leaves out.
     """
 
     rows: dict[str, int]

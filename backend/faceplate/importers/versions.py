@@ -111,10 +111,10 @@ def _give_ids(user_id: UUID, chat: Chat) -> _Given:
 
 
 def _message_ids(chat: NewChat, names: Sequence[str] | None) -> Iterator[UUID]:
-    """Yield the id of each message, from the one that it follows, its name and its content.
+    """Yield the id of each message, derived from its parent, its name and its content.
 
-    It begins with the number of messages before it on its path, so that the ids of a conversation
-    go into the index nearly in order.
+    An id begins with the number of messages before it on its path, so that the ids of a
+    conversation go into the index nearly in order.
     """
     depths, ids = [0], [chat.id.bytes]
     for index, (message, parent) in enumerate(zip(chat.messages, predecessors(chat), strict=True)):

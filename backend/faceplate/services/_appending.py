@@ -188,7 +188,7 @@ async def _parent(tree: Tree, after: int | None, *, branch: bool) -> int:
 async def _check_tools(
     scope: Scope, conversation_id: UUID, batch: Sequence[NewMessage], parent: int
 ) -> None:
-    """Raise InvalidInput if tool calls and results do not match those of the path."""
+    """Raise InvalidInput if tool calls and results do not match the path's."""
     found = await scope.all(tool_calls.PENDING, conversation_id=conversation_id, leaf=parent)
     pending = {call.id for call in found}
     for message in batch:

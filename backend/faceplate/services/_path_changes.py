@@ -1,9 +1,9 @@
 """The changes of a conversation's path: its end is moved, or a subtree is removed.
 
-Each locks the conversation first, as an append does. A removal takes whole subtrees, so that the
-message before another one is still the one that it follows. Where the head is not the newest
-message, the newest message gets a parent_position even if it follows the one before it: this is how
-a page, which reads the newest messages alone, sees that the path ends elsewhere.
+Each locks the conversation first, as an append does. A removal takes whole subtrees, so that a
+message without a parent_position still follows the message before it. Where the head is not the
+newest message, the newest message gets a parent_position even if it follows the message before it:
+this is how a page, which reads the newest messages alone, sees that the path ends elsewhere.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The ranges of a conversation's messages: which are a path, and which hang on a message.
 
 A range begins with a message that has a parent_position, or with the first one; each other message
-in it follows the one before it. A range may hold positions of messages that are gone.
+in it follows the one before it. A range may hold positions of removed messages.
 """
 
 from bisect import bisect_right

@@ -211,7 +211,7 @@ def _is_generated(column: sa.Column[Any]) -> bool:
 
 
 def _stored_type(type_: Any) -> Any:
-    """Return the type of the values that an export has: those of the driver, not converted back.
+    """Return the type of the values of an export: as the driver gives them, not converted.
 
     A rule of ours converts nothing, and what SQL converts is converted in both directions.
     """

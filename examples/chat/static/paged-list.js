@@ -1,5 +1,5 @@
-// What one user has, the newest first, a page at a time. Whose list it is, and what a row looks
-// like, say those that extend it: `getPage(cursor, signal)` and `row(item, old)`.
+// A list of one user's rows, the newest first, a page at a time. A subclass says whose list it is
+// and what a row looks like: `getPage(cursor, signal)` and `row(item, old)`.
 
 import * as api from "./api.js";
 import { h, keyed, trouble, waiting } from "./dom.js";

@@ -35,16 +35,16 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 from uuid import UUID
 
 from uuid6 import uuid7
 
 from faceplate import records
 from faceplate._runner.calls import Task, allow_during_shutdown
-from faceplate.column_types import JsonObject, Text
-from faceplate.column_types.json_values import text_problem
+from faceplate.column_types import JsonObject
 from faceplate.database import Database
+from faceplate.drafts._text import GrowingText
 from faceplate.errors import (
     CancelledAfterCommit,
     Conflict,
@@ -55,7 +55,6 @@ from faceplate.errors import (
     UsageError,
     was_committed,
 )
-from faceplate.models import Message
 from faceplate.services import messages
 
 logger = logging.getLogger("faceplate")
@@ -65,8 +64,6 @@ HEARTBEAT_S = 30.0
 """A draft is saved this often even if nothing has arrived, so that no sweep closes it."""
 
 CUT_OFF = "the draft has ended as interrupted, since the database is being closed"
-
-_CONTENT = cast("Text", Message.__table__.c.content.type)
 
 
 def open(  # noqa: A001 - `drafts.open` reads as what it does
@@ -142,10 +139,10 @@ class Draft:
         self._after = after
         self._branch = branch
         self._save_every_s = save_every_s
-        self._chunks: list[str] = []
-        self._chars = self._saved_chars = 0
+        self._text = GrowingText()
+        self._saved_chars = 0
         self._saved_at_s = 0.0
-        self._is_too_long = self._has_ended = False
+        self._has_ended = False
         self._save_lock = asyncio.Lock()  # keeps the saves in order
         self._saving: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -206,21 +203,12 @@ class Draft:
             raise ShuttingDown(CUT_OFF)
         if self._saving is None or self._has_ended:
             raise UsageError("a draft is written within its `async with` block")
-        if not isinstance(chunk, str):
-            raise InvalidInput(_CONTENT.field, f"must be text, not {type(chunk).__name__}")
-        if (problem := text_problem(chunk)) is not None:
-            raise InvalidInput(_CONTENT.field, problem)
-        fitting = chunk[: _CONTENT.max_chars - self._chars]
-        self._chunks.append(fitting)
-        self._chars += len(fitting)
-        if len(fitting) < len(chunk):
-            self._is_too_long = True
-            raise InvalidInput(_CONTENT.field, f"at most {_CONTENT.max_chars:,} characters")
+        self._text.add(chunk)
 
     async def save(self) -> None:
         """Save the text now. Raises the errors of `Database.run`, NotFound and Conflict."""
         async with self._save_lock:
-            if self._chars > self._saved_chars:
+            if self._text.chars > self._saved_chars:
                 await self._save("streaming")
 
     async def keep(self, pieces: AsyncGenerator[str, None]) -> AsyncIterator[str]:
@@ -233,9 +221,9 @@ class Draft:
         """
         if self._writing is not None:
             raise UsageError("a draft keeps one stream: join several into one before")
-        kept = self._chars
+        kept = self._text.chars
         writing = self._writing = asyncio.create_task(self._write_all(pieces))
-        while not writing.done() or self._chars > kept:
+        while not writing.done() or self._text.chars > kept:
             await asyncio.wait({writing}, timeout=self._save_every_s)
             await self.save()
             if text := self.message.content[kept:]:
@@ -255,7 +243,7 @@ class Draft:
         _tb: TracebackType | None,
     ) -> None:
         status = "complete" if error is None else "failed"
-        if self._is_too_long or isinstance(error, asyncio.CancelledError | GeneratorExit):
+        if self._text.is_too_long or isinstance(error, asyncio.CancelledError | GeneratorExit):
             status = "interrupted"
         try:
             cancelled = await self._end(status)
@@ -302,12 +290,11 @@ class Draft:
         await self._save(status)
 
     async def _keep_saving(self) -> None:
-        while (
-            not self._has_ended
-        ):  # not just until cancelled: a cancelled COMMIT may raise an error
+        # Not just until cancelled: a cancelled COMMIT may raise an error instead.
+        while not self._has_ended:
             await asyncio.sleep(self._save_every_s)
             is_recent = time.monotonic() - self._saved_at_s < HEARTBEAT_S
-            if self._chars == self._saved_chars and is_recent:
+            if self._text.chars == self._saved_chars and is_recent:
                 continue
             try:
                 async with self._save_lock:
@@ -318,8 +305,7 @@ class Draft:
                 logger.warning("draft %s is not saved yet: %s", self._id, error)
 
     async def _save(self, status: str) -> None:
-        content = "".join(self._chunks)
-        self._chunks = [content]
+        content = self._text.joined()
         with allow_during_shutdown():
             self.message = await self._db.run(
                 self._user_id,
