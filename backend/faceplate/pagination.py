@@ -88,6 +88,7 @@ def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[dateti
 
 
 def _mac(scope: Scope, listing: str, text: bytes) -> bytes:
-    context = f"{listing} {scope.user_id} ".encode()
+    # A listing may hold an argument that is no valid text; the statement refuses that later.
+    context = f"{listing} {scope.user_id} ".encode(errors="surrogatepass")
     key = scope.settings.cursor_key
     return hashlib.blake2b(context + text, key=key, digest_size=_MAC_BYTES).digest()

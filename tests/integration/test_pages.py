@@ -220,3 +220,10 @@ async def test_a_cursor_that_was_tampered_with_is_refused(
         with pytest.raises(InvalidInput) as refusal:
             await db.run(user.id, listing.page, **listing.given, cursor=cursor)
         assert refusal.value.field == "cursor"
+
+
+async def test_a_cursor_of_a_list_without_a_valid_name_is_refused(db: Database, user: User) -> None:
+    """Else a lone surrogate in a request is an error of the program, and not of the client."""
+    for source in ("\ud800", "\0"):
+        with pytest.raises(InvalidInput):
+            await db.run(user.id, conversations.page, source=source, cursor="AAAA")
