@@ -65,6 +65,10 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
         raise InvalidInput("chats", f"at most {MAX_CHATS:,}; {len(chats):,} were given")
     for chat in chats:
         check_kind("chats", chat, NewChat)
+        check_kind("conversations.id", chat.id, UUID)
+        check_kind("chats.messages", chat.messages, Sequence)
+        for name, value in (("chats.parents", chat.parents), ("chats.ids", chat.ids)):
+            check_kind(name, () if value is None else value, Sequence)
     if len({chat.id for chat in chats}) < len(chats):
         raise InvalidInput("chats.id", "the ids must be distinct")
     for chat in chats:
@@ -127,6 +131,7 @@ def _check_messages(scope: Scope, chat: NewChat) -> None:
     for position, (message, parent) in enumerate(
         zip(chat.messages, predecessors(chat), strict=True), start=1
     ):
+        check_kind("chats.messages", message, NewMessage)
         check_shape(message)
         check_body(scope, MESSAGE_BODY, message.body)
         if parent != position - 1:
