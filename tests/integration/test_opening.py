@@ -1,5 +1,6 @@
 """Conversations with a name elsewhere, and conversations that their first message makes."""
 
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -49,3 +50,21 @@ async def test_the_body_that_is_no_json_is_named(db: Database, user: User) -> No
 def test_the_id_of_a_name_needs_a_user(user_id: Any) -> None:
     with pytest.raises(InvalidInput, match="user_id: must be a UUID"):
         conversations.id_of(user_id, source="elsewhere", key="1")
+
+
+class Word(str, Enum):  # noqa: UP042 - a StrEnum has its text as str()
+    """Words of a program. str() of one is its name, and not the text."""
+
+    SOURCE = "elsewhere"
+    KEY = "1"
+    ROLE = "user"
+
+
+async def test_a_name_of_an_enumeration_is_the_text_that_it_stands_for(
+    db: Database, user: User
+) -> None:
+    """Else the same name opens two conversations, one for each way to write it."""
+    opened = await db.run(user.id, conversations.open, source=Word.SOURCE, key=Word.KEY)
+    assert await db.run(user.id, conversations.open, source="elsewhere", key="1") == opened
+    said = await db.run(user.id, messages.append, opened.id, role=Word.ROLE)
+    assert said == await db.run(user.id, messages.get, opened.id, said.id)

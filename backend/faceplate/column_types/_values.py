@@ -157,7 +157,7 @@ class OneOf(Ruled):
 
     def validate(self, value: Any) -> str:
         if isinstance(value, str) and value in self.words:
-            return str(value)
+            return str.__str__(value)  # an enumeration may be more than its text
         raise self.refuse(f"must be one of {', '.join(self.words)}")
 
     def check_sql(self, column: str) -> str:

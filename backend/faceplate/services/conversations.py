@@ -129,7 +129,8 @@ def id_of(user_id: UUID, *, source: str, key: str) -> UUID:
         rule = Conversation.__table__.c[name].type
         if isinstance(rule, Ruled):
             rule.required().check(value)
-    return uuid5(user_id, f"{source}\0{key}")
+    # The text that is stored: an enumeration's is another one in an f-string.
+    return uuid5(user_id, "\0".join((source, key)))
 
 
 @one_statement
