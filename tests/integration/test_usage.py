@@ -91,6 +91,16 @@ async def test_a_day_begins_at_midnight_in_utc(db: Database, user: User) -> None
     assert (found.messages, found.input_tokens) == (1, 1)
 
 
+async def test_without_an_end_the_last_day_counts(db: Database, user: User) -> None:
+    """Else what another program dates with the greatest day that it knows is in no sum."""
+    last = datetime(9999, 12, 31, 12, tzinfo=UTC)
+    id_ = await chat_of(db, user, reply(1, 2, at=last))
+    assert await days(db, user) == [DailyUsage(last.date(), None, 1, 1, 2)]
+    assert await by_conversation(db, user) == [ConversationUsage(id_, None, 1, 1, 2)]
+    assert await days(db, user, until=last) == []
+    assert await by_conversation(db, user, until=last) == []
+
+
 async def test_sums_go_beyond_what_an_integer_holds(db: Database, user: User) -> None:
     chat = await chat_of(db, user, *[reply(LARGEST, LARGEST)] * 3)
     assert await days(db, user) == [DailyUsage(MONDAY, None, 3, 3 * LARGEST, 3 * LARGEST)]

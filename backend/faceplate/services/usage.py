@@ -4,7 +4,7 @@ A message counts if it has a number of tokens, whichever branch it is in. A mess
 no longer counts: an application that bills keeps the sums of days that are over.
 """
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +19,11 @@ from faceplate.services import conversations
 from faceplate.statement import Statement
 
 MAX_LIMIT = 1_000
-LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 _limit = bindparam("limit", type_=sa.Integer())
 _EMPTY: Any = sa.literal_column("''")
 _UTC: Any = sa.literal_column("'UTC'")
+_NEVER: Any = sa.literal_column("'infinity'::timestamptz")
 _after_day: Any = bindparam("after_day", type_=sa.Date())
 _after_model: Any = bindparam("after_model", type_=sa.Text())
 _used = sa.or_(Message.input_tokens.is_not(None), Message.output_tokens.is_not(None))
@@ -31,14 +31,18 @@ _used = sa.or_(Message.input_tokens.is_not(None), Message.output_tokens.is_not(N
 _model = func.coalesce(Message.model, _EMPTY)
 
 
-def _moment(name: str) -> Any:
+def _moment(name: str, *, is_optional: bool = False) -> Any:
     """Return the parameter for a time that a caller gives: its errors name the argument."""
-    rule: Any = Message.created_at.type.copy()
+    given: Any = Message.created_at.type
+    rule = given.optional() if is_optional else given.copy()
     rule.field = name
     return bindparam(name, type_=rule)
 
 
-_in_time = (Message.created_at >= _moment("since"), Message.created_at < _moment("until"))
+_in_time = (
+    Message.created_at >= _moment("since"),
+    Message.created_at < func.coalesce(_moment("until", is_optional=True), _NEVER),
+)
 
 
 def _sums(row: Any) -> list[Any]:
@@ -143,7 +147,7 @@ async def by_day(
         after_day = date.fromisoformat(day)
     values: dict[str, Any] = {
         "since": since,
-        "until": until or LATEST,
+        "until": until,
         "after_day": after_day,
         "after_model": after_model,
         "limit": check_limit(limit, MAX_LIMIT) + 1,
@@ -182,7 +186,7 @@ async def by_conversation(
     rows = await scope.all(
         BY_CONVERSATION,
         since=since,
-        until=until or LATEST,
+        until=until,
         after_total=after_total,
         after_id=after_id,
         after_model=after_model,
