@@ -71,7 +71,7 @@ def chat_of(places: Sequence[Place], **changes: Any) -> tuple[Conversation, list
     said = [
         message_of(own._replace(message_id=nobodys().message_id), place.position)._replace(
             parent_position=place.parent,
-            **{"created_at": LONG_AGO + timedelta(days=place.position)} | place.values,
+            **{"created_at": LONG_AGO + timedelta(minutes=place.position)} | place.values,
         )
         for place in places
     ]
@@ -226,6 +226,16 @@ PARENT = "messages.parent_position: must be that of an earlier message, or its o
 REFUSED: dict[str, tuple[list[Place], dict[str, Any], str]] = {
     "a position twice": ([Place(1), Place(1)], {}, "messages.position: must ascend"),
     "positions that descend": ([Place(2), Place(1)], {}, "messages.position: must ascend"),
+    "a position without room behind it": (
+        [Place(1), Place(2_000_000_001)],
+        {},
+        "messages.position: at most 2,000,000,000",
+    ),
+    "a count without room behind it": (
+        [Place(1)],
+        {"message_count": 2**31 - 1},
+        "messages.position: at most 2,000,000,000",
+    ),
     "no position": ([Place(0)], {}, "messages.position: must be between 1 and 2,147,483,647"),
     "a parent that is gone": ([Place(1), Place(3, 2)], {}, PARENT),
     "a parent that comes later": ([Place(1), Place(2, 3), Place(3)], {}, PARENT),

@@ -10,7 +10,7 @@ from collections import namedtuple
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
@@ -26,6 +26,9 @@ from faceplate.services._bodies import body_errors
 from faceplate.services._kinds import Kind, all_kinds, in_order
 from faceplate.services.message_statements import unnest
 from faceplate.statement import Statement
+
+LAST_POSITION: Final = 2_000_000_000
+"""The last position that is restored: statements add limits and new messages to it."""
 
 _MESSAGE = [name for name in records.Message._fields if name != "conversation_id"]
 _position, _parent_position = Message.position.type, Message.parent_position.type
@@ -206,9 +209,10 @@ async def restore_conversation(
     the first is stored, and again by a retry.
 
     Raises Conflict if a message's id occurs twice; InvalidInput for a value that breaks a rule, for
-    positions that do not ascend, a parent that is no earlier message, a head that is no message,
-    and a ``message_count`` of fewer messages. A greater one is corrected: it is the last position
-    in an archive of an earlier version, and it is wrong where other SQL has removed a message.
+    positions that do not ascend or are greater than 2,000,000,000, a parent that is no earlier
+    message, a head that is no message, and a ``message_count`` of fewer messages. A greater one is
+    corrected: it is the last position in an archive of an earlier version, and it is wrong where
+    other SQL has removed a message.
     """
     check_kind("conversation", conversation, records.Conversation)
     check_repeatable("batches", batches)
@@ -217,6 +221,8 @@ async def restore_conversation(
     positions = _check_places(conversation, batches)
     values = _row_statements.new(Conversation, conversation)
     last = max(conversation.message_count, *positions[-1:], 0)
+    if last > LAST_POSITION:
+        raise InvalidInput("messages.position", f"at most {LAST_POSITION:,}")
     values["new_message_count"] = len(positions)
     values["new_removed_count"] = last - len(positions)
     with body_errors(scope, "conversations.body", conversation.body):
