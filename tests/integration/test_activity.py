@@ -13,7 +13,9 @@ from uuid6 import uuid7
 
 from faceplate import Database, InvalidInput, Scope, Settings, User
 from faceplate.models import Conversation
-from faceplate.services import conversations, messages, users
+from faceplate.services import chats, conversations, messages, users
+from faceplate.services.chats import NewChat
+from faceplate.services.messages import NewMessage
 from faceplate.statement import Statement
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -167,3 +169,19 @@ class TestHot:
                 break  # no hour began meanwhile: each conversation moves once in an hour
         assert updates == 20 * len(ids)
         assert hot >= 0.99 * updates
+
+
+async def test_the_activity_is_the_newest_time_where_some_are_in_the_future(
+    db: Database, user: User
+) -> None:
+    """Else a chat is not where its last message says, and a fork of it is purged before it."""
+    soon = datetime.now(UTC) + HOUR
+    said = [NewMessage("user", created_at=soon), NewMessage("assistant")]
+    chat = await db.run(user.id, conversations.create)
+    await db.run(user.id, messages.append_many, chat.id, said)
+    fork = await db.run(user.id, conversations.fork, chat.id)
+    begun = NewChat(uuid7(), "a", said[1:], created_at=soon)
+    await db.run(user.id, chats.store, [NewChat(uuid7(), "a", said), begun])
+    found = (await db.run(user.id, conversations.page)).items
+    assert {chat.id, fork.id, begun.id} < {one.id for one in found}
+    assert [one.updated_at for one in found] == [soon] * 4

@@ -214,7 +214,9 @@ CASES = {
     "_path_changes.MOVE_HEAD": in_conversation(PK["conversations"], new_head=1),
     "_path_changes.SHRINK": in_conversation(PK["conversations"], count=1, new_head=1),
     "_forking.COPY_CONVERSATION": in_conversation(PK["conversations"], new_id=uuid7(), title="a"),
-    "_forking.COUNT_COPIES": in_conversation(PK["conversations"], count=1),
+    "_forking.COUNT_COPIES": in_conversation(PK["conversations"] | POSITION, count=1)._replace(
+        instead=COUNTED
+    ),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
     "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),

@@ -74,6 +74,8 @@ def _lacks() -> Any:
     )
 
 
+_newest = sa.select(func.max(Message.created_at)).where(_in_conversation).scalar_subquery()
+
 COPY_CONVERSATION = Statement(int, _copy_conversation())
 COPY_MESSAGES = Statement(int, _copy_messages())
 LACKS = Statement(bool, _lacks())
@@ -82,7 +84,8 @@ COUNT_COPIES = Statement(
     sa.update(Conversation)
     .where(_conversation)
     .values(
-        message_count=bindparam("count", type_=sa.Integer()), **activity(func.clock_timestamp())
+        message_count=bindparam("count", type_=sa.Integer()),
+        **activity(func.greatest(func.clock_timestamp(), _newest)),
     )
     .returning(*Conversation.columns()),
 )

@@ -1,7 +1,7 @@
 """A message before it is stored, and the rules that no column type can express."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -102,13 +102,17 @@ def tool_ids(message: NewMessage | records.Message) -> tuple[set[Any], set[Any]]
 
 
 def newest_time(messages: Sequence[NewMessage], *times: datetime | None) -> datetime | None:
-    """Return the newest of the messages' times and of ``times``; None, which is now, if one is.
+    """Return the newest of the messages' times and of ``times``. None among them, and here, is now.
 
-    None also where one is no time: the column's rule refuses that one.
+    What is no time counts as now: the column's rule refuses it. Whether a time is in the future is
+    asked of this machine's clock.
     """
     given = [*times, *(message.created_at for message in messages)]
-    known = [time for time in given if isinstance(time, datetime) and time.tzinfo is not None]
-    return max(known) if len(known) == len(given) else None
+    known = [time for time in given if isinstance(time, datetime) and time.utcoffset() is not None]
+    newest = max(known, default=None)
+    if newest is None or (len(known) < len(given) and newest <= datetime.now(UTC)):
+        return None
+    return newest
 
 
 def content_of(message: NewMessage | records.Message) -> tuple[Any, ...]:
