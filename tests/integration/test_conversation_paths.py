@@ -98,3 +98,17 @@ async def test_a_head_that_is_not_there_blocks_nobody(db: Database, user: User, 
     assert [*map(essence, await db.run(user.id, messages.history, id_))] == [
         *map(essence, [*path, reply])
     ]
+
+
+@pytest.mark.parametrize(("descending", "rest"), [(False, [3, 4]), (True, [5, 2, 1])])
+async def test_pages_after_a_switch_leave_no_gap(
+    db: Database, user: User, *, descending: bool, rest: list[int]
+) -> None:
+    """Else a reader who scrolls up sees messages of another branch above those of this one."""
+    id_ = (await db.run(user.id, conversations.create)).id
+    await db.run(user.id, messages.append_many, id_, [NewMessage("user")] * 4)
+    await db.run(user.id, messages.append_many, id_, [NewMessage("user")] * 3, after=2, branch=True)
+    page = await db.run(user.id, messages.page, id_, limit=2, descending=descending)
+    await db.run(user.id, conversations.switch, id_, 4)
+    page = await db.run(user.id, messages.page, id_, descending=descending, cursor=page.next_cursor)
+    assert [message.position for message in page.items] == rest

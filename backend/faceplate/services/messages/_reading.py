@@ -97,9 +97,9 @@ async def page(
     """Return up to ``limit`` messages (1 to 1,000) of a path, in order or ``descending``.
 
     ``cursor`` is the ``next_cursor`` of the page before. Give a ``leaf`` to stay on one path:
-    without one, a page is of the path as it is when it is read. Raises NotFound if the
-    conversation, or a message at ``leaf``, does not exist; InvalidInput for an invalid limit or
-    cursor.
+    without one, a page in order is of the path as it is when it is read, and a ``descending`` page
+    goes on from the last message of the page before. Raises NotFound if the conversation, or a
+    message at ``leaf``, does not exist; InvalidInput for an invalid limit or cursor.
     """
     check_limit(limit, MAX_LIMIT)
     path_end = optional_position("leaf", leaf)
