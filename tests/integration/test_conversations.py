@@ -109,6 +109,8 @@ async def test_a_fork_is_made_once_and_is_no_other_conversation(db: Database, us
     await db.run(user.id, messages.append, id_, role="user", content="c")
     again = await db.run(user.id, conversations.fork, source.id, id=id_)
     assert (fork.message_count, again.message_count, again.id) == (2, 3, id_)
+    await db.run(user.id, messages.append, source.id, role="user", content="d")
+    assert await db.run(user.id, conversations.fork, source.id, id=id_) == again
     with pytest.raises(Conflict, match="exists already"):
         await db.run(user.id, conversations.fork, source.id, id=other.id)
     with pytest.raises(InvalidInput, match="the conversation itself"):

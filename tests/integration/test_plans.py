@@ -217,6 +217,7 @@ CASES = {
     "_forking.COUNT_COPIES": in_conversation(PK["conversations"] | POSITION, count=1)._replace(
         instead=COUNTED
     ),
+    "_forking.BEGINS_ALIKE": in_conversation(POSITION | PK["messages"], new_id=uuid7()),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
     "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),

@@ -15,6 +15,7 @@ from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
 from faceplate.services import _path_changes, _path_statements
 from faceplate.services._activity import activity
+from faceplate.services._path_changes import Tree
 from faceplate.statement import Statement
 
 _in_conversation = Message.conversation_id == bindparam("conversation_id")
@@ -74,11 +75,27 @@ def _lacks() -> Any:
     )
 
 
+def _begins_alike() -> Any:
+    """Return whether the new conversation begins with a message of the source."""
+    copy = aliased(Message)
+    is_copied = sa.exists(Message.id).where(_in_conversation, Message.id == copy.id)
+    return sa.select(
+        sa.exists(copy.id)
+        .where(
+            copy.conversation_id == bindparam("new_id", type_=Message.conversation_id.type),
+            copy.position == sa.literal_column("1"),
+            is_copied,
+        )
+        .label("begins_alike")
+    )
+
+
 _newest = sa.select(func.max(Message.created_at)).where(_in_conversation).scalar_subquery()
 
 COPY_CONVERSATION = Statement(int, _copy_conversation())
 COPY_MESSAGES = Statement(int, _copy_messages())
 LACKS = Statement(bool, _lacks())
+BEGINS_ALIKE = Statement(bool, _begins_alike())
 COUNT_COPIES = Statement(
     records.Conversation,
     sa.update(Conversation)
@@ -107,8 +124,7 @@ async def fork(
         COPY_CONVERSATION, conversation_id=conversation_id, new_id=new_id, title=title
     )
     if is_new is None:
-        # The retry of a call that was committed finds its messages, whatever followed them since.
-        if await scope.one(LACKS, conversation_id=conversation_id, new_id=new_id, leaf=at):
+        if not await _is_copy(scope, tree, conversation_id, at, new_id):
             raise Conflict(
                 "a conversation with this id exists already", constraint="pk_conversations"
             )
@@ -117,3 +133,17 @@ async def fork(
         COPY_MESSAGES, conversation_id=conversation_id, new_id=new_id, leaf=at
     )
     return await scope.one(COUNT_COPIES, conversation_id=new_id, count=count)
+
+
+async def _is_copy(
+    scope: Scope, tree: Tree, conversation_id: UUID, at: int | None, new_id: UUID
+) -> bool:
+    """Return whether an earlier call has made the conversation, so that this one is its retry.
+
+    Both conversations may have gone on since: without ``at``, the path of the source is then longer
+    than its copy.
+    """
+    key = {"conversation_id": conversation_id, "new_id": new_id}
+    if at is None and tree.end:
+        return await scope.one(BEGINS_ALIKE, **key)
+    return not await scope.one(LACKS, **key, leaf=at)
