@@ -134,6 +134,26 @@ async def test_a_fork_costs_nothing_until_it_goes_on(db: Database, user: User) -
     assert await days(db, user) == [DailyUsage(MONDAY, None, 3, 111, 0)]
 
 
+async def test_a_draft_that_was_forked_counts_once(db: Database, user: User) -> None:
+    """Else a fork of a reply that is being written counts what it took so far for a second time."""
+    chat = await db.run(user.id, conversations.create)
+    draft = await db.run(user.id, messages.append_draft, chat.id)
+    for status, tokens in (("streaming", 3), ("complete", 5)):
+        await db.run(
+            user.id,
+            messages.save_draft,
+            chat.id,
+            draft.id,
+            content="a",
+            status=status,
+            output_tokens=tokens,
+        )
+        if status == "streaming":
+            await db.run(user.id, conversations.fork, chat.id)
+    [row] = await days(db, user)
+    assert (row.messages, row.output_tokens) == (1, 5)
+
+
 async def test_a_draft_counts_when_its_tokens_are_known(db: Database, user: User) -> None:
     chat = await db.run(user.id, conversations.create)
     draft = await db.run(user.id, messages.append_draft, chat.id, model="a")

@@ -45,7 +45,7 @@ def _copy_conversation() -> Any:
 def _copy_messages() -> Any:
     kept = (
         *("id", "role", "content", "tool_calls", "tool_results", "metadata"),
-        *("model", "input_tokens", "output_tokens", "created_at"),
+        *("model", "created_at"),
     )
     table = Message.__table__
     is_open = Message.status == "streaming"
@@ -56,6 +56,9 @@ def _copy_messages() -> Any:
         **{name: table.c[name] for name in kept},
         "body": sa.type_coerce(table.c.body, postgresql.JSON()),
         "status": sa.case((is_open, "interrupted"), else_=Message.status),
+        # The sums of tokens count a copy once where it is equal. A draft will get other numbers.
+        "input_tokens": sa.case((~is_open, Message.input_tokens)),
+        "output_tokens": sa.case((~is_open, Message.output_tokens)),
     }
     copied = sa.select(*values.values()).where(_in_conversation, _path_statements.is_on_path())
     return sa.insert(Message).from_select([*values], copied)

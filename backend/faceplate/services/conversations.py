@@ -261,7 +261,7 @@ async def fork(
 
     The copy has the title, metadata and body of its source, or ``title``; no source and key. Its
     messages keep ids and times, and have the positions 1, 2, 3 ...; one that is streaming is
-    interrupted. A caller that gives an ``id`` may retry the call.
+    interrupted, and has no numbers of tokens. A caller that gives an ``id`` may retry the call.
 
     Raises NotFound if the conversation or the message at ``at`` does not exist, Conflict if the id
     is that of another conversation, InvalidInput.
