@@ -78,9 +78,9 @@ class Shared:
         read = await self.run(walked, self.id)
         assert [message.id for message in read] == path_of(tree, tree.end)
         if not self.removals:  # else a path may be gone
+            position_of = {id_: position for position, id_ in tree.ids.items()}
             for path in filter(None, self.paths):
-                leaf = self.told[path[-1]].position
-                assert path == path_of(tree, leaf)
+                assert path == path_of(tree, position_of[path[-1]]), "what was read is gone"
 
 
 def path_of(tree: Tree, leaf: int) -> list[UUID]:
