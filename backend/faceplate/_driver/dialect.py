@@ -106,8 +106,11 @@ async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:
     def encode(value: Any) -> bytes:
         return prefix + dump_json(value)
 
+    start, empty, loads = len(prefix), prefix + b"{}", orjson.loads
+
     def decode(data: bytes) -> Any:
-        return orjson.loads(data[len(prefix) :])
+        # Nearly all metadata is empty, and a page decodes some for each row.
+        return {} if data == empty else loads(data[start:])
 
     await driver.set_type_codec(
         name, schema="pg_catalog", format="binary", encoder=encode, decoder=decode

@@ -10,7 +10,8 @@ one reads any path, so what is remembered decides about time alone.
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from operator import attrgetter
 from uuid import UUID
 
 from faceplate import records
@@ -19,6 +20,8 @@ from faceplate.errors import NotFound
 from faceplate.scope import Scope
 from faceplate.services import _path_statements as sql
 from faceplate.services import conversations
+
+_parent_position = attrgetter("parent_position")
 
 branched_lately: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
 """Users and their conversations of which a page took two statements, the one first seen first."""
@@ -105,13 +108,15 @@ async def check_leaf(scope: Scope, conversation_id: UUID, leaf: int | None) -> N
 
 
 async def _completed(
-    scope: Scope, conversation_id: UUID, rows: Sequence[records.Message], limit: int
+    scope: Scope, conversation_id: UUID, rows: list[records.Message], limit: int
 ) -> list[records.Message]:
     """Return the path that ends at the first of ``rows``, which are in descending order.
 
     The rows hold the beginning of it; the rest takes another statement. Nothing is returned if the
     message was removed meanwhile.
     """
+    if not any(map(_parent_position, rows)):
+        return rows
     path: list[records.Message] = []
     end: int | None = rows[0].position
     for row in rows:
