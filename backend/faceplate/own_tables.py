@@ -30,13 +30,30 @@ from sqlalchemy import Connection, MetaData, inspect
 from sqlalchemy.schema import CreateSchema
 
 from faceplate import migrate
-from faceplate._alembic.operations import DisableUserIsolation, EnableUserIsolation
+from faceplate._alembic import autogenerate as _autogenerate  # noqa: F401 - registers itself
+from faceplate._alembic.operations import (
+    DisableUserIsolation,
+    EnableUserIsolation,
+    GrantToUnits,
+    RevokeFromUnits,
+)
 from faceplate._alembic.options import outside_schema
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 from faceplate.models import SCHEMA
 
-__all__ = ["DisableUserIsolation", "EnableUserIsolation", "include_name", "run_migrations"]
+__all__ = [
+    "DisableUserIsolation",
+    "EnableUserIsolation",
+    "GrantToUnits",
+    "RevokeFromUnits",
+    "include_name",
+    "render_item",
+    "run_migrations",
+]
+
+render_item = migrate.render_item
+"""Renders a column's rule as the plain type; ``context.configure(render_item=...)``."""
 
 
 def include_name(name: str | None, kind: str, parent_names: object) -> bool:
