@@ -1,6 +1,7 @@
 """What autogenerate writes for a project's models, from the first revision through changes."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,47 @@ async def test_a_table_without_users_is_granted_by_one_operation(
     project.alembic("downgrade", "-1")
     with pytest.raises(Unauthorized):
         await db.run(user.id, read_plans)
+
+
+async def test_a_table_whose_model_is_not_imported_is_named(
+    project: Project, database: Any, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an export is a part of what a user has, and nobody is told."""
+    revise(project, DOCUMENT)
+    insert = "INSERT INTO documents (user_id, id, body) VALUES ($1, gen_random_uuid(), 'mine')"
+    await database.execute(insert, user.id)
+    who = ("--user", str(user.id))
+    undeclared = (
+        "public.documents has rows of users, and no model that was imported declares it, so that"
+        " export leaves it out: name the module of its model in FACEPLATE_MODELS"
+    )
+    assert warnings(project) == [undeclared]
+    left_out = "These tables are not in it: public.documents. FACEPLATE_MODELS names"
+    assert left_out in words(project.faceplate("export", *who, "--output", "one.jsonl"))
+    erased = project.faceplate("erase", *who, "--yes", "--export-to", "two.jsonl")
+    assert "These tables are not in the export: public.documents." in words(erased)
+    assert re.search(r"public\.documents +0", erased)
+    assert await database.fetchval("SELECT count(*) FROM documents") == 0
+
+    monkeypatch.setenv("FACEPLATE_MODELS", "app.models")
+    assert warnings(project) == []
+    await database.execute("ALTER TABLE documents DROP CONSTRAINT fk_documents_users")
+    [untied] = warnings(project)
+    assert untied.startswith("no foreign key of public.documents cascades from faceplate.users")
+    await database.execute(insert, user.id)
+    await database.execute("ALTER TABLE documents ADD id2 uuid REFERENCES faceplate.users")
+    assert warnings(project) == [untied]
+    project.alembic("revision", "--autogenerate", "-m", "key")
+    erased = project.faceplate("erase", *who, "--yes")
+    assert re.search(r"public\.documents +0", erased)
+    project.alembic("upgrade", "head")
+    assert warnings(project) == []
+
+
+def warnings(project: Project) -> list[str]:
+    found: list[str] = json.loads(project.faceplate("check", "--json").splitlines()[0])["warnings"]
+    return [text for text in found if "temporary" not in text]
+
+
+def words(printed: str) -> str:
+    return " ".join(printed.split())
