@@ -131,7 +131,7 @@ class Base(DeclarativeBase):
             _apply_rule(cls, column)
             if (column.nullable or column.default or column.server_default) is None:
                 key = cls.__mapper__.get_property_by_column(column).key
-                if key == "user_id" and issubclass(cls, Private):
+                if key == user_key and issubclass(cls, Private):
                     continue  # the session of a unit fills it in
                 cls._required[key] = f"{column.table.name}.{column.name}"
         said = vars(cls).get("constraint_words", {})
