@@ -12,7 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from faceplate.database import Database
-from faceplate.errors import Conflict, FaceplateError, NotFound, Unauthorized
+from faceplate.errors import Conflict, FaceplateError, NotErased, NotFound, Unauthorized
 from faceplate.scope import SystemScope
 from faceplate.services import _user_tables, archives, retention, users
 from faceplate.services._kinds import all_kinds
@@ -35,18 +35,6 @@ class Erased(NamedTuple):
     """How many rows of the user each table still holds, as `remains` returns it."""
     unproven: dict[str, str]
     """The tables that may still hold some, with the reason, as `unproven` returns it."""
-
-
-class NotErased(Conflict):
-    """Rows of the user are left. ``erased`` has what was removed, and what is left."""
-
-    def __init__(self, erased: Erased) -> None:
-        left = ", ".join(f"{rows} in {table}" for table, rows in erased.left.items() if rows)
-        super().__init__(
-            f"rows of the user are left: {left}; give each table a foreign key to faceplate.users"
-            " with ON DELETE CASCADE, or remove its rows, and erase again"
-        )
-        self.erased = erased
 
 
 class Purge(NamedTuple):
@@ -112,7 +100,7 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
         gone.add(**{table: left.get(table, 0)})
     erased = Erased(gone.rows, was_there, still_left, await unproven(db))
     if any(still_left.values()):
-        raise NotErased(erased)
+        raise NotErased(**erased._asdict())
     return erased
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, MetaData, bindparam, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from faceplate import Database, Scope, Statement, erasure, export
+from faceplate import Database, NotErased, Scope, Statement, erasure, export
 from faceplate.column_types import Json, JsonObject, Text
 from faceplate.models import Base, Message, Owned, references
 
@@ -69,8 +69,8 @@ async def erasing(db: Database, user_id: UUID) -> None:
     assert_type(await export.left_out(db), list[str])
     try:
         await erasure.erase(db, user_id)
-    except erasure.NotErased as error:
-        assert_type(error.erased, erasure.Erased)
+    except NotErased as error:
+        assert_type(error.left, dict[str, int])
 
 
 def statements() -> None:

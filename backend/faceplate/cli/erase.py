@@ -21,8 +21,8 @@ from faceplate.cli.session import (
     run_with_models,
 )
 from faceplate.database import Database
-from faceplate.erasure import Erased, NotErased
-from faceplate.errors import NotFound, UsageError
+from faceplate.erasure import Erased
+from faceplate.errors import NotErased, NotFound, UsageError
 from faceplate.export import left_out as export_left_out
 from faceplate.services import archives
 
@@ -130,7 +130,7 @@ async def _erase(db: Database, subject: _Subject, export_to: Path | None) -> _Ou
                 db, subject.user_id, on_progress=lambda gone: update(completed=gone)
             )
         except NotErased as error:
-            erased = error.erased
+            erased = Erased(error.rows, error.user, error.left, error.unproven)
     return _Outcome(exported, erased)
 
 
