@@ -26,7 +26,7 @@ NAVIGATION = {
         "docs/performance/tables",
         "docs/comparison",
     ],
-    "Extend": ["docs/adding-a-table"],
+    "Extend": ["docs/adding-a-table", "docs/own-alembic"],
     "Run": [
         "docs/operations",
         "docs/operations/roles",

@@ -11,38 +11,19 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
-
-from faceplate._driver.dialect import DIALECT
 from faceplate.database import Database
-from faceplate.errors import Conflict, FaceplateError, NotFound, Unauthorized
-from faceplate.models import SCHEMA, project_tables
+from faceplate.errors import Conflict, FaceplateError, NotErased, NotFound, Unauthorized
 from faceplate.scope import SystemScope
-from faceplate.services import archives, retention, users
+from faceplate.services import _user_tables, archives, retention, users
 from faceplate.services._kinds import all_kinds
 from faceplate.services.retention import Removed
 
 OnProgress = Callable[[int], None]
 """Is told how many rows are gone."""
 
-# Our schema's tables come from the catalog, which also has the ones that were added by hand. The
-# application's tables come from its models.
-OWNED_TABLES = text("""
-SELECT n.nspname AS schema, c.relname AS name, a.attname AS user_column,
-    a.atttypid = 'uuid'::regtype AS is_uuid
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_attribute a ON a.attrelid = c.oid
-    LEFT JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[]), CAST(:columns AS text[]))
-        AS own (schema, name, user_column) ON own.name = c.relname
-        AND (own.schema = n.nspname OR own.schema IS NULL AND pg_table_is_visible(c.oid))
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT a.attisdropped
-    AND (n.nspname = :ours AND a.attname = 'user_id' OR a.attname = own.user_column)
-ORDER BY n.nspname <> :ours, n.nspname, c.relname
-""")
-
 
 class Erased(NamedTuple):
-    """What was removed in batches, and whether there was a user to remove in the end.
+    """What was removed in batches, whether there was a user to remove in the end, and the proof.
 
     What was stored meanwhile went with the user's own row, and is not counted.
     """
@@ -50,6 +31,10 @@ class Erased(NamedTuple):
     rows: dict[str, int]
     """By table."""
     user: bool
+    left: dict[str, int]
+    """How many rows of the user each table still holds, as `remains` returns it."""
+    unproven: dict[str, str]
+    """The tables that may still hold some, with the reason, as `unproven` returns it."""
 
 
 class Purge(NamedTuple):
@@ -83,6 +68,10 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
     the DELETE of that row waits for running writers and takes their rows along, and PostgreSQL
     refuses later writers with NotFound. A second call finds nothing.
 
+    In the end it counts the user's rows in every table that may hold some, see `remains`, and
+    raises NotErased where any is left. ``unproven`` of the result names the tables that it could
+    not look into.
+
     Raises TimedOut where another transaction locks a row for longer than ``lock_timeout_s``,
     Conflict where a table that no model declares refers to the user, and Unauthorized, before
     anything is removed, where the connecting role may not see all users' rows.
@@ -104,22 +93,39 @@ async def erase(db: Database, user_id: UUID, *, on_progress: OnProgress | None =
         was_there = False
     else:
         was_there = True
-    still_left = await remains(db, user_id) if refused else {}
+    still_left = await remains(db, user_id)
     for table, refusal in refused.items():
         if still_left.get(table):
             raise refusal
         gone.add(**{table: left.get(table, 0)})
-    return Erased(gone.rows, was_there)
+    erased = Erased(gone.rows, was_there, still_left, await unproven(db))
+    if any(still_left.values()):
+        raise NotErased(**erased._asdict())
+    return erased
 
 
 async def remains(db: Database, user_id: UUID) -> dict[str, int]:
     """Return how many rows of a user each table still holds, by the table's name.
 
-    Each table of the schema that has a column ``user_id`` is asked, and the users themselves, and
-    the tables of the application's private models, under ``schema.name``; as the owner of them.
-    Raises Unauthorized where that role is under a policy, and so would not see what is there.
+    The tables come from PostgreSQL's catalog, with or without a model, and from any schema: those
+    with the policy of `Owned` tables, those with a column that refers to a user, over other tables
+    as well, and those with a column ``user_id`` that holds ids. A table outside of faceplate's
+    schema is called ``schema.name``. `unproven` names the tables that cannot be counted.
+
+    Raises Unauthorized where the connecting role is under a policy of faceplate's tables, and so
+    would not see what is there.
     """
     return await db.run_system(_count_rows, user_id)
+
+
+async def unproven(db: Database) -> dict[str, str]:
+    """Return the tables whose rows of users cannot be counted, with the reason.
+
+    The connecting role may not read the table, or sees it through a policy, or no column of it
+    holds a user's id as UUID or text.
+    """
+    tables = await db.run_system(_user_tables.find)
+    return {table.title: table.problem for table in tables if table.problem is not None}
 
 
 async def survey(db: Database, older_than: timedelta) -> Purge:
@@ -206,25 +212,8 @@ async def _idle_users(
 
 
 async def _count_rows(scope: SystemScope, user_id: UUID) -> dict[str, int]:
-    own = [(table.schema, table.name, column) for table, column in project_tables().items()]
-    schemas, names, columns = zip(*own, strict=True) if own else ((), (), ())
-    asked = {"ours": SCHEMA, "schemas": [*schemas], "names": [*names], "columns": [*columns]}
-    found = {"users": await _count(scope, SCHEMA, "users", "id", user_id)}
-    for table in await scope.session.execute(OWNED_TABLES, asked):
-        name = table.name if table.schema == SCHEMA else f"{table.schema}.{table.name}"
-        value = user_id if table.is_uuid else str(user_id)
-        found[name] = await _count(scope, table.schema, table.name, table.user_column, value)
-    return found
-
-
-async def _count(
-    scope: SystemScope, schema: str, table: str, column: str, user_id: UUID | str
-) -> int:
-    of, name, key = (_quoted(part) for part in (schema, table, column))
-    key = key if isinstance(user_id, UUID) else f"CAST({key} AS text)"
-    count = text(f"SELECT count(*) FROM {of}.{name} WHERE {key} = :user_id")  # noqa: S608 - quoted
-    return int((await scope.session.execute(count, {"user_id": user_id})).scalar_one())
-
-
-def _quoted(name: str) -> str:
-    return DIALECT.identifier_preparer.quote(name).replace(":", "\\:")
+    return {
+        table.title: await _user_tables.count(scope, table, user_id)
+        for table in await _user_tables.find(scope)
+        if table.problem is None
+    }

@@ -8,6 +8,7 @@
     ├── InvalidInput            a value breaks a rule; nothing was written
     ├── NotFound                the row does not exist, or belongs to another user
     ├── Conflict                the row exists already, or another row refers to it
+    │   └── NotErased           rows of a user are left after an erasure
     ├── Unauthorized            the database refused the operation
     ├── Unavailable             the server cannot be used now
     │   ├── CannotConnect       the settings do not allow it: password, database, TLS
@@ -28,6 +29,8 @@ A cancelled caller gets CancelledError; `was_committed` tells whether the unit t
 
 import re
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 
@@ -125,6 +128,36 @@ class Conflict(FaceplateError):  # noqa: N818 - named for what it says
     ) -> None:
         super().__init__(message, sqlstate=sqlstate)
         self.constraint = constraint
+
+
+class NotErased(Conflict):
+    """Rows of a user are left after `faceplate.erasure.erase`; the user's own row may be gone.
+
+    The attributes are those of `faceplate.erasure.Erased`: ``left`` has how many rows each table
+    still holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: dict[str, int],
+        user: bool,
+        left: dict[str, int],
+        unproven: dict[str, str],
+    ) -> None:
+        found = ", ".join(f"{number} in {table}" for table, number in left.items() if number)
+        super().__init__(
+            f"rows of the user are left: {found}; give each table a foreign key to faceplate.users"
+            " with ON DELETE CASCADE, or remove its rows, and erase again"
+        )
+        self.rows = rows
+        self.user = user
+        self.left = left
+        self.unproven = unproven
+
+    def __reduce__(self) -> Any:
+        given = {name: vars(self)[name] for name in ("rows", "user", "left", "unproven")}
+        return partial(type(self), **given), (), vars(self)
 
 
 class Unauthorized(FaceplateError):  # noqa: N818 - named for what it says

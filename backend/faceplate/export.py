@@ -20,7 +20,8 @@ A row of the application's own `Owned` tables has a line, too, behind the rows t
 
     {"public.notes": {"id": ..., "conversation_id": ..., "body": ...}}
 
-Its model may say another key, and columns that are left out.
+Its model may say another key, and columns that are left out. `left_out` names the tables that an
+archive does not have.
 `faceplate.importers.faceplate_export` reads an archive back.
 """
 
@@ -42,7 +43,7 @@ from sqlalchemy import text
 
 from faceplate.database import Database
 from faceplate.errors import UsageError
-from faceplate.services import archives
+from faceplate.services import _user_tables, archives
 from faceplate.services._kinds import all_kinds
 
 FORMAT: Final = "faceplate-export"
@@ -115,6 +116,16 @@ async def write_file(
     """
     with _new_file(path) as file:
         return await write(db, user_id, file.write, on_progress=on_progress)
+
+
+async def left_out(db: Database) -> list[str]:
+    """Return the tables with rows of users that an archive does not have, by their names.
+
+    A model is not imported, or is `Private` alone, or says so by ``export_key``.
+    """
+    exported = {kind.table for kind in all_kinds() if kind.key is not None}
+    tables = await db.run_system(_user_tables.find)
+    return [table.title for table in tables if table.is_known and table.title not in exported]
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from faceplate._models.base import (
     project_tables,
     table_name,
 )
+from faceplate._models.references import references
 from faceplate.column_types import (
     Count,
     Email,
@@ -69,6 +70,7 @@ __all__ = [
     "owned_tables",
     "private_tables",
     "project_tables",
+    "references",
     "table_name",
 ]
 

@@ -1,8 +1,8 @@
 """The application's own tables: their migrations, and their isolation.
 
 An application declares them on a base class with its own metadata. The rows of a model that is also
-`Owned` belong to users as faceplate's do: the owner is added to every statement about it, and its
-revision creates the same policy::
+`Owned` belong to users as faceplate's do: the owner is added to every statement about it, its table
+has a foreign key to users with ON DELETE CASCADE, and its revision creates the same policy::
 
     class AppBase(Base):
         __abstract__ = True
@@ -10,12 +10,14 @@ revision creates the same policy::
 
     class Note(Owned, AppBase):
         __tablename__ = "notes"
-        __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
+
+        body: Mapped[str]
 
 `faceplate init` writes the folder of migrations, whose env.py calls `run_migrations`. An env.py
-that calls Alembic itself passes `include_name`, which leaves faceplate's tables alone. Importing
-this module registers the operations ``op.enable_user_isolation`` and ``op.disable_user_isolation``
-with Alembic; autogenerate writes the first of them by itself.
+that calls Alembic itself passes `include_name` and `render_item`, which leave faceplate's tables
+alone and write plain column types. Importing this module registers the operations
+``op.enable_user_isolation`` and ``op.disable_user_isolation`` with Alembic, which autogenerate
+writes by itself, and ``op.grant_to_units`` and ``op.revoke_from_units``, for tables without users.
 """
 
 import asyncio
@@ -30,23 +32,40 @@ from sqlalchemy import Connection, MetaData, inspect
 from sqlalchemy.schema import CreateSchema
 
 from faceplate import migrate
-from faceplate._alembic.operations import DisableUserIsolation, EnableUserIsolation
-from faceplate._alembic.options import outside_schema
+from faceplate._alembic import autogenerate as _autogenerate  # noqa: F401 - registers itself
+from faceplate._alembic.operations import (
+    DisableUserIsolation,
+    EnableUserIsolation,
+    GrantToUnits,
+    RevokeFromUnits,
+)
+from faceplate._alembic.options import outside_schemas
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 from faceplate.models import SCHEMA
 
-__all__ = ["DisableUserIsolation", "EnableUserIsolation", "include_name", "run_migrations"]
+__all__ = [
+    "DisableUserIsolation",
+    "EnableUserIsolation",
+    "GrantToUnits",
+    "RevokeFromUnits",
+    "include_name",
+    "render_item",
+    "run_migrations",
+]
+
+render_item = migrate.render_item
+"""Renders a column's rule as the plain type; ``context.configure(render_item=...)``."""
 
 
 def include_name(name: str | None, kind: str, parent_names: object) -> bool:
-    """Return whether a name is outside faceplate's schema.
+    """Return whether a name is outside faceplate's schemas, also that of the sealed user ids.
 
     Pass it as ``context.configure(include_schemas=True, include_name=own_tables.include_name)``.
     Without it, Alembic compares faceplate's tables with the application's models and drops them. An
-    ``include_name`` of the application's own calls this function first.
+    ``include_name`` of the application's own calls this function as well.
     """
-    return outside_schema(name, kind, parent_names)
+    return outside_schemas(name, kind, parent_names)
 
 
 def run_migrations(metadata: MetaData) -> None:

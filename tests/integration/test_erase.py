@@ -11,16 +11,50 @@ from tests.commands import Run, interrupt, lines
 from tests.databases import hurdle, outside, settings_of
 from tests.units import OWNED, SETTLED, everything_of, nobodys, rows, say, settle_in
 
-from faceplate import Database, NotFound, Settings, Unauthorized, User, erasure
+from faceplate import Database, NotErased, NotFound, Settings, Unauthorized, User, erasure, export
 from faceplate.erasure import Erased
 from faceplate.services import conversations, messages, retention, tasks, users
 
+NOTHING = dict.fromkeys(("users", *sorted(OWNED)), 0)
+
 
 def erased(*, user: bool = True, **counts: int) -> Erased:
-    return Erased(rows(**counts), user)
+    return Erased(rows(**counts), user, left=NOTHING, unproven={})
 
 
-NOTHING = dict.fromkeys(("users", *sorted(OWNED)), 0)
+KEPT = """
+CREATE SCHEMA kept;
+CREATE TABLE kept.parents (author uuid REFERENCES faceplate.users ON DELETE CASCADE, id int,
+    PRIMARY KEY (author, id));
+CREATE TABLE kept.children (whose uuid, parent int,
+    FOREIGN KEY (whose, parent) REFERENCES kept.parents ON DELETE CASCADE);
+CREATE TABLE kept.conditions (is_gone bool DEFAULT false, "Who" uuid);
+CREATE POLICY mine ON kept.conditions USING (NOT is_gone
+    AND "Who" = nullif(current_setting('faceplate.user_id', true), '')::uuid);
+CREATE TABLE kept.named (user_id uuid);
+CREATE TABLE kept.digits (user_id char(32));
+CREATE TABLE kept.counts (user_id int);
+CREATE TABLE kept.numbers (user_id int);
+CREATE POLICY of_user ON kept.numbers USING (user_id = 1);
+CREATE TABLE kept.open (id int);
+CREATE POLICY of_user ON kept.open USING (true);
+INSERT INTO kept.parents VALUES ('{0}', 1), ('{1}', 1);
+INSERT INTO kept.children VALUES ('{0}', 1), ('{1}', 1);
+INSERT INTO kept.conditions ("Who") VALUES ('{0}'), ('{1}');
+INSERT INTO kept.named VALUES ('{0}'), ('{1}');
+INSERT INTO kept.digits VALUES (replace('{0}', '-', '')), (replace('{1}', '-', ''));
+CREATE MATERIALIZED VIEW kept.copies AS SELECT user_id FROM kept.named;
+"""
+CLOSED = """
+CREATE SCHEMA closed;
+CREATE TABLE closed.secret (user_id uuid REFERENCES faceplate.users);
+CREATE TABLE closed.other (user_id uuid);
+CREATE TABLE closed.hidden (user_id uuid REFERENCES faceplate.users);
+ALTER TABLE closed.hidden ENABLE ROW LEVEL SECURITY;
+GRANT USAGE ON SCHEMA closed, faceplate TO {0};
+GRANT SELECT ON closed.hidden TO {0};
+GRANT SELECT ON ALL TABLES IN SCHEMA faceplate TO {0};
+"""
 
 
 class TestErase:
@@ -28,7 +62,7 @@ class TestErase:
         """Else a user who was promised to be forgotten is not, or another one is too."""
         own, other = await settle_in(keyed), await settle_in(keyed)
         before = await everything_of(keyed, other.user_id)
-        assert await erasure.erase(keyed, own.user_id) == Erased(SETTLED, user=True)
+        assert await erasure.erase(keyed, own.user_id) == erased()._replace(rows=SETTLED)
         assert await erasure.remains(keyed, own.user_id) == NOTHING
         assert await everything_of(keyed, other.user_id) == before
         with pytest.raises(NotFound):
@@ -109,9 +143,77 @@ class TestRemains:
                 await operator.execute(
                     f"INSERT INTO faceplate.{table} VALUES ('{user.id}'), (gen_random_uuid())"
                 )
-            await erasure.erase(db, user.id)
+            with pytest.raises(NotErased, match='left: 1 in Odd ":one, 1 in parted, 1 in') as told:
+                await erasure.erase(db, user.id)
             left = await erasure.remains(db, user.id)
         assert left == NOTHING | {'Odd ":one': 1, "texts": 1, "parted": 1}
+        assert told.value.left == left
+
+    async def test_tables_of_any_schema_are_asked_without_a_model(
+        self, fresh_database_url: str
+    ) -> None:
+        """Else the user is told that all is gone, while a table of the project's keeps it."""
+        settings = settings_of(fresh_database_url)
+        async with Database(settings) as db, outside(settings) as operator:
+            user, other = [await db.run_system(users.ensure, name) for name in ("ada", "bob")]
+            await operator.execute(KEPT.format(user.id, other.id))
+            before = await erasure.remains(db, user.id)
+            with pytest.raises(NotErased) as told:
+                await erasure.erase(db, user.id)
+            assert await erasure.remains(db, other.id) == before
+            assert told.value.user
+            assert told.value.unproven == {
+                "kept.numbers": "no column of it holds a user's id: user_id is of type integer",
+                "kept.open": "no column of it holds a user's id: its policy has none",
+            }
+            assert await export.left_out(db) == [
+                *("kept.children", "kept.conditions", "kept.numbers", "kept.open", "kept.parents")
+            ]
+        counted = {name: rows for name, rows in before.items() if name.startswith("kept.")}
+        assert counted == {
+            "kept.children": 1,
+            "kept.conditions": 1,
+            "kept.copies": 1,
+            "kept.digits": 1,
+            "kept.named": 1,
+            "kept.parents": 1,
+        }
+        left = {name: rows for name, rows in told.value.left.items() if rows}
+        assert left == {
+            "kept.conditions": 1,
+            "kept.copies": 1,
+            "kept.digits": 1,
+            "kept.named": 1,
+        }
+
+    async def test_a_table_that_cannot_be_looked_into_is_named(
+        self, fresh_database_url: str, server_url: str
+    ) -> None:
+        """Else no row is found in it, and it is reported as empty."""
+        name, password = f"reader_{secrets.token_hex(6)}", secrets.token_hex()
+        url = make_url(fresh_database_url).set(username=name, password=password)
+        settings = settings_of(url.render_as_string(hide_password=False), row_level_security=False)
+        async with (
+            outside(settings_of(server_url)) as admin,
+            outside(settings_of(fresh_database_url)) as owner,
+        ):
+            await admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+            try:
+                await owner.execute(CLOSED.format(name))
+                async with Database(settings) as db:
+                    unproven = await erasure.unproven(db)
+            finally:
+                await owner.execute(
+                    "DROP SCHEMA closed CASCADE;"
+                    f"REVOKE ALL ON ALL TABLES IN SCHEMA faceplate FROM {name};"
+                    f"REVOKE ALL ON SCHEMA faceplate FROM {name}"
+                )
+                await admin.execute(f"DROP ROLE {name}")
+        assert unproven == {
+            "closed.hidden": f"row-level security hides its rows from {name}:"
+            " connect as the owner of the table",
+            "closed.secret": f"{name} may not read it: GRANT SELECT ON closed.secret TO {name}",
+        }
 
     async def test_every_row_is_counted(self, keyed: Database) -> None:
         """Else zeros would prove nothing."""

@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import pytest
+from tests.projects import Project, begin, tables
 
 from faceplate import Database, migrate
 from faceplate.services import users
@@ -92,64 +92,9 @@ asyncio.run(main())
 """
 
 
-class Project(NamedTuple):
-    directory: Path
-    url: str
-
-    def run(self, *command: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=self.directory,
-            env=os.environ | {"DATABASE_URL": self.url},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert bool(done.returncode) == fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def alembic(self, *arguments: str, fails: bool = False) -> str:
-        return self.run("-m", "alembic", *arguments, fails=fails)
-
-    def faceplate(self, *arguments: str, fails: bool = False) -> str:
-        return self.run("-m", "faceplate.cli", *arguments, fails=fails)
-
-    def write(self, name: str, text: str) -> None:
-        path = self.directory / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-    def revision(self) -> str:
-        (written,) = (self.directory / "migrations" / "versions").glob("*.py")
-        return written.read_text(encoding="utf-8")
-
-
 def start(directory: Path, url: str, schema: str | None = None) -> Project:
-    """A project after ``faceplate init``, with two models, one of which is owned."""
-    project = Project(directory, url)
-    project.faceplate("init")
-    project.write("app/models.py", MODELS.replace("SCHEMA", f"schema={schema!r}"))
-    env = directory / "migrations" / "env.py"
-    text = env.read_text(encoding="utf-8")
-    text = text.replace("from sqlalchemy import MetaData\n", "from app.models import AppBase\n")
-    env.write_text(text.replace("METADATA = MetaData()", "METADATA = AppBase.metadata"), "utf-8")
-    return project
-
-
-async def tables(url: str) -> dict[str, set[str]]:
-    connection = await asyncpg.connect(url)
-    try:
-        rows = await connection.fetch(
-            "SELECT schemaname, tablename FROM pg_tables"
-            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        )
-    finally:
-        await connection.close()
-    found: dict[str, set[str]] = {}
-    for schema, table in rows:
-        found.setdefault(schema, set()).add(table)
-    return found
+    """A project with two models, one of which is owned."""
+    return begin(directory, url, MODELS.replace("SCHEMA", f"schema={schema!r}"))
 
 
 @pytest.mark.parametrize("schema", [None, "app"])

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from faceplate import Database, Scope, Statement, SystemScope, isolation_level, records
-from faceplate.models import Task
+from faceplate.models import Task, references
 from faceplate.services import messages, tasks, users
 
 OPEN = Statement(records.Task, select(*Task.columns()).where(~Task.completed))
@@ -71,3 +71,8 @@ def definitions() -> None:
 
 def record(task: records.Task) -> None:
     task.completed = True  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def keys() -> None:
+    references(Task, ondelete="cascade")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    references("tasks")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

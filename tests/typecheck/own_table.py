@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, MetaData, bindparam, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from faceplate import Database, Scope, Statement
+from faceplate import Database, NotErased, Scope, Statement, erasure, export
 from faceplate.column_types import Json, JsonObject, Text
-from faceplate.models import Base, Owned, User
+from faceplate.models import Base, Message, Owned, references
 
 
 class AppBase(Base):
@@ -18,11 +18,18 @@ class AppBase(Base):
 
 class Note(Owned, AppBase):
     __tablename__ = "notes"
-    __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
 
     body: Mapped[str] = mapped_column(Text(1_000))
     reminder: Mapped[str | None] = mapped_column(Text(100))
     marks: Mapped[JsonObject] = mapped_column(Json(dict, max_chars=1_000), server_default="{}")
+
+
+class Rating(Owned, AppBase):
+    __tablename__ = "ratings"
+    __table_args__ = (references(Message),)
+
+    conversation_id: Mapped[UUID]
+    message_id: Mapped[UUID]
 
 
 class Summary(NamedTuple):
@@ -47,6 +54,23 @@ def columns(note: Note) -> None:
     assert_type(note.body, str)
     assert_type(note.reminder, str | None)
     assert_type(note.marks, JsonObject)
+
+
+def keys() -> None:
+    assert_type(references(Message, id="answer_id", name="fk_a"), ForeignKeyConstraint)
+    assert_type(references(Note, ondelete="SET NULL", user_id="owner_id"), ForeignKeyConstraint)
+
+
+async def erasing(db: Database, user_id: UUID) -> None:
+    erased = await erasure.erase(db, user_id)
+    assert_type(erased.left, dict[str, int])
+    assert_type(erased.unproven, dict[str, str])
+    assert_type(await erasure.unproven(db), dict[str, str])
+    assert_type(await export.left_out(db), list[str])
+    try:
+        await erasure.erase(db, user_id)
+    except NotErased as error:
+        assert_type(error.left, dict[str, int])
 
 
 def statements() -> None:

@@ -13,6 +13,7 @@ from faceplate.errors import (
     Conflict,
     FaceplateError,
     InvalidInput,
+    NotErased,
     NotFound,
     Unavailable,
 )
@@ -44,6 +45,7 @@ def test_the_tree_that_is_drawn_is_the_one_that_is_there() -> None:
         NotFound(records.McpConfig),
         NotFound(None, "the row does not exist", constraint="fk_a_b", sqlstate="23503"),
         Conflict("taken", constraint="uq_users_email", sqlstate="23505"),
+        NotErased(rows={}, user=True, left={"public.notes": 1}, unproven={"a.b": "hidden"}),
         Unavailable("down"),
         CommitOutcomeUnknown("who knows", ids=[UUID(int=1)]),
     ],

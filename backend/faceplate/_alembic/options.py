@@ -13,6 +13,8 @@ from faceplate._schema.revisions import MIGRATIONS
 from faceplate.column_types import JsonText, Ruled
 from faceplate.models import SCHEMA, Base
 
+SEAL_SCHEMA = "faceplate_seal"
+
 
 def alembic_config() -> Config:
     """Return a configuration that leads Alembic's commands to the revisions."""
@@ -40,9 +42,9 @@ def in_schema(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "schema" or name == SCHEMA
 
 
-def outside_schema(name: str | None, kind: str, _parents: object) -> bool:
-    """Return whether a name is outside the schema (``include_name``)."""
-    return kind != "schema" or name != SCHEMA
+def outside_schemas(name: str | None, kind: str, _parents: object) -> bool:
+    """Return whether a name is outside faceplate's schemas (``include_name``)."""
+    return kind != "schema" or name not in {SCHEMA, SEAL_SCHEMA}
 
 
 def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:

@@ -16,6 +16,7 @@ from faceplate._checks import (
     grants,
     keys,
     logins,
+    own_tables,
     policies,
     roles,
 )
@@ -94,6 +95,7 @@ async def inspect_schema(
         flaws += logins.owner_flaws(owners["login"], is_own_login=has_own_login)
     if is_migrated:
         flaws += keys.flaws(facts["keys"])
+        flaws += own_tables.flaws(facts["undeclared_tables"] or [], facts["untied_tables"] or [])
     if revision is not None and (revision == head() or not knows(revision)):
         flaws += columns.flaws(facts["columns"] or [])
         flaws += keys.omissions(facts["keys"])

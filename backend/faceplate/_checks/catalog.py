@@ -9,7 +9,16 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from faceplate._checks import bypasses, columns, grants, keys, logins, policies, roles
+from faceplate._checks import (
+    bypasses,
+    columns,
+    grants,
+    keys,
+    logins,
+    own_tables,
+    policies,
+    roles,
+)
 from faceplate._driver.connection import DriverConnection
 from faceplate.models import SCHEMA, Base, private_tables
 
@@ -59,7 +68,9 @@ PARTS = {
     "keys": keys.QUERY,
     "policies": policies.QUERY,
     "roles": roles.QUERY,
+    "undeclared_tables": own_tables.UNDECLARED_QUERY,
     "unknown_tables": policies.UNKNOWN_QUERY,
+    "untied_tables": own_tables.UNTIED_QUERY,
 }
 ABOUT_LOGIN = {"login": logins.QUERY, "revision": REVISION}
 

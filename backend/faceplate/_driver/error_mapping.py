@@ -73,6 +73,10 @@ _HIDDEN_ROWS = (
     " tables, or name its login in FACEPLATE_OWNER_URL; if the unit runs for one user, row_security"
     " is off for its login: see `faceplate check`"
 )
+_NOT_GRANTED = (
+    "if units are to use a table of the project's own, grant it in a revision: op.grant_to_units,"
+    " or op.enable_user_isolation where its rows belong to users"
+)
 _READ_ONLY_SERVER = (
     "the server is read-only: it is a standby, or default_transaction_read_only is on (for the"
     " server, the database or the role)"
@@ -102,6 +106,8 @@ MISUSES = {
 """Parts of asyncpg's messages that have no SQLSTATE. The rest of a message may quote a value."""
 # PostgreSQL's C function that raises, with row_security = off, where a policy would hide rows.
 _ROW_SECURITY_FUNCTION = "check_enable_rls"
+# The one that raises where a privilege is missing; its message names the object.
+_PRIVILEGE_FUNCTION = "aclcheck_error"
 
 
 def map_error(error: Exception, *, target: str, closed: bool = False) -> FaceplateError:
@@ -162,8 +168,11 @@ def _map_sqlstate(state: str, error: BaseException) -> FaceplateError:
         return SchemaChanged("a table was changed under a prepared statement", sqlstate=state)
     if state in MEANINGS:
         kind, message = MEANINGS[state]
-        if getattr(error, "server_source_function", None) == _ROW_SECURITY_FUNCTION:
+        raised_by = getattr(error, "server_source_function", None)
+        if raised_by == _ROW_SECURITY_FUNCTION:
             message = _HIDDEN_ROWS
+        if raised_by == _PRIVILEGE_FUNCTION:
+            message = f"{_first_line(error)}: {_NOT_GRANTED}"
         return kind(message, sqlstate=state)
     if (broken := constraints.refusal(state, error)) is not None:
         return broken
@@ -227,5 +236,9 @@ def _describe(error: BaseException) -> str:
             return cause.strerror
         if type(cause) is ConnectionError and "SSL" not in str(cause):
             return "the server closed the connection"
-    # DETAIL, HINT and CONTEXT follow the first line.
-    return str(cause).partition("\n")[0] or type(cause).__name__
+    return _first_line(cause)
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the server's message, without the DETAIL, HINT and CONTEXT that follow it."""
+    return str(error).partition("\n")[0] or type(error).__name__

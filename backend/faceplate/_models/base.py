@@ -8,11 +8,12 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ClauseElement, Column, MetaData, Table, event, func
-from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, Synonym, mapped_column
 from uuid6 import uuid7
 
 from faceplate._models import constraint_words
 from faceplate._models.constraint_words import Noun
+from faceplate._models.user_keys import add_user_key
 from faceplate.column_types import Id, Ruled, Timestamp
 from faceplate.errors import InvalidInput, UsageError
 
@@ -48,6 +49,29 @@ def _require_user_column(model: type["Base"]) -> None:
         keys = [mapper.get_property_by_column(column).key for column in columns]
         if "user_id" not in keys:
             raise UsageError(f"{model.__tablename__} needs a column user_id of its own")
+
+
+def _user_key(model: type["Base"]) -> str:
+    """Return the attribute of the user's column, before the model is mapped.
+
+    A mapper tells of its synonyms only once all models are there.
+    """
+    declared = next(
+        (vars(each)["user_id"] for each in model.__mro__ if "user_id" in vars(each)), None
+    )
+    return declared.name if isinstance(declared, Synonym) else "user_id"
+
+
+def _tie_to_user(model: type["Base"], table: Table, user_key: str) -> None:
+    """Give the table of a private model its foreign key to users."""
+    users = Base.metadata.tables.get(f"{SCHEMA}.users")
+    if users is None or table is users or not issubclass(model, Private):
+        return
+    mapper = model.__mapper__
+    for column in tuple(table.columns):
+        if mapper.get_property_by_column(column).key == user_key:
+            _user_columns[table.fullname] = column.name
+            add_user_key(column, users.c.id, _user_columns)
 
 
 class Base(DeclarativeBase):
@@ -95,17 +119,19 @@ class Base(DeclarativeBase):
                 raise InvalidInput(field, "is required")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        user_key = _user_key(cls)
         super().__init_subclass__(**kwargs)
         if "__table__" not in cls.__dict__:
             return
         table = cast("Table", cls.__table__)
         _require_user_column(cls)
+        _tie_to_user(cls, table, user_key)
         cls._required = {}
         for column in tuple(table.columns):
             _apply_rule(cls, column)
             if (column.nullable or column.default or column.server_default) is None:
                 key = cls.__mapper__.get_property_by_column(column).key
-                if key == "user_id" and issubclass(cls, Private):
+                if key == user_key and issubclass(cls, Private):
                     continue  # the session of a unit fills it in
                 cls._required[key] = f"{column.table.name}.{column.name}"
         said = vars(cls).get("constraint_words", {})
@@ -132,6 +158,8 @@ class Base(DeclarativeBase):
 
 
 _nouns: dict[str, Noun] = {}
+_user_columns: dict[str, str] = {}
+"""The user's column of each private table, by the table's full name."""
 
 
 def noun_of(model: type[Base]) -> Noun:
@@ -144,7 +172,11 @@ def noun_of(model: type[Base]) -> Noun:
 
 
 class Private:
-    """A row that only one user may see: every statement of a unit is limited to it."""
+    """A row that only one user may see: every statement of a unit is limited to it.
+
+    Its table has a foreign key to users with ON DELETE CASCADE, unless the model declares one, or
+    another one that cascades from rows of the user.
+    """
 
     user_id: Mapped[UUID] = mapped_column(Id())
 

@@ -22,7 +22,8 @@ from faceplate.cli.session import (
 )
 from faceplate.database import Database
 from faceplate.erasure import Erased
-from faceplate.errors import NotFound, UsageError
+from faceplate.errors import NotErased, NotFound, UsageError
+from faceplate.export import left_out as export_left_out
 from faceplate.services import archives
 
 
@@ -32,12 +33,13 @@ class _Subject(NamedTuple):
     """The e-mail address or, where there is none, the id: what has to be typed."""
     is_there: bool
     held: dict[str, int]
+    left_out: list[str]
+    """The tables that an export does not have."""
 
 
 class _Outcome(NamedTuple):
     exported: dict[str, int] | None
     erased: Erased
-    left: dict[str, int]
 
 
 def erase(
@@ -60,8 +62,9 @@ def erase(
     Asks for the user's e-mail address to be typed. Works in short transactions while others go on;
     safe to interrupt, and to run again. With an id that is nobody's it shows just that.
 
-    Exit code 1 if anything is left, or no user has that e-mail address. With --json, one line
-    {"erased": ..., "exported": ..., "left": {table: rows}}.
+    Exit code 1 if anything is left, if a table cannot be looked into, or if no user has that e-mail
+    address. With --json, one line {"erased": ..., "exported": ..., "left": {table: rows},
+    "unproven": {table: reason}}.
     """
     require_asking("erase a user", yes=yes)
     if export_to is not None and export_to.exists():
@@ -70,6 +73,8 @@ def erase(
             " this user's from before"
         )
     subject = run_with_models(lambda db: _find(db, who))
+    if subject.left_out and export_to is not None:
+        note(f"These tables are not in the export: {', '.join(subject.left_out)}.", style="yellow")
     if subject.is_there and not yes:
         _confirm(subject)
     with interruptible("what was erased is gone; run it again to go on from there"):
@@ -83,25 +88,28 @@ def erase(
                     "user": outcome.erased.user,
                 },
                 "exported": outcome.exported,
-                "left": outcome.left,
+                "left": outcome.erased.left,
+                "unproven": outcome.erased.unproven,
             }
         )
     else:
         _print(subject, outcome, export_to)
-    if any(outcome.left.values()):
+    if any(outcome.erased.left.values()) or outcome.erased.unproven:
         raise typer.Exit(1)
 
 
 async def _find(db: Database, who: str) -> _Subject:
     user_id = id_of(who)
+    left_out = await export_left_out(db)
     try:
         user = await db.run_system(find_user, who)
     except NotFound:
         if user_id is None:
             raise
-        return _Subject(user_id, str(user_id), is_there=False, held={})
+        return _Subject(user_id, str(user_id), is_there=False, held={}, left_out=left_out)
     held = await db.run(user.id, archives.holdings)
-    return _Subject(user.id, user.email or str(user.id), is_there=True, held=held)
+    name = user.email or str(user.id)
+    return _Subject(user.id, name, is_there=True, held=held, left_out=left_out)
 
 
 def _confirm(subject: _Subject) -> None:
@@ -117,10 +125,13 @@ async def _erase(db: Database, subject: _Subject, export_to: Path | None) -> _Ou
     if export_to is not None and subject.is_there:
         exported = await export_to_file(db, subject.user_id, export_to)
     with progress_bar("erasing", sum(subject.held.values())) as update:
-        erased = await erasure.erase(
-            db, subject.user_id, on_progress=lambda gone: update(completed=gone)
-        )
-    return _Outcome(exported, erased, await erasure.remains(db, subject.user_id))
+        try:
+            erased = await erasure.erase(
+                db, subject.user_id, on_progress=lambda gone: update(completed=gone)
+            )
+        except NotErased as error:
+            erased = Erased(error.rows, error.user, error.left, error.unproven)
+    return _Outcome(exported, erased)
 
 
 def _print(subject: _Subject, outcome: _Outcome, export_to: Path | None) -> None:
@@ -133,6 +144,10 @@ def _print(subject: _Subject, outcome: _Outcome, export_to: Path | None) -> None
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("Table")
     table.add_column("Rows left", justify="right")
-    for name, rows in outcome.left.items():
+    for name, rows in outcome.erased.left.items():
         table.add_row(printable(name), f"{rows:,}", style="bold red" if rows else "")
+    for name in outcome.erased.unproven:
+        table.add_row(printable(name), "?", style="bold red")
     out.print(table)
+    for name, reason in outcome.erased.unproven.items():
+        note(f"{name} may still hold some: {reason}", style="yellow")

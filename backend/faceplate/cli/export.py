@@ -22,10 +22,9 @@ from faceplate.cli.session import (
 )
 from faceplate.database import Database
 from faceplate.errors import NotFound
-from faceplate.export import write, write_file
+from faceplate.export import left_out, write, write_file
 from faceplate.importers.chats import Refusal
 from faceplate.importers.faceplate_export import Restored, read_user, restore
-from faceplate.models import project_tables
 from faceplate.records import User
 from faceplate.services import archives
 from faceplate.services._kinds import all_kinds
@@ -55,20 +54,23 @@ def export(
     With --json and --output, a line {"exported": ...} at the end; stdout has JSON in any case.
     """
 
-    async def work(db: Database) -> dict[str, int]:
+    async def work(db: Database) -> tuple[dict[str, int], list[str]]:
         user = await db.run_system(find_user, who)
+        without = await left_out(db)
         if output is not None:
-            return await export_to_file(db, user.id, output)
+            return await export_to_file(db, user.id, output), without
         held = await write(db, user.id, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
-        return held
+        return held, without
 
     with interruptible("nothing was changed; what was written is no whole archive"):
-        held = run_with_models(work)
-    exported = {kind.model.__table__ for kind in all_kinds() if kind.key is not None}
-    if (left_out := project_tables().keys() - exported) and not as_json:
-        names = ", ".join(sorted(table.fullname for table in left_out))
-        note(f"These tables of the project's own are not in it: {names}.")
+        held, without = run_with_models(work)
+    if without:
+        note(
+            f"These tables are not in it: {', '.join(without)}. FACEPLATE_MODELS names the modules"
+            " of the project's models.",
+            style="yellow",
+        )
     if output is None:
         return
     if as_json:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faceplate._driver.dialect import DIALECT
 from faceplate.column_types import JsonText, Ruled, Secret
-from faceplate.models import Owned, User
+from faceplate.models import Owned, User, private_tables
 from faceplate.statement import Statement
 
 _named_tuple: Callable[..., Any] = namedtuple  # its fields are not known before
@@ -232,7 +232,7 @@ def _owner(model: Any) -> list[sa.Column[Any]]:
     """Return the column that names the user, or nothing for the users themselves."""
     if not issubclass(model, Owned):
         return []
-    return [_table(model).c[model.__mapper__.columns["user_id"].name]]
+    return [_table(model).c[private_tables()[_table(model)]]]
 
 
 def _key(model: Any) -> list[sa.Column[Any]]:
