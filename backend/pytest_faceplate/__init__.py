@@ -6,6 +6,8 @@ but pytest: the fixtures import what they need. docs/testing.md describes them.
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     import httpx
 
@@ -54,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Take part in pytest-asyncio where it is there."""
     if config.pluginmanager.hasplugin("asyncio"):
-        from pytest_faceplate import _asyncio_loops  # noqa: PLC0415 - it imports pytest-asyncio
+        from pytest_faceplate import _asyncio_loops
 
         config.pluginmanager.register(_asyncio_loops, "faceplate_asyncio_loops")
 
@@ -71,7 +73,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if directory is None or not directory.exists():
         return
     if any(directory.iterdir()):
-        from faceplate.testing import _server  # noqa: PLC0415 - only where a fixture was used
+        from faceplate.testing import _server
 
         _server.stop(directory)
     else:
@@ -83,8 +85,6 @@ def _directory_of(config: pytest.Config) -> Path:
     if (worker_input := getattr(config, "workerinput", None)) is not None:
         return Path(worker_input[WORKER_INPUT])
     if DIRECTORY not in config.stash:
-        import tempfile  # noqa: PLC0415 - see above
-
         directory = Path(tempfile.mkdtemp(prefix="faceplate-test-"))
         directory.chmod(0o755)  # a server that root starts runs as a service account
         config.stash[DIRECTORY] = directory
@@ -93,7 +93,7 @@ def _directory_of(config: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def _faceplate_background() -> Iterator[Background]:
-    from faceplate.testing._background import Background  # noqa: PLC0415
+    from faceplate.testing._background import Background
 
     background = Background()
     yield background
@@ -103,7 +103,7 @@ def _faceplate_background() -> Iterator[Background]:
 @pytest.fixture(scope="session")
 def faceplate_server(pytestconfig: pytest.Config, _faceplate_background: Background) -> Server:
     """The PostgreSQL server of the run, which all workers share."""
-    from faceplate.testing import _server  # noqa: PLC0415
+    from faceplate.testing import _server
 
     image = pytestconfig.getini("faceplate_postgres_image")
     return _server.start(_directory_of(pytestconfig), image, _faceplate_background)
@@ -118,7 +118,7 @@ def faceplate_migrate(
     It runs with DATABASE_URL set to an empty database. By default it does what a deployment does:
     `faceplate migrate`, then `alembic upgrade head` where the project has an alembic.ini.
     """
-    from faceplate.testing import _project  # noqa: PLC0415
+    from faceplate.testing import _project
 
     given = pytestconfig.getini("faceplate_alembic_ini")
 
@@ -136,7 +136,7 @@ def _faceplate_database(
     faceplate_migrate: Callable[[], None],
     _faceplate_background: Background,
 ) -> Iterator[WorkerDatabase]:
-    from faceplate.testing import _databases, _project, _server  # noqa: PLC0415
+    from faceplate.testing import _databases, _project, _server
 
     directory = _directory_of(pytestconfig)
     token, run = _server.token_of(directory), _faceplate_background.run
@@ -162,25 +162,20 @@ def faceplate_database_url(_faceplate_database: WorkerDatabase) -> str:
     return _faceplate_database.url
 
 
-def _environment(variables: dict[str, str]) -> Any:
-    """Return a context in which the environment has these variables as well."""
-    from contextlib import contextmanager  # noqa: PLC0415
-
-    @contextmanager
-    def changed() -> Iterator[None]:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            yield
-
-    return changed()
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Let the environment have these variables as well, during the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture
 def _faceplate_proxy(
     _faceplate_database: WorkerDatabase, _faceplate_background: Background
 ) -> Iterator[tuple[Proxy, str]]:
-    from faceplate.testing._proxy import Proxy  # noqa: PLC0415
+    from faceplate.testing._proxy import Proxy
 
     proxy = Proxy(_faceplate_database.url)
     listening = proxy.listening()
@@ -196,7 +191,7 @@ def _faceplate_environment(
     _faceplate_background: Background,
 ) -> Iterator[None]:
     """A clean database, to which DATABASE_URL leads during the test."""
-    from faceplate.testing import _project  # noqa: PLC0415
+    from faceplate.testing import _project
 
     _faceplate_background.run(_faceplate_database.clean())
     variables = _project.environment_of(_faceplate_database.url)
@@ -210,7 +205,7 @@ def _faceplate_environment(
 @pytest.fixture
 def faceplate_settings(_faceplate_environment: None) -> Settings:
     """The settings of this test: those of the environment, over a clean database."""
-    from faceplate import Settings  # noqa: PLC0415
+    from faceplate import Settings
 
     return Settings()
 
@@ -240,7 +235,7 @@ def faceplate_db(
     _faceplate_loop: asyncio.AbstractEventLoop, faceplate_settings: Settings
 ) -> Iterator[Database]:
     """An open `Database` over a clean database."""
-    from faceplate import Database  # noqa: PLC0415
+    from faceplate import Database
 
     database = Database(faceplate_settings)
     _faceplate_loop.run_until_complete(database.__aenter__())
@@ -261,7 +256,7 @@ def faceplate_user(
 @pytest.fixture
 def faceplate_runner(faceplate_db: Database, faceplate_user: User) -> UserRunner:
     """``run``, ``begin`` and ``draft`` for `faceplate_user`."""
-    from faceplate.integrations.web import UserRunner  # noqa: PLC0415
+    from faceplate.integrations.web import UserRunner
 
     return UserRunner(faceplate_db, faceplate_user.id)
 
@@ -271,7 +266,7 @@ def faceplate_faults(
     _faceplate_environment: None, _faceplate_proxy: tuple[Proxy, str]
 ) -> Iterator[Faults]:
     """Faults between this test's connections and PostgreSQL; each has to strike."""
-    from faceplate.testing import Faults  # noqa: PLC0415
+    from faceplate.testing import Faults
 
     faults = Faults(_faceplate_proxy[0])
     yield faults
@@ -286,7 +281,7 @@ def faceplate_clock(
     _faceplate_background: Background,
 ) -> Iterator[Clock]:
     """A clock for new ids, and a way to make stored rows older."""
-    from faceplate.testing import Clock  # noqa: PLC0415
+    from faceplate.testing import Clock
 
     clock = Clock(_faceplate_database, _faceplate_background)
     with clock.running():
@@ -296,7 +291,7 @@ def faceplate_clock(
 @pytest.fixture(scope="session")
 def faceplate_app(pytestconfig: pytest.Config, faceplate_database_url: str) -> Application:
     """The application of `faceplate_client`: that of the option, or overridden."""
-    from faceplate.testing import _application, _project  # noqa: PLC0415
+    from faceplate.testing import _application, _project
 
     with _environment(_project.environment_of(faceplate_database_url)):
         return _application.load(pytestconfig.getini("faceplate_app"))
@@ -316,27 +311,22 @@ def faceplate_client(
     faceplate_identity: object,
 ) -> Iterator[httpx.AsyncClient]:
     """An HTTP client of the started application, signed in as `faceplate_user`."""
-    import httpx  # noqa: PLC0415
+    import httpx
 
-    from faceplate.testing import _application  # noqa: PLC0415
+    from faceplate.testing import _application
 
-    overrides: dict[Any, Any] = getattr(faceplate_app, "dependency_overrides", {})
-    before = overrides.copy()
-    _application.sign_in(faceplate_app, faceplate_identity)
-    starting = _application.started(faceplate_app, faceplate_settings)
     run = _faceplate_loop.run_until_complete
-    started = run(starting.__aenter__())
-    transport = httpx.ASGITransport(started)
-    client = httpx.AsyncClient(transport=transport, base_url="http://testserver")
-    yield client
-    run(client.aclose())
-    run(starting.__aexit__(None, None, None))
-    overrides.clear()
-    overrides.update(before)
+    starting = _application.started(faceplate_app, faceplate_settings)
+    with _application.signed_in(faceplate_app, faceplate_identity):
+        transport = httpx.ASGITransport(run(starting.__aenter__()))
+        client = httpx.AsyncClient(transport=transport, base_url="http://testserver")
+        yield client
+        run(client.aclose())
+        run(starting.__aexit__(None, None, None))
 
 
 @pytest.fixture
 async def _faceplate_anyio_loop() -> Any:
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    yield asyncio.get_running_loop()
+    yield asyncio.get_running_loop()  # noqa: PT022 - anyio keeps the loop as long as it is open

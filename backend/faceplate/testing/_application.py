@@ -2,8 +2,10 @@
 
 import asyncio
 import importlib
+import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 from faceplate.config import Settings
@@ -20,9 +22,6 @@ Application: TypeAlias = Callable[
     Awaitable[None],
 ]
 
-RUNNER = "runner_for.<locals>.runner"
-IDENTITY = "who"
-
 
 def load(name: str) -> Application:
     """Return the application ``module:attribute``; a function without parameters is called.
@@ -38,39 +37,41 @@ def load(name: str) -> Application:
     found: Any = getattr(importlib.import_module(module), attribute, None)
     if found is None:
         raise ConfigurationError(f"faceplate_app: {module} has no {attribute}")
-    is_factory = callable(found) and getattr(found, "__code__", None) is not None
-    application: Application = found() if is_factory and not _takes_scope(found) else found
+    application: Application = found() if _is_factory(found) else found
     return application
 
 
-def _takes_scope(function: Any) -> bool:
-    count: int = function.__code__.co_argcount
-    return count == 3
+def _is_factory(found: object) -> bool:
+    """Return whether it is a function that can be called without arguments."""
+    if not inspect.isfunction(found):
+        return False
+    parameters = inspect.signature(found).parameters.values()
+    return all(one.default is not one.empty for one in parameters)
 
 
-def sign_in(application: Any, identity: object) -> None:
-    """Override, in a FastAPI application, each dependency that `runner_for` identifies a user by."""
-    overrides = getattr(application, "dependency_overrides", None)
-    if overrides is None:
-        return
-    for identify in {*_identifying(application)}:
-        overrides[identify] = lambda: identity
+@contextmanager
+def signed_in(application: Any, identity: object) -> Iterator[None]:
+    """Let `runner_for` take ``identity`` for the user of each request, during the block.
+
+    It overrides the dependencies that FastAPI applications identify a user by, mounted ones too.
+    Another framework's application is left as it is.
+    """
+    overrides: dict[Any, Any] = getattr(application, "dependency_overrides", {})
+    before = overrides.copy()
+    overrides.update(dict.fromkeys(_identifying(), lambda: identity))
+    with ExitStack() as stack:
+        for route in getattr(application, "routes", ()):
+            if hasattr(mounted := getattr(route, "app", None), "dependency_overrides"):
+                stack.enter_context(signed_in(mounted, identity))
+        yield
+    overrides.clear()
+    overrides.update(before)
 
 
-def _identifying(application: Any) -> Iterator[Callable[..., Any]]:
-    for route in getattr(application, "routes", ()):
-        dependant = getattr(route, "dependant", None)
-        if dependant is not None:
-            yield from _within(dependant)
-        elif (mounted := getattr(route, "app", None)) is not None:
-            yield from _identifying(mounted)
-
-
-def _within(dependant: Any) -> Iterator[Callable[..., Any]]:
-    for one in dependant.dependencies:
-        if getattr(dependant.call, "__qualname__", "") == RUNNER and one.name == IDENTITY:
-            yield one.call
-        yield from _within(one)
+def _identifying() -> set[Any]:
+    """Return the dependencies that `runner_for` was given, if there is a FastAPI application."""
+    integration = sys.modules.get("faceplate.integrations.fastapi")
+    return getattr(integration, "_identifying", set())
 
 
 @asynccontextmanager

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from faceplate import migrate
 from faceplate._settings.environment import read_variables
 from faceplate.config import Settings
@@ -12,6 +14,7 @@ from faceplate.errors import ConfigurationError
 from faceplate.testing._background import Background
 
 URLS = ("owner_url", "migration_url")
+PASSWORDS = ("password", "owner_password")
 
 
 def environment_of(url: str) -> dict[str, str]:
@@ -21,8 +24,11 @@ def environment_of(url: str) -> dict[str, str]:
     """
     variables = {"DATABASE_URL": url, "FACEPLATE_DATABASE_URL": url}
     named = read_variables(Settings)
+    password = make_url(url).password or "none"
     variables |= {f"FACEPLATE_{name.upper()}": url for name in URLS if name in named}
-    return variables
+    return variables | {
+        f"FACEPLATE_{name.upper()}": password for name in PASSWORDS if name in named
+    }
 
 
 def environment_of_faults() -> dict[str, str]:
@@ -63,5 +69,3 @@ def find_alembic_ini(root: Path, given: str) -> Path | None:
     if given:
         raise ConfigurationError(f"faceplate_alembic_ini: {path} does not exist")
     return None
-
-

@@ -22,7 +22,9 @@ CHUNK_BYTES: Final = 65_536
 SSL_REQUEST, GSSENC_REQUEST = 80_877_103, 80_877_104
 WRITES: Final = re.compile(rb"\b(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO) ")
 # What the runner, SQLAlchemy and the driver send by themselves is no statement of a unit.
-STATEMENT: Final = re.compile(rb"\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES|TABLE)\b", re.I)
+STATEMENT: Final = re.compile(
+    rb"\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES|TABLE)\b", re.IGNORECASE
+)
 INTERNAL: Final = re.compile(
     rb"set_config\(|pg_current_xact_id|pg_xact_status|pg_backend_pid|typeinfo"
     rb"|^(SELECT 1|select pg_catalog\.version\(\)|select current_schema\(\))$"
@@ -109,13 +111,10 @@ class Proxy:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
                 await listener.wait_closed()
 
-    async def _accept(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             answers, server = await self._connect()
         except OSError:  # no server: the client is turned away

@@ -1,9 +1,10 @@
 """A service with notes, and two ways to do each thing: one stands a fault, the other does not."""
 
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Body, Depends, FastAPI, Header
+from fastapi import APIRouter, Body, Depends, FastAPI, Header
 from sqlalchemy import func, insert, select
 
 from app import models
@@ -14,6 +15,9 @@ from faceplate.services import conversations, messages
 
 SENT: list[str] = []
 """The mails that were sent."""
+
+
+router = APIRouter()
 
 
 def current_user(x_token: Annotated[str, Header()]) -> str:
@@ -42,64 +46,71 @@ async def count(scope: Scope) -> int:
     return found or 0
 
 
+@router.post("/notes")
+async def post_note(text: Text, chat: Chat) -> UUID:
+    return await chat.run(models.add, text)
+
+
+@router.get("/notes")
+async def get_notes(chat: Chat) -> list[str]:
+    return await chat.run(models.bodies)
+
+
+@router.post("/naive/mailed-notes")
+async def mail_within(text: Text, chat: Chat) -> UUID:
+    return await chat.run(add_and_mail, text)
+
+
+@router.post("/mailed-notes")
+async def mail_after(text: Text, chat: Chat) -> UUID:
+    note_id = await chat.run(models.add, text)
+    SENT.append(text)
+    return note_id
+
+
+@router.post("/naive/retried-notes")
+async def retry_blindly(text: Text, chat: Chat) -> UUID:
+    try:
+        return await chat.run(models.add, text)
+    except CommitOutcomeUnknown:
+        return await chat.run(models.add, text)  # naive: it may be there already
+
+
+@router.put("/notes/{note_id}")
+async def put_note(note_id: UUID, text: Text, chat: Chat) -> UUID:
+    try:
+        return await chat.run(add_once, note_id, text)
+    except CommitOutcomeUnknown:
+        return await chat.run(add_once, note_id, text)
+
+
+@router.post("/naive/swallowed-notes")
+async def swallow(text: Text, chat: Chat) -> str:
+    with suppress(FaceplateError):  # naive: the caller is told that all is well
+        await chat.run(models.add, text)
+    return "stored"
+
+
+@router.post("/naive/block")
+async def block(text: Text, chat: Chat) -> str:
+    async with chat.begin() as scope:  # naive: a block is never retried
+        await models.add(scope, text)
+    return "stored"
+
+
+@router.post("/questions")
+async def ask(text: Text, chat: Chat) -> int:
+    conversation = await chat.run(conversations.create)
+    try:
+        message = await chat.run(messages.append, conversation.id, role="user", content=text)
+    except ConnectionLost:
+        return 0
+    return message.position
+
+
 def create_app() -> FastAPI:
     app = FastAPI(lifespan=lifespan())
     app.include_router(health_router())
+    app.include_router(router)
     install(app)
-
-    @app.post("/notes")
-    async def post_note(text: Text, chat: Chat) -> UUID:
-        return await chat.run(models.add, text)
-
-    @app.get("/notes")
-    async def get_notes(chat: Chat) -> list[str]:
-        return await chat.run(models.bodies)
-
-    @app.post("/naive/mailed-notes")
-    async def mail_within(text: Text, chat: Chat) -> UUID:
-        return await chat.run(add_and_mail, text)
-
-    @app.post("/mailed-notes")
-    async def mail_after(text: Text, chat: Chat) -> UUID:
-        note_id = await chat.run(models.add, text)
-        SENT.append(text)
-        return note_id
-
-    @app.post("/naive/retried-notes")
-    async def retry_blindly(text: Text, chat: Chat) -> UUID:
-        try:
-            return await chat.run(models.add, text)
-        except CommitOutcomeUnknown:
-            return await chat.run(models.add, text)  # naive: it may be there already
-
-    @app.put("/notes/{note_id}")
-    async def put_note(note_id: UUID, text: Text, chat: Chat) -> UUID:
-        try:
-            return await chat.run(add_once, note_id, text)
-        except CommitOutcomeUnknown:
-            return await chat.run(add_once, note_id, text)
-
-    @app.post("/naive/swallowed-notes")
-    async def swallow(text: Text, chat: Chat) -> str:
-        try:
-            await chat.run(models.add, text)
-        except FaceplateError:
-            pass  # naive: the caller is told that all is well
-        return "stored"
-
-    @app.post("/naive/block")
-    async def block(text: Text, chat: Chat) -> str:
-        async with chat.begin() as scope:  # naive: a block is never retried
-            await models.add(scope, text)
-        return "stored"
-
-    @app.post("/questions")
-    async def ask(text: Text, chat: Chat) -> int:
-        conversation = await chat.run(conversations.create)
-        try:
-            message = await chat.run(messages.append, conversation.id, role="user", content=text)
-        except ConnectionLost:
-            return 0
-        return message.position
-
     return app

@@ -1,6 +1,6 @@
 """Each fault makes a naive handler fail, and a right one pass."""
 
-from collections.abc import Iterator
+from typing import Literal
 from uuid import uuid4
 
 import httpx
@@ -12,11 +12,12 @@ from faceplate import Conflict, ConnectionLost, Contention, TimedOut
 from faceplate.integrations.web import UserRunner
 from faceplate.testing import Faults
 
+At = Literal["statement", "commit"]
+
 
 @pytest.fixture(autouse=True)
-def _no_mail() -> Iterator[None]:
+def _no_mail() -> None:
     SENT.clear()
-    return
 
 
 async def notes(client: httpx.AsyncClient) -> list[str]:
@@ -47,12 +48,11 @@ async def test_a_lost_connection_shows_that_a_unit_mails_twice(
 
 @pytest.mark.parametrize("at", ["statement", "commit"])
 async def test_a_lost_connection_is_retried_by_run_and_not_by_a_block(
-    faceplate_client: httpx.AsyncClient, faceplate_faults: Faults, at: str
+    faceplate_client: httpx.AsyncClient, faceplate_faults: Faults, at: At
 ) -> None:
-    where = "commit" if at == "commit" else "statement"
-    faceplate_faults.lose_connection(where)
+    faceplate_faults.lose_connection(at)
     assert (await faceplate_client.post("/notes", json={"text": "run"})).status_code == 200
-    faceplate_faults.lose_connection(where)
+    faceplate_faults.lose_connection(at)
     answer = await faceplate_client.post("/naive/block", json={"text": "block"})
     assert answer.status_code == 503
     assert await notes(faceplate_client) == ["run"]

@@ -12,7 +12,6 @@ from faceplate import Database, Scope, Settings, SystemScope, User
 from faceplate.integrations.web import UserRunner
 from faceplate.services import users
 
-
 LEFT_OPEN: list[object] = []
 """What a test has forgotten to close, kept from the garbage collector, which would warn."""
 
@@ -23,7 +22,9 @@ async def plans(scope: SystemScope) -> list[str]:
 
 
 async def ticket(scope: Scope) -> int:
-    number: int = (await scope.session.execute(text("SELECT nextval('ticket_numbers')"))).scalar_one()
+    number: int = (
+        await scope.session.execute(text("SELECT nextval('ticket_numbers')"))
+    ).scalar_one()
     return number
 
 
