@@ -51,13 +51,19 @@ MODES = {
 }
 
 
+@pytest.fixture
+def served(server_url: str) -> dict[str, str]:
+    """The environment of a run on the suite's server, which starts sooner than one of its own."""
+    return {"FACEPLATE_TEST_DATABASE_URL": server_url}
+
+
 @pytest.mark.parametrize(("mark", "arguments"), MODES.values(), ids=MODES)
 def test_the_fixtures_work_in_the_event_loop_of_the_test(
-    tmp_path: Path, mark: str, arguments: list[str]
+    tmp_path: Path, served: dict[str, str], mark: str, arguments: list[str]
 ) -> None:
     """Else a project has to change how it runs its tests."""
     project = projects.write(tmp_path, test_it=USES.format(mark=mark))
-    outcomes, output = projects.run(project, *arguments)
+    outcomes, output = projects.run(project, *arguments, variables=served)
     assert outcomes == {"passed": 3}, output
 
 
@@ -85,7 +91,7 @@ def test_a_run_without_its_fixtures_starts_no_server(tmp_path: Path) -> None:
     assert projects.run(project)[0] == {"passed": 1}
 
 
-def test_no_setting_leads_to_another_database(tmp_path: Path) -> None:
+def test_no_setting_leads_to_another_database(tmp_path: Path, served: dict[str, str]) -> None:
     """Else tests read and write what a developer's .env names."""
     elsewhere = "postgresql://root:secret@127.0.0.1:1/production"
     project = projects.write(
@@ -108,11 +114,15 @@ def test_no_setting_leads_to_another_database(tmp_path: Path) -> None:
         f"DATABASE_URL={elsewhere}\nFACEPLATE_OWNER_URL={elsewhere}\n"
         f"FACEPLATE_MIGRATION_URL={elsewhere}\nFACEPLATE_PASSWORD=other\n"
     )
-    outcomes, output = projects.run(project, variables={"FACEPLATE_DATABASE_URL": elsewhere})
+    outcomes, output = projects.run(
+        project, variables=served | {"FACEPLATE_DATABASE_URL": elsewhere}
+    )
     assert outcomes == {"passed": 1}, output
 
 
-def test_a_server_of_the_projects_own(tmp_path: Path, server_url: str) -> None:
+def test_a_server_of_the_projects_own(
+    tmp_path: Path, served: dict[str, str], server_url: str
+) -> None:
     """Else a CI service container cannot be used, or what is on it is touched."""
     project = projects.write(
         tmp_path,
@@ -126,8 +136,7 @@ def test_a_server_of_the_projects_own(tmp_path: Path, server_url: str) -> None:
                 assert faceplate_server.owner_url != faceplate_server.admin_url
         """,
     )
-    variables = {"FACEPLATE_TEST_DATABASE_URL": server_url}
-    outcomes, output = projects.run(project, "-n2", variables=variables)
+    outcomes, output = projects.run(project, "-n2", variables=served)
     assert outcomes == {"passed": 4}, output
     assert databases_left(server_url) == []
 
@@ -173,7 +182,9 @@ OVERRIDES = """
 """
 
 
-def test_a_project_overrides_the_migration_and_the_settings(tmp_path: Path) -> None:
+def test_a_project_overrides_the_migration_and_the_settings(
+    tmp_path: Path, served: dict[str, str]
+) -> None:
     """Else a project that migrates otherwise cannot use the plugin."""
     project = projects.write(
         tmp_path,
@@ -191,7 +202,7 @@ def test_a_project_overrides_the_migration_and_the_settings(tmp_path: Path) -> N
                 assert await faceplate_db.run_system(colours) == "red"
         """,
     )
-    outcomes, output = projects.run(project)
+    outcomes, output = projects.run(project, variables=served)
     assert outcomes == {"passed": 1}, output
 
 
@@ -229,17 +240,17 @@ WORDS = {
 }
 
 
-def test_a_mistake_is_told_in_words(tmp_path: Path) -> None:
+def test_a_mistake_is_told_in_words(tmp_path: Path, served: dict[str, str]) -> None:
     """Else a newcomer reads the plugin's source."""
-    outcomes, output = projects.run(projects.write(tmp_path, test_it=MISTAKES))
+    outcomes, output = projects.run(projects.write(tmp_path, test_it=MISTAKES), variables=served)
     assert outcomes == {"failed": 1, "passed": 1, "errors": 4}, output
     assert {words for words in WORDS if words not in output} == set(), output
 
 
-def test_revisions_that_fail_are_shown(tmp_path: Path) -> None:
+def test_revisions_that_fail_are_shown(tmp_path: Path, served: dict[str, str]) -> None:
     """Else nobody knows why no test could begin."""
     project = projects.write(tmp_path, test_it="def test_it(faceplate_settings): ...")
     (project / "alembic.ini").write_text("[alembic]\nscript_location = nowhere\n")
-    outcomes, output = projects.run(project)
+    outcomes, output = projects.run(project, variables=served)
     assert outcomes == {"error": 1}, output
     assert "upgrade head` failed" in output
