@@ -15,6 +15,11 @@ filterwarnings =
     error
     ignore::pytest.PytestDeprecationWarning
 """
+# Plugins that are installed for this suite alone.
+LEFT_OUT = [
+    f"-pno:{name}"
+    for name in ("cacheprovider", "pytest_alembic", "schemathesis", "faker", "pytest_cov")
+]
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -33,7 +38,7 @@ def run(
 ) -> tuple[dict[str, int], str]:
     """Return how many tests had which outcome, and the output."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", *LEFT_OUT, *arguments],
         cwd=directory,
         env=os.environ | {**variables},
         stdin=subprocess.DEVNULL,

@@ -78,10 +78,7 @@ async def retry_blindly(text: Text, chat: Chat) -> UUID:
 
 @router.put("/notes/{note_id}")
 async def put_note(note_id: UUID, text: Text, chat: Chat) -> UUID:
-    try:
-        return await chat.run(add_once, note_id, text)
-    except CommitOutcomeUnknown:
-        return await chat.run(add_once, note_id, text)
+    return await chat.run(add_once, note_id, text)
 
 
 @router.post("/naive/swallowed-notes")

@@ -96,7 +96,10 @@ async def check_stored_once(
     if naive:
         answer = await client.post("/naive/retried-notes", json=body)
     else:
-        answer = await client.put(f"/notes/{uuid4()}", json=body)
+        path = f"/notes/{uuid4()}"
+        answer = await client.put(path, json=body)
+        assert answer.json()["code"] == "outcome_unknown"
+        answer = await client.put(path, json=body)  # as a client does, under the same id
     assert answer.status_code == 200
     assert await notes(client) == ["hi"]
 
