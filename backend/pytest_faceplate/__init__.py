@@ -6,10 +6,12 @@ but pytest: the fixtures import what they need. docs/testing.md describes them.
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from faceplate.testing._proxy import Proxy
 
 DIRECTORY = pytest.StashKey[Path]()
+ALIVE = pytest.StashKey[IO[str]]()
+PREFIX = "faceplate-test-"
+ALIVE_FILE = "alive"  # locked as long as the process of the run lives
 WORKER_INPUT = "faceplate_directory"
 
 
@@ -69,15 +74,9 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server of this run, in the process that began the run."""
-    directory = config.stash.get(DIRECTORY, None)
-    if directory is None or not directory.exists():
-        return
-    if any(directory.iterdir()):
-        from faceplate.testing import _server
-
-        _server.stop(directory)
-    else:
-        directory.rmdir()
+    if (directory := config.stash.get(DIRECTORY, None)) is not None:
+        _stop(directory)
+        config.stash[ALIVE].close()
 
 
 def _directory_of(config: pytest.Config) -> Path:
@@ -85,10 +84,37 @@ def _directory_of(config: pytest.Config) -> Path:
     if (worker_input := getattr(config, "workerinput", None)) is not None:
         return Path(worker_input[WORKER_INPUT])
     if DIRECTORY not in config.stash:
-        directory = Path(tempfile.mkdtemp(prefix="faceplate-test-"))
+        import fcntl  # not on Windows, where PostgreSQL is not embedded
+
+        _stop_what_killed_runs_left()
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         directory.chmod(0o755)  # a server that root starts runs as a service account
         config.stash[DIRECTORY] = directory
+        config.stash[ALIVE] = lock = (directory / "new").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (directory / "new").rename(directory / ALIVE_FILE)  # no other run sees it unlocked
     return config.stash[DIRECTORY]
+
+
+def _stop_what_killed_runs_left() -> None:
+    """Stop the servers of this user's runs whose process holds its lock no more."""
+    import fcntl
+
+    for alive in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{ALIVE_FILE}"):
+        if alive.stat().st_uid != os.geteuid():
+            continue
+        with alive.open("a") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _stop(alive.parent)
+
+
+def _stop(directory: Path) -> None:
+    if {path.name for path in directory.iterdir()} == {ALIVE_FILE}:  # no fixture was used
+        shutil.rmtree(directory)
+        return
+    from faceplate.testing import _server
+
+    _server.stop(directory)
 
 
 @pytest.fixture(scope="session")

@@ -47,5 +47,5 @@ def run(
         text=True,
         check=False,
     )
-    last = done.stdout.rstrip().splitlines()[-1]
+    *_, last = ["", *done.stdout.rstrip().splitlines()]
     return {kind: int(count) for count, kind in re.findall(r"(\d+) ([a-z]+)", last)}, done.stdout

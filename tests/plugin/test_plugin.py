@@ -4,11 +4,14 @@ import asyncio
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import asyncpg
 import pytest
 from tests.plugin import projects
+
+from faceplate import embedded
 
 USES = """
     import asyncio
@@ -153,6 +156,33 @@ def databases_left(server_url: str) -> list[str]:
         return [name for (name,) in found if re.match("faceplate_test_[0-9a-f]{10}_", name)]
 
     return asyncio.run(find())
+
+
+def test_the_next_run_stops_the_server_of_one_that_was_killed() -> None:
+    """Else a developer whose editor kills test runs collects servers."""
+    with tempfile.TemporaryDirectory(prefix="faceplate-killed-") as folder:
+        temporary = Path(folder)
+        temporary.chmod(0o755)  # a server that root starts runs as a service account
+        project = projects.write(
+            temporary / "project",
+            test_killed="""
+                import os, signal
+
+                def test_it(faceplate_server):
+                    os.kill(os.getpid(), signal.SIGKILL)
+            """,
+            test_next="""
+                def test_it(faceplate_server):
+                    assert faceplate_server.source == "embedded"
+            """,
+        )
+        variables = {"TMPDIR": folder}
+        projects.run(project, "test_killed.py", variables=variables)
+        (left,) = temporary.glob("faceplate-test-*")
+        assert embedded.find(left / "postgres") is not None
+        outcomes, output = projects.run(project, "test_next.py", variables=variables)
+        assert outcomes == {"passed": 1}, output
+        assert [*temporary.glob("faceplate-test-*")] == []
 
 
 OVERRIDES = """

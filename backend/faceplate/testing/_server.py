@@ -6,6 +6,7 @@ writes down how to reach it; the process that began the run stops it.
 
 import fcntl
 import hashlib
+import importlib
 import json
 import os
 import secrets
@@ -23,6 +24,7 @@ from faceplate import embedded
 from faceplate._driver.connecting import open_pooled_connection
 from faceplate._driver.connection import DriverConnection
 from faceplate.config import Settings
+from faceplate.errors import ConfigurationError
 from faceplate.testing._background import Background
 
 TEST_URL: Final = "FACEPLATE_TEST_DATABASE_URL"
@@ -174,16 +176,23 @@ async def _drop_databases(server: Server, token: str) -> None:
 def _start_container(image: str) -> Server:
     # The worker that starts it may end first, and testcontainers' reaper would then remove it.
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-    containers: Any = __import__(
-        "testcontainers.community.postgres", fromlist=["PostgresContainer"]
-    )
-    container = containers.PostgresContainer(image, driver=None, password=secrets.token_hex())
+    postgres = _module("testcontainers.community.postgres")
+    container = postgres.PostgresContainer(image, driver=None, password=secrets.token_hex())
     container.start()
     container_id = container.get_wrapped_container().id
     return Server("container", container.get_connection_url(), "", "", container_id)
 
 
 def _remove_container(container_id: str) -> None:
-    docker: Any = __import__("docker")
+    docker = _module("docker")
     with suppress(docker.errors.NotFound):
         docker.from_env().containers.get(container_id).remove(force=True, v=True)
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            "faceplate_postgres_image needs a package: pip install 'testcontainers>=4.13'"
+        ) from missing
