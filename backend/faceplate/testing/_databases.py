@@ -121,18 +121,17 @@ class WorkerDatabase:
 
     async def _delete(self, changed: set[str]) -> None:
         tables, sequences = sorted(changed & self._empty), sorted(changed & self._sequences)
-        connection = self.connection
-        await connection.execute(END_TRANSACTIONS)
-        async with connection.transaction():
-            if tables:
-                # In one statement, at whose end foreign keys are checked: any order will do.
-                *others, last = (f"DELETE FROM {table}" for table in tables)
-                parts = ", ".join(f"d{number} AS ({sql})" for number, sql in enumerate(others))
-                await connection.execute("SET LOCAL row_security = off")
-                await connection.execute(f"WITH {parts} {last}" if parts else last)
-            for name in sequences:
-                value, _, is_called = self._at_first[name].partition(" ")
-                await connection.execute(f"SELECT setval('{name}', {value}, {is_called})")
+        statements = [END_TRANSACTIONS, "SET LOCAL row_security = off"]
+        if tables:
+            # In one statement, at whose end foreign keys are checked: any order will do.
+            *others, last = (f"DELETE FROM {table}" for table in tables)
+            parts = ", ".join(f"d{number} AS ({sql})" for number, sql in enumerate(others))
+            statements.append(f"WITH {parts} {last}" if parts else last)
+        for name in sequences:
+            value, _, is_called = self._at_first[name].partition(" ")
+            statements.append(f"SELECT setval('{name}', {value}, {is_called})")
+        # Sent together, they are one transaction in one round trip.
+        await self.connection.execute("; ".join(statements))
 
     async def _fetch(self, query: str) -> list[Any]:
         return await self.connection.fetch(query) if query else []
