@@ -42,6 +42,7 @@ check: $(INSTALLED) ## Lint, format, types, import layering, SQL of the migratio
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/alembic upgrade head --sql | $(BIN)/squawk --stdin-filepath migrations.sql
 	$(BIN)/mypy
+	cd tests/plugin/sample && $(CURDIR)/$(BIN)/mypy --cache-dir=$(CURDIR)/.mypy_cache/sample
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(INSTALLED) ## Rewrite the sources the way check wants them

@@ -15,7 +15,14 @@ REFERENCE = "<!-- reference -->"
 # The pages in the order of the side bar. The site leaves out a missing page, and puts a page that
 # is not named here under "Look up".
 NAVIGATION = {
-    "Start": ["docs/quickstart", "docs/tutorial", "docs/units", "docs/web", "docs/faq"],
+    "Start": [
+        "docs/quickstart",
+        "docs/tutorial",
+        "docs/units",
+        "docs/web",
+        "docs/testing",
+        "docs/faq",
+    ],
     "Understand": [
         "docs/architecture",
         "docs/data-model",
@@ -50,6 +57,7 @@ BESIDE = (
     "faceplate.embedded",
     "faceplate.importers",
     "faceplate.seeding",
+    "faceplate.testing",
 )
 
 

@@ -24,6 +24,7 @@ BROUGHT = {
     "encryption": "cryptography.fernet",
     "fastapi": "faceplate.integrations.fastapi",
     "telemetry": "faceplate.integrations.telemetry",
+    "testing": "faceplate.testing",
 }
 EXTRAS = sorted({*PROJECT["optional-dependencies"]} - {"bench", "dev", "docs", "examples"})
 FOR_THE_README = ",".join(sorted({"cli", "embedded", "fastapi"} & {*EXTRAS}))

@@ -66,6 +66,9 @@ MAX_PROBLEMS = 20
 
 Identity = UUID | str
 
+_identifying: set[Callable[..., Identity | Awaitable[Identity]]] = set()
+"""The dependencies by which this process identifies users; `faceplate.testing` overrides them."""
+
 
 def database(connection: HTTPConnection) -> Database:
     """Return the application's `Database` (a dependency).
@@ -87,6 +90,7 @@ def runner_for(
     user. Text is the identity provider's ``sub``: the user is created if there is none yet
     (`faceplate.services.users.ensure`), which takes a transaction of its own.
     """
+    _identifying.add(identify)
 
     async def runner(
         db: Annotated[Database, Depends(database)], who: Annotated[Identity, Depends(identify)]
