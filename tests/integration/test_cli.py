@@ -550,7 +550,11 @@ def test_the_demo_runs_from_nothing_again_and_to_the_end(
     assert faceplate("server", "stop").stderr == "it was not running\n"
     assert faceplate("server", "status").returncode == 1
     [stopped] = lines(faceplate("server", "status", "--json").stdout)
-    assert stopped == {"running": False, "directory": status["directory"]}
+    assert stopped == {
+        "running": False,
+        "directory": status["directory"],
+        "databases": {status["database"]: str(Path.cwd())},
+    }
     assert faceplate("server", "wipe").returncode == 2
     assert faceplate("server", "wipe", "--yes").returncode == 0
     assert not Path(status["directory"]).exists()

@@ -13,7 +13,7 @@ from faceplate import migrate
 from faceplate.cli.chats import describe_report, import_with_progress
 from faceplate.cli.output import command_name, note, out
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table
-from faceplate.cli.session import find_or_create_user, run
+from faceplate.cli.session import find_or_create_user, interruptible, run_as_it_is
 from faceplate.config import Settings
 from faceplate.database import Database
 from faceplate.importers import Report
@@ -43,8 +43,11 @@ def demo(file: DemoFile = None) -> None:
     Uses DATABASE_URL, or else the local PostgreSQL, which it starts. A second run skips the chats
     that are stored already. The chats belong to the user demo@example.com.
     """
-    with as_file(files("faceplate") / "samples" / "chats.jsonl") as sample:
-        report = run(lambda db: _demonstrate(db, file or sample))
+    with (
+        as_file(files("faceplate") / "samples" / "chats.jsonl") as sample,
+        interruptible("what was imported is kept; run it again to go on from there"),
+    ):
+        report = run_as_it_is(lambda db: _demonstrate(db, file or sample))
     _print_next_steps()
     if report.refused:
         raise typer.Exit(1)
