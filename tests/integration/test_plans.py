@@ -265,7 +265,7 @@ CASES = {
     ),
     "conversations.SEARCH": by_hour(
         {"ix_conversations_active_hour"}, after_time=LATEST, after_id=UUID(int=0), text="a"
-    )._replace(filters=True, sorts=True, instead=PK["conversations"]),
+    )._replace(is_page=False, filters=True, sorts=True, instead=PK["conversations"]),
     "conversations.RENAME": by_id(PK["conversations"], title="a"),
     "conversations.REPLACE_METADATA": by_id(PK["conversations"], metadata={}),
     "conversations.DELETE": by_id(PK["conversations"]),

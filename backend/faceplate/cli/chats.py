@@ -10,6 +10,7 @@ from rich.text import Text
 
 from faceplate import transcripts
 from faceplate.cli.export import import_archive
+from faceplate.cli.files import check_chats, tell_formats
 from faceplate.cli.output import AsJson, emit, err, note, out, printable
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
@@ -53,12 +54,14 @@ def import_(
 
     With --json, prints a line {"refused": ...} for each refusal and a last line {"report": ...}.
     """
+    is_known = check_chats(file) or format_ is not None
     if is_archive(file):
         import_archive(file, who, as_json=as_json)
         return
     found = format_ or recognise(file)
     if not as_json:
-        note(f"{file.name}: {get_format(found).title}", style="dim")
+        title = get_format(found).title
+        note(f"{file.name}: {title if is_known else f'unknown, read as {title}'}", style="dim")
 
     async def work(db: Database) -> Report:
         user = await db.run_system(find_or_create_user, who)
@@ -70,7 +73,9 @@ def import_(
         emit({"report": {"format": found, **report._asdict()}})
     else:
         note(describe_report(report))
-    if report.refused:
+    if not is_known and not (report.imported or report.continued or report.skipped):
+        tell_formats(file)
+    if report.refused or not is_known:
         raise typer.Exit(1)
 
 

@@ -34,5 +34,5 @@ def progress_bar(
         try:
             yield partial(bar.update, task)
         except asyncio.CancelledError:
-            note(f"{label}: {bar.tasks[0].completed:,.0f} of {count(total, noun)} done")
+            note(f"{label}: {bar.tasks[0].completed:,.0f} of {count(total, noun)}")
             raise
