@@ -23,7 +23,8 @@ async def test_users_are_listed_newest_first_in_pages(db: Database) -> None:
     """Else an operator finds nobody on a server with many users."""
     made = [await db.run_system(users.create, subject_id=secrets.token_hex()) for _ in range(5)]
     [first] = await db.run_system(users.page, limit=1)
-    read, before = [], uuid7()
+    read: list[User] = []
+    before: UUID = uuid7()
     while made[0] not in read:
         page = await db.run_system(users.page, limit=2, before=before)
         read += page
