@@ -282,7 +282,8 @@ class TestCommand:
             code, stderr = await interrupt(environment, is_met, *arguments)
         assert code == 130
         assert stderr == (
-            "erasing: 0 of 4 rows\ninterrupted: what was erased is gone; run it again to go on from there\n"
+            "erasing: 0 of 4 rows\n"
+            "interrupted: what was erased is gone; run it again to go on from there\n"
         )
         assert (await erasure.remains(db, user.id))["messages"] == 3
         assert (await erasure.erase(db, user.id)).rows["messages"] == 3
