@@ -109,7 +109,7 @@ def _print_next_steps() -> None:
             f"    export FACEPLATE_OWNER_URL={shlex.quote(server.url)}"
         )
         steps["Stop the server; its data is kept"] = f"{command} server stop"
-        steps["Delete it all"] = f"{command} server wipe"
+        steps["Delete the database"] = f"{command} server drop {server.database}"
     out.print()
     _head("What next")
     for name, step in steps.items():
