@@ -5,8 +5,8 @@ SQLAlchemy.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing's, which takes 10 ms to import: an interrupt shows a traceback then
 if TYPE_CHECKING:
     from faceplate.config import Settings
     from faceplate.database import Database

@@ -4,6 +4,8 @@ A command that is not in `TABLE` fails `test_every_command_is_in_the_table`.
 """
 
 import asyncio
+import os
+import pty
 import re
 import signal
 import socket
@@ -334,3 +336,26 @@ class TestUnusableServers:
         assert process.returncode == 130, said
         assert "Traceback" not in said
         assert "interrupted" in said
+
+
+async def test_an_interrupt_at_a_question_changes_nothing(
+    environment: dict[str, str], files: Path
+) -> None:
+    """Else Ctrl-C at a question ends in a traceback, or is taken for a no."""
+    ours, its = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "export", "--user", ME, "--output", str(files / "text.txt"),
+        env=environment, stdin=its, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    os.close(its)
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        asked = await process.stderr.readuntil(b"[y/N]: ")
+        process.send_signal(signal.SIGINT)
+        rest = await process.stderr.read()
+        await process.wait()
+    os.close(ours)
+    assert b"text.txt exists already. Replace it?" in asked
+    assert rest == b"interrupted\n"
+    assert process.returncode == 130
+    assert (files / "text.txt").read_text().startswith("Dear diary")

@@ -1,6 +1,7 @@
 """The databases of the local server: one for each project, and whose each is."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tests.commands import Run, lines
 
 from faceplate import embedded
+from faceplate.cli import session
 from faceplate.embedded import _databases
 from faceplate.errors import ConfigurationError, UsageError
 
@@ -135,6 +137,17 @@ class TestProjects:
             assert server.database == "faceplate"
         assert embedded.databases() == {"faceplate": None}
 
+    def test_a_damaged_record_is_named(self, place: Path, enter: Callable[[str], Path]) -> None:
+        """Else every command ends in a traceback until somebody finds the file."""
+        enter("before")
+        embedded.start()
+        record = place / "pg" / _databases.FILE
+        kept = record.read_text()
+        record.write_text("{")
+        with pytest.raises(ConfigurationError, match="is not JSON: remove it"):
+            embedded.find()
+        record.write_text(kept)
+
     def test_a_database_that_psql_has_dropped_is_made_again(
         self, enter: Callable[[str], Path]
     ) -> None:
@@ -173,6 +186,15 @@ class TestCommands:
         assert other.returncode == 0
         assert "A new database for this project: another." in other.stderr
         assert other.stderr.endswith("no users\n")
+
+    def test_root_is_told_why_its_data_is_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else root looks for the data in its own home."""
+        assert "root" not in session._place()
+        monkeypatch.delenv("FACEPLATE_EMBEDDED_DIR")
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        said = session._place()
+        assert said.startswith("Its data lies in /var/lib/faceplate/postgres-18: ")
+        assert "cannot enter root's home" in said
 
     def test_check_tells_the_state_of_the_schema_and_changes_nothing(
         self, faceplate: Run, enter: Callable[[str], Path]

@@ -77,11 +77,13 @@ def name_for(folder: Path, databases: Databases) -> str:
 
 
 def read(directory: Path) -> dict[str, Path | None]:
-    """Return the databases of a data directory."""
+    """Return the databases of a data directory. Raises ConfigurationError, OSError."""
     try:
         recorded = json.loads((directory / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {SHARED: None}
+    except ValueError:
+        raise ConfigurationError(f"{directory / FILE} is not JSON: remove it") from None
     return {name: folder and Path(folder) for name, folder in recorded.items()}
 
 
