@@ -48,6 +48,7 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "conversations.get": conversation,
         "conversations.lock": conversation,
         "conversations.page": (),
+        "conversations.search": ("a",),
         "messages.get": (*conversation, own.message_id),
         "messages.history": conversation,
         "messages.before": (*conversation, 3),

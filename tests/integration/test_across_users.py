@@ -75,6 +75,7 @@ UNITS: dict[str, Callable[[SystemScope], Awaitable[object]]] = {
     "users.delete": lambda scope: users.delete(scope, uuid4()),
     "users.ensure": lambda scope: users.ensure(scope, "ada"),
     "users.get": lambda scope: users.get(scope, uuid4()),
+    "users.page": users.page,
 }
 ASKS_NO_TABLE = {"retention.idle_since"}
 COMMANDS = {

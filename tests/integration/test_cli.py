@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID
 
@@ -144,6 +145,8 @@ class TestImport:
             await connection.close()
         assert process.returncode == 130
         assert b"Traceback" not in stderr
+        assert re.search(rb"importing: [1-9][0-9,]* of [0-9,]+ bytes\n", stderr), stderr
+        assert b"interrupted: what was imported is kept; run it again" in stderr
         page = await db.run(user.id, conversations.page)
         assert {conversation.message_count for conversation in page.items} == {4, 0}
 
@@ -172,6 +175,44 @@ class TestConversations:
         result = faceplate("conversations", "--user", user.email)
         assert (result.returncode, result.stdout) == (0, "")
         assert result.stderr == "no conversations\n"
+
+    def test_a_search_finds_by_the_title(self, faceplate: Run, email: str, tmp_path: Path) -> None:
+        chats = [{**TRIP, "id": n, "title": f"Chat {n} {'Wien' * (n % 2)}"} for n in range(6)]
+        faceplate("import", write(tmp_path / "chats.jsonl", *chats), "--user", email)
+        result = faceplate("conversations", "--user", email, "--search", "wIEN", "--limit", 2)
+        assert re.findall(r"Chat \d", result.stdout) == ["Chat 5", "Chat 3"]
+        cursor = result.stderr.split()[-1]
+        rest = faceplate("conversations", "--user", email, "--search", "wIEN", "--cursor", cursor)
+        assert re.findall(r"Chat \d", rest.stdout) == ["Chat 1"]
+        none = faceplate("conversations", "--user", email, "--search", "Graz")
+        assert (none.returncode, none.stderr) == (0, "no conversations\n")
+
+
+class TestUsers:
+    def test_one_is_found_by_address_subject_and_id(self, faceplate: Run, user: User) -> None:
+        assert user.email is not None
+        for who in (user.email.upper(), user.subject_id, user.id):
+            [line] = lines(faceplate("users", who, "--json").stdout)
+            assert line["user"]["id"] == str(user.id)
+        shown = faceplate("users", user.email).stdout
+        assert user.email in shown
+        assert str(user.id) in shown
+        assert max(map(len, shown.splitlines())) <= 80
+
+    def test_pages_follow_one_another(self, faceplate: Run, user: User, other_user: User) -> None:
+        """Else an operator sees the newest users alone."""
+        first = faceplate("users", "--limit", 1, "--json")
+        line, end = lines(first.stdout)
+        assert line["user"]["id"] == end["next_cursor"]
+        assert f"--cursor {end['next_cursor']}" in faceplate("users", "--limit", 1).stderr
+        seen, cursor = {line["user"]["id"]}, end["next_cursor"]
+        while cursor is not None and not {str(user.id), str(other_user.id)} <= seen:
+            *found, last = lines(
+                faceplate("users", "--limit", 200, "--cursor", cursor, "--json").stdout
+            )
+            cursor = last.get("next_cursor")
+            seen |= {each["user"]["id"] for each in [*found, last] if "user" in each}
+        assert {str(user.id), str(other_user.id)} <= seen
 
 
 class TestShow:
@@ -487,6 +528,7 @@ class TestUsage:
     def test_help_says_what_each_command_does_and_the_exit_codes(self, faceplate: Run) -> None:
         result = faceplate("--help")
         assert result.returncode == 0
+        assert "..." not in result.stdout.replace("[ARGS]...", "")
         words = "demo import conversations show check migrate seed generate-key rotate-keys server"
         words += " doctor stats export erase purge sweep"
         for word in words.split():
@@ -494,6 +536,49 @@ class TestUsage:
         assert "Exit codes" in result.stdout
         for command in ("stats", "export", "erase", "purge"):
             assert "Exit codes" in faceplate(command, "--help").stdout
+
+    def test_the_version_is_printed(self, faceplate: Run) -> None:
+        result = faceplate("--version")
+        assert (result.returncode, result.stdout) == (0, f"faceplate {version('faceplate')}\n")
+
+    @pytest.mark.parametrize("option", ["--help", "-h", "--version"])
+    def test_help_loads_neither_sqlalchemy_nor_rich(
+        self, environment: dict[str, str], option: str
+    ) -> None:
+        """Else the shell waits a second for what a person looks up."""
+        code = (
+            "import atexit, sys; from faceplate.cli import main;"
+            " atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+            f" sys.argv = ['faceplate', {option!r}]; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout
+        slow = {"sqlalchemy", "asyncpg", "pydantic_settings", "alembic", "rich", "markdown_it"}
+        assert slow & set(done.stderr.split()) == set()
+
+    def test_a_shell_completes_the_commands_and_their_options(
+        self, environment: dict[str, str]
+    ) -> None:
+        for words, expected in (("faceplate us", "users"), ("faceplate users --li", "--limit")):
+            variables = {
+                "_FACEPLATE_COMPLETE": "complete_bash",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(words.count(" ")),
+            }
+            done = subprocess.run(
+                [str(Path(sys.executable).with_name("faceplate"))],
+                env=environment | variables,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert expected in done.stdout.split(), done.stderr
 
     def test_a_missing_extra_is_named(self, environment: dict[str, str]) -> None:
         code = "import sys; sys.modules['typer'] = None; from faceplate.cli import main; main()"
@@ -550,7 +635,11 @@ def test_the_demo_runs_from_nothing_again_and_to_the_end(
     assert faceplate("server", "stop").stderr == "it was not running\n"
     assert faceplate("server", "status").returncode == 1
     [stopped] = lines(faceplate("server", "status", "--json").stdout)
-    assert stopped == {"running": False, "directory": status["directory"]}
+    assert stopped == {
+        "running": False,
+        "directory": status["directory"],
+        "databases": {status["database"]: str(Path.cwd())},
+    }
     assert faceplate("server", "wipe").returncode == 2
     assert faceplate("server", "wipe", "--yes").returncode == 0
     assert not Path(status["directory"]).exists()

@@ -81,6 +81,11 @@ async def test_a_deleted_conversation_takes_its_messages_along_and_no_others(
         (conversations.create, {"id": "7"}, "conversations.id"),
         (conversations.get, {"conversation_id": "7"}, "conversations.id"),
         (conversations.page, {"limit": 0}, "limit"),
+        (conversations.search, {"text": "a", "limit": 0}, "limit"),
+        (conversations.search, {"text": " "}, "conversations.title"),
+        (conversations.search, {"text": "a" * 256}, "conversations.title"),
+        (conversations.search, {"text": None}, "text"),
+        (conversations.search, {"text": "a", "cursor": "x"}, "cursor"),
         (conversations.rename, {"conversation_id": uuid7(), "title": ""}, "conversations.title"),
         (
             conversations.replace_metadata,
@@ -97,6 +102,41 @@ async def test_what_breaks_a_rule_is_refused_by_name(
         await db.run(user.id, unit, **given)
     assert refusal.value.field == field
     assert (await db.run(user.id, conversations.page)).items == []
+
+
+async def test_a_search_finds_a_text_in_any_case_and_takes_it_literally(
+    db: Database, user: User, other_user: User
+) -> None:
+    """Else a user looks for 100% and gets every chat, or gets another user's."""
+    for title in ("Straße 100%", "straße 100", "Other", "a_b"):
+        await db.run(user.id, conversations.create, title=title)
+    await db.run(other_user.id, conversations.create, title="Straße 100%")
+
+    async def search(text: str) -> list[str]:
+        page = await db.run(user.id, conversations.search, text)
+        return [row.title for row in page.items]
+
+    assert await search("STRAßE") == ["straße 100", "Straße 100%"]
+    assert await search("0%") == ["Straße 100%"]
+    assert await search("a_b") == ["a_b"]
+    assert await search("%") == ["Straße 100%"]
+    assert await search("nowhere") == []
+
+
+async def test_the_pages_of_a_search_follow_one_another(db: Database, user: User) -> None:
+    titles = [f"{'found' if number % 2 else 'other'} {number}" for number in range(10)]
+    for title in titles:
+        await db.run(user.id, conversations.create, title=title)
+    read, cursor = [], None
+    while True:
+        page = await db.run(user.id, conversations.search, "found", limit=2, cursor=cursor)
+        read += [row.title for row in page.items]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert read == [title for title in reversed(titles) if "found" in title]
+    first = await db.run(user.id, conversations.search, "found", limit=2)
+    with pytest.raises(InvalidInput, match="not a cursor of this list"):
+        await db.run(user.id, conversations.search, "other", cursor=first.next_cursor)
 
 
 async def test_a_fork_is_made_once_and_is_no_other_conversation(db: Database, user: User) -> None:

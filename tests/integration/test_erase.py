@@ -384,6 +384,7 @@ class TestCommand:
             code, stderr = await interrupt(environment, is_met, *arguments)
         assert code == 130
         assert stderr == (
+            "erasing: 0 of 4 rows\n"
             "interrupted: what was erased is gone; run it again to go on from there\n"
         )
         assert (await erasure.remains(db, user.id))["messages"] == 3

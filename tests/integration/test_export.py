@@ -605,10 +605,29 @@ class TestCommand:
         assert other.splitlines()[2:] == path.read_text(encoding="utf-8").splitlines()[2:]
 
         there = faceplate("export", "--user", user.email, "--output", path)
-        assert (there.returncode, there.stdout) == (1, "")
-        assert "File exists" in there.stderr
+        assert (there.returncode, there.stdout) == (2, "")
+        assert "exists already: name another file, or add --force" in there.stderr
         asked = faceplate("export", "--user", user.email, "--output", f"{path}2", "--json")
         assert lines(asked.stdout)[0]["exported"]["messages"] == 4
+
+    def test_a_file_is_replaced_when_the_new_one_is_whole(
+        self, faceplate: Run, on_terminal: Callable[..., str], user: User, tmp_path: Path
+    ) -> None:
+        """Else a nightly export fails for ever, or a failed one takes yesterday's with it."""
+        path = tmp_path / "mine.jsonl"
+        path.write_text("yesterday's")
+        failed = faceplate("export", "--user", nobodys().email, "--output", path, "--force")
+        assert (failed.returncode, path.read_text()) == (1, "yesterday's")
+        arguments = ("export", "--user", user.email, "--output", path)
+        assert "Nothing was changed." in on_terminal(*arguments, typed="\n")
+        assert path.read_text() == "yesterday's"
+        assert "written to" in on_terminal(*arguments, typed="y\n")
+        assert path.read_text().startswith('{"format"')
+        path.write_text("yesterday's")
+        assert faceplate(*arguments, "--force").returncode == 0
+        assert path.read_text().startswith('{"format"')
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert [found.name for found in tmp_path.iterdir()] == ["mine.jsonl"]
 
     @pytest.mark.parametrize("chats", CHATS, ids=lambda path: path.name)
     def test_chats_are_imported_shown_exported_moved_and_erased(

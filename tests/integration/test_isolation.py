@@ -121,6 +121,10 @@ ATTEMPTS = {
         ),
     ),
     "conversations.page": own_page("conversation_id"),
+    "conversations.search": Attempt(
+        lambda _: given("a"),
+        own=lambda page, mine: {row.id for row in page.items} <= {mine.conversation_id},
+    ),
     "conversations.rename": in_conversation("stolen"),
     "conversations.replace_metadata": in_conversation({"stolen": True}),
     "conversations.replace_body": in_conversation('"stolen"'),
@@ -255,6 +259,10 @@ ATTEMPTS = {
         lambda their: given(their.subject_id, email="stolen@example.com"), refusals=NO_NEW_USERS
     ),
     "users.get": Attempt(lambda their: given(their.user_id), User),
+    "users.page": Attempt(
+        lambda _: given(limit=200),
+        own=lambda page, mine: [row.id for row in page] == [mine.user_id],
+    ),
     "users.by_subject": Attempt(lambda their: given(their.subject_id), User),
     "users.by_email": Attempt(lambda their: given(their.email), User),
     "users.change_email": Attempt(lambda their: given(their.user_id, None), refusals=REFUSED),

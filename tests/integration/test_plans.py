@@ -263,6 +263,9 @@ CASES = {
     "conversations.PAGE_OF_SOURCE": by_hour(
         {"ix_conversations_source"}, after_time=LATEST, after_id=UUID(int=0), source="sheep"
     ),
+    "conversations.SEARCH": by_hour(
+        {"ix_conversations_active_hour"}, after_time=LATEST, after_id=UUID(int=0), text="a"
+    )._replace(is_page=False, filters=True, sorts=True, instead=PK["conversations"]),
     "conversations.RENAME": by_id(PK["conversations"], title="a"),
     "conversations.REPLACE_METADATA": by_id(PK["conversations"], metadata={}),
     "conversations.DELETE": by_id(PK["conversations"]),
@@ -344,6 +347,7 @@ CASES = {
     "users.CREATE": system(set(), id=uuid7(), subject_id="a", email=None),
     "users.CREATE_ONCE": system(set(), id=uuid7(), subject_id="a", email=None),
     "users.GET": system(PK["users"], id=uuid7()),
+    "users.PAGE": system(PK["users"], before_id=UUID(int=2**128 - 1), limit=LIMIT),
     "users.BY_SUBJECT": system({"uq_users_subject_id"}, subject_id="user 1"),
     "users.BY_EMAIL": system({"uq_users_email"}, email="1@example.com"),
     "users.CHANGE_EMAIL": system(PK["users"], id=uuid7(), new_email=None),

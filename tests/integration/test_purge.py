@@ -305,6 +305,7 @@ class TestCommand:
             code, stderr = await interrupt(environment, is_met, *arguments)
         assert code == 130
         assert stderr == (
+            "removing: 0 of 4 rows\n"
             "interrupted: what was removed is gone; run it again to go on from there\n"
         )
         assert await lengths(db, user) == [3]

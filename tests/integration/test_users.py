@@ -19,6 +19,22 @@ async def test_a_user_is_found_by_id_subject_and_email(db: Database, user: User)
     assert await db.run_system(users.by_email, user.email.upper()) == user
 
 
+async def test_users_are_listed_newest_first_in_pages(db: Database) -> None:
+    """Else an operator finds nobody on a server with many users."""
+    made = [await db.run_system(users.create, subject_id=secrets.token_hex()) for _ in range(5)]
+    [first] = await db.run_system(users.page, limit=1)
+    read: list[User] = []
+    before: UUID = uuid7()
+    while made[0] not in read:
+        page = await db.run_system(users.page, limit=2, before=before)
+        read += page
+        before = page[-1].id
+    assert [row for row in read if row in made] == made[::-1]
+    assert first.id >= made[-1].id
+    with pytest.raises(InvalidInput):
+        await db.run_system(users.page, limit=201)
+
+
 async def test_users_without_an_email_do_not_rule_each_other_out(db: Database) -> None:
     for _ in range(2):
         user = await db.run_system(users.create, subject_id=secrets.token_hex())

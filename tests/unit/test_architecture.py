@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import faceplate
+
 PACKAGE = Path(__file__).parents[2] / "backend" / "faceplate"
 PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
 LISTED = PAGE[PAGE.index("## Where is what") : PAGE.index("## The way of one append")]
@@ -41,6 +45,19 @@ def test_importing_the_package_loads_nothing_that_a_handler_does_not_need() -> N
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert NOT_NEEDED & set(done.stdout.split()) == set()
+
+
+def test_every_public_name_is_that_of_its_module() -> None:
+    """Else a name that a type checker accepts fails when it is imported."""
+    assert faceplate.__all__ == sorted(faceplate.__all__)
+    for name in faceplate.__all__:
+        found = getattr(faceplate, name)
+        home = sys.modules[found.__module__]
+        assert getattr(home, name) is found
+        assert name in dir(faceplate)
+    assert faceplate.models is sys.modules["faceplate.models"]
+    with pytest.raises(AttributeError, match="no attribute 'Databse'"):
+        getattr(faceplate, "Databse")  # noqa: B009 - a type checker refuses the attribute
 
 
 def test_every_exception_from_a_rule_has_its_reason_beside_it() -> None:

@@ -7,8 +7,12 @@ def main() -> None:
     """Run the command line and exit with the command's exit code."""
     try:
         from faceplate.cli.app import run  # noqa: PLC0415 - the extra may be missing
+
+        code = run()
     except ModuleNotFoundError as missing:
         if missing.name not in {"typer", "rich"}:
             raise
         sys.exit("the faceplate command is not installed: pip install 'faceplate[cli]'")
-    sys.exit(run())
+    except KeyboardInterrupt:  # outside of a command
+        sys.exit(130)
+    sys.exit(code)

@@ -5,21 +5,16 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import DownloadColumn
 from rich.text import Text
 
 from faceplate import transcripts
 from faceplate.cli.export import import_archive
+from faceplate.cli.files import check_chats, tell_formats
 from faceplate.cli.output import AsJson, emit, err, note, out, printable
+from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
-from faceplate.cli.session import Who, find_or_create_user, find_user, run
+from faceplate.cli.session import Who, find_or_create_user, find_user, interruptible, run
 from faceplate.database import Database
 from faceplate.importers import FORMATS, Refusal, Report, get_format, import_file, recognise
 from faceplate.importers.faceplate_export import is_archive
@@ -59,29 +54,38 @@ def import_(
 
     With --json, prints a line {"refused": ...} for each refusal and a last line {"report": ...}.
     """
+    is_known = check_chats(file) or format_ is not None
     if is_archive(file):
         import_archive(file, who, as_json=as_json)
         return
     found = format_ or recognise(file)
     if not as_json:
-        note(f"{file.name}: {get_format(found).title}", style="dim")
+        title = get_format(found).title
+        note(f"{file.name}: {title if is_known else f'unknown, read as {title}'}", style="dim")
 
     async def work(db: Database) -> Report:
         user = await db.run_system(find_or_create_user, who)
         return await import_with_progress(db, user.id, file, format=found, as_json=as_json)
 
-    report = run(work)
+    with interruptible("what was imported is kept; run it again to go on from there"):
+        report = run(work)
     if as_json:
         emit({"report": {"format": found, **report._asdict()}})
     else:
         note(describe_report(report))
-    if report.refused:
+    if not is_known and not (report.imported or report.continued or report.skipped):
+        tell_formats(file)
+    if report.refused or not is_known:
         raise typer.Exit(1)
 
 
 def list_conversations(
     who: Who,
     *,
+    search: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only those whose title has this text, in any case."),
+    ] = None,
     limit: Annotated[int, typer.Option(help="Number of conversations, 1 to 200.")] = 20,
     cursor: Annotated[str | None, typer.Option(help="The cursor of the page before.")] = None,
     as_json: AsJson = False,
@@ -94,7 +98,9 @@ def list_conversations(
 
     async def work(db: Database) -> Page[Conversation]:
         user = await db.run_system(find_user, who)
-        return await db.run(user.id, conversations.page, limit=limit, cursor=cursor)
+        if search is None:
+            return await db.run(user.id, conversations.page, limit=limit, cursor=cursor)
+        return await db.run(user.id, conversations.search, search, limit=limit, cursor=cursor)
 
     page = run(work)
     if as_json:
@@ -149,8 +155,7 @@ async def import_with_progress(
     as_json: bool = False,
 ) -> Report:
     """Import a file with a progress bar, and print each refusal as it happens."""
-    progress, task = _progress_bar(file)
-    with progress:
+    with progress_bar("importing", "byte", _size_bytes(file), DownloadColumn()) as update:
 
         def print_refusal(refusal: Refusal) -> None:
             if as_json:
@@ -164,9 +169,13 @@ async def import_with_progress(
             user_id,
             file,
             format=format,
-            on_progress=lambda read_bytes: progress.update(task, completed=read_bytes),
+            on_progress=lambda read_bytes: update(completed=read_bytes),
             on_refusal=print_refusal,
         )
+
+
+def _size_bytes(file: Path) -> int:
+    return file.stat().st_size
 
 
 def describe_report(report: Report) -> str:
@@ -179,9 +188,3 @@ def describe_report(report: Report) -> str:
     if report.refused:
         parts.append(f"{report.refused} refused")
     return ", ".join(parts)
-
-
-def _progress_bar(file: Path) -> tuple[Progress, TaskID]:
-    columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-    return progress, progress.add_task("", total=file.stat().st_size)

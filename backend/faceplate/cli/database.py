@@ -9,7 +9,8 @@ from rich.text import Text
 
 from faceplate import migrate as migrations
 from faceplate.cli.output import AsJson, emit, note, out, printable
-from faceplate.cli.session import run, run_with_models
+from faceplate.cli.project_models import load_models
+from faceplate.cli.session import find_settings, interruptible, run_as_it_is
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, FaceplateError
 from faceplate.health import Health
@@ -21,7 +22,8 @@ def check(*, as_json: AsJson = False) -> None:
     Exit code 1 if something is wrong. A warning does not change the exit code.
     """
     try:
-        health = run_with_models(Database.check)
+        load_models(find_settings())
+        health = run_as_it_is(Database.check)
     except ConfigurationError:
         raise
     except FaceplateError as error:
@@ -58,7 +60,8 @@ def migrate(
     if sql:
         out.print(migrations.offline_sql(revision), soft_wrap=True, end="")
         return
-    before, after = run(upgrade)
+    with interruptible("each revision is whole or was not begun; run it again to go on"):
+        before, after = run_as_it_is(upgrade)
     if as_json:
         emit({"from": before, "to": after})
     elif after is not None and not migrations.knows(after):

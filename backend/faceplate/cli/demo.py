@@ -11,12 +11,14 @@ from rich.text import Text
 
 from faceplate import migrate
 from faceplate.cli.chats import describe_report, import_with_progress
+from faceplate.cli.files import check_chats, tell_formats
 from faceplate.cli.output import command_name, note, out
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table
-from faceplate.cli.session import find_or_create_user, run
+from faceplate.cli.session import find_or_create_user, interruptible, run_as_it_is
 from faceplate.config import Settings
 from faceplate.database import Database
 from faceplate.importers import Report
+from faceplate.importers.faceplate_export import is_archive
 from faceplate.records import Conversation
 from faceplate.services import conversations, messages
 
@@ -43,8 +45,15 @@ def demo(file: DemoFile = None) -> None:
     Uses DATABASE_URL, or else the local PostgreSQL, which it starts. A second run skips the chats
     that are stored already. The chats belong to the user demo@example.com.
     """
-    with as_file(files("faceplate") / "samples" / "chats.jsonl") as sample:
-        report = run(lambda db: _demonstrate(db, file or sample))
+    is_known = file is None or check_chats(file) or is_archive(file)
+    with (
+        as_file(files("faceplate") / "samples" / "chats.jsonl") as sample,
+        interruptible("what was imported is kept; run it again to go on from there"),
+    ):
+        report = run_as_it_is(lambda db: _demonstrate(db, file or sample))
+    if file is not None and not is_known:
+        tell_formats(file)
+        raise typer.Exit(1)
     _print_next_steps()
     if report.refused:
         raise typer.Exit(1)
@@ -100,7 +109,7 @@ def _print_next_steps() -> None:
             f"    export FACEPLATE_OWNER_URL={shlex.quote(server.url)}"
         )
         steps["Stop the server; its data is kept"] = f"{command} server stop"
-        steps["Delete it all"] = f"{command} server wipe"
+        steps["Delete the database"] = f"{command} server drop {server.database}"
     out.print()
     _head("What next")
     for name, step in steps.items():

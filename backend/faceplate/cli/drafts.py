@@ -8,7 +8,7 @@ import typer
 from faceplate.cli.durations import parse_duration
 from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.rendering import count
-from faceplate.cli.session import run
+from faceplate.cli.session import interruptible, run
 from faceplate.database import Database
 from faceplate.services import messages
 
@@ -37,7 +37,8 @@ def sweep(
             total += closed
         return total
 
-    closed = run(work)
+    with interruptible("the drafts that were closed stay so; run it again for the others"):
+        closed = run(work)
     if as_json:
         emit({"interrupted": closed})
     else:

@@ -14,6 +14,7 @@ from faceplate.cli.progress import progress_bar
 from faceplate.cli.session import (
     Who,
     Yes,
+    ask,
     find_user,
     id_of,
     interruptible,
@@ -114,8 +115,7 @@ async def _find(db: Database, who: str) -> _Subject:
 
 def _confirm(subject: _Subject) -> None:
     note(f"{subject.name} has {describe(subject.held)}.", style="bold")
-    typed = typer.prompt(f"Type {printable(subject.name)} to erase all of it for ever", err=True)
-    if typed.strip() != subject.name:
+    if ask(f"Type {subject.name} to erase all of it for ever:") != subject.name:
         note("That is something else; nothing was erased.")
         raise typer.Exit(1)
 
@@ -124,7 +124,7 @@ async def _erase(db: Database, subject: _Subject, export_to: Path | None) -> _Ou
     exported = None
     if export_to is not None and subject.is_there:
         exported = await export_to_file(db, subject.user_id, export_to)
-    with progress_bar("erasing", sum(subject.held.values())) as update:
+    with progress_bar("erasing", "row", sum(subject.held.values())) as update:
         try:
             erased = await erasure.erase(
                 db, subject.user_id, on_progress=lambda gone: update(completed=gone)

@@ -8,6 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from rich.progress import DownloadColumn
 from rich.text import Text
 
 from faceplate.cli.output import AsJson, emit, err, note, printable
@@ -15,13 +16,14 @@ from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
 from faceplate.cli.session import (
     Who,
+    confirm,
     find_or_create_user,
     find_user,
     interruptible,
     run_with_models,
 )
 from faceplate.database import Database
-from faceplate.errors import NotFound
+from faceplate.errors import NotFound, UsageError
 from faceplate.export import left_out, write, write_file
 from faceplate.importers.chats import Refusal
 from faceplate.importers.faceplate_export import Restored, read_user, restore
@@ -39,9 +41,12 @@ def export(
             metavar="FILE",
             dir_okay=False,
             show_default=False,
-            help="A file that is not there yet, instead of stdout.",
+            help="A file instead of stdout.",
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file if it exists, without asking.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write everything of a user as JSON lines: their conversations, messages, tasks, MCP configs.
@@ -51,14 +56,22 @@ def export(
     or another one, here or elsewhere. The secrets of MCP configurations are left out. A file is
     whole, or not there.
 
+    An existing file is replaced after a confirmation or with --force, once the new one is whole.
+
     With --json and --output, a line {"exported": ...} at the end; stdout has JSON in any case.
     """
+
+    replaces = output is not None and output.exists()
+    if replaces and not force:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{output} exists already: name another file, or add --force")
+        confirm(f"{output} exists already. Replace it?")
 
     async def work(db: Database) -> tuple[dict[str, int], list[str]]:
         user = await db.run_system(find_user, who)
         without = await left_out(db)
         if output is not None:
-            return await export_to_file(db, user.id, output), without
+            return await export_to_file(db, user.id, output, replaces=replaces), without
         held = await write(db, user.id, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
         return held, without
@@ -79,13 +92,24 @@ def export(
         note(f"{describe(held)} written to {output}")
 
 
-async def export_to_file(db: Database, user_id: UUID, path: Path) -> dict[str, int]:
-    """Write a user's archive to a new file under a progress bar."""
+async def export_to_file(
+    db: Database, user_id: UUID, path: Path, *, replaces: bool = False
+) -> dict[str, int]:
+    """Write a user's archive to a file under a progress bar.
+
+    ``replaces`` is about a file that exists: it is replaced once the new one is whole.
+    """
     held = await db.run(user_id, archives.holdings)
-    with progress_bar("exporting", sum(held.values())) as update:
-        return await write_file(
-            db, user_id, path, on_progress=lambda written: update(completed=written)
+    written_to = path.with_name(f".{path.name}.new") if replaces else path
+    if replaces:
+        written_to.unlink(missing_ok=True)  # of an earlier run that was killed
+    with progress_bar("exporting", "row", sum(held.values())) as update:
+        written = await write_file(
+            db, user_id, written_to, on_progress=lambda rows: update(completed=rows)
         )
+    if replaces:
+        written_to.replace(path)
+    return written
 
 
 def import_archive(file: Path, who: str, *, as_json: bool) -> None:
@@ -95,7 +119,7 @@ def import_archive(file: Path, who: str, *, as_json: bool) -> None:
 
     async def work(db: Database) -> Restored:
         owner = await _find_owner(db, who, read_user(file))
-        with progress_bar("importing", size_bytes) as update:
+        with progress_bar("importing", "byte", size_bytes, DownloadColumn()) as update:
             return await restore(
                 db,
                 owner.id,

@@ -4,8 +4,9 @@ from faceplate import encryption
 from faceplate.cli.output import AsJson, emit, note, out
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
-from faceplate.cli.session import run
+from faceplate.cli.session import find_settings, interruptible, run
 from faceplate.database import Database
+from faceplate.errors import ConfigurationError
 from faceplate.services import mcp_configs
 
 
@@ -33,10 +34,17 @@ def rotate_keys(*, as_json: AsJson = False) -> None:
     again.
     """
 
+    if not find_settings().encryption_keys:
+        raise ConfigurationError(
+            "there is no key: set FACEPLATE_ENCRYPTION_KEYS to the new key and, after a comma, the"
+            " keys in use"
+        )
+
     async def work(db: Database) -> tuple[int, int]:
         return await _rotate(db), len(db.settings.encryption_keys)
 
-    rotated, keys = run(work)
+    with interruptible("what was re-encrypted is kept; run it again for the rest"):
+        rotated, keys = run(work)
     if as_json:
         emit({"rotated": rotated})
         return
@@ -47,7 +55,9 @@ def rotate_keys(*, as_json: AsJson = False) -> None:
 
 async def _rotate(db: Database) -> int:
     """Rotate a batch per transaction; return the number of configurations."""
-    with progress_bar("rotating", await db.run_system(mcp_configs.count_secrets)) as update:
+    with progress_bar(
+        "rotating", "configuration", await db.run_system(mcp_configs.count_secrets)
+    ) as update:
         rotated = 0
         batch = await db.run_system(mcp_configs.rotate_secrets)
         while batch:

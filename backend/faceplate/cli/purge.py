@@ -11,7 +11,7 @@ from faceplate.cli.export import describe
 from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count, format_time
-from faceplate.cli.session import Yes, interruptible, require_asking, run_with_models
+from faceplate.cli.session import Yes, confirm, interruptible, require_asking, run_with_models
 from faceplate.database import Database
 from faceplate.erasure import Purge
 
@@ -56,7 +56,7 @@ def purge(
             note(f"{_describe(found)} would be removed.")
         return
     if any(found.rows.values()) and not yes:
-        typer.confirm(f"Remove {_describe(found)}?", abort=True, err=True)
+        confirm(f"Remove {_describe(found)}?")
     with interruptible("what was removed is gone; run it again to go on from there"):
         purged = run_with_models(lambda db: _purge(db, found))
     if as_json:
@@ -66,7 +66,7 @@ def purge(
 
 
 async def _purge(db: Database, found: Purge) -> Purge:
-    with progress_bar("removing", sum(found.rows.values())) as update:
+    with progress_bar("removing", "row", sum(found.rows.values())) as update:
         return await erasure.purge(
             db, found.before, on_progress=lambda gone: update(completed=gone)
         )

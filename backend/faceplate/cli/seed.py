@@ -7,7 +7,7 @@ import typer
 from faceplate.cli.output import AsJson, command_name, emit, note
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
-from faceplate.cli.session import run
+from faceplate.cli.session import interruptible, run
 from faceplate.database import Database
 from faceplate.seeding import Seeded, email_of
 from faceplate.seeding import seed as seed_database
@@ -27,7 +27,7 @@ def seed(
     """
 
     async def work(db: Database) -> Seeded:
-        with progress_bar("seeding", users * conversations) as update:
+        with progress_bar("seeding", "conversation", users * conversations) as update:
             return await seed_database(
                 db,
                 seed,
@@ -37,7 +37,8 @@ def seed(
                 on_progress=lambda done: update(completed=done),
             )
 
-    seeded = run(work)
+    with interruptible("what was stored is kept; run it again to go on from there"):
+        seeded = run(work)
     if as_json:
         emit({"seeded": seeded._asdict(), "first_user": email_of(seed, 1)})
         return

@@ -1,6 +1,7 @@
 """The database and the user of a command."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -8,8 +9,9 @@ from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
+from rich.text import Text
 
-from faceplate.cli.output import command_name, note
+from faceplate.cli.output import command_name, err, note, printable
 from faceplate.cli.project_models import load_models
 from faceplate.config import Settings
 from faceplate.database import Database
@@ -27,9 +29,9 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def find_settings() -> Settings:
-    """Return the settings, or those of the embedded server without a URL.
+    """Return the settings, or those of the project's local database without a URL.
 
-    It starts that server if it does not run.
+    It starts the local server if that does not run.
     """
     if Settings.has_database_url():
         return Settings()
@@ -37,14 +39,21 @@ def find_settings() -> Settings:
 
     server = embedded.find()
     if server is None:
-        note("DATABASE_URL is not set: starting the local PostgreSQL ...")
+        if not embedded.is_running():
+            note("DATABASE_URL is not set: starting the local PostgreSQL ...")
+            note(f"It keeps running until `{command_name()} server stop`. {_place()}")
+        known = embedded.databases()
         server = embedded.start()
-        note(f"It keeps running until `{command_name()} server stop`.")
+        if server.database not in known:
+            note(f"A new database for this project: {server.database}.")
     return Settings(database_url=server.unit_url, owner_url=server.url)
 
 
 def run(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
-    """Run ``work`` on the database in a new event loop, and return its result."""
+    """Run ``work`` on the database in a new event loop, and return its result.
+
+    A local database is migrated first. With a URL of the user's own, `faceplate migrate` does that.
+    """
     return _run(find_settings(), work)
 
 
@@ -55,12 +64,46 @@ def run_with_models(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
     return _run(settings, work)
 
 
-def _run(settings: Settings, work: Callable[[Database], Coroutine[None, None, T]]) -> T:
-    async def connected() -> T:
-        async with Database(settings) as db:
-            return await work(db)
+def run_as_it_is(work: Callable[[Database], Coroutine[None, None, T]]) -> T:
+    """Run ``work`` as `run` does, on a schema that is left as it is."""
+    return asyncio.run(_connected(find_settings(), work))
 
-    return asyncio.run(connected())
+
+def _run(settings: Settings, work: Callable[[Database], Coroutine[None, None, T]]) -> T:
+    async def on_newest_schema(db: Database) -> T:
+        if not Settings.has_database_url():
+            await _migrate(db)
+        return await work(db)
+
+    return asyncio.run(_connected(settings, on_newest_schema))
+
+
+async def _connected(settings: Settings, work: Callable[[Database], Coroutine[None, None, T]]) -> T:
+    async with Database(settings) as db:
+        return await work(db)
+
+
+async def _migrate(db: Database) -> None:
+    """Bring the schema of a local database up to date, if it is not."""
+    from faceplate import migrate  # noqa: PLC0415 - Alembic takes 0.1 s to import
+
+    before = await migrate.current(db)
+    if before != migrate.head() and (before is None or migrate.knows(before)):
+        note("Bringing the schema up to date ...")
+        await migrate.upgrade(db)
+
+
+def _place() -> str:
+    """Return where the local server keeps its data, and why it is not in root's home."""
+    from faceplate import embedded  # noqa: PLC0415 - an extra
+
+    place = f"Its data lies in {embedded.default_directory()}"
+    if os.geteuid() == 0 and not os.environ.get("FACEPLATE_EMBEDDED_DIR"):
+        place += (
+            ": PostgreSQL refuses to run as root, so it runs as an account that cannot enter"
+            " root's home"
+        )
+    return f"{place}."
 
 
 def id_of(who: str) -> UUID | None:
@@ -94,6 +137,22 @@ async def find_or_create_user(scope: SystemScope, who: str) -> User:
         if id_of(who) is not None:
             raise
     return await users.ensure(scope, who, email=who)
+
+
+def ask(question: str) -> str:
+    """Ask on the terminal, by stderr, and return the answer.
+
+    An interrupt is raised as KeyboardInterrupt. The end of the input is an empty answer.
+    """
+    err.print(Text(printable(f"{question} ")), end="")
+    return sys.stdin.readline().strip()
+
+
+def confirm(question: str) -> None:
+    """Ask a question, and end the command with exit code 1 unless the answer is yes."""
+    if ask(f"{question} [y/N]:").lower() not in {"y", "yes"}:
+        note("Nothing was changed.")
+        raise typer.Exit(1)
 
 
 def require_asking(what: str, *, yes: bool) -> None:

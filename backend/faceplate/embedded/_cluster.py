@@ -8,14 +8,14 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
 from urllib.parse import quote
 
-from faceplate.embedded import _postgres
+from faceplate.embedded import _databases, _postgres
 from faceplate.embedded._postgres import Account, Postmaster
 from faceplate.errors import Unavailable, UsageError
 
@@ -48,21 +48,22 @@ SELECT 'CREATE ROLE faceplate LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB CREATEROLE'
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate') \\gexec
 SELECT 'CREATE ROLE faceplate_unit LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE'
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate_unit') \\gexec
-SELECT 'CREATE DATABASE faceplate OWNER faceplate'
- WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'faceplate') \\gexec
+SELECT 'CREATE DATABASE "{database}" OWNER faceplate'
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec
 """
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, with the URLs of its logins; ``psql`` is a shell command.
+    """A running server, with the URLs of one of its databases; ``psql`` is a shell command.
 
-    ``url`` logs in as the owner of the database, which migrates. ``unit_url`` logs in as a role
+    ``url`` logs in as the owner of ``database``, which migrates. ``unit_url`` logs in as a role
     that owns nothing, for units. A program with two logins sets DATABASE_URL to ``unit_url`` and
     FACEPLATE_OWNER_URL to ``url``; a program with one login uses ``url``.
     """
 
     directory: Path
+    database: str
     url: str
     unit_url: str
     admin_url: str
@@ -76,12 +77,20 @@ def is_ours(directory: Path) -> bool:
 
 
 def is_ready(directory: Path, postmaster: Postmaster) -> bool:
-    """Return whether the server is ready, and its roles and database exist."""
+    """Return whether the server is ready, and its roles exist."""
     return postmaster.status == "ready" and (directory / PREPARED_FILE).exists()
 
 
-def start(directory: Path, options: Mapping[str, str] | None) -> Server:
-    """Start the server unless it runs, and return it."""
+def start(
+    directory: Path,
+    options: Mapping[str, str] | None,
+    choose: Callable[[_databases.Databases], str],
+    folder: Path | None,
+) -> Server:
+    """Start the server unless it runs, and return it with the database that ``choose`` names.
+
+    A new database is recorded as that of the project in ``folder``.
+    """
     ours = is_ours(directory)
     account = _postgres.owner(directory) if ours else _postgres.new_owner()
     _postgres.check_reachable(directory.parent, account)
@@ -95,11 +104,25 @@ def start(directory: Path, options: Mapping[str, str] | None) -> Server:
         postmaster = _launch(directory, programs, account, deadline)
     elif options is not None and _render(options) != (directory / OPTIONS_FILE).read_text():
         raise UsageError(f"{directory}: the server runs with other options; stop it first")
-    server = server_of(directory, postmaster)
-    if not (directory / PREPARED_FILE).exists():
-        _prepare(server)
-        _postgres.write(directory / PREPARED_FILE, "", account)
+    databases = _databases.read(directory)
+    server = server_of(directory, postmaster, choose(databases))
+    _run_sql(server, PREPARE.format(database=server.database))
+    _postgres.write(directory / PREPARED_FILE, "", account)
+    if server.database not in databases:
+        _databases.write(directory, databases | {server.database: folder}, account)
     return server
+
+
+def drop(directory: Path, database: str) -> None:
+    """Drop a database; start the server for it if it does not run."""
+    databases = _databases.read(directory)
+    was_running = _postgres.read_postmaster(directory) is not None
+    server = start(directory, None, lambda _: database, databases[database])
+    _run_sql(server, f'DROP DATABASE "{database}" WITH (FORCE);')
+    del databases[database]
+    _databases.write(directory, databases, _postgres.owner(directory))
+    if not was_running:
+        stop(directory, "fast")
 
 
 def _create(directory: Path, programs: Path, account: Account) -> None:
@@ -117,6 +140,7 @@ def _create(directory: Path, programs: Path, account: Account) -> None:
     with (scratch / "postgresql.conf").open("a") as conf:
         conf.write(f"\ninclude '{DEFAULTS_FILE}'\ninclude '{OPTIONS_FILE}'\n")
     _postgres.write(scratch / OPTIONS_FILE, "", account)
+    _databases.write(scratch, {}, account)
     _postgres.write(scratch / DEFAULTS_FILE, "", account)
     scratch.rename(directory)
 
@@ -227,28 +251,29 @@ def wipe(directory: Path) -> None:
     _postgres.remove_short_socket_directory(directory)
 
 
-def server_of(directory: Path, postmaster: Postmaster) -> Server:
+def server_of(directory: Path, postmaster: Postmaster, database: str) -> Server:
     """Return the URLs of a running server."""
     sockets = quote(postmaster.socket_directory)
     url = f"postgresql://{{}}@/{{}}?host={sockets}&port={postmaster.port}"
-    faceplate_url = url.format("faceplate", "faceplate")
+    owner_url = url.format("faceplate", database)
     return Server(
         directory=directory,
-        url=faceplate_url,
-        unit_url=url.format("faceplate_unit", "faceplate"),
+        database=database,
+        url=owner_url,
+        unit_url=url.format("faceplate_unit", database),
         admin_url=url.format("postgres", "postgres"),
         pid=postmaster.pid,
-        psql=shlex.join([str(_postgres.programs() / "psql"), faceplate_url]),
+        psql=shlex.join([str(_postgres.programs() / "psql"), owner_url]),
     )
 
 
-def _prepare(server: Server) -> None:
-    """Create the roles and the database that are missing."""
+def _run_sql(server: Server, sql: str) -> None:
+    """Run statements as the server's administrator."""
     switches = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
     psql: list[str | Path] = [_postgres.programs() / "psql", *switches, server.admin_url]
-    result = _postgres.run(psql, text=PREPARE)
+    result = _postgres.run(psql, text=sql)
     if result.returncode:
         raise Unavailable(
-            f"{server.directory}: the roles and the database could not be created:\n"
+            f"{server.directory}: the roles and databases could not be changed:\n"
             f"{_postgres.tail(result.stdout)}"
         )

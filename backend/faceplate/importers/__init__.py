@@ -11,7 +11,7 @@ from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers import faceplate_export
 from faceplate.importers.chats import Chat, Refusal
-from faceplate.importers.formats import FORMATS, get_format, recognise
+from faceplate.importers.formats import FORMATS, get_format, is_recognised, recognise
 from faceplate.importers.versions import Stored, import_chat, import_chats
 from faceplate.services.chats import MAX_CHATS
 
@@ -25,6 +25,7 @@ __all__ = [
     "import_chat",
     "import_chats",
     "import_file",
+    "is_recognised",
     "recognise",
 ]
 

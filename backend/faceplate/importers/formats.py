@@ -41,13 +41,22 @@ def recognise(path: Path) -> str:
     If no format is recognised it is `DEFAULT`, whose reader reports what is wrong. Raises OSError
     if the file cannot be read.
     """
+    return _find(path) or DEFAULT
+
+
+def is_recognised(path: Path) -> bool:
+    """Return whether a chat of a known format is near the begin of a file. Raises OSError."""
+    return _find(path) is not None
+
+
+def _find(path: Path) -> str | None:
     with closing(read_values(path)) as items:
         for item in islice(items, _MAX_TRIED_VALUES):
             if isinstance(item, Value) and isinstance(item.value, dict):
                 for key, format_ in FORMATS.items():
                     if format_.recognises(item.value):
                         return key
-    return DEFAULT
+    return None
 
 
 def get_format(key: str) -> Format:

@@ -95,6 +95,16 @@ PAGE = Statement(records.Conversation, _page())
 PAGE_OF_SOURCE = Statement(
     records.Conversation, _page().where(Conversation.source == bindparam("source"))
 )
+SEARCH = Statement(
+    records.Conversation,
+    _page().where(
+        func.strpos(
+            func.lower(Conversation.title),
+            func.lower(bindparam("text", type_=Conversation.title.type.required())),
+        )
+        > 0
+    ),
+)
 RENAME = Statement(
     records.Conversation,
     sa.update(Conversation).where(_by_id).values(title=bindparam("title")).returning(*_columns),
@@ -221,6 +231,25 @@ async def page(
         rows = await scope.all(PAGE, **asked)
     else:
         rows = await scope.all(PAGE_OF_SOURCE, source=source, **asked)
+    return page_of(scope, listing, rows, limit, lambda row: moment_key(row.updated_at, row.id))
+
+
+async def search(
+    scope: Scope, text: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> Page[records.Conversation]:
+    """Return up to ``limit`` conversations (1 to 200) whose title has ``text``, in any case.
+
+    ``text`` has 1 to 255 characters and is not blank. The conversations are in the order of `page`,
+    which the search reads until it has found enough. ``cursor`` is the ``next_cursor`` of the page
+    before, of the same text.
+
+    Raises InvalidInput for an invalid text, limit or cursor.
+    """
+    check_kind("text", text, str)
+    listing = f"{LISTING} with {text}"
+    after_time, after_id = after_moment(scope, listing, cursor)
+    asked = {"after_time": after_time, "after_id": after_id, "limit": check_limit(limit) + 1}
+    rows = await scope.all(SEARCH, text=text, **asked)
     return page_of(scope, listing, rows, limit, lambda row: moment_key(row.updated_at, row.id))
 
 

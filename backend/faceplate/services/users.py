@@ -9,9 +9,11 @@ from sqlalchemy.dialects.postgresql import insert
 from faceplate import records
 from faceplate.errors import Conflict, NotFound
 from faceplate.models import User
+from faceplate.pagination import DEFAULT_LIMIT, check_limit
 from faceplate.scope import SystemScope, one_statement, replayable
 from faceplate.statement import Statement
 
+_AFTER_EVERY_ID = UUID(int=2**128 - 1)
 _by_id = User.id == bindparam("id")
 _new = insert(User).values(
     id=bindparam("id"), subject_id=bindparam("subject_id"), email=bindparam("email")
@@ -22,6 +24,13 @@ CREATE = Statement(records.User, _new.returning(*User.columns()))
 # violate the unique email before it sees the subject_id, and fail.
 CREATE_ONCE = Statement(records.User, _new.on_conflict_do_nothing().returning(*User.columns()))
 GET = Statement(records.User, sa.select(*User.columns()).where(_by_id))
+PAGE = Statement(
+    records.User,
+    sa.select(*User.columns())
+    .where(User.id < bindparam("before_id", type_=User.id.type))
+    .order_by(User.id.desc())
+    .limit(bindparam("limit", type_=sa.Integer())),
+)
 BY_SUBJECT = Statement(
     records.User, sa.select(*User.columns()).where(User.subject_id == bindparam("subject_id"))
 )
@@ -73,6 +82,20 @@ async def ensure(scope: SystemScope, subject_id: str, *, email: str | None = Non
 async def get(scope: SystemScope, user_id: UUID) -> records.User:
     """Return a user. Raises NotFound, InvalidInput."""
     return await scope.one(GET, id=user_id)
+
+
+async def page(
+    scope: SystemScope, *, limit: int = DEFAULT_LIMIT, before: UUID | None = None
+) -> list[records.User]:
+    """Return up to ``limit`` users (1 to 200) in descending order of their ids.
+
+    New ids ascend, so that the newest user comes first. ``before`` is the id of the last user of
+    the page before.
+
+    Raises InvalidInput.
+    """
+    before_id = _AFTER_EVERY_ID if before is None else before
+    return await scope.all(PAGE, before_id=before_id, limit=check_limit(limit))
 
 
 async def by_subject(scope: SystemScope, subject_id: str) -> records.User:
