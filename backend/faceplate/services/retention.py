@@ -231,9 +231,9 @@ async def remove_rows(
     """Remove the next ``limit`` rows of the user from a table; return their keys in order.
 
     The table is any of `archives.tables`, such as tasks or documents, but not conversations or
-    messages. A key is an id or, where the table's key has more
-    columns, a tuple. The last one is what the next call begins ``after``, and none means that all
-    are gone. With ``before``, only rows unchanged since then are removed.
+    messages. A key is an id or, where the table's key has more columns, a tuple. Pass the last one
+    as ``after`` to the next call; an empty list means that no row is left. With ``before``, only
+    rows unchanged since then are removed.
 
     Raises InvalidInput for a limit (1 to 1,000) or a table that is none.
     """
@@ -270,7 +270,7 @@ async def _shorten(
 
 
 def _within(candidates: Sequence[_Candidate], limit: int) -> Sequence[_Candidate]:
-    """The first candidates, as many as have ``limit`` messages together."""
+    """Return the first candidates, as many as have ``limit`` messages together."""
     messages = 0
     for index, row in enumerate(candidates):
         messages += row.message_count

@@ -56,7 +56,7 @@ def _sums(row: Any) -> list[Any]:
 
 
 def _in_utc(moment: Any) -> Any:
-    """Return a time without its zone, or the time that has none in UTC."""
+    """Convert a time with a zone to one without it, in UTC, or the reverse."""
     return moment.op("AT TIME ZONE")(_UTC)
 
 
