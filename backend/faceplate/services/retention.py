@@ -264,6 +264,9 @@ async def _shorten(
     if await scope.first(LOCK_IDLE, before=before, **key) is None:
         return Removed(0, 0, (row.updated_at, row.id))
     shortened = await scope.one(SHORTEN, by=by, **key)
+    if shortened.removed < by:  # it counted messages that a program's own SQL had removed
+        removed = await scope.all(REMOVE_CONVERSATIONS, ids=[row.id], before=before)
+        return Removed(len(removed), shortened.removed, (row.updated_at, row.id))
     if shortened.head is not None:
         await scope.execute(_path_changes.MARK_NEWEST, newest=shortened.newest, **key)
     return Removed(0, shortened.removed, after)
