@@ -90,7 +90,7 @@ async def write(
         async for item in archives.walk(scope):
             kind = kinds[type(item)]
             values = item if kind.is_ours else map(_with_text, item)
-            put(_line(**{str(kind.key): dict(zip(kind.columns, values, strict=False))}))
+            put(_line(**{str(kind.key): dict(zip(kind.columns, values, strict=True))}))
             if kind.table not in held:
                 continue  # the user
             held[kind.table] += 1

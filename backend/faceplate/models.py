@@ -151,7 +151,7 @@ class Message(Owned, Base):
             ondelete="CASCADE",
         ),
         # No cascade, which would leave what follows a branch. RESTRICT takes half the time of NO
-        # ACTION, and sees a row that goes in the same statement.
+        # ACTION, and does not count a row that the same statement deletes.
         ForeignKeyConstraint(
             ["user_id", "conversation_id", "parent_position"],
             [

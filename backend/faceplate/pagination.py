@@ -88,7 +88,7 @@ def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[dateti
 
 
 def _mac(scope: Scope, listing: str, text: bytes) -> bytes:
-    # A listing may hold an argument that is no valid text; the statement refuses that later.
-    context = f"{listing} {scope.user_id} ".encode(errors="surrogatepass")
+    # A listing may hold any text of the caller: quoted, it has an end, and no lone surrogate.
+    context = f"{listing!r} {scope.user_id} ".encode()
     key = scope.settings.cursor_key
     return hashlib.blake2b(context + text, key=key, digest_size=_MAC_BYTES).digest()

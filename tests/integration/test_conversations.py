@@ -155,3 +155,13 @@ async def test_a_fork_is_made_once_and_is_no_other_conversation(db: Database, us
         await db.run(user.id, conversations.fork, source.id, id=other.id)
     with pytest.raises(InvalidInput, match="the conversation itself"):
         await db.run(user.id, conversations.fork, source.id, id=source.id)
+
+
+async def test_a_fork_of_nothing_is_no_other_conversation(db: Database, user: User) -> None:
+    """Else a caller that mixes up two ids writes the fork's messages into another chat."""
+    source, other = [await db.run(user.id, conversations.create) for _ in range(2)]
+    fork = await db.run(user.id, conversations.fork, source.id)
+    assert await db.run(user.id, conversations.fork, source.id, id=fork.id) == fork
+    await db.run(user.id, messages.append, other.id, role="user", content="a")
+    with pytest.raises(Conflict, match="exists already"):
+        await db.run(user.id, conversations.fork, source.id, id=other.id)

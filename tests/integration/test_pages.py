@@ -1,5 +1,6 @@
 """Pages: a reader sees every row once, and a cursor opens nothing else."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -220,6 +221,20 @@ async def test_a_cursor_that_was_tampered_with_is_refused(
         with pytest.raises(InvalidInput) as refusal:
             await db.run(user.id, listing.page, **listing.given, cursor=cursor)
         assert refusal.value.field == "cursor"
+
+
+async def test_a_part_of_a_name_is_not_taken_for_a_key(db: Database, user: User) -> None:
+    """Else a client makes a cursor out of two, and its request is an error of the program."""
+    begin = "2026-01-01T00:00:00+00:00"
+    source = f"a {user.id} {begin}"
+    for key in ("1", "2"):
+        await db.run(user.id, conversations.open, source=source, key=key)
+    page = await db.run(user.id, conversations.page, source=source, limit=1)
+    sealed = urlsafe_b64decode(f"{page.next_cursor}==")
+    mac, key_of_row = sealed[:16], sealed[16:]
+    made = urlsafe_b64encode(mac + f"{begin} {user.id} ".encode() + key_of_row).decode()
+    with pytest.raises(InvalidInput, match="is not a cursor of this list"):
+        await db.run(user.id, conversations.page, source="a", cursor=made.rstrip("="))
 
 
 async def test_a_cursor_of_a_list_without_a_valid_name_is_refused(db: Database, user: User) -> None:

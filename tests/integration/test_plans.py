@@ -6,7 +6,7 @@ for any values, as PostgreSQL plans what it has seen often.
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
@@ -338,10 +338,10 @@ CASES = {
     "tasks.SET_COMPLETED": by_id(PK["tasks"], completed=True),
     "tasks.DELETE": by_id(PK["tasks"]),
     "tool_calls.PENDING": on_path({"ix_messages_tools"}),
-    "usage.BY_DAY": usage(after_day=date(2026, 3, 2)),
+    "usage.BY_DAY": usage(after_day="2026-03-02"),
     "usage.BY_CONVERSATION": usage(after_total=2**63 - 1, after_id=UUID(int=0)),
     # Of the user's messages with tokens, or of the conversation's messages: the fewer ones.
-    "usage.OF_CONVERSATION": usage(conversation_id=None, after_day=date(2026, 3, 2))._replace(
+    "usage.OF_CONVERSATION": usage(conversation_id=None, after_day="2026-03-02")._replace(
         filters=True
     ),
     "users.CREATE": system(set(), id=uuid7(), subject_id="a", email=None),

@@ -147,6 +147,24 @@ class TestPurge:
         assert (await purging)[1:] == (0, {"conversations": 0, "messages": 0})
         assert await lengths(db, user) == [length]
 
+    @pytest.mark.parametrize("left", [0, 3, 1000])
+    async def test_a_conversation_that_counts_too_many_messages_goes(
+        self, db: Database, user: User, operator: Operator, left: int
+    ) -> None:
+        """Else a purge never ends where a program's own SQL has removed messages."""
+        [chat] = await say(db, user.id, 2100)
+        delete = "DELETE FROM faceplate.messages WHERE conversation_id = $1 AND position > $2"
+        await operator.execute(delete, chat.id, left)
+        after, messages_removed = retention.EARLIEST, 0
+        for _ in range(4):
+            done = await db.run(user.id, retention.remove_conversations, after=after)
+            messages_removed += done.messages
+            if done.after is None:
+                break
+            after = done.after
+        assert (done.after, messages_removed) == (None, left)
+        assert (await db.run(user.id, archives.holdings))["conversations"] == 0
+
     @pytest.mark.parametrize("older_than", [timedelta(seconds=-1), timedelta(days=36_501)])
     async def test_a_time_that_is_none_is_refused(
         self, db: Database, older_than: timedelta

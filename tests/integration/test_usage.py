@@ -101,6 +101,21 @@ async def test_without_an_end_the_last_day_counts(db: Database, user: User) -> N
     assert await by_conversation(db, user, until=last) == []
 
 
+@pytest.mark.parametrize("day", [date.min, date.max])
+async def test_pages_go_on_within_the_first_and_the_last_day(
+    db: Database, user: User, day: date
+) -> None:
+    """Else the sums of a day without a date begin again for ever, or the rest of them is lost."""
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    await chat_of(db, user, *(reply(1, model=model, at=noon) for model in "abc"))
+    cursor, models = None, []
+    for _ in range(3):
+        page = await db.run(user.id, usage.by_day, since=noon, limit=1, cursor=cursor)
+        models += [row.model for row in page.items]
+        cursor = page.next_cursor
+    assert (models, cursor) == (["a", "b", "c"], None)
+
+
 async def test_sums_go_beyond_what_an_integer_holds(db: Database, user: User) -> None:
     chat = await chat_of(db, user, *[reply(LARGEST, LARGEST)] * 3)
     assert await days(db, user) == [DailyUsage(MONDAY, None, 3, 3 * LARGEST, 3 * LARGEST)]

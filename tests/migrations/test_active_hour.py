@@ -32,6 +32,9 @@ CREATE = """
 INSERT INTO faceplate.conversations (user_id, id, created_at, updated_at)
 VALUES ($1, $2, clock_timestamp(), '2020-02-29 23:30+00')
 """
+IMPORT = """
+INSERT INTO faceplate.conversations (user_id, id, created_at) VALUES ($1, $2, '2020-02-29 23:30+00')
+"""
 WRONG = """
 SELECT count(*) FROM faceplate.conversations
 WHERE active_hour IS DISTINCT FROM date_trunc('hour', updated_at, 'UTC') OR stored_at IS NULL
@@ -150,6 +153,21 @@ async def test_a_try_that_broke_off_is_finished(old: Settings, operator: Operato
     assert await operator.fetchval(WRONG) == 0
     assert await indexes(operator) == AFTER
     assert await migrate.check(old) == []
+
+
+async def test_a_downgrade_that_would_lose_when_a_chat_was_stored_is_refused(
+    old: Settings, operator: Operator
+) -> None:
+    """Else nobody knows afterwards what an import brought, and when: it kept its own dates."""
+    await migrate.upgrade(old)
+    user_id, _ = await chats_of(operator)
+    await operator.execute(CREATE, user_id, uuid4())
+    await migrate.downgrade(old, "0008")
+    await migrate.upgrade(old)
+    await operator.execute(IMPORT, user_id, uuid4())
+    with pytest.raises(UsageError, match="would lose when conversations with a date"):
+        await migrate.downgrade(old, "0008")
+    assert await migrate.current(old) == migrate.head()
 
 
 async def test_a_downgrade_that_would_lose_a_source_is_refused(

@@ -144,9 +144,13 @@ async def _is_copy(
     """Return whether an earlier call has made the conversation, so that this one is its retry.
 
     Both conversations may have gone on since: without ``at``, the path of the source is then longer
-    than its copy.
+    than its copy. The copy of an empty path has nothing of its source: it counts as one while it is
+    empty.
     """
     key = {"conversation_id": conversation_id, "new_id": new_id}
-    if at is None and tree.end:
+    if at is not None:
+        return not await scope.one(LACKS, **key, leaf=at)
+    if tree.end:
         return await scope.one(BEGINS_ALIKE, **key)
-    return not await scope.one(LACKS, **key, leaf=at)
+    first = await scope.first(_path_statements.AT, conversation_id=new_id, position=1)
+    return first is None

@@ -102,10 +102,10 @@ def tool_ids(message: NewMessage | records.Message) -> tuple[set[Any], set[Any]]
 
 
 def newest_time(messages: Sequence[NewMessage], *times: datetime | None) -> datetime | None:
-    """Return the newest of the messages' times and of ``times``. None among them, and here, is now.
+    """Return the newest of the messages' times and of ``times``; None stands for now.
 
-    What is no time counts as now: the column's rule refuses it. Whether a time is in the future is
-    asked of this machine's clock.
+    A value that is no time counts as now, since the column's rule refuses it later. This machine's
+    clock decides whether a time is in the future.
     """
     given = [*times, *(message.created_at for message in messages)]
     known = [time for time in given if isinstance(time, datetime) and time.utcoffset() is not None]

@@ -4,9 +4,9 @@ The first statement reads the newest messages by position, as if the conversatio
 Their parents tell how much of it is the path. Where the head was moved, the newest message has a
 parent_position, too: see `faceplate.services._path_changes`.
 
-The first statement is for nothing where the path leaves the newest messages. So this process
-remembers which conversations were seen to have branches, and begins with the second one there. That
-one reads any path, so what is remembered decides about time alone.
+The first statement is wasted where the path leaves the newest messages. So this process remembers
+the conversations whose pages took both statements, and begins with the second one there. That one
+reads any path, so a memory that is out of date costs time and nothing else.
 """
 
 from collections import OrderedDict
@@ -24,7 +24,7 @@ from faceplate.services import conversations
 _parent_position = attrgetter("parent_position")
 
 branched_lately: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
-"""Users and their conversations of which a page took two statements, the one first seen first."""
+"""Users with a conversation of which a page took two statements, in order of insertion."""
 MOST_REMEMBERED = 10_000
 """How many conversations are remembered, at about 300 bytes each."""
 

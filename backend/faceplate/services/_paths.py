@@ -28,11 +28,6 @@ class Ranges:
         self._firsts = [1, *(positions or ())]
         self._parents = [1, *(parents or ())]  # the first message follows nothing
 
-    @property
-    def is_linear(self) -> bool:
-        """Whether each message follows the one before it."""
-        return len(self._firsts) == 1
-
     def parent_of(self, position: int) -> int:
         """Return the position that the message at ``position`` follows; 0 if it follows nothing.
 

@@ -30,7 +30,6 @@ class Exported(NamedTuple):
     """The fields of a row that an export has."""
 
     record: type[Any]
-    """With a default for each further field, which an export does not have."""
     columns: dict[str, Any]
     """By the names of the record's fields, in their order."""
 
@@ -76,7 +75,6 @@ def read(model: Any, *order_by: Any) -> Statement[Any]:
         _unless_large(column) if isinstance(column.type, JsonText) else column
         for column in columns.values()
     ]
-    selected += (sa.null() for _ in record._fields[len(columns) :])  # the fields with defaults
     return Statement(record, sa.select(*selected).order_by(*(order_by or _key(model))))
 
 
@@ -86,7 +84,7 @@ def bodies(model: Any) -> dict[str, Statement[str]]:
     record, columns = exported(model)
     return {
         field: Statement(str, sa.select(column).where(*_is_key(model)))
-        for field, column in zip(record._fields, columns.values(), strict=False)
+        for field, column in zip(record._fields, columns.values(), strict=True)
         if isinstance(column.type, JsonText)
     }
 
@@ -159,13 +157,13 @@ def count_idle(model: Any) -> Statement[IdleRows]:
 
 def new(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `restore` for a row as an export has it."""
-    values = dict(zip(exported(model).columns, row, strict=False))
+    values = dict(zip(exported(model).columns, row, strict=True))
     return {f"new_{name}": values[name] for name in _inserted(model)}
 
 
 def key(model: Any, row: Any) -> dict[str, Any]:
     """Return the parameters of `find` for a row as an export has it."""
-    values = dict(zip(exported(model).columns, row, strict=False))
+    values = dict(zip(exported(model).columns, row, strict=True))
     names = {column.name: name for name, column in _inserted(model).items()}
     return {f"key_{column.name}": values[names[column.name]] for column in _key(model)}
 

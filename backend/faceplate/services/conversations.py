@@ -139,7 +139,7 @@ def id_of(user_id: UUID, *, source: str, key: str) -> UUID:
         rule = Conversation.__table__.c[name].type
         if isinstance(rule, Ruled):
             rule.required().check(value)
-    # The text that is stored: an enumeration's is another one in an f-string.
+    # An f-string would give the name of an enumeration's member, and not the text that is stored.
     return uuid5(user_id, "\0".join((source, key)))
 
 
@@ -256,8 +256,8 @@ async def search(
 async def lock(scope: Scope, conversation_id: UUID) -> records.Conversation:
     """Return a conversation, which no other transaction can change until this one ends.
 
-    Appends to it wait meanwhile. It serves compare-and-swap: lock, compare, write. Raises NotFound,
-    InvalidInput.
+    Appends, switches and removals wait meanwhile; `messages.replace` and the saves of a draft do
+    not. It serves compare-and-swap: lock, compare, write. Raises NotFound, InvalidInput.
     """
     return await scope.one(LOCK, id=conversation_id)
 

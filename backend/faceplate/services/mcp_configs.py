@@ -193,7 +193,7 @@ async def page(
 
     ``cursor`` is the ``next_cursor`` of the page before, for the same ``enabled_only``.
 
-    Raises InvalidInput for a limit or cursor that is none.
+    Raises InvalidInput for an invalid limit or cursor.
     """
     check_kind("enabled_only", enabled_only, bool)
     listing = f"mcp_configs {'enabled' if enabled_only else 'all'}"

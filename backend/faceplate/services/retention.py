@@ -44,7 +44,7 @@ class Idle(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """What a batch has removed, and what the next one begins ``after``: None where that was all."""
+    """What a batch has removed, and the ``after`` of the next one: None after the last batch."""
 
     conversations: int
     messages: int
@@ -169,9 +169,9 @@ async def idle_users(
 ) -> list[Idle]:
     """Return what the next ``limit`` users have that saw no activity since ``before``, by id.
 
-    A user with nothing of that kind is among them, with zeros. The last one is what the next call
-    begins ``after``, and none means that all were seen. Raises InvalidInput for a limit (1 to
-    1,000) that is none. Runs across users: ``run_system``.
+    A user without idle conversations is among them, with zeros. Pass the last user's id as
+    ``after`` to the next call; an empty list means that no user is left. Raises InvalidInput unless
+    the limit is 1 to 1,000. Runs across users: ``run_system``.
     """
     return await scope.all(IDLE_USERS, before=before, after=after, limit=_check_limit(limit))
 
@@ -189,7 +189,7 @@ async def remove_conversations(
     loses its last ``limit`` messages by position, and the next call goes on with it; what is left
     of it is in order. A conversation in which something happens meanwhile is left as it then is.
 
-    Raises InvalidInput for a limit that is none.
+    Raises InvalidInput unless the limit is 1 to 1,000.
     """
     check_kind("after", after, tuple)
     after_time, after_id = after
@@ -231,11 +231,11 @@ async def remove_rows(
     """Remove the next ``limit`` rows of the user from a table; return their keys in order.
 
     The table is any of `archives.tables`, such as tasks or documents, but not conversations or
-    messages. A key is an id or, where the table's key has more
-    columns, a tuple. The last one is what the next call begins ``after``, and none means that all
-    are gone. With ``before``, only rows unchanged since then are removed.
+    messages. A key is an id or, where the table's key has more columns, a tuple. Pass the last one
+    as ``after`` to the next call; an empty list means that no row is left. With ``before``, only
+    rows unchanged since then are removed.
 
-    Raises InvalidInput for a limit (1 to 1,000) or a table that is none.
+    Raises InvalidInput for another table, or unless the limit is 1 to 1,000.
     """
     model = _model_of(table)
     statement = _row_statements.remove(model, is_first=after is None, only_idle=before is not None)
@@ -264,13 +264,16 @@ async def _shorten(
     if await scope.first(LOCK_IDLE, before=before, **key) is None:
         return Removed(0, 0, (row.updated_at, row.id))
     shortened = await scope.one(SHORTEN, by=by, **key)
+    if shortened.removed < by:  # it counted messages that a program's own SQL had removed
+        removed = await scope.all(REMOVE_CONVERSATIONS, ids=[row.id], before=before)
+        return Removed(len(removed), shortened.removed, (row.updated_at, row.id))
     if shortened.head is not None:
         await scope.execute(_path_changes.MARK_NEWEST, newest=shortened.newest, **key)
     return Removed(0, shortened.removed, after)
 
 
 def _within(candidates: Sequence[_Candidate], limit: int) -> Sequence[_Candidate]:
-    """The first candidates, as many as have ``limit`` messages together."""
+    """Return the first candidates, as many as have ``limit`` messages together."""
     messages = 0
     for index, row in enumerate(candidates):
         messages += row.message_count

@@ -4,7 +4,7 @@ A message counts if it has a number of tokens, whichever branch it is in. A mess
 no longer counts: an application that bills keeps the sums of days that are over.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,8 @@ _limit = bindparam("limit", type_=sa.Integer())
 _EMPTY: Any = sa.literal_column("''")
 _UTC: Any = sa.literal_column("'UTC'")
 _NEVER: Any = sa.literal_column("'infinity'::timestamptz")
-_after_day: Any = bindparam("after_day", type_=sa.Date())
+# As text: the driver sends the first and the last day of Python's calendar as infinite.
+_after_day: Any = sa.cast(bindparam("after_day", type_=sa.Text()), sa.Date())
 _after_model: Any = bindparam("after_model", type_=sa.Text())
 _used = sa.or_(Message.input_tokens.is_not(None), Message.output_tokens.is_not(None))
 # Without a model it is '', which no model is, so that it has a place in the order.
@@ -55,7 +56,7 @@ def _sums(row: Any) -> list[Any]:
 
 
 def _in_utc(moment: Any) -> Any:
-    """Return a time without its zone, or the time that has none in UTC."""
+    """Convert a time with a zone to one without it, in UTC, or the reverse."""
     return moment.op("AT TIME ZONE")(_UTC)
 
 
@@ -141,10 +142,9 @@ async def by_day(
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
     listing = f"usage by day {conversation_id}"
-    after_day, after_model = date.min, ""
+    after_day, after_model = "-infinity", ""
     if cursor is not None:
-        day, _, after_model = unseal(scope, listing, cursor).partition(" ")
-        after_day = date.fromisoformat(day)
+        after_day, _, after_model = unseal(scope, listing, cursor).partition(" ")
     values: dict[str, Any] = {
         "since": since,
         "until": until,

@@ -25,6 +25,11 @@ branch_labels = None
 depends_on = None
 
 TABLE = "faceplate.conversations"
+# Only a conversation whose date was given began before its row was stored.
+LOSES = (
+    "when conversations with a date of their own were stored",
+    f"SELECT FROM {TABLE} WHERE stored_at > created_at",
+)
 HOUR = "date_trunc('hour', {}, 'UTC')"
 DEFAULTS = {"stored_at": "now()", "active_hour": HOUR.format("now()")}
 FUNCTION = f"""

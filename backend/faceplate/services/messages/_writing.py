@@ -143,9 +143,9 @@ async def replace(
 ) -> records.Message:
     """Replace what a message says, in its place; return it.
 
-    What is not given is empty afterwards. The message keeps its position, times, model and tokens;
-    ``updated_at`` says when it was replaced. Its tool calls and results must have the ids that they
-    had. To keep what it said before, append a branch instead.
+    What is not given is empty afterwards. The message keeps its position, status, ``created_at``,
+    model and tokens; ``updated_at`` says when it was replaced. Its tool calls and results must have
+    the ids that they had. To keep what it said before, append a branch instead.
 
     Raises NotFound if the message does not exist, Conflict if it is a draft, InvalidInput.
     """
@@ -181,8 +181,9 @@ async def replace(
 async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
     """Remove a message and everything that follows it, in all branches; return how many.
 
-    Where the path loses its end, it ends at the message before. To take a message's text away and
-    leave what follows it, `replace` it.
+    Where the path loses its end, it ends at the message before; where it loses its first message,
+    at the newest message that is left, which is in another branch. To take a message's text away
+    and leave what follows it, `replace` it.
 
     Raises NotFound if the message does not exist, InvalidInput.
     """
@@ -194,8 +195,9 @@ async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
 async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
     """Remove every message of the path after ``position``, and what hangs on them.
 
-    Return how many. Position 0 is before the first message. The next message follows the one at
-    ``position``. To keep what is edited or regenerated, append a branch instead.
+    Return how many. Position 0 is before the first message. The path then ends at its last message
+    up to ``position``; where none is left, at the newest message of another branch. To keep what is
+    edited or regenerated, append a branch instead.
 
     Raises NotFound if the conversation does not exist, InvalidInput.
     """
