@@ -52,7 +52,7 @@ def test_the_id_of_a_name_needs_a_user(user_id: Any) -> None:
         conversations.id_of(user_id, source="elsewhere", key="1")
 
 
-class Word(str, Enum):  # noqa: UP042 - a StrEnum has its text as str()
+class Word(str, Enum):  # noqa: UP042 - str() of a StrEnum is its text, which hides the fault
     """Words of a program. str() of one is its name, and not the text."""
 
     SOURCE = "elsewhere"

@@ -27,7 +27,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idl
     AND backend_type = 'client backend'
 UNION ALL
 SELECT mode, relation::regclass::text FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-WHERE l.pid <> pg_backend_pid() AND c.relnamespace = 'faceplate'::regnamespace
+    JOIN pg_stat_activity a USING (pid)
+WHERE pid <> pg_backend_pid() AND c.relnamespace = 'faceplate'::regnamespace
+    AND a.backend_type = 'client backend'  -- an autovacuum has locks as well
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 

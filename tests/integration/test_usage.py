@@ -154,15 +154,8 @@ async def test_a_draft_that_was_forked_counts_once(db: Database, user: User) -> 
     chat = await db.run(user.id, conversations.create)
     draft = await db.run(user.id, messages.append_draft, chat.id)
     for status, tokens in (("streaming", 3), ("complete", 5)):
-        await db.run(
-            user.id,
-            messages.save_draft,
-            chat.id,
-            draft.id,
-            content="a",
-            status=status,
-            output_tokens=tokens,
-        )
+        saved: dict[str, Any] = {"content": "a", "status": status, "output_tokens": tokens}
+        await db.run(user.id, messages.save_draft, chat.id, draft.id, **saved)
         if status == "streaming":
             await db.run(user.id, conversations.fork, chat.id)
     [row] = await days(db, user)
@@ -173,16 +166,9 @@ async def test_a_draft_counts_when_its_tokens_are_known(db: Database, user: User
     chat = await db.run(user.id, conversations.create)
     draft = await db.run(user.id, messages.append_draft, chat.id, model="a")
     assert await days(db, user) == []
-    await db.run(
-        user.id,
-        messages.save_draft,
-        chat.id,
-        draft.id,
-        content="done",
-        status="complete",
-        input_tokens=3,
-        output_tokens=4,
-    )
+    done: dict[str, Any] = {"content": "a", "status": "complete"}
+    done |= {"input_tokens": 3, "output_tokens": 4}
+    await db.run(user.id, messages.save_draft, chat.id, draft.id, **done)
     assert [row[1:] for row in await days(db, user)] == [("a", 1, 3, 4)]
 
 

@@ -62,7 +62,7 @@ class TrackedConnection(asyncpg.Connection):
     @property
     def socket(self) -> socket.socket:
         """The socket that the connection is made of."""
-        found: socket.socket = self._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # not in stubs
+        found: socket.socket = self._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # asyncpg's stubs leave it out
         return found
 
     def is_in_transaction(self) -> bool:

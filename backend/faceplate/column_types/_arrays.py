@@ -28,7 +28,7 @@ class ArrayOf(TypeDecorator[Any]):
         self.rule = rule
         self._item = (lambda value: _encoded(rule.check(value))) if is_json else rule.check
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy passes it
         item = self._item
         items = [item(one) for one in value]
         return items if any(one is not None for one in items) else None

@@ -128,5 +128,5 @@ class _TextOfJson(TypeDecorator[str]):
         super().__init__()
         self.rule = rule
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy passes it
         return self.rule.check(value)

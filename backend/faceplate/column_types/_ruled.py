@@ -24,10 +24,10 @@ class Ruled(TypeDecorator[Any]):
 
     def validate(self, value: Any) -> Any:
         """Return the value to store, or raise InvalidInput."""
-        raise NotImplementedError
+        raise NotImplementedError  # each rule has its own
 
-    def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - SQL cannot express some rules
-        """Return a CHECK's condition on ``column``, or None if SQL has none."""
+    def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - the rules that SQL has use it
+        """Return a CHECK's condition on ``column``, or None if SQL cannot express the rule."""
         return None
 
     def optional(self) -> Self:
@@ -54,7 +54,7 @@ class Ruled(TypeDecorator[Any]):
             raise self.refuse("is required")
         return None
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - its hook
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy passes it
         return self.check(value)
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
