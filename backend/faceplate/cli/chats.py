@@ -6,12 +6,11 @@ from uuid import UUID
 
 import typer
 from rich.progress import DownloadColumn
-from rich.text import Text
 
 from faceplate import transcripts
 from faceplate.cli.export import import_archive
 from faceplate.cli.files import check_chats, tell_formats
-from faceplate.cli.output import AsJson, emit, err, note, out, printable
+from faceplate.cli.output import AsJson, emit, note, out
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
 from faceplate.cli.session import Who, find_or_create_user, find_user, interruptible, run
@@ -162,7 +161,7 @@ async def import_with_progress(
                 place = refusal.place
                 emit({"refused": {place.unit: place.number, "reason": refusal.reason}})
             else:
-                err.print(Text(printable(f"{refusal.place}: {refusal.reason}"), "yellow"))
+                note(f"{refusal.place}: {refusal.reason}", style="yellow")
 
         return await import_file(
             db,

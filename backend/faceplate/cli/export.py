@@ -9,9 +9,8 @@ from uuid import UUID
 
 import typer
 from rich.progress import DownloadColumn
-from rich.text import Text
 
-from faceplate.cli.output import AsJson, emit, err, note, printable
+from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
 from faceplate.cli.session import (
@@ -174,4 +173,4 @@ def _tell(refusal: Refusal, *, as_json: bool) -> None:
     if as_json:
         emit({"refused": {refusal.place.unit: refusal.place.number, "reason": refusal.reason}})
     else:
-        err.print(Text(f"{refusal.place}: {printable(refusal.reason)}", "yellow"))
+        note(f"{refusal.place}: {refusal.reason}", style="yellow")

@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 
 def note(text: str, *, style: str = "") -> None:
-    """Print a message to stderr."""
+    """Print a message to stderr, with no line break of its own in a path or a command."""
     err.print(Text(printable(text), style), soft_wrap=True)
 
 

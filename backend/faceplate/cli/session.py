@@ -9,9 +9,8 @@ from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
-from rich.text import Text
 
-from faceplate.cli.output import command_name, err, note, printable
+from faceplate.cli.output import command_name, note, printable
 from faceplate.cli.project_models import load_models
 from faceplate.config import Settings
 from faceplate.database import Database
@@ -144,7 +143,8 @@ def ask(question: str) -> str:
 
     An interrupt is raised as KeyboardInterrupt. The end of the input is an empty answer.
     """
-    err.print(Text(printable(f"{question} ")), end="")
+    # Not by rich: an interrupt just after the question would print it again.
+    typer.echo(printable(f"{question} "), nl=False, err=True)
     return sys.stdin.readline().strip()
 
 
