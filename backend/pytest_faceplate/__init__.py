@@ -6,12 +6,8 @@ but pytest: the fixtures import what they need. docs/testing.md describes them.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,12 +24,6 @@ if TYPE_CHECKING:
     from faceplate.testing._background import Background
     from faceplate.testing._databases import WorkerDatabase
     from faceplate.testing._proxy import Proxy
-
-DIRECTORY = pytest.StashKey[Path]()
-ALIVE = pytest.StashKey[IO[str]]()
-PREFIX = "faceplate-test-"
-ALIVE_FILE = "alive"  # locked as long as the process of the run lives
-WORKER_INPUT = "faceplate_directory"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,52 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Give a worker of pytest-xdist the directory that the workers of this run share."""
-    node.workerinput[WORKER_INPUT] = str(_directory_of(node.config))
+    from pytest_faceplate import _directory
 
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the server of this run, in the process that began the run."""
-    if (directory := config.stash.get(DIRECTORY, None)) is not None:
-        _stop(directory)
-        config.stash[ALIVE].close()
-
-
-def _directory_of(config: pytest.Config) -> Path:
-    """Return the directory of this run, made when it is first asked for."""
-    if (worker_input := getattr(config, "workerinput", None)) is not None:
-        return Path(worker_input[WORKER_INPUT])
-    if DIRECTORY not in config.stash:
-        import fcntl  # not on Windows, where PostgreSQL is not embedded
-
-        _stop_what_killed_runs_left()
-        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
-        directory.chmod(0o755)  # a server that root starts runs as a service account
-        config.stash[DIRECTORY] = directory
-        config.stash[ALIVE] = lock = (directory / "new").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (directory / "new").rename(directory / ALIVE_FILE)  # no other run sees it unlocked
-    return config.stash[DIRECTORY]
-
-
-def _stop_what_killed_runs_left() -> None:
-    """Stop the servers of this user's runs whose process holds its lock no more."""
-    import fcntl
-
-    for alive in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{ALIVE_FILE}"):
-        if alive.stat().st_uid != os.geteuid():
-            continue
-        with alive.open("a") as lock, suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _stop(alive.parent)
-
-
-def _stop(directory: Path) -> None:
-    if {path.name for path in directory.iterdir()} == {ALIVE_FILE}:  # no fixture was used
-        shutil.rmtree(directory)
-        return
-    from faceplate.testing import _server
-
-    _server.stop(directory)
+    node.workerinput[_directory.WORKER_INPUT] = str(_directory.of_run(node.config))
 
 
 @pytest.fixture(scope="session")
@@ -130,9 +77,10 @@ def _faceplate_background() -> Iterator[Background]:
 def faceplate_server(pytestconfig: pytest.Config, _faceplate_background: Background) -> Server:
     """The PostgreSQL server of the run, which all workers share."""
     from faceplate.testing import _server
+    from pytest_faceplate import _directory
 
     image = pytestconfig.getini("faceplate_postgres_image")
-    return _server.start(_directory_of(pytestconfig), image, _faceplate_background)
+    return _server.start(_directory.of_run(pytestconfig), image, _faceplate_background)
 
 
 @pytest.fixture(scope="session")
@@ -163,8 +111,9 @@ def _faceplate_database(
     _faceplate_background: Background,
 ) -> Iterator[WorkerDatabase]:
     from faceplate.testing import _databases, _project, _server
+    from pytest_faceplate import _directory
 
-    directory = _directory_of(pytestconfig)
+    directory = _directory.of_run(pytestconfig)
     token, run = _server.token_of(directory), _faceplate_background.run
     template = f"{token}_template"
     with _server.locked(directory):
