@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, MetaData, bindparam, insert, select
+from sqlalchemy import MetaData, bindparam, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from faceplate import Scope, Statement
 from faceplate.column_types import Text
-from faceplate.models import Base, Owned, User
+from faceplate.models import Base, Owned
 
 
 class AppBase(Base):
@@ -17,7 +17,6 @@ class AppBase(Base):
 
 class Note(Owned, AppBase):
     __tablename__ = "notes"
-    __table_args__ = (ForeignKeyConstraint(["user_id"], [User.id], ondelete="CASCADE"),)
 
     body: Mapped[str] = mapped_column(Text(10_000))
 

@@ -20,12 +20,14 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
         sa.PrimaryKeyConstraint("user_id", "id", name="pk_notes"),
-        sa.ForeignKeyConstraint(["user_id"], ["faceplate.users.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["faceplate.users.id"], name="fk_notes_users", ondelete="CASCADE"
+        ),
     )
     op.enable_user_isolation("notes")  # type: ignore[attr-defined]  # registered by faceplate
     plans = op.create_table("plans", sa.Column("name", sa.String(), primary_key=True))
     op.bulk_insert(plans, [{"name": "free"}, {"name": "team"}])
-    op.execute("GRANT SELECT, INSERT, DELETE ON plans TO faceplate_app")
+    op.grant_to_units("plans", write=True)  # type: ignore[attr-defined]  # registered by faceplate
     op.execute("CREATE SEQUENCE ticket_numbers")
     op.execute("GRANT USAGE ON SEQUENCE ticket_numbers TO faceplate_app")
 
