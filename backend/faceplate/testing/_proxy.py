@@ -14,9 +14,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 CHUNK_BYTES: Final = 65_536
 SSL_REQUEST, GSSENC_REQUEST = 80_877_103, 80_877_104
@@ -100,10 +99,16 @@ class Proxy:
         """Listen during the block; yield the URL that leads through the proxy."""
         with tempfile.TemporaryDirectory(prefix="faceplate-proxy-") as directory:
             listener = await asyncio.start_unix_server(self._accept, f"{directory}/.s.PGSQL.5432")
-            url = self._target.set(host=None, port=None, query={})
-            text = url.render_as_string(hide_password=False)
+            target = self._target
+            url = URL.create(
+                target.drivername,
+                target.username,
+                target.password,
+                database=target.database,
+                query={"host": directory, "port": "5432"},
+            )
             try:
-                yield f"{text}?host={quote(directory)}&port=5432"
+                yield url.render_as_string(hide_password=False)
             finally:
                 listener.close()
                 for task in self._tasks:
