@@ -15,7 +15,7 @@ ConnectionLost, SchemaChanged                    503     interrupted            
 Unavailable                                      503     unavailable                 5
 CommitOutcomeUnknown                             503     outcome_unknown             5
 TimedOut                                         504     timed_out                   no
-anything else                                    500     internal_error              no
+NotErased and anything else                      500     internal_error              no
 ===============================================  ======  ==========================  ==============
 
 A cancellation, also one after COMMIT (`faceplate.was_committed`), has no response: the client has
