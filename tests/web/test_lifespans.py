@@ -1,4 +1,4 @@
-"""Lifespans, dependencies with `yield` and mounted applications, as docs/web/fastapi.md has them."""
+"""Lifespans, dependencies with `yield` and mounted applications, as docs/web/fastapi.md says."""
 
 from types import ModuleType
 from typing import Annotated

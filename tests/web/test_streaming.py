@@ -14,7 +14,7 @@ import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.responses import StreamingResponse
 from tests.web.conftest import Calling
-from tests.web.pages import WEB, loaded, written
+from tests.web.pages import SILENT, WEB, ended, loaded, written
 from tests.web.servers import DEADLINE_S, Server, running
 from uuid6 import uuid7
 from websockets.asyncio.client import connect
@@ -22,18 +22,9 @@ from websockets.asyncio.client import connect
 from faceplate import Database, User
 from faceplate.integrations.fastapi import runner_for
 from faceplate.integrations.web import UserRunner, start_stream
-from faceplate.records import Message
 from faceplate.services import conversations, messages
 
 PAGE = WEB / "streaming.md"
-SILENT = """
-import asyncio
-
-
-async def model(question):
-    yield "half"
-    await asyncio.Event().wait()
-"""
 TALKATIVE = """
 import asyncio
 
@@ -63,16 +54,6 @@ async def chat_id(db: Database, user: User) -> UUID:
     return (await db.run(user.id, conversations.create)).id
 
 
-async def _ended(db: Database, user: User, chat_id: UUID) -> Message:
-    """The reply, when nobody writes it any more."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            *_, last = await db.run(user.id, messages.history, chat_id)
-            if last.role == "assistant" and last.status != "streaming":
-                return last
-            await asyncio.sleep(0.01)
-
-
 async def test_a_reply_is_streamed_and_stored(
     page: ModuleType, calling: Calling, db: Database, user: User, chat_id: UUID
 ) -> None:
@@ -80,7 +61,7 @@ async def test_a_reply_is_streamed_and_stored(
     async with calling(page.app, headers={"X-User": str(user.id)}) as http:
         answer = await http.post(f"/conversations/{chat_id}/replies", json={"question": "rain?"})
         assert (answer.status_code, answer.text) == (200, "Rain, I fear.")
-    reply = await _ended(db, user, chat_id)
+    reply = await ended(db, user, chat_id)
     assert (reply.content, reply.status) == ("Rain, I fear.", "complete")
 
 
@@ -155,7 +136,7 @@ async def test_an_error_of_the_model_before_its_first_word_has_a_status(  # noqa
     async with calling(page.app, headers={"X-User": str(user.id)}) as http:
         answer = await _post(http, chat_id, question="rain?")
     assert answer.status_code == HTTPStatus.TOO_MANY_REQUESTS
-    assert (await _ended(db, user, chat_id)).status == "failed"
+    assert (await ended(db, user, chat_id)).status == "failed"
 
 
 async def test_a_stream_that_nobody_reads_ends_its_draft(
@@ -175,8 +156,8 @@ async def test_a_stream_that_nobody_reads_ends_its_draft(
 
     stream = await start_stream(reply())
     del stream
-    ended = await _ended(db, user, chat_id)
-    assert (ended.content, ended.status) == ("half", "interrupted")
+    left = await ended(db, user, chat_id)
+    assert (left.content, left.status) == ("half", "interrupted")
 
 
 async def test_a_started_stream_has_every_item() -> None:
@@ -194,8 +175,7 @@ async def test_a_started_stream_has_every_item() -> None:
 @contextmanager
 def _served(directory: Path, database_url: str, model: str = "") -> Iterator[Server]:
     """The page under uvicorn, with another model."""
-    written(PAGE, directory)
-    with (directory / "application.py").open("a") as file:
+    with written(PAGE, directory).open("a") as file:
         file.write(model)
     arguments = ["uvicorn", "application:app", "--timeout-graceful-shutdown", "1"]
     with running(arguments, database_url, PYTHONPATH=str(directory)) as server:
@@ -220,7 +200,7 @@ async def test_a_client_that_leaves_interrupts_its_reply(
             ) as answer,
         ):
             assert await anext(answer.aiter_text()) == "half"
-        reply = await _ended(db, user, chat_id)
+        reply = await ended(db, user, chat_id)
     assert (reply.content, reply.status) == ("half", "interrupted")
 
 
@@ -235,7 +215,7 @@ async def test_a_websocket_answers_errors_and_goes_on(
             await socket.send("rain?")
             assert await socket.recv() == '{"text":"Rain, I fear."}'
             assert await socket.recv() == '{"done":true}'
-    assert (await _ended(db, user, chat_id)).status == "complete"
+    assert (await ended(db, user, chat_id)).status == "complete"
     assert not [line for line in server.log if "Traceback" in line]
 
 
@@ -247,6 +227,6 @@ async def test_a_websocket_that_is_closed_interrupts_its_reply(
         async with _talking(server, user, chat_id) as socket:
             await socket.send("rain?")
             assert "on" in str(await socket.recv())
-        reply = await _ended(db, user, chat_id)
+        reply = await ended(db, user, chat_id)
     assert (reply.content[:3], reply.status) == ("on ", "interrupted")
     assert not [line for line in server.log if "Traceback" in line]
