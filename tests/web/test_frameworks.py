@@ -14,7 +14,7 @@ from faceplate import Conflict, Database, User
 from faceplate.services import conversations, messages
 
 ROOT = Path(__file__).parents[2]
-FRAMEWORKS = WEB / "frameworks.md"
+FRAMEWORKS, DJANGO = WEB / "frameworks.md", WEB / "django.md"
 APPLICATIONS = {
     "FastAPI": (ROOT / "docs/web.md", "from fastapi import Body"),
     "README": (ROOT / "README.md", "from fastapi import Body"),
@@ -79,7 +79,7 @@ async def test_quart_streams(
 
 async def test_django_works(tmp_path: Path, database_url: str, db: Database, user: User) -> None:
     """Else a reader who copies the files has a Django that finds no database."""
-    written(FRAMEWORKS, tmp_path)
+    written(DJANGO, tmp_path)
     arguments = ["uvicorn", "mysite.asgi:application", "--app-dir", str(tmp_path)]
     with running(arguments, database_url) as server:
         async with httpx.AsyncClient(
@@ -94,14 +94,15 @@ async def test_django_works(tmp_path: Path, database_url: str, db: Database, use
 
 
 @pytest.mark.parametrize(
-    ("only", "served", "model_in"),
+    ("page", "only", "served", "model_in"),
     [
-        ("from quart import", "application:app", "application.py"),
-        ("nothing of the page", "mysite.asgi:application", "mysite/views.py"),
+        (FRAMEWORKS, "from quart import", "application:app", "application.py"),
+        (DJANGO, "", "mysite.asgi:application", "mysite/views.py"),
     ],
     ids=["Quart", "Django"],
 )
 async def test_a_client_that_leaves_interrupts_its_reply(  # noqa: PLR0917 - fixtures
+    page: Path,
     only: str,
     served: str,
     model_in: str,
@@ -111,7 +112,7 @@ async def test_a_client_that_leaves_interrupts_its_reply(  # noqa: PLR0917 - fix
     user: User,
 ) -> None:
     """Else a framework that closes no generator leaves replies that stream for ever."""
-    written(FRAMEWORKS, tmp_path, only=only)
+    written(page, tmp_path, only=only)
     with (tmp_path / model_in).open("a") as file:
         file.write(SILENT)
     chat = await db.run(user.id, conversations.create)

@@ -2,7 +2,7 @@
 
 These are a lifespan, a runner for one user, errors as problem documents, the start of a streamed
 response, and a readiness probe. `faceplate.integrations.fastapi` is built on them;
-docs/web/frameworks.md shows them with Starlette, Litestar, Quart and Django.
+docs/web/ shows them with Starlette, Litestar, Quart and Django.
 
 ===============================================  ======  ==========================  ==============
 error                                            status  code                        Retry-After
