@@ -23,6 +23,8 @@ APPLICATIONS = {
     "Quart": (FRAMEWORKS, "from quart import"),
 }
 
+STREAMS = {name: mark for name, (page, mark) in APPLICATIONS.items() if page == FRAMEWORKS}
+
 
 async def _check(http: httpx.AsyncClient, db: Database, user: User) -> None:
     """Store a message; be refused in two ways."""
@@ -67,12 +69,18 @@ async def test_an_application_of_the_documentation_works(  # noqa: PLR0917 - fix
         await _check(http, db, user)
 
 
-async def test_quart_streams(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, calling: Calling, db: Database, user: User
+@pytest.mark.parametrize("mark", STREAMS.values(), ids=list(STREAMS))
+async def test_an_application_of_another_framework_streams(  # noqa: PLR0917 - fixtures
+    mark: str,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    calling: Calling,
+    db: Database,
+    user: User,
 ) -> None:
-    """Else a reply ends after Quart's minute, or its errors break it off."""
+    """Else a reader who copies it loses replies, or their errors break a 200 off."""
     monkeypatch.setenv("DATABASE_URL", database_url)
-    module = await loaded(FRAMEWORKS, monkeypatch, only="from quart import")
+    module = await loaded(FRAMEWORKS, monkeypatch, only=mark)
     async with calling(module.app, headers={"X-User": str(user.id)}) as http:
         await _check_stream(http, db, user)
 
@@ -96,10 +104,10 @@ async def test_django_works(tmp_path: Path, database_url: str, db: Database, use
 @pytest.mark.parametrize(
     ("page", "only", "served", "model_in"),
     [
-        (FRAMEWORKS, "from quart import", "application:app", "application.py"),
+        *((FRAMEWORKS, mark, "application:app", "application.py") for mark in STREAMS.values()),
         (DJANGO, "", "mysite.asgi:application", "mysite/views.py"),
     ],
-    ids=["Quart", "Django"],
+    ids=[*STREAMS, "Django"],
 )
 async def test_a_client_that_leaves_interrupts_its_reply(  # noqa: PLR0917 - fixtures
     page: Path,

@@ -28,6 +28,7 @@ from faceplate.integrations.fastapi import UserRunner, install, lifespan, runner
 from faceplate.services import conversations, messages
 
 CONTENT = "words that nobody else may read"
+TOKEN = "token-of-a-session"
 sent: list[Any] = []
 
 
@@ -84,8 +85,9 @@ async def main() -> None:
     async with LifespanManager(app) as manager:
         transport = httpx.ASGITransport(manager.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            headers = {"x-subject": "ada", "authorization": f"Bearer {TOKEN}"}
             for path in ("handler", "model", "database", "missing"):
-                await http.post(f"/{path}", json={"text": CONTENT}, headers={"x-subject": "ada"})
+                await http.post(f"/{path}", json={"text": CONTENT}, headers=headers)
     sentry_sdk.flush()
 
 
