@@ -4,8 +4,8 @@ from types import ModuleType
 from typing import Annotated
 
 import pytest
+import sqlalchemy as sa
 from fastapi import Depends, FastAPI
-from sqlalchemy import text
 from tests.databases import outside
 from tests.web.conftest import Calling
 from tests.web.pages import WEB, loaded
@@ -38,7 +38,7 @@ async def test_a_commit_after_the_response_fails_unseen_and_one_before_it_does_n
 
     async def create(scope: Scope) -> str:
         await tasks.create(scope, title="lost")
-        await scope.session.execute(text("INSERT INTO public.places VALUES (1), (1)"))
+        await scope.session.execute(sa.text("INSERT INTO public.places VALUES (1), (1)"))
         return "stored"
 
     @app.post("/after")
@@ -68,7 +68,8 @@ async def test_a_background_task_runs_after_the_response(
 ) -> None:
     """Else a reader hands on a scope that has ended, or a runner that is closed."""
     chat = await db.run(user.id, conversations.create)
-    await db.run(user.id, messages.append, chat.id, role="user", content="Will it rain?")
+    for text in ("Will it rain?", "And tomorrow?"):
+        await db.run(user.id, messages.append, chat.id, role="user", content=text)
     async with calling(page.app, headers={"X-User": str(user.id)}) as http:
         done = await http.post(f"/conversations/{chat.id}/title")
         missing = await http.post(f"/conversations/{uuid7()}/title")

@@ -14,6 +14,7 @@ from tests.web.pages import WEB, loaded, written
 from tests.web.tracked import CONTENT, TOKEN
 
 from faceplate import Database, FaceplateError, User, errors
+from faceplate._runner.calls import GIVEN_UP
 from faceplate.events import Event, Kind
 from faceplate.integrations import telemetry
 from faceplate.services import conversations
@@ -90,6 +91,8 @@ async def test_the_names_are_those_of_opentelemetry_and_of_the_page(
     assert all(name in str(telemetry.__doc__) for name in counters | gauges)
     expected = {f"{name}_total" for name in counters} | gauges
     assert names == {name.replace(".", "_") for name in expected}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert {kind.__name__ for kind in kinds if issubclass(kind, GIVEN_UP)} == page.REFUSED
     text = PAGE.read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in text for name in names)
 

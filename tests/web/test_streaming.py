@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_type
 from uuid import UUID
 
 import httpx
@@ -25,6 +25,21 @@ from faceplate.integrations.web import UserRunner, start_stream
 from faceplate.services import conversations, messages
 
 PAGE = WEB / "streaming.md"
+MUTE = """
+import asyncio
+
+
+async def model(question):
+    await asyncio.Event().wait()
+    yield ""
+
+
+async def reply(chat, conversation_id, question, after=None):
+    async with chat.draft(conversation_id) as draft:
+        yield ""
+        async for text in draft.keep(model(question)):
+            yield text
+"""
 TALKATIVE = """
 import asyncio
 
@@ -168,7 +183,7 @@ async def test_a_started_stream_has_every_item() -> None:
             yield number
 
     for count in range(4):
-        stream = await start_stream(counted(count))
+        stream = assert_type(await start_stream(counted(count)), AsyncGenerator[int, None])
         assert [item async for item in stream] == [*range(count)]
 
 
@@ -202,6 +217,22 @@ async def test_a_client_that_leaves_interrupts_its_reply(
             assert await anext(answer.aiter_text()) == "half"
         reply = await ended(db, user, chat_id)
     assert (reply.content, reply.status) == ("half", "interrupted")
+
+
+async def test_a_response_starts_before_the_model_speaks_where_it_has_to(
+    tmp_path: Path, database_url: str, db: Database, user: User, chat_id: UUID
+) -> None:
+    """Else a proxy gives a slow model up, and the page's way out of it does nothing."""
+    with _served(tmp_path, database_url, MUTE) as server:
+        headers = {"X-User": str(user.id)}
+        async with (
+            httpx.AsyncClient(base_url=server.url, headers=headers, timeout=DEADLINE_S) as http,
+            http.stream(
+                "POST", f"/conversations/{chat_id}/replies", json={"question": "rain?"}
+            ) as answer,
+        ):
+            assert answer.status_code == HTTPStatus.OK
+        assert (await ended(db, user, chat_id)).status == "interrupted"
 
 
 async def test_a_websocket_answers_errors_and_goes_on(
