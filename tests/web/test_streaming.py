@@ -1,6 +1,7 @@
 """Streamed replies as docs/web/streaming.md shows them, and their errors before they start."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from tests.web.pages import SILENT, WEB, ended, loaded, written
 from tests.web.servers import DEADLINE_S, Server, running
 from uuid6 import uuid7
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 
 from faceplate import Database, User
 from faceplate.integrations.fastapi import runner_for
@@ -39,6 +41,12 @@ async def reply(chat, conversation_id, question, after=None):
         yield ""
         async for text in draft.keep(model(question)):
             yield text
+"""
+FAILING = """
+
+async def model(question):
+    yield "half"
+    raise RuntimeError("the model failed")
 """
 TALKATIVE = """
 import asyncio
@@ -250,14 +258,48 @@ async def test_a_websocket_answers_errors_and_goes_on(
     assert not [line for line in server.log if "Traceback" in line]
 
 
-async def test_a_websocket_that_is_closed_interrupts_its_reply(
-    tmp_path: Path, database_url: str, db: Database, user: User, chat_id: UUID
+@pytest.mark.parametrize("model", [SILENT, TALKATIVE], ids=["silent", "talkative"])
+async def test_a_websocket_that_is_closed_interrupts_its_reply(  # noqa: PLR0917 - fixtures
+    tmp_path: Path, database_url: str, db: Database, user: User, chat_id: UUID, model: str
 ) -> None:
     """Else the model talks on for nobody, and its reply streams for ever."""
-    with _served(tmp_path, database_url, TALKATIVE) as server:
+    with _served(tmp_path, database_url, model) as server:
         async with _talking(server, user, chat_id) as socket:
             await socket.send("rain?")
-            assert "on" in str(await socket.recv())
+            shown = json.loads(await socket.recv())["text"]
         reply = await ended(db, user, chat_id)
-    assert (reply.content[:3], reply.status) == ("on ", "interrupted")
+    assert reply.status == "interrupted"
+    assert reply.content.startswith(shown)
     assert not [line for line in server.log if "Traceback" in line]
+
+
+async def test_the_next_question_stops_a_reply(
+    tmp_path: Path, database_url: str, db: Database, user: User, chat_id: UUID
+) -> None:
+    """Else two replies are mixed, or the second question waits for a model that is silent."""
+    with _served(tmp_path, database_url, SILENT) as server:
+        async with _talking(server, user, chat_id) as socket:
+            for question in ("rain?", "and snow?"):
+                await socket.send(question)
+                assert json.loads(await socket.recv()) == {"text": "half"}
+            found = await db.run(user.id, messages.history, chat_id)
+    assert [(one.content, one.status) for one in found] == [
+        ("rain?", "complete"),
+        ("half", "interrupted"),
+        ("and snow?", "complete"),
+        ("half", "streaming"),
+    ]
+
+
+async def test_a_model_that_fails_closes_its_websocket(
+    tmp_path: Path, database_url: str, db: Database, user: User, chat_id: UUID
+) -> None:
+    """Else the page waits for ever for a reply that has failed."""
+    with _served(tmp_path, database_url, FAILING) as server:
+        async with _talking(server, user, chat_id) as socket:
+            await socket.send("rain?")
+            assert json.loads(await socket.recv()) == {"text": "half"}
+            with pytest.raises(ConnectionClosedError):
+                await socket.recv()
+        assert (await ended(db, user, chat_id)).status == "failed"
+    assert any("the model failed" in line for line in server.log)
