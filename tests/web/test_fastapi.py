@@ -27,6 +27,7 @@ from faceplate import (
     Database,
     DatabaseError,
     InvalidInput,
+    NotErased,
     NotFound,
     Overloaded,
     PoolExhausted,
@@ -229,6 +230,13 @@ PROBLEMS = [
     Told(Unauthorized(SECRET), 500, "internal_error", {}, None),
     Told(DatabaseError(SECRET, sqlstate="XX000"), 500, "internal_error", {}, None),
     Told(UsageError(SECRET), 500, "internal_error", {}, None),
+    Told(
+        NotErased(rows={}, user=True, left={"secret.notes": 2}, unproven={}),
+        500,
+        "internal_error",
+        {},
+        None,
+    ),
 ]
 
 

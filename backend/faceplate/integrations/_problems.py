@@ -11,6 +11,7 @@ from faceplate.errors import (
     Contention,
     FaceplateError,
     InvalidInput,
+    NotErased,
     NotFound,
     Overloaded,
     PoolExhausted,
@@ -59,6 +60,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     InvalidInput: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input"),
     NotFound: Answer(HTTPStatus.NOT_FOUND, "not_found"),
     Conflict: Answer(HTTPStatus.CONFLICT, "conflict"),
+    NotErased: INTERNAL,  # the caller can mend nothing: a table of the project lacks its key
     Overloaded: BUSY,
     PoolExhausted: BUSY,
     Contention: BUSY,

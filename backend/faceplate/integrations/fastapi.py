@@ -77,7 +77,10 @@ def database(connection: HTTPConnection) -> Database:
     """
     found = getattr(connection.state, "faceplate", None)
     if not isinstance(found, Database):
-        raise UsageError("no database is open: make the application with FastAPI(lifespan=...)")
+        raise UsageError(
+            "no database is open: make the application with FastAPI(lifespan=...);"
+            " of a mounted application, give the outer one the lifespan"
+        )
     return found
 
 

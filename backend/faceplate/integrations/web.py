@@ -1,8 +1,8 @@
 """The parts of a web integration that need no framework.
 
-These are a lifespan, a runner for one user, errors as problem documents, and a readiness probe.
-`faceplate.integrations.fastapi` is built on them; docs/web.md shows them with Starlette and
-Litestar.
+These are a lifespan, a runner for one user, errors as problem documents, the start of a streamed
+response, and a readiness probe. `faceplate.integrations.fastapi` is built on them;
+docs/web/ shows them with Starlette, Litestar, Quart and Django.
 
 ===============================================  ======  ==========================  ==============
 error                                            status  code                        Retry-After
@@ -15,15 +15,15 @@ ConnectionLost, SchemaChanged                    503     interrupted            
 Unavailable                                      503     unavailable                 5
 CommitOutcomeUnknown                             503     outcome_unknown             5
 TimedOut                                         504     timed_out                   no
-anything else                                    500     internal_error              no
+NotErased and anything else                      500     internal_error              no
 ===============================================  ======  ==========================  ==============
 
 A cancellation, also one after COMMIT (`faceplate.was_committed`), has no response: the client has
 gone.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypedDict, TypeVar
 from uuid import UUID
@@ -64,6 +64,7 @@ __all__ = [
     "lifespan",
     "problem",
     "problem_of",
+    "start_stream",
 ]
 
 P = ParamSpec("P")
@@ -146,3 +147,31 @@ class UserRunner:
             branch=branch,
             save_every_s=save_every_s,
         )
+
+
+async def start_stream(stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Run ``stream`` up to its first item; return a stream of all its items.
+
+    Call it in a handler, before the response is made: an error until the first item is then
+    answered with its own status. Later the status has been sent, and an error can only break the
+    response off::
+
+        return StreamingResponse(await start_stream(reply(chat, conversation_id, question)))
+
+    ``stream`` is closed when the returned stream is closed or abandoned.
+
+    Raises what ``stream`` raises.
+    """
+    try:
+        first = [await anext(stream)]
+    except StopAsyncIteration:  # it yields nothing
+        first = []
+
+    async def whole() -> AsyncGenerator[T, None]:
+        async with aclosing(stream):
+            for item in first:
+                yield item
+            async for item in stream:
+                yield item
+
+    return whole()
