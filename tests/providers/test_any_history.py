@@ -29,9 +29,9 @@ def histories(draw: st.DrawFn) -> Sequence[Message]:
         if new.role == "assistant" and free and draw(st.booleans()):
             ids = draw(st.lists(st.sampled_from(free), unique=True, min_size=1))
             new = new._replace(tool_calls=[call(id_, draw(NAMES)) for id_ in ids])
-        elif pending and draw(st.booleans()):
-            ids = draw(st.lists(st.sampled_from(sorted(pending)), unique=True, min_size=1))
-            results = [result(id_, draw(TEXTS), is_error=draw(st.booleans())) for id_ in ids]
+        elif draw(st.booleans()) and pending:
+            answered = draw(st.lists(st.sampled_from(sorted(pending)), unique=True, min_size=1))
+            results = [result(id_, draw(TEXTS), is_error=len(id_) > 9) for id_ in answered]
             new = NewMessage("tool", tool_results=results)
         update_pending(pending, new.tool_calls, new.tool_results)
         status = "complete"

@@ -14,6 +14,7 @@ from faceplate.services.tool_calls import CALLS
 
 NO_RESULT = "There is no result: the call was interrupted."
 CONTENT = "messages.content"
+BROKEN_OFF = "is missing: the response has broken off before its end"
 
 MAX_ID_CHARS = 40
 MAX_NAME_CHARS = 64

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 from faceplate.column_types import JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.integrations._speech import (
+    BROKEN_OFF,
     Call,
     Speech,
     listed,
@@ -94,7 +95,8 @@ def from_anthropic(
     the role tool, before the text of their message. A message with thinking, or with the work of
     the provider's own tools, keeps all its blocks in its body, for `to_anthropic`.
 
-    Raises InvalidInput for what cannot be stored, such as an image.
+    Raises InvalidInput for what cannot be stored, such as an image, and for a response without
+    ``stop_reason``, whose stream has broken off.
     """
     return [new for message in _messages_of(given) for new in _of_message(message)]
 
@@ -169,6 +171,8 @@ def _of_message(given: Any) -> list[NewMessage]:
     role = message.get("role")
     content = message.get("content", "")
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else listed(content)
+    if message.get("type") == "message" and "stop_reason" not in message:
+        raise InvalidInput("stop_reason", BROKEN_OFF)
     if role == "assistant":
         return [_of_assistant(message, blocks)]
     if role not in {"user", "system"}:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from faceplate.column_types import JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.integrations._speech import (
+    BROKEN_OFF,
     CONTENT,
     Call,
     Result,
@@ -80,7 +81,8 @@ def from_openai(
     is the text of its message. What has no column, such as ``name``, goes into the metadata.
 
     Raises InvalidInput for what cannot be stored: several choices, parts that are not text, audio,
-    and the deprecated ``function_call``.
+    the deprecated ``function_call``; and for a completion without ``finish_reason``, whose stream
+    has broken off.
     """
     if _has(given, "choices"):
         return [_of_completion(plain(given))]
@@ -117,6 +119,8 @@ def _of_completion(completion: dict[str, Any]) -> NewMessage:
     choices = completion["choices"]
     if len(choices) != 1:
         raise InvalidInput("choices", f"one choice was expected, not {len(choices)}")
+    if choices[0].get("finish_reason") is None:
+        raise InvalidInput("finish_reason", BROKEN_OFF)
     usage = completion.get("usage") or {}
     return _of_message(choices[0]["message"])._replace(
         model=completion.get("model"),
