@@ -20,6 +20,7 @@ NAVIGATION = {
         "docs/tutorial",
         "docs/units",
         "docs/web",
+        "docs/models",
         "docs/testing",
         "docs/faq",
     ],

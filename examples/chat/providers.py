@@ -101,18 +101,27 @@ def failures_in_words() -> Iterator[None]:
     try:
         yield
     except (openai.APIStatusError, anthropic.APIStatusError) as error:
-        raise ModelFailed(_words(error.status_code, error.body)) from None
+        raise ModelFailed(_refusal(error.status_code, error.body)) from None
     except (openai.APITimeoutError, anthropic.APITimeoutError, httpx2.TimeoutException):
         raise ModelFailed("The model did not go on in time.") from None
     except (openai.APIConnectionError, anthropic.APIConnectionError) as error:
         if isinstance(error.__cause__, httpx2.ConnectError):
             raise ModelFailed("The model's provider cannot be reached.") from None
-        raise ModelFailed("The model's answer broke off.") from None
-    except (openai.APIError, anthropic.APIError, httpx2.HTTPError, InvalidInput):
-        raise ModelFailed("The model's answer broke off.") from None
+        raise ModelFailed(_broken_off()) from None
+    except (openai.APIError, anthropic.APIError) as error:
+        raise ModelFailed(_broken_off(error.body)) from None
+    except (httpx2.HTTPError, json.JSONDecodeError, InvalidInput):
+        raise ModelFailed(_broken_off()) from None
 
 
-def _words(status: int, body: object) -> str:
+def _broken_off(body: object = None) -> str:
+    code = _code(body)
+    return f"The model's answer broke off ({code})." if code else "The model's answer broke off."
+
+
+def _refusal(status: int, body: object) -> str:
+    if status < 400:  # an error in a stream that had begun
+        return _broken_off(body)
     said = f"{status}, {code}" if (code := _code(body)) else str(status)
     if status in {401, 403}:
         return f"The model's provider refuses the API key ({said})."

@@ -22,7 +22,7 @@ class Answer(NamedTuple):
     text: str = ""
     calls: Calls = ()
     status: int = 200
-    in_the_middle: Literal["goes on", "is lost", "ends", "hangs"] = "goes on"
+    in_the_middle: Literal["goes on", "is lost", "ends", "hangs", "is garbled", "errs"] = "goes on"
     """What becomes of the connection after half of the text."""
 
 
@@ -67,18 +67,26 @@ class Provider:
         _send(writer, 200, "text/event-stream", None)
         for event in _chunks(answer) if is_openai else _events(answer):
             is_middle = event.pop("is_middle", False)
-            name = "" if is_openai else f"event: {event['type']}\n"
-            _send_chunk(writer, f"{name}data: {json.dumps(event)}\n\n")
+            _send_event(writer, None if is_openai else event["type"], json.dumps(event))
             await writer.drain()
-            if is_middle and answer.in_the_middle == "hangs":
-                await reader.read()  # until the client gives up
-            if is_middle and answer.in_the_middle in {"is lost", "hangs"}:
+            if is_middle and answer.in_the_middle != "goes on":
+                await _stumble(answer.in_the_middle, reader, writer)
                 return
-            if is_middle and answer.in_the_middle == "ends":
-                break
-        else:
-            if is_openai:
-                _send_chunk(writer, "data: [DONE]\n\n")
+        if is_openai:
+            _send_event(writer, None, "[DONE]")
+        _send_chunk(writer, "")
+
+
+async def _stumble(how: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End a stream in its middle."""
+    if how == "hangs":
+        await reader.read()  # until the client gives up
+    elif how == "is garbled":
+        _send_event(writer, "content_block_delta", "<html>")
+    elif how == "errs":
+        error = {"type": "overloaded_error", "message": "no: sk-secret-1"}
+        _send_event(writer, "error", json.dumps({"type": "error", "error": error}))
+    if how != "is lost":
         _send_chunk(writer, "")
 
 
@@ -99,6 +107,10 @@ def _send(writer: asyncio.StreamWriter, status: int, media_type: str, body: str 
     head = f"HTTP/1.1 {status} Said\r\nContent-Type: {media_type}\r\nConnection: close\r\n"
     # The clients would try again, and wait in between.
     writer.write(f"{head}{length}x-should-retry: false\r\n\r\n{body or ''}".encode())
+
+
+def _send_event(writer: asyncio.StreamWriter, name: str | None, data: str) -> None:
+    _send_chunk(writer, f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n")
 
 
 def _send_chunk(writer: asyncio.StreamWriter, text: str) -> None:

@@ -8,9 +8,10 @@ from anthropic.types import Message
 from tests.providers.histories import assistant, call, result, stored, tool, user
 from tests.providers.rules import check_anthropic
 
-from faceplate import InvalidInput
+from faceplate import Database, InvalidInput, User
 from faceplate.integrations.anthropic import from_anthropic, to_anthropic
 from faceplate.integrations.openai import from_openai, to_openai
+from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
 
 THINKING = {"type": "thinking", "thinking": "Rain?", "signature": "c2ln"}
@@ -230,6 +231,16 @@ def test_thinking_comes_back_as_it_was() -> None:
     assert "Rain?" not in json.dumps(to_openai([user("Go"), reply, tool(result("a"))]))
     request = to_anthropic([user("Go"), reply._replace(body=None), tool(result("a"))])
     assert request["messages"][1]["content"] == [text("I look."), tool_use("a", city="Oslo")]
+
+
+async def test_thinking_outlasts_the_process(db: Database, user: User) -> None:
+    """Else a turn that another process goes on with is refused."""
+    given = [NewMessage("user", "Go"), *from_anthropic(response(THINKING, tool_use("a")))]
+    chat = await db.run(user.id, conversations.create)
+    await db.run(user.id, messages.append_many, chat.id, [*given, tool(result("a"))])
+    history = await db.run(user.id, messages.history, chat.id, limit=50)
+    request: Any = to_anthropic(history)
+    assert request["messages"][1]["content"] == [THINKING, tool_use("a")]
 
 
 def test_what_is_said_is_read_back() -> None:

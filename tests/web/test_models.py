@@ -20,6 +20,7 @@ from faceplate import Database, Message, Settings
 from faceplate.services import messages, users
 
 KEY = "sk-secret-of-the-provider"
+BROKE_OFF = "The model's answer broke off."
 PROVIDERS = ("openai", "anthropic")
 
 
@@ -111,10 +112,20 @@ async def test_tools_alone_are_called_too(http: httpx.AsyncClient, speaker: Prov
             "",
         ),
         (Answer(status=500), "The model's provider has a fault of its own (500, refused).", ""),
-        (Answer("Hello there", in_the_middle="is lost"), "The model's answer broke off.", "Hello"),
-        (Answer("Hello there", in_the_middle="ends"), "The model's answer broke off.", "Hello"),
+        (Answer("Hello there", in_the_middle="is lost"), BROKE_OFF, "Hello"),
+        (Answer("Hello there", in_the_middle="ends"), BROKE_OFF, "Hello"),
+        (
+            Answer("Hello there", in_the_middle="is garbled"),
+            BROKE_OFF,
+            "Hello",
+        ),
+        (
+            Answer("Hello there", in_the_middle="errs"),
+            "The model's answer broke off (overloaded_error).",
+            "Hello",
+        ),
     ],
-    ids=["key", "model", "request", "rate", "fault", "lost", "ended"],
+    ids=["key", "model", "request", "rate", "fault", "lost", "ended", "garbled", "error"],
 )
 async def test_a_model_that_fails_is_told_of_in_words(  # noqa: PLR0917 - the fixtures
     http: httpx.AsyncClient,

@@ -38,6 +38,8 @@ __all__ = ["AnthropicRequest", "from_anthropic", "to_anthropic"]
 
 BLOCKS = "anthropic"
 """The key of a body that holds the blocks of a message as the model wrote them."""
+KEPT = f'{{"{BLOCKS}": ['
+"""How such a body begins."""
 
 
 class AnthropicRequest(TypedDict):
@@ -123,10 +125,10 @@ def _blocks(speech: Speech) -> list[JsonObject]:
 
 
 def _kept_blocks(body: str | None) -> list[JsonObject] | None:
-    if body is None or BLOCKS not in body[:20]:
+    if body is None or not body.startswith(KEPT):
         return None
-    parsed = parse_body(body)
-    return parsed.get(BLOCKS) if isinstance(parsed, dict) else None
+    blocks: list[JsonObject] = parse_body(body)[BLOCKS]
+    return blocks
 
 
 def _tool_use(call: Call, kept: JsonObject) -> JsonObject:
