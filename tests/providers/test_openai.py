@@ -10,6 +10,7 @@ from tests.providers.rules import check_openai
 from faceplate import InvalidInput
 from faceplate.integrations.openai import from_openai, to_openai
 from faceplate.services.messages import NewMessage
+from faceplate.services.tool_calls import check_calls
 
 
 def completion(message: dict[str, Any], **more: Any) -> ChatCompletion:
@@ -154,6 +155,14 @@ def test_what_a_server_adds_to_a_call_is_sent_back() -> None:
     (reply,) = from_openai(completion({"tool_calls": [signed]}))
     said: Any = to_openai([user("Go"), reply, tool(result("a"))])
     assert said[1]["tool_calls"] == [signed]
+
+
+def test_calls_without_an_id_get_one() -> None:
+    """Else the answers of servers that leave it empty cannot be stored."""
+    (reply,) = from_openai(completion({"tool_calls": [call(""), call("")]}))
+    check_calls(reply.tool_calls or [])
+    results = [result(each["id"]) for each in reply.tool_calls or ()]
+    check_openai(to_openai([user("Go"), reply, tool(*results)]))
 
 
 def test_a_completion_is_a_message_with_its_model_and_tokens() -> None:

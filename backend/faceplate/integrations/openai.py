@@ -13,6 +13,8 @@ dictionaries, which every OpenAI-compatible server takes.
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from uuid6 import uuid7
+
 from faceplate.column_types import JsonObject
 from faceplate.errors import InvalidInput
 from faceplate.integrations._speech import (
@@ -77,8 +79,9 @@ def from_openai(
     """Return a response, or the messages of a request, ready for `messages.append_many`.
 
     A completion is one message with its model and tokens; the final completion of a stream is one
-    as well. Tool messages that follow each other become one message with several results. A refusal
-    is the text of its message. What has no column, such as ``name``, goes into the metadata.
+    as well. Tool messages that follow each other become one message with several results. A call
+    without an id gets one. A refusal is the text of its message. What has no column, such as
+    ``name``, goes into the metadata.
 
     Raises InvalidInput for what cannot be stored: several choices, parts that are not text, audio,
     the deprecated ``function_call``; and for a completion without ``finish_reason``, whose stream
@@ -148,8 +151,12 @@ def _of_message(given: Any) -> NewMessage:
 
 
 def _stored(call: JsonObject) -> JsonObject:
-    """Leave out what the client's stream adds to a call, and no server takes."""
+    """Leave out what the client's stream adds to a call, which no server takes back.
+
+    Some servers leave the id empty.
+    """
     call.pop("index", None)
+    call["id"] = call.get("id") or f"call_{uuid7().hex}"
     if isinstance(function := call.get("function"), dict):
         call["function"] = {key: function[key] for key in function if key != "parsed_arguments"}
     return call
