@@ -27,6 +27,7 @@ NAVIGATION = {
         "docs/web/workers",
         "docs/web/prometheus-and-sentry",
         "docs/web/example-chat",
+        "docs/models",
         "docs/testing",
         "docs/faq",
     ],

@@ -99,7 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
     environment = stack.enter_context(pytest.MonkeyPatch.context())
     for name in os.environ:
         ours = name.startswith("FACEPLATE_") and not name.startswith("FACEPLATE_TEST_")
-        if ours or name.startswith("PG") or name in {"DATABASE_URL", "NO_COLOR", "FORCE_COLOR"}:
+        others = name.startswith(("PG", "CHAT_", "OPENAI_", "ANTHROPIC_"))  # the example's model
+        if ours or others or name in {"DATABASE_URL", "NO_COLOR", "FORCE_COLOR"}:
             environment.delenv(name)
     if config.option.event_loop == "uvloop":
         config.pluginmanager.register(OnUvloop())

@@ -7,6 +7,7 @@ import os
 import uvicorn
 from pydantic import SecretStr
 
+from examples.chat.settings import ChatSettings
 from faceplate import migrate
 from faceplate.cli.output import note
 from faceplate.cli.session import find_settings
@@ -31,6 +32,7 @@ def main() -> None:
                 url.get_secret_value() if isinstance(url, SecretStr) else url
             )
     os.environ.setdefault("CHAT_ALONE", str(options.workers == 1))
+    note(f"Model: {ChatSettings().model_name}")
     note(f"Chat: http://{options.host}:{options.port}/  (Ctrl-C stops it)")
     uvicorn.run(
         "examples.chat.app:create_app",

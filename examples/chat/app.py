@@ -7,7 +7,7 @@ handler; the rest is the example.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -74,14 +74,14 @@ def create_app(
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with lifespan(settings)(app) as state:
+        async with lifespan(settings)(app) as state, _model_of(chat) as provided:
             db = state["faceplate"]
             await _sweep(db, timedelta(0) if chat.alone else STALE)
             sweeping = asyncio.create_task(_keep_sweeping(db))
             yield {
                 **state,
                 "people": await settle(db, people),
-                "model": model or Echo(chat.token_delay_s),
+                "model": model or provided or Echo(chat.token_delay_s),
                 "save_every_s": chat.save_every_s,
             }
             sweeping.cancel()
@@ -102,6 +102,15 @@ def create_app(
         return FileResponse(STATIC / "index.html")
 
     return app
+
+
+def _model_of(chat: ChatSettings) -> AbstractAsyncContextManager[Model | None]:
+    """Return the model that a key is set for. The clients are imported only then."""
+    if chat.provider is None:
+        return nullcontext()
+    from examples.chat import providers  # noqa: PLC0415 - as said
+
+    return providers.opened(chat)
 
 
 async def _answer_refusal(_request: Request, error: Exception) -> Response:

@@ -1,19 +1,10 @@
 """The model: where the example's echo is, and where a real one is plugged in.
 
-A `Model` is a function that takes the conversation so far and returns an async generator. What it
-yields is either text, piece by piece, or tool calls and nothing else. After tool calls the tools
-are run, both are stored, and the model is asked again, with the results at the end of the
-conversation. A model of a provider is a few lines::
-
-    async def model(history: Sequence[Message]) -> AsyncGenerator[str | ToolCall, None]:
-        async with client.stream(messages=[to_provider(message) for message in history]) as stream:
-            async for event in stream:
-                if event.text:
-                    yield event.text
-                elif event.tool_call:
-                    yield ToolCall(event.tool_call.id, event.tool_call.name, event.tool_call.input)
-
-    app = create_app(model=model)
+A `Model` is a function that takes the conversation so far and returns an async generator. It yields
+the text, piece by piece, then tool calls if it has any, and at last the tokens that it took. After
+tool calls the tools are run, both are stored, and the model is asked again, with the results at the
+end of the conversation. `examples.chat.providers` has models of OpenAI-compatible servers and of
+Anthropic; `examples.chat.app.create_app` takes any other one as ``model=``.
 
 The generator is closed when the reader goes away; what it holds is released by ``async with``. No
 connection of the database is held while it runs. An error that it raises ends the reply as failed.
@@ -37,7 +28,17 @@ class ToolCall(NamedTuple):
     arguments: dict[str, Any]
 
 
-Model = Callable[[Sequence[Message]], AsyncGenerator[str | ToolCall, None]]
+class Usage(NamedTuple):
+    input_tokens: int
+    output_tokens: int
+
+
+class ModelFailed(Exception):  # noqa: N818 - named for what it says
+    """The model gave no answer, or not all of it; the message says why, in words for the user."""
+
+
+Piece = str | ToolCall | Usage
+Model = Callable[[Sequence[Message]], AsyncGenerator[Piece, None]]
 Tool = Callable[[UserRunner, dict[str, Any]], Awaitable[str]]
 
 MAX_WORDS = 200

@@ -9,6 +9,7 @@ However a stream ends:
 - A reader who goes away ends the reply: the model is stopped, and the message is interrupted, with
   all that the model had said, which may be a little more than was shown. So does a server that is
   stopped, after the time it gives its streams to finish.
+- A model that fails leaves the message as failed, with the text so far, and in its metadata why.
 - A process that is killed leaves the message as streaming; the sweep of `examples.chat.app` ends
   it as interrupted.
 - Of two replies to the same message at once, one is given; the other one ends with a conflict.
@@ -19,20 +20,24 @@ While the model writes, no transaction is open and no connection is held.
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 
 from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from examples.chat.model import TOOLS, Model, ToolCall
+from examples.chat.model import TOOLS, Model, ModelFailed, Piece, ToolCall, Usage
 from examples.chat.schemas import MessageOut
-from examples.chat.turns import Turn, append_next
-from faceplate import FaceplateError, Message
+from examples.chat.turns import Turn
+from faceplate import FaceplateError, InvalidInput, Message
+from faceplate.column_types import JsonObject
+from faceplate.drafts import Draft
 from faceplate.integrations.fastapi import UserRunner
-from faceplate.integrations.web import problem_of
+from faceplate.integrations.web import problem, problem_of
 from faceplate.services import messages
 
 logger = logging.getLogger("examples.chat")
@@ -76,6 +81,9 @@ async def answer(
         async with aclosing(_answer(chat, model, turn, save_every_s)) as events:
             async for event in events:
                 yield event
+    except ModelFailed as failure:
+        logger.warning("a reply failed: %s", failure)
+        yield Event("error", problem(HTTPStatus.BAD_GATEWAY, "model_failed", str(failure)).body)
     except Exception as error:
         if not isinstance(error, FaceplateError):
             logger.exception("a reply failed in the model or a tool")
@@ -100,30 +108,100 @@ async def _answer(
     history = [*(message for message in found if message.role), turn.question]
     branch = turn.branches
     for _ in range(MAX_ROUNDS):
+        said = _Said()
         async with aclosing(model(history)) as pieces:
-            first = await anext(pieces, "")
-            if isinstance(first, str):
-                async with chat.draft(
+            first = await _first(pieces)
+            if isinstance(first, ToolCall):
+                if [text async for text in _texts(first, pieces, said)]:
+                    raise TypeError("a model says its text before it calls tools")
+            else:
+                draft = chat.draft(
                     conversation_id,
+                    model=_name_of(model),
                     after=history[-1].position,
                     branch=branch,
                     save_every_s=save_every_s,
-                ) as draft:
+                )
+                async with _kept_words(chat, draft), draft:
                     yield _stored("draft", draft.message)
-                    async for text in draft.keep(_texts(first, pieces)):
+                    async for text in draft.keep(_texts(first, pieces, said)):
                         yield Event("delta", {"text": text})
-                yield _stored("done", draft.message)
-                return
-            calls = [call async for call in _calls(first, pieces)]
-        async for message in _use_tools(chat, history[-1], calls, branch=branch):
+                    if said.usage:
+                        draft.input_tokens, draft.output_tokens = said.usage
+                branch = False
+                if not said.calls:
+                    yield _stored("done", draft.message)
+                    return
+                history.append(draft.message)
+                yield _stored("message", draft.message)
+                said.usage = None
+        calling = _use_tools(chat, history[-1], said, model=_name_of(model), branch=branch)
+        async for message in calling:
             history.append(message)
             yield _stored("message", message)
         branch = False
-    raise RuntimeError(f"the model wants tools more than {MAX_ROUNDS} times")
+    raise ModelFailed(f"The model wants tools more than {MAX_ROUNDS} times.")
+
+
+@dataclass
+class _Said:
+    """What a model said beside its text."""
+
+    calls: list[ToolCall] = field(default_factory=list)
+    usage: Usage | None = None
+
+
+async def _first(pieces: AsyncGenerator[Piece, None]) -> Piece | ModelFailed:
+    try:
+        return await anext(pieces, "")
+    except ModelFailed as failure:
+        return failure  # the reply that failed is kept, so it has to be begun
+
+
+async def _texts(
+    first: Piece | ModelFailed, pieces: AsyncGenerator[Piece, None], said: _Said
+) -> AsyncGenerator[str, None]:
+    """Yield the text of a model, and note in ``said`` what else it says."""
+    if isinstance(first, ModelFailed):
+        raise first
+    piece: Piece | None = first
+    while piece is not None:
+        if isinstance(piece, str):
+            if said.calls:
+                raise TypeError("a model says its text before it calls tools")
+            yield piece
+        elif isinstance(piece, ToolCall):
+            said.calls.append(piece)
+        else:
+            said.usage = piece
+        piece = await anext(pieces, None)
+
+
+@asynccontextmanager
+async def _kept_words(chat: UserRunner, draft: Draft) -> AsyncIterator[None]:
+    """Keep the words of a failure with the reply that failed, after its text was saved."""
+    try:
+        yield
+    except ModelFailed as failure:
+        message = draft.message
+        await chat.run(
+            messages.replace,
+            message.conversation_id,
+            message.id,
+            role=message.role,
+            content=message.content,
+            metadata={"failure": str(failure)},
+        )
+        raise
+
+
+def _name_of(model: Model) -> str | None:
+    """The name that is stored with what a model says; the echo has none."""
+    return getattr(model, "name", None)
 
 
 async def _use_tools(
-    chat: UserRunner, last: Message, calls: Sequence[ToolCall], *, branch: bool
+    chat: UserRunner, last: Message, said: _Said, *, model: str | None, branch: bool
 ) -> AsyncGenerator[Message, None]:
     """Store the calls, run their tools, store the results; yield both messages."""
     tool_calls = [
@@ -132,41 +210,42 @@ async def _use_tools(
             "type": "function",
             "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
         }
-        for call in calls
+        for call in said.calls
     ]
+    input_tokens, output_tokens = said.usage or (None, None)
     called = await chat.run(
-        append_next, last, role="assistant", tool_calls=tool_calls, branch=branch
+        messages.append,
+        last.conversation_id,
+        role="assistant",
+        tool_calls=tool_calls,
+        model=model,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        after=last.position,
+        branch=branch,
     )
     yield called
-    results = [{"tool_call_id": call.id, "content": await _use_tool(chat, call)} for call in calls]
-    yield await chat.run(append_next, called, role="tool", tool_results=results)
+    results = [{"tool_call_id": call.id, **await _use_tool(chat, call)} for call in said.calls]
+    yield await chat.run(
+        messages.append,
+        called.conversation_id,
+        role="tool",
+        tool_results=results,
+        after=called.position,
+    )
 
 
-async def _use_tool(chat: UserRunner, call: ToolCall) -> str:
+async def _use_tool(chat: UserRunner, call: ToolCall) -> JsonObject:
+    """Return what a tool says, or what was wrong with the call, so that the model can mend it."""
     tool = TOOLS.get(call.name)
     if tool is None:
-        return f"there is no tool {call.name}"
-    return await tool(chat, call.arguments)
-
-
-async def _calls(
-    first: ToolCall, pieces: AsyncGenerator[str | ToolCall, None]
-) -> AsyncGenerator[ToolCall, None]:
-    yield first
-    async for piece in pieces:
-        if isinstance(piece, str):
-            raise TypeError("a model that calls tools says nothing else")
-        yield piece
-
-
-async def _texts(
-    first: str, pieces: AsyncGenerator[str | ToolCall, None]
-) -> AsyncGenerator[str, None]:
-    yield first
-    async for piece in pieces:
-        if isinstance(piece, ToolCall):
-            raise TypeError("a model that has begun to speak calls no tools")
-        yield piece
+        return {"content": f"there is no tool {call.name}", "is_error": True}
+    try:
+        return {"content": await tool(chat, call.arguments)}
+    except KeyError as missing:
+        return {"content": f"the argument {missing} is missing", "is_error": True}
+    except InvalidInput as error:
+        return {"content": error.message, "is_error": True}
 
 
 def _stored(name: str, message: Message) -> Event:

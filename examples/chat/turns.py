@@ -10,7 +10,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 from faceplate import Conflict, InvalidInput, Message, NotFound, Scope
-from faceplate.column_types import JsonObject
 from faceplate.services import conversations, messages
 
 MAX_ANSWERS = 50
@@ -97,27 +96,6 @@ async def ask_otherwise(
         branch=True,
     )
     return await _turn_of(scope, question)
-
-
-async def append_next(
-    scope: Scope,
-    last: Message,
-    *,
-    role: str,
-    tool_calls: list[JsonObject] | None = None,
-    tool_results: list[JsonObject] | None = None,
-    branch: bool = False,
-) -> Message:
-    """Append what follows ``last``. Raises Conflict where something else does already."""
-    return await messages.append(
-        scope,
-        last.conversation_id,
-        role=role,
-        tool_calls=tool_calls,
-        tool_results=tool_results,
-        after=last.position,
-        branch=branch,
-    )
 
 
 async def _turn_of(scope: Scope, question: Message) -> Turn:

@@ -19,10 +19,12 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # What each extra brings to life; the others are for work on faceplate itself.
 BROUGHT = {
+    "anthropic": "faceplate.integrations.anthropic, anthropic",
     "cli": "faceplate.cli.app",
     "embedded": "faceplate.embedded",
     "encryption": "cryptography.fernet",
     "fastapi": "faceplate.integrations.fastapi",
+    "openai": "faceplate.integrations.openai, openai",
     "telemetry": "faceplate.integrations.telemetry",
     "testing": "faceplate.testing",
 }

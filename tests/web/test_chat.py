@@ -178,10 +178,9 @@ async def test_tool_calls_are_stored_and_shown(http: httpx.AsyncClient) -> None:
     [
         ([ToolCall("call_1", "nothing", {})], ["message", "message", "message", "draft"]),
         ([ToolCall("call_1", "weather", {"place": "Oslo"}), "and more"], ["message"]),
-        (["some words", ToolCall("call_1", "weather", {})], ["message", "draft", "delta"]),
         ([RuntimeError("the model is gone")], ["message"]),
     ],
-    ids=["unknown tool", "words after a call", "a call after words", "an error"],
+    ids=["unknown tool", "words after a call", "an error"],
 )
 async def test_a_model_that_goes_wrong_is_told_of(
     settings: Settings,

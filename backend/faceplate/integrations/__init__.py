@@ -1,4 +1,4 @@
-"""Integrations with web frameworks and OpenTelemetry.
+"""Integrations with web frameworks, providers of models, and OpenTelemetry.
 
-Each module needs its own extra.
+Each module has its own extra.
 """
