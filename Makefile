@@ -94,6 +94,7 @@ test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
 	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(LEG)
 
+test-python: LEG_TESTS += tests/integration/test_prompt.py
 test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest --event-loop=uvloop $(LEG)
@@ -109,7 +110,7 @@ test-plain: $(INSTALLED) ## Run a leg by the driver's public methods alone, with
 SERVER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \
   $(patsubst %,--ignore=tests/integration/test_%.py,cancellation cli confidentiality cookbook docs \
     embedded events fairness import import_exports logging memory outages owner_criterion \
-    owner_filled_in pages properties shutdown site startup survival telemetry) \
+    owner_filled_in pages prompt properties shutdown site startup survival telemetry) \
   $(patsubst %,tests/faults/test_%.py,bad_values contention last_words promotion round_trips \
     server_versions)
 # Of these, what differs between versions: the catalog, the roles, the plans, the messages.
