@@ -29,7 +29,9 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
 COOKBOOK = DOCS / "units.md"  # test_cookbook.py runs it, with a user
-RUNNABLE = [page for page in PAGES if runnable_blocks(page) and page != COOKBOOK]
+# test_production.py runs these, on a server with TLS.
+PRODUCTION = {DOCS / "production.md", *(DOCS / "production").glob("*.md")}
+RUNNABLE = [page for page in PAGES if runnable_blocks(page) and page not in {COOKBOOK, *PRODUCTION}]
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 
 
