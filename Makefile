@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
+.PHONY: install check format docs erd llms test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -55,6 +55,9 @@ docs: $(INSTALLED) ## Build the documentation site in build/docs, offline; a war
 
 erd: $(INSTALLED) ## Draw the tables of the models in docs/pictures/data-model.svg
 	@$(BIN)/python docs/erd.py
+
+llms: $(INSTALLED) ## Write the signatures of the units into docs/llms.txt
+	@$(BIN)/python docs/llms.py
 
 test-package: $(INSTALLED) ## Build wheel and sdist, and use them from empty environments with each extra
 	@$(BIN)/pytest tests/package -m package $(ARGS)
