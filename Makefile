@@ -111,9 +111,9 @@ test-plain: $(INSTALLED) ## Run a leg by the driver's public methods alone, with
 # What another version of PostgreSQL can break: SQL, plans, roles, and what the server says. Not
 # what the client alone decides, nor what starts the command of the wheel's PostgreSQL.
 SERVER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \
-  $(patsubst %,--ignore=tests/integration/test_%.py,cancellation cli confidentiality cookbook docs \
-    embedded events fairness import import_exports logging memory outages owner_criterion \
-    owner_filled_in pages prompt properties shutdown site startup survival telemetry) \
+  $(patsubst %,--ignore=tests/integration/test_%.py,alerts cancellation cli confidentiality cookbook \
+    docs embedded events fairness import import_exports llms logging memory outages owner_criterion \
+    owner_filled_in pages production prompt properties shutdown site startup survival telemetry) \
   $(patsubst %,tests/faults/test_%.py,bad_values contention last_words promotion round_trips \
     server_versions)
 # Of these, what differs between versions: the catalog, the roles, the plans, the messages.
