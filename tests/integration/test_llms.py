@@ -6,13 +6,27 @@ import re
 import runpy
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.blocks import blocks, python_blocks
 
 import faceplate
-from faceplate import services
+from faceplate import (
+    Conflict,
+    Database,
+    FaceplateError,
+    InvalidInput,
+    Scope,
+    UsageError,
+    User,
+    drafts,
+    services,
+)
+from faceplate.integrations.web import UserRunner
+from faceplate.services import conversations, messages
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "llms.txt"
@@ -70,6 +84,49 @@ def test_every_name_in_it_is_there() -> None:
 
 UNITS = ("users", "conversations", "messages", "tasks", "documents", "mcp_configs", "usage")
 OF_OTHERS = {"MetaData"}
+
+
+async def test_the_mistakes_are_refused_as_it_says(db: Database, user: User) -> None:
+    """Else a model learns rules that do not hold."""
+    run = UserRunner(db, user.id).run
+    chat = await run(conversations.create, metadata={"a": 1, "b": 2})
+    chat = await run(conversations.replace_metadata, chat.id, {"a": 2})
+    assert chat.metadata == {"a": 2}
+    question = await run(messages.append, chat.id, role="user", content="a")
+    result = [{"tool_call_id": "call_1", "content": "4 degrees"}]
+    with pytest.raises(FaceplateError):
+        await run(messages.append, chat.id, role="tool", tool_results=result)
+    naive = datetime.now()  # noqa: DTZ005 - the mistake
+    with pytest.raises(InvalidInput, match="time zone"):
+        await run(messages.append, chat.id, role="user", content="b", created_at=naive)
+    no_text: Any = {"any": "JSON"}
+    with pytest.raises(InvalidInput):
+        await run(messages.append, chat.id, role="user", body=no_text)
+    function = {"name": "weather", "arguments": "{}"}
+    call = {"id": "call_1", "type": "function", "function": function}
+    await run(messages.append, chat.id, role="assistant", tool_calls=[call])
+    await run(messages.append, chat.id, role="tool", tool_results=result)
+    with pytest.raises(FaceplateError):
+        await run(messages.append, chat.id, role="tool", tool_results=result)
+    after = question.position
+    with pytest.raises(Conflict):
+        await run(messages.append, chat.id, role="assistant", content="c", after=after)
+    async with drafts.open(db, user.id, chat.id, after=after, branch=True) as draft:
+        await draft.write("another")
+    path = await run(messages.history, chat.id)
+    assert [message.content for message in path] == ["a", "another"]
+
+
+async def test_a_scope_is_for_one_task(db: Database, user: User) -> None:
+    """Else a model gathers on it, and finds out in production."""
+
+    async def gathered(scope: Scope) -> None:
+        await asyncio.gather(*(conversations.create(scope) for _ in range(3)))
+
+    with pytest.raises(UsageError):
+        await db.run(user.id, gathered)
+    made = [db.run(user.id, conversations.create) for _ in range(3)]
+    assert len(await asyncio.gather(*made)) == 3
 
 
 @pytest.mark.parametrize(("line", "source"), python_blocks(PAGE), ids=lambda v: str(v)[:8])
