@@ -6,6 +6,7 @@ name as examples.
 
 import asyncio
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -32,6 +33,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PRODUCTION = DOCS / "production.md"
 BACKUPS = DOCS / "production" / "backups.md"
 DEADLINE_S = 30.0
+ARCHIVE = "/var/lib/postgresql/archive"
 # The wheel's PostgreSQL was built without TLS, Debian's with it.
 WITH_TLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -86,8 +88,12 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         on_tls = {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
         on_tcp = {"listen_addresses": "localhost", "port": str(port)}
         directory = folder / "server" / "pg"
+        archive = folder / "archive"
+        archive.mkdir()
+        account.own(archive, 0o755)
+        archiving = {"archive_mode": "on", "archive_command": archive_command(archive)}
         try:
-            server = embedded.start(directory, options=on_tls | on_tcp)
+            server = embedded.start(directory, options=on_tls | on_tcp | archiving)
             work = folder / "work"
             work.mkdir()
             account.own(work, 0o755)
@@ -107,6 +113,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
                 "5432": str(port),
                 "6543": str(other),
                 "6432": str(pooler),
+                ARCHIVE: str(archive),
                 "/etc/faceplate/ca.pem": str(certificate),
                 "/etc/pgbouncer/server.crt": str(certificate),
                 "/etc/pgbouncer/server.key": str(key),
@@ -114,6 +121,12 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
             yield Place(work, examples)
         finally:
             embedded.wipe(directory)
+
+
+def archive_command(archive: Path) -> str:
+    """Return the command of the page, for another folder."""
+    (command,) = re.findall(r"(?m)^archive_command = '(.*)'$", BACKUPS.read_text("utf-8"))
+    return str(command).replace(ARCHIVE, str(archive))
 
 
 def write_programs(folder: Path, directory: Path, account: _postgres.Account) -> Path:
@@ -162,8 +175,9 @@ async def test_from_nothing_to_production_and_back_from_a_backup(place: Place) -
     restored = next(i for i, step in enumerate(steps) if "faceplate export" in step.source)
     for step in steps[restored:]:
         run_console(step, BACKUPS, place.folder)
-    async with Database() as db:
-        assert await db.run_system(users.by_email, "ada@example.com") == user
+        if "dropdb drill" in step.source:
+            async with Database() as db:
+                assert await db.run_system(users.by_email, "ada@example.com") == user
 
 
 @pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
