@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faceplate import Database, Scope, drafts, pagination, records, services
+from faceplate.integrations import web
 from faceplate.services import chats, messages
 
 PAGE = Path(__file__).with_name("llms.txt")
@@ -20,6 +21,7 @@ AROUND = {
     Database: ("run", "run_system", "begin", "check", "dispose"),
     Scope: ("one", "first", "all", "stream", "execute", "execute_many", "new_id"),
     drafts: ("open",),
+    web: ("start_stream",),
     drafts.Draft: ("write", "save", "keep"),
 }
 GIVEN = [messages.NewMessage, messages.NewConversation, chats.NewChat]
@@ -64,7 +66,7 @@ def _units() -> Iterator[tuple[str, bool]]:
 
 def _around() -> Iterator[str]:
     for owner, names in AROUND.items():
-        where = owner.__name__.removeprefix("faceplate.")
+        where = owner.__name__.removeprefix("faceplate.").removeprefix("integrations.")
         for name in names:
             yield _line(f"{where}.{name}", getattr(owner, name))
 

@@ -58,6 +58,15 @@ def test_every_metric_and_label_is_exported(exported: dict[str, set[str]]) -> No
             assert issubclass(getattr(errors, reason), errors.FaceplateError)
 
 
+def test_the_collector_without_opentelemetry_serves_them() -> None:
+    """Else the rules are silent for who exports by the page on Prometheus."""
+    page = PAGE.parents[1] / "web" / "prometheus-and-sentry.md"
+    collected = re.findall(r"^\| `(\w+)` \| (?:counter|gauge) \|", page.read_text("utf-8"), re.M)
+    for alert in ALERTS:
+        if alert["alert"] != "FaceplateIsSlow":
+            assert any(re.search(rf"\b{name}\b", alert["expr"]) for name in collected), alert
+
+
 def test_every_counter_has_an_alert(exported: dict[str, set[str]]) -> None:
     """Else what is counted happens unseen."""
     counters = {name for name in exported if re.fullmatch(r"faceplate_\w+_total", name)}
