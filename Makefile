@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
+.PHONY: install check format docs erd llms test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -55,6 +55,9 @@ docs: $(INSTALLED) ## Build the documentation site in build/docs, offline; a war
 
 erd: $(INSTALLED) ## Draw the tables of the models in docs/pictures/data-model.svg
 	@$(BIN)/python docs/erd.py
+
+llms: $(INSTALLED) ## Write the signatures of the units into docs/llms.txt
+	@$(BIN)/python docs/llms.py
 
 test-package: $(INSTALLED) ## Build wheel and sdist, and use them from empty environments with each extra
 	@$(BIN)/pytest tests/package -m package $(ARGS)
@@ -94,6 +97,7 @@ test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
 	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(LEG)
 
+test-python: LEG_TESTS += tests/integration/test_prompt.py
 test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest --event-loop=uvloop $(LEG)
@@ -107,9 +111,9 @@ test-plain: $(INSTALLED) ## Run a leg by the driver's public methods alone, with
 # What another version of PostgreSQL can break: SQL, plans, roles, and what the server says. Not
 # what the client alone decides, nor what starts the command of the wheel's PostgreSQL.
 SERVER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \
-  $(patsubst %,--ignore=tests/integration/test_%.py,cancellation cli confidentiality cookbook docs \
-    embedded events fairness import import_exports logging memory outages owner_criterion \
-    owner_filled_in pages properties shutdown site startup survival telemetry) \
+  $(patsubst %,--ignore=tests/integration/test_%.py,alerts cancellation cli confidentiality cookbook \
+    docs embedded events fairness import import_exports llms logging memory outages owner_criterion \
+    owner_filled_in pages production prompt properties shutdown site startup survival telemetry) \
   $(patsubst %,tests/faults/test_%.py,bad_values contention last_words promotion round_trips \
     server_versions)
 # Of these, what differs between versions: the catalog, the roles, the plans, the messages.

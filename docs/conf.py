@@ -54,6 +54,7 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", separate_endings)
     app.connect("autodoc-process-signature", shorten)
     app.connect("build-finished", make_front_page)
+    app.connect("build-finished", serve_for_models)
 
 
 def complete_page(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -82,3 +83,14 @@ def make_front_page(app: Sphinx, failure: Exception | None) -> None:
     """Make the README the index, which a browser opens for the folder."""
     if failure is None:
         shutil.copy(Path(app.outdir) / "README.html", Path(app.outdir) / "index.html")
+
+
+def serve_for_models(app: Sphinx, failure: Exception | None) -> None:
+    """Put llms.txt at the top of the site, and the Markdown that it leads to beside the pages."""
+    if failure is None:
+        out = Path(app.outdir)
+        for name in app.env.found_docs:
+            shutil.copy(ROOT / f"{name}.md", out / f"{name}.md")
+        text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
+        text = re.sub(r"\]\((?!https?:)", "](docs/", text).replace("](docs/../", "](")
+        (out / "llms.txt").write_text(text, encoding="utf-8")

@@ -43,6 +43,10 @@ NAVIGATION = {
     ],
     "Extend": ["docs/adding-a-table", "docs/own-alembic"],
     "Run": [
+        "docs/production",
+        "docs/production/backups",
+        "docs/production/alerts",
+        "docs/production/capacity",
         "docs/operations",
         "docs/operations/roles",
         "docs/operations/migrations",

@@ -19,7 +19,7 @@ _BLOCK = re.compile(
     r"(?ms)^(?:<!-- not run: (?P<reason>[^\n]*?) *-->\n)?"
     r"(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<source>.*?)^(?P=indent)```$"
 )
-_FILE = re.compile(r"# ([\w/]+\.py)\n")
+_FILE = re.compile(r"(?:#|--|;) ([\w./-]*\.(?:py|sql|ini|yml|env))\n")
 _COMMAND = re.compile(r"(?ms)^\$ (?P<command>.*?)$\n?(?P<output>(?:(?!\$ ).*?(?:\n|\Z))*)")
 RUN = ("python", "console")
 
@@ -34,9 +34,9 @@ class Block(NamedTuple):
 
     @property
     def file(self) -> str | None:
-        """The file that a Python block stands for: its first line is then ``# name.py``."""
+        """The file that a block stands for: its first line is then ``# name.py``, or the like."""
         named = _FILE.match(self.source)
-        return named[1] if named and self.language == "python" else None
+        return named[1] if named else None
 
 
 def blocks(path: Path) -> list[Block]:
@@ -54,8 +54,12 @@ def blocks(path: Path) -> list[Block]:
 
 
 def runnable_blocks(path: Path) -> list[Block]:
-    """Return the blocks that are run: Python and console, unless a comment says why not."""
-    return [block for block in blocks(path) if block.language in RUN and block.reason is None]
+    """Return the blocks that are run, unless a comment says why not: Python, console, files."""
+    return [
+        block
+        for block in blocks(path)
+        if (block.language in RUN or block.file is not None) and block.reason is None
+    ]
 
 
 def python_blocks(path: Path) -> list[tuple[int, str]]:

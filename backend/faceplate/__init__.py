@@ -58,6 +58,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PoolExhausted",
+    "SchemaChanged",
     "Scope",
     "Settings",
     "ShuttingDown",

@@ -91,3 +91,10 @@ def test_every_page_is_in_the_side_bar(site: Path) -> None:
         "search.html",
     }
     assert pages - linked - made_by_sphinx == set()
+
+
+def test_a_model_can_read_the_site(site: Path) -> None:
+    """Else llms.txt, which a program asks for at the top, leads to pages that are not there."""
+    links = re.findall(r"\]\(([^)#]+)", read(site / "llms.txt"))
+    assert "docs/quickstart.md" in links
+    assert [link for link in links if not (site / link).is_file()] == []

@@ -61,6 +61,14 @@ def test_every_public_name_is_that_of_its_module() -> None:
         getattr(faceplate, "Databse")  # noqa: B009 - a type checker refuses the attribute
 
 
+def test_every_error_is_a_public_name_of_the_package() -> None:
+    """Else a name that a type checker accepts in an except clause fails when it is imported."""
+    tree = [value for value in vars(faceplate.errors).values() if isinstance(value, type)]
+    errors = {each.__name__ for each in tree if issubclass(each, faceplate.FaceplateError)}
+    assert len(errors) > 10
+    assert errors - {*faceplate.__all__} == set()
+
+
 def test_every_exception_from_a_rule_has_its_reason_beside_it() -> None:
     """Else nobody knows whether the exception is still needed."""
     exception = re.compile(r"# (?:noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])(.*)")

@@ -53,6 +53,8 @@ except ModuleNotFoundError as missing:
 Attributes = dict[str, str]
 
 SYSTEM: Attributes = {"db.system.name": "postgresql"}
+# The SDK's own begin at 5, as for milliseconds.
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 COUNTERS = {
     Kind.RETRY: ("faceplate.retries", "Retries of units."),
     Kind.RECONNECT: ("faceplate.reconnects", "Units that waited until the server was back."),
@@ -83,7 +85,10 @@ class _Telemetry:
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         self._tracer = tracer
         self._duration = meter.create_histogram(
-            "faceplate.unit.duration", "s", "The time that a unit took with all its attempts."
+            "faceplate.unit.duration",
+            "s",
+            "The time that a unit took with all its attempts.",
+            explicit_bucket_boundaries_advisory=BUCKETS_S,
         )
         self._counters = {
             kind: meter.create_counter(name, "{unit}", description)
