@@ -21,7 +21,7 @@ help: ## List the targets
 
 demo: $(INSTALLED) ## Store chats in a local PostgreSQL 18 and read them back (FILE=chats.jsonl for your own)
 	@$(BIN)/faceplate demo $(if $(FILE),"$(FILE)")
-	@printf 'Chat in a browser\n    make serve\n'
+	@printf 'Read them and go on in a browser, as the user Demo\n    make serve\n'
 
 serve: $(INSTALLED) ## Chat in a browser, on a local PostgreSQL 18 (PORT=8000)
 	@$(BIN)/python -m examples.chat --port $(or $(PORT),8000)
@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd llms test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
+.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -58,6 +58,10 @@ erd: $(INSTALLED) ## Draw the tables of the models in docs/pictures/data-model.s
 
 llms: $(INSTALLED) ## Write the signatures of the units into docs/llms.txt
 	@$(BIN)/python docs/llms.py
+
+pictures: $(INSTALLED) ## Take the README's pictures of the chat anew (needs Chromium and the font Inter)
+	@FACEPLATE_TEST_BROWSER=required FACEPLATE_TEST_PICTURES=docs/pictures \
+	  $(BIN)/pytest tests/browser/test_page_demo.py -k pictures
 
 test-package: $(INSTALLED) ## Build wheel and sdist, and use them from empty environments with each extra
 	@$(BIN)/pytest tests/package -m package $(ARGS)

@@ -13,6 +13,7 @@ connection of the database is held while it runs. An error that it raises ends t
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from uuid6 import uuid7
@@ -42,11 +43,12 @@ Model = Callable[[Sequence[Message]], AsyncGenerator[Piece, None]]
 Tool = Callable[[UserRunner, dict[str, Any]], Awaitable[str]]
 
 MAX_WORDS = 200
+MARKDOWN = (Path(__file__).parent / "markdown.txt").read_text(encoding="utf-8")
 
 
 class Echo:
-    """Says what was said, a word at a time. Asked about the weather, or to remember something, it
-    calls a tool first.
+    """Says what was said, a word at a time, with its lines. Asked about the weather, or to remember
+    something, it calls a tool first. It can count, and show Markdown.
     """
 
     def __init__(self, token_delay_s: float) -> None:
@@ -57,7 +59,7 @@ class Echo:
         if last.role == "user" and (call := _wanted(last.content)) is not None:
             yield call
             return
-        for token in _tokens(_reply_to(last)):
+        for token in _tokens(_reply_to(last, is_first=len(history) == 1)):
             await asyncio.sleep(self._token_delay_s)
             yield token
 
@@ -73,19 +75,30 @@ def _wanted(text: str) -> ToolCall | None:
     return None
 
 
-def _reply_to(message: Message) -> str:
+def _reply_to(message: Message, *, is_first: bool) -> str:
     if message.tool_results:
         told = "; ".join(str(result["content"]) for result in message.tool_results)
         return f"I have asked a tool, and it says: {told}."
-    words = message.content.split()
-    heard = " ".join(words[:MAX_WORDS]) + (" ..." if len(words) > MAX_WORDS else "")
+    if re.search(r"\bmarkdown\b", message.content, re.IGNORECASE):
+        return MARKDOWN
+    if end := re.search(r"\bcount to (\d{1,3})\b", message.content, re.IGNORECASE):
+        return ", ".join(str(number) for number in range(1, int(end[1]) + 1)) + "."
+    heard = f"You said:\n\n{_cut(message.content)}"
+    if not is_first:
+        return heard
     return (
-        f"You said: {heard}\n\n"
+        f"{heard}\n\n---\n\n"
         "I am an echo and know nothing else, but every word of this reply was stored before you "
-        "saw it. Close the tab in the middle of it and come back: it will say where it broke off. "
-        "Ask me about the weather in some place, or to remember to do something, and I will call "
-        "a tool."
+        "saw it. Close the tab in the middle of it and come back: it will say where it broke off."
     )
+
+
+def _cut(text: str) -> str:
+    """The first words of ``text`` with their lines. A block of code ends where they do."""
+    words = _tokens(text)
+    heard = "".join(words[:MAX_WORDS]) + (" ..." if len(words) > MAX_WORDS else "")
+    is_open = len(re.findall(r"^```", heard, re.MULTILINE)) % 2
+    return heard.strip("\n") + "\n```" * is_open
 
 
 def _tokens(text: str) -> list[str]:

@@ -15,8 +15,10 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import APIKeyHeader
 
 from faceplate import Database
+from faceplate.cli import demo
+from faceplate.cli.session import find_or_create_user
 from faceplate.integrations.fastapi import UserRunner, runner_for
-from faceplate.services import users
+from faceplate.services import conversations, users
 
 
 class Person(NamedTuple):
@@ -27,19 +29,28 @@ class Person(NamedTuple):
 
 DEMO_PEOPLE: Mapping[str, str] = {"ada": "Ada", "grace": "Grace"}
 """Their titles by their names."""
+IMPORTER = "demo"
+"""The user that ``make demo`` imports chats for."""
 
 _header = APIKeyHeader(
-    name="X-Demo-User", auto_error=False, description="Who you say you are: ada or grace."
+    name="X-Demo-User", auto_error=False, description="Who you say you are: ada, grace or demo."
 )
 
 
 async def settle(db: Database, titles: Mapping[str, str]) -> dict[str, Person]:
     """Make the users where they are not there yet; return them by name."""
-    people = {}
+    imports = await db.run_system(find_or_create_user, demo.EMAIL)
+    people = {IMPORTER: Person(IMPORTER, "Demo", imports.id)}
     for name, title in titles.items():
         user = await db.run_system(users.ensure, f"demo|{name}")
         people[name] = Person(name, title, user.id)
     return people
+
+
+async def choosable(db: Database, people: Mapping[str, Person]) -> list[Person]:
+    """Return the users, the one with the imported chats first, or not at all without any."""
+    imported = await db.run(people[IMPORTER].user_id, conversations.page, limit=1)
+    return [each for each in people.values() if each.name != IMPORTER or imported.items]
 
 
 def current_user(

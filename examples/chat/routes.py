@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.requests import HTTPConnection
 
 from examples.chat import paths, schemas, turns
-from examples.chat.people import Chat, Person
+from examples.chat.people import Chat, Person, choosable
 from examples.chat.replies import EventStream, answer
-from faceplate import Conversation, Scope, Task
+from faceplate import Conversation, Database, Scope, Task
+from faceplate.integrations.fastapi import database
 from faceplate.pagination import Page
 from faceplate.services import conversations, tasks
 
@@ -50,10 +51,11 @@ Answers = Annotated[Answering, Depends()]
 
 
 @router.get("/users", response_model=list[schemas.PersonOut], tags=["users"])
-async def list_users(connection: HTTPConnection) -> list[Person]:
+async def list_users(
+    connection: HTTPConnection, db: Annotated[Database, Depends(database)]
+) -> list[Person]:
     """Who can be chosen in the demo."""
-    people: dict[str, Person] = connection.state.people
-    return list(people.values())
+    return await choosable(db, connection.state.people)
 
 
 @router.get("/conversations", response_model=schemas.ConversationPage, tags=["conversations"])

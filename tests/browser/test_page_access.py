@@ -82,7 +82,7 @@ async def test_a_reply_is_read_out_once(chat_server: ChatServer, tabs: Tabs) -> 
     await chat.ask_and_hear("hello")
     begun, told = await chat.page.evaluate("window.heard")
     assert begun == "The reply begins."
-    assert told.startswith("Assistant: You said: hello")
+    assert told.startswith("Assistant: You said:\n\nhello")
     await expect(chat.page.locator("article [aria-live], [role=log]")).to_have_count(0)
 
 

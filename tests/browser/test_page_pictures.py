@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
-from tests.browser.conftest import PHONE, Tabs
+from playwright.async_api import ViewportSize, expect
+from tests.browser.conftest import FAILED_REQUEST, PHONE, Tabs
 from tests.browser.hands import Hands
 from tests.browser.serving import ChatServer
+from uuid6 import uuid7
 
 PAST = ("Packing for a week in Tromsø", "Names for a cat", "A letter to the landlord")
 ASKED = "Compare these two for me:\nthe night train is slower, but saves a hotel"
@@ -73,6 +74,24 @@ async def test_pictures_of_a_phone(chat_server: ChatServer, tabs: Tabs, screensh
     await chat.button("Conversations").click()
     await expect(chat.page.locator("#sidebar")).to_be_in_viewport(ratio=1)
     await chat.page.screenshot(path=screenshots / "phone-conversations.png")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pictures_of_what_is_read(
+    chat_server: ChatServer, tabs: Tabs, screenshots: Path, scheme: str
+) -> None:
+    """Else nobody has looked at the parts of Markdown, or at a page without its conversation."""
+    tabs.expect_complaints(FAILED_REQUEST)
+    context = await tabs.context(color_scheme=scheme, reduced_motion="reduce")
+    chat = await tabs.open(chat_server, f"#ada/{uuid7()}", context=context)
+    await expect(chat.page.get_by_text("This conversation is not here")).to_be_visible()
+    await chat.page.screenshot(path=screenshots / f"missing-{scheme}.png")
+    await chat.page.set_viewport_size(ViewportSize(width=1320, height=1400))
+    await chat.page.get_by_role("link", name="Start a new chat").click()
+    await chat.ask_and_hear("Show me some Markdown")
+    await chat.page.screenshot(path=screenshots / f"markdown-{scheme}.png")
+    await chat.page.set_viewport_size(PHONE)
+    await chat.page.screenshot(path=screenshots / f"phone-markdown-{scheme}.png")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -44,6 +44,18 @@ async def test_users_need_no_header_and_everything_else_does(http: httpx.AsyncCl
         assert refused.headers["content-type"] == "application/problem+json"
 
 
+async def test_the_user_of_the_demo_comes_first_once_it_has_chats(http: httpx.AsyncClient) -> None:
+    """Else somebody who has imported chats cannot find them, or everybody chooses an empty user."""
+    names = [person["name"] for person in (await http.get("/api/users")).json()]
+    assert names == ["ada", "grace"]
+    demo = {"X-Demo-User": "demo"}
+    chat = await http.post("/api/conversations", json={"title": "Imported"}, headers=demo)
+    names = [person["name"] for person in (await http.get("/api/users")).json()]
+    assert names == ["demo", "ada", "grace"]
+    other = await http.get(f"/api/conversations/{chat.json()['id']}")
+    assert other.status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -171,6 +183,37 @@ async def test_tool_calls_are_stored_and_shown(http: httpx.AsyncClient) -> None:
     assert call["function"] == {"name": "weather", "arguments": '{"place": "Oslo"}'}
     assert result["tool_call_id"] == call["id"]
     assert result["content"] in items[3]["content"]
+
+
+@pytest.mark.parametrize(
+    ("question", "heard"),
+    [
+        ("# Plan\n\n1. one\n   - in it\n\n| a | b |\n|---|---|", None),
+        ("```py\nx = 1", "```py\nx = 1\n```"),
+        ("```py\n" + "word " * 300 + "\n```", "```py\n" + "word " * 198 + "word ...\n```"),
+        ("Markdown, please", "| serializable |"),
+        ("Please count to 4!", "1, 2, 3, 4."),
+    ],
+    ids=["lines", "an open block", "a long block", "a sample", "numbers"],
+)
+async def test_the_echo_keeps_lines(
+    http: httpx.AsyncClient, question: str, heard: str | None
+) -> None:
+    """Else a reply shows nothing of the Markdown that went in, or a block of code never ends."""
+    chat = await open_conversation(http)
+    await ask(http, f"/api/conversations/{chat}/replies", content=question)
+    _, reply = await messages_of(http, chat)
+    assert (heard or question) in reply["content"]
+
+
+async def test_the_echo_says_once_what_it_is(http: httpx.AsyncClient) -> None:
+    """Else every reply is mostly the same words."""
+    chat = await open_conversation(http)
+    for text in ("one", "two"):
+        await ask(http, f"/api/conversations/{chat}/replies", content=text)
+    _, first, _, second = await messages_of(http, chat)
+    assert first["content"].startswith("You said:\n\none\n\n---\n\nI am an echo")
+    assert second["content"] == "You said:\n\ntwo"
 
 
 @pytest.mark.parametrize(

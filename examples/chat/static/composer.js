@@ -29,7 +29,6 @@ export class Composer {
 
   show(thread) {
     this.#thread = thread;
-    this.text.disabled = false;
     this.text.value = unsent.get(thread.user, this.#place);
     this.update();
   }
@@ -38,6 +37,7 @@ export class Composer {
     this.send.hidden = this.#thread.isReplying;
     this.stop.hidden = !this.#thread.isReplying;
     this.send.disabled = !this.#canSend;
+    this.text.disabled = this.#thread.isMissing;
   }
 
   focus() {
@@ -57,9 +57,13 @@ export class Composer {
   }
 
   /** One message at a time: the next one waits until the last one's arrival is known. */
-  get #canSend() {
+  get #isOpen() {
     const { phase, isReplying, pending } = this.#thread;
-    return phase === "ready" && !isReplying && !pending && this.text.value.trim() !== "";
+    return phase === "ready" && !isReplying && !pending;
+  }
+
+  get #canSend() {
+    return this.#isOpen && this.text.value.trim() !== "";
   }
 
   #keep() {
@@ -71,6 +75,12 @@ export class Composer {
     const content = this.text.value.trim();
     this.text.value = "";
     this.#keep();
+    this.say(content);
+  }
+
+  /** Send what did not come from the field, and leave that as it is. */
+  say(content) {
+    if (!this.#isOpen) return;
     this.onsend(this.#thread);
     this.#thread.send(content);
     this.focus();

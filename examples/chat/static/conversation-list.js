@@ -41,7 +41,7 @@ export class ConversationList extends PagedList {
     const link = row.firstElementChild;
     const source = `${item.title} ${item.updated_at}`;
     if (row.source !== source) {
-      const title = h("span", { class: "conversation-title" }, item.title);
+      const title = h("span", { class: "conversation-title", title: item.title }, item.title);
       link.replaceChildren(title, when(item.updated_at));
       row.source = source;
     }

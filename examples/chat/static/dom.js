@@ -72,6 +72,6 @@ export function when(iso) {
   const date = new Date(iso);
   const now = new Date();
   const isToday = date.toDateString() === now.toDateString();
-  const format = isToday ? hour : now - date < WEEK_MS ? weekday : day;
+  const format = isToday ? hour : Math.abs(now - date) < WEEK_MS ? weekday : day;
   return h("time", { datetime: iso, title: date.toLocaleString() }, format.format(date));
 }

@@ -1,7 +1,7 @@
 // The elements of one message. What did not change keeps its element.
 
 import { h, icon } from "./dom.js";
-import { renderMarkdown } from "./markdown.js";
+import { renderMarkdown } from "./markdown-view.js";
 
 const SPEAKERS = {
   user: "You",
@@ -26,7 +26,7 @@ export function renderMessage(row, old) {
   const item = old ?? build(message);
   item.dataset.status = message.status;
   item.firstElementChild.setAttribute("aria-busy", message.status === "streaming");
-  const [, tools, body, foot] = item.firstElementChild.children;
+  const [, body, tools, foot] = item.firstElementChild.children;
   if (["user", "system", "developer"].includes(message.role)) body.textContent = message.content;
   else renderMarkdown(body, message.content);
   const calls = disclosures(row);
@@ -51,8 +51,8 @@ function build({ role }) {
       "article",
       { "aria-label": SPEAKERS[role] ?? OTHER },
       h("p", { class: "speaker", "aria-hidden": "true" }, SPEAKERS[role] ?? OTHER),
-      h("div", { class: "tools" }),
       h("div", { class: "body" }),
+      h("div", { class: "tools" }),
       h("div", { class: "message-foot" }),
     ),
   );
@@ -121,13 +121,13 @@ function footOf({ message, alternatives, actions, note, problem }) {
     ...(problem ? [h("p", { class: "note problem", role: "alert" }, icon("warning"), sentence(problem))] : []),
     ...(text ? [h("p", { class: "note" }, text)] : []),
     ...(alternatives ? [chooserOf(alternatives)] : []),
-    ...actions.map(({ name, icon: image, run, isQuiet, isBare }) => {
-      const label = isBare ? { "aria-label": name, title: name } : {};
+    ...actions.map(({ name, icon: image, run, isQuiet }) => {
+      const label = isQuiet ? { "aria-label": name, title: name } : {};
       return h(
         "button",
         { type: "button", class: isQuiet ? "action quiet" : "action", onclick: run, ...label },
         image ? icon(image) : null,
-        isBare ? null : name,
+        isQuiet ? null : name,
       );
     }),
   ];

@@ -1,7 +1,9 @@
 // Shows one thread at a time: its messages, what is on the way, and where to scroll.
 
+import { copy } from "./copy.js";
 import { h, icon, keyed, trouble, waiting } from "./dom.js";
 import { renderEditor, renderMessage } from "./message-view.js";
+import { greeting, missing } from "./start.js";
 
 const NEAR_END_PX = 80;
 
@@ -15,6 +17,7 @@ export class ThreadView {
     Object.assign(this, { scroller, parent, latest, announcer, composer });
     this.isAtEnd = true;
     scroller.addEventListener("scroll", () => this.#follow(), { passive: true });
+    parent.addEventListener("copied", ({ detail }) => (announcer.textContent = detail));
     new ResizeObserver(() => this.isAtEnd && this.toEnd()).observe(scroller);
     latest.addEventListener("click", () => {
       this.toEnd();
@@ -91,13 +94,9 @@ export class ThreadView {
   #placeholder() {
     const thread = this.#thread;
     if (thread.phase === "loading") return waiting("Loading the conversation", 4);
+    if (thread.isMissing) return missing(thread.user);
     if (thread.phase === "broken") return trouble(thread.problem, () => thread.load());
-    return h(
-      "div",
-      { class: "empty" },
-      h("p", { class: "empty-title" }, "What is on your mind?"),
-      h("p", {}, "Each message is stored before it is answered, and each reply while it arrives."),
-    );
+    return greeting((text) => this.composer.say(text));
   }
 
   #rows() {
@@ -122,7 +121,7 @@ export class ThreadView {
   /** Add what can be done with a message. A conversation that a reply is coming to is left alone. */
   #offer(row, isLast) {
     const thread = this.#thread;
-    const { role, status, position, tool_calls } = row.message;
+    const { role, status, position, content, tool_calls } = row.message;
     const isLocked = thread.isReplying || thread.pending !== null;
     const places = thread.path.alternatives[position];
     if (places) {
@@ -139,9 +138,13 @@ export class ThreadView {
       const run = () => thread.regenerate(row.message);
       row.actions.push({ name: "Regenerate", icon: "again", isQuiet, run });
     }
+    if (content && !tool_calls && navigator.clipboard) {
+      const run = ({ currentTarget }) => copy(content, currentTarget);
+      row.actions.push({ name: "Copy", icon: "copy", isQuiet: true, run });
+    }
     if (!tool_calls) {
       const run = () => thread.fork(position);
-      row.actions.push({ name: "Continue in a new chat", icon: "fork", isQuiet: true, isBare: true, run });
+      row.actions.push({ name: "Continue in a new chat", icon: "fork", isQuiet: true, run });
     }
   }
 

@@ -5,6 +5,7 @@
 
 import * as api from "./api.js";
 import { outbox } from "./kept.js";
+import { firstLine } from "./markdown.js";
 import { Path } from "./path.js";
 import { pause, retried } from "./retry.js";
 
@@ -45,6 +46,11 @@ export class Thread extends EventTarget {
 
   get isReplying() {
     return this.reply !== null;
+  }
+
+  /** Whether the user has no such conversation, or has it no longer. */
+  get isMissing() {
+    return this.phase === "broken" && this.problem.status === 404;
   }
 
   get isEmpty() {
@@ -359,8 +365,8 @@ export class Thread extends EventTarget {
   }
 }
 
-/** Return the first line of a text, short enough for a side bar. */
+/** Return the first line of a text without its marks, short enough for a side bar. */
 function titleOf(content) {
-  const line = [...content.trim().split("\n", 1)[0]]; // by characters, as a cut pair is none
+  const line = [...firstLine(content)]; // by characters, as a cut pair is none
   return line.length > 60 ? `${line.slice(0, 59).join("").trimEnd()}…` : line.join("");
 }
