@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from faceplate.column_types import Count
 from faceplate.pagination import DEFAULT_LIMIT, MAX_LIMIT
@@ -75,6 +75,11 @@ class ConversationChange(In):
     title: Title
 
 
+def _words(value: object) -> str | None:
+    """Return what `replies` has stored. Metadata of an imported message may be anything."""
+    return value if isinstance(value, str) else None
+
+
 class MessageOut(FromRecord):
     id: UUID
     position: int
@@ -85,6 +90,11 @@ class MessageOut(FromRecord):
     tool_calls: list[dict[str, Any]] | None
     tool_results: list[dict[str, Any]] | None
     status: Literal["streaming", "complete", "interrupted", "failed"]
+    failure: Annotated[str | None, BeforeValidator(_words)] = Field(
+        default=None,
+        validation_alias=AliasPath("metadata", "failure"),
+        description="What the model's provider refused, or what broke off, in words.",
+    )
     created_at: datetime
 
 

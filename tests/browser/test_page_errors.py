@@ -5,6 +5,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import FAILED_REQUEST, StartServer, Tabs
 from tests.browser.hands import fill
 from tests.browser.serving import ChatServer
+from tests.browser.stumbling import WHY
 
 
 async def test_a_reply_that_failed_says_so_and_is_given_again(
@@ -22,6 +23,18 @@ async def test_a_reply_that_failed_says_so_and_is_given_again(
     await expect(chat.texts).to_contain_text(["hello"])
     await chat.hear()
     await expect(chat.page.get_by_text("The reply failed")).to_be_hidden()
+
+
+async def test_what_a_provider_said_is_still_told_after_a_reload(
+    start_server: StartServer, tabs: Tabs
+) -> None:
+    """Else the one who comes back knows only that it failed, and tries in vain."""
+    server = await start_server(app="tests.browser.stumbling:create_app")
+    chat = await tabs.open(server)
+    await chat.ask(WHY)
+    await expect(chat.replies).to_contain_text(["The reply failed: The model is gone."])
+    await chat.page.reload()
+    await expect(chat.replies).to_contain_text(["The reply failed: The model is gone."])
 
 
 async def test_a_problem_of_the_database_is_told_and_tried_again(

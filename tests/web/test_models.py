@@ -149,6 +149,7 @@ async def test_a_model_that_fails_is_told_of_in_words(  # noqa: PLR0917 - the fi
     failed = (await stored(settings, chat))[-1]
     assert (failed.status, failed.role) == ("failed", "assistant")
     assert failed.metadata == {"failure": words}
+    assert (await messages_of(http, chat))[-1]["failure"] == words
     assert text.startswith(failed.content)
     logged = [record for record in caplog.records if record.name == "examples.chat"]
     assert [record.getMessage() for record in logged] == [f"a reply failed: {words}"]

@@ -12,8 +12,8 @@ const SPEAKERS = {
 };
 const OTHER = "Another program";
 const ENDED = {
-  interrupted: "Interrupted. What had arrived is kept.",
-  failed: "The reply failed. What had arrived is kept.",
+  interrupted: () => "Interrupted. What had arrived is kept.",
+  failed: ({ failure }) => `The reply failed${failure ? `: ${failure}` : "."} What had arrived is kept.`,
 };
 const NO_TEXT = "This message is another program's. It has no text to show.";
 
@@ -116,7 +116,7 @@ function pretty(value) {
 }
 
 function footOf({ message, alternatives, actions, note, problem }) {
-  const text = note ?? ENDED[message.status] ?? (message.role === null && !message.content ? NO_TEXT : null);
+  const text = note ?? ENDED[message.status]?.(message) ?? (message.role === null && !message.content ? NO_TEXT : null);
   return [
     ...(problem ? [h("p", { class: "note problem", role: "alert" }, icon("warning"), sentence(problem))] : []),
     ...(text ? [h("p", { class: "note" }, text)] : []),
