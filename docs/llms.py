@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faceplate import Database, Scope, drafts, pagination, records, services
-from faceplate.integrations import web
+from faceplate.integrations import anthropic, openai, web
 from faceplate.services import chats, messages
 
 PAGE = Path(__file__).with_name("llms.txt")
@@ -22,6 +22,8 @@ AROUND = {
     Scope: ("one", "first", "all", "stream", "execute", "execute_many", "new_id"),
     drafts: ("open",),
     web: ("start_stream",),
+    openai: ("to_openai", "from_openai"),
+    anthropic: ("to_anthropic", "from_anthropic"),
     drafts.Draft: ("write", "save", "keep"),
 }
 GIVEN = [messages.NewMessage, messages.NewConversation, chats.NewChat]
