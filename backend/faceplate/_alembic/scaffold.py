@@ -1,13 +1,29 @@
-"""The files that `faceplate init` writes: settings and a folder of migrations."""
+"""The files that `faceplate init` writes: settings and migrations, or a whole service."""
 
+import re
+import secrets
 import textwrap
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from faceplate.config import Settings
 from faceplate.errors import UsageError
 
 PACKAGE = files("faceplate")
+NAME = "example-service"
+"""What the service is called in the templates."""
+SERVICE_SETTINGS = """\
+# Settings of the service. `docker compose` reads JWT_KEY from .env as well.
+
+# The key that signs and verifies tokens, at least 32 characters; each deployment has its own:
+# python -c 'import secrets; print(secrets.token_hex(32))'
+JWT_KEY={key}
+
+# The modules with the service's own tables, for the commands of faceplate.
+FACEPLATE_MODELS=app.models
+"""
 
 
 def write_project(directory: Path) -> list[Path]:
@@ -16,7 +32,38 @@ def write_project(directory: Path) -> list[Path]:
     Raises UsageError, and writes nothing, if some of the files exist; the message names them.
     Raises OSError if a file cannot be written.
     """
-    contents = {directory / name: text for name, text in _project().items()}
+    return _write(directory, _project())
+
+
+def write_service(directory: Path) -> list[Path]:
+    """Write a whole service, named after the folder, and a .env with a key; return the files.
+
+    Raises UsageError and OSError as `write_project` does.
+    """
+    name = re.sub("[^a-z0-9]+", "-", directory.resolve().name.lower()).strip("-") or NAME
+    contents = _project() | {
+        ".env": SERVICE_SETTINGS.format(key=secrets.token_hex(32)),
+        ".env.example": f"{SERVICE_SETTINGS.format(key='')}\n{env_example()}",
+    }
+    del contents["migrations/versions/.gitkeep"]
+    for path, text in _files_of(PACKAGE / "templates" / "service"):
+        contents[path.replace("dot-", ".")] = text.replace(NAME, name)
+    return _write(directory, contents)
+
+
+def _files_of(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each file, without the caches of Python and of linters."""
+    for each in sorted(folder.iterdir(), key=lambda each: each.name):
+        if each.name == "__pycache__" or each.name.startswith("."):
+            continue
+        if each.is_file():
+            yield prefix + each.name, each.read_text(encoding="utf-8")
+        else:
+            yield from _files_of(each, f"{prefix}{each.name}/")
+
+
+def _write(directory: Path, texts: Mapping[str, str]) -> list[Path]:
+    contents = {directory / name: text for name, text in texts.items()}
     if there := [path for path in contents if path.exists() or path.is_symlink()]:
         names = ", ".join(str(path.relative_to(directory)) for path in there)
         raise UsageError(f"nothing was written, because {directory} already has: {names}")

@@ -1,0 +1,1 @@
+"""The service: conversations with streamed replies, and reminders."""

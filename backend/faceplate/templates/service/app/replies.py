@@ -1,0 +1,37 @@
+"""A reply, stored while the model writes it, and shown when it is stored."""
+
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+from faceplate import Message
+from faceplate.integrations.fastapi import UserRunner
+from faceplate.services import messages
+
+MAX_HISTORY = 50
+
+
+async def model(history: list[Message]) -> AsyncGenerator[str, None]:
+    """Yield the reply to a conversation. Call your model here, in place of the echo."""
+    for word in f"You said: {history[-1].content}".split(" "):
+        yield f"{word} "
+
+
+async def begin(chat: UserRunner, conversation_id: UUID, text: str) -> AsyncGenerator[str, None]:
+    """Store a question, begin the reply, and return its text.
+
+    What is refused is raised here, before the response starts: it is answered with its own status.
+    """
+    question = await chat.run(messages.append, conversation_id, role="user", content=text)
+    reply = _reply(chat, question)
+    await anext(reply)
+    return reply
+
+
+async def _reply(chat: UserRunner, question: Message) -> AsyncGenerator[str, None]:
+    history = await chat.run(messages.history, question.conversation_id, limit=MAX_HISTORY)
+    async with chat.draft(
+        question.conversation_id, after=question.position, save_every_s=0.1
+    ) as draft:
+        yield ""  # for `begin`: the reply is stored as begun
+        async for text in draft.keep(model(history)):
+            yield text
