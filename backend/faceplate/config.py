@@ -110,8 +110,8 @@ class Settings(LoadedSettings):
         description="The URL that logs in as the owner of the schema. With it,"
         " FACEPLATE_DATABASE_URL logs in as a role that owns nothing, and SQL injected into a unit"
         " cannot become the owner. run_system, sessions, migrations and the commands that work"
-        " across users use this URL, in a pool of its own. Without it they use"
-        " FACEPLATE_DATABASE_URL.",
+        " across users use this URL, in a pool of its own. Without it, or where it is empty, they"
+        " use FACEPLATE_DATABASE_URL.",
     )
     owner_password: OptionalPassword = Field(
         default=None,

@@ -115,6 +115,8 @@ def test_no_setting_leads_to_another_database(tmp_path: Path, served: dict[str, 
                 assert "faceplate_test_" in faceplate_settings.target
                 assert Settings().target == faceplate_settings.target
                 assert Settings().of_migrations.target == faceplate_settings.target
+                assert Settings().of_owner.target == faceplate_settings.target
+                assert (await faceplate_db.check()).gaps == ()
                 await faceplate_db.run_system(users.create, subject_id="one")
         """,
     )

@@ -425,6 +425,16 @@ def test_arguments_win_over_environment_over_file(
     assert Settings(database_url=URL).target == "db.example.com:5432/app"
 
 
+def test_an_empty_owner_url_takes_back_that_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise tests would run units as the owner wherever .env names two logins."""
+    (tmp_path / ".env").write_text(f"DATABASE_URL={URL}\nFACEPLATE_OWNER_URL={URL}\n")
+    assert Settings().owner_url is not None
+    monkeypatch.setenv("FACEPLATE_OWNER_URL", "")
+    assert Settings().owner_url is None
+
+
 def test_message_names_the_variable_that_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a user would mend the URL that is not used."""
     monkeypatch.setenv("DATABASE_URL", URL)

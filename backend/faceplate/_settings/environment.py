@@ -23,6 +23,8 @@ def read_variables(settings_cls: type[BaseSettings]) -> dict[str, str]:
     }
     if "database_url" in environment:
         named.setdefault("database_url", environment["database_url"] or "")
+    if named.get("owner_url") == "":
+        del named["owner_url"]  # the environment takes back what .env says
     return named
 
 

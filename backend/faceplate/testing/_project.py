@@ -13,19 +13,22 @@ from faceplate.config import Settings
 from faceplate.errors import ConfigurationError
 from faceplate.testing._background import Background
 
-URLS = ("owner_url", "migration_url")
 PASSWORDS = ("password", "owner_password")
 
 
 def environment_of(url: str) -> dict[str, str]:
     """Return the variables that lead everything in this process to the database of ``url``.
 
-    Where the environment or ``.env`` names other logins, they lead there as well.
+    Where the environment or ``.env`` names other logins, they lead there as well. The owner's is
+    taken back: with it, units would run as the login of ``url``, which owns the tables.
     """
     variables = {"DATABASE_URL": url, "FACEPLATE_DATABASE_URL": url}
     named = read_variables(Settings)
     password = make_url(url).password or "none"
-    variables |= {f"FACEPLATE_{name.upper()}": url for name in URLS if name in named}
+    if "owner_url" in named:
+        variables["FACEPLATE_OWNER_URL"] = ""
+    if "migration_url" in named:
+        variables["FACEPLATE_MIGRATION_URL"] = url
     return variables | {
         f"FACEPLATE_{name.upper()}": password for name in PASSWORDS if name in named
     }
