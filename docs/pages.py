@@ -18,6 +18,7 @@ NAVIGATION = {
     "Start": [
         "docs/quickstart",
         "docs/tutorial",
+        "docs/service",
         "docs/units",
         "docs/web",
         "docs/web/streaming",

@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final = {
     "demo": Command("demo", "demo", "Import a sample of chats, list them, and show one."),
-    "init": Command("init", "init", "Write the files for a project's own migrations."),
+    "init": Command("init", "init", "Write the files for own migrations, or a whole service."),
     "import": Command("chats", "import_", "Import chats of another program, or an export."),
     "conversations": Command(
         "chats", "list_conversations", "List a user's conversations, or search them."

@@ -1,4 +1,4 @@
-"""The image, the compose file and the workflow of a service: what they name is there.
+"""The image, the compose file, the workflow and the README of a service name what is there.
 
 No container is started: an engine and a registry of images are not everywhere.
 """
@@ -6,7 +6,7 @@ No container is started: an engine and a registry of images are not everywhere.
 import json
 import re
 import shlex
-from importlib.metadata import entry_points
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from sqlalchemy import make_url
+from tests.blocks import blocks
 from tests.init.service import Service, write, yaml
 
 ROOT = Path(__file__).parents[2]
-INSTALLED = {script.name for script in entry_points(group="console_scripts")} | {"python"}
+INSTALLED = {path.name for path in Path(sys.executable).parent.iterdir()}
 OF_THE_RUNNER = {"pip", "docker", "curl"}
+OF_THE_READER = {"curl", "sed"}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,19 @@ def check_command(service: Service, words: list[str]) -> None:
         if match := re.fullmatch(r"(app\.\w+)(?::(\w+))?", argument):
             source = service.text(f"{match[1].replace('.', '/')}.py")
             assert f"def {match[2]}(" in source if match[2] else "__main__" in source
+
+
+def test_the_readme_names_what_is_there(service: Service) -> None:
+    """Else a newcomer types a command that is not found, or looks for a file."""
+    readme = service.directory / "README.md"
+    lines = "\n".join(block.source for block in blocks(readme) if block.language == "sh")
+    commands = [shlex.split(one, comments=True) for one in re.split(r"\n|&&|\|", lines) if one]
+    assert len(commands) >= 10
+    for words in commands:
+        if words[0] not in OF_THE_READER:
+            check_command(service, words)
+    named = re.findall(r"`(app/[\w.]+|\w+\.yaml)`", readme.read_text(encoding="utf-8"))
+    assert [name for name in named if not (service.directory / name).exists()] == []
 
 
 def test_the_image_runs_what_is_installed(service: Service) -> None:
