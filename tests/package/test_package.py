@@ -1,21 +1,19 @@
 """The wheel and the sdist, used from empty environments outside of the checkout."""
 
-import os
-import shutil
-import subprocess
-import sys
+import re
 import tarfile
-import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from tests.blocks import python_blocks
+from tests.package.environments import Environment
 
 ROOT = Path(__file__).parents[2]
+BACKEND = ROOT / "backend"
+PACKAGES = ("faceplate", "pytest_faceplate")
+IGNORED = re.compile(r"__pycache__|\.")  # what Python and linters leave in a checkout
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # What each extra brings to life; the others are for work on faceplate itself.
 BROUGHT = {
@@ -31,86 +29,15 @@ BROUGHT = {
 EXTRAS = sorted({*PROJECT["optional-dependencies"]} - {"bench", "dev", "docs", "examples"})
 FOR_THE_README = ",".join(sorted({"cli", "embedded", "fastapi"} & {*EXTRAS}))
 
-Variables = Mapping[str, str]
-EMPTY: Variables = MappingProxyType({})
-
 pytestmark = pytest.mark.package
-
-
-class Environment:
-    """A virtual environment, used from an empty directory."""
-
-    def __init__(self, directory: Path, *packages: str) -> None:
-        self.directory = directory / "empty"
-        self.directory.mkdir()
-        self.bin = directory / "venv" / "bin"
-        python = self.bin / "python"
-        venv = [sys.executable, "-m", "venv", "--without-pip", str(directory / "venv")]
-        subprocess.run(venv, check=True, timeout=300)
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-        subprocess.run([*pip, "--no-input", *packages], check=True, timeout=600)
-
-    def __call__(
-        self, *command: str, stdin: str = "", code: int = 0, variables: Variables = EMPTY
-    ) -> str:
-        done = subprocess.run(
-            [self.bin / command[0], *command[1:]],
-            cwd=self.directory,
-            env=os.environ
-            | {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
-            | {**variables},
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout
-        return done.stdout
-
-
-@pytest.fixture(scope="module")
-def work() -> Iterator[Path]:
-    """A short path that a server of another account may pass."""
-    with tempfile.TemporaryDirectory(prefix="fp-") as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
-
-
-@pytest.fixture(scope="module")
-def tools(work: Path) -> Environment:
-    directory = work / "tools"
-    directory.mkdir()
-    return Environment(directory, "build", "twine")
-
-
-@pytest.fixture(scope="module")
-def built(work: Path, tools: Environment) -> dict[str, Path]:
-    """Both distributions; the wheel is made from the sdist, so that one is whole, too."""
-    source = work / "source"  # setuptools writes beside the sources
-    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "node_modules")
-    shutil.copytree(ROOT, source, ignore=ignored)
-    tools("python", "-m", "build", "--outdir", str(work / "dist"), str(source))
-    (wheel,), (sdist,) = (work / "dist").glob("*.whl"), (work / "dist").glob("*.tar.gz")
-    return {"wheel": wheel, "sdist": sdist}
-
-
-@pytest.fixture
-def place(work: Path) -> Iterator[Path]:
-    """A directory for an environment, which is gone afterwards."""
-    directory = Path(tempfile.mkdtemp(dir=work))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
 
 
 def test_the_wheel_has_all_of_the_package_and_nothing_else(built: dict[str, Path]) -> None:
     """Else an installed faceplate has no migrations, no types, or somebody's tests."""
     names = {n for n in zipfile.ZipFile(built["wheel"]).namelist() if ".dist-info/" not in n}
-    package = ROOT / "backend" / "faceplate"
-    files = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    assert names == {str(path.relative_to(package.parent)) for path in files}
+    files = [path for name in PACKAGES for path in (BACKEND / name).rglob("*") if path.is_file()]
+    sources = [path.relative_to(BACKEND) for path in files]
+    assert names == {str(path) for path in sources if not any(map(IGNORED.match, path.parts))}
 
 
 def test_the_sdist_has_what_a_packager_needs(built: dict[str, Path]) -> None:
