@@ -5,6 +5,7 @@ from uuid import UUID
 
 from faceplate import Message
 from faceplate.integrations.fastapi import UserRunner
+from faceplate.integrations.web import start_stream
 from faceplate.services import messages
 
 MAX_HISTORY = 50
@@ -22,9 +23,7 @@ async def begin(chat: UserRunner, conversation_id: UUID, text: str) -> AsyncGene
     What is refused is raised here, before the response starts: it is answered with its own status.
     """
     question = await chat.run(messages.append, conversation_id, role="user", content=text)
-    reply = _reply(chat, question)
-    await anext(reply)
-    return reply
+    return await start_stream(_reply(chat, question))
 
 
 async def _reply(chat: UserRunner, question: Message) -> AsyncGenerator[str, None]:
@@ -32,6 +31,6 @@ async def _reply(chat: UserRunner, question: Message) -> AsyncGenerator[str, Non
     async with chat.draft(
         question.conversation_id, after=question.position, save_every_s=0.1
     ) as draft:
-        yield ""  # for `begin`: the reply is stored as begun
+        yield ""  # the response starts here, before the model has said anything
         async for text in draft.keep(model(history)):
             yield text

@@ -30,6 +30,7 @@ async def test_a_reply_is_streamed_and_stored(faceplate_client: httpx.AsyncClien
 async def test_a_reader_who_leaves_interrupts_the_reply(faceplate_runner: UserRunner) -> None:
     chat = await faceplate_runner.run(conversations.create)
     reply = await replies.begin(faceplate_runner, chat.id, "Rain?")
+    await anext(reply)
     await reply.aclose()
     (last,) = await faceplate_runner.run(messages.history, chat.id, limit=1)
     assert last.status == "interrupted"
