@@ -173,3 +173,23 @@ async def test_a_slow_statement_is_only_slow(
     faceplate_faults.slow(0.01)
     await faceplate_runner.run(models.add, "hi")
     assert await faceplate_runner.run(models.bodies) == ["hi"]
+
+
+async def check_gives_up(client: httpx.AsyncClient, faults: Faults, path: str) -> None:
+    faults.slow(0.2)
+    assert (await client.post(path, json={"text": "hi"})).status_code == 503
+    assert await notes(client) == []
+
+
+async def test_a_handler_gives_up_on_a_slow_statement(
+    faceplate_client: httpx.AsyncClient, faceplate_faults: Faults
+) -> None:
+    await check_gives_up(faceplate_client, faceplate_faults, "/hurried-notes")
+
+
+async def test_a_slow_statement_shows_a_handler_that_waits(
+    faceplate_client: httpx.AsyncClient, faceplate_faults: Faults
+) -> None:
+    with pytest.raises(AssertionError):
+        await check_gives_up(faceplate_client, faceplate_faults, "/notes")
+    assert await notes(faceplate_client) == ["hi"]
