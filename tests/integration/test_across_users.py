@@ -33,9 +33,17 @@ from faceplate import (
     services,
 )
 from faceplate._operations import stats
-from faceplate.models import Message
+from faceplate.models import SCHEMA, Message
 from faceplate.records import User
-from faceplate.services import archives, conversations, mcp_configs, messages, retention, users
+from faceplate.services import (
+    _user_tables,
+    archives,
+    conversations,
+    mcp_configs,
+    messages,
+    retention,
+    users,
+)
 
 COUNT = Statement(int, select(func.count()).select_from(Message))
 SERVICE = """
@@ -45,6 +53,9 @@ GRANT USAGE ON SCHEMA faceplate TO service;
 GRANT ALL ON ALL TABLES IN SCHEMA faceplate TO service;
 """
 NOW = datetime.now(UTC)
+MESSAGES = _user_tables.UserTable(
+    SCHEMA, "messages", {"user_id": True}, is_known=True, problem=None
+)
 NOBODY = User(uuid4(), "nobody", None, NOW, NOW)
 
 
@@ -62,6 +73,7 @@ async def count_by_session(scope: SystemScope) -> int:
 UNITS: dict[str, Callable[[SystemScope], Awaitable[object]]] = {
     "count": count,
     "count_by_session": count_by_session,
+    "_user_tables.count": lambda scope: _user_tables.count(scope, MESSAGES, uuid4()),
     "archives.restore_user": lambda scope: archives.restore_user(scope, NOBODY),
     "mcp_configs.count_secrets": mcp_configs.count_secrets,
     "mcp_configs.rotate_secrets": mcp_configs.rotate_secrets,
@@ -77,7 +89,7 @@ UNITS: dict[str, Callable[[SystemScope], Awaitable[object]]] = {
     "users.get": lambda scope: users.get(scope, uuid4()),
     "users.page": users.page,
 }
-ASKS_NO_TABLE = {"retention.idle_since"}
+ASKS_NO_TABLE = {"_user_tables.find", "retention.idle_since"}
 COMMANDS = {
     "sweep": ["sweep"],
     "purge": ["purge", "--older-than", "30d", "--yes"],
