@@ -164,3 +164,20 @@ async def test_there_is_a_way_back_from_a_conversation_that_is_not_there(
     await expect(chat.page.get_by_text("What is on your mind?")).to_be_visible()
     await expect(chat.field).to_be_focused()
     await chat.ask_and_hear("on with it")
+
+
+async def test_the_actions_of_a_long_question_stand_beside_it(
+    chat_server: ChatServer, tabs: Tabs
+) -> None:
+    """Else they leave a gap between the question and its reply."""
+    chat = await tabs.open(chat_server)
+    await chat.ask_and_hear("A question of more than one line. " * 8)
+    question, reply = chat.said.first, chat.replies.first
+    bubble = await question.locator(".body").bounding_box()
+    actions = await question.locator(".message-foot").bounding_box()
+    assert bubble
+    assert actions
+    assert actions["x"] + actions["width"] <= bubble["x"]
+    below = await reply.bounding_box()
+    assert below
+    assert below["y"] - (bubble["y"] + bubble["height"]) < 24

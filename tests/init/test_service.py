@@ -69,6 +69,13 @@ def test_a_folder_whose_name_no_package_has(tmp_path: Path, folder: str) -> None
     assert write(tmp_path / folder).pyproject["project"]["name"] == scaffold.NAME
 
 
+@pytest.mark.parametrize("folder", ["faceplate", "FastAPI", "ruff"])
+def test_a_folder_that_is_called_like_a_package_that_it_needs(tmp_path: Path, folder: str) -> None:
+    """Else pip installs the service in place of the package, or refuses both."""
+    name = write(tmp_path / folder).pyproject["project"]["name"]
+    assert name == f"{folder.lower()}-service"
+
+
 def test_each_service_has_a_key_of_its_own(tmp_path: Path) -> None:
     """Else whoever knows one service signs in to all others."""
     keys = {write(tmp_path / name).environment["JWT_KEY"] for name in ("one", "two")}
@@ -109,7 +116,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_the_command_lists_what_it_has_written(tmp_path: Path, *, as_json: bool) -> None:
     """Else a newcomer looks for what to open, and does not learn what to run."""
     done = subprocess.run(
-        [sys.executable, "-m", "faceplate.cli", "init", "--service", "chats"]
+        [sys.executable, "-m", "faceplate.cli", "init", "--service", "my chats"]
         + ["--json"] * as_json,
         cwd=tmp_path,
         capture_output=True,
@@ -118,9 +125,9 @@ def test_the_command_lists_what_it_has_written(tmp_path: Path, *, as_json: bool)
     )
     listed = json.loads(done.stdout)["written"] if as_json else done.stdout.splitlines()
     assert {tmp_path / path for path in listed} == {
-        path for path in (tmp_path / "chats").rglob("*") if path.is_file()
+        path for path in (tmp_path / "my chats").rglob("*") if path.is_file()
     }
-    assert as_json or "cd chats\n" in done.stderr
+    assert as_json or "cd 'my chats'\n" in done.stderr
 
 
 def test_it_asks_for_this_faceplate_and_these_pythons(service: Service) -> None:

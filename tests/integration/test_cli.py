@@ -515,6 +515,12 @@ class TestUsage:
     def test_a_wrong_address_makes_no_user(self, faceplate: Run, trip: Path) -> None:
         assert faceplate("import", trip, "--user", "nobody").returncode == 2
 
+    @pytest.mark.parametrize("command", ["conversations", "export", "erase --yes"])
+    def test_a_subject_is_not_taken_for_a_user(self, faceplate: Run, command: str) -> None:
+        result = faceplate(*command.split(), "--user", "idp|ada")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "`faceplate users SUBJECT` finds the id" in result.stderr
+
     def test_an_unknown_user_is_not_found(self, faceplate: Run) -> None:
         result = faceplate("conversations", "--user", "nobody@example.com")
         assert (result.returncode, result.stderr) == (1, "error: user not found\n")

@@ -271,6 +271,9 @@ MISTAKES = """
     def test_of_an_error_that_no_statement_raises(faceplate_faults):
         faceplate_faults.refuse_next(PoolExhausted)
 
+    def test_of_a_place_where_no_connection_is_lost(faceplate_faults):
+        faceplate_faults.lose_connection("rollback")
+
     class TestAnApplication:
         @pytest.fixture
         def faceplate_app(self, faceplate_server):
@@ -284,6 +287,7 @@ WORDS = {
     "set `faceplate_app = app.main:app` in pytest's configuration",
     "1 planned fault(s) did not strike",
     "for a lost connection, use lose_connection() or fail_commit()",
+    "a connection is lost at statement or commit, not at 'rollback'",
     "not the test's database",
 }
 
@@ -291,7 +295,7 @@ WORDS = {
 def test_a_mistake_is_told_in_words(tmp_path: Path, served: dict[str, str]) -> None:
     """Else a newcomer reads the plugin's source."""
     outcomes, output = projects.run(projects.write(tmp_path, test_it=MISTAKES), variables=served)
-    assert outcomes == {"failed": 1, "passed": 1, "errors": 4}, output
+    assert outcomes == {"failed": 2, "passed": 1, "errors": 4}, output
     assert {words for words in WORDS if words not in output} == set(), output
 
 

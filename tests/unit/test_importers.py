@@ -241,7 +241,7 @@ class TestChats:
         self, tmp_path: Path
     ) -> None:
         system = {"role": "system", "content": "Be brief"}
-        asked = {"role": "user", "content": "  What is\n\n a monad? "}
+        asked = {"role": "user", "content": "\n  What  is a monad? \n\nI know Python."}
         long = {"role": "user", "content": "word " * 50}
         assert read_one(tmp_path, chat_of(system, asked)).title == "What is a monad?"
         assert read_one(tmp_path, chat_of(asked, title=" ")).title == "What is a monad?"
@@ -250,6 +250,28 @@ class TestChats:
         assert len(title) <= 80
         assert title.endswith("word…")
         assert refuse_one(tmp_path, chat_of(title=["x"])) == "title must be text"
+
+    @pytest.mark.parametrize(
+        ("text", "title"),
+        [
+            ("How do I list **tables** in `psql`?\n\n- fast", "How do I list tables in psql?"),
+            ("## **Bold `code`** plans, *soon*", "Bold code plans, soon"),
+            ("```python\nimport csv", "import csv"),
+            ("> - a [link](https://www.postgresql.org/)\n\nmore", "a link"),
+            ("| a | b |\n|---|---|", "a, b"),
+            ("Compare these two:\n- one\n- two", "Compare these two"),
+            ("snake_case, __init__ and 2 * 3 * 4", "snake_case, __init__ and 2 * 3 * 4"),
+            ("f(*a, **k) and g(*a, **k)", "f(*a, **k) and g(*a, **k)"),
+            ("-5 degrees, or `**`?", "-5 degrees, or **?"),
+            ("```\n```", "New Chat"),
+        ],
+    )
+    def test_the_title_of_such_a_chat_is_plain_text(
+        self, tmp_path: Path, text: str, title: str
+    ) -> None:
+        """Else the list of conversations is full of marks."""
+        asked = {"role": "user", "content": text}
+        assert read_one(tmp_path, chat_of(asked)).title == title
 
     @pytest.mark.parametrize("messages", [None, "text", {}, ["text"], [None]])
     def test_messages_must_be_a_list_of_objects(self, tmp_path: Path, messages: object) -> None:

@@ -4,6 +4,7 @@ import re
 import secrets
 import textwrap
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -41,6 +42,8 @@ def write_service(directory: Path) -> list[Path]:
     Raises UsageError and OSError as `write_project` does.
     """
     name = re.sub("[^a-z0-9]+", "-", directory.resolve().name.lower()).strip("-") or NAME
+    if _is_taken(name):
+        name += "-service"
     contents = _project() | {
         ".env": SERVICE_SETTINGS.format(key=secrets.token_hex(32)),
         ".env.example": f"{SERVICE_SETTINGS.format(key='')}\n{env_example()}",
@@ -49,6 +52,14 @@ def write_service(directory: Path) -> list[Path]:
     for path, text in _files_of(PACKAGE / "templates" / "service"):
         contents[path.replace("dot-", ".")] = text.replace(NAME, name)
     return _write(directory, contents)
+
+
+def _is_taken(name: str) -> bool:
+    """Return whether pip would install the service in place of a package that it needs."""
+    pyproject = (PACKAGE / "templates" / "service" / "pyproject.toml").read_text("utf-8")
+    needed = re.findall(r'^ +"([a-z0-9-]+)', pyproject, re.MULTILINE)
+    needed += [re.split("[^A-Za-z0-9-]", each)[0] for each in metadata.requires("faceplate") or ()]
+    return name in needed
 
 
 def _files_of(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:

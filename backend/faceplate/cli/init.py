@@ -1,5 +1,6 @@
 """``faceplate init``: the files for a project's own migrations, or a whole service."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def _next_steps(directory: Path) -> str:
 
 
 def _next_steps_of_service(directory: Path) -> str:
-    enter = "" if directory == Path() else f"  cd {directory}\n"
+    enter = "" if directory == Path() else f"  cd {shlex.quote(str(directory))}\n"
     return (
         f"Now run the tests; they start a PostgreSQL of their own:\n"
         f"{enter}"

@@ -1,6 +1,7 @@
 """The output of commands: results to stdout, everything else to stderr."""
 
 import json
+import shlex
 import shutil
 import sys
 from datetime import datetime
@@ -36,12 +37,14 @@ def emit(value: dict[str, Any]) -> None:
 
 
 def command_name() -> str:
-    """Return how to run faceplate from the current directory."""
+    """Return how to run faceplate from the current directory, as a shell reads it."""
     called = Path(sys.argv[0]).absolute()
     found = shutil.which("faceplate")
     if called.name != "faceplate" or (found and called == Path(found).absolute()):
         return "faceplate"
-    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
+    if called.is_relative_to(Path.cwd()):
+        called = called.relative_to(Path.cwd())
+    return shlex.quote(str(called))
 
 
 def _encode(value: object) -> str:

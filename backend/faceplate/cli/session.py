@@ -14,7 +14,7 @@ from faceplate.cli.output import command_name, note, printable
 from faceplate.cli.project_models import load_models
 from faceplate.config import Settings
 from faceplate.database import Database
-from faceplate.errors import NotFound, UsageError
+from faceplate.errors import InvalidInput, NotFound, UsageError
 from faceplate.records import User
 from faceplate.scope import SystemScope
 from faceplate.services import users
@@ -106,7 +106,7 @@ def _place() -> str:
 
 
 def id_of(who: str) -> UUID | None:
-    """Return ``who`` as an id, or None if it is an e-mail address."""
+    """Return ``who`` as an id, or None if it is not one."""
     try:
         return UUID(who)
     except ValueError:
@@ -119,9 +119,13 @@ async def find_user(scope: SystemScope, who: str) -> User:
     Raises NotFound, InvalidInput.
     """
     user_id = id_of(who)
-    if user_id is None:
-        return await users.by_email(scope, who)
-    return await users.get(scope, user_id)
+    if user_id is not None:
+        return await users.get(scope, user_id)
+    if "@" not in who:  # such as the subject of a user without an e-mail address
+        raise InvalidInput(
+            "--user", "must be an e-mail address or an id; `faceplate users SUBJECT` finds the id"
+        )
+    return await users.by_email(scope, who)
 
 
 async def find_or_create_user(scope: SystemScope, who: str) -> User:

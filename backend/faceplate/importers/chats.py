@@ -1,5 +1,6 @@
 """The items that every reader of chat files yields: chats and refusals."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -8,6 +9,15 @@ from faceplate.services.messages import NewMessage
 
 _DEFAULT_TITLE: Final = "New Chat"
 _MAX_DERIVED_TITLE_CHARS: Final = 80
+_MAX_SEARCHED_CHARS: Final = 2_000
+
+_FENCE_OR_RULE: Final = re.compile(r"\s*(?:```|~~~|[-*_=|: ]*$)")
+_LINE_MARKS: Final = re.compile(r"\s*(?:(?:#{1,6}|[-*+>]|\d{1,9}[.)])\s+)+")
+_INLINE_MARKS: Final = re.compile(
+    r"(?<!`)(?P<ticks>`+)(?P<code>[^`]+)(?P=ticks)(?!`)"
+    r"|!?\[(?P<link>[^\[\]]+)\]\([^()\s]*\)"
+    r"|(?<![\w*])(?P<stars>\*\*?)(?=[^\s*])(?P<strong>[^*]+)(?<!\s)(?P=stars)(?![\w*])"
+)
 
 
 class Place(NamedTuple):
@@ -62,11 +72,36 @@ class Unreadable(Exception):  # noqa: N818 - named for what it says
 
 
 def derive_title(messages: Iterable[NewMessage]) -> str:
-    """Return the first words of the user's first message, for a chat without a title."""
+    """Return the first line of the user's first message, for a chat without a title.
+
+    Marks of Markdown are left out, since a title is plain text.
+    """
     for message in messages:
-        if message.role == "user" and (words := message.content.split()):
-            return shorten(" ".join(words[:_MAX_DERIVED_TITLE_CHARS]), _MAX_DERIVED_TITLE_CHARS)
+        if message.role == "user" and (line := _first_line(message.content)):
+            return shorten(line, _MAX_DERIVED_TITLE_CHARS)
     return _DEFAULT_TITLE
+
+
+def _first_line(content: str) -> str:
+    """Return the first line that says something, without marks and a colon at its end."""
+    for line in content.lstrip()[:_MAX_SEARCHED_CHARS].splitlines():
+        if _FENCE_OR_RULE.match(line):
+            continue
+        marks = _LINE_MARKS.match(line)
+        plain = " ".join(_without_marks(line[marks.end() :] if marks else line).split())
+        if plain.startswith("|"):
+            plain = ", ".join(cell for each in plain.split("|") if (cell := each.strip()))
+        if plain:
+            return plain.removesuffix(":")
+    return ""
+
+
+def _without_marks(text: str) -> str:
+    return _INLINE_MARKS.sub(_without_mark, text)
+
+
+def _without_mark(found: re.Match[str]) -> str:
+    return found["code"] or _without_marks(found["link"] or found["strong"])
 
 
 def shorten(text: str, max_chars: int) -> str:

@@ -48,7 +48,11 @@ class Faults:
 
         Nothing was written. `Database.run` retries a unit once; with ``times=2`` its caller gets
         ConnectionLost. A block of `Database.begin` is never retried.
+
+        Raises UsageError for another place.
         """
+        if at not in POINTS:
+            raise UsageError(f"a connection is lost at {' or '.join(POINTS)}, not at {at!r}")
         for _ in range(times):
             self._plan(Fault(POINTS[at], is_lost=True))
 
