@@ -11,7 +11,7 @@ def test_uuid6_asks_its_module_for_the_time_and_the_last_id(
 ) -> None:
     """Else a test that sets the clock gets ids of today."""
     later = uuid6.uuid7()
-    assert uuid6._last_v7_timestamp == later.time
+    assert vars(uuid6)["_last_v7_timestamp"] == later.time
     monkeypatch.setattr(uuid6, "time", SimpleNamespace(time_ns=lambda: 10**18))
     assert uuid6.uuid7().time > later.time
     monkeypatch.setattr(uuid6, "_last_v7_timestamp", None)
