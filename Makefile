@@ -172,7 +172,7 @@ dist: $(RELEASE)/installed ## Build wheel and sdist in dist/, and the wheel's SB
 	@$(RELEASE)/bin/twine check --strict dist/*
 	@$(PYTHON) -m venv --without-pip build/sbom
 	@$(RELEASE)/bin/pip --python build/sbom/bin/python install --quiet \
-	  --constraint constraints.txt "$$(echo dist/*.whl)[cli,embedded,encryption,fastapi,telemetry]"
+	  --constraint constraints.txt "$$(echo dist/*.whl)[anthropic,cli,embedded,encryption,fastapi,openai,telemetry,testing]"
 	@$(RELEASE)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 	  --output-file build/sbom.json build/sbom
 

@@ -40,11 +40,20 @@ def of_run(config: pytest.Config) -> Path:
 def _stop_what_killed_runs_left() -> None:
     """Stop the servers of this user's runs whose process holds its lock no more."""
     for alive in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{ALIVE_FILE}"):
-        if alive.stat().st_uid != os.geteuid():
-            continue
-        with alive.open("a") as lock, suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _stop(alive.parent)
+        with suppress(FileNotFoundError, BlockingIOError):  # another run removes it, or it is alive
+            if any(path.lstat().st_uid != os.geteuid() for path in (alive, alive.parent)):
+                continue  # anybody may write into the directory for temporary files
+            with alive.open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if alive.exists():  # it was not removed before it was locked
+                    _stop_killed(alive.parent)
+
+
+def _stop_killed(directory: Path) -> None:
+    from faceplate.errors import FaceplateError
+
+    with suppress(FaceplateError):  # a server of somebody's own may be gone; this run needs it not
+        _stop(directory)
 
 
 def _stop(directory: Path) -> None:

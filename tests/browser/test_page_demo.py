@@ -35,13 +35,15 @@ def import_sample(server: ChatServer, folder: Path) -> None:
             each["created_at"] = (NOW - age).timestamp()
     path = folder / "chats.jsonl"
     path.write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "faceplate.cli", "demo", str(path)],
         env=os.environ | {"DATABASE_URL": server.database_url},
         capture_output=True,
-        check=True,
+        text=True,
+        check=False,
         timeout=120,
     )
+    assert done.returncode == 0, done.stderr
 
 
 async def test_imported_chats_are_what_the_page_opens_with(

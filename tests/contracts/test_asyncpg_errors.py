@@ -59,6 +59,7 @@ async def test_a_server_error_names_the_function_that_raised_it(url: str) -> Non
             SET row_security = off
         """)
         assert await _function_of(connection, "SELECT * FROM contract") == "check_enable_rls"
+        assert await _function_of(connection, "SELECT * FROM pg_authid") == "aclcheck_error"
         raising = "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '08006'; END $$"
         assert await _function_of(connection, raising) == "exec_stmt_raise"
 

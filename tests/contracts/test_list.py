@@ -38,7 +38,7 @@ def contract_tests() -> set[str]:
 def test_every_private_part_names_contract_tests_that_are_there() -> None:
     """Else a dependency changes, and nothing fails by the name of what it broke."""
     listed = rows()
-    assert {"A1", "L1", "S1", "M1"} <= listed.keys()
+    assert {"A1", "L1", "S1", "M1", "U1"} <= listed.keys()
     assert [part for part, tests in listed.items() if not tests] == []
     assert {name for tests in listed.values() for name in tests} - contract_tests() == set()
 
@@ -59,5 +59,5 @@ def test_every_file_that_uses_a_part_is_there() -> None:
 def test_every_part_that_a_page_names_is_in_the_list() -> None:
     """Else a decision argues with a part that was removed."""
     pages = DOCS.rglob("*.md")
-    named = {part for page in pages for part in re.findall(r"\b[ALSM]\d{1,2}\b", page.read_text())}
+    named = {part for page in pages for part in re.findall(r"\b[ALSMU]\d{1,2}\b", page.read_text())}
     assert named - rows().keys() == set()

@@ -48,11 +48,9 @@ def test_it_passes_its_own_checks(service: Service, arguments: tuple[str, ...]) 
 def test_its_revision_has_what_its_models_say(service: Service, fresh_database_url: str) -> None:
     """Else its first own revision holds a change that nobody has made."""
     project = service.project(fresh_database_url)
-    project.alembic("upgrade", "head")
-    assert "No new upgrade operations" in project.alembic("check")
+    assert "No new upgrade operations" in project.alembic_in_turn("upgrade head", "check")
     assert project.faceplate("check")
-    project.alembic("downgrade", "base")
-    project.alembic("upgrade", "head")
+    project.alembic_in_turn("downgrade base", "upgrade head")
 
 
 def test_it_is_called_as_its_folder(service: Service) -> None:
@@ -84,7 +82,8 @@ def test_each_service_has_a_key_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_key_stays_out_of_git_and_of_the_image(service: Service) -> None:
-    """Else it is published with the sources."""
+    """Else it is published with the sources, or read by another user of the machine."""
+    assert (service.directory / ".env").stat().st_mode & 0o077 == 0
     assert ".env" in service.text(".gitignore").splitlines()
     first, *rest = service.text(".dockerignore").splitlines()
     assert first == "*"

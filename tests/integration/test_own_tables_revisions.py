@@ -92,10 +92,9 @@ def revise(project: Project, *parts: str, **options: Any) -> str:
     versions = project.directory / "migrations" / "versions"
     before = {*versions.glob("*.py")}
     project.write("app/models.py", models(*parts, **options))
-    project.alembic("revision", "--autogenerate", "-m", "next")
+    said = project.alembic_in_turn("revision --autogenerate -m next", "upgrade head", "check")
+    assert "No new upgrade operations detected" in said
     [written] = {*versions.glob("*.py")} - before
-    project.alembic("upgrade", "head")
-    assert "No new upgrade operations detected" in project.alembic("check")
     return written.read_text(encoding="utf-8").partition("def upgrade")[2]
 
 
@@ -187,8 +186,7 @@ async def test_a_table_that_becomes_owned_and_plain_again_keeps_up(
     assert not await database.fetchval(is_on)
     project.alembic("downgrade", "-1")
     assert await database.fetchval(is_on)
-    project.alembic("upgrade", "head")
-    project.alembic("downgrade", "base")
+    project.alembic_in_turn("upgrade head", "downgrade base")
 
 
 async def test_a_table_under_another_name_is_isolated(project: Project, database: Any) -> None:

@@ -1,6 +1,8 @@
 """The plugin in projects of several kinds: event loops, settings, mistakes, servers."""
 
 import asyncio
+import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from tests.unusable import free_port
 from faceplate import embedded
 
 PASSWORD = "p@ss/word"
+NOBODY = 65_534
 
 USES = """
     import asyncio
@@ -201,6 +204,40 @@ def test_the_next_run_stops_the_server_of_one_that_was_killed() -> None:
         outcomes, output = projects.run(project, "test_next.py", variables=variables)
         assert outcomes == {"passed": 1}, output
         assert [*temporary.glob("faceplate-test-*")] == []
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """Else a wrong URL is a traceback of the driver, which does not say whose URL it is."""
+    project = projects.write(tmp_path, test_it="def test_it(faceplate_database_url): ...")
+    url = "postgresql://root:s3cret@127.0.0.1:1/postgres"
+    outcomes, output = projects.run(
+        project, "--tb=line", variables={"FACEPLATE_TEST_DATABASE_URL": url}
+    )
+    assert outcomes == {"error": 1}, output
+    assert "127.0.0.1:1" in output
+    assert "s3cret" not in output
+
+
+def test_a_killed_run_on_a_server_that_is_gone_hinders_nobody(
+    tmp_path: Path, served: dict[str, str]
+) -> None:
+    """Else no test runs until somebody removes a directory that nobody knows of."""
+    gone = "postgresql://root:secret@127.0.0.1:1/postgres"
+    state = {"source": "url", "admin_url": gone, "owner_url": gone, "version": "18"}
+    (left := tmp_path / "faceplate-test-killed").mkdir()
+    (left / "alive").touch()
+    (left / "server.json").write_text(json.dumps(state))
+    (theirs := tmp_path / "faceplate-test-theirs").mkdir()
+    (theirs / "alive").touch()
+    if is_root := os.geteuid() == 0:  # nobody else can give a directory away
+        os.chown(theirs, NOBODY, NOBODY)
+    project = projects.write(
+        tmp_path / "project", test_it="def test_it(faceplate_database_url): ..."
+    )
+    outcomes, output = projects.run(project, variables=served | {"TMPDIR": str(tmp_path)})
+    assert outcomes == {"passed": 1}, output
+    assert not left.exists()
+    assert theirs.exists() == is_root
 
 
 OVERRIDES = """

@@ -274,6 +274,12 @@ def test_a_conversation_goes_from_one_provider_to_the_other() -> None:
             {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "image"}]}]},
             "a part of type image has no column",
         ),
+        ({"role": "user", "content": [{"type": "text"}]}, "a part of type text has no text"),
+        ({"role": "assistant", "content": [{"type": "text"}]}, "a part of type text has no text"),
+        (
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f"}]},
+            "a part of type tool_use has no input",
+        ),
         ({"role": "user", "content": 7}, "must be text or a list of parts"),
         ("Hello", "a response, a request or a list of messages was expected"),
         (["Hello"], "a message was expected, not str"),

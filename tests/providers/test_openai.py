@@ -214,6 +214,9 @@ def test_parts_of_text_and_names_are_kept() -> None:
     [
         ({"role": "function", "name": "f", "content": "x"}, "messages.role: must be one of"),
         ({"role": "user", "content": [{"type": "image_url"}]}, "a part of type image_url"),
+        ({"role": "user", "content": [{"type": "text"}]}, "a part of type text has no text"),
+        ({"role": "user", "content": [{"type": "text", "text": 7}]}, "text of a part must be text"),
+        ({"choices": [{"finish_reason": "stop"}]}, "a message was expected, not NoneType"),
         ({"role": "user", "content": 7}, "must be text or a list of parts"),
         ({"role": "assistant", "function_call": {"name": "f"}}, "function_call has no column"),
         ({"role": "assistant", "audio": {"id": "a"}}, "audio has no column"),

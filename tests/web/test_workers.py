@@ -56,9 +56,9 @@ def _stop(worker: "subprocess.Popen[str]") -> tuple[int, str]:
     return worker.returncode, rest
 
 
-def _mypy(directory: Path, module: Path) -> "subprocess.CompletedProcess[str]":
+def _mypy(directory: Path, *modules: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", directory / "cache", module],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", directory / "cache", *modules],
         cwd=directory,
         env=os.environ | {"MYPYPATH": str(BACKEND)},
         capture_output=True,
@@ -93,8 +93,11 @@ async def test_the_worker_closes_the_tasks_of_all_users_once(
 def test_a_type_checker_refuses_the_other_runner(tmp_path: Path) -> None:
     """Else a unit of one user runs across all of them, and nobody is told."""
     module = written(PAGE, tmp_path, only="async def for_one")
+    wrong = tmp_path / "wrong.py"
     source = module.read_text(encoding="utf-8")
-    assert _mypy(tmp_path, module).returncode == 0
-    module.write_text(source.replace("    # await", "    await"), encoding="utf-8")
-    assert _mypy(tmp_path, module).stdout.count("incompatible type") == 2
-    assert _mypy(tmp_path, tmp_path / "worker.py").returncode == 0
+    wrong.write_text(source.replace("    # await", "    await"), encoding="utf-8")
+    said = _mypy(tmp_path, module, tmp_path / "worker.py", wrong).stdout
+    *errors, end = [line for line in said.splitlines() if ": note: " not in line]
+    assert [line.partition(":")[0] for line in errors] == ["wrong.py", "wrong.py"], said
+    assert all("incompatible type" in line for line in errors)
+    assert end.startswith("Found 2 errors in 1 file (checked 3 source files)")

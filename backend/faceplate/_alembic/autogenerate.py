@@ -13,12 +13,11 @@ from alembic.util import DispatchPriority
 from sqlalchemy import Table, text
 
 from faceplate._alembic.operations import (
-    POLICY,
     DisableUserIsolation,
     EnableUserIsolation,
     is_wanted,
 )
-from faceplate._schema.policies import stored_expression
+from faceplate._schema.policies import POLICY, stored_expression
 from faceplate.models import SCHEMA, private_tables
 
 Name: TypeAlias = tuple[str | None, str]

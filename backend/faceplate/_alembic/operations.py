@@ -10,10 +10,9 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import table
 
-from faceplate._schema.policies import SEALED_USER, USER
+from faceplate._driver.preamble import ROLE
+from faceplate._schema.policies import POLICY, SEALED_USER, USER
 
-POLICY = "of_user"
-ROLE = "faceplate_app"
 WRITING = "SELECT, INSERT, UPDATE, DELETE"
 
 

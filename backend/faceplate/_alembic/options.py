@@ -9,11 +9,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB
 
+from faceplate._schema.policies import SEAL_SCHEMA
 from faceplate._schema.revisions import MIGRATIONS
 from faceplate.column_types import JsonText, Ruled
 from faceplate.models import SCHEMA, Base
-
-SEAL_SCHEMA = "faceplate_seal"
 
 
 def alembic_config() -> Config:

@@ -80,8 +80,8 @@ def _write(directory: Path, texts: Mapping[str, str]) -> list[Path]:
         raise UsageError(f"nothing was written, because {directory} already has: {names}")
     for path, text in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        path.touch(0o600 if path.name == ".env" else 0o666, exist_ok=False)  # .env has a key
+        path.write_text(text, encoding="utf-8")
     return list(contents)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from faceplate._checks.findings import Flaw, warning
+from faceplate._schema.policies import SEAL_SCHEMA
 from faceplate.models import SCHEMA, Base
 
 # Grants to the role, to PUBLIC, or to a role that it is a member of; on tables and on columns.
@@ -85,7 +86,6 @@ SELECT json_build_object(
     )
 )
 """
-SEAL_SCHEMA = "faceplate_seal"
 READ_AND_WRITE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 TEMPORARY_REVOKED = "0005"
 """The revision that revokes TEMPORARY; every database grants it to PUBLIC by default."""

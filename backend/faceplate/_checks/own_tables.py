@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from faceplate._checks.findings import Flaw, warning
 from faceplate._checks.policies import LETS_ROWS_THROUGH
+from faceplate._schema.policies import NAMES_USER, POLICY
 
 # Tables with the policy of owned tables, or a foreign key to a table of users, without a model that
 # was imported. Where units read all rows of one, policies.py has the finding.
@@ -13,8 +14,8 @@ SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname <> 'faceplate'
     AND c.oid NOT IN (SELECT oid FROM guarded)
-    AND (EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND (p.polname = 'of_user'
-            OR pg_get_expr(p.polqual, c.oid) ~ 'faceplate(_seal)?[.]"?user_id'))
+    AND (EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND (p.polname = '{POLICY}'
+            OR pg_get_expr(p.polqual, c.oid) ~ {NAMES_USER}))
         OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f'
             AND k.confrelid IN (SELECT oid FROM guarded)))
     AND NOT ({LETS_ROWS_THROUGH} AND EXISTS

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from faceplate._checks.findings import Flaw, warning
-from faceplate._schema.policies import stored_expression
+from faceplate._schema.policies import NAMES_USER, stored_expression
 from faceplate.models import SCHEMA, Base, private_tables
 
 # Permissive policies are joined with OR: each one that applies to units lets its rows through.
@@ -26,10 +26,10 @@ SELECT json_agg(json_build_object(
 FROM guarded t
 """
 # For a table c without a model: whether no policy applies to units, or one that names no user.
-LETS_ROWS_THROUGH = """(NOT c.relrowsecurity OR EXISTS (SELECT FROM pg_policy p
+LETS_ROWS_THROUGH = f"""(NOT c.relrowsecurity OR EXISTS (SELECT FROM pg_policy p
         WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
             AND p.polroles && (SELECT array_agg(oid) || 0::oid FROM held)
-            AND pg_get_expr(p.polqual, c.oid) !~ 'faceplate(_seal)?[.]"?user_id'))"""
+            AND pg_get_expr(p.polqual, c.oid) !~ {NAMES_USER}))"""  # noqa: S608 - our own text
 # Tables of a project whose models were not imported: they have a user_id, or refer to users.
 UNKNOWN_QUERY = f"""
 SELECT json_agg(quote_ident(n.nspname) || '.' || quote_ident(c.relname)

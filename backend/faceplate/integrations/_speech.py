@@ -121,6 +121,21 @@ def listed(parts: Any) -> list[dict[str, Any]]:
     return [plain(part) for part in parts]
 
 
+def member(part: Mapping[str, Any], name: str) -> Any:
+    """Return a member of a part. Raises InvalidInput if the part lacks it."""
+    if name not in part:
+        raise InvalidInput(CONTENT, f"a part of type {part.get('type')} has no {name}")
+    return part[name]
+
+
+def text_in(part: Mapping[str, Any], name: str = "text") -> str:
+    """Return a text of a part. Raises InvalidInput if the part has none."""
+    text = member(part, name)
+    if not isinstance(text, str):
+        raise InvalidInput(CONTENT, f"the {name} of a part must be text")
+    return text
+
+
 def refuse_part(kind: object) -> InvalidInput:
     """Return the error for a part of a content that has no column."""
     return InvalidInput(

@@ -23,10 +23,12 @@ from faceplate.integrations._speech import (
     Call,
     Speech,
     listed,
+    member,
     plain,
     refuse_part,
     results_of,
     speeches,
+    text_in,
 )
 from faceplate.records import Message, parse_body
 from faceplate.services.messages import NewMessage
@@ -189,11 +191,11 @@ def _of_assistant(message: dict[str, Any], blocks: list[JsonObject]) -> NewMessa
     kinds = {block.get("type") for block in blocks}
     calls: list[JsonObject] = [
         {
-            "id": block["id"],
+            "id": member(block, "id"),
             "type": "function",
             "function": {
-                "name": block["name"],
-                "arguments": json.dumps(block["input"], ensure_ascii=False),
+                "name": member(block, "name"),
+                "arguments": json.dumps(member(block, "input"), ensure_ascii=False),
             },
         }
         for block in blocks
@@ -203,7 +205,7 @@ def _of_assistant(message: dict[str, Any], blocks: list[JsonObject]) -> NewMessa
     read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     return NewMessage(
         "assistant",
-        "".join(block["text"] for block in blocks if block.get("type") == "text"),
+        "".join(text_in(block) for block in blocks if block.get("type") == "text"),
         tool_calls=calls or None,
         body=None if kinds <= {"text", "tool_use"} else _body(blocks),
         model=message.get("model"),
@@ -228,5 +230,5 @@ def _text(content: Any) -> str:
     for block in listed(content):
         if block.get("type") != "text":
             raise refuse_part(block.get("type"))
-        texts.append(block["text"])
+        texts.append(text_in(block))
     return "\n".join(texts)

@@ -27,6 +27,7 @@ from faceplate.integrations._speech import (
     refuse_part,
     results_of,
     speeches,
+    text_in,
 )
 from faceplate.models import ROLES
 from faceplate.records import Message
@@ -125,7 +126,7 @@ def _of_completion(completion: dict[str, Any]) -> NewMessage:
     if choices[0].get("finish_reason") is None:
         raise InvalidInput("finish_reason", BROKEN_OFF)
     usage = completion.get("usage") or {}
-    return _of_message(choices[0]["message"])._replace(
+    return _of_message(choices[0].get("message"))._replace(
         model=completion.get("model"),
         input_tokens=usage.get("prompt_tokens"),
         output_tokens=usage.get("completion_tokens"),
@@ -170,7 +171,7 @@ def _text(content: Any) -> str:
         kind = part.get("type")
         if kind not in {"text", "refusal"}:
             raise refuse_part(kind)
-        texts.append(part[kind])
+        texts.append(text_in(part, kind))
     return "\n".join(texts)
 
 

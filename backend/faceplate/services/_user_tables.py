@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from faceplate._driver.dialect import DIALECT
+from faceplate._schema.policies import NAMES_USER, POLICY
 from faceplate.models import SCHEMA, project_tables
 from faceplate.scope import SystemScope
 
@@ -27,8 +28,8 @@ WITH RECURSIVE leads (oid, number) AS (
     SELECT p.polrelid, d.refobjsubid FROM pg_policy p LEFT JOIN pg_depend d
         ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = p.polrelid AND d.refobjsubid > 0
-    WHERE p.polname = 'of_user'
-        OR pg_get_expr(p.polqual, p.polrelid) ~ 'faceplate(_seal)?[.]"?user_id'
+    WHERE p.polname = '{POLICY}'
+        OR pg_get_expr(p.polqual, p.polrelid) ~ {NAMES_USER}
 ), known (oid, number) AS (
     SELECT oid, number FROM leads UNION SELECT oid, number FROM policed
     UNION SELECT c.oid, a.attnum

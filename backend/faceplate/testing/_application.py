@@ -59,13 +59,15 @@ def signed_in(application: Any, identity: object) -> Iterator[None]:
     overrides: dict[Any, Any] = getattr(application, "dependency_overrides", {})
     before = overrides.copy()
     overrides.update(dict.fromkeys(_identifying(), lambda: identity))
-    with ExitStack() as stack:
-        for route in getattr(application, "routes", ()):
-            if hasattr(mounted := getattr(route, "app", None), "dependency_overrides"):
-                stack.enter_context(signed_in(mounted, identity))
-        yield
-    overrides.clear()
-    overrides.update(before)
+    try:
+        with ExitStack() as stack:
+            for route in getattr(application, "routes", ()):
+                if hasattr(mounted := getattr(route, "app", None), "dependency_overrides"):
+                    stack.enter_context(signed_in(mounted, identity))
+            yield
+    finally:
+        overrides.clear()
+        overrides.update(before)
 
 
 def _identifying() -> set[Any]:
@@ -77,6 +79,8 @@ def _identifying() -> set[Any]:
 @asynccontextmanager
 async def started(application: Application, settings: Settings) -> AsyncIterator[Application]:
     """Run the application's lifespan around the block; yield it with the lifespan's state.
+
+    An application that ends the lifespan without an answer has none, as servers take it.
 
     Raises ConfigurationError if the application has opened another database than the test's.
     """
@@ -97,16 +101,19 @@ async def started(application: Application, settings: Settings) -> AsyncIterator
 
     running = asyncio.create_task(live())
 
-    async def step(name: str) -> None:
+    async def step(name: str) -> bool:
+        """Return whether the application has answered."""
         asked.put_nowait({"type": f"lifespan.{name}"})
         answer = await answers.get()
-        if answer["type"] == "lifespan.ended" and running.done() is False:
-            await running  # raises what the application raised
         if answer["type"] == f"lifespan.{name}.failed":
             await asyncio.gather(running, return_exceptions=True)
             raise ConfigurationError(f"the application's {name} failed: {answer.get('message')}")
+        return bool(answer["type"] != "lifespan.ended")
 
-    await step("startup")
+    has_lifespan = await step("startup")
+    if not has_lifespan:
+        await asyncio.wait([running])
+        running.exception()  # says that it has none; read, else asyncio logs it
     try:
         _check_database(state, settings)
 
@@ -115,8 +122,9 @@ async def started(application: Application, settings: Settings) -> AsyncIterator
 
         yield with_state
     finally:
-        await step("shutdown")
-        await running
+        if has_lifespan:
+            await step("shutdown")
+            await running
 
 
 def _check_database(state: dict[str, Any], settings: Settings) -> None:

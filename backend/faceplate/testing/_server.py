@@ -13,7 +13,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ from sqlalchemy import make_url
 from faceplate import embedded
 from faceplate._driver.connecting import open_pooled_connection
 from faceplate._driver.connection import DriverConnection
+from faceplate._driver.error_details import DRIVER_ERRORS
+from faceplate._driver.error_mapping import map_connect_error
 from faceplate.config import Settings
 from faceplate.errors import ConfigurationError
 from faceplate.testing._background import Background
@@ -43,8 +45,8 @@ class Server:
 
     source: str
     """Where it comes from: ``embedded``, ``url`` or ``container``."""
-    admin_url: str
-    owner_url: str
+    admin_url: str = field(repr=False)  # both have a password
+    owner_url: str = field(repr=False)
     version: str
     container: str = ""
     """The id of the container, if there is one."""
@@ -78,8 +80,16 @@ def settings_of(url: str) -> Settings:
 
 
 async def open_connection(url: str) -> DriverConnection:
-    """Return a connection as the login of ``url``."""
-    return await open_pooled_connection(settings_of(url), units_role=False)
+    """Return a connection as the login of ``url``.
+
+    Raises CannotConnect, or another error of faceplate's, that names the server.
+    """
+    settings = settings_of(url)
+    try:
+        return await open_pooled_connection(settings, units_role=False)
+    except DRIVER_ERRORS as error:
+        limit_s = settings.connect_timeout_s
+        raise map_connect_error(error, target=settings.target, limit_s=limit_s) from error
 
 
 @contextmanager
@@ -105,16 +115,20 @@ def start(directory: Path, image: str, background: Background) -> Server:
 def stop(directory: Path) -> None:
     """Stop the server of the run, or drop the run's databases on a server of somebody's own."""
     state = directory / "server.json"
-    if state.exists():
-        server = Server(**json.loads(state.read_text()))
-        if server.source == "url":
-            background = Background()
-            background.run(_drop_databases(server, token_of(directory)))
-            background.close()
-        elif server.source == "container":
-            _remove_container(server.container)
-    embedded.wipe(directory / "postgres")
-    shutil.rmtree(directory)
+    try:
+        if state.exists():
+            server = Server(**json.loads(state.read_text()))
+            if server.source == "url":
+                background = Background()
+                try:
+                    background.run(_drop_databases(server, token_of(directory)))
+                finally:
+                    background.close()
+            elif server.source == "container":
+                _remove_container(server.container)
+    finally:
+        embedded.wipe(directory / "postgres")
+        shutil.rmtree(directory)
 
 
 def token_of(directory: Path) -> str:
