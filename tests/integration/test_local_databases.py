@@ -187,6 +187,21 @@ class TestCommands:
         assert "A new database for this project: another." in other.stderr
         assert other.stderr.endswith("no users\n")
 
+    def test_a_renamed_folder_is_told_where_its_data_is(
+        self, faceplate: Run, enter: Callable[[str], Path]
+    ) -> None:
+        """Else all chats seem lost after a folder was renamed."""
+        before = enter("before")
+        assert faceplate("seed", "--users", "1", "--conversations", "1").returncode == 0
+        after = before.rename(before.with_name("after"))
+        enter("after")
+        first = faceplate("users")
+        assert f"If this project was {before}, its data is in the database before" in first.stderr
+        (after / ".env").write_text("FACEPLATE_EMBEDDED_DATABASE=before\n")
+        again = faceplate("users")
+        assert "example.com" in again.stdout
+        assert again.stderr == ""
+
     def test_root_is_told_why_its_data_is_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Else root looks for the data in its own home."""
         assert "root" not in session._place()
