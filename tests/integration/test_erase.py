@@ -160,10 +160,14 @@ class TestRemains:
                 await operator.execute(
                     f"INSERT INTO faceplate.{table} VALUES ('{user.id}'), (gen_random_uuid())"
                 )
-            with pytest.raises(NotErased, match='left: 1 in Odd ":one, 1 in parted, 1 in') as told:
+            with pytest.raises(NotErased, match='left: 1 in faceplate.Odd ":one, 1 in') as told:
                 await erasure.erase(db, user.id)
             left = await erasure.remains(db, user.id)
-        assert left == NOTHING | {'Odd ":one': 1, "texts": 1, "parted": 1}
+        assert left == NOTHING | {
+            'faceplate.Odd ":one': 1,
+            "faceplate.texts": 1,
+            "faceplate.parted": 1,
+        }
         assert told.value.left == left
 
     async def test_tables_of_any_schema_are_asked_without_a_model(
@@ -384,13 +388,13 @@ class TestCommand:
         asyncio.run(add())
         result = faceplate("erase", "--user", email, "--yes", **there)
         assert result.returncode == 1
-        assert ["kept", "1"] in [line.split() for line in result.stdout.splitlines()]
+        assert ["faceplate.kept", "1"] in [line.split() for line in result.stdout.splitlines()]
         assert f"{email} is not erased as a whole" in result.stderr
         assert "is erased" not in result.stderr
-        assert "rows are left: 1 in kept, 1 in public.visits." in result.stderr
+        assert "rows are left: 1 in faceplate.kept, 1 in public.visits." in result.stderr
         again = faceplate("erase", "--user", owner["user"]["id"], "--yes", **there)
         assert again.returncode == 1
-        assert "There is no such user, but rows are left: 1 in kept" in again.stderr
+        assert "There is no such user, but rows are left: 1 in faceplate.kept" in again.stderr
 
     def test_nobody_who_can_be_asked_means_no(self, faceplate: Run, user: User) -> None:
         result = faceplate("erase", "--user", user.email)

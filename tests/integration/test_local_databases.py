@@ -123,6 +123,19 @@ class TestProjects:
         with pytest.raises(ConfigurationError, match="must be 1 to 63 of a-z"):
             embedded.start()
 
+    async def test_a_table_of_psql_is_not_in_faceplate_s_schema(
+        self, enter: Callable[[str], Path]
+    ) -> None:
+        """Else a project's Alembic takes faceplate's version table for its own."""
+        enter("shop")
+        server = await asyncio.to_thread(embedded.start)
+        connection = await asyncpg.connect(server.url)
+        try:
+            await connection.execute("CREATE SCHEMA faceplate")
+            assert await connection.fetchval("SELECT current_schema()") == "public"
+        finally:
+            await connection.close()
+
     def test_a_server_of_an_earlier_version_keeps_its_database(
         self, place: Path, enter: Callable[[str], Path]
     ) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from faceplate._driver.dialect import DIALECT
-from faceplate.models import SCHEMA, project_tables
+from faceplate.models import SCHEMA, Base, project_tables
 from faceplate.scope import SystemScope
 
 # leads: the columns that refer to a user's id, over any number of foreign keys. policed: the
@@ -83,8 +83,10 @@ class UserTable(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name that the commands show: with the schema, unless it is ours."""
-        return self.name if self.schema == SCHEMA else f"{self.schema}.{self.name}"
+        """The name that the commands show: with the schema, unless it is a table of ours."""
+        full_name = f"{self.schema}.{self.name}"
+        is_ours = self.schema == SCHEMA and full_name in Base.metadata.tables
+        return self.name if is_ours else full_name
 
 
 async def find(scope: SystemScope) -> list[UserTable]:
