@@ -160,7 +160,7 @@ class TestRemains:
                 await operator.execute(
                     f"INSERT INTO faceplate.{table} VALUES ('{user.id}'), (gen_random_uuid())"
                 )
-            with pytest.raises(NotErased, match='left: 1 in faceplate.Odd ":one, 1 in') as told:
+            with pytest.raises(NotErased, match=r'left: 1 in faceplate[.]Odd ":one, 1 in') as told:
                 await erasure.erase(db, user.id)
             left = await erasure.remains(db, user.id)
         assert left == NOTHING | {
