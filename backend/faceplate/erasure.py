@@ -109,8 +109,8 @@ async def remains(db: Database, user_id: UUID) -> dict[str, int]:
 
     The tables come from PostgreSQL's catalog, with or without a model, and from any schema: those
     with the policy of `Owned` tables, those with a column that refers to a user, over other tables
-    as well, and those with a column ``user_id`` that holds ids. A table outside of faceplate's
-    schema is called ``schema.name``. `unproven` names the tables that cannot be counted.
+    as well, and those with a column ``user_id`` that holds ids. A table that is not faceplate's
+    own is called ``schema.name``. `unproven` names the tables that cannot be counted.
 
     Raises Unauthorized where the connecting role is under a policy of faceplate's tables, and so
     would not see what is there.

@@ -53,6 +53,8 @@ FILES = (
     Bad("{file}/unknown.json", 1, "unknown.json: is of no format that can be read"),
     Bad("{file}/empty.zip", 1, "empty.zip"),
     Bad("/proc/self/mem", 1, "/proc/self/mem: "),
+    Bad("/dev/null", 2, "/dev/null is a pipe or a device"),
+    Bad("{file}/pipe", 2, "pipe is a pipe or a device"),
 )
 UNKNOWN_USER = Bad("--user nobody@example.com", 1, "user not found")
 UNKNOWN_ID = Bad(f"--user {NO_ID}", 1, "user not found")
@@ -160,6 +162,7 @@ def files(tmp_path: Path) -> Path:
     (folder / "taken").mkdir(parents=True)
     (folder / "taken" / "alembic.ini").touch()
     (folder / "empty.json").touch()
+    os.mkfifo(folder / "pipe")
     (folder / "blank.json").write_text(" \n\n")
     (folder / "binary.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20)
     (folder / "text.txt").write_text("Dear diary,\ntoday I wrote no JSON.\n")

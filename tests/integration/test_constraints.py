@@ -136,35 +136,35 @@ THERE = "a row with the same values exists already"
     [
         (
             f"INSERT INTO guides.ratings VALUES (1, {SECRET + 1})",
-            *(NotFound, f"{MISSING} (constraint fk_ratings_places of table ratings)"),
+            *(NotFound, f"{MISSING} (constraint fk_ratings_places of table guides.ratings)"),
         ),
         (
             "DELETE FROM guides.places WHERE id = 1",
-            *(Conflict, f"{REFERRED_TO} (constraint fk_ratings_places of table ratings)"),
+            *(Conflict, f"{REFERRED_TO} (constraint fk_ratings_places of table guides.ratings)"),
         ),
         (
             "DELETE FROM guides.places WHERE id = 2",
-            *(Conflict, f"{REFERRED_TO} (constraint fk_photos_places of table photos)"),
+            *(Conflict, f"{REFERRED_TO} (constraint fk_photos_places of table guides.photos)"),
         ),
         (
             f"UPDATE guides.ratings SET place_id = {SECRET + 1}",
-            *(Conflict, f"{EITHER} (constraint fk_ratings_places of table ratings)"),
+            *(Conflict, f"{EITHER} (constraint fk_ratings_places of table guides.ratings)"),
         ),
         (
             f"UPDATE guides.places SET id = {SECRET + 1} WHERE id = 1",
-            *(Conflict, f"{EITHER} (constraint fk_ratings_places of table ratings)"),
+            *(Conflict, f"{EITHER} (constraint fk_ratings_places of table guides.ratings)"),
         ),
         (  # is refused at COMMIT
             f"INSERT INTO guides.visits VALUES ({SECRET + 1})",
-            *(Conflict, f"{EITHER} (constraint fk_visits_places of table visits)"),
+            *(Conflict, f"{EITHER} (constraint fk_visits_places of table guides.visits)"),
         ),
         (
             f"INSERT INTO guides.places VALUES ({SECRET})",
-            *(Conflict, f"{THERE} (constraint places_pkey of table places)"),
+            *(Conflict, f"{THERE} (constraint places_pkey of table guides.places)"),
         ),
         (
             f"INSERT INTO guides.stays VALUES ('[{SECRET},{SECRET + 5}]')",
-            *(Conflict, f"{EXCLUDED} (constraint ex_stays of table stays)"),
+            *(Conflict, f"{EXCLUDED} (constraint ex_stays of table guides.stays)"),
         ),
     ],
 )

@@ -395,6 +395,21 @@ class TestDamage:
         assert "canary" not in first
         assert second == "line 4: lines before this one are missing, or were added"
 
+    async def test_what_is_behind_the_end_is_not_passed_over_in_silence(
+        self, db: Database, user: User, tmp_path: Path
+    ) -> None:
+        """Else of two users' exports in one file the second one is lost, and reported as stored."""
+        path = tmp_path / "archive.jsonl"
+        await export.write_file(db, user.id, path)
+        whole = read(path)
+        write(path, whole + whole)
+        _, said = await refusals_of(db, user, path)
+        reason = "the export ends before this line: import what follows as a file"
+        assert said == [f"line 4: {reason}"]
+        write(path, whole + b"\n")
+        _, said = await refusals_of(db, user, path)
+        assert said == []
+
     @pytest.mark.parametrize(
         ("change", "reason"),
         [

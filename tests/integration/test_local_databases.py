@@ -123,6 +123,19 @@ class TestProjects:
         with pytest.raises(ConfigurationError, match="must be 1 to 63 of a-z"):
             embedded.start()
 
+    async def test_a_table_of_psql_is_not_in_faceplate_s_schema(
+        self, enter: Callable[[str], Path]
+    ) -> None:
+        """Else a project's Alembic takes faceplate's version table for its own."""
+        enter("shop")
+        server = await asyncio.to_thread(embedded.start)
+        connection = await asyncpg.connect(server.url)
+        try:
+            await connection.execute("CREATE SCHEMA faceplate")
+            assert await connection.fetchval("SELECT current_schema()") == "public"
+        finally:
+            await connection.close()
+
     def test_a_server_of_an_earlier_version_keeps_its_database(
         self, place: Path, enter: Callable[[str], Path]
     ) -> None:
@@ -186,6 +199,21 @@ class TestCommands:
         assert other.returncode == 0
         assert "A new database for this project: another." in other.stderr
         assert other.stderr.endswith("no users\n")
+
+    def test_a_renamed_folder_is_told_where_its_data_is(
+        self, faceplate: Run, enter: Callable[[str], Path]
+    ) -> None:
+        """Else all chats seem lost after a folder was renamed."""
+        before = enter("before")
+        assert faceplate("seed", "--users", "1", "--conversations", "1").returncode == 0
+        after = before.rename(before.with_name("after"))
+        enter("after")
+        first = faceplate("users")
+        assert f"If this project was {before}, its data is in the database before" in first.stderr
+        (after / ".env").write_text("FACEPLATE_EMBEDDED_DATABASE=before\n")
+        again = faceplate("users")
+        assert "example.com" in again.stdout
+        assert again.stderr == ""
 
     def test_root_is_told_why_its_data_is_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Else root looks for the data in its own home."""

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import ForeignKeyConstraint, MetaData
 from sqlalchemy.orm import Mapped, mapped_column, synonym
 
-from faceplate.column_types import Id, Text
+from faceplate.column_types import Id, OneOf, Text
 from faceplate.models import Base, Message, Owned, Private, Task, User, references
 
 
@@ -149,6 +149,47 @@ async def test_a_table_that_was_created_without_the_key_gets_it(
     written = revise(project, DOCUMENT)
     assert operations(written) == ["create_foreign_key"]
     assert await keys(database, "documents") == {"fk_documents_users": TO_USERS}
+
+
+ODD_NAMES = """
+class Line(Owned, AppBase):
+    __tablename__ = "Order Lines"
+
+    order: Mapped[str] = mapped_column(Text(100))
+    kind: Mapped[str] = mapped_column("Kind of", OneOf(("new", "customer's")))
+"""
+PARTITIONED = """
+class Event(Owned, AppBase):
+    __tablename__ = "events"
+    __table_args__ = {"postgresql_partition_by": "HASH (user_id)"}
+
+    body: Mapped[str] = mapped_column(Text(100))
+"""
+
+
+async def test_names_that_sql_quotes_are_names(project: Project, database: Any) -> None:
+    """Else a column that is called as a word of SQL's fails in the first revision."""
+    written = revise(project, ODD_NAMES)
+    assert operations(written) == ["create_table", "enable_user_isolation"]
+    assert operations(revise(project, ODD_NAMES)) == []
+    (kind,) = await database.fetch(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c'"
+        """ AND conrelid = '"Order Lines"'::regclass AND conname LIKE '%Kind%'"""
+    )
+    assert '"Kind of"' in kind[0]
+    assert "'customer''s'" in kind[0]
+
+
+async def test_a_partition_is_not_dropped(project: Project, database: Any) -> None:
+    """Else the second revision of a partitioned table removes its rows."""
+    revise(project, PARTITIONED)
+    await database.execute("""
+        CREATE SCHEMA parts;
+        CREATE TABLE events_0 PARTITION OF events FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+        CREATE TABLE parts.events_1 PARTITION OF events FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+        CREATE INDEX extra ON events_0 (body)
+    """)
+    assert operations(revise(project, PARTITIONED)) == []
 
 
 async def test_a_reference_to_a_message_is_one_line(project: Project, database: Any) -> None:

@@ -348,7 +348,7 @@ def test_a_reference_that_does_not_cascade_may_be_broken_from_both_sides() -> No
 def test_a_table_of_the_same_name_elsewhere_has_no_words_of_ours() -> None:
     """Else a table that the package never heard of is told of as a task."""
     told = map_error(server("23505", n="pk_tasks", t="tasks", s="shop"), target=TARGET)
-    assert "(constraint pk_tasks of table tasks)" in told.message
+    assert "(constraint pk_tasks of table shop.tasks)" in told.message
 
 
 def test_words_for_no_constraint_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""What autogenerate adds: the policy of each private table, and its end.
+"""What autogenerate adds: the policy of each private table, and its end. Partitions are left.
 
 `faceplate.own_tables` registers it.
 """
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from alembic.autogenerate import comparators
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations.ops import DropTableOp, UpgradeOps
+from alembic.operations.ops import DropTableOp, ModifyTableOps, UpgradeOps
 from alembic.util import DispatchPriority
 from sqlalchemy import Table, text
 
@@ -38,6 +38,31 @@ FROM pg_policy p
 JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.polname = '{POLICY}'
 """)  # noqa: S608 - our own name
+
+PARTITIONS = text("""
+SELECT nullif(n.nspname, current_schema()) AS schema, c.relname AS name
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relispartition AND c.relkind IN ('r', 'p')
+""")
+
+
+@comparators.dispatch_for("schema", priority=DispatchPriority.LAST)
+def _keep_partitions(
+    context: AutogenContext, upgrade_ops: UpgradeOps, _schemas: set[str | None]
+) -> None:
+    """Remove the operations that drop a partition, which no model declares."""
+    if context.connection is None or context.connection.dialect.name != "postgresql":
+        return
+    default = context.connection.dialect.default_schema_name
+    partitions = {(row.schema, row.name) for row in context.connection.execute(PARTITIONS)}
+    declared = {_name(table, default) for table in context.sorted_tables}
+    upgrade_ops.ops = [
+        operation
+        for operation in upgrade_ops.ops
+        if not isinstance(operation, DropTableOp | ModifyTableOps)
+        or (_of_default(operation.schema, default), operation.table_name)
+        not in partitions - declared
+    ]
 
 
 @comparators.dispatch_for("schema", priority=DispatchPriority.LAST)  # after the table is created

@@ -49,6 +49,7 @@ def flaws(undeclared: list[str], untied: list[str]) -> Iterator[Flaw]:
     for name in untied:
         yield warning(
             f"no foreign key of {name} cascades from faceplate.users, so that its rows stay when"
-            " their user is deleted: `alembic revision --autogenerate` writes the key, once rows"
-            " without a user are removed"
+            " their user is deleted: give the key that its model declares ON DELETE CASCADE, or"
+            " none, and `alembic revision --autogenerate` writes it, once rows without a user are"
+            " removed"
         )

@@ -13,6 +13,7 @@ The table's model gives the words of the message, if there is a model.
 from typing import Any
 
 from faceplate._models import constraint_words
+from faceplate._models.base import SCHEMA
 from faceplate._models.constraint_words import Words
 from faceplate.errors import Conflict, FaceplateError, InvalidInput, NotFound
 
@@ -76,9 +77,11 @@ def _verb(server: Any) -> str:
 
 
 def _place(server: Any) -> str:
-    """Name the constraint and its table, as the end of a message."""
+    """Name the constraint and its table as the end of a message, with the schema unless ours."""
     constraint = getattr(server, "constraint_name", None)
-    table = getattr(server, "table_name", None)
+    schema, table = (getattr(server, name, None) for name in ("schema_name", "table_name"))
+    if table and schema not in {None, SCHEMA}:
+        table = f"{schema}.{table}"
     named = (constraint and f"constraint {constraint}", table and f"table {table}")
     place = " of ".join(filter(None, named))
     return f" ({place})" if place else ""

@@ -13,6 +13,7 @@ from uuid6 import uuid7
 
 from faceplate._models import constraint_words
 from faceplate._models.constraint_words import Noun
+from faceplate._models.quoting import quoted
 from faceplate._models.user_keys import add_user_key
 from faceplate.column_types import Id, Ruled, Timestamp
 from faceplate.errors import InvalidInput, UsageError
@@ -34,7 +35,7 @@ def _apply_rule(model: type["Base"], column: Column[Any]) -> None:
     attribute = getattr(model, model.__mapper__.get_property_by_column(column).key)
     # With all three, SQLAlchemy puts no function of its own around it.
     event.listen(attribute, "set", validate, raw=True, retval=True, include_key=True)
-    if (check := rule.check_sql(column.name)) is not None:
+    if (check := rule.check_sql(quoted(column.name))) is not None:
         column.table.append_constraint(CheckConstraint(check, column.name))
 
 

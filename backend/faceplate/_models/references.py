@@ -4,9 +4,9 @@ import re
 from typing import Any, Literal, TypeAlias, cast
 
 from sqlalchemy import ForeignKeyConstraint, Table
-from sqlalchemy.dialects import postgresql
 
 from faceplate._models.base import Base, Private, private_tables
+from faceplate._models.quoting import quoted
 from faceplate.errors import UsageError
 
 OnDelete: TypeAlias = Literal["CASCADE", "RESTRICT", "NO ACTION", "SET NULL"]
@@ -46,8 +46,7 @@ def references(
     named = {column.name: _name(model, column.name, user_column) for column in key} | columns
     action: str = ondelete
     if ondelete == "SET NULL":
-        quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-        action = f"SET NULL ({quote(named[key[-1].name])})"
+        action = f"SET NULL ({quoted(named[key[-1].name])})"
     return ForeignKeyConstraint([*named.values()], key, name=name, ondelete=action)
 
 

@@ -137,10 +137,7 @@ async def _erase(db: Database, subject: _Subject, export_to: Path | None) -> _Ou
 def _print(subject: _Subject, outcome: _Outcome, export_to: Path | None) -> None:
     if outcome.exported is not None:
         note(f"{describe(outcome.exported)} written to {export_to}")
-    if outcome.erased.user:
-        note(f"{subject.name} is erased, with {describe(outcome.erased.rows)}.")
-    else:
-        note(f"There is no user {subject.name}.")
+    note(_verdict(subject, outcome.erased))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("Table")
     table.add_column("Rows left", justify="right")
@@ -151,3 +148,21 @@ def _print(subject: _Subject, outcome: _Outcome, export_to: Path | None) -> None
     out.print(table)
     for name, reason in outcome.erased.unproven.items():
         note(f"{name} may still hold some: {reason}", style="yellow")
+
+
+def _verdict(subject: _Subject, erased: Erased) -> str:
+    """Return what became of the user, in a line that a table without zeros does not contradict."""
+    gone = describe(erased.rows)
+    left = {name: rows for name, rows in erased.left.items() if rows}
+    if not left:
+        if not erased.user:
+            return f"There is no user {subject.name}."
+        unseen = "; the tables with a ? were not looked into" if erased.unproven else ""
+        return f"{subject.name} is erased, with {gone}{unseen}."
+    done = f"The user's row is gone, with {gone}" if erased.user else "There is no such user"
+    named = ", ".join(f"{rows:,} in {printable(name)}" for name, rows in left.items())
+    return (
+        f"{subject.name} is not erased as a whole. {done}, but rows are left: {named}. Give each"
+        " table a foreign key to faceplate.users with ON DELETE CASCADE, or remove its rows, and"
+        f" run it again with --user {subject.user_id}."
+    )

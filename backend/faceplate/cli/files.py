@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from faceplate.cli.output import note
+from faceplate.errors import UsageError
 from faceplate.importers import FORMATS, is_recognised
 
 BLOCK_BYTES = 65_536
@@ -15,8 +16,11 @@ BLOCK_BYTES = 65_536
 def check_chats(file: Path) -> bool:
     """Return whether a chat of a known format is near the begin of the file.
 
-    An empty file ends the command with exit code 1. Raises OSError, with the name of the file.
+    An empty file ends the command with exit code 1. Raises UsageError for a pipe or a device, since
+    a file is read more than once, and OSError, with the name of the file.
     """
+    if not file.is_file():
+        raise UsageError(f"{file} is a pipe or a device: write it to a file, and import that one")
     with _named(file):
         if _is_blank(file):
             note(f"error: {file.name}: the file is empty", style="red")

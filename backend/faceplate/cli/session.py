@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -45,6 +46,7 @@ def find_settings() -> Settings:
         server = embedded.start()
         if server.database not in known:
             note(f"A new database for this project: {server.database}.")
+            _tell_of_moved_folders(known)
     return Settings(database_url=server.unit_url, owner_url=server.url)
 
 
@@ -90,6 +92,16 @@ async def _migrate(db: Database) -> None:
     if before != migrate.head() and (before is None or migrate.knows(before)):
         note("Bringing the schema up to date ...")
         await migrate.upgrade(db)
+
+
+def _tell_of_moved_folders(known: Mapping[str, Path | None]) -> None:
+    """Say how to use the database of a folder that was moved or renamed to this one."""
+    for name, folder in known.items():
+        if folder is not None and folder.parent.is_dir() and not folder.is_dir():
+            note(
+                f"If this project was {folder}, its data is in the database {name}: set"
+                f" FACEPLATE_EMBEDDED_DATABASE={name} in its .env."
+            )
 
 
 def _place() -> str:

@@ -27,7 +27,7 @@ class Ruled(TypeDecorator[Any]):
         raise NotImplementedError  # each rule has its own
 
     def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - the rules that SQL has use it
-        """Return a CHECK's condition on ``column``, or None if SQL cannot express the rule."""
+        """Return a CHECK's condition on ``column``, as SQL has its name, or None without one."""
         return None
 
     def optional(self) -> Self:

@@ -161,7 +161,7 @@ class OneOf(Ruled):
         raise self.refuse(f"must be one of {', '.join(self.words)}")
 
     def check_sql(self, column: str) -> str:
-        words = ", ".join(f"'{word}'" for word in self.words)
+        words = ", ".join("'{}'".format(word.replace("'", "''")) for word in self.words)
         return f"{column} IN ({words})"
 
 

@@ -41,13 +41,15 @@ DEFAULTS: Final = {
 DEFAULTS_FILE: Final = "faceplate.conf"
 OPTIONS_FILE: Final = "faceplate.options.conf"
 LOG_FILE: Final = "faceplate.log"
-PREPARED_FILE: Final = "faceplate.prepared-2"  # the number grows with PREPARE
+PREPARED_FILE: Final = "faceplate.prepared-3"  # the number grows with PREPARE
 
+# A role has the schema of its own name first, and psql would create the project's tables there.
 PREPARE: Final = """
 SELECT 'CREATE ROLE faceplate LOGIN NOSUPERUSER NOBYPASSRLS CREATEDB CREATEROLE'
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate') \\gexec
 SELECT 'CREATE ROLE faceplate_unit LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE'
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faceplate_unit') \\gexec
+ALTER ROLE faceplate SET search_path = public;
 SELECT 'CREATE DATABASE "{database}" OWNER faceplate'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec
 """

@@ -96,6 +96,10 @@ class Lines:
         offset, self.number = mark
         self._file.seek(offset)
 
+    def has_more(self) -> bool:
+        """Return whether something is behind the line read last. Not to be read on from."""
+        return bool(self._file.readline(_MAX_HEADER_BYTES).strip())
+
     def next(self) -> Any:
         """Return the next line's record or `End`; None behind the last. Raises Unreadable."""
         line = self._file.readline(self._max_bytes)

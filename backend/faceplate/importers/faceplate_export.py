@@ -161,6 +161,9 @@ class _Restoring:
             case End():
                 if item.lines != place.number:
                     self._refuse(place, "lines before this one are missing, or were added")
+                elif self._lines.has_more():
+                    reason = "the export ends before this line: import what follows as a file"
+                    self._refuse(Place(place.unit, place.number + 1), reason)
                 return False
             case records.Message():
                 self._pass_over(item)

@@ -9,13 +9,14 @@ from sqlalchemy import text
 
 from faceplate._driver.dialect import DIALECT
 from faceplate._schema.policies import NAMES_USER, POLICY
-from faceplate.models import SCHEMA, project_tables
+from faceplate.models import SCHEMA, Base, project_tables
 from faceplate.scope import SystemScope
 
 # leads: the columns that refer to a user's id, over any number of foreign keys. policed: the
 # columns that a policy of faceplate's compares; NULL where it compares none. known: these, the
 # columns that models declare, and those of our own schema. A column that only has the name counts
-# as well, where it can be read and holds ids.
+# as well, where it holds ids. A partition is counted with the table that it is a part of, if that
+# one is found.
 COLUMNS = text(f"""
 WITH RECURSIVE leads (oid, number) AS (
     SELECT attrelid, attnum FROM pg_attribute
@@ -30,6 +31,7 @@ WITH RECURSIVE leads (oid, number) AS (
         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = p.polrelid AND d.refobjsubid > 0
     WHERE p.polname = '{POLICY}'
         OR pg_get_expr(p.polqual, p.polrelid) ~ {NAMES_USER}
+        OR pg_get_expr(p.polwithcheck, p.polrelid) ~ {NAMES_USER}
 ), known (oid, number) AS (
     SELECT oid, number FROM leads UNION SELECT oid, number FROM policed
     UNION SELECT c.oid, a.attnum
@@ -48,7 +50,10 @@ WITH RECURSIVE leads (oid, number) AS (
         (SELECT oid, number FROM known WHERE number IS NOT NULL)
 )
 SELECT n.nspname AS schema, c.relname AS name, a.attname AS column, f.is_known,
-    CASE WHEN 'uuid'::regtype IN (t.oid, t.typbasetype) THEN 'uuid' WHEN t.typcategory = 'S'
+    CASE WHEN 'uuid'::regtype IN (
+        WITH RECURSIVE based (on_type) AS (
+            SELECT t.oid UNION SELECT b.typbasetype FROM based JOIN pg_type b ON b.oid = on_type
+        ) SELECT on_type FROM based) THEN 'uuid' WHEN t.typcategory = 'S'
         THEN 'text' ELSE format_type(a.atttypid, a.atttypmod) END AS kind,
     has_schema_privilege(n.oid, 'USAGE') AND coalesce(has_column_privilege(c.oid, a.attnum,
         'SELECT'), true) AS may_read,
@@ -56,7 +61,9 @@ SELECT n.nspname AS schema, c.relname AS name, a.attname AS column, f.is_known,
 FROM found f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.number AND NOT a.attisdropped
     LEFT JOIN pg_type t ON t.oid = a.atttypid
-WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition AND c.relpersistence <> 't'
+WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND NOT (c.relispartition AND EXISTS
+        (SELECT FROM pg_partition_ancestors(c.oid) AS a JOIN found ON found.oid = a.relid
+        WHERE a.relid <> c.oid))
     AND (c.relkind <> 'm' OR c.relispopulated) AND n.nspname !~ '^pg_'
     AND n.nspname <> 'information_schema'
 ORDER BY n.nspname <> '{SCHEMA}', n.nspname, c.relname <> 'users', c.relname, a.attnum
@@ -69,7 +76,7 @@ class UserTable(NamedTuple):
     schema: str
     name: str
     columns: dict[str, bool]
-    """By name, whether it is a UUID; else it is text."""
+    """By name, whether it is a UUID; else it is text that may have one in it."""
     is_known: bool
     """Whether its rows belong to users for more reason than the name of a column."""
     problem: str | None
@@ -77,8 +84,10 @@ class UserTable(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name that the commands show: with the schema, unless it is ours."""
-        return self.name if self.schema == SCHEMA else f"{self.schema}.{self.name}"
+        """The name that the commands show: with the schema, unless it is a table of ours."""
+        full_name = f"{self.schema}.{self.name}"
+        is_ours = self.schema == SCHEMA and full_name in Base.metadata.tables
+        return self.name if is_ours else full_name
 
 
 async def find(scope: SystemScope) -> list[UserTable]:
@@ -88,7 +97,7 @@ async def find(scope: SystemScope) -> list[UserTable]:
     asked = {"schemas": [*schemas], "names": [*names], "columns": [*columns]}
     rows = (await scope.session.execute(COLUMNS, asked)).all()
     tables = (_table(*key, [*of]) for key, of in groupby(rows, lambda row: (row.schema, row.name)))
-    return [table for table in tables if table.is_known or table.problem is None]
+    return [table for table in tables if table.is_known or table.columns]
 
 
 async def count(scope: SystemScope, table: UserTable, user_id: UUID) -> int:
@@ -126,7 +135,7 @@ def _problem(schema: str, name: str, rows: list[Any], countable: dict[str, bool]
 def _condition(column: str, is_uuid: bool) -> str:  # noqa: FBT001 - from `columns`
     if is_uuid:
         return f"{column} = :user_id"
-    return f"replace(lower(CAST({column} AS text)), '-', '') = :digits"
+    return f"strpos(replace(lower(CAST({column} AS text)), '-', ''), :digits) > 0"
 
 
 def _quoted(name: str) -> str:
