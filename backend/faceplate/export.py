@@ -106,15 +106,16 @@ async def write_file(
     user_id: UUID,
     path: Path,
     *,
+    replace: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, int]:
     """Write a user's archive to a new file, see `write`; return what it holds.
 
     The file appears under its name once it is whole and on the disk; before, it is called
-    ``.part``. Only its owner may read it. Raises FileExistsError, any other OSError, and as `write`
-    does.
+    ``.part``. Only its owner may read it. With ``replace`` it then takes the place of a file that
+    exists. Raises FileExistsError, any other OSError, and as `write` does.
     """
-    with _new_file(path) as file:
+    with _new_file(path, replace=replace) as file:
         return await write(db, user_id, file.write, on_progress=on_progress)
 
 
@@ -129,9 +130,10 @@ async def left_out(db: Database) -> list[str]:
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
+def _new_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
     """A file that is there when the block is through, or not at all."""
-    if path.exists():
+    path = path.resolve()  # else a link would be replaced, not its file
+    if path.exists() and not replace:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
@@ -140,7 +142,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.rename(path)
+        part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -644,6 +644,19 @@ class TestCommand:
         assert path.stat().st_mode & 0o777 == 0o600
         assert [found.name for found in tmp_path.iterdir()] == ["mine.jsonl"]
 
+    def test_the_file_behind_a_link_is_replaced(
+        self, faceplate: Run, user: User, tmp_path: Path
+    ) -> None:
+        """Else the disk that the link leads to keeps yesterday's, and this one fills up."""
+        (there := tmp_path / "disk").mkdir()
+        (there / "mine.jsonl").write_text("yesterday's")
+        link = tmp_path / "mine.jsonl"
+        link.symlink_to(there / "mine.jsonl")
+        done = faceplate("export", "--user", user.email, "--output", link, "--force")
+        assert done.returncode == 0, done.stderr
+        assert link.is_symlink()
+        assert (there / "mine.jsonl").read_text().startswith('{"format"')
+
     @pytest.mark.parametrize("chats", CHATS, ids=lambda path: path.name)
     def test_chats_are_imported_shown_exported_moved_and_erased(
         self, faceplate: Run, make_database: Callable[[], str], tmp_path: Path, chats: Path

@@ -60,17 +60,19 @@ def export(
     With --json and --output, a line {"exported": ...} at the end; stdout has JSON in any case.
     """
 
-    replaces = output is not None and output.exists()
-    if replaces and not force:
-        if not sys.stdin.isatty():
+    if output is not None and output.exists():
+        if not output.is_file():
+            raise UsageError(f"{output} is no regular file: leave out --output, and use > or |")
+        if not force and not sys.stdin.isatty():
             raise UsageError(f"{output} exists already: name another file, or add --force")
-        confirm(f"{output} exists already. Replace it?")
+        if not force:
+            confirm(f"{output} exists already. Replace it?")
 
     async def work(db: Database) -> tuple[dict[str, int], list[str]]:
         user = await db.run_system(find_user, who)
         without = await left_out(db)
         if output is not None:
-            return await export_to_file(db, user.id, output, replaces=replaces), without
+            return await export_to_file(db, user.id, output), without
         held = await write(db, user.id, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
         return held, without
@@ -91,24 +93,13 @@ def export(
         note(f"{describe(held)} written to {output}")
 
 
-async def export_to_file(
-    db: Database, user_id: UUID, path: Path, *, replaces: bool = False
-) -> dict[str, int]:
-    """Write a user's archive to a file under a progress bar.
-
-    ``replaces`` is about a file that exists: it is replaced once the new one is whole.
-    """
+async def export_to_file(db: Database, user_id: UUID, path: Path) -> dict[str, int]:
+    """Write a user's archive to a file, or in the place of one, under a progress bar."""
     held = await db.run(user_id, archives.holdings)
-    written_to = path.with_name(f".{path.name}.new") if replaces else path
-    if replaces:
-        written_to.unlink(missing_ok=True)  # of an earlier run that was killed
     with progress_bar("exporting", "row", sum(held.values())) as update:
-        written = await write_file(
-            db, user_id, written_to, on_progress=lambda rows: update(completed=rows)
+        return await write_file(
+            db, user_id, path, replace=True, on_progress=lambda rows: update(completed=rows)
         )
-    if replaces:
-        written_to.replace(path)
-    return written
 
 
 def import_archive(file: Path, who: str, *, as_json: bool) -> None:
