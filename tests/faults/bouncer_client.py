@@ -11,6 +11,7 @@ import random
 import sys
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select, update
 from tests.faults.plans import Plan, plans
@@ -48,7 +49,7 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "conversations.get": conversation,
         "conversations.lock": conversation,
         "conversations.page": (),
-        "conversations.search": ("a",),
+        "conversations.search": (own.subject_id,),  # their title
         "messages.get": (*conversation, own.message_id),
         "messages.history": conversation,
         "messages.before": (*conversation, 3),
@@ -77,8 +78,10 @@ def reads(own: Belongings) -> dict[str, Plan]:
     found = units()
     since = {"since": LONG_AGO}
     of_source = {"source": SOURCE}
+    own_page = {"limit": 1, "before": UUID(int=own.user_id.int + 1)}
     return {name: Plan(found[name.partition(",")[0]], args, {}) for name, args in calls.items()} | {
         "conversations.page, of a source": Plan(found["conversations.page"], (), of_source),
+        "users.page": Plan(found["users.page"], (), own_page),
         "usage.by_day": Plan(found["usage.by_day"], (), since),
         "usage.by_conversation": Plan(found["usage.by_conversation"], (), since),
         "messages.walk": Plan(_walk, conversation, {}),

@@ -267,14 +267,14 @@ def plans(own: Belongings) -> dict[str, Plan]:
 
 
 READS = {
-    *(f"conversations.{name}" for name in ("get", "lock", "page")),
+    *(f"conversations.{name}" for name in ("get", "lock", "page", "search")),
     *(f"messages.{name}" for name in ("get", "history", "before", "after", "page", "walk")),
     *(f"messages.{name}" for name in ("branches", "branches_at", "everything")),
     "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
     *(f"documents.{name}" for name in ("get", "page")),
-    *(f"users.{name}" for name in ("get", "by_subject", "by_email")),
+    *(f"users.{name}" for name in ("get", "by_subject", "by_email", "page")),
     *(f"archives.{name}" for name in ("holdings", "tables", "walk")),
     *(f"retention.{name}" for name in ("idle_rows", "idle_since", "idle_users")),
     *(f"usage.{name}" for name in ("by_day", "by_conversation")),
