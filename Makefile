@@ -43,7 +43,6 @@ check: $(INSTALLED) ## Lint, format, types, import layering, SQL of the migratio
 	$(BIN)/alembic upgrade head --sql | $(BIN)/squawk --stdin-filepath migrations.sql
 	$(BIN)/mypy
 	cd tests/plugin/sample && $(CURDIR)/$(BIN)/mypy --cache-dir=$(CURDIR)/.mypy_cache/sample
-	cd backend/faceplate/templates/service && $(CURDIR)/$(BIN)/mypy --explicit-package-bases --cache-dir=$(CURDIR)/.mypy_cache/service
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(INSTALLED) ## Rewrite the sources the way check wants them

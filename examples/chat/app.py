@@ -108,7 +108,7 @@ def _model_of(chat: ChatSettings) -> AbstractAsyncContextManager[Model | None]:
     """Return the model that a key is set for. The clients are imported only then."""
     if chat.provider is None:
         return nullcontext()
-    from examples.chat import providers  # noqa: PLC0415 - as said
+    from examples.chat import providers  # noqa: PLC0415 - it imports both clients
 
     return providers.opened(chat)
 

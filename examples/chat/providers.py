@@ -26,7 +26,7 @@ from faceplate.services.messages import NewMessage
 MAX_TOKENS = 4096
 PARAMETERS = {
     "weather": {"place": "The name of the place."},
-    "add_task": {"title": "What is to be done, in a few words."},
+    "add_task": {"title": "The task, in a few words."},
 }
 """What each argument of a tool is, all of them text and all required."""
 

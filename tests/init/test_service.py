@@ -75,7 +75,7 @@ def test_a_folder_that_is_called_like_a_package_that_it_needs(tmp_path: Path, fo
 
 
 def test_each_service_has_a_key_of_its_own(tmp_path: Path) -> None:
-    """Else whoever knows one service signs in to all others."""
+    """Else the key of one written service signs tokens for all others."""
     keys = {write(tmp_path / name).environment["JWT_KEY"] for name in ("one", "two")}
     assert len(keys) == 2
     assert min(map(len, keys)) >= 32

@@ -255,13 +255,13 @@ async def test_the_last_one_stored_is_the_first_in_the_list(db: Database, user: 
         (NewChat(uuid7(), "a", [], key="1"), "chats.key"),
         (NewChat(uuid7(), "a", [], source=" ", key="1"), "conversations.source"),
         (NewChat(uuid7(), "a", [], body="{"), "conversations.body"),
-        (NewChat(uuid7(), "a", [], created_at=datetime(2024, 1, 1)), "conversations.created_at"),  # noqa: DTZ001 - to be refused
-        (NewChat("7", "a", []), "conversations.id"),  # type: ignore[arg-type]  # to be refused
-        (NewChat([], "a", []), "conversations.id"),  # type: ignore[arg-type]  # to be refused
-        (NewChat(uuid7(), "a", 7), "chats.messages"),  # type: ignore[arg-type]  # to be refused
-        (NewChat(uuid7(), "a", ["x"]), "chats.messages"),  # type: ignore[list-item]  # to be refused
-        (NewChat(uuid7(), "a", [], parents=7), "chats.parents"),  # type: ignore[arg-type]  # to be refused
-        (NewChat(uuid7(), "a", [], ids=7), "chats.ids"),  # type: ignore[arg-type]  # to be refused
+        (NewChat(uuid7(), "a", [], created_at=datetime(2024, 1, 1)), "conversations.created_at"),  # noqa: DTZ001 - the call must refuse it
+        (NewChat("7", "a", []), "conversations.id"),  # type: ignore[arg-type]  # the call must refuse it
+        (NewChat([], "a", []), "conversations.id"),  # type: ignore[arg-type]  # the call must refuse it
+        (NewChat(uuid7(), "a", 7), "chats.messages"),  # type: ignore[arg-type]  # the call must refuse it
+        (NewChat(uuid7(), "a", ["x"]), "chats.messages"),  # type: ignore[list-item]  # the call must refuse it
+        (NewChat(uuid7(), "a", [], parents=7), "chats.parents"),  # type: ignore[arg-type]  # the call must refuse it
+        (NewChat(uuid7(), "a", [], ids=7), "chats.ids"),  # type: ignore[arg-type]  # the call must refuse it
         *(
             (NewChat(uuid7(), "a", [NewMessage("user", "x"), message]), f"messages.{name}")
             for message, name in [
@@ -279,7 +279,7 @@ async def test_the_last_one_stored_is_the_first_in_the_list(db: Database, user: 
                 (NewMessage("tool", tool_results=results("call_1")), "tool_results"),
                 (NewMessage(body="{"), "body"),
                 (NewMessage(body="\x00"), "body"),
-                (NewMessage("user", created_at=datetime(2024, 1, 1)), "created_at"),  # noqa: DTZ001 - to be refused
+                (NewMessage("user", created_at=datetime(2024, 1, 1)), "created_at"),  # noqa: DTZ001 - the call must refuse it
                 (NewMessage("user", model=" "), "model"),
                 (NewMessage("user", input_tokens=-1), "input_tokens"),
             ]

@@ -96,7 +96,7 @@ async def test_the_mistakes_are_refused_as_it_says(db: Database, user: User) -> 
     result = [{"tool_call_id": "call_1", "content": "4 degrees"}]
     with pytest.raises(FaceplateError):
         await run(messages.append, chat.id, role="tool", tool_results=result)
-    naive = datetime.now()  # noqa: DTZ005 - the mistake
+    naive = datetime.now()  # noqa: DTZ005 - the mistake that llms.txt names
     with pytest.raises(InvalidInput, match="time zone"):
         await run(messages.append, chat.id, role="user", content="b", created_at=naive)
     no_text: Any = {"any": "JSON"}

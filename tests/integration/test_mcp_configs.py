@@ -237,7 +237,7 @@ async def test_rotating_across_users_needs_the_runner_across_users(
     assert await db.run(user.id, count) == 1
 
     async def misled(scope: SystemScope) -> Any:
-        return await mcp_configs.get_secrets(scope, uuid7())  # type: ignore[arg-type]  # to be refused
+        return await mcp_configs.get_secrets(scope, uuid7())  # type: ignore[arg-type]  # the call must refuse it
 
     with pytest.raises(NotFound):
         await db.run_system(misled)

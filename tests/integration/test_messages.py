@@ -340,7 +340,7 @@ async def test_what_breaks_a_rule_is_refused_by_name(
 async def test_walking_refuses_what_is_no_id(db: Database, user: User) -> None:
     async with db.begin(user.id) as scope:
         with pytest.raises(InvalidInput, match="must be a UUID"):
-            await anext(messages.walk(scope, "7"))  # type: ignore[arg-type]  # to be refused
+            await anext(messages.walk(scope, "7"))  # type: ignore[arg-type]  # the call must refuse it
 
 
 async def test_no_log_repeats_what_was_written(

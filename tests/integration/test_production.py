@@ -130,7 +130,7 @@ def archive_command(archive: Path) -> str:
 
 
 def write_programs(folder: Path, directory: Path, account: _postgres.Account) -> Path:
-    """Put the server's programs into a folder; those that may not be run by root run as it."""
+    """Link the server's programs into a folder. PostgreSQL refuses to run some of them as root."""
     folder.mkdir()
     programs = _postgres.programs_for(directory, account)
     for program in programs.iterdir():

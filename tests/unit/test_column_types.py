@@ -155,7 +155,7 @@ def test_a_name_that_is_no_attribute_is_refused() -> None:
 def test_what_is_required_cannot_be_taken_away() -> None:
     task = Task(user_id=ID, title="a")
     with pytest.raises(InvalidInput, match=r"tasks\.title: is required"):
-        task.title = None  # type: ignore[assignment]  # to be refused
+        task.title = None  # type: ignore[assignment]  # the call must refuse it
     assert task.title == "a"
 
 

@@ -24,7 +24,7 @@ class Ruled(TypeDecorator[Any]):
 
     def validate(self, value: Any) -> Any:
         """Return the value to store, or raise InvalidInput."""
-        raise NotImplementedError  # each rule has its own
+        raise NotImplementedError  # each subclass enforces its own rule
 
     def check_sql(self, column: str) -> str | None:  # noqa: ARG002 - the rules that SQL has use it
         """Return a CHECK's condition on ``column``, as SQL has its name, or None without one."""

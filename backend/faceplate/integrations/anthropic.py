@@ -21,6 +21,7 @@ from faceplate.errors import InvalidInput
 from faceplate.integrations._speech import (
     BROKEN_OFF,
     Call,
+    Result,
     Speech,
     listed,
     member,
@@ -81,7 +82,7 @@ def to_anthropic(history: Iterable[Message | NewMessage]) -> AnthropicRequest:
     merged: list[dict[str, Any]] = []
     for speech in turns[first:]:
         _say(merged, speech.role, _blocks(speech))
-        _say(merged, "user", [_result(call.id, *result) for call, result in results_of(speech)])
+        _say(merged, "user", [_result(call.id, result) for call, result in results_of(speech)])
     _trim_end(merged)
     request: AnthropicRequest = {"messages": cast("list[types.MessageParam]", merged)}
     if system:
@@ -145,11 +146,11 @@ def _input(call: Call) -> JsonObject:
     return found if isinstance(found, dict) else {"input": found}
 
 
-def _result(call_id: str, text: str, is_error: bool) -> JsonObject:  # noqa: FBT001 - a result's fields
-    result: JsonObject = {"type": "tool_result", "tool_use_id": call_id}
-    if text.strip():
-        result["content"] = text
-    return result | {"is_error": True} if is_error else result
+def _result(call_id: str, result: Result) -> JsonObject:
+    block: JsonObject = {"type": "tool_result", "tool_use_id": call_id}
+    if result.text.strip():
+        block["content"] = result.text
+    return block | {"is_error": True} if result.is_error else block
 
 
 def _trim_end(merged: list[dict[str, Any]]) -> None:
