@@ -29,7 +29,7 @@ from benchmarks.sides.raw import APPEND, HISTORY, Asyncpg, set_codec
 from faceplate import Settings
 from faceplate._driver import preamble
 from faceplate._driver.connecting import open_pooled_connection
-from faceplate._driver.connection import Connection, all_rows
+from faceplate._driver.connection import Connection
 
 PACE = Pace(block_s=0.15, rounds=15, warm_s=0.3, budget_s=float("inf"))
 QUICK = Pace(block_s=0.02, rounds=2, warm_s=0.02, budget_s=float("inf"))
@@ -109,7 +109,8 @@ class WithPreamble(Driver):
         ahead = preamble.enter(place.user_id)
         if not connection.is_ready(ahead, sql):
             await connection.make_ready(ahead, sql)
-        return await connection.run(ahead, all_rows, sql, values)
+        rows, _ = await connection.run(ahead, sql, values)
+        return rows
 
 
 class ThreeTrips(Driver):

@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
 from faceplate._driver import preamble
-from faceplate._driver.connection import all_rows, command_tag, first_row
 from faceplate._driver.preamble import ROLE, Preamble
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate.column_types.json_values import dump_json
@@ -48,15 +47,15 @@ class AnyScope(SessionTransaction):
         """Return every row, in the statement's order."""
         compiled = self._compiled(statement)
         arguments = compiled.bind(values, self._user_id)
-        rows = await self.run(all_rows, compiled, arguments)
+        rows, _ = await self.run(compiled, arguments)
         return statement.make_all(rows)
 
     async def first(self, statement: Statement[R], **values: Any) -> R | None:
         """Return the first row, or None where there is none."""
         compiled = self._compiled(statement)
         arguments = compiled.bind(values, self._user_id)
-        row = await self.run(first_row, compiled, arguments)
-        return None if row is None else statement.make(row)
+        rows, _ = await self.run(compiled, arguments, limit=1)
+        return statement.make(rows[0]) if rows else None
 
     async def one(self, statement: Statement[R], **values: Any) -> R:
         """Return the first row, or raise NotFound."""
@@ -69,8 +68,8 @@ class AnyScope(SessionTransaction):
         """Run a statement that returns no rows. Return how many rows it affected."""
         compiled = self._compiled(statement)
         arguments = compiled.bind(values, self._user_id)
-        tag = await self.run(command_tag, compiled, arguments)
-        count = tag.rpartition(" ")[2]
+        _, tag = await self.run(compiled, arguments)
+        count = tag.rpartition(b" ")[2]
         return int(count) if count.isdigit() else 0
 
     async def execute_many(

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
-from asyncpg.prepared_stmt import PreparedStatement
 
 from faceplate._driver.connection_state import TrackedConnection
 from faceplate._driver.error_details import (
@@ -31,13 +30,16 @@ from faceplate.errors import (
 )
 
 if TYPE_CHECKING:
+    from asyncpg.prepared_stmt import PreparedStatement
+
     from faceplate._driver.wire import Wire
 
     DriverConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
     DriverConnection = asyncpg.Connection  # generic in the stubs alone
 T = TypeVar("T")
-
+Answer: TypeAlias = tuple[list[Any], bytes]
+"""The rows of a statement and its command tag, such as ``UPDATE 3``."""
 
 logger = logging.getLogger("faceplate.sql")
 
@@ -49,16 +51,6 @@ OUTDATED = (
 )
 DUPLICATE_NAME = "42P05"
 PING_TIMEOUT_S = 2.0
-
-# How `Connection.run` reads what a prepared statement answers.
-all_rows = PreparedStatement.fetch
-first_row = PreparedStatement.fetchrow
-
-
-async def command_tag(prepared: "PreparedStatement[Any]", *values: Any) -> str:
-    """Run a prepared statement and return its command tag, such as ``UPDATE 3``."""
-    await prepared.fetch(*values)
-    return prepared.get_statusmsg() or ""
 
 
 class Connection(TrackedConnection):
@@ -83,6 +75,8 @@ class Connection(TrackedConnection):
     """Whether the server tells a transaction's mark; None until that was tried."""
     sent_preamble: bool
     """Whether the last preamble was sent."""
+    _protocol: Any
+    """The driver's own, which speaks with the server."""
 
     def set_up(self, settings: Settings, begun_s: float, wire: "Wire | None") -> None:
         """Set what the driver's own constructor has no argument for.
@@ -93,7 +87,7 @@ class Connection(TrackedConnection):
         self._settings = settings
         self._wire = wire
         self.sent_preamble = True
-        self._prepared: dict[str, PreparedStatement[Any]] = {}
+        self._prepared: dict[str, Any] = {}
         self._preambles: dict[str, PreparedStatement[Any]] = {}
         self._discarded: list[PreparedStatement[Any]] = []
         self._preamble_row: PreambleRow | None = None
@@ -121,28 +115,30 @@ class Connection(TrackedConnection):
     async def run(
         self,
         ahead: Preamble,
-        fetch: Callable[..., Awaitable[T]],
         sql: str,
         values: list[Any],
         *,
+        limit: int = 0,
         may_commit: bool = False,
-    ) -> T:
-        """Run ``sql`` with the preamble ``ahead``; return what ``fetch`` returns.
+    ) -> Answer:
+        """Run ``sql`` with the preamble ``ahead``; return up to ``limit`` rows, or all if it is 0.
 
-        ``fetch`` is a method of `PreparedStatement`. Both ``sql`` and ``ahead`` have to be ready,
-        and take one round trip. `sent_preamble` tells afterwards whether the preamble was sent.
-        ``may_commit`` says that the statement is a transaction by itself: without an answer it is
-        in doubt.
+        Both ``sql`` and ``ahead`` have to be ready, and take one round trip. `sent_preamble` tells
+        afterwards whether the preamble was sent. ``may_commit`` says that the statement is a
+        transaction by itself: without an answer it is in doubt.
         """
         self.queue_preamble(ahead)
         started_s = time.monotonic()
         try:
-            result = await fetch(self._prepared[sql], *values)
+            # What the methods of a prepared statement come to, three calls further down.
+            state = self._prepared[sql]._state  # noqa: SLF001 - its methods pass it on, too
+            rows, tag, _ = await self._protocol.bind_execute(state, values, "", limit, True, None)  # noqa: FBT003 - the driver's signature
         except DRIVER_ERRORS as error:
             failure = self.map_error(error, may_commit=may_commit)
         else:
             self.is_preparing = False
-            return result
+            self.last_heard_s = time.monotonic()
+            return rows, tag
         finally:
             self.end_preamble()
             self.log(sql, time.monotonic() - started_s, ahead)
@@ -196,7 +192,7 @@ class Connection(TrackedConnection):
 
     def is_ready(self, ahead: Preamble, sql: str) -> bool:
         """Return whether both are prepared: from the second time on that ``sql`` runs."""
-        return sql in self._prepared and self.has_prepared(ahead)
+        return sql in self._prepared and (not ahead.name or ahead.name in self._preambles)
 
     def has_prepared(self, ahead: Preamble) -> bool:
         """Return whether a preamble can be sent."""
@@ -278,6 +274,7 @@ class Connection(TrackedConnection):
     def _outdated(self, error: Exception) -> FaceplateError:
         """Forget what was prepared, after a migration or a DEALLOCATE; return the error."""
         self._prepared.clear()
+        self.must_close |= isinstance(error, asyncpg.OutdatedSchemaCacheError)
         if any(
             isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in error_chain(error)
         ):

@@ -9,6 +9,7 @@ import asyncpg
 
 from faceplate._driver.session_state import may_deallocate
 
+POLL_AFTER_IDLE_S = 0.002
 PING_AFTER_IDLE_S = 5.0
 
 
@@ -86,15 +87,16 @@ class TrackedConnection(asyncpg.Connection):
         """Return whether the connection needs no ping: used lately, and nothing to read.
 
         A server sends unasked only that it is going away. So a socket with something to read
-        carries that, or is at its end. A connection that is not pipelined is never quiet: the pool
-        pings it at each check-out.
+        carries that, or is at its end. One that was used within `POLL_AFTER_IDLE_S` is not asked.
+        A connection that is not pipelined is never quiet: the pool pings it at each check-out.
         """
-        now = time.monotonic()
         poll = self._poll
-        if poll is None or now - self.last_heard_s > PING_AFTER_IDLE_S or poll.poll(0):
+        if poll is None:
             return False
-        self.last_heard_s = now
-        return True
+        idle_s = time.monotonic() - self.last_heard_s
+        if idle_s < POLL_AFTER_IDLE_S:
+            return True
+        return idle_s <= PING_AFTER_IDLE_S and not poll.poll(0)
 
     def note_session_change(self, sql: str) -> None:
         """Note that ``sql`` may change the session, which must then be reset."""

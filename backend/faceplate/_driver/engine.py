@@ -37,7 +37,6 @@ def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine
         max_overflow=settings.max_overflow,
         pool_timeout=settings.pool_timeout_s,
         pool_pre_ping=True,
-        pool_use_lifo=True,  # the connection used last is most likely alive
     )
     event.listen(engine.sync_engine, "reset", _reset_session)
     event.listen(engine.sync_engine, "handle_error", _keep_connection)

@@ -8,11 +8,41 @@ from typing import Any, TypeAlias, cast
 
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util.queue import Empty, Full
 
 from faceplate._driver.connection import Connection
 from faceplate.errors import FaceplateError, Overloaded, PoolExhausted
 
 REPLACE_EVERY_S = 5.0
+
+
+class FreeRecords:
+    """The free connections of a `Pool`, in place of SQLAlchemy's queue.
+
+    The one that was used last is taken first, because it is most likely alive.
+    """
+
+    use_lifo = True
+
+    def __init__(self, maxsize: int = 0, **_: Any) -> None:
+        self.maxsize = maxsize
+        self.records: list[Any] = []
+
+    def qsize(self) -> int:
+        """Return how many there are."""
+        return len(self.records)
+
+    def get(self, *_: Any) -> Any:
+        """Take one. Raise Empty if there is none: a caller with a turn need not wait."""
+        if not self.records:
+            raise Empty
+        return self.records.pop()
+
+    def put(self, record: Any, *_: Any) -> None:
+        """Add one. Raise Full if there is no room."""
+        if len(self.records) >= self.maxsize:
+            raise Full
+        self.records.append(record)
 
 
 class Pool(AsyncAdaptedQueuePool):
@@ -21,6 +51,9 @@ class Pool(AsyncAdaptedQueuePool):
     Each check-out, by a lease or by SQLAlchemy, takes a turn; each check-in gives the turn back. A
     caller with a turn always finds a free connection, or room to make one.
     """
+
+    _queue_class: Any = FreeRecords
+    _pool: Any
 
     # Not keyword-only: create_engine looks for the names of arguments that a pool takes.
     def __init__(self, creator: Any, max_waiting: int = 0, **kwargs: Any) -> None:
@@ -50,7 +83,7 @@ class Pool(AsyncAdaptedQueuePool):
             return self._lease_record(record)
         self._turn_is_taken = True  # until `_do_get`, which `connect` begins with
         proxied = await greenlet_spawn(self.connect)
-        return Lease(self, cast("Connection", proxied.driver_connection), proxied=proxied)
+        return Lease(self, cast("Connection", proxied.driver_connection), None, proxied)
 
     def lease_warm(self) -> "Lease | None":
         """Return a lease of a free connection that is known to be alive, or None.
@@ -60,6 +93,15 @@ class Pool(AsyncAdaptedQueuePool):
         """
         record = self._warm_record()
         return None if record is None or not self._turns.take() else self._lease_record(record)
+
+    def take_back(self, record: Any) -> bool:
+        """Take back the record of an idle connection. Return False if there is no room."""
+        free = self._pool
+        if len(free.records) >= free.maxsize:
+            return False
+        free.records.append(record)
+        self._turns.give_back()
+        return True
 
     def proxy(self, record: Any) -> PoolProxiedConnection:
         """Return SQLAlchemy's proxy for a connection that was leased without one."""
@@ -95,9 +137,9 @@ class Pool(AsyncAdaptedQueuePool):
             raise
 
     def _take_record(self) -> Any:
-        if self._pool.empty():
+        if not self._pool.records:
             return super()._do_get()
-        record = self._pool.get(block=False)
+        record = self._pool.get()
         driver: Connection | None = record.driver_connection
         if driver is not None and driver.begun_s < self._replaced_s:
             record.invalidate()  # its check-out finds a new connection in it
@@ -128,28 +170,29 @@ class Pool(AsyncAdaptedQueuePool):
 
     def _warm_record(self) -> Any:
         """Return the record of a free connection that needs no ping, without taking it."""
-        queue: Any = self._pool
-        free = queue._queue._queue  # noqa: SLF001 - a list whose last is taken first, in both
-        if not free or self.dispatch.checkout or self.dispatch.checkin:
+        records = self._pool.records
+        if not records or self.dispatch.checkout or self.dispatch.checkin:
             return None
-        return free[-1] if self._is_warm(free[-1]) else None
+        driver = _driver_of(records[-1])
+        if driver is None or driver.begun_s < self._replaced_s or driver.is_closed():
+            return None  # to be replaced
+        return records[-1] if driver.is_quiet() else None
 
     def _lease_record(self, record: Any) -> "Lease":
-        cast("Any", self._pool).get_nowait()  # the one that was looked at: nothing came between
-        return Lease(self, record.driver_connection, record=record)
-
-    def _is_warm(self, record: Any) -> bool:
-        """Return whether the connection needs neither to be replaced nor to be pinged."""
-        driver: Connection | None = record.driver_connection
-        if driver is None or driver.is_closed() or driver.begun_s < self._replaced_s:
-            return False
-        return driver.is_quiet()
+        self._pool.records.pop()  # the one that was looked at: nothing came between
+        return Lease(self, _driver_of(record), record, None)
 
     def recreate(self) -> "Pool":
         """Return an empty pool like this one, for `Engine.dispose`."""
         pool = cast("Pool", super().recreate())
         pool.limit_waiting(self._max_waiting)
         return pool
+
+
+def _driver_of(record: Any) -> Any:
+    """Return the driver's connection in a record of the pool, or None."""
+    adapted = record.dbapi_connection
+    return None if adapted is None else adapted.driver_connection
 
 
 class Lease:
@@ -161,9 +204,8 @@ class Lease:
         self,
         pool: Pool,
         driver: Connection,
-        *,
-        record: Any = None,
-        proxied: PoolProxiedConnection | None = None,
+        record: Any,
+        proxied: PoolProxiedConnection | None,
     ) -> None:
         self._pool = pool
         self._record = record
@@ -178,10 +220,13 @@ class Lease:
 
     def try_check_in(self) -> bool:
         """Check the connection in if it is reusable and there is room; return whether."""
-        driver, pool = self.driver, self._pool
-        if not driver.is_reusable() or pool.checkedin() >= pool.size():
+        if not self.driver.is_reusable():
             return False
-        self._return()
+        if self._proxied is None:
+            return self._pool.take_back(self._record)
+        if self._pool.checkedin() >= self._pool.size():
+            return False
+        self._proxied.close()
         return True
 
     async def check_in(self) -> None:

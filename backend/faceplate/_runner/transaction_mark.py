@@ -3,10 +3,10 @@
 If its COMMIT is in doubt, `commit_outcome` asks the server by the mark what became of it.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from faceplate._driver import preamble
-from faceplate._driver.connection import Connection, first_row
+from faceplate._driver.connection import Connection
 from faceplate._driver.preamble import NONE, Preamble
 from faceplate.errors import FaceplateError
 
@@ -88,8 +88,7 @@ async def take_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
 async def _fetch_mark(driver: Connection) -> Mark | None:
     if not driver.is_ready(NONE, _MARK_IF_WRITTEN):
         await driver.make_ready(NONE, _MARK_IF_WRITTEN)
-    row: Any = await driver.run(NONE, first_row, _MARK_IF_WRITTEN, [])
-    xid, *place = row
+    [(xid, *place)], _ = await driver.run(NONE, _MARK_IF_WRITTEN, [])
     return None if xid is None else Mark(xid, *place)
 
 

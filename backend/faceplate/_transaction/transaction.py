@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate._driver import preamble
+from faceplate._driver.connection import Answer
 from faceplate._driver.pool import Lease
 from faceplate._driver.preamble import READ_COMMITTED, Preamble
 from faceplate._driver.shielding import Autocommit
@@ -69,13 +70,8 @@ class Transaction(State, ABC):
         """The user that the unit runs for; None across users."""
         return self._user_id
 
-    async def run(
-        self,
-        fetch: Callable[..., Awaitable[T]],
-        compiled: Compiled,
-        arguments: list[Any],
-    ) -> T:
-        """Return what ``fetch``, a method of prepared statements, returns.
+    async def run(self, compiled: Compiled, arguments: list[Any], limit: int = 0) -> Answer:
+        """Return up to ``limit`` rows, or all if it is 0, and the command tag.
 
         The statement is sent with the preamble that it needs.
         """
@@ -83,7 +79,7 @@ class Transaction(State, ABC):
         try:
             if self._must_resynchronize:
                 await self._resynchronize()
-            return await self._send(fetch, compiled, arguments)
+            return await self._send(compiled, arguments, limit)
         finally:
             self.is_busy = False
 
@@ -136,9 +132,7 @@ class Transaction(State, ABC):
         if self.has_session:
             self._close_session()
 
-    async def _send(
-        self, fetch: Callable[..., Awaitable[T]], compiled: Compiled, arguments: list[Any]
-    ) -> T:
+    async def _send(self, compiled: Compiled, arguments: list[Any], limit: int) -> Answer:
         if self._may_autocommit:
             self._check_is_whole_unit(compiled)
         driver, sql = self._driver, compiled.sql
@@ -154,9 +148,9 @@ class Transaction(State, ABC):
         if compiled.changes_session:
             driver.note_session_change(sql)
         if commits:
-            return await self._send_autocommit(ahead, fetch, sql, arguments)
+            return await self._send_autocommit(ahead, sql, arguments, limit)
         try:
-            result = await driver.run(ahead, fetch, sql, arguments)
+            answer = await driver.run(ahead, sql, arguments, limit=limit)
         except BaseException as error:
             self._note_sent(ahead, begins=begins)
             self._note_failure(error, begins=begins)
@@ -164,7 +158,7 @@ class Transaction(State, ABC):
         if ahead.messages:
             self._note_sent(ahead, begins=begins)
         self._check_in_sync()
-        return result
+        return answer
 
     def _preamble_for(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
         """Return the preamble, whether it has BEGIN, and whether the statement autocommits.
@@ -179,17 +173,13 @@ class Transaction(State, ABC):
         return preamble.join(self._begin_preamble(), mark), True, False
 
     async def _send_autocommit(
-        self,
-        ahead: Preamble,
-        fetch: Callable[..., Awaitable[T]],
-        sql: str,
-        arguments: list[Any],
-    ) -> T:
+        self, ahead: Preamble, sql: str, arguments: list[Any], limit: int
+    ) -> Answer:
         driver = self._driver
-        running = driver.run(ahead, fetch, sql, arguments, may_commit=True)
+        running = driver.run(ahead, sql, arguments, limit=limit, may_commit=True)
         self.autocommit = sent = Autocommit(running, self.settings, driver)  # in doubt from now on
         try:
-            result = await sent
+            answer = await sent
         except FaceplateError as error:
             if isinstance(error, Unavailable):
                 self.connection_error = error
@@ -198,11 +188,13 @@ class Transaction(State, ABC):
             raise
         finally:
             sent.close()
-        self.has_committed = bool(result)  # a `one_statement` without a row has written nothing
+        rows, tag = answer
+        # A `one_statement` that affects no row has written nothing.
+        self.has_committed = bool(rows) or not tag.endswith(b" 0")
         if sent.cancelled is not None:
             raise sent.cancelled
         self._check_in_sync()
-        return result
+        return answer
 
     async def _open(self) -> None:
         if self._must_resynchronize:
