@@ -247,23 +247,25 @@ class Database:
             )
 
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
-        def attempt(ids: Ids, *, is_first: bool) -> Attempt[S]:
-            return Attempt(
-                self._engine_for(kind),
-                self.settings if kind is Scope else self._owner_settings,
-                kind,
-                user,
-                ids,
-                isolation=unit.isolation,
-                replayable=unit.is_replayable,
-                # A retry looks in one transaction for what the first attempt may have stored.
-                may_autocommit=is_first and unit.is_one_statement,
-            )
-
         try:
             user = None if kind is SystemScope else _checked(user_id)
+            settings = self.settings if kind is Scope else self._owner_settings
             with Call(self.events, self.in_flight, unit.function) as call:
-                return await run_with_retries(unit, attempt, self.settings, call)
+                return await run_with_retries(
+                    unit,
+                    lambda ids, may_autocommit: Attempt(
+                        self._engine_for(kind),
+                        settings,
+                        kind,
+                        user,
+                        ids,
+                        isolation=unit.isolation,
+                        replayable=unit.is_replayable,
+                        may_autocommit=may_autocommit,
+                    ),
+                    self.settings,
+                    call,
+                )
         except BaseException as error:
             remove_confidential(error)
             raise

@@ -32,6 +32,9 @@ PURE_FUNCTIONS = {"date_trunc", "greatest", "int4range", "lead", "least", "nulli
 USER_PARAMETERS = (OWNER, "owner", "user_id")
 """The parameters that the scope fills in: the owner criterion's, and two for a statement's use."""
 
+REQUIRED: Any = object()
+"""Stands for the default of an argument that has none."""
+
 OWNER_DIALECT = owner_dialect(DIALECT)
 _owner = owner()
 OWNER_CRITERIA = with_loader_criteria(
@@ -43,11 +46,12 @@ OWNER_CRITERIA = with_loader_criteria(
 class Argument(NamedTuple):
     """One positional argument of a compiled statement, and how its value is found."""
 
-    name: str
+    name: str | None
+    """None for the user that the unit runs for."""
     default: Any
-    required: bool
+    """`REQUIRED` if the caller has to give a value."""
     process: Callable[[Any], Any] | None
-    is_user: bool
+    """What checks a value and makes it the driver's, if it is anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +82,10 @@ class Compiled:
             unknown = ", ".join(sorted(values.keys() - self.names))
             raise UsageError(f"the statement has no parameter {unknown}")
         arguments = []
-        for name, default, required, process, is_user in self.arguments:
-            if is_user:
-                value = user_id
-            elif name in values:
-                value = values[name]
-            elif required:
+        for name, default, process in self.arguments:
+            value = user_id if name is None else values.get(name, default)
+            if value is REQUIRED:
                 raise UsageError(f"the statement needs a value for {name}")
-            else:
-                value = default
             arguments.append(value if process is None else process(value))
         return arguments
 
@@ -149,9 +148,10 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
     for name in compiled.positiontup or ():
         bind = compiled.binds[name]
         process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
+        default = REQUIRED if bind.required else bind.effective_value
         is_user = bind.required and name in filled
-        arguments.append(Argument(name, bind.effective_value, bind.required, process, is_user))
-    names = frozenset(argument.name for argument in arguments if not argument.is_user)
+        arguments.append(Argument(None if is_user else name, default, process))
+    names = frozenset(argument.name for argument in arguments if argument.name is not None)
     parts = list(iterate(statement))
     changes_session = compiled_changes_session(compiled, compiled.string)
     writes = changes_session or any(map(_may_write, parts))

@@ -75,8 +75,6 @@ class Connection(TrackedConnection):
     """Whether the server tells a transaction's mark; None until that was tried."""
     sent_preamble: bool
     """Whether the last preamble was sent."""
-    _protocol: Any
-    """The driver's own, which speaks with the server."""
 
     def set_up(self, settings: Settings, begun_s: float, wire: "Wire | None") -> None:
         """Set what the driver's own constructor has no argument for.

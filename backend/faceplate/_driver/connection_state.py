@@ -4,6 +4,7 @@ import asyncio
 import select
 import socket
 import time
+from typing import Any
 
 import asyncpg
 
@@ -44,6 +45,8 @@ class TrackedConnection(asyncpg.Connection):
     """Whether the next ping is skipped, because the connection was just seen alive."""
     must_reset_session: bool
     """Whether text was run that may have changed the state of the session."""
+    _protocol: Any
+    """The driver's own, which speaks with the server; None once it is closed."""
 
     def track(self, begun_s: float, *, is_pipelined: bool) -> None:
         """Set the state of a connection that was just made in the running loop."""
@@ -68,13 +71,15 @@ class TrackedConnection(asyncpg.Connection):
 
     def is_in_transaction(self) -> bool:
         """Return whether the server's last answer said so; False if it is closed."""
-        return not self.is_closed() and asyncpg.Connection.is_in_transaction(self)
+        protocol = self._protocol
+        is_open = protocol is not None and protocol.is_in_transaction()
+        return is_open and not self.is_closed()
 
     def is_reusable(self) -> bool:
         """Return whether it is idle and its session is as another unit may find it."""
-        if self.must_close or self.must_reset_session or self.is_preparing:
+        if self.must_close or self.must_reset_session or self.is_preparing or self.is_closed():
             return False
-        return not (self.is_closed() or self.is_in_transaction())
+        return not self._protocol.is_in_transaction()
 
     def is_in_its_loop(self) -> bool:
         """Return whether the caller runs in the connection's event loop."""

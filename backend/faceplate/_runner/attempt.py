@@ -73,7 +73,7 @@ class Attempt(Generic[S]):
         self._may_autocommit = may_autocommit
 
     async def __aenter__(self) -> S:
-        pool = cast("Pool", self._engine.sync_engine.pool)
+        pool: Any = self._engine.sync_engine.pool
         self._lease = pool.lease_warm() or await self._connect(pool)
         self._driver = driver = self._lease.driver
         driver.begin_unit()
@@ -108,7 +108,10 @@ class Attempt(Generic[S]):
             return
         scope = self._scope
         try:
-            await scope.finish()
+            scope.check_complete()
+            if scope.has_session:
+                await scope.finish_session()
+            scope.close()
             mark = await self._mark() if scope.is_open else None
         except BaseException as failure:
             await self._roll_back_after(failure)

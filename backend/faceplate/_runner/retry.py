@@ -3,11 +3,11 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from faceplate._runner.attempt import Attempt
-from faceplate._runner.calls import Call
+from faceplate._runner.calls import BoundUnit, Call
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
@@ -36,29 +36,25 @@ RECONNECT_PAUSE_S = 0.1
 RECONNECT_PAUSE_MAX_S = 2.0
 
 
-class AttemptFactory(Protocol[S]):
-    """Makes an attempt. ``is_first`` is false for a retry."""
-
-    def __call__(self, ids: Ids, *, is_first: bool) -> Attempt[S]: ...
-
-
 async def run_with_retries(
-    unit: Callable[[S], Awaitable[T]],
-    make_attempt: AttemptFactory[S],
+    unit: BoundUnit[T],
+    make_attempt: Callable[[Ids, bool], Attempt[S]],
     settings: Settings,
     call: Call,
 ) -> T:
     """Return what ``unit`` returns, run in as many attempts as `Retry` allows.
 
+    ``make_attempt`` is told whether a statement of the attempt may be a transaction by itself.
+
     Raises CommitOutcomeUnknown if an attempt is in doubt and its retry failed.
     """
     ids = Ids()
     retry: Retry | None = None  # most calls never need one
-    is_first = True
+    may_autocommit = unit.is_one_statement
     while True:
         try:
             try:
-                async with make_attempt(ids, is_first=is_first) as scope:
+                async with make_attempt(ids, may_autocommit) as scope:
                     return await unit(scope)
             except FaceplateError as error:
                 retry = retry or Retry(settings, call)
@@ -71,7 +67,8 @@ async def run_with_retries(
                     "the connection was lost during COMMIT, and the retry failed", ids=ids.minted
                 ) from error
             raise
-        is_first = False
+        # A retry looks in one transaction for what the first attempt may have stored.
+        may_autocommit = False
         ids.rewind()
 
 

@@ -83,7 +83,11 @@ class SessionTransaction(Transaction):
         else:
             savepoint.rollback_reason = reason
 
-    async def _finish_session(self) -> None:
+    async def finish_session(self) -> None:
+        """Flush the session, because the unit has returned.
+
+        Raises UsageError if the unit can only be rolled back, even if it caught that error.
+        """
         if self._session is None:
             return
         if (reason := rollback_reason_of(self._session)) is not None:

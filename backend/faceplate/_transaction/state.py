@@ -79,16 +79,18 @@ class State:
     """
     needs_transaction: bool = False
     """Whether `NeedsTransaction` was raised, even if the unit caught it."""
+    _refusal: str | None = None
+    """Why the unit must not use its scope any more."""
+    _finishing_task: "asyncio.Task[Any] | None" = None
+    """The only task that may use the scope of a unit that has returned."""
+    _must_resynchronize: bool = False
+    """Whether the outcome of the last statement is unknown, as after a cancellation."""
+    _begin_is_unconfirmed: bool = False
+    """Whether that statement carried BEGIN."""
 
     def __init__(self, driver: Connection, ids: Ids) -> None:
         self._driver = driver
         self._ids = ids
-        self._refusal: str | None = None
-        self._finishing_task: asyncio.Task[Any] | None = None
-        # Whether the outcome of the last statement is unknown, as after a cancellation.
-        self._must_resynchronize = False
-        # Whether that statement carried BEGIN.
-        self._begin_is_unconfirmed = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Raise UsageError: a copy would outlive the unit."""

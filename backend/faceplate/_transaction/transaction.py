@@ -79,7 +79,20 @@ class Transaction(State, ABC):
         try:
             if self._must_resynchronize:
                 await self._resynchronize()
-            return await self._send(compiled, arguments, limit)
+            if self._may_autocommit:
+                self._check_is_whole_unit(compiled)
+            driver = self._driver
+            if not driver.is_pipelined:
+                await self._open()
+            ahead, begins, commits = self._preamble_for(compiled)
+            if not driver.is_ready(ahead, compiled.sql):
+                await self._make_ready(ahead, compiled.sql, begins=begins)
+            self.may_have_written |= compiled.writes
+            if compiled.changes_session:
+                driver.note_session_change(compiled.sql)
+            if commits:
+                return await self._send_autocommit(ahead, compiled.sql, arguments, limit)
+            return await self._send(ahead, compiled.sql, arguments, limit, begins=begins)
         finally:
             self.is_busy = False
 
@@ -111,8 +124,8 @@ class Transaction(State, ABC):
         self._driver.must_reset_session = True
         self._driver.must_close = True
 
-    async def finish(self) -> None:
-        """Flush the session and close, because the unit has returned.
+    def check_complete(self) -> None:
+        """Raise if the unit, which has returned, must not be committed.
 
         Raises UsageError if the unit can only be rolled back, even if it caught that error.
         """
@@ -121,9 +134,6 @@ class Transaction(State, ABC):
         self.check_usable()
         if self.rollback_reason is not None:
             raise UsageError(self.rollback_reason)
-        if self.has_session:
-            await self._finish_session()
-        self.close()
 
     def close(self) -> None:
         """Refuse every use from now on, and close the session."""
@@ -132,25 +142,17 @@ class Transaction(State, ABC):
         if self.has_session:
             self._close_session()
 
-    async def _send(self, compiled: Compiled, arguments: list[Any], limit: int) -> Answer:
-        if self._may_autocommit:
-            self._check_is_whole_unit(compiled)
-        driver, sql = self._driver, compiled.sql
-        if not driver.is_pipelined:
-            await self._open()
-        ahead, begins, commits = self._preamble_for(compiled)
-        if not driver.is_ready(ahead, sql):
-            await self._checked(driver.make_ready(ahead, sql))
-            if begins and self._has_snapshot:
-                await self._checked(driver.end_preparing())
-            self.check_usable()
-        self.may_have_written |= compiled.writes
-        if compiled.changes_session:
-            driver.note_session_change(sql)
-        if commits:
-            return await self._send_autocommit(ahead, sql, arguments, limit)
+    async def _make_ready(self, ahead: Preamble, sql: str, *, begins: bool) -> None:
+        await self._checked(self._driver.make_ready(ahead, sql))
+        if begins and self._has_snapshot:
+            await self._checked(self._driver.end_preparing())
+        self.check_usable()
+
+    async def _send(
+        self, ahead: Preamble, sql: str, arguments: list[Any], limit: int, *, begins: bool
+    ) -> Answer:
         try:
-            answer = await driver.run(ahead, sql, arguments, limit=limit)
+            answer = await self._driver.run(ahead, sql, arguments, limit=limit)
         except BaseException as error:
             self._note_sent(ahead, begins=begins)
             self._note_failure(error, begins=begins)
@@ -233,8 +235,8 @@ class Transaction(State, ABC):
             raise NeedsTransaction
 
     @abstractmethod
-    async def _finish_session(self) -> None:
-        """Flush the session."""
+    async def finish_session(self) -> None:
+        """Flush the session, because the unit has returned."""
 
     @abstractmethod
     def _close_session(self) -> None:

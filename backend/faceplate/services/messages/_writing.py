@@ -66,20 +66,19 @@ async def append(
     that breaks a rule, and for a result whose call does not exist on the path or is answered. In a
     block it also raises Contention, if the same message is being appended elsewhere.
     """
-    given = NewMessage(
+    message = NewMessage(
         role,
         content,
         tool_calls,
         tool_results,
-        metadata,
-        id,
+        {} if metadata is None else metadata,
+        id or scope.new_id(),
         body,
         created_at,
         model,
         input_tokens,
         output_tokens,
     )
-    message = given.completed(id or scope.new_id())
     after = checked_after(after, branch=branch)
     with nullcontext() if body is None else body_errors(scope, BODY, body):
         return await _appending.append_one(
