@@ -4,7 +4,6 @@ Importing this module reads nothing; ``Settings()`` reads everything, once. ``DA
 have the form that a provider or another library shows; ``Settings.dsn`` always has one form.
 """
 
-import hashlib
 from typing import Self
 from urllib.parse import urlencode
 
@@ -21,7 +20,7 @@ from pydantic import (
 from faceplate._settings.environment import read_variables
 from faceplate._settings.loading import LoadedSettings
 from faceplate._settings.problems import describe_problems
-from faceplate._settings.secrets import bytes_of, reveal
+from faceplate._settings.secrets import bytes_of, cursor_key_of, reveal
 from faceplate._settings.tls_files import check_files
 from faceplate._settings.types import (
     CaFile,
@@ -287,9 +286,7 @@ class Settings(LoadedSettings):
     @property
     def cursor_key(self) -> bytes:
         """The key that seals cursors; every process with these settings has the same."""
-        secrets = self.encryption_keys or (self.database_url,)
-        text = "".join(map(reveal, secrets))
-        return hashlib.sha256(f"faceplate cursor {text}".encode()).digest()
+        return cursor_key_of(*self.encryption_keys or (self.database_url,))
 
     @property
     def target(self) -> str:

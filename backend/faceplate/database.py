@@ -13,9 +13,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
+import uuid6
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from faceplate._driver.connection import driver_uuid
 from faceplate._driver.engine import create_engine, create_transactional_engine
 from faceplate._driver.startup import verify
 from faceplate._orm.flush_order import OrderedSession
@@ -38,6 +40,9 @@ from faceplate.scope import Isolation, Scope, SystemScope, checked_level
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=SessionTransaction)
+
+KINDS_OF_UUID = {UUID, uuid6.UUID, driver_uuid}
+"""Python's, the one of new ids, and the one of ids that were read."""
 
 
 class Database:
@@ -274,5 +279,5 @@ class Database:
 def _checked(user_id: UUID | None) -> UUID:
     if not isinstance(user_id, UUID):
         raise UsageError(f"user_id must be a UUID, not {type(user_id).__name__}")
-    # A subclass of UUID may return another text each time.
-    return user_id if type(user_id) is UUID else UUID(int=user_id.int)
+    # Another subclass of UUID may return another text each time.
+    return user_id if type(user_id) in KINDS_OF_UUID else UUID(int=user_id.int)

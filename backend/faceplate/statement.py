@@ -147,10 +147,12 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
     arguments = []
     for name in compiled.positiontup or ():
         bind = compiled.binds[name]
-        process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
+        if bind.required and name in filled:
+            arguments.append(Argument(None, None, None))  # the runner has checked it
+            continue
         default = REQUIRED if bind.required else bind.effective_value
-        is_user = bind.required and name in filled
-        arguments.append(Argument(None if is_user else name, default, process))
+        process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
+        arguments.append(Argument(name, default, process))
     names = frozenset(argument.name for argument in arguments if argument.name is not None)
     parts = list(iterate(statement))
     changes_session = compiled_changes_session(compiled, compiled.string)

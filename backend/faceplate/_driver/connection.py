@@ -43,6 +43,8 @@ Answer: TypeAlias = tuple[list[Any], bytes]
 
 logger = logging.getLogger("faceplate.sql")
 
+driver_uuid = asyncpg.pgproto.pgproto.UUID
+"""The type of the UUIDs that the driver returns."""
 MAX_PREPARED = 200
 OUTDATED = (
     asyncpg.InvalidCachedStatementError,
@@ -62,6 +64,7 @@ class Connection(TrackedConnection):
 
     __slots__ = (
         "_discarded",
+        "_log_after_s",
         "_preamble_row",
         "_preambles",
         "_prepared",
@@ -85,6 +88,7 @@ class Connection(TrackedConnection):
         self._settings = settings
         self._wire = wire
         self.sent_preamble = True
+        self._log_after_s = 0.0 if settings.log_sql else settings.slow_statement_s or float("inf")
         self._prepared: dict[str, Any] = {}
         self._preambles: dict[str, PreparedStatement[Any]] = {}
         self._discarded: list[PreparedStatement[Any]] = []
@@ -125,7 +129,8 @@ class Connection(TrackedConnection):
         afterwards whether the preamble was sent. ``may_commit`` says that the statement is a
         transaction by itself: without an answer it is in doubt.
         """
-        self.queue_preamble(ahead)
+        if ahead.messages:
+            self.queue_preamble(ahead)
         started_s = time.monotonic()
         try:
             # What the methods of a prepared statement come to, three calls further down.
@@ -139,7 +144,8 @@ class Connection(TrackedConnection):
             return rows, tag
         finally:
             self.end_preamble()
-            self.log(sql, time.monotonic() - started_s, ahead)
+            if (elapsed_s := time.monotonic() - started_s) >= self._log_after_s:
+                self.log(sql, elapsed_s, ahead)
         raise failure
 
     async def call(

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from functools import lru_cache
 
 from pydantic import SecretStr
@@ -24,3 +25,10 @@ def is_key(key: SecretStr) -> bool:
 def bytes_of(key: SecretStr) -> bytes:
     """Return the bytes of a key that `is_key` accepted."""
     return base64.urlsafe_b64decode(key.get_secret_value())
+
+
+@lru_cache(maxsize=8)
+def cursor_key_of(*secrets: object) -> bytes:
+    """Return the key that seals cursors, derived from other secrets."""
+    text = "".join(map(reveal, secrets))
+    return hashlib.sha256(f"faceplate cursor {text}".encode()).digest()

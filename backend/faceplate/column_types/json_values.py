@@ -25,7 +25,9 @@ def json_copy(value: Any) -> Any:
 
     `column_types.Json` has checked it.
     """
-    return None if value is None else orjson.loads(dump_json(value))
+    if not value:
+        return None if value is None else [] if isinstance(value, list) else {}
+    return orjson.loads(dump_json(value))
 
 
 def scalar_problem(value: Any) -> str | None:
