@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from faceplate._driver.preamble_row import PreambleRow
+from faceplate._driver.timers import CommandTimer
 
 
 class Wire:
@@ -89,12 +90,17 @@ class DriverLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # The driver asks for these with each command.
-        self.call_later = loop.call_later
-        self.create_future = loop.create_future
+        self._timer = CommandTimer(loop)
+        self.create_future = loop.create_future  # the driver asks for one with each command
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
+
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> Any:
+        """Return the handle of a time limit. The driver has one for a connection at a time."""
+        if self._timer.is_set:
+            return self._loop.call_later(delay_s, callback, *args)
+        return self._timer.set(delay_s, callback, *args)
 
     async def create_connection(
         self, make_protocol: Callable[[], Any], *args: Any, **kwargs: Any
