@@ -32,8 +32,8 @@ PURE_FUNCTIONS = {"date_trunc", "greatest", "int4range", "lead", "least", "nulli
 USER_PARAMETERS = (OWNER, "owner", "user_id")
 """The parameters that the scope fills in: the owner criterion's, and two for a statement's use."""
 
-REQUIRED: Any = object()
-"""Stands for the default of an argument that has none."""
+USER = ""
+"""The name of the arguments that the scope fills in. No parameter has it."""
 
 OWNER_DIALECT = owner_dialect(DIALECT)
 _owner = owner()
@@ -46,10 +46,8 @@ OWNER_CRITERIA = with_loader_criteria(
 class Argument(NamedTuple):
     """One positional argument of a compiled statement, and how its value is found."""
 
-    name: str | None
-    """None for the user that the unit runs for."""
-    default: Any
-    """`REQUIRED` if the caller has to give a value."""
+    name: str
+    """`USER` for the user that the unit runs for."""
     process: Callable[[Any], Any] | None
     """What checks a value and makes it the driver's, if it is anything."""
 
@@ -61,7 +59,11 @@ class Compiled:
     sql: str
     arguments: tuple[Argument, ...]
     names: frozenset[str]
-    """The names of the values that the caller gives. The scope gives the user."""
+    """The names of the values that the caller may give. The scope gives the user."""
+    required: frozenset[str]
+    """The names of the values that the caller has to give."""
+    defaults: Mapping[str, Any]
+    """The other values, where the caller does not give them."""
     writes: bool
     """Whether it may write. Text and unknown functions may."""
     is_dml: bool
@@ -78,16 +80,19 @@ class Compiled:
 
         Raises UsageError for an unknown name and for a missing value.
         """
-        if not values.keys() <= self.names:
-            unknown = ", ".join(sorted(values.keys() - self.names))
-            raise UsageError(f"the statement has no parameter {unknown}")
-        arguments = []
-        for name, default, process in self.arguments:
-            value = user_id if name is None else values.get(name, default)
-            if value is REQUIRED:
-                raise UsageError(f"the statement needs a value for {name}")
-            arguments.append(value if process is None else process(value))
-        return arguments
+        if not self.required <= values.keys() <= self.names:
+            raise self._misnamed(values)
+        given = {**self.defaults, **values, USER: user_id}
+        return [
+            given[name] if process is None else process(given[name])
+            for name, process in self.arguments
+        ]
+
+    def _misnamed(self, values: Mapping[str, Any]) -> UsageError:
+        if unknown := values.keys() - self.names:
+            return UsageError(f"the statement has no parameter {', '.join(sorted(unknown))}")
+        missing = next(name for name, _ in self.arguments if name in self.required - values.keys())
+        return UsageError(f"the statement needs a value for {missing}")
 
 
 class Statement(Generic[R]):
@@ -144,16 +149,18 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
         raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
     if compiled.post_compile_params or compiled.literal_execute_params:
         raise UsageError("a Statement has a fixed text: write `column == any_(array)` for an IN")
-    arguments = []
+    arguments, required, defaults = [], set(), {}
     for name in compiled.positiontup or ():
         bind = compiled.binds[name]
         if bind.required and name in filled:
-            arguments.append(Argument(None, None, None))  # the runner has checked it
+            arguments.append(Argument(USER, None))  # the runner has checked it
             continue
-        default = REQUIRED if bind.required else bind.effective_value
+        if bind.required:
+            required.add(name)
+        else:
+            defaults[name] = bind.effective_value
         process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
-        arguments.append(Argument(name, default, process))
-    names = frozenset(argument.name for argument in arguments if argument.name is not None)
+        arguments.append(Argument(name, process))
     parts = list(iterate(statement))
     changes_session = compiled_changes_session(compiled, compiled.string)
     writes = changes_session or any(map(_may_write, parts))
@@ -161,7 +168,9 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
     return Compiled(
         compiled.string,
         tuple(arguments),
-        names,
+        frozenset(required | defaults.keys()),
+        frozenset(required),
+        defaults,
         writes=writes,
         is_dml=any(map(_is_dml, parts)),
         locks=locks,

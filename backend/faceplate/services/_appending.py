@@ -251,23 +251,25 @@ def _stored_batch(
 
 def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> records.Message:
     """Return the message that was sent as a read would return it."""
+    role, content, calls, results, metadata, id_, body, _, model, asked, answered = message
+    position, parent_position, status, created_at, updated_at = stamp
     return records.Message(
-        conversation_id=conversation_id,
-        id=cast("UUID", message.id),
-        position=stamp.position,
-        parent_position=stamp.parent_position,
-        role=_plain(message.role),
-        content=str.__str__(message.content),
-        tool_calls=json_copy(message.tool_calls),
-        tool_results=json_copy(message.tool_results),
-        metadata=json_copy(message.metadata),
-        body=_plain(message.body),
-        status=stamp.status,
-        model=_plain(message.model),
-        input_tokens=message.input_tokens,
-        output_tokens=message.output_tokens,
-        created_at=stamp.created_at,
-        updated_at=stamp.updated_at,
+        conversation_id,
+        cast("UUID", id_),
+        position,
+        parent_position,
+        _plain(role),
+        str.__str__(content),
+        json_copy(calls),
+        json_copy(results),
+        json_copy(metadata),
+        _plain(body),
+        status,
+        _plain(model),
+        asked,
+        answered,
+        created_at,
+        updated_at,
     )
 
 
