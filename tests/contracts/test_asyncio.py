@@ -209,20 +209,6 @@ async def test_a_transport_leaves_what_is_said_unasked_in_the_socket(url: str) -
         assert [event & select.POLLIN for _, event in poll.poll(60_000)] == [select.POLLIN]
 
 
-@on_each_loop
-async def test_the_last_item_of_a_queue_is_the_next_that_is_taken() -> None:
-    """Else another connection is taken than the one that was looked at."""
-    queue: asyncio.LifoQueue[str] = asyncio.LifoQueue()
-    items: Any = queue._queue  # type: ignore[attr-defined]  # the stubs show public names alone
-    assert not items
-    for name in ("cold", "warm"):
-        queue.put_nowait(name)
-    assert items == ["cold", "warm"]
-    assert queue._queue is items  # type: ignore[attr-defined]  # the stubs show public names alone
-    assert queue.get_nowait() == "warm"
-    assert items == ["cold"]
-
-
 def _poll_of(connection: Any) -> select.poll:
     poll = select.poll()
     poll.register(connection._transport.get_extra_info("socket").fileno(), select.POLLIN)

@@ -3,9 +3,10 @@
 import asyncio
 import gc
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
-from asyncpg.prepared_stmt import PreparedStatement
 from tests.contracts.loops import on_each_loop
 from tests.contracts.seams import FLUSH, SYNC, SeamLoop, connected, execute, kinds, run, seamed
 
@@ -201,13 +202,82 @@ async def test_asyncpg_draws_the_arguments_of_many_as_it_sends_them(url: str) ->
 
 
 @on_each_loop
-async def test_asyncpg_passes_on_the_methods_of_a_prepared_statement_as_functions(url: str) -> None:
-    """Else each statement of a unit goes through the driver's cache."""
+async def test_asyncpg_runs_a_prepared_statement_by_its_protocol(url: str) -> None:
+    """Else no statement of a unit runs."""
     async with connected(url) as connection:
-        prepared = await connection.prepare("SELECT $1::int AS n")
-        assert type(prepared) is PreparedStatement
-        assert await PreparedStatement.fetch(prepared, 1) == await prepared.fetch(1)
-        assert await PreparedStatement.fetchrow(prepared, 1) == await prepared.fetchrow(1)
+        prepared = await connection.prepare("SELECT n FROM generate_series(1, $1::int) AS n")
+        run, state = connection._protocol.bind_execute, prepared._state
+        rows, tag, is_all = await run(state, [2], "", 0, return_extra=True, timeout=None)
+        assert (rows, tag, is_all) == (await prepared.fetch(2), b"SELECT 2", True)
+        rows, _, is_all = await run(state, [2], "", 1, return_extra=True, timeout=None)
+        assert (rows, is_all) == ([await prepared.fetchrow(2)], False)
+        assert not connection._protocol.is_in_transaction()
+        await connection.close()
+        assert connection._protocol is None
+
+
+@on_each_loop
+async def test_asyncpg_has_one_time_limit_at_a_time(url: str) -> None:
+    """Else two commands share a timer, and one of them has no limit."""
+    loop: Any = TimedLoop()
+    connection: Any = await asyncpg.connect(url, loop=loop, command_timeout=5)
+    connection._loop = loop.loop
+    loop.limits.clear()
+    prepared = await connection.prepare("SELECT 1")
+    await prepared.fetch()
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await connection.execute("SELECT 1 / 0")
+    assert [limit.is_cancelled for limit in loop.limits] == [True] * 3
+    with pytest.raises(TimeoutError):
+        await connection.fetch("SELECT pg_sleep(60)", timeout=0.2)
+    assert await connection.fetchval("SELECT 1") == 1
+    assert not loop.were_two
+    connection.terminate()
+
+
+@on_each_loop
+async def test_asyncpg_returns_ids_of_a_class_of_its_own(url: str) -> None:
+    """Else the user of a unit is copied for each run, or is of a class that nobody has seen."""
+    async with connected(url) as connection:
+        found = await connection.fetchval("SELECT gen_random_uuid()")
+    assert type(found) is asyncpg.pgproto.pgproto.UUID
+    assert isinstance(found, UUID)
+    assert (UUID(str(found)), hash(UUID(str(found)))) == (found, hash(found))
+
+
+class TimedLoop(SeamLoop):
+    """Notes the time limits that the driver asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[TimeLimit] = []
+        self.were_two = False
+
+    def call_later(self, delay: float, callback: Any, *args: Any) -> Any:
+        self.were_two |= any(limit.is_pending() for limit in self.limits)
+        limit = TimeLimit(self.loop.call_later(delay, self._end, callback, args))
+        self.limits.append(limit)
+        return limit
+
+    def _end(self, callback: Any, args: Any) -> None:
+        self.limits[-1].has_ended = True
+        callback(*args)
+
+
+class TimeLimit:
+    """A timer's handle with nothing but `cancel`."""
+
+    is_cancelled = has_ended = False
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self._timer = timer
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self._timer.cancel()
+
+    def is_pending(self) -> bool:
+        return not (self.is_cancelled or self.has_ended)
 
 
 @on_each_loop

@@ -30,7 +30,9 @@ MADE |= {
 MADE |= {"__abstractmethods__", "_abc_impl", "_bind_translate_chars", "_bind_translate_re"}
 """What Python and SQLAlchemy give to each class."""
 SQLALCHEMY: dict[tuple[type[Any], type[Any]], str] = {
-    (pool.Pool, AsyncAdaptedQueuePool): "__init__ _do_get _do_return_conn _invalidate recreate",
+    (pool.Pool, AsyncAdaptedQueuePool): (
+        "__init__ _do_get _do_return_conn _invalidate _pool _queue_class recreate"
+    ),
     (dialect.Dialect, PGDialect_asyncpg): (
         "__init__ do_execute do_execute_no_params do_executemany do_ping do_terminate"
         " setup_asyncpg_json_codec setup_asyncpg_jsonb_codec supports_statement_cache"

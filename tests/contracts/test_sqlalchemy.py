@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util.queue import Empty, Full
 from tests.contracts.seams import connected
 
 
@@ -56,24 +57,50 @@ async def test_a_proxy_leaves_a_record_as_it_has_found_it(engine: AsyncEngine) -
     assert not record.in_use
 
 
-async def test_the_last_record_of_a_pools_queue_is_the_next_one(url: str) -> None:
+class Stack:
+    """A queue with what a pool asks of one, and no more."""
+
+    use_lifo = True
+
+    def __init__(self, maxsize: int, *, use_lifo: bool) -> None:  # noqa: ARG002 - SQLAlchemy's signature
+        self.maxsize = maxsize
+        self.records: list[Any] = []
+
+    def qsize(self) -> int:
+        return len(self.records)
+
+    def get(self, block: bool, timeout: float = 0) -> Any:  # noqa: ARG002, FBT001 - SQLAlchemy's signature
+        if not self.records:
+            raise Empty
+        return self.records.pop()
+
+    def put(self, record: Any, block: bool) -> None:  # noqa: ARG002, FBT001 - SQLAlchemy's signature
+        if len(self.records) >= self.maxsize:
+            raise Full
+        self.records.append(record)
+
+
+class Stacked(AsyncAdaptedQueuePool):
+    _queue_class: Any = Stack
+
+
+async def test_a_pool_keeps_its_free_records_in_a_queue_of_the_class_that_it_names(
+    url: str,
+) -> None:
     """Else another connection is leased than the one that was found warm."""
-    engine = make_engine(url, pool_size=2, max_overflow=3, pool_timeout=4.5, pool_use_lifo=True)
+    engine = make_engine(url, poolclass=Stacked, pool_size=2, max_overflow=3, pool_timeout=4.5)
     pool: Any = engine.pool
-    assert pool._pool.empty()
-    async with engine.connect(), engine.connect():
-        pass
-    free = pool._pool._queue._queue
-    first, last = free
-    assert pool._pool.get(block=False) is last
-    assert pool._pool.get_nowait() is first
-    assert not free
-    for record in (first, last):
-        pool._do_return_conn(record)
-    assert free == [first, last]
+    assert pool._pool.records == []
+    async with engine.connect(), engine.connect(), engine.connect():
+        assert (pool.checkedout(), pool.checkedin()) == (3, 0)
+    assert (pool.checkedout(), pool.checkedin(), pool.size(), pool.overflow()) == (0, 2, 2, 0)
+    last = pool._pool.records[-1]
     assert await greenlet_spawn(pool._do_get) is last
     pool._do_return_conn(last)
     assert (pool._timeout, pool._max_overflow) == (4.5, 3)
+    await engine.dispose()
+    assert pool._pool.records == []
+    assert engine.pool.size() == 2
     await engine.dispose()
 
 

@@ -135,7 +135,9 @@ class Connection(TrackedConnection):
         try:
             # What the methods of a prepared statement come to, three calls further down.
             state = self._prepared[sql]._state  # noqa: SLF001 - its methods pass it on, too
-            rows, tag, _ = await self._protocol.bind_execute(state, values, "", limit, True, None)  # noqa: FBT003 - the driver's signature
+            rows, tag, _ = await self._protocol.bind_execute(
+                state, values, "", limit, return_extra=True, timeout=None
+            )
         except DRIVER_ERRORS as error:
             failure = self.map_error(error, may_commit=may_commit)
         else:
