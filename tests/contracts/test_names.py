@@ -73,7 +73,7 @@ def overridden(ours: type[Any], theirs: type[Any]) -> set[str]:
 def test_our_connection_overrides_two_names_of_asyncpgs() -> None:
     """Else the driver calls a method of ours for one of its own, or the reverse."""
     tracked = connection_state.TrackedConnection
-    assert overridden(tracked, asyncpg.Connection) == {"is_in_transaction"}
+    assert overridden(tracked, asyncpg.Connection) == {"_protocol", "is_in_transaction"}
     assert overridden(connection.Connection, asyncpg.Connection) == {"prepare"}
     assert overridden(connection.Connection, tracked) == {"prepare"}
 

@@ -166,7 +166,8 @@ async def test_a_warm_connection_is_found_alive_without_a_statement(
     async with opened(settings, log_sql=True) as db:
         await statements()
         assert await statements() == ["EXECUTE"]  # the preamble of the page, in one round trip
-        monkeypatch.setattr(connection_state, "PING_AFTER_IDLE_S", -1)  # as if idle for long
+        for limit in ("POLL_AFTER_IDLE_S", "PING_AFTER_IDLE_S"):  # as if idle for long
+            monkeypatch.setattr(connection_state, limit, -1)
         assert await statements() == ["SELECT", "EXECUTE"]
 
 

@@ -97,8 +97,9 @@ class DriverLoop:
         return getattr(self._loop, name)
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> Any:
-        """Return the handle of a time limit. The driver has one for a connection at a time."""
-        if self._timer.is_set:
+        """Return the handle of a timer. The protocol has one at a time, for its command."""
+        protocol = None if self.wire is None else self.wire.protocol
+        if self._timer.is_set or getattr(callback, "__self__", None) is not protocol:
             return self._loop.call_later(delay_s, callback, *args)
         return self._timer.set(delay_s, callback, *args)
 
