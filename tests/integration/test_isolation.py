@@ -139,6 +139,7 @@ ATTEMPTS = {
     "messages.append": in_conversation(role="user", content="intruding"),
     "messages.append_many": in_conversation([NewMessage("user", "intruding")]),
     "messages.append_draft": in_conversation(),
+    "messages.ask": in_conversation(role="user", content="intruding"),
     "messages.save_draft": Attempt(
         lambda their: given(
             their.conversation_id, their.draft_id, content="stolen", status="complete"

@@ -13,8 +13,8 @@ from sqlalchemy.orm import aliased
 from faceplate import records
 from faceplate.column_types import ArrayOf, Json, JsonText
 from faceplate.models import Conversation, Message
+from faceplate.services import _path_statements
 from faceplate.services._activity import activity
-from faceplate.services._path_statements import NEWEST, PATH_PAGE
 from faceplate.statement import Statement
 
 _columns = Message.columns()
@@ -242,8 +242,8 @@ APPEND_PLACED = _stamped(_append_many(is_placed=True))
 # These two append as APPEND_AFTER does, and return the end of the path, the new message first. They
 # do nothing if another append or a removal came between. The first is for a conversation without
 # branches, where the second takes a tenth longer.
-ASK = _ask(NEWEST.statement, _is_linear())
-ASK_ON_PATH = _ask(PATH_PAGE.statement)
+ASK = _ask(_path_statements.NEWEST.statement, _is_linear())
+ASK_ON_PATH = _ask(_path_statements.PATH_PAGE.statement)
 STORED = Statement(
     records.Message,
     sa.select(*_columns).where(
