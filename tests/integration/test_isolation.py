@@ -363,7 +363,10 @@ async def test_a_conversation_of_the_same_id_is_ones_own(world: World) -> None:
     )
     assert message.position == 1
     assert await world.db.run(mine, messages.history, id_) == [message]
-    assert await world.db.run(mine, messages.remove_after, id_, 0) == 1
+    told = await world.db.run(mine, messages.ask, id_, role="user")
+    assert told == await world.db.run(mine, messages.history, id_)
+    assert [each.position for each in told] == [1, 2]
+    assert await world.db.run(mine, messages.remove_after, id_, 0) == 2
     await world.db.run(mine, conversations.delete, id_)
 
 
