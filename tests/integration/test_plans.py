@@ -296,8 +296,11 @@ CASES = {
         COUNTED | POSITION, **SPOKEN, **WRITTEN, after=LONG
     ),
     "message_statements.ASK": in_conversation(
+        COUNTED | POSITION | CHILDREN, **SPOKEN, limit=LIMIT, upto=LONG
+    )._replace(instead=COUNTED | POSITION | BRANCHES),
+    "message_statements.ASK_WHOLE": in_conversation(
         COUNTED | POSITION | CHILDREN, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT, upto=LONG
-    )._replace(sorts=True, instead=COUNTED | POSITION | BRANCHES),
+    )._replace(instead=COUNTED | POSITION | BRANCHES),
     "message_statements.ASK_ON_PATH": on_path(
         COUNTED, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT
     ),

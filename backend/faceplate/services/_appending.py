@@ -51,7 +51,7 @@ async def append_one(
     check_shape(message)
     check_opens(scope, conversation_id, opens)
     if not (message.uses_tools or branch):
-        appending, values = _at_end(message, after)
+        appending, values = at_end(message, after)
         stamps = await insert(scope, appending, conversation_id, status=status, **values)
         if stamps:
             return _stored(conversation_id, message, stamps[0])
@@ -83,7 +83,7 @@ async def append_batch(
     )
 
 
-def _at_end(message: NewMessage, after: int | None) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
+def at_end(message: NewMessage, after: int | None) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
     """Return the statement that appends a message without tools to the end, and its values."""
     role, content, _, _, metadata, id_, *more = message
     if after is None and more == _NOTHING_MORE:

@@ -4,7 +4,6 @@ One statement is enough where one is enough for the append. It does nothing if a
 removal came between: then the unit is run again, in a transaction.
 """
 
-from typing import Any
 from uuid import UUID
 
 from faceplate import records
@@ -28,7 +27,7 @@ async def ask_one(
 ) -> list[records.Message]:
     """Append a message, which has an id.
 
-    Return the last ``limit`` messages of the path that ends with it, the last one first.
+    Return the last ``limit`` messages of the path that ends with it, in no order.
     """
     check_shape(message)
     _appending.check_opens(scope, conversation_id, opens)
@@ -46,15 +45,19 @@ async def _ask_at_end(
     scope: Scope, conversation_id: UUID, message: NewMessage, after: int | None, limit: int
 ) -> list[records.Message]:
     """Append a message to the end and return the path, or nothing if nothing was done."""
-    values: dict[str, Any] = _appending.values_without_tools(message)
-    values |= {"after": after, "limit": limit - 1}
+    earlier = limit - 1
     if not _path_reading.has_branched(scope, conversation_id):
+        appending, values = _appending.at_end(message, after)
+        asking = sql.ASK if appending is sql.APPEND else sql.ASK_WHOLE
         rows = await _appending.insert(
-            scope, sql.ASK, conversation_id, upto=Count.MAXIMUM, **values
+            scope, asking, conversation_id, limit=earlier, upto=Count.MAXIMUM, **values
         )
         if rows:
             return rows
-    rows = await _appending.insert(scope, sql.ASK_ON_PATH, conversation_id, **values)
+    values = _appending.values_without_tools(message)
+    rows = await _appending.insert(
+        scope, sql.ASK_ON_PATH, conversation_id, limit=earlier, after=after, **values
+    )
     if rows:
         _path_reading.remember(scope, conversation_id)
     return rows

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 from faceplate import records
@@ -15,6 +16,8 @@ from faceplate.services._new_messages import NewMessage
 from faceplate.services.conversations import NewConversation
 from faceplate.services.messages._reading import MAX_LIMIT
 from faceplate.services.messages._writing import BODY
+
+_position = attrgetter("position")
 
 
 @one_statement
@@ -69,5 +72,4 @@ async def ask(
         rows = await _asking.ask_one(
             scope, conversation_id, message, after=after, branch=branch, opens=opens, limit=limit
         )
-    rows.reverse()
-    return rows
+    return sorted(rows, key=_position)
