@@ -44,20 +44,24 @@ async def ask_one(
 async def _ask_at_end(
     scope: Scope, conversation_id: UUID, message: NewMessage, after: int | None, limit: int
 ) -> list[records.Message]:
-    """Append a message to the end and return the path, or nothing if nothing was done."""
+    """Append a message to the end and return the path, or nothing if nothing was done.
+
+    The second statement runs in a transaction. If the first one had to wait, it has locked the
+    conversation there, so the second one sees all of it.
+    """
     earlier = limit - 1
-    if not _path_reading.has_branched(scope, conversation_id):
+    on_path = _appending.values_without_tools(message) | {"after": after, "limit": earlier}
+    if _path_reading.has_branched(scope, conversation_id):
+        rows = await _appending.insert(scope, sql.ASK_ON_PATH, conversation_id, **on_path)
+    else:
         appending, values = _appending.at_end(message, after)
         asking = sql.ASK if appending is sql.APPEND else sql.ASK_WHOLE
         rows = await _appending.insert(
             scope, asking, conversation_id, limit=earlier, upto=Count.MAXIMUM, **values
         )
-        if rows:
-            return rows
-    values = _appending.values_without_tools(message)
-    rows = await _appending.insert(
-        scope, sql.ASK_ON_PATH, conversation_id, limit=earlier, after=after, **values
-    )
+    if rows:
+        return rows
+    rows = await _appending.insert(scope, sql.ASK_ON_PATH, conversation_id, **on_path)
     if rows:
         _path_reading.remember(scope, conversation_id)
     return rows
