@@ -104,7 +104,15 @@ class Writer:
         for _ in range(steps):
             chat = self.dice.choice(self.shared)
             moves: list[Move] = [
-                *[self.append, self.append_many, self.branch, self.branch_many, self.switch] * 2,
+                *[
+                    self.append,
+                    self.ask,
+                    self.append_many,
+                    self.branch,
+                    self.branch_many,
+                    self.switch,
+                ]
+                * 2,
                 *[self.reply, self.draft, self.read, self.fork, self.replace],
                 # What was removed before its retry is appended once more.
                 *([self.remove, self.remove_after] if chat.removals else [self.send_twice]),
@@ -126,6 +134,12 @@ class Writer:
         told = await chat.run(messages.append, chat.id, **new._asdict(), **where)
         chat.note([told], where.get("after"))
 
+    async def ask(self, chat: Shared, **where: Any) -> None:
+        new = self.new()
+        told = await chat.run(messages.ask, chat.id, **new._asdict(), **where, limit=1000)
+        chat.note(told[-1:], where.get("after"))
+        chat.paths.append([message.id for message in told])
+
     async def append_many(self, chat: Shared, **where: Any) -> None:
         new = [self.new() for _ in range(self.dice.randint(2, 4))]
         told = await chat.run(messages.append_many, chat.id, new, **where)
@@ -139,11 +153,12 @@ class Writer:
     async def reply(self, chat: Shared) -> None:
         """Append after what was read as the last message, unless somebody else has."""
         read = await chat.run(messages.history, chat.id, limit=1)
-        move = self.dice.choice((self.append, self.append_many, self.draft))
+        move = self.dice.choice((self.append, self.ask, self.append_many, self.draft))
         await move(chat, after=read[-1].position if read else 0)
 
     async def branch(self, chat: Shared) -> None:
-        await self.append(chat, after=chat.somewhere(self.dice), branch=True)
+        move = self.dice.choice((self.append, self.ask))
+        await move(chat, after=chat.somewhere(self.dice), branch=True)
 
     async def branch_many(self, chat: Shared) -> None:
         move = self.dice.choice((self.append_many, self.draft))

@@ -56,7 +56,7 @@ class Play:
         """Take so many steps and compare after each; raise with all of them where one fails."""
         await self.run(conversations.create, id=self.id)
         moves: list[Callable[[], Awaitable[None]]] = [
-            *[self.append, self.append_many, self.reply] * 2,
+            *[self.append, self.ask, self.append_many, self.reply] * 2,
             *[self.branch, self.branch_many, self.switch] * 3,
             *[self.draft, self.branch_with_a_draft, self.retry, self.reply_too_late],
             *[self.replace, self.remove, self.remove_last, self.remove_after, self.fork],
@@ -127,6 +127,12 @@ class Play:
         told = await self.run(messages.append, self.id, **self.new(), **where)
         self.model.append([told], after=where.get("after"))
 
+    async def ask(self, **where: Any) -> None:
+        limit = self.dice.choice(LIMITS)
+        told = await self.run(messages.ask, self.id, **self.new(), limit=limit, **where)
+        self.model.append(told[-1:], after=where.get("after"))
+        self._check(told, self.model.path()[-limit:])
+
     async def append_many(self, **where: Any) -> None:
         new = [NewMessage(**self.new()) for _ in range(self.dice.randint(1, 4))]
         told = await self.run(messages.append_many, self.id, new, **where)
@@ -144,11 +150,12 @@ class Play:
 
     async def reply(self) -> None:
         """Append after the message that is the last one, as a tab that is up to date does."""
-        move = self.dice.choice((self.append, self.append_many, self.draft))
+        move = self.dice.choice((self.append, self.ask, self.append_many, self.draft))
         await move(after=self.model.end)
 
     async def branch(self) -> None:
-        await self.append(after=self.somewhere(), branch=True)
+        move = self.dice.choice((self.append, self.ask))
+        await move(after=self.somewhere(), branch=True)
 
     async def branch_many(self) -> None:
         await self.append_many(after=self.somewhere(), branch=True)
@@ -163,6 +170,7 @@ class Play:
         unit, given = self.dice.choice(
             [
                 (messages.append, self.new()),
+                (messages.ask, self.new()),
                 (messages.append_many, {"messages": [NewMessage(**self.new())]}),
                 (messages.append_draft, {"id": uuid7()}),
             ]
@@ -184,10 +192,15 @@ class Play:
         )
         parent = self.model.parents[stored.position]
         where = self.dice.choice([{}, {"after": parent}, {"after": parent, "branch": True}])
-        if self.dice.random() < 0.5:
-            told = await self.run(messages.append_many, self.id, [new], **where)
-        else:
-            told = [await self.run(messages.append, self.id, **new._asdict(), **where)]
+        match self.dice.choice(("append", "append_many", "ask")):
+            case "append":
+                told = [await self.run(messages.append, self.id, **new._asdict(), **where)]
+            case "append_many":
+                told = await self.run(messages.append_many, self.id, [new], **where)
+            case _:
+                history = await self.run(messages.ask, self.id, **new._asdict(), **where)
+                self._check(history, self.model.path(stored.position)[-50:])
+                told = history[-1:]
         self._check(told, [stored])
 
     # What is changed

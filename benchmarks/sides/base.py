@@ -62,7 +62,7 @@ class Side(ABC):
         raise NotImplementedError
 
     async def turn(self, place: Place, turn: Turn) -> None:
-        """Read the last 50 messages, store the question, then the answer.
+        """Read the last 50 messages and store the question, then store the answer.
 
         Between the two a model would think, so they are never one transaction.
         """

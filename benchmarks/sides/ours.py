@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from benchmarks.data import LAST, LISTED, TITLE, Data, Line, Place
-from benchmarks.sides.base import Side
+from benchmarks.sides.base import Side, Turn
 from faceplate import Database, Scope, Settings, importers
 from faceplate.importers import chats
 from faceplate.models import Conversation, Message
@@ -23,6 +23,7 @@ class Faceplate(Side):
     note = (
         "The units through `Database.run`, with every safeguard at its default: row-level"
         " security, the owner in each statement, time limits, pings, checked values, retries."
+        " A turn is `messages.ask` and an append, two statements."
     )
     db: Database
 
@@ -50,6 +51,13 @@ class Faceplate(Side):
         page = await self.db.run(place.user_id, conversations.page, limit=LISTED)
         return page.items
 
+    async def turn(self, place: Place, turn: Turn) -> None:
+        user_id, conversation_id = place
+        await self.db.run(
+            user_id, messages.ask, conversation_id, role="user", content=turn.question, limit=LAST
+        )
+        await self.append(place, turn.answer)
+
     async def bring(self, place: Place, lines: Sequence[Line]) -> None:
         new = [NewMessage(line.role, line.content) for line in lines]
         where, key = chats.Place("chat", 1), str(place.conversation_id)
@@ -69,6 +77,7 @@ class OwnUnit(Faceplate):
         " counted up, the message added, and the runner commits. The same safeguards."
     )
     imports = False
+    turn = Side.turn
 
     async def append(self, place: Place, text: str) -> object:
         return await self.db.run(place.user_id, _append, place.conversation_id, text)

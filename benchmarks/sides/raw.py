@@ -59,7 +59,8 @@ class Asyncpg(Side):
     note = (
         "One best statement for each operation, as the tables' owner, in autocommit: no user, no"
         " policy, no time limit, no check of a value, no ping. The pool's reset is off, and"
-        " orjson reads and writes JSONB."
+        " orjson reads and writes JSONB. A turn is three statements, as people write it; one could"
+        " insert the question and select the history."
     )
     pool: "asyncpg.Pool[Any]"
 

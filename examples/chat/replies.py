@@ -42,7 +42,6 @@ from faceplate.services import messages
 
 logger = logging.getLogger("examples.chat")
 
-MAX_HISTORY = 100
 MAX_ROUNDS = 5
 
 
@@ -101,11 +100,9 @@ async def _answer(
         # Another request writes a draft: how it ends is in the conversation's messages.
         yield _stored("draft" if last.status == "streaming" else "done", last)
         return
-    # Up to the question and no further: what another request has answered meanwhile is a conflict.
-    conversation_id, position = turn.question.conversation_id, turn.question.position
-    found = await chat.run(messages.before, conversation_id, position, limit=MAX_HISTORY)
+    conversation_id = turn.question.conversation_id
     # A message without a role is another program's alone.
-    history = [*(message for message in found if message.role), turn.question]
+    history = [message for message in turn.history if message.role]
     branch = turn.branches
     for _ in range(MAX_ROUNDS):
         said = _Said()

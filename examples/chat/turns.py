@@ -13,15 +13,21 @@ from faceplate import Conflict, InvalidInput, Message, NotFound, Scope
 from faceplate.services import conversations, messages
 
 MAX_ANSWERS = 50
+MAX_HISTORY = 100
 
 
 class Turn(NamedTuple):
     """A question of the user, and what was answered to it already: nothing, when it is new."""
 
-    question: Message
+    history: list[Message]
+    """What the model is told: the path up to the question, and no further."""
     answers: list[Message]
     branches: bool = False
     """Whether the reply begins a branch, beside what follows the question already."""
+
+    @property
+    def question(self) -> Message:
+        return self.history[-1]
 
 
 async def ask(
@@ -37,13 +43,19 @@ async def ask(
     Then the turn has its answers, unless they broke off: those are kept, and the reply begins a
     branch.
 
-    Raises as `faceplate.services.messages.append` does, and InvalidInput where it is blank.
+    Raises as `faceplate.services.messages.ask` does, and InvalidInput where it is blank.
     """
     _check_question(content)
-    question = await messages.append(
-        scope, conversation_id, role="user", content=content, id=id, after=path_end
+    history = await messages.ask(
+        scope,
+        conversation_id,
+        role="user",
+        content=content,
+        id=id,
+        after=path_end,
+        limit=MAX_HISTORY,
     )
-    return await _turn_of(scope, question)
+    return await _turn_of(scope, history)
 
 
 async def ask_again(
@@ -58,7 +70,10 @@ async def ask_again(
     earlier = await messages.before(scope, conversation_id, message.position, limit=MAX_ANSWERS)
     for asked in (message, *reversed(earlier)):
         if asked.role == "user":
-            return Turn(asked, [], branches=True)
+            history = await messages.history(
+                scope, conversation_id, leaf=asked.position, limit=MAX_HISTORY
+            )
+            return Turn(history, [], branches=True)
     raise Conflict("there is no message of the user to answer")
 
 
@@ -86,7 +101,7 @@ async def ask_otherwise(
     if id is None or not await _is_stored(scope, conversation_id, id):
         await _check_path_end(scope, conversation_id, path_end)
     earlier = await messages.before(scope, conversation_id, old.position, limit=1)
-    question = await messages.append(
+    history = await messages.ask(
         scope,
         conversation_id,
         role="user",
@@ -94,23 +109,25 @@ async def ask_otherwise(
         id=id,
         after=earlier[0].position if earlier else 0,
         branch=True,
+        limit=MAX_HISTORY,
     )
-    return await _turn_of(scope, question)
+    return await _turn_of(scope, history)
 
 
-async def _turn_of(scope: Scope, question: Message) -> Turn:
+async def _turn_of(scope: Scope, history: list[Message]) -> Turn:
     """Return a stored question with the answers that it has, in its newest branch."""
+    question = history[-1]
     at = (question.conversation_id, question.position)
     if not await messages.after(scope, *at, limit=1):
-        return Turn(question, [])
+        return Turn(history, [])
     found = await messages.branches(scope, *at)
     (leaf,) = [branch.leaf for branch in found if branch.position == question.position]
     following = await messages.after(scope, *at, limit=MAX_ANSWERS, leaf=leaf)
     answers = list(takewhile(lambda message: message.role != "user", following))
     has_gone_on = len(answers) < len(following)
     if answers and not has_gone_on and _is_broken_off(answers[-1]):
-        return Turn(question, [], branches=True)
-    return Turn(question, answers)
+        return Turn(history, [], branches=True)
+    return Turn(history, answers)
 
 
 async def _check_path_end(scope: Scope, conversation_id: UUID, path_end: int | None) -> None:

@@ -182,6 +182,19 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "messages.append, which opens": _plan(
             u["messages.append"], chat_id, role="user", content="hi", opens=NewConversation()
         ),
+        "messages.ask": _plan(u["messages.ask"], conversation, role="user", content="hi"),
+        "messages.ask, results": _plan(
+            u["messages.ask"], conversation, role="tool", tool_results=results(own.call_id)
+        ),
+        "messages.ask, a reply": _plan(
+            u["messages.ask"], conversation, role="user", content="hi", after=3, limit=2
+        ),
+        "messages.ask, a branch": _plan(
+            u["messages.ask"], conversation, role="user", content="hi", after=1, branch=True
+        ),
+        "messages.ask, which opens": _plan(
+            u["messages.ask"], chat_id, role="user", content="hi", opens=NewConversation()
+        ),
         "messages.append_many, which opens": _plan(
             u["messages.append_many"],
             named(own),

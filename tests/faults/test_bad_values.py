@@ -141,6 +141,10 @@ async def limit_history(place: Place, value: Any) -> Any:
     return await place.run(messages.history, place.conversation_id, limit=value)
 
 
+async def limit_asked(place: Place, value: Any) -> Any:
+    return await place.run(messages.ask, place.conversation_id, role="user", limit=value)
+
+
 async def turn_page(place: Place, value: Any) -> Any:
     return await place.run(tasks.page, cursor=value)
 
@@ -197,6 +201,7 @@ OTHERS = {
     "conversation": Other("conversations.id", name_conversation, NO_IDS),
     "task": Other("tasks.id", name_task, NO_IDS),
     "limit": Other("limit", limit_history, (0, -1, 1_001, 2**31, 2**80, 1.5, "9", True, None)),
+    "limit of an ask": Other("limit", limit_asked, (0, -1, 1_001, 2**80, 1.5, "9", True, None)),
     "cursor": Other("cursor", turn_page, ("a", "\x00", "é", "a" * 50_000_000, b"a", 7)),
     "state": Other("state", choose_state, ("OPEN", "", "a" * 10**7, 7)),
     "position": Other("position", remove_after, (-1, -(2**80), 1.5, "1", True, None)),

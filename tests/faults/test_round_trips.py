@@ -49,6 +49,12 @@ HOT: dict[str, tuple[Call, Cost]] = {
         lambda db, own: db.run(own.user_id, messages.append_draft, own.conversation_id),
         Cost(1, 2, 300, 400),
     ),
+    "ask": (  # with the append of the answer, a turn takes two round trips
+        lambda db, own: db.run(
+            own.user_id, messages.ask, own.conversation_id, role="user", content=CONTENT
+        ),
+        Cost(1, 2, 400, 60 + 50 * 350),
+    ),
     "history": (
         lambda db, own: db.run(own.user_id, messages.history, own.conversation_id),
         Cost(1, 2, 250, 60 + 50 * 350),

@@ -139,6 +139,7 @@ ATTEMPTS = {
     "messages.append": in_conversation(role="user", content="intruding"),
     "messages.append_many": in_conversation([NewMessage("user", "intruding")]),
     "messages.append_draft": in_conversation(),
+    "messages.ask": in_conversation(role="user", content="intruding"),
     "messages.save_draft": Attempt(
         lambda their: given(
             their.conversation_id, their.draft_id, content="stolen", status="complete"
@@ -362,7 +363,10 @@ async def test_a_conversation_of_the_same_id_is_ones_own(world: World) -> None:
     )
     assert message.position == 1
     assert await world.db.run(mine, messages.history, id_) == [message]
-    assert await world.db.run(mine, messages.remove_after, id_, 0) == 1
+    told = await world.db.run(mine, messages.ask, id_, role="user")
+    assert told == await world.db.run(mine, messages.history, id_)
+    assert [each.position for each in told] == [1, 2]
+    assert await world.db.run(mine, messages.remove_after, id_, 0) == 2
     await world.db.run(mine, conversations.delete, id_)
 
 

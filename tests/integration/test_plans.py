@@ -84,6 +84,7 @@ COUNTED = PK["conversations"] | PK["messages"]
 POSITION = {"uq_messages_user_id_conversation_id_position"}
 DOCUMENT = {"uq_documents_user_id_kind_key"}
 BRANCHES = {"ix_messages_branches"}
+CHILDREN = {"ix_messages_children"}
 PATH = PK["conversations"] | POSITION | BRANCHES
 DRAFTS = {"ix_messages_drafts"}
 USAGE = {"ix_messages_usage"}
@@ -293,6 +294,15 @@ CASES = {
     "message_statements.APPEND_WHOLE": in_conversation(COUNTED, **SPOKEN, **WRITTEN),
     "message_statements.APPEND_AFTER": in_conversation(
         COUNTED | POSITION, **SPOKEN, **WRITTEN, after=LONG
+    ),
+    "message_statements.ASK": in_conversation(
+        COUNTED | POSITION | CHILDREN, **SPOKEN, limit=LIMIT, upto=LONG
+    )._replace(instead=COUNTED | POSITION | BRANCHES),
+    "message_statements.ASK_WHOLE": in_conversation(
+        COUNTED | POSITION | CHILDREN, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT, upto=LONG
+    )._replace(instead=COUNTED | POSITION | BRANCHES),
+    "message_statements.ASK_ON_PATH": on_path(
+        COUNTED, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT
     ),
     "message_statements.APPEND_MANY": in_conversation(COUNTED, **APPENDED),
     "message_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),

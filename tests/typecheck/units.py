@@ -47,6 +47,8 @@ async def chats(db: Database, user_id: UUID, chat_id: UUID) -> None:
 async def said(db: Database, user_id: UUID, chat_id: UUID) -> None:
     appended = await db.run(user_id, messages.append, chat_id, role="user", content="Hi")
     assert_type(appended, records.Message)
+    asked = await db.run(user_id, messages.ask, chat_id, role="user", content="Hi", limit=20)
+    assert_type(asked, list[records.Message])
     many = await db.run(user_id, messages.append_many, chat_id, [NewMessage("user", "Hi")])
     assert_type(many, list[records.Message])
     assert_type(await db.run(user_id, messages.history, chat_id, limit=5), list[records.Message])

@@ -7,7 +7,7 @@ path tells where the message belongs.
 
 import logging
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from faceplate import records
@@ -29,6 +29,8 @@ from faceplate.services._path_changes import Tree
 from faceplate.services.conversations import NewConversation
 from faceplate.statement import Statement
 
+R = TypeVar("R")
+
 logger = logging.getLogger("faceplate")
 
 _NOTHING_MORE = [None] * len(NewMessage._fields[6:])
@@ -47,13 +49,13 @@ async def append_one(
 ) -> records.Message:
     """Append a message, which has an id; return it as it is stored."""
     check_shape(message)
-    _check_opens(scope, conversation_id, opens)
+    check_opens(scope, conversation_id, opens)
     if not (message.uses_tools or branch):
-        appending, values = _at_end(message, after)
-        stamps = await _insert(scope, appending, conversation_id, status=status, **values)
+        appending, values = at_end(message, after)
+        stamps = await insert(scope, appending, conversation_id, status=status, **values)
         if stamps:
             return _stored(conversation_id, message, stamps[0])
-    [stored] = await _append_placed(
+    [stored] = await append_placed(
         scope, conversation_id, [message], after=after, branch=branch, opens=opens, status=status
     )
     return stored
@@ -71,41 +73,45 @@ async def append_batch(
     """Append messages, which have ids, all or none; return them as they are stored."""
     for message in batch:
         check_shape(message)
-    _check_opens(scope, conversation_id, opens)
+    check_opens(scope, conversation_id, opens)
     if after is None and not any(message.uses_tools for message in batch):
-        stamps = await _insert(scope, sql.APPEND_MANY, conversation_id, **_arrays(batch))
+        stamps = await insert(scope, sql.APPEND_MANY, conversation_id, **_arrays(batch))
         if stamps:
             return _stored_batch(conversation_id, batch, stamps)
-    return await _append_placed(
+    return await append_placed(
         scope, conversation_id, batch, after=after, branch=branch, opens=opens
     )
 
 
-def _at_end(message: NewMessage, after: int | None) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
+def at_end(message: NewMessage, after: int | None) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
     """Return the statement that appends a message without tools to the end, and its values."""
     role, content, _, _, metadata, id_, *more = message
-    values: dict[str, Any] = {
+    if after is None and more == _NOTHING_MORE:
+        return sql.APPEND, {"id": id_, "role": role, "content": content, "metadata": metadata}
+    values = values_without_tools(message)
+    if after is None:
+        return sql.APPEND_WHOLE, values
+    return sql.APPEND_AFTER, values | {"after": after}
+
+
+def values_without_tools(message: NewMessage) -> dict[str, Any]:
+    """Return all values of a message that has neither tool calls nor results."""
+    role, content, _, _, metadata, id_, body, created_at, model, *tokens = message
+    input_tokens, output_tokens = tokens
+    return {
         "id": id_,
         "role": role,
         "content": content,
         "metadata": metadata,
-    }
-    if after is None and more == _NOTHING_MORE:
-        return sql.APPEND, values
-    body, created_at, model, input_tokens, output_tokens = more
-    values |= {
         "body": body,
         "active_at": created_at,
         "model": model,
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
     }
-    if after is None:
-        return sql.APPEND_WHOLE, values
-    return sql.APPEND_AFTER, values | {"after": after}
 
 
-async def _append_placed(
+async def append_placed(
     scope: Scope,
     conversation_id: UUID,
     batch: Sequence[NewMessage],
@@ -122,7 +128,7 @@ async def _append_placed(
     parent = await _parent(tree, after, branch=branch)
     if any(message.uses_tools for message in batch):
         await _check_tools(scope, conversation_id, batch, parent)
-    stamps = await _insert(
+    stamps = await insert(
         scope,
         sql.APPEND_PLACED,
         conversation_id,
@@ -154,7 +160,7 @@ async def _locked(
     return None if place.is_stored else Tree(scope, locked.id, place)
 
 
-def _check_opens(scope: Scope, conversation_id: UUID, opens: NewConversation | None) -> None:
+def check_opens(scope: Scope, conversation_id: UUID, opens: NewConversation | None) -> None:
     """Raise InvalidInput unless ``opens`` is a conversation with this id, there or not."""
     if opens is None:
         return
@@ -195,10 +201,10 @@ async def _check_tools(
         tool_calls.update_pending(pending, message.tool_calls, message.tool_results)
 
 
-async def _insert(
-    scope: Scope, appending: Statement[sql.Stamp], conversation_id: UUID, **values: Any
-) -> list[sql.Stamp]:
-    """Return the stamps of the appended messages, or none if nothing was done.
+async def insert(
+    scope: Scope, appending: Statement[R], conversation_id: UUID, **values: Any
+) -> list[R]:
+    """Return the rows of a statement that appends, or none if it did nothing.
 
     Raises Contention if another transaction appends the same message now; a retry finds it.
     """

@@ -31,7 +31,7 @@ MOST_REMEMBERED = 10_000
 
 async def newest(scope: Scope, conversation_id: UUID, limit: int) -> list[records.Message]:
     """Return the last ``limit`` messages of the path, the last one first."""
-    if _has_branched(scope, conversation_id):
+    if has_branched(scope, conversation_id):
         path = await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
         if path:
             return path
@@ -45,7 +45,7 @@ async def newest(scope: Scope, conversation_id: UUID, limit: int) -> list[record
         path = await _completed(scope, conversation_id, rows, limit)
         if path:
             return path
-    _remember(scope, conversation_id)
+    remember(scope, conversation_id)
     return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
 
 
@@ -72,7 +72,7 @@ async def before(
     there is none.
     """
     key = {"conversation_id": conversation_id, "before": position}
-    if leaf is None and _has_branched(scope, conversation_id):
+    if leaf is None and has_branched(scope, conversation_id):
         path = await scope.all(sql.PATH_PAGE, leaf=position, limit=limit, **key)
         if path:
             return path
@@ -127,7 +127,7 @@ async def _completed(
                 return path
     if len(rows) < limit or len(path) == limit:
         return path
-    _remember(scope, conversation_id)
+    remember(scope, conversation_id)
     last = path[-1].position
     rest = await scope.all(
         sql.PATH_PAGE,
@@ -143,12 +143,14 @@ async def _completed(
     return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit)
 
 
-def _has_branched(scope: Scope, conversation_id: UUID) -> bool:
+def has_branched(scope: Scope, conversation_id: UUID) -> bool:
+    """Return whether the conversation is remembered as one with branches."""
     # What is no UUID may not be hashable. The statement says what is wrong with it.
     return isinstance(conversation_id, UUID) and (scope.user_id, conversation_id) in branched_lately
 
 
-def _remember(scope: Scope, conversation_id: UUID) -> None:
+def remember(scope: Scope, conversation_id: UUID) -> None:
+    """Remember the conversation as one with branches."""
     branched_lately[scope.user_id, conversation_id] = None
     if len(branched_lately) > MOST_REMEMBERED:
         branched_lately.popitem(last=False)

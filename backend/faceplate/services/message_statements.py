@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 from faceplate import records
 from faceplate.column_types import ArrayOf, Json, JsonText
 from faceplate.models import Conversation, Message
+from faceplate.services import _path_statements
 from faceplate.services._activity import activity
 from faceplate.statement import Statement
 
@@ -76,8 +77,8 @@ def _appending(
     number: Any = None,
     new: Any = None,
     moment: Any = None,
-) -> Statement[Stamp]:
-    """Return a statement that counts the conversation up and inserts at its new end.
+) -> sa.Insert:
+    """Return an INSERT at the new end of the conversation, which it counts up.
 
     Concurrent appends to one conversation wait for its row. ``new`` has many messages, each with
     its ``number`` from 1. ``moment`` is when they were written; None is now.
@@ -113,8 +114,13 @@ def _appending(
     rows = sa.select(*values.values()).select_from(
         counted if new is None else sa.join(counted, new, sa.true())
     )
+    return sa.insert(Message).from_select([*values], rows)
+
+
+def _stamped(appending: sa.Insert) -> Statement[Stamp]:
+    """Return the statement that appends, and returns the stamps."""
     stamps = [getattr(Message, name) for name in Stamp._fields]
-    return Statement(Stamp, sa.insert(Message).from_select([*values], rows).returning(*stamps))
+    return Statement(Stamp, appending.returning(*stamps))
 
 
 def _is_new(condition: Any) -> Any:
@@ -146,20 +152,55 @@ def _ends_at_after() -> Any:
     return sa.and_(_ends_at_newest(), end == after, is_there)
 
 
-def _append_spoken() -> Statement[Stamp]:
+def _ends_at_given() -> Any:
+    """Return the condition that the path ends at the newest message, and at ``after`` if given.
+
+    It needs `_sees_all` beside it.
+    """
+    after: Any = bindparam("after", None, type_=sa.Integer())
+    end = Conversation.message_count + Conversation.removed_count
+    is_there = sa.exists(Message.id).where(_in_conversation, Message.position == after)
+    ends_there = sa.and_(end == after, sa.or_(after == sa.literal_column("0"), is_there))
+    return sa.and_(_ends_at_newest(), sa.or_(after.is_(None), ends_there))
+
+
+def _sees_all() -> Any:
+    """Return the condition that the statement sees the conversation as it is.
+
+    A statement that waited for the row still sees the messages as they were before its wait.
+    """
+    seen = aliased(Conversation)
+    return sa.exists(seen.id).where(
+        seen.id == Conversation.id,
+        seen.message_count == Conversation.message_count,
+        seen.removed_count == Conversation.removed_count,
+        seen.head.is_(None),
+    )
+
+
+def _is_linear() -> Any:
+    """Return the condition that no message of the conversation has a parent_position."""
+    message = aliased(Message)
+    return ~sa.exists(message.id).where(
+        message.conversation_id == bindparam("conversation_id"),
+        message.parent_position.is_not(None),
+    )
+
+
+def _append_spoken(*where: Any) -> sa.Insert:
     values = {name: bindparam(name, type_=_type(name)) for name in _SPOKEN}
-    return _appending(values, _is_new(Message.id == values["id"]), _ends_at_newest())
+    return _appending(values, _is_new(Message.id == values["id"]), *where)
 
 
-def _append(ends: Any) -> Statement[Stamp]:
+def _append(*where: Any) -> sa.Insert:
     names = (*_SPOKEN, "body", *_WRITING)  # one with tools needs the path, and is placed
     values: dict[str, Any] = {name: bindparam(name, type_=_type(name)) for name in names}
     moment = bindparam("active_at", None, type_=Message.created_at.type.optional())
     values["created_at"] = func.coalesce(moment, func.now())
-    return _appending(values, _is_new(Message.id == values["id"]), ends, moment=moment)
+    return _appending(values, _is_new(Message.id == values["id"]), *where, moment=moment)
 
 
-def _append_many(*, is_placed: bool) -> Statement[Stamp]:
+def _append_many(*, is_placed: bool) -> sa.Insert:
     names = (*_GIVEN, "created_at")
     new, items = unnest(Message.__table__, names, optional=("created_at",))
     values = dict(zip(names, items, strict=True))
@@ -177,16 +218,36 @@ def _append_many(*, is_placed: bool) -> Statement[Stamp]:
     )
 
 
+def _ask(appending: sa.Insert, earlier: Any) -> Statement[records.Message]:
+    """Return a statement that appends a message, and returns it with ``earlier`` messages.
+
+    It returns nothing if it appends nothing. An order would cost the server a twentieth.
+    """
+    appended = appending.returning(*_columns).cte("appended")
+    earlier = earlier.where(sa.exists(sa.select(appended.c.id)))
+    return Statement(records.Message, sa.union_all(sa.select(*appended.c), earlier))
+
+
 # Each of these four does nothing if a message is stored, or if the path does not end at the newest
 # message, or not at ``after``. The first is for what most chats have: with the columns of the
 # second it takes a tenth longer, with the condition of the third a fifth.
-APPEND = _append_spoken()
-APPEND_WHOLE = _append(_ends_at_newest())
-APPEND_AFTER = _append(_ends_at_after())
-APPEND_MANY = _append_many(is_placed=False)
+APPEND = _stamped(_append_spoken(_ends_at_newest()))
+APPEND_WHOLE = _stamped(_append(_ends_at_newest()))
+APPEND_AFTER = _stamped(_append(_ends_at_after()))
+APPEND_MANY = _stamped(_append_many(is_placed=False))
 # For a locked conversation: the first message follows ``parent``, which may be 0 for none; None is
 # the newest message.
-APPEND_PLACED = _append_many(is_placed=True)
+APPEND_PLACED = _stamped(_append_many(is_placed=True))
+# Each of these appends, and returns the end of the path in no order. It does nothing if another
+# append or a removal came between. The first two are for a conversation without branches, where the
+# third takes a tenth longer; the first is for what most chats have.
+ASK = _ask(
+    _append_spoken(_ends_at_newest(), _sees_all(), _is_linear()), _path_statements.NEWEST.statement
+)
+ASK_WHOLE = _ask(
+    _append(_ends_at_given(), _sees_all(), _is_linear()), _path_statements.NEWEST.statement
+)
+ASK_ON_PATH = _ask(_append(_ends_at_given(), _sees_all()), _path_statements.PATH_PAGE.statement)
 STORED = Statement(
     records.Message,
     sa.select(*_columns).where(

@@ -7,6 +7,7 @@ unless `conversations.switch` has moved it, or the one that ends at a given ``le
 
 from faceplate.services._new_messages import NewMessage
 from faceplate.services.conversations import NewConversation
+from faceplate.services.messages._asking import ask
 from faceplate.services.messages._drafts import append_draft, save_draft, sweep_drafts
 from faceplate.services.messages._reading import (
     MAX_LIMIT,
@@ -42,6 +43,7 @@ __all__ = [
     "append",
     "append_draft",
     "append_many",
+    "ask",
     "before",
     "branches",
     "branches_at",

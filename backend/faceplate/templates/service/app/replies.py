@@ -22,12 +22,14 @@ async def begin(chat: UserRunner, conversation_id: UUID, text: str) -> AsyncGene
 
     What is refused is raised here, before the response starts: it is answered with its own status.
     """
-    question = await chat.run(messages.append, conversation_id, role="user", content=text)
-    return await start_stream(_reply(chat, question))
+    history = await chat.run(
+        messages.ask, conversation_id, role="user", content=text, limit=MAX_HISTORY
+    )
+    return await start_stream(_reply(chat, history))
 
 
-async def _reply(chat: UserRunner, question: Message) -> AsyncGenerator[str, None]:
-    history = await chat.run(messages.history, question.conversation_id, limit=MAX_HISTORY)
+async def _reply(chat: UserRunner, history: list[Message]) -> AsyncGenerator[str, None]:
+    question = history[-1]
     async with chat.draft(
         question.conversation_id, after=question.position, save_every_s=0.1
     ) as draft:
