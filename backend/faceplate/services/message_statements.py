@@ -225,7 +225,8 @@ def _ask(appending: sa.Insert, earlier: Any) -> Statement[records.Message]:
     """
     appended = appending.returning(*_columns).cte("appended")
     earlier = earlier.where(sa.exists(sa.select(appended.c.id)))
-    return Statement(records.Message, sa.union_all(sa.select(*appended.c), earlier))
+    # In this order WITH RECURSIVE begins with the path, so that no name in it is taken for a call.
+    return Statement(records.Message, sa.union_all(earlier, sa.select(*appended.c)))
 
 
 # Each of these four does nothing if a message is stored, or if the path does not end at the newest

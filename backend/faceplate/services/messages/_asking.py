@@ -53,20 +53,19 @@ async def ask(
     Raises the errors of `append`.
     """
     check_limit(limit, MAX_LIMIT)
-    given = NewMessage(
+    message = NewMessage(
         role,
         content,
         tool_calls,
         tool_results,
-        metadata,
-        id,
+        {} if metadata is None else metadata,
+        id or scope.new_id(),
         body,
         created_at,
         model,
         input_tokens,
         output_tokens,
     )
-    message = given.completed(id or scope.new_id())
     after = checked_after(after, branch=branch)
     with nullcontext() if body is None else body_errors(scope, BODY, body):
         rows = await _asking.ask_one(
