@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import data, growth, measuring
+from benchmarks import closed_loops, data, growth, measuring, open_loop, pgbench, soak
 from benchmarks.report import write_pages
 from benchmarks.results import Results
 from benchmarks.run import PARTS, Plan, Say, run
@@ -17,7 +17,11 @@ from benchmarks.tables import overview
 FULL = Plan(
     size=data.FULL,
     pace=measuring.FULL,
+    closed=closed_loops.FULL,
+    arrivals=open_loop.FULL,
+    beside=pgbench.FULL,
     growth=growth.FULL,
+    soak=soak.FULL,
     imports=5,
     profiled=2_000,
     remembered=1_000_000,
@@ -27,23 +31,31 @@ QUICK = FULL._replace(
     quick=True,
     size=data.QUICK,
     pace=measuring.QUICK,
+    closed=closed_loops.QUICK,
+    arrivals=open_loop.QUICK,
+    beside=pgbench.QUICK,
     far_concurrencies=(1,),
     imports=1,
     profiled=300,
     counted=5,
-    parts=frozenset({"sides", "imports", "profile"}),
+    parts=frozenset({"sides", "imports", "load", "pooler", "uvloop", "pgbench", "profile"}),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="all sides, within two minutes")
+    parser.add_argument("--quick", action="store_true", help="all sides, within four minutes")
     parser.add_argument("--seed", type=int, default=1, help="what the data is made from")
+    sizes = {"growth": ("MESSAGES", int, max(growth.FULL.tables)), "soak": ("MINUTES", float, 30.0)}
     for part, what in PARTS.items():
-        parser.add_argument(
-            f"--{part}", action="append_const", dest="parts", const=part, help=f"only {what}"
-        )
+        if part in sizes:
+            name, kind, usual = sizes[part]
+            parser.add_argument(
+                f"--{part}", metavar=name, nargs="?", type=kind, const=usual, help=f"only {what}"
+            )
+        else:
+            parser.add_argument(f"--{part}", action="store_true", help=f"only {what}")
     commands = parser.add_subparsers(dest="command")
     report = commands.add_parser(
         "report", help="write docs/performance.md and its tables from a run's file"
@@ -55,8 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_pages(Results.read(given.file, *given.again))
         return
     plan = (QUICK if given.quick else FULL)._replace(seed=given.seed)
-    if given.parts:
-        plan = plan._replace(parts=frozenset(given.parts))
+    asked = frozenset(part for part in PARTS if getattr(given, part) not in (None, False))
+    if asked:
+        plan = plan._replace(parts=asked)
+    if given.growth:
+        plan = plan._replace(growth=plan.growth.up_to(given.growth))
+    if given.soak:
+        plan = plan._replace(soak=plan.soak._replace(minutes=given.soak))
     forget_environment()
     start = time.monotonic()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
@@ -61,6 +61,8 @@ class Asyncpg(Side):
         " policy, no time limit, no check of a value, no ping. The pool's reset is off, and"
         " orjson reads and writes JSONB."
     )
+    options: ClassVar[dict[str, Any]] = {}
+    """Of asyncpg's pool, beside what all have."""
     pool: "asyncpg.Pool[Any]"
 
     async def load(self, url: str, data: Data) -> None:
@@ -73,7 +75,12 @@ class Asyncpg(Side):
 
     async def open(self, url: str, connections: int) -> None:
         self.pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=connections, init=set_codec, reset=_leave
+            url,
+            min_size=1,
+            max_size=connections,
+            init=set_codec,
+            reset=_leave,
+            **self.options,
         )
 
     async def close(self) -> None:

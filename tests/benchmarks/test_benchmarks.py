@@ -6,22 +6,37 @@ import pytest
 import pytest_asyncio
 from benchmarks.report import PAGE, TABLES, fill, page_of, write_pages
 from benchmarks.results import Results
-from benchmarks.run import Plan, run
+from benchmarks.run import PARTS, Plan, run
 
-from benchmarks import data, growth, measuring, peers, tables
+from benchmarks import (
+    closed_loops,
+    data,
+    growth,
+    measuring,
+    open_loop,
+    peers,
+    pgbench,
+    soak,
+    tables,
+)
 
 SMALLEST = Plan(
     size=data.TINY,
     pace=measuring.TINY,
+    closed=closed_loops.TINY,
+    arrivals=open_loop.TINY,
+    beside=pgbench.TINY,
     growth=growth.TINY,
+    soak=soak.TINY,
     imports=1,
     profiled=2,
     remembered=1_000,
     walked=200,
     counted=1,
-    near_concurrencies=(2,),
+    near_concurrencies=(1, 2),
     far_concurrencies=(1,),
     with_peers=False,
+    parts=frozenset(PARTS),
 )
 
 
@@ -39,9 +54,9 @@ def test_smallest_run_fills_the_pages(results: Results, tmp_path: Path) -> None:
         page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     write_pages(Results.read(file), pages, plots=None)
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    for name, (_, block) in tables.BLOCKS.items():
-        expected = block(results)
-        assert expected, name
+    for name, block in tables.BLOCKS.items():
+        expected = block.on_page(results)
+        assert block.show(results), name
         assert f"<!-- {name} -->\n\n{expected}\n\n<!-- /{name} -->" in text
 
 
