@@ -37,7 +37,7 @@ class Arrivals(NamedTuple):
 
 FULL = Arrivals()
 QUICK = Arrivals(rates=(200, 1_000, 5_000), window_s=0.5, rounds=2)
-TINY = Arrivals(connections=2, rates=(100, 50_000), window_s=0.05, rounds=2)
+TINY = Arrivals(connections=2, rates=(200, 20_000, 30_000), window_s=0.02, rounds=2)
 
 
 @dataclass

@@ -30,10 +30,10 @@ PARTS = {
     "pooler": "the hot operations through PgBouncer",
     "uvloop": "the hot operations on uvloop",
     "pgbench": "append and history beside pgbench",
-    "growth": "conversations and tables of growing size, up to MESSAGES (20 GB for 20,000,000)",
+    "growth": "conversations and tables of growing size, up to so many messages",
     "memory": "import and export of a million messages",
     "profile": "append and history under cProfile",
-    "soak": "MINUTES of appends at full speed, which no run does unasked",
+    "soak": "appends at full speed for so many minutes; not a part of a run of everything",
 }
 LOADED = frozenset({"load", "pooler", "uvloop", "pgbench", "profile"})
 """These need the data, and none of the other sides' tables."""

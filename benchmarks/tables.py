@@ -205,7 +205,7 @@ BLOCKS: dict[str, Block] = {
     "imports": Block("Import", imports),
     "growth": Block("Growth", growth),
     "written": Block("What an append writes", written, WRITTEN),
-    "soak": Block("Half an hour of appends", soak, SOAK),
+    "soak": Block("Appends at full speed", soak, SOAK),
     "memory": Block("Memory", memory),
     "profiles": Block("Profile", profiles),
 }

@@ -33,7 +33,7 @@ SMALLEST = Plan(
     remembered=1_000,
     walked=200,
     counted=1,
-    near_concurrencies=(1, 2),
+    near_concurrencies=(1,),
     far_concurrencies=(1,),
     with_peers=False,
     parts=frozenset(PARTS),
@@ -69,6 +69,15 @@ def test_counts_what_an_operation_sends(results: Results) -> None:
     appends = [trips[side, "append"] for side in ("asyncpg", "asyncpg, by hand")]
     assert appends == [(1, 1), (3, 5)]
     assert {side for side, _ in trips} == {info.name for info in results.sides}
+
+
+def test_a_side_that_does_not_keep_up_is_not_asked_for_more(results: Results) -> None:
+    """Else the figures of a backlog stand where those of a rate are expected."""
+    for name in ("asyncpg", "faceplate"):
+        loops = [loop for loop in results.open_loops if loop.side == name]
+        assert all(loop.kept_up for loop in loops[:-1])
+        assert not loops[-1].kept_up
+        assert all(loop.p50_ms <= loop.p99_ms <= loop.longest_ms for loop in loops)
 
 
 def test_every_block_has_one_place() -> None:
