@@ -148,6 +148,8 @@ class Written(BaseModel):
     """Of the updates of conversations: those that changed no index."""
     wal_bytes: float
     """Of write-ahead log, for one append."""
+    whole_pages: float
+    """Of these, the pages that were written as a whole, for one append."""
 
 
 class SoakSample(BaseModel):

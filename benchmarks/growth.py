@@ -189,25 +189,34 @@ async def _weigh(messages: int, stock: _Stock, appends: int) -> Written:
     A checkpoint comes first, and an append to each conversation, which writes whole pages to the
     log. No other checkpoint falls in between.
     """
-    side = Faceplate()
     await checkpoint(stock.target)
-    await side.open(stock.target.url, 1)
-    operation = _append(side, stock.places)
+    await _append_many(stock, len(stock.places))
     before = await weigh(stock.target)
-    for _ in stock.places:
-        await operation()
-    warm = await weigh(stock.target)
-    for _ in range(appends):
-        await operation()
+    await _append_many(stock, appends)
     after = await weigh(stock.target)
-    wal_bytes = (after.wal_bytes - warm.wal_bytes) / appends
-    await side.close()
-    while after.updates - before.updates < appends:  # a session tells of them as it ends
-        await asyncio.sleep(0.01)
-        after = await weigh(stock.target)
     hot_share = after.hot_share_since(before)
     assert hot_share is not None
-    return Written(messages=messages, appends=appends, hot_share=hot_share, wal_bytes=wal_bytes)
+    return Written(
+        messages=messages,
+        appends=appends,
+        hot_share=hot_share,
+        wal_bytes=(after.wal_bytes - before.wal_bytes) / appends,
+        whole_pages=(after.whole_pages - before.whole_pages) / appends,
+    )
+
+
+async def _append_many(stock: _Stock, appends: int) -> None:
+    """Append to each conversation in turn, and wait until the server's statistics say so."""
+    before = await weigh(stock.target)
+    side = Faceplate()
+    await side.open(stock.target.url, 1)
+    operation = _append(side, stock.places)
+    for _ in range(appends):
+        await operation()
+    await side.close()
+    told = before.updates + appends
+    while (await weigh(stock.target)).updates < told:  # noqa: ASYNC110 - the server signals nothing
+        await asyncio.sleep(0.01)
 
 
 def _append(side: Side, places: Sequence[Place]) -> Operation:

@@ -60,6 +60,9 @@ def environment(results: Results) -> str:
         lines.append(f"{versions}.")
     if networks:
         lines.append(f"The shortest statement takes: {networks}.")
+    if results.cells:
+        rounds = max(cell.blocks for cell in results.cells if cell.side != results.limit)
+        lines.append(f"Every side was measured in {rounds} rounds.")
     lines += [f"Not measured, {part}: {why}." for part, why in results.not_run.items()]
     return "\n".join(f"- {line}" for line in lines)
 

@@ -8,6 +8,7 @@ from benchmarks.server import Target
 
 SQL = """
 SELECT pg_current_wal_insert_lsn() - '0/0' AS wal_bytes,
+       (SELECT wal_fpi FROM pg_stat_wal) AS whole_pages,
        c.n_tup_upd AS updates,
        c.n_tup_hot_upd AS hot_updates,
        c.n_dead_tup AS dead_conversations,
@@ -26,6 +27,8 @@ class Weighed(NamedTuple):
     """The two tables of an append, and the log, at one moment. Sizes are in bytes."""
 
     wal_bytes: int
+    whole_pages: int
+    """Written to the log, since the statistics began."""
     updates: int
     """Of conversations, since the statistics began; and those that changed no index."""
     hot_updates: int
