@@ -30,7 +30,7 @@ class Pace(NamedTuple):
     """A side whose blocks have taken this long has no more of them."""
 
 
-FULL = Pace(block_s=0.15, rounds=15, warm_s=0.6, budget_s=4.0)
+FULL = Pace(block_s=0.15, rounds=15, warm_s=0.6, budget_s=6.0)
 QUICK = Pace(block_s=0.03, rounds=2, warm_s=0.05, budget_s=0.15)
 TINY = Pace(block_s=0.001, rounds=2, warm_s=0.001, budget_s=0.0)
 

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.aims import aims
-from benchmarks.figures import Cell
+from benchmarks.aims import TITLES, aims
+from benchmarks.figures import Cell, ServerLimit
 from benchmarks.markdown import MISSING
 from benchmarks.peers import PEERS
+from benchmarks.pgbench import NAME as PGBENCH
 from benchmarks.results import Results
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import ByHand
 from benchmarks.workloads import WORKLOADS
 
-TITLES = {
+ROWS = {
     Faceplate.name: "**faceplate**",
     ByHand.name: "hand-written, with row-level security",
     OwnUnit.name: "faceplate, a unit over the ORM",
@@ -63,7 +64,7 @@ def _table(results: Results, cells: Sequence[Cell]) -> str:
                 for w in WORKLOADS
             ),
         ]
-        for side, title in TITLES.items()
+        for side, title in ROWS.items()
     ]
     rows.insert(2, ["the fastest peer", *(_fastest(cells, w.name) for w in WORKLOADS)])
     rows += [
@@ -91,7 +92,7 @@ def _slower(results: Results) -> Iterator[str]:
     """Say where raw asyncpg is faster, and which aims are missed."""
     near = [cell for cell in results.cells if cell.network == results.networks[0].name]
     conditions = [c for c in (results.pooler, results.uvloop) if c]
-    for where, cells in (("", near), *((f", {c.what}", c.cells) for c in conditions)):
+    for where, cells in (("", near), *((f", with {c.what}", c.cells) for c in conditions)):
         ours = [cell for cell in cells if cell.side == Faceplate.name]
         counts = list(dict.fromkeys(cell.concurrency for cell in ours))
         found = [
@@ -103,14 +104,17 @@ def _slower(results: Results) -> Iterator[str]:
             at_a_time = " / ".join(map(str, counts))
             yield f"Slower than raw asyncpg, {at_a_time} at a time{where}: {', '.join(found)}."
     found_aims = aims(results)
-    missed = [f"{a.what} ({a.found}, aim {a.bound})" for a in found_aims if not a.is_met]
-    yield (
-        f"Aims: {len(found_aims) - len(missed)} of {len(found_aims)} are met"
-        + (f". Missed: {'; '.join(missed)}." if missed else ".")
+    missed = [aim for aim in found_aims if not aim.is_met]
+    yield "\n".join(
+        [
+            f"Aims: {len(found_aims) - len(missed)} of {len(found_aims)} are met."
+            + (" Missed:" if missed else ""),
+            *(f"  - {aim.what}: {aim.found}, aim {aim.bound}." for aim in missed),
+        ]
     )
 
 
-def _ratios(cells: Sequence[Cell], workload: str) -> str:
+def _ratios(cells: Sequence[Cell | ServerLimit], workload: str) -> str:
     return " / ".join(f"{cell.ratio.median:.2f}" for cell in cells if cell.workload == workload)
 
 
@@ -159,12 +163,14 @@ def _conditions(results: Results) -> Iterator[str]:
                 if any(cell.workload == workload.name for cell in ours)
             )
             yield f"{where} {condition.what}, to raw asyncpg there: {ratios}."
-    for found in results.pgbench:
-        if found.side == Faceplate.name:
-            yield (
-                f"Beside pgbench, {found.concurrency} at a time: {found.workload}"
-                f" {found.ratio.median:.2f}."
-            )
+    for side in dict.fromkeys(found.side for found in results.pgbench if found.side != PGBENCH):
+        here = [found for found in results.pgbench if found.side == side]
+        counts = " / ".join(str(n) for n in dict.fromkeys(found.concurrency for found in here))
+        ratios = ", ".join(
+            f"{TITLES[workload]} {_ratios(here, workload)}"
+            for workload in dict.fromkeys(found.workload for found in here)
+        )
+        yield f"{side}, to pgbench, {counts} at a time: {ratios}."
 
 
 def _load(results: Results) -> Iterator[str]:
@@ -172,10 +178,11 @@ def _load(results: Results) -> Iterator[str]:
     most = max((loop.callers for loop in ours), default=0)
     for loop in ours:
         if loop.callers == most:
+            where = f"{TITLES[loop.workload]}, {most} callers on a pool of {loop.connections}"
             yield (
-                f"{most} callers on a pool of {loop.connections}, {loop.workload}: the least served"
-                f" has {loop.least_served.median:.2f} of the median caller's, and throughput is"
-                f" {loop.to_full.median:.2f} of that with as many callers as connections."
+                f"{where}: the least served gets {loop.least_served.median:.2f} of what the median"
+                f" caller gets, and throughput is {loop.to_full.median:.2f} of that of"
+                f" {loop.connections} callers."
             )
     arrived = [loop for loop in results.open_loops if loop.kept_up]
     fastest = max((loop.rate for loop in arrived if loop.side == Faceplate.name), default=0)

@@ -43,8 +43,8 @@ Member = tuple[Place, str, asyncio.Future[Any]]
 
 class SharedFlights(Faceplate):
     name = "faceplate, shared flights"
-    note = "The same units and safeguards with `FACEPLATE_SHARED_FLIGHTS=true`."
-    settings: ClassVar = {SETTING: True}
+    note = "The same units and safeguards with `FACEPLATE_SHARED_FLIGHTS=10`."
+    settings: ClassVar = {SETTING: BATCH}
 
 
 class Batched(Asyncpg):
