@@ -11,7 +11,7 @@ from benchmarks.data import Data, Rotation
 from benchmarks.figures import ClosedLoop
 from benchmarks.measuring import Block, Blocks, Spread, mean_rate, run_block, warm
 from benchmarks.sides.base import Side
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import WORKLOADS, Workload, done_by
 
 LOOPED = tuple(w for w in WORKLOADS if w.name in {"append", "last-of-100"})
 
@@ -50,7 +50,8 @@ async def measure_closed_loops(compared: Comparison, loops: Loops) -> list[Close
     figures: list[ClosedLoop] = []
     async with compared.opened(compared.url, loops.connections):
         for workload in LOOPED:
-            found = await _measure(workload, compared.data, compared.sides, loops)
+            sides = [side for side in compared.sides if workload in done_by(side)]
+            found = await _measure(workload, compared.data, sides, loops)
             here = [_figure(workload, *key, found, loops.connections) for key in sorted(found)]
             compared.say(f"{workload.title} in closed loops: {_in_short(here)}")
             figures += here

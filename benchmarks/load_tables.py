@@ -39,6 +39,9 @@ def closed_loops(results: Results) -> str:
             for loop in loops
         ]
         parts.append(f"**{titles[workload]}**\n\n{table(head, rows, texts=2)}")
+    if parts:
+        notes = [[info.name, info.version, info.note] for info in results.load_sides]
+        parts.insert(0, table(["side", "version", "how it is used"], notes, texts=3))
     return "\n\n".join(parts)
 
 

@@ -34,6 +34,7 @@ PARTS = (
     "networks",
     "cells",
     "wires",
+    "load_sides",
     "closed_loops",
     "open_loops",
     "pooler",
@@ -78,6 +79,7 @@ class Results(BaseModel):
     networks: list[Network] = []
     cells: list[Cell] = []
     wires: list[Wire] = []
+    load_sides: list[SideInfo] = []
     closed_loops: list[ClosedLoop] = []
     open_loops: list[OpenLoop] = []
     pooler: Condition | None = None

@@ -144,6 +144,7 @@ async def _compare(target: Target, data: Data, plan: Plan, results: Results, say
 
 async def _measure_load(compared: Comparison, plan: Plan, results: Results) -> None:
     compared = replace(compared, sides=[Asyncpg(), Faceplate(), *sharing()])
+    results.load_sides = [info_of(side) for side in compared.sides]
     results.closed_loops = await closed_loops.measure_closed_loops(compared, plan.closed)
     results.open_loops = await open_loop.measure_open_loop(compared, plan.arrivals)
 

@@ -44,6 +44,7 @@ Member = tuple[Place, str, asyncio.Future[Any]]
 class SharedFlights(Faceplate):
     name = "faceplate, shared flights"
     note = "The same units and safeguards with `FACEPLATE_SHARED_FLIGHTS=10`."
+    reads = False
     settings: ClassVar = {SETTING: BATCH}
 
 
@@ -55,6 +56,7 @@ class Batched(Asyncpg):
         "One statement for up to ten appends to as many conversations, over four connections, as"
         " the tables' owner: no user, no policy, and an append that fails takes its batch with it."
     )
+    reads = False
     flights = 4
 
     async def open(self, url: str, connections: int) -> None:
