@@ -108,6 +108,7 @@ class Results(BaseModel):
             for part in PARTS:
                 if found := getattr(later, part):
                     setattr(results, part, found)
+                    results.not_run.pop(part, None)
         return results
 
 

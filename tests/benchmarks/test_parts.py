@@ -2,13 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 from benchmarks.__main__ import FULL, make_parser, plan_of
 from benchmarks.aims import aims
 from benchmarks.comparison import verify
 from benchmarks.data import TINY, Data
-from benchmarks.figures import Cell, Network
+from benchmarks.figures import Cell, Condition, Network
 from benchmarks.measuring import Block, Spread
 from benchmarks.results import Environment, Results
 from benchmarks.run import PARTS
@@ -84,6 +85,18 @@ def test_a_part_that_was_not_run_is_absent() -> None:
     assert parts.keys() >= {"closed-loops", "open-loop", "pooler", "uvloop", "pgbench", "soak"}
     assert {block.on_page(nothing) for block in parts.values()} == {""}
     assert aims(nothing) == []
+
+
+def test_a_part_that_was_measured_later_is_no_longer_missing(tmp_path: Path) -> None:
+    """Else the page has the figures of PgBouncer, and says that it was not installed."""
+    first = Results(environment=ENVIRONMENT, not_run={"pooler": "no pgbouncer", "pgbench": "none"})
+    pooler = Condition(what="PgBouncer", sides=[], cells=[], wires=[])
+    later = Results(environment=ENVIRONMENT, pooler=pooler)
+    for name, results in (("first", first), ("later", later)):
+        (tmp_path / name).write_text(results.model_dump_json())
+    merged = Results.read(tmp_path / "first", tmp_path / "later")
+    assert merged.pooler == pooler
+    assert merged.not_run == {"pgbench": "none"}
 
 
 def test_a_run_of_everything_leaves_out_the_soak_alone() -> None:
