@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def plan_of(given: argparse.Namespace) -> Plan:
-    """Return what the command line asks for: everything but the soak, or the parts named."""
+    """Return the plan of a command line: everything but the soak, or the parts named."""
     plan = (QUICK if given.quick else FULL)._replace(seed=given.seed)
     asked = frozenset(part for part in PARTS if getattr(given, part) is not None)
     if asked:

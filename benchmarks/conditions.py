@@ -25,7 +25,7 @@ DIRECT: tuple[type[Side], ...] = (Asyncpg, ByHand, Faceplate)
 async def compare_pooled(
     compared: Comparison, concurrencies: Sequence[int], counted: int
 ) -> Condition:
-    """Compare through PgBouncer, which has a connection to the server for each of a client's."""
+    """Compare through PgBouncer, which opens as many connections as a side does."""
     sides = [kind() for kind in POOLED]
     with pooler.pooling(compared.url, max(concurrencies)) as url:
         for side in sides:
@@ -42,7 +42,7 @@ async def compare_pooled(
 async def compare_on_uvloop(
     compared: Comparison, concurrencies: Sequence[int], counted: int
 ) -> Condition:
-    """Compare on a loop of uvloop's in a thread of its own; meanwhile this one only relays."""
+    """Compare on uvloop, in a thread of its own; meanwhile the caller's loop only relays."""
     import uvloop  # noqa: PLC0415 - a run without this part does without it
 
     sides = [kind() for kind in DIRECT]

@@ -78,7 +78,7 @@ class ClosedLoop(BaseModel):
     ratio: Spread
     """To the limit's blocks around each block, with as many callers."""
     to_full: Spread
-    """To the side's own block of the same round with as many callers as connections."""
+    """To the side's own block beside it, with as many callers as connections."""
     least_served: Spread
     """The operations of the caller that got fewest, to those of the median caller."""
     p50_ms: float

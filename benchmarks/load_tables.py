@@ -8,14 +8,15 @@ from benchmarks.workloads import WORKLOADS
 
 CLOSED_LOOPS = """\
 Each caller starts the next operation when it has its answer, and all share one pool. The ratio is
-to raw asyncpg with as many callers and a pool of the same size; *to a full pool* is the throughput
-beside that of the same side, in the same round, with as many callers as connections. *Least served*
-is what the caller that got fewest operations has done, as a share of what the median caller has."""
+to raw asyncpg with as many callers and a pool of the same size. *To a full pool* is the throughput
+beside that of the same side with as many callers as connections, in a block next to it. *Least
+served* is what the caller with the fewest operations has done, as a share of what the median caller
+has done."""
 OPEN_LOOP = """\
 Appends arrive at random moments (a Poisson process), however long the last ones take, and share one
-pool. Each is timed from its arrival until it is answered, whenever the client began it. *Late* are
-those that the client itself began more than 10 ms after their moment, *dropped* those that the side
-refused. A side that does not keep up with a rate is not asked for a higher one."""
+pool. Each is timed from its arrival until it is answered, whenever the client began it. *Late*
+counts the appends that the client itself began more than 10 ms after they arrived, *dropped* those
+that the side refused. A side that does not keep up with a rate is not asked for a higher one."""
 
 
 def closed_loops(results: Results) -> str:

@@ -132,7 +132,7 @@ async def run_block(operation: Operation, concurrency: int, seconds: float) -> B
 
 
 async def warm(operation: Operation, concurrency: int, seconds: float) -> None:
-    """Call until PostgreSQL has settled on a plan on each connection, or ``seconds`` are over."""
+    """Call until each connection has settled on a plan, or ``seconds`` are over."""
     deadline = time.perf_counter() + seconds
     await operation()
     for _ in range(WARM_CALLS):

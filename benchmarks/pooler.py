@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode between the sides and the server, for the time of a comparison."""
+"""PgBouncer in transaction mode, between the sides and the server."""
 
 import os
 import shutil

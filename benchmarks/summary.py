@@ -22,7 +22,7 @@ ROWS = {
 
 
 def summary(results: Results) -> str:
-    """Return what is slower, the machine, a table for each concurrency, and the rest as a list.
+    """Return what is slower, the machine, a table for each concurrency, and the rest.
 
     Empty unless the sides were compared.
     """

@@ -22,7 +22,7 @@ class Block(NamedTuple):
     title: str
     show: Callable[[Results], str]
     about: str = ""
-    """What stands above the figures. With it, the page has the block and its title with them."""
+    """What stands above the figures. A block that has it brings its title to the page, too."""
 
     def on_page(self, results: Results) -> str:
         """Return what stands between the markers of a page."""

@@ -1,4 +1,4 @@
-"""What the server says of its tables: rows, updates, dead rows, bytes, and the log's position."""
+"""The server's own figures: updates, dead rows, bytes, and the position of its log."""
 
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ class Weighed(NamedTuple):
 
 
 async def weigh(target: Target) -> Weighed:
-    """Return what the server says now. What a session has done is told when it has ended."""
+    """Return the figures of now; those of a session may be missing until it has ended."""
     connection = await asyncpg.connect(target.admin_url)
     try:
         row = await connection.fetchrow(SQL)
