@@ -186,10 +186,10 @@ $(RELEASE)/installed: .github/release.txt
 ##@ Measure
 .PHONY: bench bench-quick bench-drivers bench-report
 BENCH := build/bench-venv
-bench: $(BENCH)/installed ## Measure faceplate beside its peers, half an hour (ARGS=--quick, --growth, ...)
+bench: $(BENCH)/installed ## Measure faceplate beside its peers, 80 minutes (ARGS=--quick, --load, --help, ...)
 	@$(BENCH)/bin/python -m benchmarks $(ARGS)
 
-bench-quick: ## The same with fewer and shorter blocks, two minutes
+bench-quick: ## The same with fewer and shorter blocks, four minutes
 	@$(MAKE) bench ARGS='--quick $(ARGS)'
 
 bench-drivers: $(BENCH)/installed ## Compare asyncpg with psycopg 3, two minutes (ARGS='--quick --uvloop')

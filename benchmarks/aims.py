@@ -1,17 +1,35 @@
 """What is aimed at, and whether a run shows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from benchmarks.peers import PEERS
+from benchmarks.figures import Cell, Wire
+from benchmarks.markdown import spread
+from benchmarks.measuring import Spread
 from benchmarks.results import Results
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
-from benchmarks.sides.raw import ByHand
+from benchmarks.workloads import WORKLOADS
 
-HOT = ("append", "last-of-100", "list")
-KEEPS_ACTIVITY = ("openai-agents", "google-adk", "agno")
-"""The peers that keep a conversation's activity, as an append does here."""
+Bounds = Mapping[str, tuple[float, float]]
+
+HOT: Bounds = {
+    "append": (0.93, 0.90),
+    "last-of-100": (0.98, 0.92),
+    "list": (0.93, 0.90),
+    "turn": (1.00, 0.95),
+}
+"""The least throughput, to raw asyncpg: one at a time, and 20 at a time."""
+POOLED: Bounds = {"append": (0.95, 0.90), "last-of-100": (0.95, 0.90)}
+ORM_UNIT: Bounds = {"append": (1.6, 1.5), "last-of-100": (1.6, 1.4)}
+"""The least throughput, to a plain ORM service."""
+CALLERS = (21, 40, 200)
+"""On a pool of 20."""
+LEAST_SERVED = 0.8
+OF_FULL_POOL = 0.95
+IN_ONE_TRIP = ("append", "last-of-100", "list")
+"""The operations that are one round trip behind a pooler, too."""
+TITLES = {workload.name: workload.title for workload in WORKLOADS}
 
 
 class Aim(NamedTuple):
@@ -25,112 +43,77 @@ class Aim(NamedTuple):
 
 def aims(results: Results) -> list[Aim]:
     """Return every aim that the run has figures for."""
+    near = [c for c in results.cells if c.network == results.networks[0].name]
     return [
-        *_beside_hand_written(results),
-        *_ahead_of_peers(results),
-        *_far_away(results),
-        *_imports(results),
-        *_growth(results),
-        *_memory(results),
+        *_to_limit(near, HOT, "raw asyncpg"),
+        *_pooled(results),
+        *_on_uvloop(results),
+        *_under_load(results),
+        *_orm_unit(near),
     ]
 
 
-def _at_least(what: str, bound: float, found: float) -> Aim:
-    return Aim(what, f">= {bound:g}", f"{found:.2f}", found >= bound)
+def _at_least(what: str, bound: float, found: Spread) -> Aim:
+    return Aim(what, f">= {bound:g}", spread(found), found.median >= bound)
 
 
-def _at_most(what: str, bound: float, found: float, unit: str = "") -> Aim:
-    return Aim(what, f"<= {bound:g}{unit}", f"{found:.2f}{unit}", found <= bound)
+def _bounds(bounds: Bounds) -> Iterator[tuple[str, int, float]]:
+    for workload, of_each in bounds.items():
+        for concurrency, bound in zip((1, 20), of_each, strict=True):
+            yield workload, concurrency, bound
 
 
-def _ratios(results: Results, workload: str, concurrency: int) -> dict[str, float]:
-    """Each side's ratio to the limit, next to the server."""
-    return {
-        cell.side: cell.ratio.median
-        for cell in results.cells
-        if cell.network == results.networks[0].name
-        and (cell.workload, cell.concurrency) == (workload, concurrency)
-    }
+def _to_limit(cells: list[Cell], bounds: Bounds, limit: str) -> Iterator[Aim]:
+    found = {(c.workload, c.concurrency): c.ratio for c in cells if c.side == Faceplate.name}
+    for workload, concurrency, bound in _bounds(bounds):
+        if (workload, concurrency) in found:
+            what = f"{TITLES[workload]}, {concurrency} at a time: to {limit}"
+            yield _at_least(what, bound, found[workload, concurrency])
 
 
-def _concurrencies(results: Results) -> list[int]:
-    near = [cell for cell in results.cells if cell.network == results.networks[0].name]
-    return list(dict.fromkeys(cell.concurrency for cell in near))
+def _trips(wires: list[Wire]) -> dict[str, float]:
+    return {wire.workload: wire.round_trips for wire in wires if wire.side == Faceplate.name}
 
 
-def _beside_hand_written(results: Results) -> Iterator[Aim]:
-    for concurrency in _concurrencies(results):
-        for workload in HOT:
-            found = _ratios(results, workload, concurrency)
-            what = f"{workload}, {concurrency} at a time"
-            ours = found[Faceplate.name]
-            yield _at_least(f"{what}: to the same by hand", 0.90, ours / found[ByHand.name])
-            yield _at_least(f"{what}: to the limit", 0.80, ours)
-        found = _ratios(results, "append", concurrency)
-        yield _at_least(
-            f"append, {concurrency} at a time: an own ORM unit to a plain ORM service",
-            1.5,
-            found[OwnUnit.name] / found[PlainOrm.name],
-        )
+def _pooled(results: Results) -> Iterator[Aim]:
+    if results.pooler is None:
+        return
+    yield from _to_limit(results.pooler.cells, POOLED, "raw asyncpg, through PgBouncer")
+    trips = _trips(results.pooler.wires)
+    for workload in IN_ONE_TRIP:
+        yield _round_trips(f"{TITLES[workload]}, through PgBouncer", 1, trips[workload])
 
 
-def _ahead_of_peers(results: Results) -> Iterator[Aim]:
-    names = [peer.name for peer in PEERS]
-    for concurrency in _concurrencies(results):
-        where = f"{concurrency} at a time"
-        append = _ratios(results, "append", concurrency)
-        ours = append[Faceplate.name]
-        for name, factor in (("openai-agents", 5.0), ("langchain-postgres", 1.0)):
-            if name in append:
-                yield _at_least(f"append, {where}: to {name}", factor, ours / append[name])
-        for workload, factor, peers in (
-            ("last-of-100", 2.2, names),
-            ("last-of-5000", 2.2, names),
-            ("turn", 4.0, KEEPS_ACTIVITY),
-            ("list", 1.0, names),
-        ):
-            found = _ratios(results, workload, concurrency)
-            rivals = {name: found[name] for name in peers if name in found}
-            if rivals:
-                fastest = max(rivals, key=lambda name: rivals[name])
-                yield _at_least(
-                    f"{workload}, {where}: to the fastest peer, {fastest}",
-                    factor,
-                    found[Faceplate.name] / rivals[fastest],
-                )
+def _on_uvloop(results: Results) -> Iterator[Aim]:
+    if results.uvloop is None:
+        return
+    yield from _to_limit(results.uvloop.cells, HOT, "raw asyncpg, on uvloop")
+    on_asyncio = _trips(results.wires)
+    for workload, trips in _trips(results.uvloop.wires).items():
+        if workload in on_asyncio:
+            what = f"{TITLES[workload]}, on uvloop"
+            yield _round_trips(what, on_asyncio[workload], trips)
 
 
-def _far_away(results: Results) -> Iterator[Aim]:
-    for network in results.networks[1:]:
-        for cell in results.cells:
-            if (cell.network, cell.concurrency) != (network.name, 1):
-                continue
-            if cell.side == Faceplate.name and cell.workload in HOT:
-                trips = cell.p50_ms / network.round_trip_ms
-                yield _at_most(f"{cell.workload}, {network.name}: p50 in round trips", 3.3, trips)
+def _round_trips(what: str, bound: float, found: float) -> Aim:
+    return Aim(f"{what}: round trips", f"<= {bound:g}", f"{found:g}", found <= bound)
 
 
-def _imports(results: Results) -> Iterator[Aim]:
-    for found in results.imports:
-        if found.side == Faceplate.name:
-            yield _at_least("import: to raw COPY", 0.9, found.ratio.median)
+def _under_load(results: Results) -> Iterator[Aim]:
+    for loop in results.closed_loops:
+        if loop.side == Faceplate.name and loop.connections == 20 and loop.callers in CALLERS:
+            what = f"{TITLES[loop.workload]}, {loop.callers} callers on a pool of 20"
+            yield _at_least(f"{what}: least served", LEAST_SERVED, loop.least_served)
+            yield _at_least(f"{what}: to 20 callers", OF_FULL_POOL, loop.to_full)
 
 
-def _growth(results: Results) -> Iterator[Aim]:
-    bounds = {"conversation": 1.2, "table": 1.3}
-    for kind, bound in bounds.items():
-        found = [g for g in results.growth if (g.kind, g.side) == (kind, Faceplate.name)]
-        largest = max((g.messages for g in found), default=0)
-        for g in found:
-            if g.messages == largest:
-                what = f"{g.workload} in a {kind} of {largest:,}: time to the smallest"
-                yield _at_most(what, bound, g.ratio.median)
-
-
-def _memory(results: Results) -> Iterator[Aim]:
-    for found in results.memory:
-        what = f"{found.task} of {found.messages:,} messages"
-        if found.task == "walk":
-            yield _at_most(f"{what}: over idle", 50, found.peak_mb - found.idle_mb, " MB")
-        else:
-            yield _at_most(f"{what}: peak", 150, found.peak_mb, " MB")
+def _orm_unit(cells: list[Cell]) -> Iterator[Aim]:
+    """Compare the two by round: each round has the ratio of both to the same limit."""
+    found = {(c.side, c.workload, c.concurrency): c.ratios for c in cells}
+    for workload, concurrency, bound in _bounds(ORM_UNIT):
+        ours = found.get((OwnUnit.name, workload, concurrency))
+        plain = found.get((PlainOrm.name, workload, concurrency))
+        if ours and plain:
+            quotients = [one / other for one, other in zip(ours, plain, strict=False)]
+            what = f"{TITLES[workload]}, {concurrency} at a time: own ORM unit to a plain service"
+            yield _at_least(what, bound, Spread.of(quotients))

@@ -12,9 +12,10 @@ from uuid6 import uuid7
 
 from benchmarks import relay
 from benchmarks.data import LAST, LISTED, Data, Line, Place, Rotation
+from benchmarks.figures import Cell, Import, Network, Wire, cell_of
 from benchmarks.measuring import WARM_CALLS, Pace, Spread, noise, take_turns
 from benchmarks.peers import reason_of
-from benchmarks.results import Cell, Import, Network, Wire, cell_of
+from benchmarks.relay import Traffic
 from benchmarks.server import Target
 from benchmarks.sides.base import Side, Turn
 from benchmarks.workloads import WORKLOADS, Workload, done_by
@@ -79,6 +80,7 @@ class Comparison:
     """The first is the limit."""
     pace: Pace
     say: Say
+    workloads: Sequence[Workload] = WORKLOADS
 
     async def measure(
         self, near: Sequence[int], far: Sequence[int]
@@ -94,14 +96,21 @@ class Comparison:
                 round_trip_ms = statistics.median(await _pings_s(url)) * 1e3
                 networks.append(Network(name=name, round_trip_ms=round_trip_ms))
                 self.say(f"network {name}: a round trip takes {round_trip_ms:.3f} ms")
-                async with self._opened(url, max(counts)):
-                    for workload in WORKLOADS:
-                        for concurrency in counts:
-                            cells += await self._measure(name, workload, concurrency)
+                cells += await self.measure_at(name, url, counts)
         return networks, cells
 
+    async def measure_at(self, name: str, url: str, counts: Sequence[int]) -> list[Cell]:
+        """Measure every workload through ``url``, which ``name`` stands for in the figures."""
+        cells: list[Cell] = []
+        async with self.opened(url, max(counts)):
+            for workload in self.workloads:
+                for concurrency in counts:
+                    cells += await self._measure(name, workload, concurrency)
+        return cells
+
     @asynccontextmanager
-    async def _opened(self, url: str, connections: int) -> AsyncIterator[None]:
+    async def opened(self, url: str, connections: int) -> AsyncIterator[None]:
+        """Have a pool of so many ``connections`` open on each side."""
         for side in self.sides:
             await side.open(url, connections)
         gc.collect()
@@ -117,7 +126,7 @@ class Comparison:
         operations = {
             side.name: workload.of(side, Rotation(self.data, workload.name))
             for side in self.sides
-            if workload in done_by(side)
+            if workload in self._done_by(side)
         }
         limit = self.sides[0].name
         results = await take_turns(limit, operations, concurrency, self.pace, self.data.seed)
@@ -131,25 +140,32 @@ class Comparison:
 
     async def count(self, calls: int) -> list[Wire]:
         """Count what an operation sends, on a connection that has done it before."""
-        wires = []
         async with relay.counting(self.url) as (url, traffic):
-            for side in self.sides:
-                self.say(f"counting what {side.name} sends")
-                await side.open(url, 1)
-                for workload in done_by(side):
-                    operation = workload.of(side, Rotation(self.data, "count"))
-                    for _ in range(WARM_CALLS):
-                        await operation()
-                    before = asdict(traffic)
-                    for _ in range(calls):
-                        await operation()
-                    passed = {
-                        name: (value - before[name]) / calls
-                        for name, value in asdict(traffic).items()
-                    }
-                    wires.append(Wire(workload=workload.name, side=side.name, **passed))
-                await side.close()
+            return await self.count_through(url, traffic, calls)
+
+    async def count_through(self, url: str, traffic: Traffic, calls: int) -> list[Wire]:
+        """Do the same through a relay at ``url``, which counts in ``traffic``."""
+        wires = []
+        for side in self.sides:
+            self.say(f"counting what {side.name} sends")
+            await side.open(url, 1)
+            for workload in self._done_by(side):
+                operation = workload.of(side, Rotation(self.data, "count"))
+                for _ in range(WARM_CALLS):
+                    await operation()
+                before = asdict(traffic)
+                for _ in range(calls):
+                    await operation()
+                passed = {
+                    name: (value - before[name]) / calls for name, value in asdict(traffic).items()
+                }
+                wires.append(Wire(workload=workload.name, side=side.name, **passed))
+            await side.close()
         return wires
+
+    def _done_by(self, side: Side) -> list[Workload]:
+        done = done_by(side)
+        return [workload for workload in self.workloads if workload in done]
 
     async def measure_imports(self, rounds: int) -> list[Import]:
         """Store a conversation of 10,000 messages, with raw COPY before and after each side."""
@@ -159,7 +175,7 @@ class Comparison:
         rates: dict[str, list[float]] = {side.name: [] for side in sides}
         ratios: dict[str, list[float]] = {side.name: [] for side in sides}
         bounds = rates[limit.name]
-        async with self._opened(self.url, 1):
+        async with self.opened(self.url, 1):
             for side in sides:
                 await self._import(side, lines[:100])
             bounds.append(await self._import(limit, lines))

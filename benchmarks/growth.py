@@ -1,5 +1,6 @@
 """What an operation costs as a conversation grows, and as the tables do."""
 
+import asyncio
 import gc
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,13 @@ from uuid import UUID
 import asyncpg
 
 from benchmarks.data import Place
+from benchmarks.figures import Growth, Written
 from benchmarks.measuring import Pace, Spread, take_turns
-from benchmarks.results import Growth
-from benchmarks.server import Target, make_database, tidy
+from benchmarks.server import Target, checkpoint, make_database, tidy
 from benchmarks.sides.base import Side
 from benchmarks.sides.ours import Faceplate
 from benchmarks.sides.raw import Asyncpg
+from benchmarks.weighing import weigh
 from benchmarks.workloads import Operation
 from faceplate.embedded import Server
 
@@ -31,10 +33,12 @@ many pages stay in the server's memory at all sizes; whether all do is another q
 """
 
 # Foreign keys are not checked row by row, since what is made here fits together.
-FILL = """
+PREPARE = """
 SET session_replication_role = replica;
 CREATE FUNCTION pg_temp.id_of(number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS
 $$ SELECT lpad(to_hex(number), 32, '0')::uuid $$;
+"""
+FILL = """
 INSERT INTO faceplate.users (id, subject_id)
     SELECT pg_temp.id_of(u), u::text
     FROM generate_series({first} / {of_user}, {last} / {of_user}) u;
@@ -48,6 +52,9 @@ INSERT INTO faceplate.messages (user_id, conversation_id, position, id, role, co
     FROM generate_series({first}, {last}) c, generate_series(1, {messages}) p;
 """
 
+FILLED_AT_ONCE = 10_000
+"""Conversations: a million messages in one transaction."""
+
 Say = Callable[[str], None]
 
 
@@ -55,11 +62,17 @@ class Sizes(NamedTuple):
     """How many messages a conversation has, and how many a table."""
 
     conversations: Sequence[int] = (100, 5_000, 50_000)
-    tables: Sequence[int] = (200_000, 1_000_000, 5_000_000)
+    tables: Sequence[int] = (200_000, 1_000_000, 5_000_000, 20_000_000)
+    counted: int = 5_000
+    """Appends whose log is weighed, in each table."""
+
+    def up_to(self, messages: int) -> "Sizes":
+        """Return these sizes without the tables that are larger."""
+        return self._replace(tables=[size for size in self.tables if size <= messages])
 
 
 FULL = Sizes()
-TINY = Sizes(conversations=(100, 200), tables=(1_000, 2_000))
+TINY = Sizes(conversations=(100, 200), tables=(1_000, 2_000), counted=5)
 
 
 class _Stock(NamedTuple):
@@ -69,8 +82,13 @@ class _Stock(NamedTuple):
     places: list[Place]
 
 
-async def grow(server: Server, sizes: Sizes, pace: Pace, seed: int, say: Say) -> list[Growth]:
-    """Measure append and the last 50, one at a time, at all sizes in turn."""
+async def grow(
+    server: Server, sizes: Sizes, pace: Pace, seed: int, say: Say
+) -> tuple[list[Growth], list[Written]]:
+    """Measure append and the last 50, one at a time, at all sizes in turn.
+
+    Then weigh what the server writes for an append of faceplate's in each table.
+    """
     conversations = await _make_conversations(server, sizes.conversations, say)
     tables = await _make_tables(server, sizes.tables, random.Random(seed), say)
     found = []
@@ -78,7 +96,9 @@ async def grow(server: Server, sizes: Sizes, pace: Pace, seed: int, say: Say) ->
         for side in SIDES:
             found += await _measure(kind, side, stocks, pace, seed)
             say(f"{side.name}, growth of the {kind}: {_in_short(found[-2 * len(stocks) :])}")
-    return found
+    say(f"weighing {sizes.counted:,} appends in each table")
+    written = [await _weigh(size, tables[size], sizes.counted) for size in tables]
+    return found, written
 
 
 async def _make_conversations(server: Server, sizes: Sequence[int], say: Say) -> dict[int, _Stock]:
@@ -112,14 +132,17 @@ async def _make_tables(
 async def _fill(target: Target, numbers: range, messages: int) -> None:
     connection = await asyncpg.connect(target.admin_url)
     try:
-        await connection.execute(
-            FILL.format(
-                first=numbers[0],
-                last=numbers[-1],
-                messages=messages,
-                of_user=CONVERSATIONS_OF_USER,
+        await connection.execute(PREPARE)
+        for start in range(0, len(numbers), FILLED_AT_ONCE):
+            filled = numbers[start : start + FILLED_AT_ONCE]
+            await connection.execute(
+                FILL.format(
+                    first=filled[0],
+                    last=filled[-1],
+                    messages=messages,
+                    of_user=CONVERSATIONS_OF_USER,
+                )
             )
-        )
     finally:
         await connection.close()
 
@@ -158,6 +181,42 @@ async def _measure(
     for side in sides.values():
         await side.close()
     return found
+
+
+async def _weigh(messages: int, stock: _Stock, appends: int) -> Written:
+    """Append so often, and look at the server before and afterwards.
+
+    A checkpoint comes first, and an append to each conversation, which writes whole pages to the
+    log. No other checkpoint falls in between.
+    """
+    await checkpoint(stock.target)
+    await _append_many(stock, len(stock.places))
+    before = await weigh(stock.target)
+    await _append_many(stock, appends)
+    after = await weigh(stock.target)
+    hot_share = after.hot_share_since(before)
+    assert hot_share is not None
+    return Written(
+        messages=messages,
+        appends=appends,
+        hot_share=hot_share,
+        wal_bytes=(after.wal_bytes - before.wal_bytes) / appends,
+        whole_pages=(after.whole_pages - before.whole_pages) / appends,
+    )
+
+
+async def _append_many(stock: _Stock, appends: int) -> None:
+    """Append to each conversation in turn, and wait until the server's statistics say so."""
+    before = await weigh(stock.target)
+    side = Faceplate()
+    await side.open(stock.target.url, 1)
+    operation = _append(side, stock.places)
+    for _ in range(appends):
+        await operation()
+    await side.close()
+    told = before.updates + appends
+    while (await weigh(stock.target)).updates < told:  # noqa: ASYNC110 - the server signals nothing
+        await asyncio.sleep(0.01)
 
 
 def _append(side: Side, places: Sequence[Place]) -> Operation:

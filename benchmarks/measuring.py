@@ -30,23 +30,33 @@ class Pace(NamedTuple):
     """A side whose blocks have taken this long has no more of them."""
 
 
-FULL = Pace(block_s=0.15, rounds=7, warm_s=0.6, budget_s=4.0)
+FULL = Pace(block_s=0.15, rounds=15, warm_s=0.6, budget_s=6.0)
 QUICK = Pace(block_s=0.03, rounds=2, warm_s=0.05, budget_s=0.15)
 TINY = Pace(block_s=0.001, rounds=2, warm_s=0.001, budget_s=0.0)
 
 
 @dataclass
 class Block:
-    """``concurrency`` workers, each doing one operation after the other for a short while."""
+    """Some callers, each doing one operation after the other for a short while."""
 
-    operations: int
+    by_caller: list[int]
+    """Operations that each of them has done."""
     elapsed_s: float
     processor_s: float
     latencies_s: list[float]
 
     @property
+    def operations(self) -> int:
+        return len(self.latencies_s)
+
+    @property
     def per_second(self) -> float:
         return self.operations / self.elapsed_s
+
+    @property
+    def least_served(self) -> float:
+        """Return what the caller that got least has done, to what the median caller has."""
+        return min(self.by_caller) / statistics.median(self.by_caller)
 
 
 class Spread(NamedTuple):
@@ -77,8 +87,7 @@ class Blocks:
 
     def latency_s(self, share: float) -> float:
         """Return the time within which that share of all operations was done."""
-        ordered = sorted(s for block in self.blocks for s in block.latencies_s)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return quantile([s for block in self.blocks for s in block.latencies_s], share)
 
     @property
     def operations(self) -> int:
@@ -90,31 +99,40 @@ class Blocks:
         return sum(block.processor_s for block in self.blocks) / self.operations
 
 
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of ``values`` does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
 async def run_block(operation: Operation, concurrency: int, seconds: float) -> Block:
-    """Run a block. Every worker does at least one operation, and ends what it has begun."""
+    """Run a block. Every caller does at least one operation, and ends what it has begun."""
     latencies: list[float] = []
     clock = time.perf_counter
 
-    async def work() -> None:
+    async def call() -> int:
+        done = 0
         before = clock()
         while True:
             await operation()
             after = clock()
             latencies.append(after - before)
+            done += 1
             before = after
             if after >= deadline:
-                return
+                return done
 
     gc.collect()
     processor = time.process_time()
     start = clock()
     deadline = start + seconds
-    await asyncio.gather(*(work() for _ in range(concurrency)))
+    by_caller = await asyncio.gather(*(call() for _ in range(concurrency)))
     elapsed = clock() - start
-    return Block(len(latencies), elapsed, time.process_time() - processor, latencies)
+    return Block(by_caller, elapsed, time.process_time() - processor, latencies)
 
 
-async def _warm(operation: Operation, concurrency: int, seconds: float) -> None:
+async def warm(operation: Operation, concurrency: int, seconds: float) -> None:
+    """Call until each connection has settled on a plan, or ``seconds`` are over."""
     deadline = time.perf_counter() + seconds
     await operation()
     for _ in range(WARM_CALLS):
@@ -131,7 +149,7 @@ async def take_turns(
     The limit's own ratios are the `noise` between its blocks.
     """
     for operation in operations.values():
-        await _warm(operation, concurrency, pace.warm_s)
+        await warm(operation, concurrency, pace.warm_s)
     gc.collect()
     gc.freeze()  # else each block waits for a look through all that the peers have imported
     dice = random.Random(seed)
@@ -147,7 +165,7 @@ async def take_turns(
             block = await run_block(operations[name], concurrency, pace.block_s)
             bounds.append(await run_block(operations[limit], concurrency, pace.block_s))
             result.blocks.append(block)
-            result.ratios.append(block.per_second / _mean_rate(bounds[-2], bounds[-1]))
+            result.ratios.append(block.per_second / mean_rate(bounds[-2], bounds[-1]))
     gc.unfreeze()
     results[limit].ratios = noise([block.per_second for block in bounds])
     return results
@@ -159,5 +177,6 @@ def noise(rates: Sequence[float]) -> list[float]:
     return [middle / statistics.fmean((before, after)) for before, middle, after in around] or [1.0]
 
 
-def _mean_rate(*blocks: Block) -> float:
+def mean_rate(*blocks: Block) -> float:
+    """Return the mean of their operations a second."""
     return statistics.fmean(block.per_second for block in blocks)

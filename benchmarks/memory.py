@@ -15,7 +15,7 @@ from uuid import UUID
 
 from benchmarks import child_environment
 from benchmarks.data import TITLE
-from benchmarks.results import Memory
+from benchmarks.figures import Memory
 from benchmarks.server import make_database
 from faceplate import Database, Settings, importers
 from faceplate.embedded import Server

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.data import Data, Rotation
-from benchmarks.results import Profile, ProfilePart, ProfileRow
+from benchmarks.figures import Profile, ProfilePart, ProfileRow
 from benchmarks.sides.ours import Faceplate
 from benchmarks.workloads import WORKLOADS
 

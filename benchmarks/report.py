@@ -11,7 +11,6 @@ from benchmarks.tables import BLOCKS
 PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "performance"
 TABLES = PLOTS / "tables.md"
-NOTHING = "This run has no figures for it."
 MARKED = r"(?s)(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)"
 
 
@@ -20,13 +19,13 @@ def write_pages(
 ) -> None:
     """Replace the text between the markers, and draw the plots anew unless that is None.
 
-    A block without figures in this run says so: no page mixes two runs.
+    A block without figures in this run is left out or says so: no page mixes two runs.
     """
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     drawn = {} if plots is None else draw(results, plots)
-    for name, (_, block) in BLOCKS.items():
+    for name, block in BLOCKS.items():
         page = page_of(name, texts)
-        figures = block(results) or NOTHING
+        figures = block.on_page(results)
         if name in drawn:
             title, path = drawn[name]
             figures = f"![{title}]({path.relative_to(page.parent)})\n\n{figures}"
@@ -48,7 +47,8 @@ def fill(text: str, name: str, block: str) -> str:
 
     Raises ValueError unless they are there, once.
     """
-    filled, count = re.subn(MARKED.format(name=name), lambda _: f"\n{block}\n\n", text)
+    between = f"\n{block}\n\n" if block else "\n"
+    filled, count = re.subn(MARKED.format(name=name), lambda _: between, text)
     if count != 1:
         raise ValueError(f"the page has {count} places for {name}")
     return filled

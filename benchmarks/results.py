@@ -3,7 +3,6 @@
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,42 @@ from pydantic import BaseModel
 
 from benchmarks import ROOT
 from benchmarks.data import Size
-from benchmarks.measuring import Blocks, Spread
-from benchmarks.sides.base import Side
+from benchmarks.figures import (
+    Cell,
+    ClosedLoop,
+    Condition,
+    Growth,
+    Import,
+    Memory,
+    Network,
+    OpenLoop,
+    Profile,
+    ServerLimit,
+    SideInfo,
+    SoakSample,
+    Wire,
+    Written,
+)
 
 DIRECTORY = ROOT / "build" / "bench"
 
-PARTS = ("networks", "cells", "wires", "imports", "growth", "memory", "profiles")
+PARTS = (
+    "networks",
+    "cells",
+    "wires",
+    "load_sides",
+    "closed_loops",
+    "open_loops",
+    "pooler",
+    "uvloop",
+    "pgbench",
+    "imports",
+    "growth",
+    "written",
+    "soak",
+    "memory",
+    "profiles",
+)
 
 
 class Environment(BaseModel):
@@ -38,109 +67,6 @@ class Environment(BaseModel):
     """The server's settings that decide what a COMMIT costs and what is cached."""
 
 
-class SideInfo(BaseModel):
-    """A side that took part."""
-
-    name: str
-    package: str
-    version: str
-    note: str
-
-
-class Network(BaseModel):
-    """What lay between client and server, and how long the shortest statement took through it."""
-
-    name: str
-    round_trip_ms: float
-
-
-class Cell(BaseModel):
-    """One side at one workload."""
-
-    network: str
-    workload: str
-    concurrency: int
-    side: str
-    blocks: int
-    operations: int
-    per_second: Spread
-    ratio: Spread
-    """To the limit's blocks around each block."""
-    p50_ms: float
-    p99_ms: float
-    processor_us: float
-    """Of the client, for an operation."""
-
-
-class Wire(BaseModel):
-    """What passes between client and server for one operation, counted by a relay."""
-
-    workload: str
-    side: str
-    round_trips: float
-    statements: float
-    bytes_sent: float
-    bytes_received: float
-
-
-class Import(BaseModel):
-    """One side at the import of a conversation."""
-
-    side: str
-    messages: int
-    per_second: Spread
-    ratio: Spread
-
-
-class Growth(BaseModel):
-    """faceplate or the limit at one workload, as what is stored grows."""
-
-    kind: str
-    """"conversation" or "table"."""
-    messages: int
-    side: str
-    workload: str
-    per_second: Spread
-    ratio: Spread
-    """Of the time that an operation takes to that at the smallest size, taken in turn."""
-    p50_ms: float
-
-
-class Memory(BaseModel):
-    """The peak of a process that does one thing."""
-
-    task: str
-    messages: int
-    peak_mb: float
-    idle_mb: float
-    """The peak of a process that only opens the database and reads a few messages."""
-    elapsed_s: float
-
-
-class ProfileRow(BaseModel):
-    """A function's own time in one operation, under cProfile."""
-
-    function: str
-    calls: float
-    own_us: float
-
-
-class ProfilePart(BaseModel):
-    """What some of an operation's time is for."""
-
-    purpose: str
-    own_us: float
-
-
-class Profile(BaseModel):
-    """Where an operation's time goes, seen from the client."""
-
-    workload: str
-    total_us: float
-    parts: list[ProfilePart]
-    rows: list[ProfileRow]
-
-
 class Results(BaseModel):
     """All of a run. The parts that were not asked for are empty."""
 
@@ -148,11 +74,21 @@ class Results(BaseModel):
     limit: str = ""
     sides: list[SideInfo] = []
     missing: dict[str, str] = {}
+    not_run: dict[str, str] = {}
+    """Why a part that was asked for could not be run here."""
     networks: list[Network] = []
     cells: list[Cell] = []
     wires: list[Wire] = []
+    load_sides: list[SideInfo] = []
+    closed_loops: list[ClosedLoop] = []
+    open_loops: list[OpenLoop] = []
+    pooler: Condition | None = None
+    uvloop: Condition | None = None
+    pgbench: list[ServerLimit] = []
     imports: list[Import] = []
     growth: list[Growth] = []
+    written: list[Written] = []
+    soak: list[SoakSample] = []
     memory: list[Memory] = []
     profiles: list[Profile] = []
 
@@ -172,31 +108,8 @@ class Results(BaseModel):
             for part in PARTS:
                 if found := getattr(later, part):
                     setattr(results, part, found)
+                    results.not_run.pop(part, None)
         return results
-
-
-def cell_of(network: str, workload: str, concurrency: int, side: str, blocks: Blocks) -> Cell:
-    """Sum up a side's blocks."""
-    return Cell(
-        network=network,
-        workload=workload,
-        concurrency=concurrency,
-        side=side,
-        blocks=len(blocks.blocks),
-        operations=blocks.operations,
-        per_second=Spread.of([block.per_second for block in blocks.blocks]),
-        ratio=Spread.of(blocks.ratios),
-        p50_ms=blocks.latency_s(0.5) * 1e3,
-        p99_ms=blocks.latency_s(0.99) * 1e3,
-        processor_us=blocks.processor_s * 1e6,
-    )
-
-
-def info_of(side: Side) -> SideInfo:
-    """Return what is said of a side beside its figures."""
-    return SideInfo(
-        name=side.name, package=side.package, version=version(side.package), note=side.note
-    )
 
 
 async def environment_of(url: str, size: Size, *, seed: int, quick: bool) -> Environment:

@@ -72,10 +72,19 @@ async def make_schema(url: str, schema: str) -> None:
 
 async def tidy(target: Target) -> None:
     """Leave nothing for autovacuum to do at a moment of its own choice."""
+    await _administer(target, "VACUUM ANALYZE")
+    await checkpoint(target)
+
+
+async def checkpoint(target: Target) -> None:
+    """Let the next checkpoint be minutes away."""
+    await _administer(target, "CHECKPOINT")
+
+
+async def _administer(target: Target, command: str) -> None:
     connection = await asyncpg.connect(target.admin_url)
     try:
-        await connection.execute("VACUUM ANALYZE")
-        await connection.execute("CHECKPOINT")
+        await connection.execute(command)
     finally:
         await connection.close()
 

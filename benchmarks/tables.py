@@ -1,29 +1,41 @@
 """The figures of a run as Markdown tables: on the console, and on the pages."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from typing import NamedTuple
 
 from benchmarks.aims import aims
-from benchmarks.measuring import Spread
-from benchmarks.results import Cell, Growth, Results
+from benchmarks.condition_tables import PGBENCH, POOLER, UVLOOP, pgbench, pooler, uvloop
+from benchmarks.figures import Cell
+from benchmarks.growth_tables import SOAK, WRITTEN, growth, soak, written
+from benchmarks.load_tables import CLOSED_LOOPS, OPEN_LOOP, closed_loops, open_loop
+from benchmarks.markdown import MISSING, count, figure, spread, table
+from benchmarks.results import Results
 from benchmarks.summary import summary
 from benchmarks.workloads import WORKLOADS
 
-MISSING = "-"
+NOTHING = "This run has no figures for it."
+
+
+class Block(NamedTuple):
+    """A title for the console, and what shows the figures of a run, or nothing."""
+
+    title: str
+    show: Callable[[Results], str]
+    about: str = ""
+    """What stands above the figures. A block that has it brings its title to the page, too."""
+
+    def on_page(self, results: Results) -> str:
+        """Return what stands between the markers of a page."""
+        figures = self.show(results)
+        if self.about and figures:
+            return f"## {self.title}\n\n{self.about}\n\n{figures}"
+        return figures if figures or self.about else NOTHING
 
 
 def overview(results: Results) -> str:
     """Return every table that there are figures for, each below its title."""
-    parts = []
-    for title, block in BLOCKS.values():
-        if text := block(results):
-            parts.append(f"\n## {title}\n\n{text}")
-    return "\n".join(parts)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose first column is text and whose others are figures."""
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    shown = ((block.title, block.show(results)) for block in BLOCKS.values())
+    return "\n".join(f"\n## {title}\n\n{text}" for title, text in shown if text)
 
 
 def environment(results: Results) -> str:
@@ -48,6 +60,10 @@ def environment(results: Results) -> str:
         lines.append(f"{versions}.")
     if networks:
         lines.append(f"The shortest statement takes: {networks}.")
+    if results.cells:
+        rounds = max(cell.blocks for cell in results.cells if cell.side != results.limit)
+        lines.append(f"Every side was measured in {rounds} rounds.")
+    lines += [f"Not measured, {part}: {why}." for part, why in results.not_run.items()]
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -61,12 +77,12 @@ def sides(results: Results) -> str:
 
 def ratios(results: Results) -> str:
     """Return throughput as a ratio to the limit, a table for each network and concurrency."""
-    return _by_place(results, lambda cell: _spread(cell.ratio))
+    return _by_place(results, lambda cell: spread(cell.ratio))
 
 
 def rates(results: Results) -> str:
     """Return operations a second, 20 or however many at a time."""
-    return _by_place(results, lambda cell: _figure(cell.per_second.median))
+    return _by_place(results, lambda cell: figure(cell.per_second.median))
 
 
 def latencies(results: Results) -> str:
@@ -76,7 +92,7 @@ def latencies(results: Results) -> str:
 
 def processor(results: Results) -> str:
     """Return the client's processor time for an operation, in microseconds."""
-    return _by_place(results, lambda cell: _figure(cell.processor_us), network=0)
+    return _by_place(results, lambda cell: figure(cell.processor_us), network=0)
 
 
 def trips(results: Results) -> str:
@@ -85,7 +101,7 @@ def trips(results: Results) -> str:
     return _by_side(
         results,
         {
-            key: f"{_count(wire.round_trips)} / {_count(wire.statements)}"
+            key: f"{count(wire.round_trips)} / {count(wire.statements)}"
             for key, wire in cells.items()
         },
     )
@@ -124,34 +140,10 @@ def imports(results: Results) -> str:
     return table(
         ["side", "messages", "messages a second", "ratio to COPY"],
         [
-            [i.side, f"{i.messages:,}", _figure(i.per_second.median), _spread(i.ratio)]
+            [i.side, f"{i.messages:,}", figure(i.per_second.median), spread(i.ratio)]
             for i in results.imports
         ],
     )
-
-
-def growth(results: Results) -> str:
-    """Return how the time of an operation grows."""
-    kinds = {"conversation": "messages in the conversation", "table": "messages in the table"}
-    parts = []
-    for kind, title in kinds.items():
-        found = [g for g in results.growth if g.kind == kind]
-        if found:
-            parts.append(_growth_table(title, found))
-    return "\n\n".join(parts)
-
-
-def _growth_table(title: str, found: Sequence[Growth]) -> str:
-    names = {"append": "append", "last": "last 50"}
-    keys = list(dict.fromkeys((g.side, g.workload) for g in found))
-    cells = {(g.side, g.workload, g.messages): g for g in found}
-    head = [title, *(f"{side}, {names[workload]}" for side, workload in keys)]
-    sizes = sorted({g.messages for g in found})
-    rows = []
-    for size in sizes:
-        here = [cells[*key, size] for key in keys]
-        rows.append([f"{size:,}", *(f"{g.p50_ms:.2f} ms, {_spread(g.ratio)}" for g in here)])
-    return table(head, rows)
 
 
 def memory(results: Results) -> str:
@@ -182,7 +174,7 @@ def profiles(results: Results) -> str:
         rows = [[part.purpose, f"{part.own_us:.1f}"] for part in profile.parts]
         parts.append(table([f"{title}, by what for", "own µs"], rows))
         rows = [
-            [f"`{row.function}`", _count(row.calls), f"{row.own_us:.1f}"] for row in profile.rows
+            [f"`{row.function}`", count(row.calls), f"{row.own_us:.1f}"] for row in profile.rows
         ]
         parts.append(table([f"{title}, by function", "calls", "own µs"], rows))
     return "\n\n".join(parts)
@@ -196,24 +188,31 @@ def aimed(results: Results) -> str:
     return table(["aim", "bound", "in this run", "met"], rows) if rows else ""
 
 
-BLOCKS: dict[str, tuple[str, Callable[[Results], str]]] = {
-    "summary": ("Summary", summary),
-    "environment": ("Environment", environment),
-    "aims": ("Aims", aimed),
-    "sides": ("Sides", sides),
-    "ratios": ("Throughput, as a ratio to the limit", ratios),
-    "rates": ("Operations a second", rates),
-    "latencies": ("Latency, p50 / p99 in ms", latencies),
-    "processor": ("Client processor time for an operation, µs", processor),
-    "trips": ("Round trips / statements", trips),
-    "traffic": ("Bytes sent / received", traffic),
-    "delays": ("p50 with the delay, in round trips", delays),
-    "imports": ("Import", imports),
-    "growth": ("Growth", growth),
-    "memory": ("Memory", memory),
-    "profiles": ("Profile", profiles),
+BLOCKS: dict[str, Block] = {
+    "summary": Block("Summary", summary),
+    "environment": Block("Environment", environment),
+    "aims": Block("Aims", aimed),
+    "sides": Block("Sides", sides),
+    "ratios": Block("Throughput, as a ratio to the limit", ratios),
+    "rates": Block("Operations a second", rates),
+    "latencies": Block("Latency, p50 / p99 in ms", latencies),
+    "processor": Block("Client processor time for an operation, µs", processor),
+    "trips": Block("Round trips / statements", trips),
+    "traffic": Block("Bytes sent / received", traffic),
+    "delays": Block("p50 with the delay, in round trips", delays),
+    "closed-loops": Block("More callers than connections", closed_loops, CLOSED_LOOPS),
+    "open-loop": Block("Appends that arrive at random", open_loop, OPEN_LOOP),
+    "pooler": Block("Through PgBouncer", pooler, POOLER),
+    "uvloop": Block("On uvloop", uvloop, UVLOOP),
+    "pgbench": Block("Beside pgbench", pgbench, PGBENCH),
+    "imports": Block("Import", imports),
+    "growth": Block("Growth", growth),
+    "written": Block("What an append writes", written, WRITTEN),
+    "soak": Block("Appends at full speed", soak, SOAK),
+    "memory": Block("Memory", memory),
+    "profiles": Block("Profile", profiles),
 }
-"""The blocks of the pages by the names of their markers, with a title for the console."""
+"""The blocks of the pages by the names of their markers."""
 
 
 def _by_place(results: Results, show: Callable[[Cell], str], *, network: int | None = None) -> str:
@@ -250,17 +249,3 @@ def _by_side(results: Results, cells: dict[tuple[str, str], str]) -> str:
             for info in results.sides
         ],
     )
-
-
-def _spread(spread: Spread) -> str:
-    digits = 2 if spread.median >= 0.095 else 3
-    low, median, high = (f"{value:.{digits}f}" for value in spread)
-    return f"{median} ({low} to {high})"
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def _count(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

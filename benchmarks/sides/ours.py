@@ -1,7 +1,7 @@
 """faceplate: its units with every safeguard at its default, and a unit of a user's own."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -25,6 +25,8 @@ class Faceplate(Side):
         " security, the owner in each statement, time limits, pings, checked values, retries."
         " A turn is `messages.ask` and an append, two statements."
     )
+    settings: ClassVar[dict[str, Any]] = {}
+    """Those that differ from their defaults, beside the pool's size."""
     db: Database
 
     async def load(self, url: str, data: Data) -> None:
@@ -32,7 +34,9 @@ class Faceplate(Side):
 
     async def open(self, url: str, connections: int) -> None:
         # As many connections as by default, all of which the pool may keep, as every side's does.
-        self.db = Database(Settings(database_url=url, pool_size=connections, max_overflow=0))
+        self.db = Database(
+            Settings(database_url=url, pool_size=connections, max_overflow=0, **self.settings)
+        )
         await self.db.__aenter__()
 
     async def close(self) -> None:

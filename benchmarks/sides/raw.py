@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
@@ -62,6 +62,8 @@ class Asyncpg(Side):
         " orjson reads and writes JSONB. A turn is three statements, as people write it; one could"
         " insert the question and select the history."
     )
+    options: ClassVar[dict[str, Any]] = {}
+    """Of asyncpg's pool, beside what all have."""
     pool: "asyncpg.Pool[Any]"
 
     async def load(self, url: str, data: Data) -> None:
@@ -74,7 +76,12 @@ class Asyncpg(Side):
 
     async def open(self, url: str, connections: int) -> None:
         self.pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=connections, init=set_codec, reset=_leave
+            url,
+            min_size=1,
+            max_size=connections,
+            init=set_codec,
+            reset=_leave,
+            **self.options,
         )
 
     async def close(self) -> None:

@@ -1,0 +1,155 @@
+"""What the parts beside the comparison say is so: load, poolers, aims, absent figures."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+from benchmarks.__main__ import FULL, make_parser, plan_of
+from benchmarks.aims import aims
+from benchmarks.comparison import verify
+from benchmarks.data import TINY, Data
+from benchmarks.figures import Cell, Condition, Network
+from benchmarks.measuring import Block, Spread
+from benchmarks.results import Environment, Results
+from benchmarks.run import PARTS
+from benchmarks.sides.orm import PlainOrm
+from benchmarks.sides.ours import Faceplate, OwnUnit
+from benchmarks.sides.raw import Asyncpg
+from benchmarks.sides.shared import Batched
+from benchmarks.tables import BLOCKS
+
+ENVIRONMENT = Environment(
+    date=datetime(2026, 1, 1, tzinfo=UTC),
+    seed=1,
+    quick=True,
+    messages=0,
+    conversations=0,
+    cores=1,
+    processor="",
+    kernel="",
+    python="",
+    postgres="",
+    settings={},
+)
+
+
+def cell(side: str, *ratios: float) -> Cell:
+    return Cell(
+        network="direct",
+        workload="append",
+        concurrency=1,
+        side=side,
+        blocks=len(ratios),
+        operations=1,
+        per_second=Spread.of(ratios),
+        ratio=Spread.of(ratios),
+        ratios=list(ratios),
+        p50_ms=1,
+        p99_ms=1,
+        processor_us=1,
+    )
+
+
+def results_of(*cells: Cell) -> Results:
+    networks = [Network(name="direct", round_trip_ms=0.1)]
+    return Results(environment=ENVIRONMENT, networks=networks, cells=list(cells))
+
+
+def test_the_least_served_caller_is_compared_with_the_median() -> None:
+    """Else a caller that starves is hidden by those that are served often."""
+    block = Block([1, 8, 10, 10, 12], 1.0, 1.0, [0.1] * 41)
+    assert block.least_served == 0.1
+    assert block.operations == 41
+
+
+def test_an_aim_is_judged_by_the_median_and_says_its_quartiles() -> None:
+    """Else one good round, or a mean of a few, passes for what users get."""
+    [aim] = aims(results_of(cell(Faceplate.name, 0.80, 0.92, 0.99)))
+    assert aim.found == "0.92 (0.86 to 0.96)"
+    assert (aim.bound, aim.is_met) == (">= 0.93", False)
+
+
+def test_the_orm_unit_is_compared_within_a_round() -> None:
+    """Else the load of the machine between two rounds is taken for a difference."""
+    cells = cell(OwnUnit.name, 0.2, 0.4, 0.3), cell(PlainOrm.name, 0.1, 0.2, 0.2)
+    [aim] = aims(results_of(*cells))
+    assert aim.found == "2.00 (1.75 to 2.00)"
+    assert aim.is_met
+
+
+def test_a_part_that_was_not_run_is_absent() -> None:
+    """Else a page says something of what nobody measured."""
+    nothing = Results(environment=ENVIRONMENT)
+    parts = {name: block for name, block in BLOCKS.items() if block.about}
+    assert parts.keys() >= {"closed-loops", "open-loop", "pooler", "uvloop", "pgbench", "soak"}
+    assert {block.on_page(nothing) for block in parts.values()} == {""}
+    assert aims(nothing) == []
+
+
+def test_a_part_that_was_measured_later_is_no_longer_missing(tmp_path: Path) -> None:
+    """Else the page has the figures of PgBouncer, and says that it was not installed."""
+    first = Results(environment=ENVIRONMENT, not_run={"pooler": "no pgbouncer", "pgbench": "none"})
+    pooler = Condition(what="PgBouncer", sides=[], cells=[], wires=[])
+    later = Results(environment=ENVIRONMENT, pooler=pooler)
+    for name, results in (("first", first), ("later", later)):
+        (tmp_path / name).write_text(results.model_dump_json())
+    merged = Results.read(tmp_path / "first", tmp_path / "later")
+    assert merged.pooler == pooler
+    assert merged.not_run == {"pgbench": "none"}
+
+
+def test_a_run_of_everything_leaves_out_the_soak_alone() -> None:
+    """Else a release waits for half an hour more, or lacks a part of the page."""
+    parse = make_parser().parse_args
+    assert plan_of(parse([])).parts == PARTS.keys() - {"soak"}
+    soaked = plan_of(parse(["--soak", "2"]))
+    assert soaked.parts == {"soak"}
+    assert soaked.soak.minutes == 2
+    grown = plan_of(parse(["--growth", "1000000", "--pgbench"]))
+    assert grown.parts == {"growth", "pgbench"}
+    assert grown.growth.tables == [200_000, 1_000_000]
+    assert max(plan_of(parse(["--growth"])).growth.tables) == max(FULL.growth.tables)
+
+
+async def test_batches_by_hand_do_the_same_as_single_appends(fresh_database_url: str) -> None:
+    """Else shared flights are compared with something that does less."""
+    filling = Data(TINY, 1)
+    await Asyncpg().load(fresh_database_url, filling)
+    side = Batched()
+    await side.open(fresh_database_url, 5)
+    try:
+        await verify(side, filling)
+        places = [*filling.written[1:], filling.written[1]] * 3
+        await asyncio.gather(*(side.append(place, "a question") for place in places))
+    finally:
+        await side.close()
+    connection = await asyncpg.connect(fresh_database_url)
+    try:
+        stored = await connection.fetch(
+            "SELECT user_id, conversation_id, array_agg(position ORDER BY position),"
+            " (SELECT message_count FROM faceplate.conversations c"
+            " WHERE (c.user_id, c.id) = (m.user_id, m.conversation_id))"
+            " FROM faceplate.messages m GROUP BY user_id, conversation_id"
+        )
+    finally:
+        await connection.close()
+    counts = {(user_id, id_): len(positions) for user_id, id_, positions, _ in stored}
+    assert all(positions == list(range(1, count + 1)) for *_, positions, count in stored)
+    assert [counts[place] for place in filling.written[1:3]] == [60 + 6, 60 + 3]
+
+
+async def test_batches_fail_as_a_whole(fresh_database_url: str) -> None:
+    """What the page says of them: a member that fails takes the others with it."""
+    filling = Data(TINY, 1)
+    await Asyncpg().load(fresh_database_url, filling)
+    side = Batched()
+    await side.open(fresh_database_url, 5)
+    try:
+        texts = ["a question"] * (side.flights + 1) + ["\0"]  # the last two share a batch
+        appends = map(side.append, filling.written, texts)
+        found = await asyncio.gather(*appends, return_exceptions=True)
+    finally:
+        await side.close()
+    failed = [isinstance(one, asyncpg.PostgresError) for one in found]
+    assert failed == [False] * side.flights + [True, True]
