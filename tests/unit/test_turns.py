@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from faceplate._driver.pool import Turns
+from faceplate._driver.turns import Turns
 from faceplate.errors import Overloaded, PoolExhausted
 
 LONG_S = 60.0

@@ -1,17 +1,16 @@
 """The pool: first come, first served, with a limit on how many callers wait."""
 
-import asyncio
 import time
-from collections import deque
 from contextlib import suppress
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 from sqlalchemy.util import await_only, greenlet_spawn
 from sqlalchemy.util.queue import Empty, Full
 
 from faceplate._driver.connection import Connection
-from faceplate.errors import FaceplateError, Overloaded, PoolExhausted
+from faceplate._driver.turns import Turns
+from faceplate.errors import FaceplateError
 
 REPLACE_EVERY_S = 5.0
 
@@ -91,7 +90,7 @@ class Pool(AsyncAdaptedQueuePool):
         It needs neither a greenlet nor SQLAlchemy's proxy, which would take a quarter of a short
         unit's time. It returns None where a program listens to the pool's events.
         """
-        record = self._warm_record()
+        record = self._warm_record() if self._turns.is_one_free else None
         return None if record is None or not self._turns.take() else self._lease_record(record)
 
     def take_back(self, record: Any) -> bool:
@@ -256,81 +255,3 @@ class Lease:
             self._pool._do_return_conn(self._record)  # noqa: SLF001 - what its proxy would call
         else:
             self._proxied.close()
-
-
-Turn: TypeAlias = asyncio.Future[None]
-
-
-class Turns:
-    """The places of a pool, and the queue of callers that wait for one.
-
-    At most ``places`` callers hold one at a time, and at most ``max_waiting`` wait.
-
-    A place that is given back goes straight to the caller that has waited longest, so that no later
-    caller takes it first. Nothing here awaits between reading the queue and changing it, so no lock
-    is needed.
-    """
-
-    def __init__(self, places: int, max_waiting: int) -> None:
-        self._free = places
-        self._max_waiting = max_waiting
-        self._queue: deque[Turn] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._queue)
-
-    def take(self) -> bool:
-        """Take a free place and return True. None is free while a caller waits."""
-        if not self._free:
-            return False
-        self._free -= 1
-        return True
-
-    async def wait(self, limit_s: float) -> None:
-        """Take a place when it is the caller's turn.
-
-        Raises Overloaded at once where too many callers wait, and PoolExhausted after ``limit_s``.
-        """
-        if self.take():
-            return
-        if len(self._queue) >= self._max_waiting:
-            raise Overloaded(
-                f"all connections are in use, and {len(self._queue)} units wait for one already"
-                " (max_waiting); this one was not begun"
-            )
-        loop = asyncio.get_running_loop()
-        turn: Turn = loop.create_future()
-        self._queue.append(turn)
-        timer = loop.call_later(limit_s, _expire, turn)
-        try:
-            await turn
-        except BaseException:
-            if turn in self._queue:
-                self._queue.remove(turn)
-            elif _has_come(turn):  # at the very moment of a cancellation
-                self.give_back()
-            raise
-        finally:
-            timer.cancel()
-
-    def give_back(self) -> None:
-        """Give the place to the caller that has waited longest, or free it."""
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
-def _expire(turn: Turn) -> None:
-    if not turn.done():
-        turn.set_exception(
-            PoolExhausted("no connection became free within pool_timeout_s; all are in use")
-        )
-
-
-def _has_come(turn: Turn) -> bool:
-    return turn.done() and not turn.cancelled() and turn.exception() is None
