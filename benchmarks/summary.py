@@ -22,7 +22,7 @@ ROWS = {
 
 
 def summary(results: Results) -> str:
-    """Return what is slower, the machine, a table for each concurrency, and the rest.
+    """Return the machine, a table for each concurrency next to the server, and the rest.
 
     Empty unless the sides were compared.
     """
@@ -40,12 +40,15 @@ def summary(results: Results) -> str:
         f" {made.python}, PostgreSQL {made.postgres} on the same machine."
         " Figures are throughput as a ratio to raw asyncpg (1.00), unless the row says otherwise."
     )
-    slower, rest = (_as_list(lines(results)) for lines in (_slower, _rest))
-    return "\n\n".join([slower, where, *tables, rest])
+    return "\n\n".join([where, *tables, "\n".join(f"- {line}" for line in _rest(results))])
 
 
-def _as_list(lines: Iterator[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+def slower(results: Results) -> str:
+    """Return where raw asyncpg is faster, and the aims that are missed, as a list.
+
+    Empty unless the sides were compared.
+    """
+    return "\n".join(f"- {line}" for line in _slower(results)) if results.cells else ""
 
 
 def _table(results: Results, cells: Sequence[Cell]) -> str:
@@ -89,7 +92,6 @@ def _fastest(cells: Sequence[Cell], workload: str) -> str:
 
 
 def _slower(results: Results) -> Iterator[str]:
-    """Say where raw asyncpg is faster, and which aims are missed."""
     near = [cell for cell in results.cells if cell.network == results.networks[0].name]
     conditions = [c for c in (results.pooler, results.uvloop) if c]
     for where, cells in (("", near), *((f", with {c.what}", c.cells) for c in conditions)):

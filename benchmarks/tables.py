@@ -10,7 +10,7 @@ from benchmarks.growth_tables import SOAK, WRITTEN, growth, soak, written
 from benchmarks.load_tables import CLOSED_LOOPS, OPEN_LOOP, closed_loops, open_loop
 from benchmarks.markdown import MISSING, count, figure, spread, table
 from benchmarks.results import Results
-from benchmarks.summary import summary
+from benchmarks.summary import slower, summary
 from benchmarks.workloads import WORKLOADS
 
 NOTHING = "This run has no figures for it."
@@ -189,6 +189,7 @@ def aimed(results: Results) -> str:
 
 
 BLOCKS: dict[str, Block] = {
+    "slower": Block("What is slower", slower),
     "summary": Block("Summary", summary),
     "environment": Block("Environment", environment),
     "aims": Block("Aims", aimed),

@@ -11,6 +11,7 @@ from benchmarks.comparison import verify
 from benchmarks.data import TINY, Data
 from benchmarks.figures import Cell, Condition, Network
 from benchmarks.measuring import Block, Spread
+from benchmarks.pgbench import PLACES_OF_CLIENT, Run, script_of
 from benchmarks.results import Environment, Results
 from benchmarks.run import PARTS
 from benchmarks.sides.orm import PlainOrm
@@ -18,6 +19,8 @@ from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import Asyncpg
 from benchmarks.sides.shared import Batched
 from benchmarks.tables import BLOCKS
+
+from faceplate.embedded._postgres import programs
 
 ENVIRONMENT = Environment(
     date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -153,3 +156,28 @@ async def test_batches_fail_as_a_whole(fresh_database_url: str) -> None:
         await side.close()
     failed = [isinstance(one, asyncpg.PostgresError) for one in found]
     assert failed == [False] * side.flights + [True, True]
+
+
+async def test_pgbench_appends_in_each_of_a_clients_conversations(
+    fresh_database_url: str, tmp_path: Path
+) -> None:
+    """Else the limit of the server is that of a statement that stores nothing."""
+    filling = Data(TINY, 1)
+    await Asyncpg().load(fresh_database_url, filling)
+    script = tmp_path / "script.sql"
+    # The suite also runs on versions of PostgreSQL before uuidv7().
+    script.write_text(script_of("append", filling, 2).replace("uuidv7()", "gen_random_uuid()"))
+    program = programs() / "pgbench"
+    assert await Run(str(program), fresh_database_url, script, clients=2, seconds=1).per_second()
+    connection = await asyncpg.connect(fresh_database_url)
+    try:
+        stored = await connection.fetch(
+            "SELECT user_id, conversation_id, count(*), max(position) FROM faceplate.messages"
+            " WHERE content LIKE 'a question of%' GROUP BY user_id, conversation_id"
+        )
+    finally:
+        await connection.close()
+    places = {(user_id, id_): (count, end) for user_id, id_, count, end in stored}
+    assert len(places) == 2 * PLACES_OF_CLIENT
+    assert places.keys() <= {*filling.written}
+    assert all(end == TINY.messages + count for count, end in places.values())
