@@ -291,6 +291,7 @@ CASES = {
     ),
     "mcp_configs.REPLACE_SECRETS": system(CONFIG, secrets=b"", of_user=None, id=uuid7()),
     "message_statements.APPEND": in_conversation(COUNTED, **SPOKEN),
+    "message_statements.APPEND_ALONE": in_conversation(PK["conversations"], **SPOKEN),
     "message_statements.APPEND_WHOLE": in_conversation(COUNTED, **SPOKEN, **WRITTEN),
     "message_statements.APPEND_AFTER": in_conversation(
         COUNTED | POSITION, **SPOKEN, **WRITTEN, after=LONG
@@ -298,6 +299,9 @@ CASES = {
     "message_statements.ASK": in_conversation(
         COUNTED | POSITION | CHILDREN, **SPOKEN, limit=LIMIT, upto=LONG
     )._replace(instead=COUNTED | POSITION | BRANCHES),
+    "message_statements.ASK_ALONE": in_conversation(
+        PK["conversations"] | POSITION | CHILDREN, **SPOKEN, limit=LIMIT, upto=LONG
+    )._replace(instead=PK["conversations"] | POSITION | BRANCHES),
     "message_statements.ASK_WHOLE": in_conversation(
         COUNTED | POSITION | CHILDREN, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT, upto=LONG
     )._replace(instead=COUNTED | POSITION | BRANCHES),

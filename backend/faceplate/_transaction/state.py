@@ -7,7 +7,7 @@ unit. After the unit has returned, every use raises UsageError.
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 from uuid6 import uuid7
@@ -100,6 +100,11 @@ class State:
         """Return a new UUIDv7. A retry of the unit gets the same ids, in the same order."""
         self.check_usable()
         return self._ids.next()
+
+    def restart_in_transaction(self) -> NoReturn:
+        """Leave the unit, and have the runner run it again in one transaction."""
+        self.needs_transaction = True
+        raise NeedsTransaction
 
     def check_usable(self) -> None:
         """Raise if the unit has ended, is lost, or must be run again with BEGIN."""

@@ -17,7 +17,7 @@ from faceplate._driver.connection import Answer
 from faceplate._driver.pool import Lease
 from faceplate._driver.preamble import READ_COMMITTED, Preamble
 from faceplate._driver.shielding import Autocommit
-from faceplate._transaction.state import CLOSED, Ids, NeedsTransaction, State
+from faceplate._transaction.state import CLOSED, Ids, State
 from faceplate.config import Settings
 from faceplate.errors import (
     FaceplateError,
@@ -69,6 +69,11 @@ class Transaction(State, ABC):
     def user_id(self) -> UUID | None:
         """The user that the unit runs for; None across users."""
         return self._user_id
+
+    @property
+    def autocommits(self) -> bool:
+        """Whether the first statement that writes is a transaction by itself."""
+        return self._may_autocommit
 
     async def run(self, compiled: Compiled, arguments: list[Any], limit: int = 0) -> Answer:
         """Return up to ``limit`` rows, or all if it is 0, and the command tag.
@@ -231,8 +236,7 @@ class Transaction(State, ABC):
         """
         needs_more = compiled is None or (compiled.locks and not compiled.writes)
         if self._may_autocommit and (self.autocommit is not None or needs_more):
-            self.needs_transaction = True
-            raise NeedsTransaction
+            self.restart_in_transaction()
 
     @abstractmethod
     async def finish_session(self) -> None:

@@ -51,7 +51,7 @@ async def append_one(
     check_shape(message)
     check_opens(scope, conversation_id, opens)
     if not (message.uses_tools or branch):
-        appending, values = at_end(message, after)
+        appending, values = at_end(scope, message, after)
         stamps = await insert(scope, appending, conversation_id, status=status, **values)
         if stamps:
             return _stored(conversation_id, message, stamps[0])
@@ -83,11 +83,14 @@ async def append_batch(
     )
 
 
-def at_end(message: NewMessage, after: int | None) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
+def at_end(
+    scope: Scope, message: NewMessage, after: int | None
+) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
     """Return the statement that appends a message without tools to the end, and its values."""
     role, content, _, _, metadata, id_, *more = message
     if after is None and more == _NOTHING_MORE:
-        return sql.APPEND, {"id": id_, "role": role, "content": content, "metadata": metadata}
+        values = {"id": id_, "role": role, "content": content, "metadata": metadata}
+        return (sql.APPEND_ALONE if scope.autocommits else sql.APPEND), values
     values = values_without_tools(message)
     if after is None:
         return sql.APPEND_WHOLE, values
@@ -206,13 +209,16 @@ async def insert(
 ) -> list[R]:
     """Return the rows of a statement that appends, or none if it did nothing.
 
-    Raises Contention if another transaction appends the same message now; a retry finds it.
+    Raises Contention if another transaction appends the same message now; a retry finds it. Where
+    the statement is a transaction by itself, the unit is run again in one that looks for it.
     """
     try:
         return await scope.all(appending, conversation_id=conversation_id, **values)
     except Conflict as error:
         if error.constraint != "pk_messages":
             raise
+        if scope.autocommits:
+            scope.restart_in_transaction()
         raise Contention(
             "the same message is being appended by another transaction", sqlstate=error.sqlstate
         ) from None

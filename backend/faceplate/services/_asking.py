@@ -14,6 +14,9 @@ from faceplate.services import message_statements as sql
 from faceplate.services._new_messages import NewMessage, check_shape
 from faceplate.services.conversations import NewConversation
 
+_ASKING = {sql.APPEND: sql.ASK, sql.APPEND_ALONE: sql.ASK_ALONE}
+"""The statement that asks, by the one that appends the same."""
+
 
 async def ask_one(
     scope: Scope,
@@ -54,10 +57,14 @@ async def _ask_at_end(
     if _path_reading.has_branched(scope, conversation_id):
         rows = await _appending.insert(scope, sql.ASK_ON_PATH, conversation_id, **on_path)
     else:
-        appending, values = _appending.at_end(message, after)
-        asking = sql.ASK if appending is sql.APPEND else sql.ASK_WHOLE
+        appending, values = _appending.at_end(scope, message, after)
         rows = await _appending.insert(
-            scope, asking, conversation_id, limit=earlier, upto=Count.MAXIMUM, **values
+            scope,
+            _ASKING.get(appending, sql.ASK_WHOLE),
+            conversation_id,
+            limit=earlier,
+            upto=Count.MAXIMUM,
+            **values,
         )
     if rows:
         return rows

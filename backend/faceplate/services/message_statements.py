@@ -19,7 +19,7 @@ from faceplate.statement import Statement
 
 _columns = Message.columns()
 _in_conversation = Message.conversation_id == bindparam("conversation_id")
-_conversation = Conversation.id == bindparam("conversation_id")
+_conversation = Conversation.id == bindparam("conversation_id", type_=Message.conversation_id.type)
 _is_draft = Message.status == sa.literal_column("'streaming'")  # a literal, to match the index
 _is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
 _ONE: Any = sa.literal_column("1")
@@ -187,9 +187,10 @@ def _is_linear() -> Any:
     )
 
 
-def _append_spoken(*where: Any) -> sa.Insert:
+def _append_spoken(*where: Any, alone: bool = False) -> sa.Insert:
     values = {name: bindparam(name, type_=_type(name)) for name in _SPOKEN}
-    return _appending(values, _is_new(Message.id == values["id"]), *where)
+    is_new = () if alone else (_is_new(Message.id == values["id"]),)
+    return _appending(values, *is_new, *where)
 
 
 def _append(*where: Any) -> sa.Insert:
@@ -233,6 +234,9 @@ def _ask(appending: sa.Insert, earlier: Any) -> Statement[records.Message]:
 # message, or not at ``after``. The first is for what most chats have: with the columns of the
 # second it takes a tenth longer, with the condition of the third a fifth.
 APPEND = _stamped(_append_spoken(_ends_at_newest()))
+# The same for a transaction of its own, which violates the primary key if the message is stored:
+# the server does not look for a message that is hardly ever there.
+APPEND_ALONE = _stamped(_append_spoken(_ends_at_newest(), alone=True))
 APPEND_WHOLE = _stamped(_append(_ends_at_newest()))
 APPEND_AFTER = _stamped(_append(_ends_at_after()))
 APPEND_MANY = _stamped(_append_many(is_placed=False))
@@ -242,9 +246,9 @@ APPEND_PLACED = _stamped(_append_many(is_placed=True))
 # Each of these appends, and returns the end of the path in no order. It does nothing if another
 # append or a removal came between. The first two are for a conversation without branches, where the
 # third takes a tenth longer; the first is for what most chats have.
-ASK = _ask(
-    _append_spoken(_ends_at_newest(), _sees_all(), _is_linear()), _path_statements.NEWEST.statement
-)
+_ends = (_ends_at_newest(), _sees_all(), _is_linear())
+ASK = _ask(_append_spoken(*_ends), _path_statements.NEWEST.statement)
+ASK_ALONE = _ask(_append_spoken(*_ends, alone=True), _path_statements.NEWEST.statement)
 ASK_WHOLE = _ask(
     _append(_ends_at_given(), _sees_all(), _is_linear()), _path_statements.NEWEST.statement
 )
