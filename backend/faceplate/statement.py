@@ -32,9 +32,6 @@ PURE_FUNCTIONS = {"date_trunc", "greatest", "int4range", "lead", "least", "nulli
 USER_PARAMETERS = (OWNER, "owner", "user_id")
 """The parameters that the scope fills in: the owner criterion's, and two for a statement's use."""
 
-USER = ""
-"""The name of the arguments that the scope fills in. No parameter has it."""
-
 OWNER_DIALECT = owner_dialect(DIALECT)
 _owner = owner()
 OWNER_CRITERIA = with_loader_criteria(
@@ -47,7 +44,6 @@ class Argument(NamedTuple):
     """One positional argument of a compiled statement, and how its value is found."""
 
     name: str
-    """`USER` for the user that the unit runs for."""
     process: Callable[[Any], Any] | None
     """What checks a value and makes it the driver's, if it is anything."""
 
@@ -62,6 +58,8 @@ class Compiled:
     """The names of the values that the caller may give. The scope gives the user."""
     required: frozenset[str]
     """The names of the values that the caller has to give."""
+    filled: frozenset[str]
+    """The names of the values that are the user for whom the unit runs."""
     defaults: Mapping[str, Any]
     """The other values, where the caller does not give them."""
     writes: bool
@@ -82,7 +80,7 @@ class Compiled:
         """
         if not self.required <= values.keys() <= self.names:
             raise self._misnamed(values)
-        given = {**self.defaults, **values, USER: user_id}
+        given = {**self.defaults, **values, **dict.fromkeys(self.filled, user_id)}
         return [
             given[name] if process is None else process(given[name])
             for name, process in self.arguments
@@ -149,11 +147,12 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
         raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
     if compiled.post_compile_params or compiled.literal_execute_params:
         raise UsageError("a Statement has a fixed text: write `column == any_(array)` for an IN")
-    arguments, required, defaults = [], set(), {}
+    arguments, given_user, required, defaults = [], set(), set(), {}
     for name in compiled.positiontup or ():
         bind = compiled.binds[name]
         if bind.required and name in filled:
-            arguments.append(Argument(USER, None))  # the runner has checked it
+            given_user.add(name)
+            arguments.append(Argument(name, None))  # the runner has checked it
             continue
         if bind.required:
             required.add(name)
@@ -170,6 +169,7 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
         tuple(arguments),
         frozenset(required | defaults.keys()),
         frozenset(required),
+        frozenset(given_user),
         defaults,
         writes=writes,
         is_dml=any(map(_is_dml, parts)),

@@ -100,7 +100,8 @@ async def test_a_pool_keeps_its_free_records_in_a_queue_of_the_class_that_it_nam
     assert (pool._timeout, pool._max_overflow) == (4.5, 3)
     await engine.dispose()
     assert pool._pool.records == []
-    assert engine.pool.size() == 2
+    pool = engine.pool
+    assert pool.size() == 2
     await engine.dispose()
 
 
