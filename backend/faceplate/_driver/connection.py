@@ -18,7 +18,7 @@ from faceplate._driver.error_details import (
     sqlstate_of,
 )
 from faceplate._driver.error_mapping import describe_loss, is_from_pooler, map_error
-from faceplate._driver.preamble import NONE, Preamble
+from faceplate._driver.preamble import NONE, LocalSettings, Preamble
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.session_state import RESET_SESSION
 from faceplate.config import Settings
@@ -75,10 +75,13 @@ class Connection(TrackedConnection):
         "_prepared",
         "_settings",
         "_wire",
+        "limits",
         "sent_preamble",
         "supports_marks",
     )
 
+    limits: LocalSettings
+    """The time limits that each transaction has to set: none, but behind a pooler."""
     supports_marks: bool | None
     """Whether the server tells a transaction's mark; None until that was tried."""
     sent_preamble: bool
@@ -91,6 +94,7 @@ class Connection(TrackedConnection):
         """
         self.track(begun_s, is_pipelined=wire is not None)
         self._settings = settings
+        self.limits = tuple(settings.transaction_settings.items())
         self._wire = wire
         self.sent_preamble = True
         self._prepared: dict[str, PreparedStatement[Any]] = {}
@@ -134,7 +138,7 @@ class Connection(TrackedConnection):
         ``may_commit`` says that the statement is a transaction by itself: without an answer it is
         in doubt.
         """
-        self.queue_preamble(ahead)
+        self.queue_preamble(ahead, sql)
         started_s = time.monotonic()
         try:
             result = await fetch(self._prepared[sql], *values)
@@ -164,10 +168,11 @@ class Connection(TrackedConnection):
             self.log(sql, time.monotonic() - started_s)
         raise failure
 
-    def queue_preamble(self, ahead: Preamble) -> None:
+    def queue_preamble(self, ahead: Preamble, sql: str | None = None) -> None:  # noqa: ARG002 - a subclass needs it
         """Send ``ahead`` together with the next write, until `end_preamble`.
 
-        Raises UsageError where the connection is not pipelined.
+        That write runs ``sql``, which is ready, or it is SQLAlchemy's. Raises UsageError where the
+        connection is not pipelined.
         """
         if not ahead.messages:
             return

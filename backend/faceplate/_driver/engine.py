@@ -29,7 +29,7 @@ def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine
     role `ROLE`, and see no row before a transaction sets its user.
     """
     engine = _create_engine(
-        partial(open_pooled_connection, settings, units_role=units_role),
+        partial(open_pooled_connection, settings, units_role=units_role, descriptions={}),
         prepares=not settings.pgbouncer,
         poolclass=Pool,
         max_waiting=settings.max_waiting,
