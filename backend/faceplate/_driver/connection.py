@@ -252,6 +252,14 @@ class Connection(TrackedConnection):
         # Collected, the old object would close the server's statement of the same name.
         self._discarded += filter(None, [self._preambles.pop(ahead.name, None)])
 
+    async def request_cancel(self) -> None:
+        """Ask for the cancellation of the command in flight, by the connection's own key.
+
+        Closes the connection if that cannot be sent.
+        """
+        cancel: Any = self._cancel  # type: ignore[attr-defined]  # asyncpg's stubs leave it out
+        await cancel(self._loop.create_future())
+
     async def reset_session(self) -> None:
         """Undo what text has changed in the session, outside of a transaction.
 
