@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ENUM
 from tests.databases import settings_of
-from tests.faults.bouncer import PROGRAM, WHY_NOT, bouncer
+from tests.faults.bouncer import PROGRAM, TRACKING, WHY_NOT, bouncer
 from tests.faults.servers import OwnServer
 
 from faceplate import Database, FaceplateError, Scope, Statement, User, one_statement
@@ -82,9 +82,9 @@ async def set_at(scope: Scope, key: int, new_at: Any) -> int:
     return await scope.execute(SET_AT, id=key, new_at=new_at)
 
 
-@pytest.fixture(scope="module")
-def pooled_url(steady_server: OwnServer) -> Iterator[str]:
-    with bouncer(steady_server) as url:
+@pytest.fixture(scope="module", params=TRACKING, ids=("plain", "tracking"))
+def pooled_url(steady_server: OwnServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    with bouncer(steady_server, tracks=request.param) as url:
         yield url
 
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 from tests.databases import settings_of
-from tests.faults.bouncer import PROGRAM, WHY_NOT, bouncer
+from tests.faults.bouncer import PROGRAM, TRACKING, WHY_NOT, bouncer
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
 from tests.faults.test_round_trips import HOT, PLAIN, Wire
@@ -30,9 +30,9 @@ class Setting(NamedTuple):
     setting: str
 
 
-@pytest.fixture(scope="module")
-def pooled_url(steady_server: OwnServer) -> Iterator[str]:
-    with bouncer(steady_server) as url:
+@pytest.fixture(scope="module", params=TRACKING, ids=("plain", "tracking"))
+def pooled_url(steady_server: OwnServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    with bouncer(steady_server, tracks=request.param) as url:
         yield url
 
 
