@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from faceplate._driver.connection import MAX_PREPARED, Connection
 from faceplate._driver.described_answer import DescribedAnswer
-from faceplate._driver.error_details import sqlstate_of
+from faceplate._driver.error_details import server_error, sqlstate_of
 from faceplate._driver.preamble import LocalSettings, Preamble, describe
 from faceplate._driver.wire import Wire
 from faceplate.config import Settings
@@ -115,12 +115,17 @@ class UnpreparedConnection(Connection):
             lost = ConnectionLost(f"{self._settings.target}: {CHANGED}")
             lost.in_doubt = True
             return lost
-        if answer is not None and not answer.description:
-            state = sqlstate_of(error)
-            if state is not None and state.startswith(GONE):
-                self._shared.clear()
-                return SchemaChanged(CHANGED, sqlstate=state)
+        if answer is not None and not answer.description and self._is_refusal(error):
+            self._shared.clear()
+            return SchemaChanged(CHANGED, sqlstate=sqlstate_of(error))
         return super().map_error(error, may_commit=may_commit)
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Return whether PostgreSQL itself, and no pooler, has refused a statement's text."""
+        server = server_error(error)
+        if self.is_closed() or server is None or server.server_source_filename is None:
+            return False
+        return str(server.sqlstate).startswith(GONE)
 
     def _knows_types(self, known: Description) -> bool:
         """Return whether the driver needs to ask for none of the types.
