@@ -52,6 +52,20 @@ def test_an_expected_description_is_passed_on_however_it_is_cut(size: int, colum
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_likely_answer_is_passed_on_however_it_is_cut(size: int) -> None:
+    """Else the answer that nearly all flights have is read in another way than the others."""
+    driver = Transport()
+    both: Any = driver
+    likely = (BEGUN + PARSED + VALUES + COLUMNS, PARSED + VALUES + COLUMNS)
+    ahead = DescribedAnswer(both, driver, VALUES + COLUMNS, likely)
+    ahead.begin()
+    give(driver, likely[0] + ANSWERED + READY, size)
+    assert ahead.description == VALUES + COLUMNS
+    assert driver.received == likely[0] + ANSWERED + READY
+    assert driver.protocol is driver
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
 @pytest.mark.parametrize(
     "other",
     [

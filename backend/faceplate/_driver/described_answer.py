@@ -20,12 +20,20 @@ class DescribedAnswer(PreambleRow):
     """Intercepts a connection's answers until the statement's description, or an error, comes.
 
     A description other than ``expected`` ends the connection, before the driver reads a row by it.
-    Without ``expected``, any is passed on. ``values`` are those of a row that a preamble returned.
+    Without ``expected``, any is passed on. ``likely`` are beginnings of an answer with the expected
+    one. ``values`` are those of a row that a preamble returned.
     """
 
-    def __init__(self, transport: Transport, protocol: Any, expected: bytes | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        protocol: Any,
+        expected: bytes | None,
+        likely: tuple[bytes, ...] = (),
+    ) -> None:
         super().__init__(transport, protocol)
         self._expected = expected
+        self._likely = likely
         self._place = self._description_begin = 0
         self.description = b""
         self.is_other = False
@@ -33,7 +41,10 @@ class DescribedAnswer(PreambleRow):
 
     def data_received(self, data: bytes) -> None:
         """Hold back what has come until the description is found in it."""
-        self._received = received = self._received + data if self._received else data
+        if self._expected is not None and not self._received and data.startswith(self._likely):
+            self._compare(self._expected, data)
+            return
+        self._received = received = self._received + data
         begin = self._place
         while begin + HEADER_BYTES <= len(received):
             kind, end = received[begin], begin + 1 + integer(received, begin + 1, 4)

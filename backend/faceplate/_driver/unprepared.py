@@ -27,13 +27,17 @@ GONE = ("42", "XX")
 """The SQLSTATE classes of a statement that names what is not there any more."""
 FLUSH = b"H\0\0\0\4"
 PARSE_COMPLETE = b"1\0\0\0\4"
+ENTERED = PARSE_COMPLETE + b"2\0\0\0\4C\0\0\0\rSELECT 0\0"
+"""The answer to `enter_unprepared`."""
 
 
 class Description(NamedTuple):
     """What the server says of a statement, and the messages that ask for it."""
 
     messages: bytes
-    answer: bytes
+    description: bytes
+    likely: tuple[bytes, ...]
+    """What a flight's answer begins with, with a preamble that sets the user and without one."""
     types: frozenset[int]
     """The types of the values and of the columns."""
 
@@ -80,7 +84,7 @@ class UnpreparedConnection(Connection):
         if known is None or not self._knows_types(known):
             await self._describe(sql)
             return
-        with self._wire.answering(known.answer):
+        with self._wire.answering(PARSE_COMPLETE + known.description):
             prepared = await self._ask_to_prepare(sql)
         self.is_preparing = False  # the server has heard nothing
         self._keep(sql, known, prepared)
@@ -91,8 +95,9 @@ class UnpreparedConnection(Connection):
             super().queue_preamble(ahead)
             return
         known, wire = self._described[sql], self._wire
-        expected = known.answer[len(PARSE_COMPLETE) :]
-        self._answer = answer = DescribedAnswer(wire.transport, wire.protocol, expected)
+        self._answer = answer = DescribedAnswer(
+            wire.transport, wire.protocol, known.description, known.likely
+        )
         if ahead.has_row:
             self._preamble_row = answer
         wire.queue(ahead.messages + known.messages, answer, parses=True)
@@ -150,9 +155,11 @@ class UnpreparedConnection(Connection):
                 await self.call(self.execute, "ROLLBACK")
         parameters = [one.oid for one in prepared.get_parameters()]
         columns = [one.type.oid for one in prepared.get_attributes()]
+        described = PARSE_COMPLETE + answer.description
         found = Description(
             describe(sql, parameters),
-            PARSE_COMPLETE + answer.description,
+            answer.description,
+            (ENTERED + described, described),
             frozenset(parameters + columns),
         )
         known = self._shared.get(sql)
