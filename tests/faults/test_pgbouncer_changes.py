@@ -100,7 +100,8 @@ async def owner(steady_server: OwnServer) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def db(pooled_url: str) -> AsyncIterator[Database]:
-    async with Database(settings_of(pooled_url, pgbouncer=True, pool_size=2)) as db:
+    settings = settings_of(pooled_url, pgbouncer=True, pipelining=True, pool_size=2)
+    async with Database(settings) as db:
         yield db
 
 

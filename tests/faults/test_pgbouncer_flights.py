@@ -44,6 +44,7 @@ async def wire(pooled_url: str, request: pytest.FixtureRequest) -> AsyncIterator
             database_url=proxy.url,
             encryption_keys=(SecretStr(encryption.generate_key()),),
             pgbouncer=True,
+            pipelining=True,
             pool_size=request.param,
         )
         async with Database(settings) as db:
@@ -116,7 +117,8 @@ async def test_an_append_that_waits_for_a_lock_is_cancelled_on_the_server(
 ) -> None:
     """Else the caller waits for as long as the lock is held, and keeps a server connection."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    settings = settings_of(pooled_url, pgbouncer=True, lock_timeout_s=0, statement_timeout_s=0)
+    unlimited = {"lock_timeout_s": 0, "statement_timeout_s": 0}
+    settings = settings_of(pooled_url, pgbouncer=True, pipelining=True, **unlimited)
     watcher = await asyncpg.connect(steady_server.url)
 
     async with Database(settings) as db:
