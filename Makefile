@@ -80,7 +80,8 @@ test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported 
 # the example and the documentation alone decide.
 LEG_TESTS := tests/unit tests/contracts tests/migrations/test_migrations.py \
   $(patsubst %,tests/faults/test_%.py,bad_values contention event_loops exactly_once last_words \
-    passwords pgbouncer pgbouncer_state round_trips tls unit_programs) \
+    passwords pgbouncer pgbouncer_changes pgbouncer_flights pgbouncer_state round_trips tls \
+    unit_programs) \
   $(patsubst %,tests/integration/test_%.py,cancellation confidentiality constraints drafts events \
     fairness isolation isolation_levels isolation_orm isolation_sql messages nothing_before_begin \
     outages owner_filled_in pipelining pool pool_replacement refused_values runner \

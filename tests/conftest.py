@@ -64,6 +64,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder with initdb, pg_ctl and psql, in place of the wheel's for every server",
     )
     group.addoption(
+        "--pgbouncer",
+        type=Path,
+        metavar="PROGRAM",
+        help="PgBouncer, in place of the one on PATH; 1.21 and later can track what is prepared",
+    )
+    group.addoption(
         "--event-loop",
         choices=("asyncio", "uvloop"),
         default="asyncio",
@@ -104,6 +110,8 @@ def pytest_configure(config: pytest.Config) -> None:
             environment.delenv(name)
     if config.option.event_loop == "uvloop":
         config.pluginmanager.register(OnUvloop())
+    if config.option.pgbouncer is not None:
+        environment.setenv("FACEPLATE_TEST_PGBOUNCER", str(config.option.pgbouncer.resolve()))
     if config.option.no_pipelining:
         environment.setenv("FACEPLATE_PIPELINING", "false")
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faceplate-")))

@@ -95,7 +95,7 @@ class Settings(LoadedSettings):
         default=False,
         description="Whether the URL leads to PgBouncer, or to another pooler that gives one"
         " connection to several clients in turn. If so, faceplate prepares no statement and sets"
-        " nothing beyond a transaction, which costs one more round trip per statement.",
+        " nothing beyond a transaction; PostgreSQL then parses and plans each statement each time.",
     )
     pipelining: bool = Field(
         default=True,

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
 from faceplate._driver import preamble
-from faceplate._driver.preamble import ROLE, Preamble
+from faceplate._driver.preamble import ACROSS_USERS, ROLE, UNIT, Preamble
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate.column_types.json_values import dump_json
 from faceplate.errors import NotFound, UsageError
@@ -168,16 +168,23 @@ class Scope(AnyScope):
         return self._user_id
 
     def _autocommit_preamble(self) -> Preamble:
-        if not self.settings.row_level_security:
-            return preamble.NONE
-        return preamble.enter(self._user_id, self.settings.seal)
+        settings, limits = self.settings, self._driver.limits
+        if not settings.row_level_security:
+            return preamble.enter_unprepared(limits) if limits else preamble.NONE
+        if limits:
+            return preamble.enter_unprepared((*UNIT, *limits), self._user_id, settings.seal)
+        return preamble.enter(self._user_id, settings.seal)
 
     def _begin_preamble(self) -> Preamble:
         settings = self.settings
         # Behind a pooler each transaction sets the role; elsewhere the connection starts with it.
         role = ROLE if settings.pgbouncer and settings.row_level_security else None
         return preamble.begin(
-            self._user_id, role=role, isolation=self._isolation, key=settings.seal
+            self._user_id,
+            role=role,
+            isolation=self._isolation,
+            key=settings.seal,
+            limits=self._driver.limits,
         )
 
 
@@ -188,10 +195,12 @@ class SystemScope(AnyScope):
         return statement.compiled_across_users
 
     def _autocommit_preamble(self) -> Preamble:
+        if limits := self._driver.limits:
+            return preamble.enter_unprepared((*ACROSS_USERS, *limits))
         return preamble.step_up()
 
     def _begin_preamble(self) -> Preamble:
-        return preamble.begin_across_users(self._isolation)
+        return preamble.begin_across_users(self._isolation, limits=self._driver.limits)
 
 
 def replayable(unit: U) -> U:

@@ -86,10 +86,10 @@ async def connected(url: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def seamed(url: str) -> AsyncIterator[tuple[Any, SeamLoop]]:
+async def seamed(url: str, **options: Any) -> AsyncIterator[tuple[Any, SeamLoop]]:
     """A connection of the driver's over a `Seam`, and the loop that has made it."""
     loop: Any = SeamLoop()
-    connection: Any = await asyncpg.connect(url, loop=loop)
+    connection: Any = await asyncpg.connect(url, loop=loop, **options)
     connection._loop = loop.loop
     try:
         yield connection, loop
@@ -99,14 +99,18 @@ async def seamed(url: str) -> AsyncIterator[tuple[Any, SeamLoop]]:
 
 def run(sql: str) -> bytes:
     """Parse, Bind and Execute of a statement without a name."""
-    parse = _message(b"P", b"\0" + sql.encode() + b"\0" + struct.pack("!h", 0))
-    return parse + execute("")
+    return _parse(sql) + execute("")
+
+
+def describe(sql: str) -> bytes:
+    """Parse and Describe of a statement without a name."""
+    return _parse(sql) + message(b"D", b"S\0")
 
 
 def execute(name: str) -> bytes:
     """Bind and Execute of a prepared statement without values."""
-    bind = _message(b"B", b"\0" + name.encode() + b"\0" + struct.pack("!hhh", 0, 0, 0))
-    return bind + _message(b"E", b"\0" + struct.pack("!i", 0))
+    bind = message(b"B", b"\0" + name.encode() + b"\0" + struct.pack("!hhh", 0, 0, 0))
+    return bind + message(b"E", b"\0" + struct.pack("!i", 0))
 
 
 def kinds(data: bytes) -> str:
@@ -118,5 +122,10 @@ def kinds(data: bytes) -> str:
     return found
 
 
-def _message(kind: bytes, body: bytes) -> bytes:
+def _parse(sql: str) -> bytes:
+    return message(b"P", b"\0" + sql.encode() + b"\0" + struct.pack("!h", 0))
+
+
+def message(kind: bytes, body: bytes = b"") -> bytes:
+    """A message of the protocol."""
     return kind + struct.pack("!i", len(body) + 4) + body

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from faceplate._driver import connection, connection_state, dialect, pool
+from faceplate._driver import connection, connection_state, dialect, pool, unprepared
 from faceplate._orm import connection as unit_connection
 from faceplate._orm import flush_order, owner_criterion, ownership, session
 
@@ -76,6 +76,7 @@ def test_our_connection_overrides_two_names_of_asyncpgs() -> None:
     assert overridden(tracked, asyncpg.Connection) == {"_protocol", "is_in_transaction"}
     assert overridden(connection.Connection, asyncpg.Connection) == {"prepare"}
     assert overridden(connection.Connection, tracked) == {"prepare"}
+    assert overridden(unprepared.UnpreparedConnection, asyncpg.Connection) == set()
 
 
 @pytest.mark.parametrize(("ours", "theirs"), SQLALCHEMY, ids=lambda one: str(one.__name__))

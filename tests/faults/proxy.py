@@ -139,6 +139,7 @@ class _Link:
             case Direction.TO_SERVER, "P":
                 name, sql, _ = payload.split(b"\0", 2)
                 self._is_in_transaction |= sql.startswith(b"BEGIN")
+                self._writing.discard(name)  # the unnamed statement is parsed again and again
                 if re.search(rb"\b(INSERT INTO|UPDATE|DELETE FROM) ", sql):
                     self._writing.add(name)
             case Direction.TO_SERVER, "B":

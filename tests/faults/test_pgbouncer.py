@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tests.bodies import BODIES
 from tests.campaigns import Campaign
 from tests.databases import settings_of
-from tests.faults.bouncer import POOL_SIZE, PROGRAM, WHY_NOT, bouncer
+from tests.faults.bouncer import POOL_SIZE, PROGRAM, TRACKING, WHY_NOT, bouncer
 from tests.faults.bouncer_client import EVERYBODYS, reads
 from tests.faults.plans import READS
 from tests.faults.servers import OwnServer
@@ -35,9 +35,9 @@ LIMITS = ("TimeZone", "statement_timeout", "lock_timeout", "idle_in_transaction_
 SHOW = "SELECT current_setting($1)"
 
 
-@pytest.fixture(scope="module")
-def pooled_url(steady_server: OwnServer) -> Iterator[str]:
-    with bouncer(steady_server) as url:
+@pytest.fixture(scope="module", params=TRACKING, ids=("plain", "tracking"))
+def pooled_url(steady_server: OwnServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    with bouncer(steady_server, tracks=request.param) as url:
         yield url
 
 

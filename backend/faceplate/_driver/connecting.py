@@ -15,8 +15,9 @@ from faceplate._driver import passwords, pgbouncer, pipelining, server_version
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_details import DRIVER_ERRORS, error_chain
 from faceplate._driver.error_mapping import map_connect_error
-from faceplate._driver.preamble import ROLE
+from faceplate._driver.preamble import ROLE, UNIT
 from faceplate._driver.threads import run_in_thread
+from faceplate._driver.unprepared import Descriptions, UnpreparedConnection
 from faceplate._driver.wire import DriverLoop
 from faceplate._tracebacks import remove_library_frames
 from faceplate.config import Settings
@@ -49,18 +50,26 @@ async def with_mapped_errors(
     raise failure
 
 
-async def open_pooled_connection(settings: Settings, *, units_role: bool) -> Connection:
+async def open_pooled_connection(
+    settings: Settings, *, units_role: bool, descriptions: Descriptions | None = None
+) -> Connection:
     """Return a new connection for the pool; with ``units_role``, as `ROLE`.
 
-    Behind a pooler a role does not last, so there each transaction sets it. The isolation level is
-    READ COMMITTED also for a statement outside of a transaction, whatever the database's default.
+    The isolation level is READ COMMITTED also for a statement outside of a transaction, whatever
+    the database's default. Behind a pooler neither lasts: each transaction sets the role, and a
+    statement outside of one has the database's level. There ``descriptions`` are the pool's.
 
     Raises as `open_connection` does, and CannotConnect if the login cannot use the role.
     """
+    is_unit = units_role and settings.row_level_security
     if settings.pgbouncer:
-        return await open_connection(settings)
+        connection = await open_connection(settings)
+        if connection.is_pipelined:
+            unprepared = cast("UnpreparedConnection", connection)
+            unprepared.share({} if descriptions is None else descriptions, UNIT if is_unit else ())
+        return connection
     asked = settings.server_settings | {"default_transaction_isolation": "read committed"}
-    if units_role and settings.row_level_security:
+    if is_unit:
         asked["role"] = ROLE
     failure = None
     with pgbouncer.detect_pooler(settings, pgbouncer.ENABLE_SETTING):
@@ -123,7 +132,7 @@ async def _connect(
         settings.dsn,
         password=await passwords.resolve(settings.password),
         loop=cast("asyncio.AbstractEventLoop | None", loop),
-        connection_class=Connection,
+        connection_class=UnpreparedConnection if settings.pgbouncer and loop else Connection,
         command_timeout=settings.command_timeout_s or None,
         server_settings=server_settings,
         statement_cache_size=0 if settings.pgbouncer else 100,

@@ -17,7 +17,7 @@ from faceplate._driver.error_details import (
     sqlstate_of,
 )
 from faceplate._driver.error_mapping import describe_loss, is_from_pooler, map_error
-from faceplate._driver.preamble import NONE, Preamble
+from faceplate._driver.preamble import NONE, LocalSettings, Preamble
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.session_state import RESET_SESSION
 from faceplate.config import Settings
@@ -70,10 +70,13 @@ class Connection(TrackedConnection):
         "_prepared",
         "_settings",
         "_wire",
+        "limits",
         "sent_preamble",
         "supports_marks",
     )
 
+    limits: LocalSettings
+    """The time limits that each transaction has to set: none, but behind a pooler."""
     supports_marks: bool | None
     """Whether the server tells a transaction's mark; None until that was tried."""
     sent_preamble: bool
@@ -86,6 +89,7 @@ class Connection(TrackedConnection):
         """
         self.track(begun_s, is_pipelined=wire is not None)
         self._settings = settings
+        self.limits = tuple(settings.transaction_settings.items())
         self._wire = wire
         self.sent_preamble = True
         self._log_after_s = 0.0 if settings.log_sql else settings.slow_statement_s or float("inf")
@@ -129,8 +133,7 @@ class Connection(TrackedConnection):
         afterwards whether the preamble was sent. ``may_commit`` says that the statement is a
         transaction by itself: without an answer it is in doubt.
         """
-        if ahead.messages:
-            self.queue_preamble(ahead)
+        self.queue_preamble(ahead, sql)
         started_s = time.monotonic()
         try:
             # What the methods of a prepared statement come to, three calls further down.
@@ -166,10 +169,11 @@ class Connection(TrackedConnection):
             self.log(sql, time.monotonic() - started_s)
         raise failure
 
-    def queue_preamble(self, ahead: Preamble) -> None:
+    def queue_preamble(self, ahead: Preamble, sql: str | None = None) -> None:  # noqa: ARG002 - a subclass needs it
         """Send ``ahead`` together with the next write, until `end_preamble`.
 
-        Raises UsageError where the connection is not pipelined.
+        That write runs ``sql``, which is ready, or it is SQLAlchemy's. Raises UsageError where the
+        connection is not pipelined.
         """
         if not ahead.messages:
             return
@@ -248,6 +252,14 @@ class Connection(TrackedConnection):
         """Have a preamble prepared again before it is sent again."""
         # Collected, the old object would close the server's statement of the same name.
         self._discarded += filter(None, [self._preambles.pop(ahead.name, None)])
+
+    async def request_cancel(self) -> None:
+        """Ask for the cancellation of the command in flight, by the connection's own key.
+
+        Closes the connection if that cannot be sent.
+        """
+        cancel: Any = self._cancel  # type: ignore[attr-defined]  # asyncpg's stubs leave it out
+        await cancel(self._loop.create_future())
 
     async def reset_session(self) -> None:
         """Undo what text has changed in the session, outside of a transaction.

@@ -23,11 +23,8 @@ logger = logging.getLogger("faceplate")
 
 
 def is_possible(settings: Settings) -> bool:
-    """Return whether a connection of the running event loop can be pipelined.
-
-    It is not behind a pooler, where nothing may be prepared.
-    """
-    if settings.pgbouncer or not settings.pipelining:
+    """Return whether a connection of the running event loop can be pipelined."""
+    if not settings.pipelining:
         return False
     loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     if (obstacle := _obstacle(asyncpg.__version__, loop)) is not None:

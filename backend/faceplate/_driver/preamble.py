@@ -15,6 +15,7 @@ The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 
 import hmac
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
@@ -43,10 +44,22 @@ class Preamble(NamedTuple):
 
 NONE = Preamble(b"", "")
 
+LocalSettings = tuple[tuple[str, str], ...]
+"""Names of settings with their values, for one transaction."""
+
+UNIT: LocalSettings = (("role", ROLE),)
+ACROSS_USERS: LocalSettings = (("role", "none"), ("row_security", "off"))
+"""What `enter` and `step_up` need, where a connection keeps no role."""
+
 
 def select(name: str, sql: str) -> Preamble:
     """Return a preamble that runs a prepared SELECT and returns its row."""
     return Preamble(_bind(name) + _EXECUTE, f"EXECUTE {name}", name, sql, has_row=True)
+
+
+def select_unprepared(sql: str) -> Preamble:
+    """Return a preamble that runs a SELECT and returns its row."""
+    return Preamble(_run(sql), sql, has_row=True)
 
 
 def join(first: Preamble, second: Preamble | None) -> Preamble:
@@ -112,13 +125,15 @@ def begin(
     role: str | None = None,
     isolation: str = READ_COMMITTED,
     key: bytes | None = None,
+    limits: LocalSettings = (),
 ) -> Preamble:
     """Return a preamble that begins a transaction for this user.
 
-    ``role`` is `ROLE` if the connection may have another role.
+    ``role`` is `ROLE` if the connection may have another role, and ``limits`` are the time limits
+    that it may lack.
     """
     settings = [] if role is None else [f"ROLE {role}"]
-    begun = _begin(isolation, *settings, f"faceplate.user_id = '{user_id}'")
+    begun = _begin(isolation, limits, *settings, f"faceplate.user_id = '{user_id}'")
     if key is None:
         return begun
     # The seal is a bound value, because pg_stat_activity would show it in the SQL.
@@ -127,14 +142,36 @@ def begin(
 
 
 @lru_cache(maxsize=8)
-def begin_across_users(isolation: str = READ_COMMITTED) -> Preamble:
+def begin_across_users(isolation: str = READ_COMMITTED, *, limits: LocalSettings = ()) -> Preamble:
     """Return a preamble that begins a transaction as the login's own role."""
-    return _begin(isolation, "ROLE NONE", "row_security = off")
+    return _begin(isolation, limits, "ROLE NONE", "row_security = off")
 
 
-def _begin(isolation: str, *settings: str) -> Preamble:
+@lru_cache(maxsize=4096)
+def enter_unprepared(
+    settings: LocalSettings, user_id: UUID | None = None, key: bytes | None = None
+) -> Preamble:
+    """Return a preamble that makes ``settings`` and sets the user for one statement by itself.
+
+    It is for connections behind a pooler, where nothing is prepared.
+    """
+    bound = {} if user_id is None else {"faceplate.user_id": str(user_id)}
+    if user_id is not None and key is not None:
+        bound["faceplate.seal"] = _seal(user_id, key)
+    values = [(name, f"'{value}'") for name, value in settings]
+    values += [(name, f"${place}::text") for place, name in enumerate(bound, start=1)]
+    calls = [f"pg_catalog.set_config('{name}', {value}, true) IS NULL" for name, value in values]
+    sql = f"SELECT WHERE {' OR '.join(calls)}"
+    return Preamble(_run(sql, *bound.values()), sql)
+
+
+def _begin(isolation: str, limits: LocalSettings, *settings: str) -> Preamble:
     # Not by `enter`, because a unit may SET TRANSACTION only before the first query.
-    statements = [f"BEGIN ISOLATION LEVEL {isolation}", *(f"SET LOCAL {one}" for one in settings)]
+    limited = [f"{name} = '{value}'" for name, value in limits]
+    statements = [
+        f"BEGIN ISOLATION LEVEL {isolation}",
+        *(f"SET LOCAL {one}" for one in (*settings, *limited)),
+    ]
     return Preamble(b"".join(map(_run, statements)), "; ".join(statements))
 
 
@@ -166,5 +203,15 @@ _STEP_UP_ONCE = Preamble(
 
 def _run(sql: str, *values: str) -> bytes:
     """Return the messages that parse, bind and execute an unnamed statement."""
-    parse = _message(b"P", _string(""), _string(sql), struct.pack("!h", 0))
-    return parse + _bind("", *values) + _EXECUTE
+    return _parse(sql) + _bind("", *values) + _EXECUTE
+
+
+def _parse(sql: str, types: Sequence[int] = ()) -> bytes:
+    """Return the message that parses an unnamed statement with parameters of these types."""
+    count = len(types)
+    return _message(b"P", _string(""), _string(sql), struct.pack(f"!H{count}I", count, *types))
+
+
+def describe(sql: str, types: Sequence[int]) -> bytes:
+    """Return the messages that parse an unnamed statement and ask for its description."""
+    return _parse(sql, types) + _message(b"D", b"S", _string(""))

@@ -40,14 +40,14 @@ class PreambleRow:
         self._received = received = self._received + data
         begin = 0
         while begin + HEADER_BYTES <= len(received):
-            kind, end = received[begin], begin + 1 + _integer(received, begin + 1, 4)
+            kind, end = received[begin], begin + 1 + integer(received, begin + 1, 4)
             if kind in {ERROR, READY}:
                 self._give_way(received)
                 return
             if end > len(received):
                 return
             if kind == DATA_ROW:
-                self.values = _texts(received[begin + HEADER_BYTES : end])
+                self.values = texts(received[begin + HEADER_BYTES : end])
                 self._give_way(received[:begin] + received[end:])
                 return
             begin = end
@@ -57,14 +57,16 @@ class PreambleRow:
         self._protocol.data_received(received)
 
 
-def _texts(row: bytes) -> list[str]:
+def texts(row: bytes) -> list[str]:
+    """Return a row's values, none of them NULL, as text."""
     texts, place = [], 2  # behind the number of values
     while place < len(row):
         begin = place + 4
-        place = begin + _integer(row, place, 4)
+        place = begin + integer(row, place, 4)
         texts.append(row[begin:place].decode())
     return texts
 
 
-def _integer(data: bytes, begin: int, size: int) -> int:
+def integer(data: bytes, begin: int, size: int) -> int:
+    """Return the unsigned integer of ``size`` bytes at ``begin``."""
     return int.from_bytes(data[begin : begin + size])

@@ -164,6 +164,9 @@ class Autocommit(Shielded[T]):
         """Have the server cancel a statement that takes long, as one waiting for a lock."""
         await asyncio.sleep(CANCEL_AFTER_S)  # nearly all statements end before
         self._was_cancelled = True
+        if self._driver.limits:  # behind a pooler, which invents the pid and keeps the key
+            await self._driver.request_cancel()
+            return
         pid = self._driver.get_server_pid()
         with suppress(TimeoutError, *DRIVER_ERRORS):  # then the server's time limits end it
             connection = await open_connection(self._settings)

@@ -6,11 +6,14 @@ write, and knows afterwards whether they were sent.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.timers import CommandTimer
+
+PARSE = b"P"
 
 
 class Wire:
@@ -19,7 +22,7 @@ class Wire:
     Everything else goes to the event loop's own transport.
     """
 
-    __slots__ = ("_queued", "_row", "_write", "protocol", "transport")
+    __slots__ = ("_parses", "_queued", "_row", "_write", "protocol", "transport")
 
     transport: asyncio.Transport
     """The event loop's own."""
@@ -31,11 +34,19 @@ class Wire:
         self.protocol = protocol
         self._write = transport.write
         self._queued = b""
+        self._parses = False
         self._row: PreambleRow | None = None
 
-    def queue(self, messages: bytes, row: PreambleRow | None = None) -> None:
-        """Send ``messages`` with the next write, and have ``row`` intercept the answers."""
+    def queue(
+        self, messages: bytes, row: PreambleRow | None = None, *, parses: bool = False
+    ) -> None:
+        """Send ``messages`` with the next write, and have ``row`` intercept the answers.
+
+        ``parses`` says that they parse the unnamed statement of that write. The driver's own Parse,
+        a write of its own ahead of the Bind, is then left out.
+        """
         self._queued = messages
+        self._parses = parses
         self._row = row
 
     def drop_queued(self) -> bool:
@@ -48,6 +59,8 @@ class Wire:
     def write(self, data: Any) -> None:
         """Send ``data`` behind what is queued."""
         if self._queued:
+            if self._parses and data[:1] == PARSE:
+                return
             data = self._queued + bytes(data)
             self._queued = b""
             if self._row is not None:
@@ -58,6 +71,21 @@ class Wire:
     def writelines(self, parts: Iterable[Any]) -> None:
         """Send ``parts`` in one piece behind what is queued."""
         self.write(b"".join(parts))
+
+    @contextmanager
+    def answering(self, answer: bytes) -> Iterator[None]:
+        """Give ``answer`` to the driver's next write, in place of the server."""
+        call_soon = asyncio.get_running_loop().call_soon
+
+        def write(data: Any) -> None:  # noqa: ARG001 - a transport's signature
+            self._write = self.transport.write
+            call_soon(self.protocol.data_received, answer)
+
+        self._write = write
+        try:
+            yield
+        finally:
+            self._write = self.transport.write
 
     def set_protocol(self, protocol: Any) -> None:
         """Hand the answers to ``protocol``, as the driver asks once TLS is set up."""

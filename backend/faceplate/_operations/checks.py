@@ -123,7 +123,7 @@ async def _pooler(subject: Subject) -> list[Finding]:
     if not subject.settings.pgbouncer:  # connecting through a pooler would have failed
         return [Finding(Level.OK, "there is no pooler")]
     if is_direct:
-        advice = "Unset FACEPLATE_PGBOUNCER, which costs a round trip per statement."
+        advice = "Unset FACEPLATE_PGBOUNCER: each statement is parsed and planned each time."
         return [Finding(Level.WARNING, "there is no pooler, though the settings say so", advice)]
     return [Finding(Level.OK, "there is a pooler, and nothing is kept beyond a transaction")]
 

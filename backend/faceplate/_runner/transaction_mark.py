@@ -31,8 +31,11 @@ SERVER_RUN = (
 """What identifies one run of the server, from its start to its end or crash."""
 _PLACE = f"pg_backend_pid()::text, {SERVER_RUN}, pg_current_wal_insert_lsn()::text"
 _MARK_IF_WRITTEN = f"SELECT pg_current_xact_id_if_assigned()::text, {_PLACE}"
-MARK = preamble.select("faceplate_mark", f"SELECT pg_current_xact_id()::text, {_PLACE}")
+_MARK = f"SELECT pg_current_xact_id()::text, {_PLACE}"
+MARK = preamble.select("faceplate_mark", _MARK)
 """The preamble that fetches the mark with the transaction's first INSERT, UPDATE or DELETE."""
+UNPREPARED_MARK = preamble.select_unprepared(_MARK)
+"""The same behind a pooler."""
 
 _ROLL_BACK = f"ROLLBACK TO SAVEPOINT {MARK.name}"
 # No privilege, no such function, not supported, and two states of a standby.
@@ -56,7 +59,9 @@ UNMARKED = Mark("", "", "", "", "", "")
 
 def mark_preamble(driver: Connection) -> Preamble | None:
     """Return the preamble that fetches the mark, or None if it cannot be sent yet."""
-    return MARK if driver.supports_marks and driver.has_prepared(MARK) else None
+    if not (driver.supports_marks and driver.has_prepared(MARK)):
+        return None
+    return UNPREPARED_MARK if driver.limits else MARK
 
 
 def recheck_support(driver: Connection) -> None:
@@ -97,7 +102,7 @@ async def _take_first_mark(driver: Connection, *, may_prepare: bool) -> Mark | N
     try:
         if may_prepare:
             await driver.make_ready(MARK, _MARK_IF_WRITTEN, undo=f"{_ROLL_BACK};")
-            await driver.call(driver.execute, MARK.sql)
+            await driver.call(driver.execute, _MARK)
         mark = await _fetch_mark(driver)
     except FaceplateError as error:
         if error.sqlstate not in _NOT_SUPPORTED:

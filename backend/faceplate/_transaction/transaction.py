@@ -209,13 +209,10 @@ class Transaction(State, ABC):
         if self.is_open:
             return
         self._check_is_whole_unit()
-        limits = self.settings.transaction_settings.items()
-        set_limits = [f"SET LOCAL {name} = '{value}'" for name, value in limits]
         begin = self._begin_preamble()
-        sql = "; ".join([begin.sql, *set_limits])
         self.is_open = True  # even if this is cancelled, BEGIN may have run
         try:
-            await self._driver.call(self._driver.execute, sql)
+            await self._driver.call(self._driver.execute, begin.sql)
             if begin.bound is not None:
                 await self._driver.call(self._driver.fetch, *begin.bound)
         except BaseException as error:
