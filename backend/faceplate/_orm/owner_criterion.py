@@ -125,11 +125,13 @@ class OwnerCompiler(PGCompiler_asyncpg):
     def _limit(self, table: OwnedTable | None, state: Any) -> None:
         """Limit the tables of an UPDATE or DELETE to the owner.
 
-        A flush finds its row by the primary key. There the user in the key must be the owner.
+        A flush finds its row by the primary key. There the user in the key must be the owner, or
+        another user's row is taken for one that was deleted meanwhile.
         """
         statement = state.statement
         known = limited_tables(statement._where_criteria)
-        if table is not None and hash(table.source) not in known:
+        is_of_model = "compile_state_plugin" in statement._propagate_attrs
+        if table is not None and not is_of_model and hash(table.source) not in known:
             for column, bind in equalities(statement._where_criteria):
                 if table.has(column):
                     self._give(table, bind)
