@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnClause, Dialect, Select
 from sqlalchemy.orm import with_loader_criteria
@@ -50,14 +51,11 @@ class Argument(NamedTuple):
     is_user: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A statement's SQL and arguments, and what a transaction has to know of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """A statement's SQL, and what a transaction has to know of it."""
 
     sql: str
-    arguments: tuple[Argument, ...]
-    names: frozenset[str]
-    """The names of the values that the caller gives. The scope gives the user."""
     writes: bool
     """Whether it may write. Text and unknown functions may."""
     is_dml: bool
@@ -68,6 +66,15 @@ class Compiled:
     """Whether it may change the state of its session: see `session_effects`."""
     needs_transaction: bool
     """Whether it must run inside the unit's transaction: it may write, or it locks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled(Effects):
+    """A compiled statement, and its arguments."""
+
+    arguments: tuple[Argument, ...]
+    names: frozenset[str]
+    """The names of the values that the caller gives. The scope gives the user."""
 
     def bind(self, values: Mapping[str, Any], user_id: UUID | None) -> list[Any]:
         """Return the arguments in order, each checked by the rule of its column.
@@ -152,20 +159,50 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
         is_user = bind.required and name in filled
         arguments.append(Argument(name, bind.effective_value, bind.required, process, is_user))
     names = frozenset(argument.name for argument in arguments if not argument.is_user)
+    effects = _effects(_parts(statement), compiled, compiled.string)
+    return Compiled(**effects, arguments=tuple(arguments), names=names)
+
+
+def effects_of(compiled: "SQLCompiler | None", sql: str) -> Effects:
+    """Return the effects of ``sql``, as the session sends it; ``compiled`` is None for text."""
+    if compiled is None:
+        parts = DRIVER_SQL
+    elif (found := _found_parts.get(compiled)) is None:
+        parts = _found_parts[compiled] = _parts(compiled.statement)
+    else:
+        parts = found
+    return Effects(**_effects(parts, compiled, sql))
+
+
+class _Parts(NamedTuple):
+    """What the parts of a statement tell of it."""
+
+    may_write: bool
+    is_dml: bool
+    locks: bool
+
+
+DRIVER_SQL = _Parts(may_write=True, is_dml=False, locks=False)
+# Of the statements that SQLAlchemy keeps compiled, and only as long as it does.
+_found_parts: WeakKeyDictionary["SQLCompiler", _Parts] = WeakKeyDictionary()
+
+
+def _parts(statement: Any) -> _Parts:
     parts = list(iterate(statement))
-    changes_session = compiled_changes_session(compiled, compiled.string)
-    writes = changes_session or any(map(_may_write, parts))
-    locks = any(map(_locks, parts))
-    return Compiled(
-        compiled.string,
-        tuple(arguments),
-        names,
-        writes=writes,
-        is_dml=any(map(_is_dml, parts)),
-        locks=locks,
-        changes_session=changes_session,
-        needs_transaction=writes or locks,
-    )
+    return _Parts(*(any(map(test, parts)) for test in (_may_write, _is_dml, _locks)))
+
+
+def _effects(parts: _Parts, compiled: "SQLCompiler | None", sql: str) -> dict[str, Any]:
+    changes_session = compiled_changes_session(compiled, sql)
+    writes = changes_session or parts.may_write
+    return {
+        "sql": sql,
+        "writes": writes,
+        "is_dml": parts.is_dml,
+        "locks": parts.locks,
+        "changes_session": changes_session,
+        "needs_transaction": writes or parts.locks,
+    }
 
 
 def _refuse_other_owners(compiled: OwnerCompiler) -> None:

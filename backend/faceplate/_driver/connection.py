@@ -75,10 +75,13 @@ class Connection(TrackedConnection):
         "_prepared",
         "_settings",
         "_wire",
+        "descriptions",
         "sent_preamble",
         "supports_marks",
     )
 
+    descriptions: dict[str, list[tuple[Any, ...]]]
+    """The columns of prepared statements, for `cursor`, by their SQL."""
     supports_marks: bool | None
     """Whether the server tells a transaction's mark; None until that was tried."""
     sent_preamble: bool
@@ -94,6 +97,7 @@ class Connection(TrackedConnection):
         self._wire = wire
         self.sent_preamble = True
         self._prepared: dict[str, PreparedStatement[Any]] = {}
+        self.descriptions = {}
         self._preambles: dict[str, PreparedStatement[Any]] = {}
         self._discarded: list[PreparedStatement[Any]] = []
         self._preamble_row: PreambleRow | None = None
@@ -210,7 +214,9 @@ class Connection(TrackedConnection):
         if sql not in self._prepared:
             prepared = await self._ask_to_prepare(sql)
             if len(self._prepared) >= MAX_PREPARED:
-                del self._prepared[next(iter(self._prepared))]
+                oldest = next(iter(self._prepared))
+                del self._prepared[oldest]
+                self.descriptions.pop(oldest, None)
             self._prepared[sql] = prepared
         if not self.has_prepared(ahead):
             self._preambles[ahead.name] = await self._prepare_named(
@@ -278,6 +284,7 @@ class Connection(TrackedConnection):
     def _outdated(self, error: Exception) -> FaceplateError:
         """Forget what was prepared, after a migration or a DEALLOCATE; return the error."""
         self._prepared.clear()
+        self.descriptions.clear()
         if any(
             isinstance(cause, asyncpg.InvalidSQLStatementNameError) for cause in error_chain(error)
         ):

@@ -23,7 +23,7 @@ from faceplate.errors import (
     Unavailable,
     UsageError,
 )
-from faceplate.statement import Compiled
+from faceplate.statement import Effects
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Transaction(State, ABC):
     async def run(
         self,
         fetch: Callable[..., Awaitable[T]],
-        compiled: Compiled,
+        compiled: Effects,
         arguments: list[Any],
     ) -> T:
         """Return what ``fetch``, a method of prepared statements, returns.
@@ -112,6 +112,7 @@ class Transaction(State, ABC):
         to another client.
         """
         await self.begin()
+        self.may_have_written = True
         self._driver.must_reset_session = True
         self._driver.must_close = True
 
@@ -137,7 +138,7 @@ class Transaction(State, ABC):
             self._close_session()
 
     async def _send(
-        self, fetch: Callable[..., Awaitable[T]], compiled: Compiled, arguments: list[Any]
+        self, fetch: Callable[..., Awaitable[T]], compiled: Effects, arguments: list[Any]
     ) -> T:
         if self._may_autocommit:
             self._check_is_whole_unit(compiled)
@@ -166,7 +167,7 @@ class Transaction(State, ABC):
         self._check_in_sync()
         return result
 
-    def _preamble_for(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
+    def _preamble_for(self, compiled: Effects) -> tuple[Preamble, bool, bool]:
         """Return the preamble, whether it has BEGIN, and whether the statement autocommits.
 
         A statement autocommits if it writes or locks and no BEGIN was sent.
@@ -230,7 +231,7 @@ class Transaction(State, ABC):
             if ahead.has_row:
                 self._mark = None
 
-    def _check_is_whole_unit(self, compiled: Compiled | None = None) -> None:
+    def _check_is_whole_unit(self, compiled: Effects | None = None) -> None:
         """Raise NeedsTransaction if a `one_statement` unit sends more than one.
 
         That is a second statement, a lock for a later one, or, without ``compiled``, BEGIN itself.
