@@ -18,6 +18,7 @@ from sqlalchemy.sql.visitors import iterate
 from faceplate._driver import session_state
 from faceplate._driver.dialect import DIALECT
 from faceplate._driver.session_effects import compiled_changes_session
+from faceplate._orm.entities import Entities, is_model
 from faceplate._orm.owner_criterion import OwnerCompiler, owner_dialect, owner_given_error
 from faceplate._orm.ownership import OWNER, owner
 from faceplate.errors import UsageError
@@ -101,8 +102,9 @@ class Compiled(Effects):
 class Statement(Generic[R]):
     """A statement, and the type of its rows.
 
-    ``into`` is a NamedTuple whose fields are the statement's columns in their order, or the type
-    of its only column. Values are given by the names of the statement's ``bindparam``s.
+    ``into`` is a NamedTuple whose fields are the statement's columns in their order, the type of
+    its only column, or the model that it selects. Values are given by the names of the statement's
+    ``bindparam``s.
 
     ::
 
@@ -110,12 +112,18 @@ class Statement(Generic[R]):
         tasks = await scope.all(OPEN)
 
     For a column that may be NULL, name the type in front: ``Statement[str | None](str, ...)``.
+
+    ``Statement(Task, select(Task))`` returns instances of the model: detached ones, with every
+    column that the model does not defer. No session tracks them, so a change of one is not written.
     """
 
     def __init__(self, into: type[R], statement: Executable) -> None:
         self.into = into
         self.statement = statement
+        self._entities = Entities(into) if is_model(into) else None
         self.make: Callable[[Any], R] = getattr(into, "_make", None) or itemgetter(0)
+        if self._entities is not None:
+            self.make = self._entities.make
         maker = next((base for base in into.__mro__ if "_make" in vars(base)), object)
         self._fields: tuple[str, ...] = vars(maker).get("_fields", ())
 
@@ -131,7 +139,7 @@ class Statement(Generic[R]):
     @cached_property
     def compiled(self) -> Compiled:
         """The statement with the owner, as a `Scope` runs it."""
-        statement = self.statement
+        statement = self._selected
         if isinstance(statement, ExecutableDDLElement):
             raise UsageError("a unit cannot change tables: use a migration")
         return _compile(statement.options(OWNER_CRITERIA), OWNER_DIALECT, filled=USER_PARAMETERS)
@@ -139,7 +147,12 @@ class Statement(Generic[R]):
     @cached_property
     def compiled_across_users(self) -> Compiled:
         """The statement without the owner, as a `SystemScope` runs it."""
-        return _compile(self.statement, DIALECT)
+        return _compile(self._selected, DIALECT)
+
+    @property
+    def _selected(self) -> Executable:
+        """The statement with the columns that `make` expects."""
+        return self.statement if self._entities is None else self._entities.select(self.statement)
 
 
 def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) -> Compiled:

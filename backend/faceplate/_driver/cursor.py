@@ -1,7 +1,6 @@
 """Gives a cursor of SQLAlchemy's what a prepared statement of a connection answers.
 
 So a session's statements run as a `Statement` does: prepared once, and with their preamble.
-
 """
 
 from collections import deque
