@@ -9,7 +9,6 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.util import await_only
 
 from faceplate._driver.connection import Connection
 from faceplate._driver.session_effects import compiled_changes_session
@@ -86,7 +85,7 @@ def _execute(cursor: Any, sql: str, parameters: Any, context: Any) -> None:
     if unit is None or cursor.server_side:
         _run(partial(cursor.execute, sql, parameters), cursor, sql, context)
     else:
-        await_only(unit.execute_in_session(cursor, sql, parameters, context))
+        unit.execute_in_session(cursor, sql, parameters, context)
 
 
 def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:

@@ -13,10 +13,10 @@ from sqlalchemy.orm import (
     SessionTransaction,
     UOWTransaction,
 )
-from sqlalchemy.pool import PoolProxiedConnection
 
 from faceplate._driver.dialect import UNIT
 from faceplate._driver.error_mapping import FLUSH_FAILED
+from faceplate._driver.pool import Lease
 from faceplate._orm.connection import (
     COMMIT_REFUSED,
     CONNECTION_REFUSED,
@@ -163,9 +163,9 @@ class UnitSession(AsyncSession):
     _proxied = sync_session
 
 
-def open_session(unit: Unit, engine: AsyncEngine, proxied: PoolProxiedConnection) -> UnitSession:
+def open_session(unit: Unit, engine: AsyncEngine, lease: Lease) -> UnitSession:
     """Return a session that sends each statement through ``unit``."""
-    connection = UnitConnection(engine.sync_engine, proxied, unit.user_id)
+    connection = UnitConnection(engine.sync_engine, lease, unit.user_id)
     connection.execution_options(**{UNIT: unit})
     return UnitSession(
         _AsyncUnitConnection(engine, connection),

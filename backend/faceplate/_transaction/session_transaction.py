@@ -44,17 +44,16 @@ class SessionTransaction(Transaction):
         if self._session is None:
             self._check_is_whole_unit()
             self.has_session = True
-            self._session = open_session(self, self._engine, self._lease.proxied)
+            self._session = open_session(self, self._engine, self._lease)
         return self._session
 
-    async def execute_in_session(
-        self, cursor: Any, sql: str, parameters: Any, context: Any
-    ) -> None:
-        """Run a statement of the session as `run` does, and put its answer into ``cursor``."""
+    def execute_in_session(self, cursor: Any, sql: str, parameters: Any, context: Any) -> None:
+        """Run a statement of the session, in a greenlet, and put its answer into ``cursor``."""
         effects = effects_of(getattr(context, "compiled", None), sql)
         if effects.changes_session:
             session_state.refuse_transaction_control(sql)
-        await self.run(partial(fill, cursor), effects, list(parameters or ()))
+        self._check_loop()  # there is no greenlet in another thread
+        await_only(self.run(partial(fill, cursor), effects, list(parameters or ())))
 
     def run_in_session(self, run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
         """Run a statement for many rows, or one with a cursor of the driver's, in a greenlet."""

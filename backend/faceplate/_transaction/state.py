@@ -116,9 +116,12 @@ class State:
         self.check_usable()
         if self.is_busy:
             raise UsageError(BUSY)
+        self._check_loop()
+        self.is_busy = True
+
+    def _check_loop(self) -> None:
         if not self._driver.is_in_its_loop():
             raise UsageError(OTHER_LOOP)
-        self.is_busy = True
 
     def _check_in_sync(self) -> None:
         """End the unit if the server's transaction is not in the state of this one."""
