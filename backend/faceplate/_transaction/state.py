@@ -66,7 +66,7 @@ class State:
     is_busy: bool = False
     """Whether a statement of the unit is in flight."""
     may_have_written: bool = False
-    """Whether anything but plain SELECTs was run. Using the session counts as a write."""
+    """Whether anything but plain SELECTs was run."""
     has_committed: bool = False
     """Whether a statement that commits by itself has taken effect."""
     connection_error: Unavailable | None = None
