@@ -40,6 +40,17 @@ async def read_by_the_orm(scope: Scope, conversation_id: Any) -> list[models.Mes
     return list(await scope.session.scalars(found))
 
 
+async def append_by_the_orm(scope: Scope, conversation_id: Any) -> models.Message:
+    key = (scope.user_id, conversation_id)
+    chat = await scope.session.get_one(models.Conversation, key, with_for_update=True)
+    chat.message_count += 1
+    message = models.Message(
+        conversation_id=chat.id, position=chat.message_count, role="user", content=CONTENT
+    )
+    scope.session.add(message)
+    return message
+
+
 Call = Callable[[Database, Belongings], Awaitable[Any]]
 HOT: dict[str, tuple[Call, Cost]] = {
     "append": (
@@ -116,6 +127,10 @@ HOT: dict[str, tuple[Call, Cost]] = {
     "a unit over the ORM": (  # SELECT; BEGIN, the id of the transaction and UPDATE; COMMIT
         lambda db, own: db.run(own.user_id, rename_in_the_orm, own.task_id),
         Cost(3, 7, 800, 900),
+    ),
+    "an append over the ORM": (  # BEGIN and SELECT; UPDATE, with the id; INSERT; COMMIT
+        lambda db, own: db.run(own.user_id, append_by_the_orm, own.conversation_id),
+        Cost(4, 7, 900, 700),
     ),
     "a read over the ORM": (
         lambda db, own: db.run(own.user_id, read_by_the_orm, own.conversation_id),
