@@ -1,8 +1,9 @@
 """A unit's transaction: which statement begins it, and with which preamble.
 
 BEGIN is sent in one round trip with the first statement that may write or lock. A plain SELECT
-before that runs by itself, also one of the session, which makes no difference at READ COMMITTED. On a connection without
-pipelining, BEGIN takes a round trip of its own before the first statement of any kind.
+before that runs by itself, also one of the session, which makes no difference at READ COMMITTED.
+On a connection without pipelining, BEGIN takes a round trip of its own before the first statement
+of any kind.
 """
 
 from abc import ABC, abstractmethod
