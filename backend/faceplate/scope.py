@@ -23,6 +23,7 @@ STREAM_FIRST, STREAM_MOST = 16, 1_000
 """How many rows a stream fetches at first, and at most."""
 STREAM_CHARS = 4_000_000
 """How many characters of text and bytes a stream fetches at a time, where rows are alike."""
+MAX_HASH = 2**64 - 1
 STREAM_SAMPLE = 8
 """How many rows of a fetch are measured, to tell how many the next one takes."""
 
@@ -114,7 +115,8 @@ class AnyScope(SessionTransaction):
         arguments = compiled.bind(values, self._user_id)
         self._note(compiled)
         self._streams += 1
-        cursor = f"faceplate_{self._streams}_{id(statement):x}"
+        # The driver keeps a FETCH prepared with its columns, so its name must tell the statement.
+        cursor = f"faceplate_{self._streams}_{hash(compiled.sql) & MAX_HASH:x}"
         declaration = f"DECLARE {cursor} NO SCROLL CURSOR FOR {compiled.sql}"
         # `fetch` prepares, so that text can hold only one statement; `execute` would run several.
         await self.call(self._driver.fetch, declaration, *arguments)

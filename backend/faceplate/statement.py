@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnClause, Dialect, Select
 from sqlalchemy.orm import with_loader_criteria
@@ -17,6 +18,7 @@ from sqlalchemy.sql.visitors import iterate
 from faceplate._driver import session_state
 from faceplate._driver.dialect import DIALECT
 from faceplate._driver.session_effects import compiled_changes_session
+from faceplate._orm.entities import Entities, is_model
 from faceplate._orm.owner_criterion import OwnerCompiler, owner_dialect, owner_given_error
 from faceplate._orm.ownership import OWNER, owner
 from faceplate.errors import UsageError
@@ -48,20 +50,11 @@ class Argument(NamedTuple):
     """What checks a value and makes it the driver's, if it is anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A statement's SQL and arguments, and what a transaction has to know of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """A statement's SQL, and what a transaction has to know of it."""
 
     sql: str
-    arguments: tuple[Argument, ...]
-    names: frozenset[str]
-    """The names of the values that the caller may give. The scope gives the user."""
-    required: frozenset[str]
-    """The names of the values that the caller has to give."""
-    filled: frozenset[str]
-    """The names of the values that are the user for whom the unit runs."""
-    defaults: Mapping[str, Any]
-    """The other values, where the caller does not give them."""
     writes: bool
     """Whether it may write. Text and unknown functions may."""
     is_dml: bool
@@ -72,6 +65,21 @@ class Compiled:
     """Whether it may change the state of its session: see `session_effects`."""
     needs_transaction: bool
     """Whether it must run inside the unit's transaction: it may write, or it locks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled(Effects):
+    """A compiled statement, and its arguments."""
+
+    arguments: tuple[Argument, ...]
+    names: frozenset[str]
+    """The names of the values that the caller may give. The scope gives the user."""
+    required: frozenset[str]
+    """The names of the values that the caller has to give."""
+    filled: frozenset[str]
+    """The names of the values that are the user for whom the unit runs."""
+    defaults: Mapping[str, Any]
+    """The other values, where the caller does not give them."""
 
     def bind(self, values: Mapping[str, Any], user_id: UUID | None) -> list[Any]:
         """Return the arguments in order, each checked by the rule of its column.
@@ -96,8 +104,9 @@ class Compiled:
 class Statement(Generic[R]):
     """A statement, and the type of its rows.
 
-    ``into`` is a NamedTuple whose fields are the statement's columns in their order, or the type
-    of its only column. Values are given by the names of the statement's ``bindparam``s.
+    ``into`` is a NamedTuple whose fields are the statement's columns in their order, the type of
+    its only column, or the model that it selects. Values are given by the names of the statement's
+    ``bindparam``s.
 
     ::
 
@@ -105,12 +114,18 @@ class Statement(Generic[R]):
         tasks = await scope.all(OPEN)
 
     For a column that may be NULL, name the type in front: ``Statement[str | None](str, ...)``.
+
+    ``Statement(Task, select(Task))`` returns instances of the model: detached ones, with every
+    column that the model does not defer. No session tracks them, so a change of one is not written.
     """
 
     def __init__(self, into: type[R], statement: Executable) -> None:
         self.into = into
         self.statement = statement
+        self._entities = Entities(into) if is_model(into) else None
         self.make: Callable[[Any], R] = getattr(into, "_make", None) or itemgetter(0)
+        if self._entities is not None:
+            self.make = self._entities.make
         maker = next((base for base in into.__mro__ if "_make" in vars(base)), object)
         self._fields: tuple[str, ...] = vars(maker).get("_fields", ())
 
@@ -126,7 +141,7 @@ class Statement(Generic[R]):
     @cached_property
     def compiled(self) -> Compiled:
         """The statement with the owner, as a `Scope` runs it."""
-        statement = self.statement
+        statement = self._selected
         if isinstance(statement, ExecutableDDLElement):
             raise UsageError("a unit cannot change tables: use a migration")
         return _compile(statement.options(OWNER_CRITERIA), OWNER_DIALECT, filled=USER_PARAMETERS)
@@ -134,7 +149,12 @@ class Statement(Generic[R]):
     @cached_property
     def compiled_across_users(self) -> Compiled:
         """The statement without the owner, as a `SystemScope` runs it."""
-        return _compile(self.statement, DIALECT)
+        return _compile(self._selected, DIALECT)
+
+    @property
+    def _selected(self) -> Executable:
+        """The statement with the columns that `make` expects."""
+        return self.statement if self._entities is None else self._entities.select(self.statement)
 
 
 def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) -> Compiled:
@@ -160,23 +180,57 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
             defaults[name] = bind.effective_value
         process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
         arguments.append(Argument(name, process))
-    parts = list(iterate(statement))
-    changes_session = compiled_changes_session(compiled, compiled.string)
-    writes = changes_session or any(map(_may_write, parts))
-    locks = any(map(_locks, parts))
+    effects = _effects(_parts(statement), compiled, compiled.string)
     return Compiled(
-        compiled.string,
-        tuple(arguments),
-        frozenset(required | defaults.keys()),
-        frozenset(required),
-        frozenset(given_user),
-        defaults,
-        writes=writes,
-        is_dml=any(map(_is_dml, parts)),
-        locks=locks,
-        changes_session=changes_session,
-        needs_transaction=writes or locks,
+        **effects,
+        arguments=tuple(arguments),
+        names=frozenset(required | defaults.keys()),
+        required=frozenset(required),
+        filled=frozenset(given_user),
+        defaults=defaults,
     )
+
+
+def effects_of(compiled: "SQLCompiler | None", sql: str) -> Effects:
+    """Return the effects of ``sql``, as the session sends it; ``compiled`` is None for text."""
+    if compiled is None:
+        parts = DRIVER_SQL
+    elif (found := _found_parts.get(compiled)) is None:
+        parts = _found_parts[compiled] = _parts(compiled.statement)
+    else:
+        parts = found
+    return Effects(**_effects(parts, compiled, sql))
+
+
+class _Parts(NamedTuple):
+    """What the parts of a statement tell of it."""
+
+    may_write: bool
+    is_dml: bool
+    locks: bool
+
+
+DRIVER_SQL = _Parts(may_write=True, is_dml=False, locks=False)
+# Of the statements that SQLAlchemy keeps compiled, and only as long as it does.
+_found_parts: WeakKeyDictionary["SQLCompiler", _Parts] = WeakKeyDictionary()
+
+
+def _parts(statement: Any) -> _Parts:
+    parts = list(iterate(statement))
+    return _Parts(*(any(map(test, parts)) for test in (_may_write, _is_dml, _locks)))
+
+
+def _effects(parts: _Parts, compiled: "SQLCompiler | None", sql: str) -> dict[str, Any]:
+    changes_session = compiled_changes_session(compiled, sql)
+    writes = changes_session or parts.may_write
+    return {
+        "sql": sql,
+        "writes": writes,
+        "is_dml": parts.is_dml,
+        "locks": parts.locks,
+        "changes_session": changes_session,
+        "needs_transaction": writes or parts.locks,
+    }
 
 
 def _refuse_other_owners(compiled: OwnerCompiler) -> None:

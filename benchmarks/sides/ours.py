@@ -78,7 +78,7 @@ class OwnUnit(Faceplate):
     name = "faceplate, ORM unit"
     note = (
         "A unit of a user's own over `scope.session`: the conversation is loaded and locked,"
-        " counted up, the message added, and the runner commits. The same safeguards."
+        " counted up, the message added, and the runner flushes and commits. The same safeguards."
     )
     imports = False
     turn = Side.turn
@@ -107,7 +107,6 @@ async def _append(scope: Scope, conversation_id: UUID, text: str) -> Message:
         content=text,
     )
     scope.session.add(message)
-    await scope.session.flush()
     return message
 
 

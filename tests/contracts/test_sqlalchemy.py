@@ -1,11 +1,13 @@
 """What faceplate relies on in SQLAlchemy's pool and dialect: docs/private-parts.md, S1 to S6."""
 
 import asyncio
+from collections import deque
 from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_cursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -239,6 +241,32 @@ async def test_a_cursor_of_the_dialect_knows_the_drivers_connection(engine: Asyn
         assert not cursors[-1].server_side
         async with connection.stream(text("SELECT 1")):
             assert cursors[-1].server_side
+
+
+async def test_a_cursor_of_the_dialect_returns_the_rows_that_it_is_given(
+    engine: AsyncEngine,
+) -> None:
+    """Else a session's statement returns nothing, or rows without names."""
+    is_property = "_description" in AsyncAdapt_asyncpg_cursor.__slots__
+    names = ("_description", "_rowcount") if is_property else ("description", "rowcount")
+
+    def execute(cursor: Any, *_: Any) -> bool:
+        await_only(asyncio.sleep(0))
+        cursor._rows = deque([(1, "one"), (2, "two")])
+        for name, value in zip(names, ([_column("n", 23), _column("w", 25)], 2), strict=True):
+            setattr(cursor, name, value)
+        return True
+
+    async with engine.connect() as connection:
+        event.listen(engine.sync_engine, "do_execute", execute)
+        found = await connection.execute(text("SELECT of nothing"))
+        assert (list(found.keys()), found.rowcount) == (["n", "w"], 2)
+        assert found.all() == [(1, "one"), (2, "two")]
+        event.remove(engine.sync_engine, "do_execute", execute)
+
+
+def _column(name: str, type_: int) -> tuple[Any, ...]:
+    return (name, type_, None, None, None, None, None)
 
 
 class Counted:

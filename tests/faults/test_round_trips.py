@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
@@ -31,6 +32,23 @@ class Cost(NamedTuple):
 async def rename_in_the_orm(scope: Scope, task_id: Any) -> None:
     task = await scope.session.get_one(models.Task, (scope.user_id, task_id))
     task.title = secrets.token_hex()
+
+
+async def read_by_the_orm(scope: Scope, conversation_id: Any) -> list[models.Message]:
+    newest = sa.select(models.Message).order_by(models.Message.position.desc()).limit(50)
+    found = newest.where(models.Message.conversation_id == conversation_id)
+    return list(await scope.session.scalars(found))
+
+
+async def append_by_the_orm(scope: Scope, conversation_id: Any) -> models.Message:
+    key = (scope.user_id, conversation_id)
+    chat = await scope.session.get_one(models.Conversation, key, with_for_update=True)
+    chat.message_count += 1
+    message = models.Message(
+        conversation_id=chat.id, position=chat.message_count, role="user", content=CONTENT
+    )
+    scope.session.add(message)
+    return message
 
 
 Call = Callable[[Database, Belongings], Awaitable[Any]]
@@ -112,9 +130,17 @@ HOT: dict[str, tuple[Call, Cost]] = {
         lambda db, own: db.run(own.user_id, tasks.complete, own.task_id),
         Cost(2, 5, 500, 700),
     ),
-    "a unit over the ORM": (  # BEGIN and SELECT, the id of the transaction and UPDATE, COMMIT
+    "a unit over the ORM": (  # SELECT; BEGIN, the id of the transaction and UPDATE; COMMIT
         lambda db, own: db.run(own.user_id, rename_in_the_orm, own.task_id),
-        Cost(3, 6, 800, 900),
+        Cost(3, 7, 800, 900),
+    ),
+    "an append over the ORM": (  # BEGIN and SELECT; UPDATE, with the id; INSERT; COMMIT
+        lambda db, own: db.run(own.user_id, append_by_the_orm, own.conversation_id),
+        Cost(4, 7, 900, 700),
+    ),
+    "a read over the ORM": (
+        lambda db, own: db.run(own.user_id, read_by_the_orm, own.conversation_id),
+        Cost(1, 2, 250, 60 + 50 * 350),
     ),
 }
 
@@ -213,6 +239,7 @@ PLAIN = {  # a ping, BEGIN with the user, each statement, COMMIT
     "list conversations": 4,
     "complete a task": 5,  # it asks for its transaction's id
     "a unit over the ORM": 6,
+    "a read over the ORM": 4,
 }
 
 

@@ -67,7 +67,6 @@ def _remove_criterion(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(statement, "OWNER_CRITERIA", everybody())
     patch.setattr(statement, "OWNER_DIALECT", DIALECT)
-    patch.setattr(unit_session, "_owner_criteria", lambda _: everybody())
     patch.setattr(unit_connection, "_unit_dialect", lambda dialect: dialect)
     patch.setattr(unit_session, "set_owner", lambda *_: None)
     for each in statements():

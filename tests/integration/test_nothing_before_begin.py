@@ -82,6 +82,11 @@ def text(sql: str) -> Statement[str]:
 # Within one that is not open yet, a failure leaves nothing behind: the unit may go on.
 HARMLESS: dict[str, Callable[[Scope], Awaitable[Any]]] = {
     "a table that is not there": lambda scope: scope.all(Statement(str, UNDEFINED)),
+    "the session": lambda scope: scope.session.execute(UNDEFINED),
+    "the session, when it runs": lambda scope: scope.session.execute(RUN_TIME),
+    "the session's cancelled read of a locked table": lambda scope: cancelled(
+        scope.session.execute(NAMES.statement)
+    ),
     "a syntax error": lambda scope: scope.all(text("SELEKT 1")),
     "a value that cannot be encoded": lambda scope: scope.all(
         Statement(int, sa.select(sa.bindparam("value", type_=sa.Integer))), value="no number"
@@ -108,7 +113,7 @@ ENDING: dict[str, Callable[[Scope], Awaitable[Any]]] = {
     "a run-time error of text": lambda scope: scope.all(text("SELECT 1/0")),
     "a stream": lambda scope: drain(scope.stream(Statement(str, UNDEFINED))),
     "a stream that fails when it runs": lambda scope: drain(scope.stream(Statement(int, RUN_TIME))),
-    "the session": lambda scope: scope.session.execute(UNDEFINED),
+    "text in the session": lambda scope: scope.session.execute(sa.text("SELECT 1/0")),
     "a cursor of the session": lambda scope: rows_of_cursor(scope, UNDEFINED),
     "many": lambda scope: scope.execute_many(Statement(int, CAST), [{"value": "no number"}]),
     "a time limit around text": lambda scope: in_short(scope.all(text("SELECT pg_sleep(60)"))),

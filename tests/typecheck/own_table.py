@@ -44,6 +44,7 @@ SUMMARIES = Statement(Summary, select(Note.id, Note.body).order_by(Note.id))
 COUNT = Statement(int, select(func.count()).select_from(Note))
 # The column may be NULL, which no class says: the type stands in front.
 REMINDERS = Statement[str | None](str, select(Note.reminder))
+NOTES = Statement(Note, select(Note))
 MARKS = Statement(dict[str, object], select(Note.marks))
 CLEAR = Statement(int, update(Note).values(reminder=None))
 
@@ -78,6 +79,7 @@ def statements() -> None:
     assert_type(SUMMARIES, Statement[Summary])
     assert_type(COUNT, Statement[int])
     assert_type(REMINDERS, Statement[str | None])
+    assert_type(NOTES, Statement[Note])
     assert_type(MARKS, Statement[dict[str, object]])
 
 
@@ -95,6 +97,8 @@ async def through_a_scope(scope: Scope) -> None:
     assert_type(await scope.one(REMINDERS), str | None)
     assert_type(await scope.all(REMINDERS), list[str | None])
     assert_type(await scope.one(MARKS), dict[str, object])
+    assert_type(await scope.all(NOTES), list[Note])
+    assert_type(await scope.first(NOTES), Note | None)
     assert_type(await scope.execute(CLEAR), int)
     assert_type([row.body async for row in scope.stream(SUMMARIES)], list[str])
 

@@ -19,6 +19,7 @@ from faceplate._driver.error_details import (
 from faceplate._driver.error_mapping import describe_loss, is_from_pooler, map_error
 from faceplate._driver.preamble import NONE, LocalSettings, Preamble
 from faceplate._driver.preamble_row import PreambleRow
+from faceplate._driver.prepared import Prepared
 from faceplate._driver.session_state import RESET_SESSION
 from faceplate.config import Settings
 from faceplate.errors import (
@@ -93,7 +94,7 @@ class Connection(TrackedConnection):
         self._wire = wire
         self.sent_preamble = True
         self._log_after_s = 0.0 if settings.log_sql else settings.slow_statement_s or float("inf")
-        self._prepared: dict[str, Any] = {}
+        self._prepared: dict[str, Prepared] = {}
         self._preambles: dict[str, PreparedStatement[Any]] = {}
         self._discarded: list[PreparedStatement[Any]] = []
         self._preamble_row: PreambleRow | None = None
@@ -137,7 +138,7 @@ class Connection(TrackedConnection):
         started_s = time.monotonic()
         try:
             # What the methods of a prepared statement come to, three calls further down.
-            state = self._prepared[sql]._state  # noqa: SLF001 - its methods pass it on, too
+            state = self._prepared[sql].state
             rows, tag, _ = await self._protocol.bind_execute(
                 state, values, "", limit, return_extra=True, timeout=None
             )
@@ -200,6 +201,10 @@ class Connection(TrackedConnection):
         """Whether a preamble of this unit should have returned a row and did not."""
         return self._preamble_row is not None and self._preamble_row.values is None
 
+    def columns(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the columns of a statement that was run, as DB-API describes them."""
+        return self._prepared[sql].columns
+
     def is_ready(self, ahead: Preamble, sql: str) -> bool:
         """Return whether both are prepared: from the second time on that ``sql`` runs."""
         return sql in self._prepared and (not ahead.name or ahead.name in self._preambles)
@@ -214,7 +219,7 @@ class Connection(TrackedConnection):
         ``undo`` is the command that makes an aborted transaction usable again.
         """
         if sql not in self._prepared:
-            prepared = await self._ask_to_prepare(sql)
+            prepared = Prepared(await self._ask_to_prepare(sql))
             if len(self._prepared) >= MAX_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             self._prepared[sql] = prepared

@@ -42,7 +42,7 @@ class Dialect(PGDialect_asyncpg):
         await _set_codec(conn.driver_connection, "jsonb", prefix=b"\x01")
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        _run(partial(cursor.execute, statement, parameters), cursor, statement, context)
+        _execute(cursor, statement, parameters, context)
 
     def do_executemany(
         self, cursor: Any, statement: str, parameters: Any, context: Any = None
@@ -50,7 +50,7 @@ class Dialect(PGDialect_asyncpg):
         _run(partial(cursor.executemany, statement, parameters), cursor, statement, context)
 
     def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
-        _run(partial(cursor.execute, statement), cursor, statement, context)
+        _execute(cursor, statement, (), context)
 
     def do_terminate(self, dbapi_connection: Any) -> None:
         """Close a connection that cannot be used, without waiting for the server.
@@ -77,6 +77,15 @@ class Dialect(PGDialect_asyncpg):
 
 
 registry.register("postgresql.faceplate", __name__, Dialect.__name__)
+
+
+def _execute(cursor: Any, sql: str, parameters: Any, context: Any) -> None:
+    """Run a statement once; that of a unit as the unit's other statements are run."""
+    unit = None if context is None else context.execution_options.get(UNIT)
+    if unit is None or cursor.server_side:
+        _run(partial(cursor.execute, sql, parameters), cursor, sql, context)
+    else:
+        unit.execute_in_session(cursor, sql, parameters, context)
 
 
 def _run(run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:

@@ -212,6 +212,11 @@ class Lease:
         self.driver = driver
 
     @property
+    def dbapi_connection(self) -> Any:
+        """SQLAlchemy's adapter of the driver's connection."""
+        return (self._proxied or self._record).dbapi_connection
+
+    @property
     def proxied(self) -> PoolProxiedConnection:
         if self._proxied is None:
             self._proxied = self._pool.proxy(self._record)

@@ -15,6 +15,7 @@ from faceplate._driver.connection import MAX_PREPARED, Connection
 from faceplate._driver.described_answer import DescribedAnswer
 from faceplate._driver.error_details import server_error, sqlstate_of
 from faceplate._driver.preamble import LocalSettings, Preamble, describe
+from faceplate._driver.prepared import Prepared
 from faceplate._driver.wire import Wire
 from faceplate.config import Settings
 from faceplate.errors import ConnectionLost, FaceplateError, SchemaChanged
@@ -170,5 +171,5 @@ class UnpreparedConnection(Connection):
         for kept in caches:
             if sql not in kept and len(kept) >= MAX_PREPARED:
                 del kept[next(iter(kept))]
-        self._prepared[sql] = prepared
+        self._prepared[sql] = Prepared(prepared)
         self._described[sql] = self._shared[sql] = known

@@ -14,6 +14,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import await_only
 
 from faceplate._driver.dialect import UNIT
+from faceplate._driver.pool import Lease
 from faceplate._orm.owner_criterion import OwnerCompiler, owner_dialect
 from faceplate._orm.ownership import OWNER, check_translation, owned_table
 from faceplate.errors import InvalidInput, UsageError
@@ -35,13 +36,19 @@ SAVEPOINT_NOT_ROLLED_BACK = (
 
 
 class _LentConnection:
-    """The pool's connection as a unit may use it: only the runner checks it in."""
+    """The pool's connection as a unit may use it: only the runner checks it in.
 
-    def __init__(self, proxied: PoolProxiedConnection) -> None:
-        self._proxied = proxied
+    A statement needs a cursor alone. SQLAlchemy's proxy is made for whatever else is asked for.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._proxied, name)
+        return getattr(self._lease.proxied, name)
+
+    def cursor(self, **options: Any) -> Any:
+        return self._lease.dbapi_connection.cursor(**options)
 
     def close(self) -> None:
         raise UsageError(CONNECTION_REFUSED)
@@ -53,7 +60,7 @@ class _LentConnection:
         """Invalidate the connection after SQLAlchemy has found it lost."""
         if e is None:
             raise UsageError(CONNECTION_REFUSED)
-        self._proxied.invalidate(e, soft)
+        self._lease.proxied.invalidate(e, soft)
 
 
 class UnitConnection(Connection):
@@ -63,10 +70,8 @@ class UnitConnection(Connection):
     statement a hundred calls.
     """
 
-    def __init__(
-        self, engine: Engine, connection: PoolProxiedConnection, user_id: UUID | None
-    ) -> None:
-        lent: Any = _LentConnection(connection)
+    def __init__(self, engine: Engine, lease: Lease, user_id: UUID | None) -> None:
+        lent: Any = _LentConnection(lease)
         super().__init__(engine, lent)
         self.user_id = user_id
         if user_id is not None:

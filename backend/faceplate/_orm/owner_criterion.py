@@ -125,13 +125,16 @@ class OwnerCompiler(PGCompiler_asyncpg):
     def _limit(self, table: OwnedTable | None, state: Any) -> None:
         """Limit the tables of an UPDATE or DELETE to the owner.
 
-        A flush finds its row by the primary key. There the user in the key must be the owner.
+        A flush finds its row by the primary key. There the user in the key must be the owner, or
+        another user's row would be taken for one that was deleted meanwhile. A statement of a model
+        that compares the user with a value has that condition beside the owner.
         """
         statement = state.statement
         known = limited_tables(statement._where_criteria)
+        is_of_model = "compile_state_plugin" in statement._propagate_attrs
         if table is not None and hash(table.source) not in known:
             for column, bind in equalities(statement._where_criteria):
-                if table.has(column):
+                if table.has(column) and (bind.required or not is_of_model):
                     self._give(table, bind)
                     known.add(hash(table.source))
         (_, *state._extra_froms), criteria = limit_to_owner(

@@ -4,23 +4,19 @@ It adds the owner to what models load. `row_owner` gives new rows their owner an
 `UnitConnection` limits every statement to the user.
 """
 
-from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import (
-    ORMExecuteState,
     Session,
     SessionTransaction,
     UOWTransaction,
-    with_loader_criteria,
 )
-from sqlalchemy.pool import PoolProxiedConnection
 
 from faceplate._driver.dialect import UNIT
 from faceplate._driver.error_mapping import FLUSH_FAILED
+from faceplate._driver.pool import Lease
 from faceplate._orm.connection import (
     COMMIT_REFUSED,
     CONNECTION_REFUSED,
@@ -29,10 +25,8 @@ from faceplate._orm.connection import (
     UnitConnection,
 )
 from faceplate._orm.flush_order import OrderedSession
-from faceplate._orm.ownership import OWNER, Owner
 from faceplate._orm.row_owner import set_id, set_owner
 from faceplate._orm.unit import Unit
-from faceplate.column_types import Id
 from faceplate.errors import UsageError
 from faceplate.models import Private
 
@@ -169,9 +163,9 @@ class UnitSession(AsyncSession):
     _proxied = sync_session
 
 
-def open_session(unit: Unit, engine: AsyncEngine, proxied: PoolProxiedConnection) -> UnitSession:
+def open_session(unit: Unit, engine: AsyncEngine, lease: Lease) -> UnitSession:
     """Return a session that sends each statement through ``unit``."""
-    connection = UnitConnection(engine.sync_engine, proxied, unit.user_id)
+    connection = UnitConnection(engine.sync_engine, lease, unit.user_id)
     connection.execution_options(**{UNIT: unit})
     return UnitSession(
         _AsyncUnitConnection(engine, connection),
@@ -204,24 +198,6 @@ def open_savepoint(session: UnitSession) -> Any:
 def holds_changes(session: Session) -> bool:
     """Return whether there is something to flush, without a flush's greenlet."""
     return bool(session.new or session.deleted or session.identity_map.check_modified())
-
-
-@lru_cache(maxsize=1024)
-def _owner_criteria(user_id: UUID) -> Any:
-    """Return the option that adds the owner. Making one costs as much as a statement."""
-    # It has a name that no other parameter has, and a value for criteria that SQLAlchemy evaluates
-    # in Python.
-    owner = Owner(OWNER, user_id, type_=Id())
-    return with_loader_criteria(Private, lambda model: model.user_id == owner, include_aliases=True)
-
-
-@event.listens_for(_SyncSession, "do_orm_execute")
-def _add_owner(state: ORMExecuteState) -> None:
-    unit = _unit_of(state.session)
-    unit.check_usable()
-    user_id = unit.user_id
-    if user_id is not None:
-        state.statement = state.statement.options(_owner_criteria(user_id))
 
 
 @event.listens_for(_SyncSession, "before_attach")

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.util import await_only
 
 from faceplate._driver import preamble, session_state
+from faceplate._driver.cursor import fill
 from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.preamble import Preamble
-from faceplate._driver.session_effects import compiled_changes_session
 from faceplate._orm.session import (
     UnitSession,
     close_session,
@@ -22,6 +22,7 @@ from faceplate._orm.session import (
 )
 from faceplate._transaction.transaction import Transaction
 from faceplate.errors import FaceplateError, SchemaChanged, UsageError
+from faceplate.statement import effects_of
 
 SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
@@ -40,18 +41,27 @@ class SessionTransaction(Transaction):
         """
         self.check_usable()
         if self._session is None:
-            self.may_have_written = True
             self._check_is_whole_unit()
             self.has_session = True
-            self._session = open_session(self, self._engine, self._lease.proxied)
+            self._session = open_session(self, self._engine, self._lease)
         return self._session
 
+    def execute_in_session(self, cursor: Any, sql: str, parameters: Any, context: Any) -> None:
+        """Run a statement of the session, in a greenlet, and put its answer into ``cursor``."""
+        effects = effects_of(getattr(context, "compiled", None), sql)
+        if effects.changes_session:
+            session_state.refuse_transaction_control(sql)
+        self._check_loop()  # there is no greenlet in another thread
+        answer = await_only(self.run(effects, list(parameters or ())))
+        fill(cursor, self._driver.columns(sql), answer)
+
     def run_in_session(self, run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
-        """Run a statement of the session. SQLAlchemy's dialect calls it, in a greenlet."""
+        """Run a statement for many rows, or one with a cursor of the driver's, in a greenlet."""
+        effects = effects_of(getattr(context, "compiled", None), sql)
         self._claim()
         try:
-            compiled = getattr(context, "compiled", None)
-            if compiled_changes_session(compiled, sql):
+            self.may_have_written |= effects.writes
+            if effects.changes_session:
                 session_state.refuse_transaction_control(sql)
                 self._driver.note_session_change(sql)
             if self._must_resynchronize:
@@ -59,7 +69,7 @@ class SessionTransaction(Transaction):
             # The driver makes no cursor before it has seen that the transaction is open.
             if cursor.server_side or not self._driver.is_pipelined:
                 await_only(self._open())
-            self._send_in_session(run, is_dml=compiled is not None and _is_dml(context))
+            self._send_in_session(run, is_dml=effects.is_dml)
             if cursor.server_side:
                 cursor._cursor = _UnitCursor(self, cursor._cursor)  # noqa: SLF001 - SQLAlchemy fetches from it
         finally:
@@ -142,7 +152,3 @@ class _UnitCursor:
 
     async def fetch(self, count: int) -> list[Any]:
         return await self._transaction.fetch_from(self._cursor, count)
-
-
-def _is_dml(context: Any) -> bool:
-    return bool(context.isinsert or context.isupdate or context.isdelete)

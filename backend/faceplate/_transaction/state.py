@@ -66,7 +66,7 @@ class State:
     is_busy: bool = False
     """Whether a statement of the unit is in flight."""
     may_have_written: bool = False
-    """Whether anything but plain SELECTs was run. Using the session counts as a write."""
+    """Whether anything but plain SELECTs was run."""
     has_committed: bool = False
     """Whether a statement that commits by itself has taken effect."""
     connection_error: Unavailable | None = None
@@ -123,9 +123,12 @@ class State:
         self.check_usable()
         if self.is_busy:
             raise UsageError(BUSY)
+        self._check_loop()
+        self.is_busy = True
+
+    def _check_loop(self) -> None:
         if not self._driver.is_in_its_loop():
             raise UsageError(OTHER_LOOP)
-        self.is_busy = True
 
     def _check_in_sync(self) -> None:
         """End the unit if the server's transaction is not in the state of this one."""

@@ -1,8 +1,9 @@
 """A unit's transaction: which statement begins it, and with which preamble.
 
 BEGIN is sent in one round trip with the first statement that may write or lock. A plain SELECT
-before that runs by itself, which makes no difference at READ COMMITTED. On a connection without
-pipelining, BEGIN takes a round trip of its own before the first statement of any kind.
+before that runs by itself, also one of the session, which makes no difference at READ COMMITTED.
+On a connection without pipelining, BEGIN takes a round trip of its own before the first statement
+of any kind.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +25,7 @@ from faceplate.errors import (
     Unavailable,
     UsageError,
 )
-from faceplate.statement import Compiled
+from faceplate.statement import Effects
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class Transaction(State, ABC):
         """Whether the first statement that writes is a transaction by itself."""
         return self._may_autocommit
 
-    async def run(self, compiled: Compiled, arguments: list[Any], limit: int = 0) -> Answer:
+    async def run(self, compiled: Effects, arguments: list[Any], limit: int = 0) -> Answer:
         """Return up to ``limit`` rows, or all if it is 0, and the command tag.
 
         The statement is sent with the preamble that it needs.
@@ -126,6 +127,7 @@ class Transaction(State, ABC):
         to another client.
         """
         await self.begin()
+        self.may_have_written = True
         self._driver.must_reset_session = True
         self._driver.must_close = True
 
@@ -167,7 +169,7 @@ class Transaction(State, ABC):
         self._check_in_sync()
         return answer
 
-    def _preamble_for(self, compiled: Compiled) -> tuple[Preamble, bool, bool]:
+    def _preamble_for(self, compiled: Effects) -> tuple[Preamble, bool, bool]:
         """Return the preamble, whether it has BEGIN, and whether the statement autocommits.
 
         A statement autocommits if it writes or locks and no BEGIN was sent.
@@ -226,7 +228,7 @@ class Transaction(State, ABC):
             if ahead.has_row:
                 self._mark = None
 
-    def _check_is_whole_unit(self, compiled: Compiled | None = None) -> None:
+    def _check_is_whole_unit(self, compiled: Effects | None = None) -> None:
         """Raise NeedsTransaction if a `one_statement` unit sends more than one.
 
         That is a second statement, a lock for a later one, or, without ``compiled``, BEGIN itself.
