@@ -21,9 +21,6 @@ from faceplate.services import conversations, messages, tasks, users
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 
-OVER_THE_ORM = {"a unit over the ORM": 5}
-"""SQLAlchemy prepares each statement in a round trip of its own. BEGIN travels with the first."""
-
 
 class Setting(NamedTuple):
     name: str
@@ -59,7 +56,7 @@ async def test_a_unit_takes_as_many_round_trips_as_without_a_pooler(wire: Wire, 
     wire.proxy.traffic = traffic = Traffic()
     await call(wire.db, wire.own)
     print(traffic, traffic.bytes[Direction.TO_SERVER])  # noqa: T201 - for who changes it
-    assert traffic.round_trips == OVER_THE_ORM.get(name, cost.round_trips)
+    assert traffic.round_trips == cost.round_trips
     assert traffic.connections == 0
 
 
