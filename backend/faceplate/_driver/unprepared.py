@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from faceplate._driver.connection import MAX_PREPARED, Connection
 from faceplate._driver.described_answer import DescribedAnswer
-from faceplate._driver.error_details import server_error, sqlstate_of
+from faceplate._driver.error_details import DRIVER_ERRORS, server_error, sqlstate_of
 from faceplate._driver.preamble import LocalSettings, Preamble, describe
 from faceplate._driver.prepared import Prepared
 from faceplate._driver.wire import Wire
@@ -145,6 +145,7 @@ class UnpreparedConnection(Connection):
         """Have the server describe ``sql``, in the unit's transaction or in one of its own."""
         begins = not self.is_in_transaction()
         if begins:
+            self.is_preparing = True  # if this is cancelled, BEGIN may have run
             await self.call(self.execute, self._begin_describing)
         answer = DescribedAnswer(self._wire.transport, self._wire.protocol, None)
         self._wire.queue(FLUSH, answer)
@@ -154,8 +155,7 @@ class UnpreparedConnection(Connection):
             self.end_preamble()
             if begins and self.is_in_transaction():
                 await self.call(self.execute, "ROLLBACK")
-        parameters = [one.oid for one in prepared.get_parameters()]
-        columns = [one.type.oid for one in prepared.get_attributes()]
+        parameters, columns = self._types_of(prepared)
         described = PARSE_COMPLETE + answer.description
         found = Description(
             describe(sql, parameters),
@@ -165,6 +165,20 @@ class UnpreparedConnection(Connection):
         )
         known = self._shared.get(sql)
         self._keep(sql, known if known == found else found, prepared)
+
+    def _types_of(self, prepared: "PreparedStatement[Any]") -> tuple[list[int], list[int]]:
+        """Return the types of a statement's values and columns.
+
+        Raises FaceplateError if another task has closed the connection.
+        """
+        try:
+            parameters = [one.oid for one in prepared.get_parameters()]
+            columns = [one.type.oid for one in prepared.get_attributes()]
+        except DRIVER_ERRORS as error:
+            failure = self.map_error(error)
+        else:
+            return parameters, columns
+        raise failure
 
     def _keep(self, sql: str, known: Description, prepared: "PreparedStatement[Any]") -> None:
         caches: tuple[dict[str, Any], ...] = (self._prepared, self._described, self._shared)
