@@ -212,6 +212,9 @@ async def test_asyncpg_runs_a_prepared_statement_by_its_protocol(url: str) -> No
         rows, _, is_all = await run(state, [2], "", 1, return_extra=True, timeout=None)
         assert (rows, is_all) == ([await prepared.fetchrow(2)], False)
         assert not connection._protocol.is_in_transaction()
+        await connection.close()
+        assert state._get_attributes()[0].name == "n"
+        assert [each.name for each in state._get_parameters()] == ["int4"]
 
 
 @on_each_loop

@@ -14,8 +14,14 @@ class Prepared:
         self.statement = statement  # collected, it would close the server's
         self.state = statement._state  # noqa: SLF001 - its methods pass it on, too
 
+    # By the state, as the statement's own methods refuse when the connection was closed meanwhile.
     @cached_property
     def columns(self) -> list[tuple[Any, ...]]:
         """The columns as DB-API describes them. The driver takes 14 us for a message's."""
-        found = self.statement.get_attributes()
-        return [(each.name, each.type.oid, *NOT_SAID) for each in found]
+        return [(each.name, each.type.oid, *NOT_SAID) for each in self.state._get_attributes()]  # noqa: SLF001 - see above
+
+    @property
+    def types(self) -> tuple[list[int], list[int]]:
+        """The types of the values, and those of the columns."""
+        parameters = [each.oid for each in self.state._get_parameters()]  # noqa: SLF001 - see above
+        return parameters, [oid for _, oid, *_ in self.columns]

@@ -9,19 +9,16 @@ Each flight names the types of its values and asks for the description again. So
 no value is taken for one of another type, and no row is decoded by an outdated description.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from faceplate._driver.connection import MAX_PREPARED, Connection
 from faceplate._driver.described_answer import DescribedAnswer
-from faceplate._driver.error_details import DRIVER_ERRORS, server_error, sqlstate_of
+from faceplate._driver.error_details import server_error, sqlstate_of
 from faceplate._driver.preamble import LocalSettings, Preamble, describe
 from faceplate._driver.prepared import Prepared
 from faceplate._driver.wire import Wire
 from faceplate.config import Settings
 from faceplate.errors import ConnectionLost, FaceplateError, SchemaChanged
-
-if TYPE_CHECKING:
-    from asyncpg.prepared_stmt import PreparedStatement
 
 CHANGED = "a table was changed under a statement"
 GONE = ("42", "XX")
@@ -86,7 +83,7 @@ class UnpreparedConnection(Connection):
             await self._describe(sql)
             return
         with self._wire.answering(PARSE_COMPLETE + known.description):
-            prepared = await self._ask_to_prepare(sql)
+            prepared = Prepared(await self._ask_to_prepare(sql))
         self.is_preparing = False  # the server has heard nothing
         self._keep(sql, known, prepared)
 
@@ -150,12 +147,12 @@ class UnpreparedConnection(Connection):
         answer = DescribedAnswer(self._wire.transport, self._wire.protocol, None)
         self._wire.queue(FLUSH, answer)
         try:
-            prepared = await self._ask_to_prepare(sql)
+            prepared = Prepared(await self._ask_to_prepare(sql))
         finally:
             self.end_preamble()
             if begins and self.is_in_transaction():
                 await self.call(self.execute, "ROLLBACK")
-        parameters, columns = self._types_of(prepared)
+        parameters, columns = prepared.types
         described = PARSE_COMPLETE + answer.description
         found = Description(
             describe(sql, parameters),
@@ -166,24 +163,10 @@ class UnpreparedConnection(Connection):
         known = self._shared.get(sql)
         self._keep(sql, known if known == found else found, prepared)
 
-    def _types_of(self, prepared: "PreparedStatement[Any]") -> tuple[list[int], list[int]]:
-        """Return the types of a statement's values and columns.
-
-        Raises FaceplateError if another task has closed the connection.
-        """
-        try:
-            parameters = [one.oid for one in prepared.get_parameters()]
-            columns = [one.type.oid for one in prepared.get_attributes()]
-        except DRIVER_ERRORS as error:
-            failure = self.map_error(error)
-        else:
-            return parameters, columns
-        raise failure
-
-    def _keep(self, sql: str, known: Description, prepared: "PreparedStatement[Any]") -> None:
+    def _keep(self, sql: str, known: Description, prepared: Prepared) -> None:
         caches: tuple[dict[str, Any], ...] = (self._prepared, self._described, self._shared)
         for kept in caches:
             if sql not in kept and len(kept) >= MAX_PREPARED:
                 del kept[next(iter(kept))]
-        self._prepared[sql] = Prepared(prepared)
+        self._prepared[sql] = prepared
         self._described[sql] = self._shared[sql] = known
