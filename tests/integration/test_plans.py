@@ -258,6 +258,7 @@ CASES = {
     "conversations.LOCK": by_id(PK["conversations"]),
     "conversations.REPLACE_BODY": by_id(PK["conversations"], body="{}"),
     "conversations.GET": by_id(PK["conversations"]),
+    "conversations.FIRST_PAGE": by_hour({"ix_conversations_active_hour"}),
     "conversations.PAGE": by_hour(
         {"ix_conversations_active_hour"}, after_time=LATEST, after_id=UUID(int=0)
     ),

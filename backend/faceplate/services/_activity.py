@@ -32,13 +32,19 @@ def active_at(moment: Any) -> dict[str, Any]:
 
 
 def newest_first(selected: Any) -> Any:
+    """Return a SELECT of conversations, newest first."""
+    return selected.order_by(
+        Conversation.active_hour.desc(), Conversation.updated_at.desc(), Conversation.id.desc()
+    )
+
+
+def newest_after(selected: Any) -> Any:
     """Return a SELECT of conversations after ``after_time`` and ``after_id``, newest first."""
     # For "not at or behind it" PostgreSQL expects more rows than for "before it", and so it finds
     # that one plan for all values is as good as a new plan for each call.
     is_after = (_key >= _after).is_not(sa.true())
-    return selected.where(Conversation.active_hour <= _hour_of(_after_time), is_after).order_by(
-        Conversation.active_hour.desc(), Conversation.updated_at.desc(), Conversation.id.desc()
-    )
+    later = selected.where(Conversation.active_hour <= _hour_of(_after_time), is_after)
+    return newest_first(later)
 
 
 def oldest_first(selected: Any) -> Any:

@@ -1,5 +1,6 @@
 """Conversations of the scope's user."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -22,7 +23,7 @@ from faceplate.pagination import (
 )
 from faceplate.scope import Scope, one_statement, replayable
 from faceplate.services import _forking, _path_changes
-from faceplate.services._activity import active_at, newest_first
+from faceplate.services._activity import active_at, newest_after, newest_first
 from faceplate.services._arguments import check_kind, checked_position, optional_position
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
@@ -83,14 +84,15 @@ def _open() -> Any:
     return sa.union_all(sa.select(*made.c), sa.select(*_columns).where(_by_id))
 
 
-def _page() -> Any:
-    selected: Any = newest_first(sa.select(*_columns))
-    return selected.limit(bindparam("limit", type_=sa.Integer()))
+def _page(in_order: Callable[[Any], Any] = newest_after) -> Any:
+    return in_order(sa.select(*_columns)).limit(bindparam("limit", type_=sa.Integer()))
 
 
 CREATE = Statement(records.Conversation, _create())
 OPEN = Statement(records.Conversation, _open())
 GET = Statement(records.Conversation, sa.select(*_columns).where(_by_id))
+# To compare each row with the key before a first page would cost the server a tenth.
+FIRST_PAGE = Statement(records.Conversation, _page(newest_first))
 PAGE = Statement(records.Conversation, _page())
 PAGE_OF_SOURCE = Statement(
     records.Conversation, _page().where(Conversation.source == bindparam("source"))
@@ -225,12 +227,16 @@ async def page(
     Raises InvalidInput for an invalid source, limit or cursor.
     """
     listing = LISTING if source is None else f"{LISTING} {source}"
-    after_time, after_id = after_moment(scope, listing, cursor)
-    asked = {"after_time": after_time, "after_id": after_id, "limit": check_limit(limit) + 1}
-    if source is None:
-        rows = await scope.all(PAGE, **asked)
+    more = check_limit(limit) + 1
+    if source is None and cursor is None:
+        rows = await scope.all(FIRST_PAGE, limit=more)
     else:
-        rows = await scope.all(PAGE_OF_SOURCE, source=source, **asked)
+        after_time, after_id = after_moment(scope, listing, cursor)
+        asked = {"after_time": after_time, "after_id": after_id, "limit": more}
+        if source is None:
+            rows = await scope.all(PAGE, **asked)
+        else:
+            rows = await scope.all(PAGE_OF_SOURCE, source=source, **asked)
     return page_of(scope, listing, rows, limit, lambda row: moment_key(row.updated_at, row.id))
 
 
