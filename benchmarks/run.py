@@ -20,7 +20,6 @@ from benchmarks.sides.base import Side
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import Asyncpg, ByHand
-from benchmarks.sides.shared import sharing
 from faceplate.embedded import Server
 
 PARTS = {
@@ -143,7 +142,7 @@ async def _compare(target: Target, data: Data, plan: Plan, results: Results, say
 
 
 async def _measure_load(compared: Comparison, plan: Plan, results: Results) -> None:
-    compared = replace(compared, sides=[Asyncpg(), Faceplate(), *sharing()])
+    compared = replace(compared, sides=[Asyncpg(), Faceplate()])
     results.load_sides = [info_of(side) for side in compared.sides]
     results.closed_loops = await closed_loops.measure_closed_loops(compared, plan.closed)
     results.open_loops = await open_loop.measure_open_loop(compared, plan.arrivals)

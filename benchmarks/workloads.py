@@ -52,6 +52,5 @@ WORKLOADS = (
 
 
 def done_by(side: Side) -> tuple[Workload, ...]:
-    """Return the workloads that ``side`` can do, and that tell something of it."""
-    names = {w.name for w in WORKLOADS} if side.reads else {"append"}
-    return tuple(w for w in WORKLOADS if w.name in names and (side.lists or w.name != "list"))
+    """Return the workloads that ``side`` can do."""
+    return tuple(w for w in WORKLOADS if side.lists or w.name != "list")

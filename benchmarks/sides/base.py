@@ -28,8 +28,6 @@ class Side(ABC):
     """How it is used here."""
     lists: ClassVar[bool] = True
     """Whether it can list a user's conversations."""
-    reads: ClassVar[bool] = True
-    """Whether it reads in another way than the side that it is made from."""
     imports: ClassVar[bool] = True
     """Whether it has an import of its own."""
     import_limit: ClassVar[int | None] = None

@@ -1,13 +1,11 @@
 """What the parts beside the comparison say is so: load, poolers, aims, absent figures."""
 
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 from benchmarks.__main__ import FULL, make_parser, plan_of
 from benchmarks.aims import aims
-from benchmarks.comparison import verify
 from benchmarks.data import TINY, Data
 from benchmarks.figures import Cell, Condition, Network
 from benchmarks.measuring import Block, Spread
@@ -17,7 +15,6 @@ from benchmarks.run import PARTS
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import Asyncpg
-from benchmarks.sides.shared import Batched
 from benchmarks.tables import BLOCKS
 
 from faceplate.embedded._postgres import programs
@@ -113,49 +110,6 @@ def test_a_run_of_everything_leaves_out_the_soak_alone() -> None:
     assert grown.parts == {"growth", "pgbench"}
     assert grown.growth.tables == [200_000, 1_000_000]
     assert max(plan_of(parse(["--growth"])).growth.tables) == max(FULL.growth.tables)
-
-
-async def test_batches_by_hand_do_the_same_as_single_appends(fresh_database_url: str) -> None:
-    """Else shared flights are compared with something that does less."""
-    filling = Data(TINY, 1)
-    await Asyncpg().load(fresh_database_url, filling)
-    side = Batched()
-    await side.open(fresh_database_url, 5)
-    try:
-        await verify(side, filling)
-        places = [*filling.written[1:], filling.written[1]] * 3
-        await asyncio.gather(*(side.append(place, "a question") for place in places))
-    finally:
-        await side.close()
-    connection = await asyncpg.connect(fresh_database_url)
-    try:
-        stored = await connection.fetch(
-            "SELECT user_id, conversation_id, array_agg(position ORDER BY position),"
-            " (SELECT message_count FROM faceplate.conversations c"
-            " WHERE (c.user_id, c.id) = (m.user_id, m.conversation_id))"
-            " FROM faceplate.messages m GROUP BY user_id, conversation_id"
-        )
-    finally:
-        await connection.close()
-    counts = {(user_id, id_): len(positions) for user_id, id_, positions, _ in stored}
-    assert all(positions == list(range(1, count + 1)) for *_, positions, count in stored)
-    assert [counts[place] for place in filling.written[1:3]] == [60 + 6, 60 + 3]
-
-
-async def test_batches_fail_as_a_whole(fresh_database_url: str) -> None:
-    """What the page says of them: a member that fails takes the others with it."""
-    filling = Data(TINY, 1)
-    await Asyncpg().load(fresh_database_url, filling)
-    side = Batched()
-    await side.open(fresh_database_url, 5)
-    try:
-        texts = ["a question"] * (side.flights + 1) + ["\0"]  # the last two share a batch
-        appends = map(side.append, filling.written, texts)
-        found = await asyncio.gather(*appends, return_exceptions=True)
-    finally:
-        await side.close()
-    failed = [isinstance(one, asyncpg.PostgresError) for one in found]
-    assert failed == [False] * side.flights + [True, True]
 
 
 async def test_pgbench_appends_in_each_of_a_clients_conversations(
