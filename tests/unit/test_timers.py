@@ -41,7 +41,7 @@ async def test_a_later_command_has_its_whole_time() -> None:
     ended: asyncio.Future[str] = loop.create_future()
     timer.set(0.1, ended.set_result, "over")
     assert await ended == "over"
-    assert loop.time() - began_s >= 0.1
+    assert loop.time() - began_s >= 0.09  # the clock of uvloop is coarse
     assert (loop.timers, timer.is_set) == (2, False)
 
 

@@ -9,6 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 
+RESOLUTION_S = 0.001
+"""How much earlier than its time a timer of uvloop may fire, by the loop's own clock."""
+
+
 class CommandTimer:
     """The handle of a time limit, which is set again for each command.
 
@@ -50,7 +54,7 @@ class CommandTimer:
         self._timer = None
         if self._call is None:
             return
-        if (left_s := self._due_s - self._loop.time()) > 0:
+        if (left_s := self._due_s - self._loop.time()) > RESOLUTION_S:
             self._start(left_s)
             return
         (callback, args), self._call = self._call, None

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
+from faceplate._driver.timers import RESOLUTION_S
 from faceplate.errors import Overloaded, PoolExhausted
 
 
@@ -86,8 +87,8 @@ class Turns:
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """End the waits whose time is over, and look again when that of the next one is."""
-        queue, now_s = self._queue, loop.time()
-        while queue and queue[0].expires_s <= now_s:
+        queue, until_s = self._queue, loop.time() + RESOLUTION_S
+        while queue and queue[0].expires_s <= until_s:
             come = queue.popleft().come
             if not come.done():
                 come.set_exception(
