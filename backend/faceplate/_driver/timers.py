@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-
 RESOLUTION_S = 0.001
 """How much earlier than its time a timer of uvloop may fire, by the loop's own clock."""
 
