@@ -53,7 +53,7 @@ SQLALCHEMY: dict[tuple[type[Any], type[Any]], str] = {
     (session._SyncSession, orm.Session): (
         "begin_nested close commit connection flush get_bind invalidate reset rollback"
     ),
-    (session._Savepoint, orm.SessionTransaction): "__exit__ commit",
+    (session._Savepoint, orm.SessionTransaction): "__exit__ commit rollback",
     (session._AsyncUnitConnection, AsyncConnection): "_proxied",
     (session.UnitSession, AsyncSession): "sync_session",
 }

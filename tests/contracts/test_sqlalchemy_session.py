@@ -70,6 +70,10 @@ async def test_a_nested_block_may_be_of_another_class(engine: AsyncEngine) -> No
             inmost: Any = session.get_nested_transaction()
             assert inmost is block
             assert not block._transaction_is_closed()
+            savepoint: Any = connection.get_nested_transaction()
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+            connection._rollback_to_savepoint_impl(savepoint._savepoint)
+            assert savepoint.is_active
         assert block._transaction_is_closed()
         assert ends == [None, "commit"]
         ends.clear()

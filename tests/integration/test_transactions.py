@@ -440,8 +440,22 @@ async def in_a_block_that_is_cancelled(scope: Scope) -> None:
                 await scope.session.flush()
 
 
+async def in_a_block_with_more_to_do(scope: Scope) -> None:
+    async with scope.session.begin_nested():
+        scope.session.add(await a_task_that_is_there(scope))
+        with contextlib.suppress(Conflict):
+            await scope.session.flush()
+        await tasks.create(scope, title="lost")
+
+
 @pytest.mark.parametrize(
-    "swallow", [in_a_block, in_a_block_of_the_sync_session, in_a_block_that_is_cancelled]
+    "swallow",
+    [
+        in_a_block,
+        in_a_block_of_the_sync_session,
+        in_a_block_that_is_cancelled,
+        in_a_block_with_more_to_do,
+    ],
 )
 async def test_a_nested_block_does_not_end_well_over_a_flush_that_failed(
     db: Database, user: User, swallow: Callable[[Scope], Awaitable[None]]
@@ -546,6 +560,7 @@ async def test_a_nested_block_that_is_rolled_back_by_hand_ends_well(
             scope.session.add(await a_task_that_is_there(scope))
             with contextlib.suppress(Conflict):
                 await scope.session.flush()
+            await tasks.create(scope, title="lost")
             await block.rollback()
         await tasks.create(scope, title="kept, too")
 

@@ -4,6 +4,8 @@ It adds the owner to what models load. `row_owner` gives new rows their owner an
 `UnitConnection` limits every statement to the user.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -53,6 +55,12 @@ class _Savepoint(SessionTransaction):
 
     rollback_reason: str | None = None
     """Why the savepoint must not be released: see `Unit.rollback_reason`."""
+    undo: Callable[[], None]
+    """It rolls back to the savepoint."""
+
+    def rollback(self, _capture_exception: bool = False, _to_root: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
+        self._undo_the_rest()
+        super().rollback(_capture_exception, _to_root)
 
     def commit(self, _to_root: bool = False) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
         if self.rollback_reason is not None:
@@ -66,6 +74,7 @@ class _Savepoint(SessionTransaction):
             type_ = UsageError
         unit = _unit_of(self.session)
         try:
+            self._undo_the_rest()
             super().__exit__(type_, value, traceback)
         except BaseException:
             if not self._transaction_is_closed():
@@ -73,6 +82,14 @@ class _Savepoint(SessionTransaction):
             raise
         if caught is not None:
             raise caught
+
+    def _undo_the_rest(self) -> None:
+        """Undo what each `Statement` did after a flush that failed.
+
+        SQLAlchemy has rolled back to the savepoint at that flush, and would not do it again.
+        """
+        if not self.is_active and not self._transaction_is_closed():
+            self.undo()
 
 
 class _SyncSession(OrderedSession):
@@ -83,7 +100,10 @@ class _SyncSession(OrderedSession):
         nested = super().begin_nested()
         nested.__class__ = _Savepoint
         try:
-            self.connection()
+            connection = self.connection()
+            savepoint: Any = connection.get_nested_transaction()
+            undo = connection._rollback_to_savepoint_impl  # noqa: SLF001 - SQLAlchemy has no public name for it
+            vars(nested)["undo"] = partial(undo, savepoint._savepoint)  # noqa: SLF001 - as above
         except BaseException:
             nested.rollback()
             raise
