@@ -49,7 +49,7 @@ async def test_asyncpg_prepares_by_an_answer_that_is_not_the_servers(url: str) -
 
         loop.seam.write = answer  # type: ignore[method-assign]  # in place of the server
         own = await connection.prepare("SELECT 1 AS n")
-        loop.seam.write = send  # type: ignore[method-assign]  # as before
+        loop.seam.write = send  # type: ignore[method-assign]  # the transport's own again
         assert [dict(row) for row in await own.fetch()] == [{"n": 1}]
 
 

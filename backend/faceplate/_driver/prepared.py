@@ -18,10 +18,10 @@ class Prepared:
     @cached_property
     def columns(self) -> list[tuple[Any, ...]]:
         """The columns as DB-API describes them. The driver takes 14 us for a message's."""
-        return [(each.name, each.type.oid, *NOT_SAID) for each in self.state._get_attributes()]  # noqa: SLF001 - see above
+        return [(each.name, each.type.oid, *NOT_SAID) for each in self.state._get_attributes()]  # noqa: SLF001 - the public method refuses on a closed connection
 
     @property
     def types(self) -> tuple[list[int], list[int]]:
         """The types of the values, and those of the columns."""
-        parameters = [each.oid for each in self.state._get_parameters()]  # noqa: SLF001 - see above
+        parameters = [each.oid for each in self.state._get_parameters()]  # noqa: SLF001 - the public method refuses on a closed connection
         return parameters, [oid for _, oid, *_ in self.columns]

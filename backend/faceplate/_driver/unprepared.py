@@ -71,12 +71,12 @@ class UnpreparedConnection(Connection):
         """Return True: preambles have no names here."""
         return True
 
-    def is_ready(self, ahead: Preamble, sql: str) -> bool:  # noqa: ARG002 - as above
+    def is_ready(self, ahead: Preamble, sql: str) -> bool:  # noqa: ARG002 - the base class's signature
         """Return whether ``sql`` can be run: from the second time on that the pool runs it."""
         known = self._described.get(sql)
         return known is not None and known is self._shared.get(sql)
 
-    async def make_ready(self, ahead: Preamble, sql: str, *, undo: str = "") -> None:  # noqa: ARG002 - as above
+    async def make_ready(self, ahead: Preamble, sql: str, *, undo: str = "") -> None:  # noqa: ARG002 - the base class's signature
         """Have the driver know the types of ``sql``. It executes nothing."""
         known = self._shared.get(sql)
         if known is None or not self._knows_types(known):

@@ -103,7 +103,7 @@ class _SyncSession(OrderedSession):
             connection = self.connection()
             savepoint: Any = connection.get_nested_transaction()
             undo = connection._rollback_to_savepoint_impl  # noqa: SLF001 - SQLAlchemy has no public name for it
-            vars(nested)["undo"] = partial(undo, savepoint._savepoint)  # noqa: SLF001 - as above
+            vars(nested)["undo"] = partial(undo, savepoint._savepoint)  # noqa: SLF001 - SQLAlchemy has no public name for it
         except BaseException:
             nested.rollback()
             raise
