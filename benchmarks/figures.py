@@ -145,7 +145,7 @@ class Written(BaseModel):
     messages: int
     appends: int
     hot_share: float
-    """Of the updates of conversations: those that changed no index."""
+    """The share of the updates of conversations that changed no index."""
     wal_bytes: float
     """Of write-ahead log, for one append."""
     whole_pages: float

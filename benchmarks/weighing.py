@@ -30,7 +30,7 @@ class Weighed(NamedTuple):
     whole_pages: int
     """Written to the log, since the statistics began."""
     updates: int
-    """Of conversations, since the statistics began; and those that changed no index."""
+    """How often conversations were updated, and how many of these updates changed no index."""
     hot_updates: int
     dead_conversations: int
     vacuums: int

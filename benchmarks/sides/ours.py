@@ -26,7 +26,7 @@ class Faceplate(Side):
         " A turn is `messages.ask` and an append, two statements."
     )
     settings: ClassVar[dict[str, Any]] = {}
-    """Those that differ from their defaults, beside the pool's size."""
+    """The settings that a side changes, beside the pool's size."""
     db: Database
 
     async def load(self, url: str, data: Data) -> None:

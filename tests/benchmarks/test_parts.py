@@ -57,7 +57,7 @@ def results_of(*cells: Cell) -> Results:
 
 
 def test_the_least_served_caller_is_compared_with_the_median() -> None:
-    """Else a caller that starves is hidden by those that are served often."""
+    """Else the callers that are served often hide one that starves."""
     block = Block([1, 8, 10, 10, 12], 1.0, 1.0, [0.1] * 41)
     assert block.least_served == 0.1
     assert block.operations == 41

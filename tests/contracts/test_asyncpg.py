@@ -268,7 +268,7 @@ class TimedLoop(SeamLoop):
 
 
 class TimeLimit:
-    """A timer's handle with nothing but `cancel`."""
+    """The handle of a timer. The driver may call its `cancel`, and no other method."""
 
     is_cancelled = has_ended = False
 

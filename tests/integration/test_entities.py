@@ -36,7 +36,7 @@ def state_of(row: Any) -> Any:
 
 
 def values_of(row: Any) -> dict[str, Any]:
-    """Return what is loaded of a row, whoever loaded it."""
+    """Return the loaded columns of an instance, of a Statement or of a session."""
     return {key: value for key, value in vars(row).items() if not key.startswith("_sa_")}
 
 
@@ -151,7 +151,7 @@ async def test_a_session_has_one_instance_of_a_row(db: Database, user: User) -> 
 
 
 async def test_what_was_not_loaded_is_not_loaded_later(db: Database, user: User) -> None:
-    """Else reading an attribute sends a statement, for whoever's user and outside of a unit."""
+    """Else reading an attribute sends a statement, outside of a unit and for no known user."""
     chat = await db.run(user.id, conversations.create)
     await db.run(user.id, messages.append, chat.id, role="user", content="a")
     every = Statement(Message, sa.select(Message))

@@ -14,7 +14,6 @@ class Prepared:
         self.statement = statement  # collected, it would close the server's
         self.state = statement._state  # noqa: SLF001 - its methods pass it on, too
 
-    # By the state, as the statement's own methods refuse when the connection was closed meanwhile.
     @cached_property
     def columns(self) -> list[tuple[Any, ...]]:
         """The columns as DB-API describes them. The driver takes 14 us for a message's."""

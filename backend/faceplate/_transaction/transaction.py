@@ -76,7 +76,7 @@ class Transaction(State, ABC):
         """Whether the first statement that writes is a transaction by itself."""
         return self._may_autocommit
 
-    async def run(self, compiled: Effects, arguments: list[Any], limit: int = 0) -> Answer:
+    async def run(self, effects: Effects, arguments: list[Any], limit: int = 0) -> Answer:
         """Return up to ``limit`` rows, or all if it is 0, and the command tag.
 
         The statement is sent with the preamble that it needs.
@@ -86,19 +86,19 @@ class Transaction(State, ABC):
             if self._must_resynchronize:
                 await self._resynchronize()
             if self._may_autocommit:
-                self._check_is_whole_unit(compiled)
+                self._check_is_whole_unit(effects)
             driver = self._driver
             if not driver.is_pipelined:
                 await self._open()
-            ahead, begins, commits = self._preamble_for(compiled)
-            if not driver.is_ready(ahead, compiled.sql):
-                await self._make_ready(ahead, compiled.sql, begins=begins)
-            self.may_have_written |= compiled.writes
-            if compiled.changes_session:
-                driver.note_session_change(compiled.sql)
+            ahead, begins, commits = self._preamble_for(effects)
+            if not driver.is_ready(ahead, effects.sql):
+                await self._make_ready(ahead, effects.sql, begins=begins)
+            self.may_have_written |= effects.writes
+            if effects.changes_session:
+                driver.note_session_change(effects.sql)
             if commits:
-                return await self._send_autocommit(ahead, compiled.sql, arguments, limit)
-            return await self._send(ahead, compiled.sql, arguments, limit, begins=begins)
+                return await self._send_autocommit(ahead, effects.sql, arguments, limit)
+            return await self._send(ahead, effects.sql, arguments, limit, begins=begins)
         finally:
             self.is_busy = False
 
@@ -169,16 +169,16 @@ class Transaction(State, ABC):
         self._check_in_sync()
         return answer
 
-    def _preamble_for(self, compiled: Effects) -> tuple[Preamble, bool, bool]:
+    def _preamble_for(self, effects: Effects) -> tuple[Preamble, bool, bool]:
         """Return the preamble, whether it has BEGIN, and whether the statement autocommits.
 
         A statement autocommits if it writes or locks and no BEGIN was sent.
         """
-        mark = self._mark if compiled.is_dml else None
+        mark = self._mark if effects.is_dml else None
         if self.is_open:
             return mark or preamble.NONE, False, False
-        if self._may_autocommit or not (compiled.needs_transaction or self._has_snapshot):
-            return self._autocommit_preamble(), False, compiled.needs_transaction
+        if self._may_autocommit or not (effects.needs_transaction or self._has_snapshot):
+            return self._autocommit_preamble(), False, effects.needs_transaction
         return preamble.join(self._begin_preamble(), mark), True, False
 
     async def _send_autocommit(
@@ -228,12 +228,12 @@ class Transaction(State, ABC):
             if ahead.has_row:
                 self._mark = None
 
-    def _check_is_whole_unit(self, compiled: Effects | None = None) -> None:
+    def _check_is_whole_unit(self, effects: Effects | None = None) -> None:
         """Raise NeedsTransaction if a `one_statement` unit sends more than one.
 
-        That is a second statement, a lock for a later one, or, without ``compiled``, BEGIN itself.
+        That is a second statement, a lock for a later one, or, without ``effects``, BEGIN itself.
         """
-        needs_more = compiled is None or (compiled.locks and not compiled.writes)
+        needs_more = effects is None or (effects.locks and not effects.writes)
         if self._may_autocommit and (self.autocommit is not None or needs_more):
             self.restart_in_transaction()
 
