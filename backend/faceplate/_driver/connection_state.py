@@ -99,9 +99,9 @@ class TrackedConnection(asyncpg.Connection):
         if poll is None:
             return False
         idle_s = time.monotonic() - self.last_heard_s
-        if idle_s < POLL_AFTER_IDLE_S:
-            return True
-        return idle_s <= PING_AFTER_IDLE_S and not poll.poll(0)
+        if idle_s > PING_AFTER_IDLE_S:
+            return False
+        return idle_s < POLL_AFTER_IDLE_S or not poll.poll(0)
 
     def note_session_change(self, sql: str) -> None:
         """Note that ``sql`` may change the session, which must then be reset."""
