@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -20,6 +20,8 @@ MAX_LIMIT = 200
 
 _MAC_BYTES = 16
 _MAX_CURSOR_CHARS = 3_000  # more than the longest key needs, and quick to decode
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _LATEST = (Timestamp.LATEST, UUID(int=2**128 - 1))
 """The key before the first page of a list that begins with the newest row."""
 
@@ -73,7 +75,7 @@ def unseal(scope: Scope, listing: str, cursor: str) -> str:
 
 def moment_key(moment: datetime, id: UUID) -> str:  # noqa: A002 - the column's name
     """Return the key of a row in a list that is ordered by time and id."""
-    return f"{moment.isoformat()} {id}"
+    return f"{(moment - _EPOCH) // _MICROSECOND} {id}"
 
 
 def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[datetime, UUID]:
@@ -84,11 +86,12 @@ def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[dateti
     if cursor is None:
         return _LATEST
     moment, _, id_ = unseal(scope, listing, cursor).partition(" ")
-    return datetime.fromisoformat(moment), UUID(id_)
+    return _EPOCH + int(moment) * _MICROSECOND, UUID(id_)
 
 
 def _mac(scope: Scope, listing: str, text: bytes) -> bytes:
     # A listing may hold any text of the caller: quoted, it has an end, and no lone surrogate.
-    context = f"{listing!r} {scope.user_id} ".encode()
+    context = f"{listing!r} ".encode()
+    user = b"" if scope.user_id is None else scope.user_id.bytes
     key = scope.settings.cursor_key
-    return hashlib.blake2b(context + text, key=key, digest_size=_MAC_BYTES).digest()
+    return hashlib.blake2b(context + text, key=key, salt=user, digest_size=_MAC_BYTES).digest()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnClause, Dialect, Select
+from sqlalchemy import BindParameter, ColumnClause, Dialect, Select
 from sqlalchemy.orm import with_loader_criteria
 from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql import Executable, functions
@@ -42,14 +42,6 @@ OWNER_CRITERIA = with_loader_criteria(
 """The option that adds the owner wherever a statement has a model of an owned table."""
 
 
-class Argument(NamedTuple):
-    """One positional argument of a compiled statement, and how its value is found."""
-
-    name: str
-    process: Callable[[Any], Any] | None
-    """What checks a value and makes it the driver's, if it is anything."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
     """A statement's SQL, and what a transaction has to know of it."""
@@ -71,34 +63,31 @@ class Effects:
 class Compiled(Effects):
     """A compiled statement, and its arguments."""
 
-    arguments: tuple[Argument, ...]
-    names: frozenset[str]
-    """The names of the values that the caller may give. The scope gives the user."""
-    required: frozenset[str]
-    """The names of the values that the caller has to give."""
+    arguments: tuple[str, ...]
+    """The names of the arguments, in their order."""
+    checks: Mapping[str, Callable[[Any], Any]]
+    """What makes the driver's value of each that the caller may give, or refuses it."""
     filled: frozenset[str]
-    """The names of the values that are the user for whom the unit runs."""
+    """The names of those that are the user for whom the unit runs."""
     defaults: Mapping[str, Any]
-    """The other values, where the caller does not give them."""
+    """The driver's values of the others that the caller need not give."""
 
     def bind(self, values: Mapping[str, Any], user_id: UUID | None) -> list[Any]:
         """Return the arguments in order, each checked by the rule of its column.
 
         Raises UsageError for an unknown name and for a missing value.
         """
-        if not self.required <= values.keys() <= self.names:
-            raise self._misnamed(values)
-        given = {**self.defaults, **values, **dict.fromkeys(self.filled, user_id)}
-        return [
-            given[name] if process is None else process(given[name])
-            for name, process in self.arguments
-        ]
-
-    def _misnamed(self, values: Mapping[str, Any]) -> UsageError:
-        if unknown := values.keys() - self.names:
-            return UsageError(f"the statement has no parameter {', '.join(sorted(unknown))}")
-        missing = next(name for name, _ in self.arguments if name in self.required - values.keys())
-        return UsageError(f"the statement needs a value for {missing}")
+        checks = self.checks
+        if not values.keys() <= checks.keys():
+            unknown = sorted(values.keys() - checks.keys())
+            raise UsageError(f"the statement has no parameter {', '.join(unknown)}")
+        bound: dict[str, Any] = {**dict.fromkeys(self.filled, user_id), **self.defaults}
+        for name, value in values.items():
+            bound[name] = checks[name](value)
+        if len(bound) < len(self.arguments):
+            missing = next(name for name in self.arguments if name not in bound)
+            raise UsageError(f"the statement needs a value for {missing}")
+        return list(map(bound.__getitem__, self.arguments))
 
 
 class Statement(Generic[R]):
@@ -128,15 +117,13 @@ class Statement(Generic[R]):
             self.make = self._entities.make
         maker = next((base for base in into.__mro__ if "_make" in vars(base)), object)
         self._fields: tuple[str, ...] = vars(maker).get("_fields", ())
+        # What the ``_make`` of a NamedTuple calls; it takes twice as long itself.
+        self._make_tuple = partial(tuple.__new__, cast("Any", into))
 
     def make_all(self, rows: Sequence[Any]) -> list[R]:
-        """Return what `make` returns for each of ``rows``.
-
-        For many rows, the ``_make`` of a NamedTuple takes twice as long as what it calls.
-        """
-        if not rows or len(rows[0]) != len(self._fields):
-            return list(map(self.make, rows))
-        return list(map(partial(tuple.__new__, cast("Any", self.into)), rows))
+        """Return what `make` returns for each of ``rows``."""
+        is_tuple = rows and len(rows[0]) == len(self._fields)
+        return list(map(self._make_tuple if is_tuple else self.make, rows))
 
     @cached_property
     def compiled(self) -> Compiled:
@@ -167,28 +154,30 @@ def _compile(statement: Any, dialect: Dialect, *, filled: tuple[str, ...] = ()) 
         raise UsageError(f"give a value to {columns}: a Statement applies no Python defaults")
     if compiled.post_compile_params or compiled.literal_execute_params:
         raise UsageError("a Statement has a fixed text: write `column == any_(array)` for an IN")
-    arguments, given_user, required, defaults = [], set(), set(), {}
-    for name in compiled.positiontup or ():
-        bind = compiled.binds[name]
-        if bind.required and name in filled:
-            given_user.add(name)
-            arguments.append(Argument(name, None))  # the runner has checked it
-            continue
-        if bind.required:
-            required.add(name)
-        else:
-            defaults[name] = bind.effective_value
-        process = bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)
-        arguments.append(Argument(name, process))
-    effects = _effects(_parts(statement), compiled, compiled.string)
+    arguments = tuple(compiled.positiontup or ())
+    binds = {name: compiled.binds[name] for name in arguments}
+    # The runner has checked the user.
+    users = frozenset(name for name, bind in binds.items() if bind.required and name in filled)
+    checks = {name: _check_of(bind) for name, bind in binds.items() if name not in users}
     return Compiled(
-        **effects,
-        arguments=tuple(arguments),
-        names=frozenset(required | defaults.keys()),
-        required=frozenset(required),
-        filled=frozenset(given_user),
-        defaults=defaults,
+        **_effects(_parts(statement), compiled, compiled.string),
+        arguments=arguments,
+        checks=checks,
+        filled=users,
+        defaults={
+            name: check(binds[name].effective_value)
+            for name, check in checks.items()
+            if not binds[name].required
+        },
     )
+
+
+def _check_of(bind: BindParameter[Any]) -> Callable[[Any], Any]:
+    return bind.type.dialect_impl(DIALECT).bind_processor(DIALECT) or _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def effects_of(compiled: "SQLCompiler | None", sql: str) -> Effects:

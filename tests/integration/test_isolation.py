@@ -300,7 +300,7 @@ async def test_every_statement_has_an_owner_until_it_is_taken_out(
             assert statement.compiled.filled
     without_criterion()
     for statement in statements():
-        assert OWNER not in {argument.name for argument in statement.compiled.arguments}
+        assert OWNER not in statement.compiled.arguments
     assert "user_id =" not in conversations.GET.compiled.sql
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from faceplate._driver.connection import Connection
 from faceplate._driver.session_effects import compiled_changes_session
-from faceplate.column_types.json_values import dump_json
+from faceplate.column_types.json_values import encode_json
 from faceplate.errors import FaceplateError
 
 UNIT = "faceplate_unit"
@@ -36,10 +36,10 @@ class Dialect(PGDialect_asyncpg):
         )
 
     async def setup_asyncpg_json_codec(self, conn: Any) -> None:
-        await _set_codec(conn.driver_connection, "json", prefix=b"")
+        await _set_codec(conn.driver_connection, "json")
 
     async def setup_asyncpg_jsonb_codec(self, conn: Any) -> None:
-        await _set_codec(conn.driver_connection, "jsonb", prefix=b"\x01")
+        await _set_codec(conn.driver_connection, "jsonb")
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         _execute(cursor, statement, parameters, context)
@@ -111,18 +111,10 @@ def _leaves_session_unchanged(context: Any, sql: str) -> bool:
     return not compiled_changes_session(getattr(context, "compiled", None), sql)
 
 
-async def _set_codec(driver: Connection, name: str, *, prefix: bytes) -> None:
-    def encode(value: Any) -> bytes:
-        return prefix + dump_json(value)
-
-    start, empty, loads = len(prefix), prefix + b"{}", orjson.loads
-
-    def decode(data: bytes) -> Any:
-        # Nearly all metadata is empty, and a page decodes some for each row.
-        return {} if data == empty else loads(data[start:])
-
+async def _set_codec(driver: Connection, name: str) -> None:
+    # As text, since a value of JSONB in the binary format begins with a byte that is no JSON.
     await driver.set_type_codec(
-        name, schema="pg_catalog", format="binary", encoder=encode, decoder=decode
+        name, schema="pg_catalog", format="text", encoder=encode_json, decoder=orjson.loads
     )
 
 

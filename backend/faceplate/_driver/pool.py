@@ -78,8 +78,8 @@ class Pool(AsyncAdaptedQueuePool):
         Raises Overloaded, PoolExhausted, and the driver's errors where none can be made.
         """
         await self._turns.wait(self._timeout)
-        if (record := self._warm_record()) is not None:
-            return self._lease_record(record)
+        if (lease := self._take_warm()) is not None:
+            return lease
         self._turn_is_taken = True  # until `_do_get`, which `connect` begins with
         proxied = await greenlet_spawn(self.connect)
         return Lease(self, cast("Connection", proxied.driver_connection), None, proxied)
@@ -90,8 +90,10 @@ class Pool(AsyncAdaptedQueuePool):
         It needs neither a greenlet nor SQLAlchemy's proxy, which would take a quarter of a short
         unit's time. It returns None where a program listens to the pool's events.
         """
-        record = self._warm_record() if self._turns.is_one_free else None
-        return None if record is None or not self._turns.take() else self._lease_record(record)
+        if not self._turns.is_one_free or (lease := self._take_warm()) is None:
+            return None
+        self._turns.take()
+        return lease
 
     def take_back(self, record: Any) -> bool:
         """Take back the record of an idle connection. Return False if there is no room."""
@@ -167,31 +169,22 @@ class Pool(AsyncAdaptedQueuePool):
         if _checkin and getattr(connection, "is_valid", False):
             connection.invalidate(exception)
 
-    def _warm_record(self) -> Any:
-        """Return the record of a free connection that needs no ping, without taking it."""
+    def _take_warm(self) -> "Lease | None":
+        """Return a lease of a free connection that needs no ping, for a caller with a turn."""
         records = self._pool.records
         if not records or self.dispatch.checkout or self.dispatch.checkin:
             return None
-        driver = _driver_of(records[-1])
+        adapted = records[-1].dbapi_connection
+        driver: Connection | None = None if adapted is None else adapted.driver_connection
         if driver is None or driver.begun_s < self._replaced_s or driver.is_closed():
             return None  # to be replaced
-        return records[-1] if driver.is_quiet() else None
-
-    def _lease_record(self, record: Any) -> "Lease":
-        self._pool.records.pop()  # the one that was looked at: nothing came between
-        return Lease(self, _driver_of(record), record, None)
+        return Lease(self, driver, records.pop(), None) if driver.is_quiet() else None
 
     def recreate(self) -> "Pool":
         """Return an empty pool like this one, for `Engine.dispose`."""
         pool = cast("Pool", super().recreate())
         pool.limit_waiting(self._max_waiting)
         return pool
-
-
-def _driver_of(record: Any) -> Any:
-    """Return the driver's connection in a record of the pool, or None."""
-    adapted = record.dbapi_connection
-    return None if adapted is None else adapted.driver_connection
 
 
 class Lease:

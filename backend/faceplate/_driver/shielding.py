@@ -7,7 +7,7 @@ coroutine that uses `asyncio.timeout`, which works by cancelling: `ShieldedWithT
 """
 
 import asyncio
-from asyncio import AbstractEventLoop, CancelledError, Future
+from asyncio import CancelledError, Future
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -36,34 +36,32 @@ class Shielded(Generic[T]):
         self.cancelled: CancelledError | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
+        send, note = self._coroutine.send, self.note
         while True:
             try:
-                awaited = self._coroutine.send(None)
+                awaited = send(None)
             except StopIteration as end:
                 result: T = end.value
                 return result
-            yield from self._wait_for(awaited)
+            if awaited is None:  # a bare yield, as in asyncio.sleep(0)
+                try:
+                    yield
+                except CancelledError as error:
+                    note(error)
+                continue
+            # As a task does that takes over a future. By asyncio's protocol every one has the flag.
+            awaited._asyncio_future_blocking = False  # noqa: SLF001 - asyncio has no public name for it
+            while not awaited.done():
+                try:
+                    yield _Uncancellable(awaited, note)
+                except BaseException:  # the future's own, which the coroutine asks it for again
+                    if not awaited.done():
+                        raise
 
     def note(self, error: CancelledError) -> None:
         """Note a cancellation."""
         if self.cancelled is None:
             self.cancelled = error
-
-    def _wait_for(self, awaited: Future[Any] | None) -> Generator[Any, None, None]:
-        if awaited is None:  # a bare yield, as in asyncio.sleep(0)
-            try:
-                yield
-            except CancelledError as error:
-                self.note(error)
-            return
-        # As a task does that takes over a future. By asyncio's protocol every future has the flag.
-        awaited._asyncio_future_blocking = False  # noqa: SLF001 - asyncio has no public name for it
-        while not awaited.done():
-            try:
-                yield _Uncancellable(awaited, self.note)
-            except BaseException:  # the future's own, which the coroutine asks it for again
-                if not awaited.done():
-                    raise
 
 
 _tasks: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task alive
@@ -111,18 +109,13 @@ class ShieldedWithTimeouts(ShieldedByTask[T]):
 class _Uncancellable:
     """Stands for a future that a task awaits, so that no cancellation reaches it."""
 
-    __slots__ = ("_asyncio_future_blocking", "_future", "_note")
+    __slots__ = ("_asyncio_future_blocking", "_note", "add_done_callback", "get_loop")
 
     def __init__(self, future: Future[Any], note: Callable[[CancelledError], None]) -> None:
         self._asyncio_future_blocking = True
-        self._future = future
         self._note = note
-
-    def get_loop(self) -> AbstractEventLoop:
-        return self._future.get_loop()
-
-    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
-        self._future.add_done_callback(callback, context=context)
+        self.add_done_callback = future.add_done_callback
+        self.get_loop = future.get_loop
 
     def cancel(self, msg: Any = None) -> bool:
         self._note(CancelledError() if msg is None else CancelledError(msg))

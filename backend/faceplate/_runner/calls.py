@@ -35,8 +35,13 @@ class BoundUnit(Generic[T]):
     Its repr shows no argument, so that no traceback does.
     """
 
-    __slots__ = ("_args", "_call", "_kwargs", "function", "is_replayable", "isolation")
+    __slots__ = (
+        *("_args", "_call", "_kwargs", "function"),
+        *("is_one_statement", "is_replayable", "isolation"),
+    )
 
+    is_one_statement: bool
+    """Whether the unit is marked `one_statement` and runs at READ COMMITTED."""
     isolation: str
     """The unit's isolation level: see `isolation_level`."""
     is_replayable: bool
@@ -55,14 +60,11 @@ class BoundUnit(Generic[T]):
         self._kwargs = kwargs
         self.isolation = getattr(self.function, "isolation", READ_COMMITTED)
         self.is_replayable = getattr(self.function, "replayable", False)
+        is_marked = self.is_replayable and getattr(self.function, "one_statement", False)
+        self.is_one_statement = is_marked and self.isolation == READ_COMMITTED
 
     def __call__(self, scope: Any) -> Awaitable[T]:
         return self._call(scope, *self._args, **self._kwargs)
-
-    @property
-    def is_one_statement(self) -> bool:
-        """Whether the unit is marked `one_statement` and runs at READ COMMITTED."""
-        return getattr(self.function, "one_statement", False) and self.isolation == READ_COMMITTED
 
 
 class Work(Protocol):

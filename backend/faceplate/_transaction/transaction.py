@@ -38,6 +38,8 @@ LEFT_RUNNING = (
 class Transaction(State, ABC):
     """One transaction on one connection, and the statements in it."""
 
+    autocommits: bool
+    """Whether the first statement that writes is a transaction by itself."""
     has_session: bool = False
     """Whether the unit has used its ORM session."""
     autocommit: Autocommit[Any] | None = None
@@ -63,18 +65,13 @@ class Transaction(State, ABC):
         self._isolation = isolation
         # Whether all statements, also a first read, have to see the same snapshot.
         self._has_snapshot = isolation != READ_COMMITTED
-        self._may_autocommit = may_autocommit
+        self.autocommits = may_autocommit
         self._mark = mark
 
     @property
     def user_id(self) -> UUID | None:
         """The user that the unit runs for; None across users."""
         return self._user_id
-
-    @property
-    def autocommits(self) -> bool:
-        """Whether the first statement that writes is a transaction by itself."""
-        return self._may_autocommit
 
     async def run(self, effects: Effects, arguments: list[Any], limit: int = 0) -> Answer:
         """Return up to ``limit`` rows, or all if it is 0, and the command tag.
@@ -85,7 +82,7 @@ class Transaction(State, ABC):
         try:
             if self._must_resynchronize:
                 await self._resynchronize()
-            if self._may_autocommit:
+            if self.autocommits:
                 self._check_is_whole_unit(effects)
             driver = self._driver
             if not driver.is_pipelined:
@@ -177,7 +174,7 @@ class Transaction(State, ABC):
         mark = self._mark if effects.is_dml else None
         if self.is_open:
             return mark or preamble.NONE, False, False
-        if self._may_autocommit or not (effects.needs_transaction or self._has_snapshot):
+        if self.autocommits or not (effects.needs_transaction or self._has_snapshot):
             return self._autocommit_preamble(), False, effects.needs_transaction
         return preamble.join(self._begin_preamble(), mark), True, False
 
@@ -234,7 +231,7 @@ class Transaction(State, ABC):
         That is a second statement, a lock for a later one, or, without ``effects``, BEGIN itself.
         """
         needs_more = effects is None or (effects.locks and not effects.writes)
-        if self._may_autocommit and (self.autocommit is not None or needs_more):
+        if self.autocommits and (self.autocommit is not None or needs_more):
             self.restart_in_transaction()
 
     @abstractmethod

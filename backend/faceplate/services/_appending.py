@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 logger = logging.getLogger("faceplate")
 
-_NOTHING_MORE = [None] * len(NewMessage._fields[6:])
+_NOTHING_MORE = (None,) * len(NewMessage._fields[6:])
 MOVED_ON = "the conversation has moved on: its path does not end at the message that is answered"
 
 
@@ -87,8 +87,8 @@ def at_end(
     scope: Scope, message: NewMessage, after: int | None
 ) -> tuple[Statement[sql.Stamp], dict[str, Any]]:
     """Return the statement that appends a message without tools to the end, and its values."""
-    role, content, _, _, metadata, id_, *more = message
-    if after is None and more == _NOTHING_MORE:
+    if after is None and message[6:] == _NOTHING_MORE:
+        role, content, _, _, metadata, id_ = message[:6]
         values = {"id": id_, "role": role, "content": content, "metadata": metadata}
         return (sql.APPEND_ALONE if scope.autocommits else sql.APPEND), values
     values = values_without_tools(message)
@@ -267,17 +267,17 @@ def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> rec
     position, parent_position, status, created_at, updated_at = stamp
     return records.Message(
         conversation_id,
-        cast("UUID", id_),
+        id_,  # type: ignore[arg-type]  # the message has one by now
         position,
         parent_position,
-        _plain(role),
-        str.__str__(content),
-        json_copy(calls),
-        json_copy(results),
+        None if role is None else plain(role),
+        plain(content),
+        None if calls is None else json_copy(calls),
+        None if results is None else json_copy(results),
         json_copy(metadata),
-        _plain(body),
+        None if body is None else plain(body),
         status,
-        _plain(model),
+        None if model is None else plain(model),
         asked,
         answered,
         created_at,
@@ -285,6 +285,5 @@ def _stored(conversation_id: UUID, message: NewMessage, stamp: sql.Stamp) -> rec
     )
 
 
-def _plain(text: str | None) -> str | None:
-    """Return text of a subclass of str, such as an enumeration's, as a read returns it."""
-    return None if text is None else str.__str__(text)
+plain = str.__str__
+"""Returns text of a subclass of str, such as an enumeration's, as a read returns it."""

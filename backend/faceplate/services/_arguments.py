@@ -41,6 +41,8 @@ def optional_position(name: str, position: object) -> int | None:
 def checked_after(after: object, *, branch: object) -> int | None:
     """Return the position that a new message follows, or None for the end of the path."""
     check_kind("branch", branch, bool)
-    if branch and after is None:
+    if after is not None:
+        return checked_position("after", after)
+    if branch:
         raise InvalidInput("after", "is required with branch: where the branch begins")
-    return optional_position("after", after)
+    return None

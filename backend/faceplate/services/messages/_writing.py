@@ -20,6 +20,7 @@ from faceplate.services.conversations import NewConversation
 MAX_BATCH: Final = 1_000
 MAX_BATCH_CHARS: Final = 10_000_000
 BODY: Final = "messages.body"
+_NO_BODY = nullcontext()
 
 
 @one_statement
@@ -80,7 +81,7 @@ async def append(
         output_tokens,
     )
     after = checked_after(after, branch=branch)
-    with nullcontext() if body is None else body_errors(scope, BODY, body):
+    with _NO_BODY if body is None else body_errors(scope, BODY, body):
         return await _appending.append_one(
             scope, conversation_id, message, after=after, branch=branch, opens=opens
         )
