@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import uuid6
@@ -21,12 +21,13 @@ from faceplate._driver.connection import driver_uuid
 from faceplate._driver.engine import create_engine, create_transactional_engine
 from faceplate._driver.startup import verify
 from faceplate._orm.flush_order import OrderedSession
-from faceplate._runner.attempt import Attempt
+from faceplate._runner.attempt import Access, Attempt
 from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
 from faceplate._runner.retry import run_with_retries
 from faceplate._runner.shutdown import POLL_S, Shutdown
+from faceplate._transaction.marks import Marks
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids
 from faceplate.config import Settings
@@ -41,6 +42,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=SessionTransaction)
 
+NOT_OPEN = "the database is not open: use `async with Database(...) as db:`"
 KINDS_OF_UUID = {UUID, uuid6.UUID, driver_uuid}
 """Python's, the one of new ids, and the one of ids that were read."""
 
@@ -64,8 +66,7 @@ class Database:
         self.events = Events()
         self.in_flight = InFlight()
         self._engine: AsyncEngine | None = None
-        self._owner_engine: AsyncEngine | None = None
-        self._owner_settings = self.settings.of_owner
+        self._access: dict[type[SessionTransaction], Access[Any]] = {}
         self._shutdown: Shutdown | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -83,10 +84,15 @@ class Database:
             await self.dispose()
         if self._engine is not None:
             raise UsageError("the database is open already: enter it once, and share it")
-        self._engine = self._owner_engine = create_engine(self.settings)
+        self._engine = owner_engine = create_engine(self.settings)
+        owner_settings = self.settings.of_owner
         if self.settings.owner_url is not None:
-            self._owner_engine = create_engine(self._owner_settings, units_role=False)
-        self._shutdown = Shutdown({self._engine, self._owner_engine}, self.in_flight)
+            owner_engine = create_engine(owner_settings, units_role=False)
+        self._access = {
+            Scope: Access(Scope, self._engine, self.settings),
+            SystemScope: Access(SystemScope, owner_engine, owner_settings),
+        }
+        self._shutdown = Shutdown({self._engine, owner_engine}, self.in_flight)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         return self
 
@@ -115,11 +121,11 @@ class Database:
             return 0
         if self._pid != os.getpid():
             shutdown.abandon_after_fork()
-            self._engine = self._owner_engine = self._shutdown = None
+            self._engine = self._shutdown = None
             return 0
         if self._is_stale():
             shutdown.abandon_closed_loop()
-            self._engine = self._owner_engine = self._shutdown = None
+            self._engine = self._shutdown = None
             return 0
         self._check_loop_and_process()
         if shutdown.has_begun:
@@ -129,7 +135,7 @@ class Database:
         try:
             return await shutdown.run(self.settings.shutdown_timeout_s)
         finally:
-            self._engine = self._owner_engine = self._shutdown = None
+            self._engine = self._shutdown = None
 
     @property
     def engine(self) -> AsyncEngine:
@@ -137,18 +143,17 @@ class Database:
 
         Raises UsageError unless this process and this event loop opened the database.
         """
-        if self._engine is None:
-            raise UsageError("the database is not open: use `async with Database(...) as db:`")
-        self._check_loop_and_process()
-        return self._engine
+        return self._access_of(Scope).engine
 
-    def _engine_for(self, kind: type[SessionTransaction]) -> AsyncEngine:
-        """Return the engine for ``kind``: work across users may have its own login.
+    def _access_of(self, kind: type[S]) -> Access[S]:
+        """Return how ``kind`` reaches the database: work across users may have its own login.
 
         Raises UsageError as `engine` does.
         """
-        engine = self.engine
-        return engine if kind is Scope else self._owner_engine or engine
+        if self._engine is None:
+            raise UsageError(NOT_OPEN)
+        self._check_loop_and_process()
+        return self._access[kind]
 
     def pool(self) -> Pool:
         """Return the pool's size and use.
@@ -170,7 +175,7 @@ class Database:
         that manages its own transactions, and work that is not for one user. Raises ShuttingDown.
         """
         self.in_flight.check_is_open()
-        engine = self._engine_for(SystemScope)
+        engine = self._access_of(SystemScope).engine
         transactional = create_transactional_engine(engine, self.settings)
         return async_sessionmaker(
             transactional, expire_on_commit=False, sync_session_class=OrderedSession
@@ -223,14 +228,8 @@ class Database:
         because Python cannot enter a block twice: prefer `run`. For ``isolation``, see
         `isolation_level`.
         """
-        attempt = Attempt(
-            self.engine,
-            self.settings,
-            Scope,
-            _checked(user_id),
-            Ids(),
-            isolation=checked_level(isolation),
-        )
+        marks = Marks(isolation=checked_level(isolation))
+        attempt = Attempt(self._access_of(Scope), _checked(user_id), Ids(), marks)
         return Block(Call(self.events, self.in_flight, "begin"), attempt)
 
     async def check(self) -> Health:
@@ -254,23 +253,8 @@ class Database:
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
         try:
             user = None if kind is SystemScope else _checked(user_id)
-            settings = self.settings if kind is Scope else self._owner_settings
             with Call(self.events, self.in_flight, unit.function) as call:
-                return await run_with_retries(
-                    unit,
-                    lambda ids, may_autocommit: Attempt(
-                        self._engine_for(kind),
-                        settings,
-                        kind,
-                        user,
-                        ids,
-                        isolation=unit.isolation,
-                        replayable=unit.is_replayable,
-                        may_autocommit=may_autocommit,
-                    ),
-                    self.settings,
-                    call,
-                )
+                return await run_with_retries(unit, self._access_of(kind), user, call)
         except BaseException as error:
             remove_confidential(error)
             raise

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from faceplate._driver import preamble
 from faceplate._driver.preamble import ACROSS_USERS, ROLE, UNIT, Preamble
+from faceplate._transaction import marks
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate.column_types.json_values import dump_json
 from faceplate.errors import NotFound, UsageError
@@ -212,7 +213,7 @@ def replayable(unit: U) -> U:
     asks PostgreSQL what became of the transaction. It fetches the transaction's id with the first
     INSERT, UPDATE or DELETE; a unit that writes by text alone takes one round trip more.
     """
-    unit.__dict__["replayable"] = True
+    marks.mark(unit, replayable=True)
     return unit
 
 
@@ -224,8 +225,8 @@ def one_statement(unit: U) -> U:
     that can fail. If it runs another statement, as when no row came back, the runner runs the whole
     unit again in one transaction. So a statement that returns no row must have written nothing.
     """
-    unit.__dict__["one_statement"] = True
-    return replayable(unit)
+    marks.mark(unit, replayable=True, one_statement=True)
+    return unit
 
 
 def isolation_level(level: Isolation) -> Callable[[U], U]:
@@ -246,7 +247,7 @@ def isolation_level(level: Isolation) -> Callable[[U], U]:
     isolation = checked_level(level)
 
     def mark(unit: U) -> U:
-        unit.__dict__["isolation"] = isolation
+        marks.mark(unit, isolation=isolation)
         return unit
 
     return mark

@@ -305,7 +305,7 @@ async def test_a_unit_that_will_not_be_cancelled_loses_its_connection(
     assert await house.db.dispose() == 1
     assert await house.connections() == 0
     gate.opens.set()
-    with pytest.raises(UsageError, match="not open"):
+    with pytest.raises(ShuttingDown, match="closed"):
         await running
     assert await house.titles() == []
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,12 +12,12 @@ from faceplate._driver.connection import Connection
 from faceplate._driver.error_details import READ_ONLY
 from faceplate._driver.error_mapping import ABORTED, FOREIGN_ERRORS, map_connect_error, map_error
 from faceplate._driver.pool import Lease, Pool
-from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._driver.session_state import RESET_AND_COMMIT, ROLLBACK_AND_RESET
 from faceplate._driver.shielding import Shielded, ShieldedByTask, ShieldedWithTimeouts
 from faceplate._runner import commit_outcome, transaction_mark
 from faceplate._runner.commit_outcome import Outcome
 from faceplate._runner.transaction_mark import Mark
+from faceplate._transaction.marks import Marks
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
@@ -35,6 +35,15 @@ T = TypeVar("T")
 ROLLBACK_TIMEOUT_S = 2.0
 
 
+class Access(NamedTuple, Generic[S]):
+    """How the units of one kind reach the database."""
+
+    kind: type[S]
+    """What a unit is called with."""
+    engine: AsyncEngine
+    settings: Settings
+
+
 class Attempt(Generic[S]):
     """A scope for ``async with``: commits at the end, rolls back after an error.
 
@@ -43,8 +52,7 @@ class Attempt(Generic[S]):
     """
 
     __slots__ = (
-        *("_driver", "_engine", "_ids", "_isolation", "_kind", "_lease", "_may_autocommit"),
-        *("_replayable", "_scope", "_settings", "_user"),
+        *("_access", "_driver", "_ids", "_lease", "_marks", "_may_autocommit", "_scope", "_user"),
     )
 
     _lease: Lease
@@ -53,48 +61,44 @@ class Attempt(Generic[S]):
 
     def __init__(
         self,
-        engine: AsyncEngine,
-        settings: Settings,
-        kind: type[S],
+        access: Access[S],
         user_id: UUID | None,
         ids: Ids,
+        marks: Marks,
         *,
-        isolation: str = READ_COMMITTED,
-        replayable: bool = False,
         may_autocommit: bool = False,
     ) -> None:
-        self._engine = engine
-        self._settings = settings
-        self._kind = kind
+        self._access = access
         self._user = user_id
         self._ids = ids
-        self._isolation = isolation
-        self._replayable = replayable
+        self._marks = marks
         self._may_autocommit = may_autocommit
 
     async def __aenter__(self) -> S:
-        pool: Any = self._engine.sync_engine.pool
-        self._lease = pool.lease_warm() or await self._connect(pool)
-        self._driver = driver = self._lease.driver
+        kind, engine, settings = self._access
+        pool: Any = engine.sync_engine.pool
+        self._lease = lease = pool.lease_warm() or await self._connect(pool)
+        self._driver = driver = lease.driver
         driver.begin_unit()
-        self._scope = self._kind(
-            self._engine,
-            self._lease,
-            self._settings,
+        marks = self._marks
+        self._scope = scope = kind(
+            engine,
+            lease,
+            settings,
             self._user,
             self._ids,
-            isolation=self._isolation,
+            isolation=marks.isolation,
             may_autocommit=self._may_autocommit and driver.is_pipelined,
-            mark=None if self._replayable else transaction_mark.mark_preamble(driver),
+            mark=None if marks.replayable else transaction_mark.mark_preamble(driver),
         )
-        return self._scope
+        return scope
 
     async def _connect(self, pool: Pool) -> Lease:
         try:
             return await pool.lease()
         except Exception as error:  # noqa: BLE001 - of SQLAlchemy's or the driver's many kinds
-            limit_s = self._settings.connect_timeout_s
-            failure = map_connect_error(error, target=self._settings.target, limit_s=limit_s)
+            limit_s = self._access.settings.connect_timeout_s
+            failure = map_connect_error(error, target=self._access.settings.target, limit_s=limit_s)
         raise failure
 
     async def __aexit__(
@@ -123,7 +127,7 @@ class Attempt(Generic[S]):
 
     async def _mark(self) -> Mark | None:
         """Return the transaction's mark, or None where nothing will ask for its outcome."""
-        if self._replayable or not self._scope.may_have_written:
+        if self._marks.replayable or not self._scope.may_have_written:
             return None
         return await transaction_mark.take_mark(self._driver, may_prepare=self._driver.is_pipelined)
 
@@ -191,11 +195,11 @@ class Attempt(Generic[S]):
         self._replace_pool(error)
         await self._lease.check_in()
         error.message = f"the connection was lost during COMMIT: {error.message}"
-        if not error.in_doubt or (self._replayable and self._scope.may_have_written):
+        if not error.in_doubt or (self._marks.replayable and self._scope.may_have_written):
             raise error
         if mark is None:
             return  # nothing was written, so there is nothing to lose
-        match await commit_outcome.find_outcome(self._settings, mark):
+        match await commit_outcome.find_outcome(self._access.settings, mark):
             case Outcome.ROLLED_BACK:
                 error.in_doubt = False
                 raise error
@@ -255,13 +259,15 @@ class Attempt(Generic[S]):
         if isinstance(error, FaceplateError):
             return error
         if isinstance(error, FOREIGN_ERRORS):
-            return map_error(error, target=self._settings.target, closed=self._driver.is_closed())
+            return map_error(
+                error, target=self._access.settings.target, closed=self._driver.is_closed()
+            )
         return None
 
     def _replace_pool(self, lost: ConnectionLost) -> None:
         """Replace all connections of the pool if the server has become read-only."""
         if lost.sqlstate == READ_ONLY:
-            cast("Pool", self._engine.sync_engine.pool).replace_all(self._driver)
+            cast("Pool", self._access.engine.sync_engine.pool).replace_all(self._driver)
 
     async def _roll_back(self) -> None:
         driver = self._driver

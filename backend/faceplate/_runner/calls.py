@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
-from faceplate._driver.preamble import READ_COMMITTED
+from faceplate._transaction.marks import Marks, marks_of
 from faceplate.errors import (
     CommitOutcomeUnknown,
     Contention,
@@ -35,17 +35,9 @@ class BoundUnit(Generic[T]):
     Its repr shows no argument, so that no traceback does.
     """
 
-    __slots__ = (
-        *("_args", "_call", "_kwargs", "function"),
-        *("is_one_statement", "is_replayable", "isolation"),
-    )
+    __slots__ = ("_args", "_call", "_kwargs", "function", "marks")
 
-    is_one_statement: bool
-    """Whether the unit is marked `one_statement` and runs at READ COMMITTED."""
-    isolation: str
-    """The unit's isolation level: see `isolation_level`."""
-    is_replayable: bool
-    """Whether the unit is marked `replayable`."""
+    marks: Marks
 
     def __init__(
         self,
@@ -58,10 +50,7 @@ class BoundUnit(Generic[T]):
         self.function = function.func if isinstance(function, partial) else function
         self._args = args
         self._kwargs = kwargs
-        self.isolation = getattr(self.function, "isolation", READ_COMMITTED)
-        self.is_replayable = getattr(self.function, "replayable", False)
-        is_marked = self.is_replayable and getattr(self.function, "one_statement", False)
-        self.is_one_statement = is_marked and self.isolation == READ_COMMITTED
+        self.marks = marks_of(self.function)
 
     def __call__(self, scope: Any) -> Awaitable[T]:
         return self._call(scope, *self._args, **self._kwargs)

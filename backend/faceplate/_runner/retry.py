@@ -3,10 +3,11 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from typing import TypeVar
+from uuid import UUID
 
-from faceplate._runner.attempt import Attempt
+from faceplate._driver.preamble import READ_COMMITTED
+from faceplate._runner.attempt import Access, Attempt
 from faceplate._runner.calls import BoundUnit, Call
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
@@ -37,27 +38,24 @@ RECONNECT_PAUSE_MAX_S = 2.0
 
 
 async def run_with_retries(
-    unit: BoundUnit[T],
-    make_attempt: Callable[[Ids, bool], Attempt[S]],
-    settings: Settings,
-    call: Call,
+    unit: BoundUnit[T], access: Access[S], user_id: UUID | None, call: Call
 ) -> T:
     """Return what ``unit`` returns, run in as many attempts as `Retry` allows.
-
-    ``make_attempt`` is told whether a statement of the attempt may be a transaction by itself.
 
     Raises CommitOutcomeUnknown if an attempt is in doubt and its retry failed.
     """
     ids = Ids()
     retry: Retry | None = None  # most calls never need one
-    may_autocommit = unit.is_one_statement
+    marks = unit.marks
+    may_autocommit = marks.one_statement and marks.isolation == READ_COMMITTED
     while True:
+        attempt = Attempt(access, user_id, ids, marks, may_autocommit=may_autocommit)
         try:
             try:
-                async with make_attempt(ids, may_autocommit) as scope:
+                async with attempt as scope:
                     return await unit(scope)
             except FaceplateError as error:
-                retry = retry or Retry(settings, call)
+                retry = retry or Retry(access.settings, call)
                 await retry.after(error)
         except NeedsTransaction:
             pass
