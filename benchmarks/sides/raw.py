@@ -168,9 +168,9 @@ async def set_codec(connection: Any) -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
-        format="binary",
-        encoder=lambda value: b"\x01" + orjson.dumps(value),
-        decoder=lambda value: orjson.loads(value[1:]),
+        format="text",  # in the binary format a byte that is no JSON comes first
+        encoder=lambda value: orjson.dumps(value).decode(),
+        decoder=orjson.loads,
     )
 
 
