@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
@@ -117,13 +117,14 @@ class Statement(Generic[R]):
             self.make = self._entities.make
         maker = next((base for base in into.__mro__ if "_make" in vars(base)), object)
         self._fields: tuple[str, ...] = vars(maker).get("_fields", ())
-        # What the ``_make`` of a NamedTuple calls; it takes twice as long itself.
-        self._make_tuple = partial(tuple.__new__, cast("Any", into))
 
     def make_all(self, rows: Sequence[Any]) -> list[R]:
         """Return what `make` returns for each of ``rows``."""
-        is_tuple = rows and len(rows[0]) == len(self._fields)
-        return list(map(self._make_tuple if is_tuple else self.make, rows))
+        if not rows or len(rows[0]) != len(self._fields):
+            return list(map(self.make, rows))
+        # What the ``_make`` of a NamedTuple comes to. A slice of a row is a tuple already.
+        new, into = tuple.__new__, cast("type[Any]", self.into)
+        return [new(into, row[:]) for row in rows]
 
     @cached_property
     def compiled(self) -> Compiled:
