@@ -30,9 +30,22 @@ LOSES = (
     """,
 )
 
+# As in revision 0003, a table without rows keeps no default for the rows that are there.
+ADD_REMOVED_COUNT = f"""
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM {CONVERSATIONS}) THEN
+        ALTER TABLE {CONVERSATIONS}
+            ADD COLUMN IF NOT EXISTS removed_count integer DEFAULT 0 NOT NULL;
+    ELSE
+        ALTER TABLE {CONVERSATIONS} ADD COLUMN IF NOT EXISTS removed_count integer NOT NULL;
+        ALTER TABLE {CONVERSATIONS} ALTER COLUMN removed_count SET DEFAULT 0;
+    END IF;
+END
+$$
+"""
 COLUMNS = {
     CONVERSATIONS: {
-        "removed_count": "integer DEFAULT 0 NOT NULL",
         "head": "integer",
         "source": "text",
         "key": "text",
@@ -102,6 +115,7 @@ def beside_traffic() -> Iterator[None]:
 
 def upgrade() -> None:
     lock_tables()
+    op.execute(ADD_REMOVED_COUNT)
     for table, columns in COLUMNS.items():
         for name, type_ in columns.items():
             op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {type_}")
@@ -148,6 +162,7 @@ def downgrade() -> None:
     op.execute(COUNT_POSITIONS)
     op.execute(f"ALTER TABLE {MESSAGES} ALTER COLUMN role SET NOT NULL")
     drop_constraint(MESSAGES, HAS_ROLE)
+    op.execute(f"ALTER TABLE {CONVERSATIONS} DROP COLUMN IF EXISTS removed_count")
     for table, columns in COLUMNS.items():
         for name in columns:  # and with each column its checks
             op.execute(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name}")
