@@ -109,6 +109,19 @@ class _SyncSession(OrderedSession):
             raise
         return nested
 
+    def prepare_flush(
+        self, context: UOWTransaction, new: list[Any], changed: list[Any], deleted: list[Any]
+    ) -> None:
+        """Give each row its owner and its id, or refuse it, and order the tables."""
+        unit = _unit_of(self)
+        unit.check_usable()
+        for row in (*new, *changed, *deleted):
+            if isinstance(row, Private):
+                set_owner(unit, row)
+        for row in new:
+            set_id(unit, row)
+        super().prepare_flush(context, new, changed, deleted)
+
     def flush(self, objects: Any = None) -> None:
         """Flush as SQLAlchemy does, and have the unit rolled back if that fails.
 
@@ -226,14 +239,3 @@ def _set_owner_on_attach(session: Session, row: Any) -> None:
     unit.check_usable()
     if isinstance(row, Private):
         set_owner(unit, row)
-
-
-@event.listens_for(_SyncSession, "before_flush")
-def _set_owner_before_flush(session: Session, _context: UOWTransaction, _instances: Any) -> None:
-    unit = _unit_of(session)
-    unit.check_usable()
-    for row in (*session.new, *session.dirty, *session.deleted):
-        if isinstance(row, Private):
-            set_owner(unit, row)
-    for row in session.new:
-        set_id(unit, row)
