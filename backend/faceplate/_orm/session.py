@@ -209,8 +209,12 @@ def open_session(unit: Unit, engine: AsyncEngine, lease: Lease) -> UnitSession:
 
 
 def close_session(session: UnitSession) -> None:
-    """Discard the session's objects, flushed or not."""
-    session._sync.expunge_all()  # noqa: SLF001 - of this module
+    """Discard the session's objects, flushed or not, and its references to itself."""
+    sync = session._sync  # noqa: SLF001 - of this module
+    sync.expunge_all()
+    # Otherwise only the garbage collector would free both, with all that they refer to.
+    sync._transaction = None  # noqa: SLF001 - SQLAlchemy has no public name for it
+    sync.bind._transaction = None  # type: ignore[union-attr]  # noqa: SLF001 - as above
 
 
 def rollback_reason_of(session: UnitSession) -> str | None:

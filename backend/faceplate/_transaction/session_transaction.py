@@ -110,8 +110,9 @@ class SessionTransaction(Transaction):
             await self._session.flush()
 
     def _close_session(self) -> None:
-        if self._session is not None:
-            close_session(self._session)
+        session, self._session = self._session, None
+        if session is not None:
+            close_session(session)
 
     def _send_in_session(self, run: Callable[[], None], *, is_dml: bool) -> None:
         driver = self._driver
