@@ -15,6 +15,7 @@ from sqlalchemy.orm import (
     SessionTransaction,
     UOWTransaction,
 )
+from sqlalchemy.util import await_only
 
 from faceplate._driver.dialect import UNIT
 from faceplate._driver.error_mapping import FLUSH_FAILED
@@ -121,17 +122,22 @@ class _SyncSession(OrderedSession):
         for row in new:
             set_id(unit, row)
         super().prepare_flush(context, new, changed, deleted)
+        unit.may_carry = bool(new)
 
     def flush(self, objects: Any = None) -> None:
         """Flush as SQLAlchemy does, and have the unit rolled back if that fails.
 
         After a failed flush SQLAlchemy discards the new objects, also if nothing was sent.
         """
+        unit = _unit_of(self)
         try:
             super().flush(objects)
         except BaseException:
-            _unit_of(self).set_rollback_only(FLUSH_FAILED)
+            unit.drop_carried()
+            unit.set_rollback_only(FLUSH_FAILED)
             raise
+        finally:
+            unit.may_carry = False
 
     def close(self) -> None:
         """Discard all rows, and have the unit rolled back if any was unflushed."""
@@ -243,3 +249,11 @@ def _set_owner_on_attach(session: Session, row: Any) -> None:
     unit.check_usable()
     if isinstance(row, Private):
         set_owner(unit, row)
+
+
+@event.listens_for(_SyncSession, "after_flush")
+def _send_carried(session: Session, _context: UOWTransaction) -> None:
+    unit = _unit_of(session)
+    unit.may_carry = False
+    if unit.is_carrying:
+        await_only(unit.send_carried())
