@@ -184,12 +184,14 @@ def _as_it_is(value: Any) -> Any:
 def effects_of(compiled: "SQLCompiler | None", sql: str) -> Effects:
     """Return the effects of ``sql``, as the session sends it; ``compiled`` is None for text."""
     if compiled is None:
-        parts = DRIVER_SQL
-    elif (found := _found_parts.get(compiled)) is None:
+        return Effects(**_effects(DRIVER_SQL, None, sql))
+    found = _found_effects.get(compiled)
+    if found is not None and found.sql == sql:
+        return found
+    if (parts := _found_parts.get(compiled)) is None:
         parts = _found_parts[compiled] = _parts(compiled.statement)
-    else:
-        parts = found
-    return Effects(**_effects(parts, compiled, sql))
+    effects = _found_effects[compiled] = Effects(**_effects(parts, compiled, sql))
+    return effects
 
 
 class _Parts(NamedTuple):
@@ -203,6 +205,8 @@ class _Parts(NamedTuple):
 DRIVER_SQL = _Parts(may_write=True, is_dml=False, locks=False)
 # Of the statements that SQLAlchemy keeps compiled, and only as long as it does.
 _found_parts: WeakKeyDictionary["SQLCompiler", _Parts] = WeakKeyDictionary()
+_found_effects: WeakKeyDictionary["SQLCompiler", Effects] = WeakKeyDictionary()
+"""The effects of the SQL that was sent last, which an IN with another length changes."""
 
 
 def _parts(statement: Any) -> _Parts:

@@ -1,4 +1,4 @@
-"""What faceplate relies on in asyncpg: docs/private-parts.md, A1 to A9, A12 and A14."""
+"""What faceplate relies on in asyncpg: docs/private-parts.md, A1 to A9, A12, A14, A23."""
 
 import asyncio
 import gc
@@ -7,11 +7,23 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from asyncpg.protocol.protocol import NO_TIMEOUT
 from tests.contracts.loops import on_each_loop
-from tests.contracts.seams import FLUSH, SYNC, SeamLoop, connected, execute, kinds, run, seamed
+from tests.contracts.seams import (
+    FLUSH,
+    SYNC,
+    SeamLoop,
+    connected,
+    execute,
+    kinds,
+    message,
+    run,
+    seamed,
+)
 
 SETTING = "SELECT current_setting('contract.who', true)"
 
+UPDATED_ONE = message(b"2") + message(b"C", b"UPDATE 1\0") + message(b"Z", b"T")
 ENTER = "SELECT WHERE pg_catalog.set_config('contract.who', 'ada', true) IS NULL"
 
 
@@ -330,3 +342,37 @@ async def _cancel_a_statement(connection: Any) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@on_each_loop
+async def test_asyncpg_encodes_a_statement_whose_write_is_kept_from_the_server(url: str) -> None:
+    """Else an UPDATE of a flush costs a round trip, or the next statement has no time limit."""
+    async with seamed(url, command_timeout=0.2) as (connection, loop):
+        await connection.execute("CREATE TEMP TABLE contract AS SELECT 1 AS n")
+        own = await connection.prepare("UPDATE contract SET n = $1")
+        after = await connection.prepare("SELECT n FROM contract")
+        slow = await connection.prepare("SELECT pg_sleep(60)")
+        await connection.execute("BEGIN")
+        loop.seam.ahead = encoded(loop, own, 2)
+        assert [tuple(row) for row in await after.fetch()] == [(2,)]
+        encoded(loop, own, 3)
+        with pytest.raises(TimeoutError):
+            await slow.fetch()
+
+
+def encoded(loop: SeamLoop, statement: Any, value: int) -> bytes:
+    """Return the messages of an UPDATE, which the driver takes for sent and answered."""
+    seam, held = loop.seam, list[bytes]()
+    send, seam.write = seam.write, held.append  # type: ignore[method-assign,assignment]  # kept
+    running = loop.protocol.bind_execute(
+        statement._state, [value], "", 0, return_extra=True, timeout=NO_TIMEOUT
+    )
+    waiter = running.send(None)
+    seam.write = send  # type: ignore[method-assign]  # the transport's own again
+    assert [kinds(bytes(data)) for data in held] == ["BES"]
+    waiter.remove_done_callback(loop.protocol._on_waiter_completed)
+    loop.protocol.data_received(UPDATED_ONE)
+    with pytest.raises(StopIteration) as ended:
+        running.send(None)
+    assert ended.value.value == ([], b"UPDATE 1", True)
+    return bytes(held[0]).removesuffix(SYNC)

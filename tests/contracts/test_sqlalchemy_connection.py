@@ -1,4 +1,4 @@
-"""What faceplate relies on in SQLAlchemy's connection: docs/private-parts.md, S11 to S13."""
+"""What faceplate relies on in SQLAlchemy's connection: docs/private-parts.md, S11 to S13, S22."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,8 @@ from sqlalchemy import event, orm
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 from tests.contracts.recorded import Author, Connection, fail_in, given, on_connection
+
+from faceplate._orm.connection import is_flushed_update
 
 
 async def test_each_statement_goes_by_execute_clauseelement_with_its_rows(
@@ -160,3 +162,30 @@ async def test_a_connection_works_over_a_proxy_of_another_kind(engine: AsyncEngi
         assert proxy.invalidated[0] is not None
 
     await greenlet_spawn(use)
+
+
+async def test_an_update_of_a_flush_is_told_from_others(engine: AsyncEngine) -> None:
+    """Else each UPDATE takes a round trip, or a program is told that its own has found a row."""
+
+    def use(connection: Connection) -> None:
+        told: list[bool] = []
+
+        def note(*arguments: Any) -> None:
+            if arguments[2].startswith("UPDATE"):
+                told.append(is_flushed_update(arguments[4]))
+
+        event.listen(connection, "before_cursor_execute", note)
+        with orm.Session(connection) as session:
+            author = Author(id=1, name="a")
+            session.add_all([author, Author(id=2, name="a")])
+            session.flush()
+            author.name = "b"
+            session.flush()
+            table: Any = Author.__table__
+            connection.execute(sa.update(table).values(name=given))
+            session.execute(sa.update(Author).values(name=given))
+            session.execute(sa.update(Author), [{"id": 1, "name": "c"}])
+            session.execute(sa.update(Author), [{"id": 1, "name": "c"}, {"id": 2, "name": "c"}])
+            assert told == [True, False, False, False, False]
+
+    await on_connection(engine, use)

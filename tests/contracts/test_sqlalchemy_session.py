@@ -1,5 +1,7 @@
-"""What faceplate relies on in SQLAlchemy's session: docs/private-parts.md, S14 to S17."""
+"""What faceplate relies on in SQLAlchemy's session: docs/private-parts.md, S14 to S17, S21."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -209,5 +211,27 @@ async def test_an_identity_map_tells_whether_a_row_was_changed(engine: AsyncEngi
         session.flush()
         assert not session.identity_map.check_modified()
         session.close()
+
+    await on_connection(engine, use)
+
+
+async def test_a_session_and_its_connection_refer_to_themselves_by_their_transactions(
+    engine: AsyncEngine,
+) -> None:
+    """Else the collector has to free each unit's session, and all that it refers to."""
+
+    def use(connection: Connection) -> None:
+        session = orm.Session(connection)
+        session.add(Author(id=1, name="a"))
+        session.flush()
+        session.expunge_all()
+        session._transaction = connection._transaction = None
+        left = weakref.ref(session)
+        gc.disable()
+        try:
+            del session
+            assert left() is None
+        finally:
+            gc.enable()
 
     await on_connection(engine, use)

@@ -134,9 +134,9 @@ HOT: dict[str, tuple[Call, Cost]] = {
         lambda db, own: db.run(own.user_id, rename_in_the_orm, own.task_id),
         Cost(3, 7, 800, 900),
     ),
-    "an append over the ORM": (  # BEGIN and SELECT; UPDATE, with the id; INSERT; COMMIT
+    "an append over the ORM": (  # BEGIN and SELECT; the id, UPDATE and INSERT; COMMIT
         lambda db, own: db.run(own.user_id, append_by_the_orm, own.conversation_id),
-        Cost(4, 7, 900, 700),
+        Cost(3, 7, 900, 700),
     ),
     "a read over the ORM": (
         lambda db, own: db.run(own.user_id, read_by_the_orm, own.conversation_id),

@@ -17,7 +17,9 @@ def row(*values: bytes) -> bytes:
     return message(b"D", struct.pack("!h", len(values)) + sized)
 
 
-BEGUN = message(b"1") + message(b"2") + message(b"C", b"BEGIN\0")
+BEGUN = b"".join(
+    message(b"1") + message(b"2") + message(b"C", tag + b"\0") for tag in (b"BEGIN", b"SET")
+)
 NOTICE = message(b"N", b"SNOTICE\0MD, E and Z\0\0")
 ASKED = message(b"2") + row(b"742", b"", "ø".encode()) + message(b"C", b"SELECT 1\0")
 ANSWERED = message(b"2") + row(b"the statement's") + message(b"C", b"SELECT 1\0")
@@ -72,6 +74,24 @@ def test_an_error_that_comes_instead_reaches_the_driver(size: int) -> None:
         driver.protocol.data_received(answer[begin : begin + size])
     assert ahead.values is None
     assert driver.received == answer
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_the_tags_of_what_is_carried_are_kept(size: int, has_row: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Else an UPDATE that has found no row is taken for one that has."""
+    driver = Driver()
+    ahead = PreambleRow(driver, driver, has_row=has_row, carried=2)  # type: ignore[arg-type]  # as above
+    ahead.begin()
+    first = ASKED if has_row else b""
+    tags = [message(b"2") + message(b"C", tag + b"\0") for tag in (b"UPDATE 1", b"UPDATE 0")]
+    rest = b"".join(tags) + ANSWERED + READY
+    for begin in range(0, len(first + rest), size):
+        driver.protocol.data_received((first + rest)[begin : begin + size])
+    assert ahead.tags == [b"UPDATE 1", b"UPDATE 0"]
+    assert ahead.values == (["742", "", "ø"] if has_row else None)
+    assert driver.received.endswith(rest)
+    assert driver.protocol is driver
 
 
 def test_a_connection_that_is_lost_meanwhile_is_told_to_the_driver() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import asyncpg
 
 from faceplate._driver.connection_state import TrackedConnection
+from faceplate._driver.encoding import Encoded, encode
 from faceplate._driver.error_details import (
     DRIVER_ERRORS,
     READ_ONLY,
@@ -71,6 +72,7 @@ class Connection(TrackedConnection):
         "_prepared",
         "_settings",
         "_wire",
+        "carried_tags",
         "limits",
         "sent_preamble",
         "supports_marks",
@@ -82,6 +84,8 @@ class Connection(TrackedConnection):
     """Whether the server tells a transaction's mark; None until that was tried."""
     sent_preamble: bool
     """Whether the last preamble was sent."""
+    carried_tags: list[bytes]
+    """The command tags of the statements that the last preamble with any has carried."""
 
     def set_up(self, settings: Settings, begun_s: float, wire: "Wire | None") -> None:
         """Set what the driver's own constructor has no argument for.
@@ -93,6 +97,7 @@ class Connection(TrackedConnection):
         self.limits = tuple(settings.transaction_settings.items())
         self._wire = wire
         self.sent_preamble = True
+        self.carried_tags = []
         self._log_after_s = 0.0 if settings.log_sql else settings.slow_statement_s or float("inf")
         self._prepared: dict[str, Prepared] = {}
         self._preambles: dict[str, PreparedStatement[Any]] = {}
@@ -181,8 +186,13 @@ class Connection(TrackedConnection):
         wire, row = self._wire, None
         if wire is None:
             raise UsageError("nothing goes ahead of a statement on this connection")
-        if ahead.has_row:
-            row = self._preamble_row = PreambleRow(wire.transport, wire.protocol)
+        if ahead.has_row or ahead.carried:
+            row = PreambleRow(
+                wire.transport, wire.protocol, has_row=ahead.has_row, carried=ahead.carried
+            )
+            self.carried_tags = row.tags
+            if ahead.has_row:
+                self._preamble_row = row
         wire.queue(ahead.messages, row)
 
     def end_preamble(self) -> None:
@@ -227,6 +237,23 @@ class Connection(TrackedConnection):
             self._preambles[ahead.name] = await self._prepare_named(
                 ahead.name, ahead.prepared, undo
             )
+
+    def encode(self, sql: str, values: list[Any]) -> Encoded | None:
+        """Return ``sql`` with its values for a preamble, or None where it has to be run by itself.
+
+        So it has where it is not prepared yet, and where the driver has to wait for the end of a
+        command that was cancelled. Its transaction has to be open.
+        """
+        wire, prepared = self._wire, self._prepared.get(sql)
+        if wire is None or prepared is None:
+            return None
+        try:
+            messages = encode(wire, prepared, values)
+        except DRIVER_ERRORS as error:
+            failure = self.map_error(error)
+        else:
+            return None if messages is None else Encoded(sql, messages, prepared)
+        raise failure
 
     async def end_preparing(self) -> None:
         """End the implicit transaction in which the server has prepared a statement.

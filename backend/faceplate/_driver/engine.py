@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -20,9 +20,6 @@ from faceplate._driver.session_state import RESET_BEFORE_COMMIT, ROLLBACK_AND_RE
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 
-if TYPE_CHECKING:
-    from faceplate._driver.unprepared import Descriptions
-
 
 def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine:
     """Return the pooled engine for ``settings``. It connects when it is first used.
@@ -31,9 +28,15 @@ def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine
     for it by ``execution_options(isolation_level=...)``. With ``units_role``, connections have the
     role `ROLE`, and see no row before a transaction sets its user.
     """
-    descriptions: Descriptions = {}
+
+    def open_one() -> Awaitable[Connection]:
+        pool: Any = engine.sync_engine.pool
+        return open_pooled_connection(
+            settings, units_role=units_role, descriptions=pool.descriptions
+        )
+
     engine = _create_engine(
-        partial(open_pooled_connection, settings, units_role=units_role, descriptions=descriptions),
+        open_one,
         prepares=not settings.pgbouncer,
         poolclass=Pool,
         max_waiting=settings.max_waiting,
@@ -44,7 +47,6 @@ def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine
     )
     event.listen(engine.sync_engine, "reset", _reset_session)
     event.listen(engine.sync_engine, "handle_error", _keep_connection)
-    event.listen(engine.sync_engine, "engine_disposed", lambda _: descriptions.clear())
     return engine
 
 

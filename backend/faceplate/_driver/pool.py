@@ -10,6 +10,7 @@ from sqlalchemy.util.queue import Empty, Full
 
 from faceplate._driver.connection import Connection
 from faceplate._driver.turns import Turns
+from faceplate._driver.unprepared import Descriptions
 from faceplate.errors import FaceplateError
 
 REPLACE_EVERY_S = 5.0
@@ -53,11 +54,14 @@ class Pool(AsyncAdaptedQueuePool):
 
     _queue_class: Any = FreeRecords
     _pool: Any
+    descriptions: Descriptions
+    """What a pooler has said of statements. A disposed engine forgets it with its pool."""
 
     # Not keyword-only: create_engine looks for the names of arguments that a pool takes.
     def __init__(self, creator: Any, max_waiting: int = 0, **kwargs: Any) -> None:
         super().__init__(creator, **kwargs)
         self.limit_waiting(max_waiting)
+        self.descriptions = {}
         self._replaced_s = float("-inf")
         self._lent: Any = None
         self._turn_is_taken = False

@@ -20,6 +20,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
+from faceplate._driver.encoding import Encoded
+
 ROLE = "faceplate_app"
 """The role of units. It owns nothing, and the policies limit it to one user's rows."""
 
@@ -38,6 +40,8 @@ class Preamble(NamedTuple):
     """The SQL of that prepared statement."""
     has_row: bool = False
     """Whether it returns a row."""
+    carried: int = 0
+    """How many statements of the unit it carries, last. Their command tags are kept."""
     bound: tuple[str, str] | None = None
     """A statement with a secret value, which ``sql`` leaves out."""
 
@@ -68,6 +72,15 @@ def join(first: Preamble, second: Preamble | None) -> Preamble:
         return first
     return second._replace(
         messages=first.messages + second.messages, sql=f"{first.sql}; {second.sql}"
+    )
+
+
+def carry(ahead: Preamble, statements: Sequence[Encoded]) -> Preamble:
+    """Return ``ahead`` with statements of the unit."""
+    return ahead._replace(
+        messages=ahead.messages + b"".join(each.messages for each in statements),
+        sql="; ".join(filter(None, (ahead.sql, *(each.sql for each in statements)))),
+        carried=len(statements),
     )
 
 

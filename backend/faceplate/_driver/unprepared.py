@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from faceplate._driver.connection import MAX_PREPARED, Connection
 from faceplate._driver.described_answer import DescribedAnswer
+from faceplate._driver.encoding import Encoded
 from faceplate._driver.error_details import server_error, sqlstate_of
 from faceplate._driver.preamble import LocalSettings, Preamble, describe
 from faceplate._driver.prepared import Prepared
@@ -75,6 +76,10 @@ class UnpreparedConnection(Connection):
         """Return whether ``sql`` can be run: from the second time on that the pool runs it."""
         known = self._described.get(sql)
         return known is not None and known is self._shared.get(sql)
+
+    def encode(self, sql: str, values: list[Any]) -> Encoded | None:  # noqa: ARG002 - the base class's signature
+        """Return None: a statement is parsed in the flight that runs it."""
+        return None
 
     async def make_ready(self, ahead: Preamble, sql: str, *, undo: str = "") -> None:  # noqa: ARG002 - the base class's signature
         """Have the driver know the types of ``sql``. It executes nothing."""

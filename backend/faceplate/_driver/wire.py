@@ -87,6 +87,16 @@ class Wire:
         finally:
             self._write = self.transport.write
 
+    @contextmanager
+    def holding(self) -> Iterator[list[bytes]]:
+        """Keep what the driver writes, in place of sending it."""
+        held: list[bytes] = []
+        self._write = lambda data: held.append(bytes(data))
+        try:
+            yield held
+        finally:
+            self._write = self.transport.write
+
     def set_protocol(self, protocol: Any) -> None:
         """Hand the answers to ``protocol``, as the driver asks once TLS is set up."""
         self.protocol = protocol

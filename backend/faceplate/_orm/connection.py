@@ -110,6 +110,7 @@ class UnitConnection(Connection):
         """Send nothing."""
 
     def _rollback_to_savepoint_impl(self, name: str) -> None:
+        self._execution_options[UNIT].drop_carried()
         try:
             super()._rollback_to_savepoint_impl(name)
         except BaseException:
@@ -181,6 +182,21 @@ class UnitContext(PGExecutionContext_asyncpg):
                 for values in self.compiled_parameters:
                     if values[name] != connection.user_id:
                         raise other_user_error(field)
+
+
+def is_flushed_update(context: Any) -> bool:
+    """Return whether a statement is an UPDATE by which a flush writes one row, and nothing else.
+
+    Only a flush, and an UPDATE by primary key that the unit executes, bring a cache of their own.
+    """
+    compiled = context.compiled
+    return (
+        context.isupdate
+        and not context.executemany
+        and not compiled.effective_returning
+        and "compiled_cache" in context.execution_options
+        and "compile_state_plugin" not in compiled.statement._propagate_attrs  # noqa: SLF001 - SQLAlchemy has no public name for it
+    )
 
 
 def _unit_dialect(dialect: Dialect) -> Dialect:

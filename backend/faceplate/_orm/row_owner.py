@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import TypeDecorator, Uuid, inspect
+from sqlalchemy.orm.attributes import instance_state
 
 from faceplate._orm.connection import other_user_error
 from faceplate._orm.unit import Unit
@@ -18,15 +19,18 @@ def set_owner(unit: Unit, row: Private) -> None:
         return
     model: Any = type(row)
     key, field, place = _owner_column(model)
-    given, identity = row.__dict__.get(key), inspect(row).identity
+    given, identity = row.__dict__.get(key), instance_state(row).identity
     if given is None and identity is None:
         setattr(row, key, user_id)
         return
-    owners = [given] if given is not None else []
-    if identity is not None and place is not None:
-        owners.append(identity[place])
-    if not all(isinstance(owner, UUID) and owner == user_id for owner in owners):
+    if not (given is None or _is(given, user_id)):
         raise other_user_error(field)
+    if not (identity is None or place is None or _is(identity[place], user_id)):
+        raise other_user_error(field)
+
+
+def _is(owner: Any, user_id: UUID) -> bool:
+    return isinstance(owner, UUID) and owner == user_id
 
 
 def set_id(unit: Unit, row: Any) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import (
     SessionTransaction,
     UOWTransaction,
 )
+from sqlalchemy.util import await_only
 
 from faceplate._driver.dialect import UNIT
 from faceplate._driver.error_mapping import FLUSH_FAILED
@@ -109,16 +110,34 @@ class _SyncSession(OrderedSession):
             raise
         return nested
 
+    def prepare_flush(
+        self, context: UOWTransaction, new: list[Any], changed: list[Any], deleted: list[Any]
+    ) -> None:
+        """Give each row its owner and its id, or refuse it, and order the tables."""
+        unit = _unit_of(self)
+        unit.check_usable()
+        for row in (*new, *changed, *deleted):
+            if isinstance(row, Private):
+                set_owner(unit, row)
+        for row in new:
+            set_id(unit, row)
+        super().prepare_flush(context, new, changed, deleted)
+        unit.may_carry = bool(new)
+
     def flush(self, objects: Any = None) -> None:
         """Flush as SQLAlchemy does, and have the unit rolled back if that fails.
 
         After a failed flush SQLAlchemy discards the new objects, also if nothing was sent.
         """
+        unit = _unit_of(self)
         try:
             super().flush(objects)
         except BaseException:
-            _unit_of(self).set_rollback_only(FLUSH_FAILED)
+            unit.drop_carried()
+            unit.set_rollback_only(FLUSH_FAILED)
             raise
+        finally:
+            unit.may_carry = False
 
     def close(self) -> None:
         """Discard all rows, and have the unit rolled back if any was unflushed."""
@@ -196,8 +215,12 @@ def open_session(unit: Unit, engine: AsyncEngine, lease: Lease) -> UnitSession:
 
 
 def close_session(session: UnitSession) -> None:
-    """Discard the session's objects, flushed or not."""
-    session._sync.expunge_all()  # noqa: SLF001 - of this module
+    """Discard the session's objects, flushed or not, and its references to itself."""
+    sync = session._sync  # noqa: SLF001 - of this module
+    sync.expunge_all()
+    # Otherwise only the garbage collector would free both, with all that they refer to.
+    sync._transaction = None  # noqa: SLF001 - SQLAlchemy has no public name for it
+    sync.bind._transaction = None  # type: ignore[union-attr]  # noqa: SLF001 - as above
 
 
 def rollback_reason_of(session: UnitSession) -> str | None:
@@ -228,12 +251,9 @@ def _set_owner_on_attach(session: Session, row: Any) -> None:
         set_owner(unit, row)
 
 
-@event.listens_for(_SyncSession, "before_flush")
-def _set_owner_before_flush(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+@event.listens_for(_SyncSession, "after_flush")
+def _send_carried(session: Session, _context: UOWTransaction) -> None:
     unit = _unit_of(session)
-    unit.check_usable()
-    for row in (*session.new, *session.dirty, *session.deleted):
-        if isinstance(row, Private):
-            set_owner(unit, row)
-    for row in session.new:
-        set_id(unit, row)
+    unit.may_carry = False
+    if unit.is_carrying:
+        await_only(unit.send_carried())

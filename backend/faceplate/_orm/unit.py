@@ -10,9 +10,16 @@ class Unit(Protocol):
     rollback_reason: str | None
     """Why the unit can only be rolled back, or None."""
 
+    may_carry: bool
+    """Whether a flush is running of which an UPDATE may wait for an INSERT."""
+
     @property
     def user_id(self) -> UUID | None:
         """The user that the unit runs for; None across users."""
+
+    @property
+    def is_carrying(self) -> bool:
+        """Whether an UPDATE waits for another statement."""
 
     def new_id(self) -> UUID:
         """Return a new UUIDv7."""
@@ -25,3 +32,9 @@ class Unit(Protocol):
 
     async def lend_driver(self) -> None:
         """Begin the transaction, and have the connection closed when the unit ends."""
+
+    async def send_carried(self) -> None:
+        """Send the UPDATEs that have waited for another statement, and check what they found."""
+
+    def drop_carried(self) -> None:
+        """Discard the UPDATEs that wait, because their flush has failed."""

@@ -10,8 +10,10 @@ from sqlalchemy.util import await_only
 
 from faceplate._driver import preamble, session_state
 from faceplate._driver.cursor import fill
+from faceplate._driver.encoding import UPDATED
 from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.preamble import Preamble
+from faceplate._orm.connection import is_flushed_update
 from faceplate._orm.session import (
     UnitSession,
     close_session,
@@ -20,9 +22,9 @@ from faceplate._orm.session import (
     open_session,
     rollback_reason_of,
 )
-from faceplate._transaction.transaction import Transaction
+from faceplate._transaction.transaction import Carried, Transaction
 from faceplate.errors import FaceplateError, SchemaChanged, UsageError
-from faceplate.statement import effects_of
+from faceplate.statement import Effects, effects_of
 
 SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 
@@ -30,6 +32,8 @@ SESSION_ERRORS = (AsyncAdapt_asyncpg_dbapi.Error, *DRIVER_ERRORS)
 class SessionTransaction(Transaction):
     """A transaction that the unit can also use through an ORM session."""
 
+    may_carry: bool = False
+    """Whether a flush is running of which an UPDATE may wait for an INSERT."""
     _session: UnitSession | None = None
 
     @property
@@ -52,12 +56,32 @@ class SessionTransaction(Transaction):
         if effects.changes_session:
             session_state.refuse_transaction_control(sql)
         self._check_loop()  # there is no greenlet in another thread
-        answer = await_only(self.run(effects, list(parameters or ())))
+        arguments = list(parameters or ())
+        if self.may_carry and is_flushed_update(context) and self._may_wait(effects, arguments):
+            fill(cursor, [], ([], UPDATED))
+            return
+        answer = await_only(self.run(effects, arguments))
         fill(cursor, self._driver.columns(sql), answer)
+
+    def _may_wait(self, effects: Effects, arguments: list[Any]) -> bool:
+        """Keep an UPDATE for the next statement's flight. Return whether it can wait for that."""
+        if not self.is_open or self._must_resynchronize or effects.changes_session:
+            return False
+        encoded = self._driver.encode(effects.sql, arguments)
+        if encoded is None:
+            return False
+        self._carried += (Carried(effects, arguments, encoded),)
+        return True
+
+    def drop_carried(self) -> None:
+        """Discard the UPDATEs that wait, because their flush has failed."""
+        self._carried = ()
 
     def run_in_session(self, run: Callable[[], None], cursor: Any, sql: str, context: Any) -> None:
         """Run a statement for many rows, or one with a cursor of the driver's, in a greenlet."""
         effects = effects_of(getattr(context, "compiled", None), sql)
+        if self._carried:
+            await_only(self.send_carried())
         self._claim()
         try:
             self.may_have_written |= effects.writes
@@ -108,10 +132,13 @@ class SessionTransaction(Transaction):
         self._check_in_sync()  # the unit may have used the driver's connection
         if holds_changes(self._session.sync_session):
             await self._session.flush()
+        if self._carried:
+            await self.send_carried()
 
     def _close_session(self) -> None:
-        if self._session is not None:
-            close_session(self._session)
+        session, self._session = self._session, None
+        if session is not None:
+            close_session(session)
 
     def _send_in_session(self, run: Callable[[], None], *, is_dml: bool) -> None:
         driver = self._driver

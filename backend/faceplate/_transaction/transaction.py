@@ -8,13 +8,16 @@ of any kind.
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm.exc import StaleDataError
 
 from faceplate._driver import preamble
 from faceplate._driver.connection import Answer
+from faceplate._driver.encoding import UPDATED, Encoded
+from faceplate._driver.error_mapping import FLUSH_FAILED
 from faceplate._driver.pool import Lease
 from faceplate._driver.preamble import READ_COMMITTED, Preamble
 from faceplate._driver.shielding import Autocommit
@@ -35,6 +38,14 @@ LEFT_RUNNING = (
 )
 
 
+class Carried(NamedTuple):
+    """An UPDATE of a flush, which goes ahead of the transaction's next statement."""
+
+    effects: Effects
+    arguments: list[Any]
+    encoded: Encoded
+
+
 class Transaction(State, ABC):
     """One transaction on one connection, and the statements in it."""
 
@@ -44,6 +55,8 @@ class Transaction(State, ABC):
     """Whether the unit has used its ORM session."""
     autocommit: Autocommit[Any] | None = None
     """The statement that commits by itself, as soon as it is sent."""
+    _carried: tuple[Carried, ...] = ()
+    """The UPDATEs of a flush that wait for the next statement."""
 
     def __init__(
         self,
@@ -73,6 +86,11 @@ class Transaction(State, ABC):
         """The user that the unit runs for; None across users."""
         return self._user_id
 
+    @property
+    def is_carrying(self) -> bool:
+        """Whether an UPDATE of a flush waits for another statement."""
+        return bool(self._carried)
+
     async def run(self, effects: Effects, arguments: list[Any], limit: int = 0) -> Answer:
         """Return up to ``limit`` rows, or all if it is 0, and the command tag.
 
@@ -88,6 +106,8 @@ class Transaction(State, ABC):
             if not driver.is_pipelined:
                 await self._open()
             ahead, begins, commits = self._preamble_for(effects)
+            if self._carried:
+                return await self._run_with_carried(ahead, effects, arguments, limit)
             if not driver.is_ready(ahead, effects.sql):
                 await self._make_ready(ahead, effects.sql, begins=begins)
             self.may_have_written |= effects.writes
@@ -101,6 +121,8 @@ class Transaction(State, ABC):
 
     async def call(self, run: Callable[..., Awaitable[T]], sql: str, *values: Any) -> T:
         """Return ``run(sql, *values)`` of the driver, called in the transaction."""
+        if self._carried:
+            await self.send_carried()
         self._claim()
         try:
             await self._open()
@@ -110,11 +132,19 @@ class Transaction(State, ABC):
 
     async def begin(self) -> None:
         """Begin the transaction now, in one round trip, unless it is open already."""
+        if self._carried:
+            await self.send_carried()
         self._claim()
         try:
             await self._open()
         finally:
             self.is_busy = False
+
+    async def send_carried(self) -> None:
+        """Send the UPDATEs that have waited for another statement, and check what they found."""
+        last, self._carried = self._carried[-1], self._carried[:-1]
+        _, tag = await self.run(last.effects, last.arguments)
+        self._check_updated((last,), [tag])
 
     async def lend_driver(self) -> None:
         """Begin the transaction, and have the connection closed when the unit has ended.
@@ -165,6 +195,31 @@ class Transaction(State, ABC):
             self._note_sent(ahead, begins=begins)
         self._check_in_sync()
         return answer
+
+    async def _run_with_carried(
+        self, ahead: Preamble, effects: Effects, arguments: list[Any], limit: int
+    ) -> Answer:
+        """Run a statement behind the UPDATEs that have waited for it, in the open transaction."""
+        carried, self._carried = self._carried, ()
+        self.may_have_written = True
+        if effects.changes_session:
+            self._driver.note_session_change(effects.sql)
+        try:
+            if not self._driver.is_ready(ahead, effects.sql):
+                await self._make_ready(ahead, effects.sql, begins=False)
+            ahead = preamble.carry(ahead, [each.encoded for each in carried])
+            answer = await self._send(ahead, effects.sql, arguments, limit, begins=False)
+            self._check_updated(carried, self._driver.carried_tags)
+        except BaseException:
+            self.set_rollback_only(FLUSH_FAILED)
+            raise
+        return answer
+
+    def _check_updated(self, carried: tuple[Carried, ...], tags: list[bytes]) -> None:
+        """Raise the ORM's error if an UPDATE of a flush has not found its row."""
+        if tags != [UPDATED] * len(carried):
+            self.set_rollback_only(FLUSH_FAILED)
+            raise StaleDataError("an UPDATE of a flush has not found its row")
 
     def _preamble_for(self, effects: Effects) -> tuple[Preamble, bool, bool]:
         """Return the preamble, whether it has BEGIN, and whether the statement autocommits.
@@ -233,6 +288,10 @@ class Transaction(State, ABC):
         needs_more = effects is None or (effects.locks and not effects.writes)
         if self.autocommits and (self.autocommit is not None or needs_more):
             self.restart_in_transaction()
+
+    @abstractmethod
+    def set_rollback_only(self, reason: str) -> None:
+        """Have the innermost open savepoint rolled back, or the unit if there is none."""
 
     @abstractmethod
     async def finish_session(self) -> None:

@@ -81,6 +81,11 @@ CODE = {
     "session_stream": "[r async for r in await scope.session.stream_scalars(select({detail}))]",
     "session_add": "scope.session.add(Task(title=TOKEN))",
     "session_flush": "scope.session.add(Task(title=TOKEN)); await scope.session.flush()",
+    "session_append": (
+        "chat = await scope.session.get_one(Conversation, key, with_for_update=True);"
+        " chat.message_count += 1; scope.session.add(Message(content=TOKEN));"
+        " await scope.session.flush()"
+    ),
     "session_update": "await scope.session.execute(update(Task).values(description=TOKEN))",
     "raw": "await (await raw_connection(scope)).driver_connection.execute({detail!r})",
     "session_commit": "await scope.session.commit()",

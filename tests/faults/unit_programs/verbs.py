@@ -248,6 +248,26 @@ async def session_flush(use: Use, _: str) -> Any:
 
 
 @_ordinary
+async def session_append(use: Use, _: str) -> Any:
+    session, person = use.scope.session, use.person
+    key = (person.user_id, person.conversation_id)
+    chat = await session.get_one(
+        models.Conversation, key, with_for_update=True, populate_existing=True
+    )
+    chat.message_count += 1
+    said = {"role": "user", "content": use.write().token}
+    session.add(
+        models.Message(
+            user_id=person.user_id,
+            conversation_id=chat.id,
+            position=chat.message_count,
+            **said,
+        )
+    )
+    await session.flush()
+
+
+@_ordinary
 async def session_update(use: Use, _: str) -> Any:
     token = use.write("change").token
     await use.scope.session.execute(sa.update(models.Task).values(description=token))
