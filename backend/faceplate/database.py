@@ -17,6 +17,7 @@ import uuid6
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from faceplate._driver import pipelining
 from faceplate._driver.connection import driver_uuid
 from faceplate._driver.engine import create_engine, create_transactional_engine
 from faceplate._driver.startup import verify
@@ -26,6 +27,7 @@ from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
 from faceplate._runner.retry import run_with_retries
+from faceplate._runner.shared_flights import FEWEST_CALLERS, SharedFlights, SharedScope
 from faceplate._runner.shutdown import POLL_S, Shutdown
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids
@@ -66,6 +68,7 @@ class Database:
         self._engine: AsyncEngine | None = None
         self._owner_engine: AsyncEngine | None = None
         self._owner_settings = self.settings.of_owner
+        self._flights: SharedFlights | None = None
         self._shutdown: Shutdown | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -88,6 +91,9 @@ class Database:
             self._owner_engine = create_engine(self._owner_settings, units_role=False)
         self._shutdown = Shutdown({self._engine, self._owner_engine}, self.in_flight)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+        may_share = self.settings.share_appends and not self.settings.pgbouncer
+        if may_share and pipelining.is_possible(self.settings):
+            self._flights = SharedFlights(self._engine, self.settings)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -251,6 +257,15 @@ class Database:
                 "open one in each process and event loop, after the fork"
             )
 
+    def _shared_scope(self, user: UUID | None, unit: BoundUnit[T]) -> SharedScope | None:
+        """Return the scope of a unit that is to share a flight; None without enough callers."""
+        flights = self._flights
+        if flights is None or len(self.in_flight) < FEWEST_CALLERS:
+            return None
+        if user is None or not getattr(unit.function, "shareable", False):
+            return None
+        return SharedScope(flights, user) if self.engine is flights.engine else None
+
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
         try:
             user = None if kind is SystemScope else _checked(user_id)
@@ -270,6 +285,7 @@ class Database:
                     ),
                     self.settings,
                     call,
+                    self._shared_scope(user, unit),
                 )
         except BaseException as error:
             remove_confidential(error)

@@ -228,6 +228,12 @@ def one_statement(unit: U) -> U:
     return replayable(unit)
 
 
+def shareable(unit: U) -> U:
+    """Mark a `one_statement` unit that may share a flight: see the setting ``share_appends``."""
+    unit.__dict__["shareable"] = True
+    return one_statement(unit)
+
+
 def isolation_level(level: Isolation) -> Callable[[U], U]:
     """Mark a unit that needs a stricter isolation level than READ COMMITTED.
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from faceplate._runner.attempt import Attempt
 from faceplate._runner.calls import BoundUnit, Call
+from faceplate._runner.shared_flights import SharedScope
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
@@ -41,19 +42,23 @@ async def run_with_retries(
     make_attempt: Callable[[Ids, bool], Attempt[S]],
     settings: Settings,
     call: Call,
+    shared: SharedScope | None = None,
 ) -> T:
     """Return what ``unit`` returns, run in as many attempts as `Retry` allows.
 
-    ``make_attempt`` is told whether a statement of the attempt may be a transaction by itself.
+    ``make_attempt`` is told whether a statement of the attempt may be a transaction by itself. The
+    first attempt is made with ``shared``, if it is given.
 
     Raises CommitOutcomeUnknown if an attempt is in doubt and its retry failed.
     """
-    ids = Ids()
+    ids = Ids() if shared is None else shared.ids
     retry: Retry | None = None  # most calls never need one
     may_autocommit = unit.is_one_statement
     while True:
         try:
             try:
+                if shared is not None:
+                    return await shared.run_unit(unit)
                 async with make_attempt(ids, may_autocommit) as scope:
                     return await unit(scope)
             except FaceplateError as error:
@@ -69,6 +74,7 @@ async def run_with_retries(
             raise
         # A retry looks in one transaction for what the first attempt may have stored.
         may_autocommit = False
+        shared = None
         ids.rewind()
 
 
