@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from faceplate._driver import preamble
 from faceplate._driver.connection import Connection
 from faceplate._driver.preamble import LIMIT_WAITS, Preamble
-from faceplate._driver.shielding import Shielded, UncancellableTask
+from faceplate._driver.shielding import Shielded
 from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
 from faceplate.errors import (
@@ -38,7 +38,7 @@ MOST_FLIGHTS = 4
 MOST_PASSENGERS = 32
 MOST_CHARS = 20_000
 """A longer text goes on its own. It would hold up the others."""
-APART_S = 0.1
+APART_S = 1.0
 """How long a key stays out of flights after its statement failed, perhaps for a lock."""
 
 
@@ -90,13 +90,13 @@ class SharedFlights:
     def _start_flight(self) -> None:
         if self._waiting and not self._is_boarding and len(self._flights) < MOST_FLIGHTS:
             self._is_boarding = True
-            flight = UncancellableTask(self._fly())
+            flight = asyncio.create_task(self._fly())
             self._flights.add(flight)
             flight.add_done_callback(self._end_flight)
 
     def _end_flight(self, flight: asyncio.Task[bool]) -> None:
         self._flights.discard(flight)
-        if flight.result():
+        if not flight.cancelled() and flight.result():
             self._start_flight()
 
     async def _fly(self) -> bool:
@@ -104,7 +104,7 @@ class SharedFlights:
         pool: Any = self.engine.sync_engine.pool
         try:
             lease = pool.lease_warm() or await pool.lease()
-        except Exception:  # noqa: BLE001 - each unit finds the reason by itself
+        except BaseException:  # noqa: BLE001 - each unit finds the reason by itself
             self._is_boarding = False
             while self._waiting:
                 self._waiting.popleft().refuse()
@@ -156,7 +156,7 @@ class SharedFlights:
             rows, failure = await driver.run_shared(sql, aheads, [one.values for one in passengers])
         except FaceplateError as error:
             return [None] * len(passengers), error  # nothing was sent
-        except Exception as error:  # noqa: BLE001 - else the passengers would wait for ever
+        except BaseException as error:  # noqa: BLE001 - else the passengers would wait for ever
             rows, failure = [], ConnectionLost(f"a shared flight broke: {type(error).__name__}")
             failure.in_doubt = True
         if isinstance(failure, Unavailable):
