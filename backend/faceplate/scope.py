@@ -229,6 +229,12 @@ def one_statement(unit: U) -> U:
     return unit
 
 
+def shareable(unit: U) -> U:
+    """Mark a `one_statement` unit that may share a flight: see the setting ``share_appends``."""
+    marks.mark(unit, replayable=True, one_statement=True, shareable=True)
+    return unit
+
+
 def isolation_level(level: Isolation) -> Callable[[U], U]:
     """Mark a unit that needs a stricter isolation level than READ COMMITTED.
 

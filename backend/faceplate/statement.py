@@ -108,6 +108,12 @@ class Statement(Generic[R]):
     column that the model does not defer. No session tracks them, so a change of one is not written.
     """
 
+    shared_key: str | None = None
+    """The name of the value, a UUID, by which the statement waits for other transactions.
+
+    With it the runner may send the statement in a shared flight. It returns at most one row.
+    """
+
     def __init__(self, into: type[R], statement: Executable) -> None:
         self.into = into
         self.statement = statement

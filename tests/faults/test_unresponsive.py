@@ -45,7 +45,7 @@ LIMITS = {
 BOUND_S = LIMITS["command_timeout_s"] + LIMITS["reconnect_timeout_s"] + LIMITS["connect_timeout_s"]
 GENEROUS_S = 2 * (BOUND_S + ROLLBACK_TIMEOUT_S)
 GIVEN_UP = (TimedOut, Unavailable, CommitOutcomeUnknown)
-WRITERS = 8
+WRITERS = 12
 
 Silence: TypeAlias = Callable[[OwnServer, Proxy], AbstractContextManager[None]]
 
@@ -67,13 +67,17 @@ def swallow(_: OwnServer, proxy: Proxy) -> Iterator[None]:
         proxy.is_black_hole = False
 
 
+@pytest.mark.parametrize("share_appends", [False, True], ids=["alone", "shared"])
 @pytest.mark.parametrize("silence", [freeze, swallow], ids=["frozen", "black hole"])
 async def test_what_goes_silent_is_given_up_in_time_and_used_again(
-    steady_server: OwnServer, campaign: Campaign, silence: Silence
+    steady_server: OwnServer, campaign: Campaign, silence: Silence, *, share_appends: bool
 ) -> None:
     """Else one machine that swaps, or one cable, takes every worker of the application with it."""
     ends: Counter[str] = Counter()
-    async with Proxy(steady_server.url) as proxy, opened(proxy.url) as db:
+    async with (
+        Proxy(steady_server.url) as proxy,
+        opened(proxy.url, share_appends=share_appends) as db,
+    ):
         user = await a_user(db)
         chats = [await db.run(user.id, conversations.create) for _ in range(WRITERS)]
         writers = [Writer(str(n), user.id, chat.id) for n, chat in enumerate(chats)]
@@ -118,6 +122,32 @@ async def test_a_database_is_closed_in_time_although_the_server_is_silent(
         print(f"{elapsed_s:.2f} s")  # noqa: T201 - for the report
         assert elapsed_s < 2 * (0.5 + CUT_OFF_S + CLOSE_S)
         assert {type(end) for end in ends} == {ShuttingDown}
+
+
+@pytest.mark.parametrize("silence", [freeze, swallow], ids=["frozen", "black hole"])
+async def test_a_database_with_shared_flights_is_closed_in_time(
+    steady_server: OwnServer, silence: Silence
+) -> None:
+    """Else the messages of a flight keep the program from ending, since none can be cancelled."""
+    patient = {"statement_timeout_s": 0, "command_timeout_s": 0, "shutdown_timeout_s": 0.5}
+    async with Proxy(steady_server.url) as proxy:
+        db = await opened(proxy.url, share_appends=True, **patient).__aenter__()
+        user = await a_user(db)
+        chats = [await db.run(user.id, conversations.create) for _ in range(WRITERS)]
+        writers = [Writer(str(n), user.id, chat.id) for n, chat in enumerate(chats)]
+        await asyncio.gather(*(writer.say(db) for writer in writers))
+        with silence(steady_server, proxy):
+            running = [asyncio.create_task(writer.say(db)) for writer in writers]
+            await asyncio.sleep(0.01)  # some fly, some wait
+            started_s = time.monotonic()
+            await db.dispose()
+            elapsed_s = time.monotonic() - started_s
+            proxy.drop_all()
+            await asyncio.gather(*running, return_exceptions=True)
+        assert elapsed_s < 2 * (0.5 + CUT_OFF_S + CLOSE_S)
+    async with opened(steady_server.url) as db:
+        for writer in writers:
+            await writer.check(db)
 
 
 def opened(url: str, **changes: Any) -> Database:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -18,10 +18,11 @@ from faceplate._driver.error_details import (
     sqlstate_of,
 )
 from faceplate._driver.error_mapping import describe_loss, is_from_pooler, map_error
-from faceplate._driver.preamble import NONE, LocalSettings, Preamble
+from faceplate._driver.preamble import LIMIT_WAITS, NONE, LocalSettings, Preamble
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.prepared import Prepared
 from faceplate._driver.session_state import RESET_SESSION
+from faceplate._driver.shared_flight import SharedFlight
 from faceplate.config import Settings
 from faceplate.errors import (
     ConnectionLost,
@@ -158,6 +159,35 @@ class Connection(TrackedConnection):
             if (elapsed_s := time.monotonic() - started_s) >= self._log_after_s:
                 self.log(sql, elapsed_s, ahead)
         raise failure
+
+    async def run_shared(
+        self, sql: str, aheads: Sequence[Preamble], values: Sequence[list[Any]]
+    ) -> tuple[list[Any], FaceplateError | None]:
+        """Run ``sql``, which returns one row or none, with each of ``values``, in one transaction.
+
+        Each has its preamble ahead. All of them, `LIMIT_WAITS` and ``sql`` have to be ready.
+        Returns the rows, with None for one that is missing. After an error it returns that, too,
+        and as many rows as statements went well; nothing of them is committed, or all is in doubt.
+        """
+        first, *others = (ahead.messages for ahead in aheads)
+        flight = SharedFlight(self._wire, [LIMIT_WAITS.messages + first, *others])
+        run = partial(self._protocol.bind_execute_many, timeout=None, return_rows=True)
+        failure, rows = None, []
+        try:
+            rows = await self.call(
+                lambda _: run(self._prepared[sql].state, values, ""), sql, may_commit=True
+            )
+            self.last_heard_s = time.monotonic()
+        except FaceplateError as error:
+            failure = error
+        finally:
+            flight.end()
+        if len(rows) < len(values):
+            # The first tag is that of LIMIT_WAITS. A preamble that sets a user has one, too.
+            tags = flight.tags()[2::2] if first else flight.tags()[1:]
+            found = iter(rows)
+            rows = [next(found, None) if tag.endswith(b" 1") else None for tag in tags]
+        return rows, failure
 
     async def call(
         self, run: Callable[..., Awaitable[T]], sql: str, *values: Any, may_commit: bool = False

@@ -212,6 +212,13 @@ _STEP_UP_ONCE = Preamble(
     "faceplate_step_up",
     _STEP_UP,
 )
+LIMIT_WAITS = Preamble(
+    _bind("faceplate_limit_waits") + _EXECUTE,
+    "EXECUTE faceplate_limit_waits",
+    "faceplate_limit_waits",
+    "SELECT WHERE pg_catalog.set_config('lock_timeout', '5ms', true) IS NULL",
+)
+"""A preamble that has the statements after it fail rather than wait for a lock for long."""
 
 
 def _run(sql: str, *values: str) -> bytes:

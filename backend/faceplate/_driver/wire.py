@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from faceplate._driver.preamble_row import PreambleRow
+from faceplate._driver.shared_flight import SharedFlight
 from faceplate._driver.timers import CommandTimer
 
 PARSE = b"P"
@@ -22,12 +23,14 @@ class Wire:
     Everything else goes to the event loop's own transport.
     """
 
-    __slots__ = ("_parses", "_queued", "_row", "_write", "protocol", "transport")
+    __slots__ = ("_parses", "_queued", "_row", "_write", "flight", "protocol", "transport")
 
     transport: asyncio.Transport
     """The event loop's own."""
     protocol: Any
     """The driver's, which reads the answers."""
+    flight: SharedFlight | None
+    """What changes the next `writelines`."""
 
     def __init__(self, transport: asyncio.Transport, protocol: Any) -> None:
         self.transport = transport
@@ -36,6 +39,7 @@ class Wire:
         self._queued = b""
         self._parses = False
         self._row: PreambleRow | None = None
+        self.flight = None
 
     def queue(
         self, messages: bytes, row: PreambleRow | None = None, *, parses: bool = False
@@ -70,7 +74,8 @@ class Wire:
 
     def writelines(self, parts: Iterable[Any]) -> None:
         """Send ``parts`` in one piece behind what is queued."""
-        self.write(b"".join(parts))
+        data = b"".join(parts)
+        self.write(data if self.flight is None else self.flight.interleave(data))
 
     @contextmanager
     def answering(self, answer: bytes) -> Iterator[None]:

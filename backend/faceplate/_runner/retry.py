@@ -9,6 +9,7 @@ from uuid import UUID
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._runner.attempt import Access, Attempt
 from faceplate._runner.calls import BoundUnit, Call
+from faceplate._runner.shared_flights import SharedScope
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
@@ -38,13 +39,19 @@ RECONNECT_PAUSE_MAX_S = 2.0
 
 
 async def run_with_retries(
-    unit: BoundUnit[T], access: Access[S], user_id: UUID | None, call: Call
+    unit: BoundUnit[T],
+    access: Access[S],
+    user_id: UUID | None,
+    call: Call,
+    shared: SharedScope | None,
 ) -> T:
     """Return what ``unit`` returns, run in as many attempts as `Retry` allows.
 
+    With ``shared``, the first attempt is made with that scope.
+
     Raises CommitOutcomeUnknown if an attempt is in doubt and its retry failed.
     """
-    ids = Ids()
+    ids = Ids() if shared is None else shared.ids
     retry: Retry | None = None  # most calls never need one
     marks = unit.marks
     may_autocommit = marks.one_statement and marks.isolation == READ_COMMITTED
@@ -52,6 +59,8 @@ async def run_with_retries(
         attempt = Attempt(access, user_id, ids, marks, may_autocommit=may_autocommit)
         try:
             try:
+                if shared is not None:
+                    return await shared.run_unit(unit)
                 async with attempt as scope:
                     return await unit(scope)
             except FaceplateError as error:
@@ -67,6 +76,7 @@ async def run_with_retries(
             raise
         # A retry looks in one transaction for what the first attempt may have stored.
         may_autocommit = False
+        shared = None
         ids.rewind()
 
 

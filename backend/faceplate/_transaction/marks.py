@@ -13,6 +13,7 @@ class Marks(NamedTuple):
 
     replayable: bool = False
     one_statement: bool = False
+    shareable: bool = False
     isolation: str = READ_COMMITTED
     """The isolation level of its transaction, as written in BEGIN."""
 

@@ -239,6 +239,8 @@ APPEND = _stamped(_append_spoken(_ends_at_newest()))
 APPEND_ALONE = _stamped(_append_spoken(_ends_at_newest(), alone=True))
 APPEND_WHOLE = _stamped(_append(_ends_at_newest()))
 APPEND_AFTER = _stamped(_append(_ends_at_after()))
+for statement in APPEND_ALONE, APPEND_WHOLE, APPEND_AFTER:
+    statement.shared_key = "conversation_id"
 APPEND_MANY = _stamped(_append_many(is_placed=False))
 # For a locked conversation: the first message follows ``parent``, which may be 0 for none; None is
 # the newest message.

@@ -1,0 +1,66 @@
+"""A prepared statement for several users in one write, one transaction and one commit.
+
+PostgreSQL runs all commands up to the next Sync in one transaction. The driver sends a statement
+with many values that way; a `SharedFlight` puts each user ahead of the values that are theirs. The
+driver also reads the rows. It does not tell whose statement failed or returned no row, so the
+flight copies the answers.
+
+The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
+"""
+
+from typing import Any
+
+from faceplate._driver.preamble_row import HEADER_BYTES, integer
+
+BIND, COMMAND_COMPLETE = b"BC"
+EXECUTE_BYTES = 10
+"""The length of an Execute that asks for all rows of the unnamed portal."""
+
+
+class SharedFlight:
+    """Stands between a connection's wire and the driver's protocol until `end`."""
+
+    def __init__(self, wire: Any, preambles: list[bytes]) -> None:
+        self._wire = wire
+        self._protocol = wire.protocol
+        self._preambles = preambles
+        self._received: list[bytes] = []
+        wire.flight = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol, name)
+
+    def end(self) -> None:
+        """Leave the wire and the protocol to each other again."""
+        self._wire.flight = None
+        self._wire.transport.set_protocol(self._protocol)
+
+    def interleave(self, messages: bytes) -> bytes:
+        """Return the driver's messages, each Bind behind the next preamble.
+
+        From the first write on, answers are the flight's. Earlier ones may be leftovers.
+        """
+        self._wire.transport.set_protocol(self)
+        parts: list[bytes] = []
+        begin = 0
+        while begin < len(messages) and messages[begin] == BIND:
+            end = begin + 1 + integer(messages, begin + 1, 4) + EXECUTE_BYTES
+            parts += self._preambles.pop(0), messages[begin:end]
+            begin = end
+        return b"".join((*parts, messages[begin:]))
+
+    def data_received(self, data: bytes) -> None:
+        """Copy what has come, and hand it on."""
+        self._received.append(data)
+        self._protocol.data_received(data)
+
+    def tags(self) -> list[bytes]:
+        """Return the tags of the commands that have ended, such as ``INSERT 0 1``."""
+        answers = b"".join(self._received)
+        tags, begin = [], 0
+        while begin + HEADER_BYTES <= len(answers):
+            end = begin + 1 + integer(answers, begin + 1, 4)
+            if answers[begin] == COMMAND_COMPLETE:
+                tags.append(answers[begin + HEADER_BYTES : end - 1])
+            begin = end
+        return tags
