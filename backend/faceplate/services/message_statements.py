@@ -123,6 +123,13 @@ def _stamped(appending: sa.Insert) -> Statement[Stamp]:
     return Statement(Stamp, appending.returning(*stamps))
 
 
+def _shared(appending: sa.Insert) -> Statement[Stamp]:
+    """Return the same of one that may share a flight with appends to other conversations."""
+    stamped = _stamped(appending)
+    stamped.shared_key = "conversation_id"
+    return stamped
+
+
 def _is_new(condition: Any) -> Any:
     """Return the condition that no message fulfils ``condition``.
 
@@ -236,11 +243,9 @@ def _ask(appending: sa.Insert, earlier: Any) -> Statement[records.Message]:
 APPEND = _stamped(_append_spoken(_ends_at_newest()))
 # The same for a transaction of its own, which violates the primary key if the message is stored:
 # the server does not look for a message that is hardly ever there.
-APPEND_ALONE = _stamped(_append_spoken(_ends_at_newest(), alone=True))
-APPEND_WHOLE = _stamped(_append(_ends_at_newest()))
-APPEND_AFTER = _stamped(_append(_ends_at_after()))
-for statement in APPEND_ALONE, APPEND_WHOLE, APPEND_AFTER:
-    statement.shared_key = "conversation_id"
+APPEND_ALONE = _shared(_append_spoken(_ends_at_newest(), alone=True))
+APPEND_WHOLE = _shared(_append(_ends_at_newest()))
+APPEND_AFTER = _shared(_append(_ends_at_after()))
 APPEND_MANY = _stamped(_append_many(is_placed=False))
 # For a locked conversation: the first message follows ``parent``, which may be 0 for none; None is
 # the newest message.
