@@ -9,6 +9,8 @@ from benchmarks.measuring import Spread
 from benchmarks.results import Results
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
+from benchmarks.sides.raw import Asyncpg
+from benchmarks.sides.shared import SharedFaceplate
 from benchmarks.workloads import WORKLOADS
 
 Bounds = Mapping[str, tuple[float, float]]
@@ -25,6 +27,8 @@ ORM_UNIT: Bounds = {"append": (1.6, 1.5), "last-of-100": (1.6, 1.4)}
 """The least throughput, to a plain ORM service."""
 CALLERS = (21, 40, 200)
 """On a pool of 20."""
+SHARED = {20: 1.3, 50: 1.6, 200: 1.6}
+"""The least throughput of appends that share flights, to raw asyncpg, by the number of callers."""
 LEAST_SERVED = 0.8
 OF_FULL_POOL = 0.95
 IN_ONE_TRIP = ("append", "last-of-100", "list")
@@ -49,6 +53,7 @@ def aims(results: Results) -> list[Aim]:
         *_pooled(results),
         *_on_uvloop(results),
         *_under_load(results),
+        *_shared(results),
         *_orm_unit(near),
     ]
 
@@ -105,6 +110,19 @@ def _under_load(results: Results) -> Iterator[Aim]:
             what = f"{TITLES[loop.workload]}, {loop.callers} callers on a pool of 20"
             yield _at_least(f"{what}: least served", LEAST_SERVED, loop.least_served)
             yield _at_least(f"{what}: to 20 callers", OF_FULL_POOL, loop.to_full)
+
+
+def _shared(results: Results) -> Iterator[Aim]:
+    """Also the 99th percentile, which shared flights must not make longer than raw asyncpg's."""
+    appends = {(c.side, c.callers): c for c in results.closed_loops if c.workload == "append"}
+    for callers, bound in SHARED.items():
+        ours = appends.get((SharedFaceplate.name, callers))
+        raw = appends.get((Asyncpg.name, callers))
+        if ours and raw:
+            what = f"{TITLES['append']} in shared flights, {callers} callers"
+            yield _at_least(f"{what}: to raw asyncpg", bound, ours.ratio)
+            most, found = f"<= {raw.p99_ms:.1f}", f"{ours.p99_ms:.1f}"
+            yield Aim(f"{what}: p99, ms", most, found, ours.p99_ms <= raw.p99_ms)
 
 
 def _orm_unit(cells: list[Cell]) -> Iterator[Aim]:

@@ -20,6 +20,7 @@ from benchmarks.sides.base import Side
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import Asyncpg, ByHand
+from benchmarks.sides.shared import BatchedAsyncpg, SharedFaceplate
 from faceplate.embedded import Server
 
 PARTS = {
@@ -142,7 +143,8 @@ async def _compare(target: Target, data: Data, plan: Plan, results: Results, say
 
 
 async def _measure_load(compared: Comparison, plan: Plan, results: Results) -> None:
-    compared = replace(compared, sides=[Asyncpg(), Faceplate()])
+    sides = [Asyncpg(), Faceplate(), SharedFaceplate(), BatchedAsyncpg()]
+    compared = replace(compared, sides=sides)
     results.load_sides = [info_of(side) for side in compared.sides]
     results.closed_loops = await closed_loops.measure_closed_loops(compared, plan.closed)
     results.open_loops = await open_loop.measure_open_loop(compared, plan.arrivals)
