@@ -312,7 +312,9 @@ class Gate:
 
 
 @pytest.fixture
-async def gate(steady_server: OwnServer) -> AsyncIterator[Gate]:
+async def gate(steady_server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gate]:
+    # A ping of a connection that was idle for long would count as a message.
+    monkeypatch.setattr("faceplate._driver.connection_state.PING_AFTER_IDLE_S", float("inf"))
     async with Proxy(steady_server.url) as proxy, keyed(proxy.url) as db:
         yield Gate(await settle(db), proxy)
 
