@@ -66,11 +66,11 @@ class Compiled(Effects):
     arguments: tuple[str, ...]
     """The names of the arguments, in their order."""
     checks: Mapping[str, Callable[[Any], Any]]
-    """What makes the driver's value of each that the caller may give, or refuses it."""
+    """For each argument that the caller may give: what checks it, and makes the driver's value."""
     filled: frozenset[str]
-    """The names of those that are the user for whom the unit runs."""
+    """The names of the arguments that take the unit's user."""
     defaults: Mapping[str, Any]
-    """The driver's values of the others that the caller need not give."""
+    """The driver's values of the arguments that the caller may leave out."""
 
     def bind(self, values: Mapping[str, Any], user_id: UUID | None) -> list[Any]:
         """Return the arguments in order, each checked by the rule of its column.

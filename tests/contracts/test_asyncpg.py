@@ -363,7 +363,7 @@ async def test_asyncpg_encodes_a_statement_whose_write_is_kept_from_the_server(u
 def encoded(loop: SeamLoop, statement: Any, value: int) -> bytes:
     """Return the messages of an UPDATE, which the driver takes for sent and answered."""
     seam, held = loop.seam, list[bytes]()
-    send, seam.write = seam.write, held.append  # type: ignore[method-assign,assignment]  # kept
+    send, seam.write = seam.write, held.append  # type: ignore[method-assign,assignment]  # keeps what is written
     running = loop.protocol.bind_execute(
         statement._state, [value], "", 0, return_extra=True, timeout=NO_TIMEOUT
     )

@@ -220,7 +220,7 @@ def close_session(session: UnitSession) -> None:
     sync.expunge_all()
     # Otherwise only the garbage collector would free both, with all that they refer to.
     sync._transaction = None  # noqa: SLF001 - SQLAlchemy has no public name for it
-    sync.bind._transaction = None  # type: ignore[union-attr]  # noqa: SLF001 - as above
+    sync.bind._transaction = None  # type: ignore[union-attr]  # noqa: SLF001 - its connection, and no public name
 
 
 def rollback_reason_of(session: UnitSession) -> str | None:

@@ -50,7 +50,7 @@ class Passenger(Shielded[Any]):
 
     def __init__(self, sql: str, key: int, ahead: Preamble, values: list[Any]) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        super().__init__(self.answer.__await__())  # type: ignore[arg-type]  # as good as a coroutine
+        super().__init__(self.answer.__await__())  # type: ignore[arg-type]  # it has send
         self.sql = sql
         self.key = key
         self.ahead = ahead
@@ -100,11 +100,11 @@ class SharedFlights:
             self._start_flight()
 
     async def _fly(self) -> bool:
-        """Return whether anybody was aboard. If not, those who wait have to wait for others."""
+        """Send a flight, and return whether it carried any statement."""
         pool: Any = self.engine.sync_engine.pool
         try:
             lease = pool.lease_warm() or await pool.lease()
-        except BaseException:  # noqa: BLE001 - each unit finds the reason by itself
+        except BaseException:  # noqa: BLE001 - each unit then finds the reason by itself
             self._is_boarding = False
             while self._waiting:
                 self._waiting.popleft().refuse()
@@ -156,7 +156,7 @@ class SharedFlights:
             rows, failure = await driver.run_shared(sql, aheads, [one.values for one in passengers])
         except FaceplateError as error:
             return [None] * len(passengers), error  # nothing was sent
-        except BaseException as error:  # noqa: BLE001 - else the passengers would wait for ever
+        except BaseException as error:  # noqa: BLE001 - else passengers wait for ever
             rows, failure = [], ConnectionLost(f"a shared flight broke: {type(error).__name__}")
             failure.in_doubt = True
         if isinstance(failure, Unavailable):
@@ -246,5 +246,5 @@ class SharedScope(Scope):
         raise passenger.cancelled from None if row is None else CancelledAfterCommit()
 
     @property
-    def _driver(self) -> Connection:  # type: ignore[override]  # where a connection is needed
+    def _driver(self) -> Connection:  # type: ignore[override]  # it never returns
         self.restart_in_transaction()
