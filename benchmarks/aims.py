@@ -10,7 +10,6 @@ from benchmarks.results import Results
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import Asyncpg
-from benchmarks.sides.shared import SharedFaceplate
 from benchmarks.workloads import WORKLOADS
 
 Bounds = Mapping[str, tuple[float, float]]
@@ -116,7 +115,7 @@ def _shared(results: Results) -> Iterator[Aim]:
     """Also the 99th percentile, which shared flights must not make longer than raw asyncpg's."""
     appends = {(c.side, c.callers): c for c in results.closed_loops if c.workload == "append"}
     for callers, bound in SHARED.items():
-        ours = appends.get((SharedFaceplate.name, callers))
+        ours = appends.get((Faceplate.name, callers))
         raw = appends.get((Asyncpg.name, callers))
         if ours and raw:
             what = f"{TITLES['append']} in shared flights, {callers} callers"

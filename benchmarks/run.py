@@ -20,7 +20,7 @@ from benchmarks.sides.base import Side
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import Asyncpg, ByHand
-from benchmarks.sides.shared import BatchedAsyncpg, SharedFaceplate
+from benchmarks.sides.shared import BatchedAsyncpg, FaceplateAlone
 from faceplate.embedded import Server
 
 PARTS = {
@@ -143,7 +143,7 @@ async def _compare(target: Target, data: Data, plan: Plan, results: Results, say
 
 
 async def _measure_load(compared: Comparison, plan: Plan, results: Results) -> None:
-    sides = [Asyncpg(), Faceplate(), SharedFaceplate(), BatchedAsyncpg()]
+    sides = [Asyncpg(), Faceplate(), FaceplateAlone(), BatchedAsyncpg()]
     compared = replace(compared, sides=sides)
     results.load_sides = [info_of(side) for side in compared.sides]
     results.closed_loops = await closed_loops.measure_closed_loops(compared, plan.closed)

@@ -103,12 +103,12 @@ class Settings(LoadedSettings):
         " round trip. Without it, the driver's public methods send each by itself, which costs two"
         " more round trips per unit.",
     )
-    share_appends: bool = Field(
-        default=False,
-        description="Whether messages that many callers append at the same time are sent and"
-        " committed together, each still for its own user. It takes effect where ten or more units"
-        " are in flight and statements are pipelined, and not behind PgBouncer. Messages that are"
-        " committed together have the same created_at.",
+    share_flights: bool = Field(
+        default=True,
+        description="Whether the appends, questions and lists of conversations of many callers at"
+        " the same time are sent and committed together, each still for its own user. It takes"
+        " effect where ten or more units are in flight and statements are pipelined, and not behind"
+        " PgBouncer. Messages that are committed together have the same created_at.",
     )
     owner_url: Url | None = Field(
         default=None,

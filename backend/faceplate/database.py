@@ -28,7 +28,8 @@ from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
 from faceplate._runner.retry import run_with_retries
-from faceplate._runner.shared_flights import FEWEST_CALLERS, SharedFlights, SharedScope
+from faceplate._runner.shared_flights import FEWEST_CALLERS, SharedFlights
+from faceplate._runner.shared_scope import SharedScope
 from faceplate._runner.shutdown import POLL_S, Shutdown
 from faceplate._transaction.marks import Marks
 from faceplate._transaction.session_transaction import SessionTransaction
@@ -98,7 +99,7 @@ class Database:
         }
         self._shutdown = Shutdown({self._engine, owner_engine}, self.in_flight)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
-        may_share = self.settings.share_appends and not self.settings.pgbouncer
+        may_share = self.settings.share_flights and not self.settings.pgbouncer
         may_share = may_share and pipelining.is_possible(self.settings)
         self._flights = SharedFlights(self._engine, self.settings) if may_share else None
         return self

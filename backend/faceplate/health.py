@@ -32,7 +32,7 @@ class Pool:
     checked_out: int = 0
     idle: int = 0
     waiting: int = 0
-    """Units that wait for a connection to become free."""
+    """Units that wait for a connection to become free, or for a shared flight."""
 
 
 @dataclass(frozen=True)

@@ -230,8 +230,12 @@ def one_statement(unit: U) -> U:
 
 
 def shareable(unit: U) -> U:
-    """Mark a `one_statement` unit that may share a flight: see the setting ``share_appends``."""
-    marks.mark(unit, replayable=True, one_statement=True, shareable=True)
+    """Mark a unit whose one statement may share a flight: see the setting ``share_flights``.
+
+    One that writes is also a `one_statement` unit. If it runs another statement than one that may
+    be shared, the runner runs the whole unit again by itself.
+    """
+    marks.mark(unit, shareable=True)
     return unit
 
 

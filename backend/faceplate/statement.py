@@ -108,11 +108,13 @@ class Statement(Generic[R]):
     column that the model does not defer. No session tracks them, so a change of one is not written.
     """
 
-    shared_key: str | None = None
-    """The name of the value, a UUID, by which the statement waits for other transactions.
+    may_share: bool = False
+    """Whether the runner may send it in a shared flight, with those of other users.
 
-    With it the runner may send the statement in a shared flight. It returns at most one row.
+    It returns at most one row, or as many as its value ``limit`` says and one more.
     """
+    locks_by: str | None = None
+    """The name of the value, a UUID, by which a statement that may share a flight locks a row."""
 
     def __init__(self, into: type[R], statement: Executable) -> None:
         self.into = into

@@ -23,6 +23,7 @@ class Faceplate(Side):
     note = (
         "The units through `Database.run`, with every safeguard at its default: row-level"
         " security, the owner in each statement, time limits, pings, checked values, retries."
+        " From 10 callers on, appends, questions and lists share flights."
         " A turn is `messages.ask` and an append, two statements."
     )
     settings: ClassVar[dict[str, Any]] = {}

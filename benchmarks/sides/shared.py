@@ -1,4 +1,4 @@
-"""Appends of many callers that are sent and committed together: faceplate's, and by hand."""
+"""What shared flights are compared with: faceplate without them, and a batch by hand."""
 
 import asyncio
 from typing import Any, ClassVar, NamedTuple
@@ -27,12 +27,12 @@ RETURNING id, position, created_at, updated_at
 """
 
 
-class SharedFaceplate(Faceplate):
-    """The units as they are shipped, with shared flights."""
+class FaceplateAlone(Faceplate):
+    """The units as they are shipped, each in a flight of its own."""
 
-    name = "faceplate, shared"
-    note = "The same with `FACEPLATE_SHARE_APPENDS=true`: each message under its own user."
-    settings: ClassVar = {"share_appends": True}
+    name = "faceplate, alone"
+    note = "The same with `FACEPLATE_SHARE_FLIGHTS=false`: each message is sent and committed alone."
+    settings: ClassVar = {"share_flights": False}
 
 
 class _Waiting(NamedTuple):

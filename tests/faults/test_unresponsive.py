@@ -67,16 +67,16 @@ def swallow(_: OwnServer, proxy: Proxy) -> Iterator[None]:
         proxy.is_black_hole = False
 
 
-@pytest.mark.parametrize("share_appends", [False, True], ids=["alone", "shared"])
+@pytest.mark.parametrize("share_flights", [False, True], ids=["alone", "shared"])
 @pytest.mark.parametrize("silence", [freeze, swallow], ids=["frozen", "black hole"])
 async def test_what_goes_silent_is_given_up_in_time_and_used_again(
-    steady_server: OwnServer, campaign: Campaign, silence: Silence, *, share_appends: bool
+    steady_server: OwnServer, campaign: Campaign, silence: Silence, *, share_flights: bool
 ) -> None:
     """Else one machine that swaps, or one cable, takes every worker of the application with it."""
     ends: Counter[str] = Counter()
     async with (
         Proxy(steady_server.url) as proxy,
-        opened(proxy.url, share_appends=share_appends) as db,
+        opened(proxy.url, share_flights=share_flights) as db,
     ):
         user = await a_user(db)
         chats = [await db.run(user.id, conversations.create) for _ in range(WRITERS)]
@@ -131,7 +131,7 @@ async def test_a_database_with_shared_flights_is_closed_in_time(
     """Else the messages of a flight keep the program from ending, since none can be cancelled."""
     patient = {"statement_timeout_s": 0, "command_timeout_s": 0, "shutdown_timeout_s": 0.5}
     async with Proxy(steady_server.url) as proxy:
-        db = await opened(proxy.url, share_appends=True, **patient).__aenter__()
+        db = await opened(proxy.url, share_flights=True, **patient).__aenter__()
         user = await a_user(db)
         chats = [await db.run(user.id, conversations.create) for _ in range(WRITERS)]
         writers = [Writer(str(n), user.id, chat.id) for n, chat in enumerate(chats)]

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -162,17 +163,17 @@ class Connection(TrackedConnection):
 
     async def run_shared(
         self, sql: str, aheads: Sequence[Preamble], values: Sequence[list[Any]]
-    ) -> tuple[list[Any], FaceplateError | None]:
-        """Run ``sql``, which returns one row or none, with each of ``values``, in one transaction.
+    ) -> tuple[list[list[Any]], FaceplateError | None]:
+        """Run ``sql`` with each of ``values``, in one transaction. Return the rows of each.
 
-        Each has its preamble ahead. All of them, `LIMIT_WAITS` and ``sql`` have to be ready.
-        Returns the rows, with None for one that is missing. After an error it returns that, too,
-        and as many rows as statements went well; nothing of them is committed, or all is in doubt.
+        Each has its preamble ahead. All of them, `LIMIT_WAITS` and ``sql`` have to be ready. After
+        an error it returns that, too, and an empty list for each statement that went well; nothing
+        of them is committed, or all is in doubt.
         """
         first, *others = (ahead.messages for ahead in aheads)
         flight = SharedFlight(self._wire, [LIMIT_WAITS.messages + first, *others])
         run = partial(self._protocol.bind_execute_many, timeout=None, return_rows=True)
-        failure, rows = None, []
+        failure, rows = None, list[Any]()
         try:
             rows = await self.call(
                 lambda _: run(self._prepared[sql].state, values, ""), sql, may_commit=True
@@ -182,12 +183,10 @@ class Connection(TrackedConnection):
             failure = error
         finally:
             flight.end()
-        if len(rows) < len(values):
-            # The first tag is that of LIMIT_WAITS. A preamble that sets a user has one, too.
-            tags = flight.tags()[2::2] if first else flight.tags()[1:]
-            found = iter(rows)
-            rows = [next(found, None) if tag.endswith(b" 1") else None for tag in tags]
-        return rows, failure
+        # The first command is that of LIMIT_WAITS. A preamble that sets a user has one, too.
+        counts = flight.counts()[2::2] if first else flight.counts()[1:]
+        found = iter(rows)
+        return [list(islice(found, count)) for count in counts], failure
 
     async def call(
         self, run: Callable[..., Awaitable[T]], sql: str, *values: Any, may_commit: bool = False

@@ -1,6 +1,7 @@
 """The pool: first come, first served, with a limit on how many callers wait."""
 
 import time
+from collections.abc import Sized
 from contextlib import suppress
 from typing import Any, cast
 
@@ -73,8 +74,12 @@ class Pool(AsyncAdaptedQueuePool):
 
     @property
     def waiting(self) -> int:
-        """The number of callers that wait for a connection."""
+        """The number of callers that wait for a connection, themselves or for a shared flight."""
         return self._turns.waiting
+
+    def count_waiting(self, others: Sized) -> None:
+        """Count all of ``others`` as callers that wait, now and later."""
+        self._turns.others = others
 
     async def lease(self) -> "Lease":
         """Return a lease of a connection when it is the caller's turn.
@@ -188,6 +193,7 @@ class Pool(AsyncAdaptedQueuePool):
         """Return an empty pool like this one, for `Engine.dispose`."""
         pool = cast("Pool", super().recreate())
         pool.limit_waiting(self._max_waiting)
+        pool.count_waiting(self._turns.others)
         return pool
 
 

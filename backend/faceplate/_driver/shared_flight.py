@@ -2,17 +2,20 @@
 
 PostgreSQL runs all commands up to the next Sync in one transaction. The driver sends a statement
 with many values that way; a `SharedFlight` puts each user ahead of the values that are theirs. The
-driver also reads the rows. It does not tell whose statement failed or returned no row, so the
+driver also reads the rows. It does not tell which statement failed, nor whose each row is, so the
 flight copies the answers.
 
 The protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
 
+from struct import Struct
 from typing import Any
 
 from faceplate._driver.preamble_row import HEADER_BYTES, integer
 
 BIND, COMMAND_COMPLETE = b"BC"
+HEADER = Struct(">BI")
+"""The kind of a message, and the length of what follows the kind."""
 EXECUTE_BYTES = 10
 """The length of an Execute that asks for all rows of the unnamed portal."""
 
@@ -54,13 +57,14 @@ class SharedFlight:
         self._received.append(data)
         self._protocol.data_received(data)
 
-    def tags(self) -> list[bytes]:
-        """Return the tags of the commands that have ended, such as ``INSERT 0 1``."""
-        answers = b"".join(self._received)
-        tags, begin = [], 0
-        while begin + HEADER_BYTES <= len(answers):
-            end = begin + 1 + integer(answers, begin + 1, 4)
-            if answers[begin] == COMMAND_COMPLETE:
-                tags.append(answers[begin + HEADER_BYTES : end - 1])
+    def counts(self) -> list[int]:
+        """Return how many rows each command has returned that has ended."""
+        answers, read = b"".join(self._received), HEADER.unpack_from
+        counts, begin, last = [], 0, len(answers) - HEADER_BYTES
+        while begin <= last:
+            kind, length = read(answers, begin)
+            end = begin + 1 + length
+            if kind == COMMAND_COMPLETE and end <= len(answers):  # a tag such as ``INSERT 0 1``
+                counts.append(int(answers[begin + HEADER_BYTES : end - 1].rpartition(b" ")[2]))
             begin = end
-        return tags
+        return counts

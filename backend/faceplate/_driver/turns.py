@@ -2,10 +2,13 @@
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from faceplate._driver.timers import RESOLUTION_S
 from faceplate.errors import Overloaded, PoolExhausted
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
 
 
 class Turn(NamedTuple):
@@ -30,6 +33,8 @@ class Turns:
         self._free = places
         self._max_waiting = max_waiting
         self._queue: deque[Turn] = deque()
+        self.others: Sized = ()
+        """What else waits for a connection, and counts as much as a caller."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -40,7 +45,7 @@ class Turns:
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._queue)
+        return len(self._queue) + len(self.others)
 
     def take(self) -> bool:
         """Take a free place and return True. None is free while a caller waits."""
@@ -57,9 +62,9 @@ class Turns:
         """
         if self.take():
             return
-        if len(self._queue) >= self._max_waiting:
+        if self.waiting >= self._max_waiting:
             raise Overloaded(
-                f"all connections are in use, and {len(self._queue)} units wait for one already"
+                f"all connections are in use, and {self.waiting} units wait for one already"
                 " (max_waiting); this one was not begun"
             )
         loop = asyncio.get_running_loop()

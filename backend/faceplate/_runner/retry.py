@@ -9,7 +9,8 @@ from uuid import UUID
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._runner.attempt import Access, Attempt
 from faceplate._runner.calls import BoundUnit, Call
-from faceplate._runner.shared_flights import SharedScope
+from faceplate._runner.shared_flights import FliesAlone
+from faceplate._runner.shared_scope import SharedScope
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
@@ -66,6 +67,10 @@ async def run_with_retries(
             except FaceplateError as error:
                 retry = retry or Retry(access.settings, call)
                 await retry.after(error)
+        except FliesAlone:
+            shared = None
+            ids.rewind()
+            continue
         except NeedsTransaction:
             pass
         except BaseException as error:

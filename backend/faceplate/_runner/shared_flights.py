@@ -1,91 +1,126 @@
-"""Units that share a flight and a commit: see the setting `share_appends`.
+"""Statements of many callers that share a flight and a commit: see the setting `share_flights`.
 
 While flights are out, statements wait; the next flight takes many, each with its own user. A flight
 waits up to 5 ms for a lock. If a statement fails, nothing of its flight is committed: its unit is
-run again in a transaction, where it waits or gets the error, and the others fly again.
+run again by itself, where it waits or gets the error, and the others fly again.
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from faceplate._driver import preamble
 from faceplate._driver.connection import Connection
 from faceplate._driver.preamble import LIMIT_WAITS, Preamble
 from faceplate._driver.shielding import Shielded
-from faceplate._transaction.state import Ids, NeedsTransaction
 from faceplate.config import Settings
-from faceplate.errors import (
-    CancelledAfterCommit,
-    CommitOutcomeUnknown,
-    ConnectionLost,
-    FaceplateError,
-    Unavailable,
-)
-from faceplate.scope import Scope
-from faceplate.statement import Statement
-
-R = TypeVar("R")
-T = TypeVar("T")
+from faceplate.errors import ConnectionLost, FaceplateError, Unavailable
 
 FEWEST_CALLERS = 10
 """With fewer units in flight, each has a connection of its own, which is as fast."""
 MOST_FLIGHTS = 4
 MOST_PASSENGERS = 32
-MOST_CHARS = 20_000
-"""A longer text goes on its own. It would hold up the others."""
+MOST_ROWS = 300
+"""Of one flight, which is kept whole in memory until it has landed."""
+FEWEST_TIMED = 5
+SLOW_S = 0.003
+"""A statement that takes longer is faster on its own. Flights of `FEWEST_TIMED` or more tell.
+
+The statements of a flight run one after the other, and waits for a disk add up.
+"""
 APART_S = 1.0
-"""How long a key stays out of flights after its statement failed, perhaps for a lock."""
+"""How long a statement that was slow, or a key after a failure, stays out of flights."""
 
 
-class Passenger(Shielded[Any]):
-    """A statement of a unit. Await it for its row, or None if it returned none.
+class FliesAlone(BaseException):
+    """A statement did not take effect in a shared flight: its unit is run again by itself.
 
-    Its caller cannot be cancelled while it is in flight.
+    It is not an Exception, so that no unit catches it.
     """
 
-    def __init__(self, sql: str, key: int, ahead: Preamble, values: list[Any]) -> None:
+
+class Passenger(Shielded[list[Any]]):
+    """A statement of a unit, which returns up to ``limit`` rows. Await it for them.
+
+    The caller of one that writes cannot be cancelled while it is in flight.
+    """
+
+    def __init__(
+        self,
+        sql: str,
+        values: list[Any],
+        ahead: Preamble,
+        *,
+        key: int | None,
+        writes: bool,
+        limit: int,
+    ) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         super().__init__(self.answer.__await__())  # type: ignore[arg-type]  # it has send
         self.sql = sql
-        self.key = key
-        self.ahead = ahead
         self.values = values
+        self.ahead = ahead
+        self.key = key
+        self.writes = writes
+        self.limit = limit
         self.is_in_flight = False
 
     def note(self, error: asyncio.CancelledError) -> None:
-        """Note a cancellation, and stop waiting for a flight."""
+        """Note a cancellation, and stop waiting unless something is being written."""
         super().note(error)
-        if not self.is_in_flight:
+        if not (self.writes and self.is_in_flight):
             self.answer.cancel()
 
-    def refuse(self) -> None:
-        """Have the unit run in a transaction, unless its caller was cancelled."""
+    def arrive(self, rows: list[Any]) -> None:
+        """Give the rows to the caller, unless it was cancelled."""
         if not self.answer.done():
-            self.answer.set_exception(NeedsTransaction())
+            self.answer.set_result(rows)
+
+    def fail(self, error: BaseException) -> None:
+        """Raise ``error`` in the caller, unless it was cancelled."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class SharedFlights:
     """The flights of a `Database`, and the statements that wait for one."""
 
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
-        self.engine = engine
         self.settings = settings
+        self._engine = engine
         self._waiting: deque[Passenger] = deque()
         self._in_flight: set[int] = set()
         """The keys of the statements in flight. None of them is in two flights."""
-        self._apart: set[int] = set()
+        self._passengers = 0
+        """How many statements are in flight."""
+        self._apart: set[int | str] = set()
+        """The keys and the statements that stay out of flights for a while."""
+        self._pace_s: dict[str, float] = {}
+        """How long the last flights took for a passenger, by statement: a moving average."""
         self._flights: set[asyncio.Task[bool]] = set()
         self._is_boarding = False
+        self._pool.count_waiting(self._waiting)
+
+    @property
+    def _pool(self) -> Any:
+        return self._engine.sync_engine.pool
 
     def add(self, passenger: Passenger) -> None:
-        """Take a statement along in the next flight that has room."""
+        """Take a statement along in the next flight that has room. Raises FliesAlone."""
+        is_full = self._pool.waiting >= self.settings.max_waiting
+        if is_full or passenger.limit > MOST_ROWS or self._is_apart(passenger):
+            raise FliesAlone
         self._waiting.append(passenger)
         self._start_flight()
+
+    def _is_apart(self, passenger: Passenger) -> bool:
+        return passenger.key in self._apart or passenger.sql in self._apart
+
+    def _keep_apart(self, what: int | str) -> None:
+        self._apart.add(what)
+        asyncio.get_running_loop().call_later(APART_S, self._apart.discard, what)
 
     def _start_flight(self) -> None:
         if self._waiting and not self._is_boarding and len(self._flights) < MOST_FLIGHTS:
@@ -101,20 +136,20 @@ class SharedFlights:
 
     async def _fly(self) -> bool:
         """Send a flight, and return whether it carried any statement."""
-        pool: Any = self.engine.sync_engine.pool
         try:
-            lease = pool.lease_warm() or await pool.lease()
+            lease = self._pool.lease_warm() or await self._pool.lease()
         except BaseException:  # noqa: BLE001 - each unit then finds the reason by itself
             self._is_boarding = False
             while self._waiting:
-                self._waiting.popleft().refuse()
+                self._waiting.popleft().fail(FliesAlone())
             return False
         passengers = self._board()
         self._is_boarding = False
         if passengers:
             self._start_flight()
             rows, error = await self._send(lease.driver, passengers)
-            self._in_flight.difference_update(one.key for one in passengers)
+            self._in_flight.difference_update(one.key for one in passengers if one.key is not None)
+            self._passengers -= len(passengers)
         try:
             if not lease.try_check_in():
                 await lease.check_in()
@@ -125,126 +160,80 @@ class SharedFlights:
 
     def _board(self) -> list[Passenger]:
         """Return who flies: up to half of all, so that two flights overlap."""
-        waiting = self._waiting
-        room = min(MOST_PASSENGERS, -(-(len(waiting) + len(self._in_flight)) // 2))
+        waiting, in_flight = self._waiting, self._in_flight
+        room = min(MOST_PASSENGERS, -(-(len(waiting) + self._passengers) // 2))
         boarded: list[Passenger] = []
         left: list[Passenger] = []
-        sql = ""
-        while waiting and len(boarded) < room:
+        sql, rows = "", MOST_ROWS
+        while waiting and len(boarded) < room and rows > 0:
             passenger = waiting.popleft()
-            if passenger.key in self._apart:
-                passenger.refuse()
-            elif passenger.key in self._in_flight or (sql or passenger.sql) != passenger.sql:
+            if passenger.answer.done():
+                continue
+            if self._is_apart(passenger):
+                passenger.fail(FliesAlone())
+            elif passenger.key in in_flight or (sql or passenger.sql) != passenger.sql:
                 left.append(passenger)
-            elif not passenger.answer.done():
+            else:
                 passenger.is_in_flight, sql = True, passenger.sql
+                rows -= passenger.limit
                 boarded.append(passenger)
+                if passenger.key is not None:
+                    in_flight.add(passenger.key)
         waiting.extendleft(reversed(left))
-        self._in_flight.update(one.key for one in boarded)
+        self._passengers += len(boarded)
         # In one order, or flights of several processes would wait for each other.
-        return sorted(boarded, key=lambda one: one.key)
+        return sorted(boarded, key=lambda one: one.key or 0)
 
     async def _send(
         self, driver: Connection, passengers: list[Passenger]
-    ) -> tuple[list[Any], FaceplateError | None]:
+    ) -> tuple[list[list[Any]], FaceplateError | None]:
         """Return what `Connection.run_shared` does, whatever happens."""
         sql, aheads = passengers[0].sql, [one.ahead for one in passengers]
         try:
             for ahead in aheads[0], LIMIT_WAITS:
                 if not driver.is_ready(ahead, sql):
                     await driver.make_ready(ahead, sql)
+            started_s = time.monotonic()
             rows, failure = await driver.run_shared(sql, aheads, [one.values for one in passengers])
         except FaceplateError as error:
-            return [None] * len(passengers), error  # nothing was sent
+            return [[] for _ in passengers], error  # nothing was sent
         except BaseException as error:  # noqa: BLE001 - else passengers wait for ever
             rows, failure = [], ConnectionLost(f"a shared flight broke: {type(error).__name__}")
             failure.in_doubt = True
         if isinstance(failure, Unavailable):
             driver.terminate()
+        elif failure is None and len(passengers) >= FEWEST_TIMED:
+            self._note_pace(sql, (time.monotonic() - started_s) / len(passengers))
         return rows, failure
 
+    def _note_pace(self, sql: str, each_s: float) -> None:
+        """Keep a statement apart if the last of it took long for a passenger."""
+        self._pace_s[sql] = pace_s = 0.8 * self._pace_s.get(sql, 0.0) + 0.2 * each_s
+        if pace_s > SLOW_S:
+            self._keep_apart(sql)
+
     def _land(
-        self, passengers: list[Passenger], rows: list[Any], error: FaceplateError | None
+        self, passengers: list[Passenger], rows: list[list[Any]], error: FaceplateError | None
     ) -> None:
-        """Give each its row or an error, or have it fly again."""
+        """Give each its rows or an error, or have it fly again."""
         if error is None:
-            for passenger, row in zip(passengers, rows, strict=True):
-                passenger.answer.set_result(row)
+            for passenger, found in zip(passengers, rows, strict=True):
+                passenger.arrive(found)
         elif isinstance(error, ConnectionLost) and error.in_doubt:
             for passenger in passengers:
                 lost = ConnectionLost(error.message, sqlstate=error.sqlstate)
-                lost.in_doubt = True
-                passenger.answer.set_exception(lost)
+                lost.in_doubt = passenger.writes
+                passenger.fail(lost)
         elif len(rows) == len(passengers):
             for passenger in passengers:
-                passenger.refuse()
+                passenger.fail(FliesAlone())
         else:
-            culprit = passengers[len(rows)].key
-            self._apart.add(culprit)
-            asyncio.get_running_loop().call_later(APART_S, self._apart.discard, culprit)
+            culprit = passengers[len(rows)]
+            culprit.fail(FliesAlone())
+            if culprit.key is not None:
+                self._keep_apart(culprit.key)
             for passenger in passengers:
                 passenger.is_in_flight = False
                 if passenger.cancelled is not None:
                     passenger.answer.cancel()
-            self._waiting.extendleft(reversed(passengers))
-
-
-class SharedScope(Scope):
-    """The scope of a unit of one statement, which it sends in a shared flight.
-
-    It has no connection. If the unit needs one, it is run again in a transaction.
-    """
-
-    _has_flown = False
-
-    def __init__(self, flights: SharedFlights, user_id: UUID) -> None:
-        self.settings = flights.settings
-        self.ids = self._ids = Ids()
-        self._flights = flights
-        self._user_id = user_id
-        self.autocommits = True
-
-    async def run_unit(self, unit: Callable[[Scope], Awaitable[T]]) -> T:
-        """Return what the unit returns."""
-        try:
-            result = await unit(self)
-            self.check_complete()
-        finally:
-            self.close()
-        return result
-
-    async def all(self, statement: Statement[R], **values: Any) -> list[R]:
-        """Return the row, if there is one."""
-        name = statement.shared_key
-        if name is None or self.is_busy or self._has_flown:
-            return await super().all(statement, **values)  # which needs a connection
-        self.check_usable()
-        compiled, settings = statement.compiled, self.settings
-        arguments = compiled.bind(values, self._user_id)
-        if sum(len(value) for value in arguments if isinstance(value, str)) > MOST_CHARS:
-            self.restart_in_transaction()
-        enter = preamble.enter(self._user_id, settings.seal)
-        ahead = enter if settings.row_level_security else preamble.NONE
-        passenger = Passenger(compiled.sql, values[name].int, ahead, arguments)
-        self.is_busy = self._has_flown = True
-        self._flights.add(passenger)
-        try:
-            row = await passenger
-        except ConnectionLost as lost:
-            self.connection_error = lost
-            if passenger.cancelled is None:
-                raise
-            raise CommitOutcomeUnknown(lost.message, ids=self.ids.minted) from None
-        except (NeedsTransaction, asyncio.CancelledError):
-            if passenger.cancelled is None:
-                self.restart_in_transaction()
-            raise passenger.cancelled from None
-        finally:
-            self.is_busy = False
-        if passenger.cancelled is None:
-            return [] if row is None else [statement.make(row)]
-        raise passenger.cancelled from None if row is None else CancelledAfterCommit()
-
-    @property
-    def _driver(self) -> Connection:  # type: ignore[override]  # it never returns
-        self.restart_in_transaction()
+            self._waiting.extendleft(one for one in reversed(passengers) if not one.answer.done())

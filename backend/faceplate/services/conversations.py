@@ -21,7 +21,7 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, one_statement, replayable
+from faceplate.scope import Scope, one_statement, replayable, shareable
 from faceplate.services import _forking, _path_changes
 from faceplate.services._activity import active_at, newest_after, newest_first
 from faceplate.services._arguments import check_kind, checked_position, optional_position
@@ -93,6 +93,7 @@ OPEN = Statement(records.Conversation, _open())
 GET = Statement(records.Conversation, sa.select(*_columns).where(_by_id))
 # To compare each row with the key before a first page would cost the server a tenth.
 FIRST_PAGE = Statement(records.Conversation, _page(newest_first))
+FIRST_PAGE.may_share = True
 PAGE = Statement(records.Conversation, _page())
 PAGE_OF_SOURCE = Statement(
     records.Conversation, _page().where(Conversation.source == bindparam("source"))
@@ -211,6 +212,7 @@ async def get(scope: Scope, conversation_id: UUID) -> records.Conversation:
     return await scope.one(GET, id=conversation_id)
 
 
+@shareable
 async def page(
     scope: Scope,
     *,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,6 +16,8 @@ from faceplate.models import Conversation, Message
 from faceplate.services import _path_statements
 from faceplate.services._activity import activity
 from faceplate.statement import Statement
+
+R = TypeVar("R")
 
 _columns = Message.columns()
 _in_conversation = Message.conversation_id == bindparam("conversation_id")
@@ -117,17 +119,16 @@ def _appending(
     return sa.insert(Message).from_select([*values], rows)
 
 
+def _shared(statement: Statement[R]) -> Statement[R]:
+    """Return the statement, which may share a flight with those on other conversations."""
+    statement.may_share, statement.locks_by = True, "conversation_id"
+    return statement
+
+
 def _stamped(appending: sa.Insert) -> Statement[Stamp]:
     """Return the statement that appends, and returns the stamps."""
     stamps = [getattr(Message, name) for name in Stamp._fields]
     return Statement(Stamp, appending.returning(*stamps))
-
-
-def _shared(appending: sa.Insert) -> Statement[Stamp]:
-    """Return the same of one that may share a flight with appends to other conversations."""
-    stamped = _stamped(appending)
-    stamped.shared_key = "conversation_id"
-    return stamped
 
 
 def _is_new(condition: Any) -> Any:
@@ -234,7 +235,7 @@ def _ask(appending: sa.Insert, earlier: Any) -> Statement[records.Message]:
     appended = appending.returning(*_columns).cte("appended")
     earlier = earlier.where(sa.exists(sa.select(appended.c.id)))
     # In this order WITH RECURSIVE begins with the path, so that no name in it is taken for a call.
-    return Statement(records.Message, sa.union_all(earlier, sa.select(*appended.c)))
+    return _shared(Statement(records.Message, sa.union_all(earlier, sa.select(*appended.c))))
 
 
 # Each of these four does nothing if a message is stored, or if the path does not end at the newest
@@ -243,9 +244,9 @@ def _ask(appending: sa.Insert, earlier: Any) -> Statement[records.Message]:
 APPEND = _stamped(_append_spoken(_ends_at_newest()))
 # The same for a transaction of its own, which violates the primary key if the message is stored:
 # the server does not look for a message that is hardly ever there.
-APPEND_ALONE = _shared(_append_spoken(_ends_at_newest(), alone=True))
-APPEND_WHOLE = _shared(_append(_ends_at_newest()))
-APPEND_AFTER = _shared(_append(_ends_at_after()))
+APPEND_ALONE = _shared(_stamped(_append_spoken(_ends_at_newest(), alone=True)))
+APPEND_WHOLE = _shared(_stamped(_append(_ends_at_newest())))
+APPEND_AFTER = _shared(_stamped(_append(_ends_at_after())))
 APPEND_MANY = _stamped(_append_many(is_placed=False))
 # For a locked conversation: the first message follows ``parent``, which may be 0 for none; None is
 # the newest message.

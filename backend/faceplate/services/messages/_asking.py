@@ -8,7 +8,7 @@ from uuid import UUID
 from faceplate import records
 from faceplate.column_types import JsonObject
 from faceplate.pagination import DEFAULT_LIMIT, check_limit
-from faceplate.scope import Scope, one_statement
+from faceplate.scope import Scope, one_statement, shareable
 from faceplate.services import _asking
 from faceplate.services._arguments import checked_after
 from faceplate.services._bodies import body_errors
@@ -20,6 +20,7 @@ from faceplate.services.messages._writing import BODY
 _position = attrgetter("position")
 
 
+@shareable
 @one_statement
 async def ask(
     scope: Scope,

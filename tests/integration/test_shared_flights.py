@@ -1,4 +1,4 @@
-"""Appends of many callers that share flights: each is stored once for its user, or fails alone."""
+"""Units of many callers that share flights: each is done once for its user, or fails alone."""
 
 import asyncio
 import secrets
@@ -11,7 +11,8 @@ import pytest
 from tests.databases import hurdle, opened, outside
 from tests.faults.writers import Writer
 
-from faceplate import Conflict, Database, InvalidInput, NotFound, Settings, records
+from faceplate import Conflict, Database, InvalidInput, NotFound, Overloaded, Settings, records
+from faceplate._runner import shared_flights
 from faceplate.errors import was_committed
 from faceplate.services import conversations, messages, users
 
@@ -33,7 +34,7 @@ class Place(NamedTuple):
 @pytest.fixture
 async def shared(settings: Settings) -> AsyncIterator[Database]:
     """A Database with shared flights."""
-    async with opened(settings, share_appends=True, pool_size=10, retry_delay_s=0.01) as db:
+    async with opened(settings, pool_size=10, retry_delay_s=0.01) as db:
         yield db
 
 
@@ -206,11 +207,88 @@ async def test_messages_of_all_kinds_fly_together(shared: Database, places: list
         assert await said(shared, place) == [message]
 
 
+async def test_questions_and_lists_are_each_users_own(
+    shared: Database, places: list[Place]
+) -> None:
+    """Else a model gets the history of another user's chat, or a user sees another one's chats."""
+
+    async def ask(place: Place, number: int) -> None:
+        content = f"{place.conversation_id} {number}"
+        history = await shared.run(
+            place.user_id, messages.ask, place.conversation_id, role="user", content=content
+        )
+        assert history == await said(shared, place)
+        assert [m.content for m in history] == [
+            f"{place.conversation_id} {n}" for n in range(number + 1)
+        ]
+
+    async def look(place: Place) -> None:
+        page = await shared.run(place.user_id, conversations.page)
+        own = {other.conversation_id for other in places if other.user_id == place.user_id}
+        assert {one.id for one in page.items} == own
+
+    for number in range(6):
+        await asyncio.gather(*(ask(place, number) for place in places), *map(look, places))
+    alike = Counter([m.created_at for place in places for m in await said(shared, place)])
+    assert max(alike.values()) > 1, "nothing was shared: this test says nothing"
+
+
+async def test_a_list_can_be_cancelled_at_once(
+    shared: Database, settings: Settings, places: list[Place]
+) -> None:
+    """Else a client that goes away keeps its handler until a slow list of others has come."""
+    await asyncio.gather(*(shared.run(place.user_id, conversations.page) for place in places))
+    async with hurdle(settings, "LOCK faceplate.conversations IN ACCESS EXCLUSIVE MODE"):
+        looking = [
+            asyncio.create_task(shared.run(place.user_id, conversations.page)) for place in places
+        ]
+        await asyncio.sleep(0.05)
+        for task in looking:
+            task.cancel()
+        ends = await asyncio.wait_for(asyncio.gather(*looking, return_exceptions=True), 1)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+    assert not any(was_committed(end) for end in ends if isinstance(end, BaseException))
+    async with asyncio.timeout(5):
+        while shared.pool().checked_out or shared.pool().waiting:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+
+
+async def test_slow_statements_fly_alone(
+    shared: Database, places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else ten callers wait for ten reads of a disk, one after the other."""
+    monkeypatch.setattr(shared_flights, "SLOW_S", 0.0)
+    for words in ("first", "then", "at last"):
+        await all_say(shared, places, words)
+    stored = [message for place in places for message in await said(shared, place)]
+    alike = {
+        words: max(Counter(m.created_at for m in stored if m.content == words).values())
+        for words in ("first", "at last")
+    }
+    assert alike["first"] > 1
+    assert alike["at last"] == 1
+
+
+async def test_who_waits_for_a_flight_is_counted(settings: Settings, places: list[Place]) -> None:
+    """Else an operator sees an idle pool, and a program that is overloaded takes in more work."""
+    limits = {"pool_size": 1, "max_overflow": 0, "max_waiting": 20}
+    async with opened(settings, **limits) as db:
+        async with db.begin(places[0].user_id):
+            tasks = [asyncio.create_task(say(db, place, "at last")) for place in places]
+            await asyncio.sleep(0.05)
+            assert db.pool().waiting == 20
+            done = [task for task in tasks if task.done()]
+            assert len(done) >= CALLERS - 20
+            assert all(isinstance(task.exception(), Overloaded) for task in done)
+        await asyncio.gather(*(task for task in tasks if task not in done))
+        assert db.pool().waiting == 0
+
+
 async def test_who_waits_for_a_connection_can_be_cancelled(
     settings: Settings, places: list[Place]
 ) -> None:
     """Else a request that was given up keeps its handler until the pool is free again."""
-    async with opened(settings, share_appends=True, pool_size=1, max_overflow=0) as db:
+    async with opened(settings, pool_size=1, max_overflow=0) as db:
         async with db.begin(places[0].user_id):
             tasks = [asyncio.create_task(say(db, place, "never")) for place in places]
             await asyncio.sleep(0.01)
@@ -227,7 +305,7 @@ async def test_the_answer_to_a_cancelled_read_is_no_passengers(
     settings: Settings, places: list[Place]
 ) -> None:
     """Else a user is told the position of another one's message."""
-    async with opened(settings, share_appends=True, pool_size=1, max_overflow=0) as db:
+    async with opened(settings, pool_size=1, max_overflow=0) as db:
         for turns in range(20):
             reading = asyncio.create_task(said(db, places[0]))
             for _ in range(turns):
