@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
+.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -88,7 +88,7 @@ LEG_TESTS := tests/unit tests/contracts tests/migrations/test_migrations.py \
     scope_life scope_sharing session_state session_state_constructs shutdown time_limits \
     transactions unit_connection)
 LEG = $(or $(ARGS),$(PARALLEL) $(LEG_TESTS))
-test-matrix: test-oldest test-sqlalchemy-2.0 test-uvloop test-plain ## Run what they can break on each leg
+test-matrix: test-oldest test-sqlalchemy-2.0 test-uvloop test-plain test-sharing ## Run what they can break on each leg
 
 # Other versions lie in a folder in front of .venv, so that only they are fetched.
 OLDEST := import re, tomllib; \
@@ -112,6 +112,15 @@ test-uvloop: $(INSTALLED) ## Run a leg in uvloop's event loop
 
 test-plain: $(INSTALLED) ## Run a leg by the driver's public methods alone, without pipelining
 	@$(BIN)/pytest --no-pipelining $(LEG)
+
+SHARING_TESTS := $(patsubst %,tests/faults/test_%.py,bad_values cancellation_storm contention \
+    exactly_once last_words server_death unit_programs unresponsive) \
+  $(patsubst %,tests/integration/test_%.py,across_users asking cancellation chats concurrency \
+    confidentiality conversations events hostile_sql isolation isolation_levels isolation_sql logins \
+    messages outages pages pool pool_replacement refused_values runner sealed_user_id shutdown \
+    telemetry time_limits transactions two_logins)
+test-sharing: $(INSTALLED) ## Run a leg in which units share flights however few there are
+	@$(BIN)/pytest --share-flights $(or $(ARGS),$(PARALLEL) $(SHARING_TESTS))
 
 # What another version of PostgreSQL can break: SQL, plans, roles, and what the server says. Not
 # what the client alone decides, nor what starts the command of the wheel's PostgreSQL.

@@ -81,6 +81,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="let every Database send its statements by the driver's public methods alone",
     )
     group.addoption(
+        "--share-flights",
+        action="store_true",
+        help="let units share flights however few there are",
+    )
+    group.addoption(
         "--faults",
         choices=("short", "long"),
         default="short",
@@ -114,6 +119,8 @@ def pytest_configure(config: pytest.Config) -> None:
         environment.setenv("FACEPLATE_TEST_PGBOUNCER", str(config.option.pgbouncer.resolve()))
     if config.option.no_pipelining:
         environment.setenv("FACEPLATE_PIPELINING", "false")
+    if config.option.share_flights:
+        environment.setattr("faceplate.database.FEWEST_CALLERS", 1)
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faceplate-")))
     directory.chmod(0o755)  # a server that root starts runs as somebody else
     environment.setenv("FACEPLATE_EMBEDDED_DIR", str(directory / "default"))
