@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from faceplate._driver import connection, connection_state, dialect, pool, unprepared
+from faceplate._driver import connection, connection_state, dialect, pool, preparing, unprepared
 from faceplate._orm import connection as unit_connection
 from faceplate._orm import flush_order, owner_criterion, ownership, session
 
@@ -74,8 +74,9 @@ def test_our_connection_overrides_two_names_of_asyncpgs() -> None:
     """Else the driver calls a method of ours for one of its own, or the reverse."""
     tracked = connection_state.TrackedConnection
     assert overridden(tracked, asyncpg.Connection) == {"_protocol", "is_in_transaction"}
-    assert overridden(connection.Connection, asyncpg.Connection) == {"prepare"}
-    assert overridden(connection.Connection, tracked) == {"prepare"}
+    assert overridden(preparing.PreparingConnection, asyncpg.Connection) == {"prepare"}
+    assert overridden(preparing.PreparingConnection, tracked) == {"prepare"}
+    assert overridden(connection.Connection, asyncpg.Connection) == set()
     assert overridden(unprepared.UnpreparedConnection, asyncpg.Connection) == set()
 
 

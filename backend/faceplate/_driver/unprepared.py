@@ -11,12 +11,13 @@ no value is taken for one of another type, and no row is decoded by an outdated 
 
 from typing import Any, NamedTuple
 
-from faceplate._driver.connection import MAX_PREPARED, Connection
+from faceplate._driver.connection import Connection
 from faceplate._driver.described_answer import DescribedAnswer
 from faceplate._driver.encoding import Encoded
 from faceplate._driver.error_details import server_error, sqlstate_of
 from faceplate._driver.preamble import LocalSettings, Preamble, describe
 from faceplate._driver.prepared import Prepared
+from faceplate._driver.preparing import MAX_PREPARED
 from faceplate._driver.wire import Wire
 from faceplate.config import Settings
 from faceplate.errors import ConnectionLost, FaceplateError, SchemaChanged
