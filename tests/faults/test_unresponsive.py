@@ -41,6 +41,8 @@ LIMITS = {
     "reconnect_timeout_s": 1.0,
     "retry_delay_s": 0.1,
 }
+PATIENT = {"statement_timeout_s": 0, "command_timeout_s": 0, "shutdown_timeout_s": 0.5}
+"""The settings of a database whose commands may take longer than it has for its end."""
 # The longest way: COMMIT is silent, then nobody can be asked about it, in a last attempt neither.
 BOUND_S = LIMITS["command_timeout_s"] + LIMITS["reconnect_timeout_s"] + LIMITS["connect_timeout_s"]
 GENEROUS_S = 2 * (BOUND_S + ROLLBACK_TIMEOUT_S)
@@ -105,10 +107,8 @@ async def test_a_database_is_closed_in_time_although_the_server_is_silent(
     steady_server: OwnServer, silence: Silence
 ) -> None:
     """Else a server that hangs keeps every program that uses it from ending, too."""
-    # Whose commands may take longer than it has for its end.
-    patient = {"statement_timeout_s": 0, "command_timeout_s": 0, "shutdown_timeout_s": 0.5}
     async with Proxy(steady_server.url) as proxy:
-        db = await opened(proxy.url, **patient).__aenter__()
+        db = await opened(proxy.url, **PATIENT).__aenter__()
         user = await a_user(db)
         await asyncio.gather(*(db.run(user.id, tasks.page) for _ in range(WRITERS)))
         with silence(steady_server, proxy):
@@ -129,9 +129,8 @@ async def test_a_database_with_shared_flights_is_closed_in_time(
     steady_server: OwnServer, silence: Silence
 ) -> None:
     """Else the messages of a flight keep the program from ending, since none can be cancelled."""
-    patient = {"statement_timeout_s": 0, "command_timeout_s": 0, "shutdown_timeout_s": 0.5}
     async with Proxy(steady_server.url) as proxy:
-        db = await opened(proxy.url, share_flights=True, **patient).__aenter__()
+        db = await opened(proxy.url, **PATIENT).__aenter__()
         user = await a_user(db)
         chats = [await db.run(user.id, conversations.create) for _ in range(WRITERS)]
         writers = [Writer(str(n), user.id, chat.id) for n, chat in enumerate(chats)]
