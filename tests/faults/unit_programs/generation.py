@@ -159,6 +159,7 @@ LEAVES: list[tuple[int, Make]] = [
     (3, _detailed("session_read", MODELS)),
     (2, _detailed("session_stream", MODELS)),
     (4, _leaf("session_add", "session_flush", "session_append", "session_update")),
+    (1, _leaf("session_insert_many")),
     (3, _leaf("stream_first", "open", "new_id", "read_locked")),
     (1, _leaf("session_commit", "session_rollback")),
     (2, _pause),

@@ -81,6 +81,9 @@ CODE = {
     "session_stream": "[r async for r in await scope.session.stream_scalars(select({detail}))]",
     "session_add": "scope.session.add(Task(title=TOKEN))",
     "session_flush": "scope.session.add(Task(title=TOKEN)); await scope.session.flush()",
+    "session_insert_many": (
+        "await scope.session.execute(insert(Task), [{'title': TOKEN}, {'title': TOKEN}])"
+    ),
     "session_append": (
         "chat = await scope.session.get_one(Conversation, key, with_for_update=True);"
         " chat.message_count += 1; scope.session.add(Message(content=TOKEN));"

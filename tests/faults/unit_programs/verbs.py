@@ -248,6 +248,13 @@ async def session_flush(use: Use, _: str) -> Any:
 
 
 @_ordinary
+async def session_insert_many(use: Use, _: str) -> Any:
+    """Insert two rows by the driver's executemany."""
+    rows = [{"user_id": use.person.user_id, "title": use.write().token} for _ in range(2)]
+    await use.scope.session.execute(sa.insert(models.Task), rows)
+
+
+@_ordinary
 async def session_append(use: Use, _: str) -> Any:
     session, person = use.scope.session, use.person
     key = (person.user_id, person.conversation_id)
