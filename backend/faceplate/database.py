@@ -262,6 +262,8 @@ class Database:
         """Return the scope of a unit that is to share a flight; None without enough callers."""
         if self._flights is None or len(self.in_flight) < FEWEST_CALLERS:
             return None
+        if self._flights.is_refused:
+            return None
         marks = unit.marks
         if user is None or not marks.shareable or marks.isolation != READ_COMMITTED:
             return None

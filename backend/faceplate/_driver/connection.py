@@ -12,7 +12,7 @@ from faceplate._driver.encoding import Encoded, encode
 from faceplate._driver.error_details import (
     DRIVER_ERRORS,
 )
-from faceplate._driver.preamble import LIMIT_WAITS, LocalSettings, Preamble
+from faceplate._driver.preamble import BEGIN_FLIGHT, LocalSettings, Preamble
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.preparing import PreparingConnection
 from faceplate._driver.session_state import RESET_SESSION
@@ -121,12 +121,12 @@ class Connection(PreparingConnection):
     ) -> tuple[list[list[Any]], FaceplateError | None]:
         """Run ``sql`` with each of ``values``, in one transaction. Return the rows of each.
 
-        Each has its preamble ahead. All of them, `LIMIT_WAITS` and ``sql`` have to be ready. After
-        an error it returns that, too, and an empty list for each statement that went well; nothing
-        of them is committed, or all is in doubt.
+        Each has its preamble ahead. All of them, `BEGIN_FLIGHT` and ``sql`` have to be ready. After
+        an error it returns that, too, and an empty list for each statement that went well, or for
+        all where none is to blame; nothing of them is committed, or all is in doubt.
         """
         first, *others = (ahead.messages for ahead in aheads)
-        flight = SharedFlight(self._wire, [LIMIT_WAITS.messages + first, *others])
+        flight = SharedFlight(self._wire, [BEGIN_FLIGHT.messages + first, *others])
         run = partial(self._protocol.bind_execute_many, timeout=None, return_rows=True)
         failure, rows = None, list[Any]()
         try:
@@ -138,8 +138,11 @@ class Connection(PreparingConnection):
             failure = error
         finally:
             flight.end()
-        # The first command is that of LIMIT_WAITS. A preamble that sets a user has one, too.
-        counts = flight.counts()[2::2] if first else flight.counts()[1:]
+        counts = flight.counts()
+        if failure is not None and not counts:
+            return [[] for _ in values], failure
+        # The first command is that of BEGIN_FLIGHT. A preamble that sets a user has one, too.
+        counts = counts[2::2] if first else counts[1:]
         found = iter(rows)
         return [list(islice(found, count)) for count in counts], failure
 

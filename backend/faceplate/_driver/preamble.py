@@ -212,13 +212,23 @@ _STEP_UP_ONCE = Preamble(
     "faceplate_step_up",
     _STEP_UP,
 )
-LIMIT_WAITS = Preamble(
-    _bind("faceplate_limit_waits") + _EXECUTE,
-    "EXECUTE faceplate_limit_waits",
-    "faceplate_limit_waits",
-    "SELECT WHERE pg_catalog.set_config('lock_timeout', '5ms', true) IS NULL",
+REFUSES_FLIGHTS = "22023"
+"""The SQLSTATE of `BEGIN_FLIGHT` where the project has triggers of its own: an invalid value."""
+BEGIN_FLIGHT = Preamble(
+    _bind("faceplate_begin_flight") + _EXECUTE,
+    "EXECUTE faceplate_begin_flight",
+    "faceplate_begin_flight",
+    "SELECT WHERE pg_catalog.set_config('statement_timeout', '100ms', true) IS NULL"
+    " OR pg_catalog.set_config('lock_timeout',"
+    " CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgrelid"
+    " IN ('faceplate.messages'::regclass, 'faceplate.conversations'::regclass)"
+    " AND (tgrelid, tgname) <> ('faceplate.conversations'::regclass, 'active_hour'))"
+    " THEN 'none, since a table has a trigger' ELSE '5ms' END, true) IS NULL",
 )
-"""A preamble that has the statements after it fail rather than wait for a lock for long."""
+"""A preamble that has the statements after it fail rather than run or wait for a lock for long.
+
+It fails itself where a table has a trigger that is not ours.
+"""
 
 
 def _run(sql: str, *values: str) -> bytes:

@@ -67,7 +67,7 @@ class Shielded(Generic[T]):
 _tasks: set[asyncio.Task[Any]] = set()  # the event loop alone keeps no task alive
 
 
-class _UncancellableTask(asyncio.Task[T]):
+class UncancellableTask(asyncio.Task[T]):
     """A task that ignores cancellation: at its end `asyncio.run` cancels every task."""
 
     def cancel(self, msg: Any = None) -> bool:  # noqa: ARG002 - asyncio's signature
@@ -91,7 +91,7 @@ class ShieldedByTask(Shielded[T]):
         return task.result()
 
     def _start(self) -> asyncio.Task[T]:
-        return _UncancellableTask(self._coroutine)
+        return UncancellableTask(self._coroutine)
 
 
 class ShieldedWithTimeouts(ShieldedByTask[T]):

@@ -2,7 +2,9 @@
 
 While flights are out, statements wait; the next flight takes many, each with its own user. A flight
 waits up to 5 ms for a lock. If a statement fails, nothing of its flight is committed: its unit is
-run again by itself, where it waits or gets the error, and the others fly again.
+run again by itself, where it waits or gets the error, and the others fly again. Where the project
+has triggers of its own on the tables, nothing is shared: what one sets for its transaction would
+reach the next user.
 """
 
 import asyncio
@@ -13,10 +15,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate._driver.connection import Connection
-from faceplate._driver.preamble import LIMIT_WAITS, Preamble
-from faceplate._driver.shielding import Shielded
+from faceplate._driver.preamble import BEGIN_FLIGHT, REFUSES_FLIGHTS, Preamble
+from faceplate._driver.shielding import Shielded, UncancellableTask
+from faceplate._driver.timers import RESOLUTION_S
 from faceplate.config import Settings
-from faceplate.errors import ConnectionLost, FaceplateError, Unavailable
+from faceplate.errors import ConnectionLost, FaceplateError, PoolExhausted, Unavailable
 
 FEWEST_CALLERS = 10
 """With fewer units in flight, each has a connection of its own, which is as fast."""
@@ -30,6 +33,12 @@ SLOW_S = 0.003
 
 The statements of a flight run one after the other, and waits for a disk add up.
 """
+MOST_BYTES = 120_000
+"""Of one flight. For a longer one the driver waits between two writes, by `asyncio.timeout`."""
+MOST_BYTES_EACH = 20_000
+"""A longer statement goes on its own. It would hold up the others."""
+MOST_FAILURES = 2
+"""After so many flights that failed for others, a statement goes on its own as well."""
 APART_S = 1.0
 """How long a statement that was slow, or a key after a failure, stays out of flights."""
 
@@ -59,13 +68,17 @@ class Passenger(Shielded[list[Any]]):
     ) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         super().__init__(self.answer.__await__())  # type: ignore[arg-type]  # it has send
+        self.come_s = time.monotonic()
         self.sql = sql
         self.values = values
+        self.bytes = _bytes_of(values)
         self.ahead = ahead
         self.key = key
         self.writes = writes
         self.limit = limit
         self.is_in_flight = False
+        self.failures = 0
+        """How many of its flights have failed for another statement."""
 
     def note(self, error: asyncio.CancelledError) -> None:
         """Note a cancellation, and stop waiting unless something is being written."""
@@ -86,6 +99,9 @@ class Passenger(Shielded[list[Any]]):
 
 class SharedFlights:
     """The flights of a `Database`, and the statements that wait for one."""
+
+    is_refused = False
+    """Whether the project has triggers that do not allow it."""
 
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         self.settings = settings
@@ -109,14 +125,16 @@ class SharedFlights:
 
     def add(self, passenger: Passenger) -> None:
         """Take a statement along in the next flight that has room. Raises FliesAlone."""
+        is_large = passenger.limit > MOST_ROWS or passenger.bytes > MOST_BYTES_EACH
         is_full = self._pool.waiting >= self.settings.max_waiting
-        if is_full or passenger.limit > MOST_ROWS or self._is_apart(passenger):
+        if is_large or is_full or self._is_apart(passenger):
             raise FliesAlone
         self._waiting.append(passenger)
         self._start_flight()
 
     def _is_apart(self, passenger: Passenger) -> bool:
-        return passenger.key in self._apart or passenger.sql in self._apart
+        is_unlucky = passenger.failures >= MOST_FAILURES
+        return is_unlucky or passenger.key in self._apart or passenger.sql in self._apart
 
     def _keep_apart(self, what: int | str) -> None:
         self._apart.add(what)
@@ -125,23 +143,23 @@ class SharedFlights:
     def _start_flight(self) -> None:
         if self._waiting and not self._is_boarding and len(self._flights) < MOST_FLIGHTS:
             self._is_boarding = True
-            flight = asyncio.create_task(self._fly())
+            flight = UncancellableTask(self._fly())
             self._flights.add(flight)
             flight.add_done_callback(self._end_flight)
 
     def _end_flight(self, flight: asyncio.Task[bool]) -> None:
         self._flights.discard(flight)
-        if not flight.cancelled() and flight.result():
+        if flight.result():
             self._start_flight()
 
     async def _fly(self) -> bool:
         """Send a flight, and return whether it carried any statement."""
         try:
-            lease = self._pool.lease_warm() or await self._pool.lease()
-        except BaseException:  # noqa: BLE001 - each unit then finds the reason by itself
+            # In a task that can be cancelled, because connecting uses `asyncio.timeout`.
+            lease = self._pool.lease_warm() or await asyncio.ensure_future(self._pool.lease())
+        except BaseException as reason:  # noqa: BLE001 - each unit then finds it by itself
             self._is_boarding = False
-            while self._waiting:
-                self._waiting.popleft().fail(FliesAlone())
+            self._send_away(reason)
             return False
         passengers = self._board()
         self._is_boarding = False
@@ -158,24 +176,39 @@ class SharedFlights:
                 self._land(passengers, rows, error)
         return bool(passengers)
 
+    def _send_away(self, reason: BaseException) -> None:
+        """Have all wait for a connection by themselves, unless their time is over."""
+        came_s = time.monotonic() - self.settings.pool_timeout_s + 2 * RESOLUTION_S
+        while self._waiting:
+            passenger = self._waiting.popleft()
+            if isinstance(reason, PoolExhausted) and passenger.come_s <= came_s:
+                passenger.fail(PoolExhausted(reason.message))
+            else:
+                passenger.fail(FliesAlone())
+
     def _board(self) -> list[Passenger]:
         """Return who flies: up to half of all, so that two flights overlap."""
         waiting, in_flight = self._waiting, self._in_flight
         room = min(MOST_PASSENGERS, -(-(len(waiting) + self._passengers) // 2))
         boarded: list[Passenger] = []
         left: list[Passenger] = []
-        sql, rows = "", MOST_ROWS
+        sql, rows, size = "", MOST_ROWS, MOST_BYTES
         while waiting and len(boarded) < room and rows > 0:
             passenger = waiting.popleft()
             if passenger.answer.done():
                 continue
             if self._is_apart(passenger):
                 passenger.fail(FliesAlone())
-            elif passenger.key in in_flight or (sql or passenger.sql) != passenger.sql:
+            elif (
+                passenger.key in in_flight
+                or (sql or passenger.sql) != passenger.sql
+                or passenger.bytes > size
+            ):
                 left.append(passenger)
             else:
                 passenger.is_in_flight, sql = True, passenger.sql
                 rows -= passenger.limit
+                size -= passenger.bytes
                 boarded.append(passenger)
                 if passenger.key is not None:
                     in_flight.add(passenger.key)
@@ -190,7 +223,7 @@ class SharedFlights:
         """Return what `Connection.run_shared` does, whatever happens."""
         sql, aheads = passengers[0].sql, [one.ahead for one in passengers]
         try:
-            for ahead in aheads[0], LIMIT_WAITS:
+            for ahead in aheads[0], BEGIN_FLIGHT:
                 if not driver.is_ready(ahead, sql):
                     await driver.make_ready(ahead, sql)
             started_s = time.monotonic()
@@ -202,12 +235,16 @@ class SharedFlights:
             failure.in_doubt = True
         if isinstance(failure, Unavailable):
             driver.terminate()
-        elif failure is None and len(passengers) >= FEWEST_TIMED:
+        elif failure is not None:
+            has_begun = len(rows) < len(passengers)
+            self.is_refused |= failure.sqlstate == REFUSES_FLIGHTS and not has_begun
+            self._note_pace(sql, 2 * SLOW_S)
+        elif len(passengers) >= FEWEST_TIMED:
             self._note_pace(sql, (time.monotonic() - started_s) / len(passengers))
         return rows, failure
 
     def _note_pace(self, sql: str, each_s: float) -> None:
-        """Keep a statement apart if the last of it took long for a passenger."""
+        """Keep a statement apart if its last flights took long for a passenger, or failed."""
         self._pace_s[sql] = pace_s = 0.8 * self._pace_s.get(sql, 0.0) + 0.2 * each_s
         if pace_s > SLOW_S:
             self._keep_apart(sql)
@@ -234,6 +271,13 @@ class SharedFlights:
                 self._keep_apart(culprit.key)
             for passenger in passengers:
                 passenger.is_in_flight = False
+                passenger.failures += 1
                 if passenger.cancelled is not None:
                     passenger.answer.cancel()
             self._waiting.extendleft(one for one in reversed(passengers) if not one.answer.done())
+
+
+def _bytes_of(values: list[Any]) -> int:
+    """Return about how many bytes a statement with ``values`` takes in a flight, at most."""
+    texts = [value for value in values if isinstance(value, str)]
+    return 300 + sum(len(text) * (1 if text.isascii() else 4) for text in texts)

@@ -9,15 +9,12 @@ from faceplate._driver import preamble
 from faceplate._driver.connection import Connection
 from faceplate._runner.shared_flights import FliesAlone, Passenger, SharedFlights
 from faceplate._transaction.state import Ids
-from faceplate.errors import CancelledAfterCommit, CommitOutcomeUnknown, ConnectionLost
+from faceplate.errors import CancelledAfterCommit, CommitOutcomeUnknown, ConnectionLost, Unavailable
 from faceplate.scope import Scope
 from faceplate.statement import Statement
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-MOST_CHARS = 20_000
-"""A longer text goes on its own. It would hold up the others."""
 
 
 class SharedScope(Scope):
@@ -57,12 +54,12 @@ class SharedScope(Scope):
         self.is_busy = self._has_flown = True
         try:
             rows = await passenger
-        except ConnectionLost as lost:
-            self.connection_error = lost
+        except Unavailable as error:
+            self.connection_error = error
             if passenger.cancelled is None:
                 raise
-            if lost.in_doubt:
-                raise CommitOutcomeUnknown(lost.message, ids=self.ids.minted) from None
+            if isinstance(error, ConnectionLost) and error.in_doubt:
+                raise CommitOutcomeUnknown(error.message, ids=self.ids.minted) from None
             raise passenger.cancelled from None
         except (FliesAlone, asyncio.CancelledError):
             if passenger.cancelled is None:
@@ -78,8 +75,6 @@ class SharedScope(Scope):
     def _passenger(self, statement: Statement[Any], values: dict[str, Any]) -> Passenger:
         compiled, settings = statement.compiled, self.settings
         arguments = compiled.bind(values, self._user_id)
-        if sum(len(value) for value in arguments if isinstance(value, str)) > MOST_CHARS:
-            self._go_alone()
         enter = preamble.enter(self._user_id, settings.seal)
         return Passenger(
             compiled.sql,
