@@ -107,8 +107,9 @@ class Settings(LoadedSettings):
         default=True,
         description="Whether the appends, questions and lists of conversations of many callers at"
         " the same time are sent and committed together, each still for its own user. It takes"
-        " effect where ten or more units are in flight and statements are pipelined, and not behind"
-        " PgBouncer. Messages that are committed together have the same created_at.",
+        " effect where ten or more units are in flight and statements are pipelined, and neither"
+        " behind PgBouncer nor where messages or conversations have a trigger of your own. Messages"
+        " that are committed together have the same created_at.",
     )
     owner_url: Url | None = Field(
         default=None,
