@@ -63,8 +63,8 @@ class SharedFlight:
         counts, begin, last = [], 0, len(answers) - HEADER_BYTES
         while begin <= last:
             kind, length = read(answers, begin)
-            end = begin + 1 + length
-            if kind == COMMAND_COMPLETE and end <= len(answers):  # a tag such as ``INSERT 0 1``
-                counts.append(int(answers[begin + HEADER_BYTES : end - 1].rpartition(b" ")[2]))
-            begin = end
+            if kind == COMMAND_COMPLETE and begin + length < len(answers):
+                tag = answers[begin + HEADER_BYTES : begin + length]  # such as ``INSERT 0 1``
+                counts.append(int(tag.rpartition(b" ")[2]))
+            begin += 1 + length
         return counts
