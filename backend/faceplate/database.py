@@ -17,7 +17,6 @@ import uuid6
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from faceplate._driver import pipelining
 from faceplate._driver.connection import driver_uuid
 from faceplate._driver.engine import create_engine, create_transactional_engine
 from faceplate._driver.preamble import READ_COMMITTED
@@ -28,7 +27,7 @@ from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
 from faceplate._runner.retry import run_with_retries
-from faceplate._runner.shared_flights import FEWEST_CALLERS, SharedFlights
+from faceplate._runner.shared_flights import FEWEST_CALLERS, SharedFlights, may_share
 from faceplate._runner.shared_scope import SharedScope
 from faceplate._runner.shutdown import POLL_S, Shutdown
 from faceplate._transaction.marks import Marks
@@ -99,9 +98,9 @@ class Database:
         }
         self._shutdown = Shutdown({self._engine, owner_engine}, self.in_flight)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
-        may_share = self.settings.share_flights and not self.settings.pgbouncer
-        may_share = may_share and pipelining.is_possible(self.settings)
-        self._flights = SharedFlights(self._engine, self.settings) if may_share else None
+        self._flights = None
+        if may_share(self.settings):
+            self._flights = SharedFlights(self._engine, self.settings)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -260,21 +259,19 @@ class Database:
 
     def _shared_scope(self, user: UUID | None, unit: BoundUnit[T]) -> SharedScope | None:
         """Return the scope of a unit that is to share a flight; None without enough callers."""
-        if self._flights is None or len(self.in_flight) < FEWEST_CALLERS:
+        flights, marks = self._flights, unit.marks
+        if flights is None or flights.is_refused or len(self.in_flight) < FEWEST_CALLERS:
             return None
-        if self._flights.is_refused:
-            return None
-        marks = unit.marks
         if user is None or not marks.shareable or marks.isolation != READ_COMMITTED:
             return None
-        return SharedScope(self._flights, user)
+        return SharedScope(flights, user)
 
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
         try:
             user = None if kind is SystemScope else _checked(user_id)
             with Call(self.events, self.in_flight, unit.function) as call:
                 access = self._access_of(kind)
-                shared = None if self._flights is None else self._shared_scope(user, unit)
+                shared = self._shared_scope(user, unit)
                 return await run_with_retries(unit, access, user, call, shared)
         except BaseException as error:
             remove_confidential(error)

@@ -4,24 +4,19 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
 from faceplate._driver.encoding import Encoded, encode
-from faceplate._driver.error_details import (
-    DRIVER_ERRORS,
-)
+from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.preamble import BEGIN_FLIGHT, LocalSettings, Preamble
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.preparing import PreparingConnection
 from faceplate._driver.session_state import RESET_SESSION
 from faceplate._driver.shared_flight import SharedFlight
 from faceplate.config import Settings
-from faceplate.errors import (
-    FaceplateError,
-    UsageError,
-)
+from faceplate.errors import FaceplateError, UsageError
 
 if TYPE_CHECKING:
     from faceplate._driver.wire import Wire
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     DriverConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
     DriverConnection = asyncpg.Connection  # generic in the stubs alone
-T = TypeVar("T")
 Answer: TypeAlias = tuple[list[Any], bytes]
 """The rows of a statement and its command tag, such as ``UPDATE 3``."""
 
@@ -117,16 +111,18 @@ class Connection(PreparingConnection):
         raise failure
 
     async def run_shared(
-        self, sql: str, aheads: Sequence[Preamble], values: Sequence[list[Any]]
+        self, sql: str, aheads: Sequence[Preamble], values: Sequence[list[Any]], ending: Preamble
     ) -> tuple[list[list[Any]], FaceplateError | None]:
         """Run ``sql`` with each of ``values``, in one transaction. Return the rows of each.
 
-        Each has its preamble ahead. All of them, `BEGIN_FLIGHT` and ``sql`` have to be ready. After
-        an error it returns that, too, and an empty list for each statement that went well, or for
-        all where none is to blame; nothing of them is committed, or all is in doubt.
+        Each has its preamble ahead, and ``ending`` runs behind the last. All of them,
+        `BEGIN_FLIGHT` and ``sql`` have to be ready. After an error it returns that, too, and a list
+        for each statement that went well, or for all where none is to blame; nothing of them is
+        committed, or all is in doubt.
         """
         first, *others = (ahead.messages for ahead in aheads)
-        flight = SharedFlight(self._wire, [BEGIN_FLIGHT.messages + first, *others])
+        preambles = [BEGIN_FLIGHT.messages + first, *others]
+        flight = SharedFlight(self._wire, preambles, ending.messages)
         run = partial(self._protocol.bind_execute_many, timeout=None, return_rows=True)
         failure, rows = None, list[Any]()
         try:
@@ -142,7 +138,7 @@ class Connection(PreparingConnection):
         if failure is not None and not counts:
             return [[] for _ in values], failure
         # The first command is that of BEGIN_FLIGHT. A preamble that sets a user has one, too.
-        counts = counts[2::2] if first else counts[1:]
+        counts = counts[2::2] if first else counts[1 : 1 + len(values)]
         found = iter(rows)
         return [list(islice(found, count)) for count in counts], failure
 

@@ -212,22 +212,32 @@ _STEP_UP_ONCE = Preamble(
     "faceplate_step_up",
     _STEP_UP,
 )
-REFUSES_FLIGHTS = "22023"
-"""The SQLSTATE of `BEGIN_FLIGHT` where the project has triggers of its own: an invalid value."""
+FLIGHT_STATEMENT_S, FLIGHT_LOCK_S = 0.1, 0.005
 BEGIN_FLIGHT = Preamble(
     _bind("faceplate_begin_flight") + _EXECUTE,
     "EXECUTE faceplate_begin_flight",
     "faceplate_begin_flight",
-    "SELECT WHERE pg_catalog.set_config('statement_timeout', '100ms', true) IS NULL"
-    " OR pg_catalog.set_config('lock_timeout',"
-    " CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgrelid"
+    "SELECT WHERE"
+    f" pg_catalog.set_config('statement_timeout', '{FLIGHT_STATEMENT_S}s', true) IS NULL"
+    f" OR pg_catalog.set_config('lock_timeout', '{FLIGHT_LOCK_S}s', true) IS NULL",
+)
+"""A preamble that has the statements after it fail rather than run or wait for a lock for long."""
+REFUSES_FLIGHTS = "22023"
+"""The SQLSTATE with which `END_FLIGHT` fails where a table has a trigger: an invalid value."""
+END_FLIGHT = Preamble(
+    _bind("faceplate_end_flight") + _EXECUTE,
+    "EXECUTE faceplate_end_flight",
+    "faceplate_end_flight",
+    "SELECT WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE NOT tgisinternal"
+    " AND tgenabled <> 'D' AND tgrelid"
     " IN ('faceplate.messages'::regclass, 'faceplate.conversations'::regclass)"
     " AND (tgrelid, tgname) <> ('faceplate.conversations'::regclass, 'active_hour'))"
-    " THEN 'none, since a table has a trigger' ELSE '5ms' END, true) IS NULL",
+    " AND pg_catalog.set_config('lock_timeout', 'none, since a table has a trigger', true) IS NULL",
 )
-"""A preamble that has the statements after it fail rather than run or wait for a lock for long.
+"""What fails behind statements that write, if a trigger that is not ours may have run.
 
-It fails itself where a table has a trigger that is not ours.
+The locks of these statements keep a new one away. What a trigger has set for its transaction would
+have reached the next user.
 """
 
 

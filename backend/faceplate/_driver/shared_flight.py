@@ -23,10 +23,11 @@ EXECUTE_BYTES = 10
 class SharedFlight:
     """Stands between a connection's wire and the driver's protocol until `end`."""
 
-    def __init__(self, wire: Any, preambles: list[bytes]) -> None:
+    def __init__(self, wire: Any, preambles: list[bytes], ending: bytes) -> None:
         self._wire = wire
         self._protocol = wire.protocol
         self._preambles = preambles
+        self._ending = ending
         self._received: list[bytes] = []
         wire.flight = self
 
@@ -39,7 +40,7 @@ class SharedFlight:
         self._wire.transport.set_protocol(self._protocol)
 
     def interleave(self, messages: bytes) -> bytes:
-        """Return the driver's messages, each Bind behind the next preamble.
+        """Return the driver's messages, each Bind behind the next preamble, and the ending.
 
         From the first write on, answers are the flight's. Earlier ones may be leftovers.
         """
@@ -50,7 +51,8 @@ class SharedFlight:
             end = begin + 1 + integer(messages, begin + 1, 4) + EXECUTE_BYTES
             parts += self._preambles.pop(0), messages[begin:end]
             begin = end
-        return b"".join((*parts, messages[begin:]))
+        ending = b"" if self._preambles else self._ending
+        return b"".join((*parts, ending, messages[begin:]))
 
     def data_received(self, data: bytes) -> None:
         """Copy what has come, and hand it on."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._runner.attempt import Access, Attempt
 from faceplate._runner.calls import BoundUnit, Call
-from faceplate._runner.shared_flights import FliesAlone
+from faceplate._runner.flight import FliesAlone
 from faceplate._runner.shared_scope import SharedScope
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
@@ -70,7 +70,7 @@ async def run_with_retries(
         except FliesAlone:
             shared = None
             ids.rewind()
-            continue
+            continue  # nothing can have been stored
         except NeedsTransaction:
             pass
         except BaseException as error:

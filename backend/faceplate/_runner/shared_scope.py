@@ -7,7 +7,8 @@ from uuid import UUID
 
 from faceplate._driver import preamble
 from faceplate._driver.connection import Connection
-from faceplate._runner.shared_flights import FliesAlone, Passenger, SharedFlights
+from faceplate._runner.flight import FliesAlone, Passenger
+from faceplate._runner.shared_flights import SharedFlights
 from faceplate._transaction.state import Ids
 from faceplate.errors import CancelledAfterCommit, CommitOutcomeUnknown, ConnectionLost, Unavailable
 from faceplate.scope import Scope
@@ -47,12 +48,9 @@ class SharedScope(Scope):
             return await super().all(statement, **values)  # which needs a connection
         self.check_usable()
         passenger = self._passenger(statement, values)
-        try:
-            self._flights.add(passenger)
-        except FliesAlone:
-            self._go_alone()
         self.is_busy = self._has_flown = True
         try:
+            self._flights.add(passenger)
             rows = await passenger
         except Unavailable as error:
             self.connection_error = error
@@ -67,6 +65,8 @@ class SharedScope(Scope):
             raise passenger.cancelled from None
         finally:
             self.is_busy = False
+            if passenger.cancelled is not None:
+                self._flights.leave(passenger)
         if passenger.cancelled is not None:
             has_committed = passenger.writes and bool(rows)
             raise passenger.cancelled from CancelledAfterCommit() if has_committed else None
@@ -87,7 +87,7 @@ class SharedScope(Scope):
 
     def _go_alone(self) -> NoReturn:
         """Leave the unit, and have the runner run it again by itself."""
-        self.needs_transaction = True  # should the unit catch this
+        self.needs_transaction = True  # should the unit catch this, it is run in a transaction
         raise FliesAlone
 
     @property

@@ -1,7 +1,8 @@
-"""What shared flights must not do to callers whose messages would be stored alone."""
+"""What a flight must not do to those who share it, nor carry over from one to the next."""
 
 import asyncio
 import itertools
+import random
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from faceplate.services import conversations, users
 pytestmark = pytest.mark.pipelined
 __all__ = ["places"]
 
+MISFILED = "SELECT count(*) FROM faceplate.notes WHERE noted_for <> user_id"
 RESENDERS, STORED = 50, 1_500
 NOTES = """
 CREATE TABLE faceplate.notes (user_id uuid, noted_for uuid);
@@ -28,7 +30,7 @@ CREATE CONSTRAINT TRIGGER note AFTER INSERT ON faceplate.messages
 """
 SLOW = """
 CREATE FUNCTION faceplate.wait() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN
-    PERFORM pg_sleep(0.3);
+    PERFORM pg_sleep({});
     RETURN true;
 END$$;
 ALTER TABLE faceplate.messages ADD CHECK (faceplate.wait());
@@ -131,13 +133,13 @@ async def test_a_deferred_trigger_runs_for_the_user_of_its_row(fresh_database_ur
         async with opened(settings_of(fresh_database_url)) as db:
             await all_say(db, await chats_of_their_own(db), "noted")
         assert await owner.fetchval("SELECT count(*) FROM faceplate.notes") == CALLERS
-        assert await owner.fetch("SELECT FROM faceplate.notes WHERE noted_for <> user_id") == []
+        assert await owner.fetchval(MISFILED) == 0
 
 
 async def test_slow_statements_do_not_add_up(fresh_database_url: str) -> None:
     """Else each message of a flight is in doubt that is stored well in time alone."""
     async with outside(settings_of(fresh_database_url)) as owner:
-        await owner.execute(SLOW)
+        await owner.execute(SLOW.format(0.3))
     async with opened(
         settings_of(fresh_database_url),
         statement_timeout_s=1,
@@ -153,7 +155,7 @@ async def test_no_trigger_finds_what_it_set_for_another_user(fresh_database_url:
         await owner.execute(KEEPING)
         async with opened(settings_of(fresh_database_url)) as db:
             await all_say(db, await chats_of_their_own(db), "noted")
-        assert await owner.fetch("SELECT FROM faceplate.notes WHERE noted_for <> user_id") == []
+        assert await owner.fetchval(MISFILED) == 0
 
 
 async def test_a_connection_is_waited_for_once(settings: Settings, places: list[Place]) -> None:
@@ -167,6 +169,76 @@ async def test_a_connection_is_waited_for_once(settings: Settings, places: list[
         await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(task.exception(), PoolExhausted) for task in tasks)
     assert not waiting
+
+
+async def test_who_has_gone_away_no_longer_waits(settings: Settings, places: list[Place]) -> None:
+    """Else callers that were cancelled have others refused, while nobody waits."""
+    async with opened(settings, pool_size=1, max_overflow=0, max_waiting=60) as db:
+        async with db.begin(places[0].user_id):
+            gone = [asyncio.create_task(say(db, place, "gone")) for place in places]
+            await asyncio.sleep(0.05)
+            for task in gone:
+                task.cancel()
+            await asyncio.gather(*gone, return_exceptions=True)
+            here = [asyncio.create_task(say(db, place, "here")) for place in places]
+            await asyncio.sleep(0.05)
+            refused = [task.exception() for task in here if task.done()]
+        await asyncio.gather(*here, return_exceptions=True)
+    assert refused == []
+
+
+async def test_no_trigger_that_is_new_finds_what_it_set_for_another_user(
+    fresh_database_url: str,
+) -> None:
+    """Else a project's revision mixes up two users while its program runs."""
+    begin = KEEPING.index("CREATE TRIGGER")
+    async with (
+        outside(settings_of(fresh_database_url)) as owner,
+        opened(settings_of(fresh_database_url), pool_size=10) as db,
+    ):
+        await owner.execute(KEEPING[:begin])
+        is_over = asyncio.Event()
+
+        async def talk(place: Place) -> None:
+            while not is_over.is_set():
+                await say(db, place, "noted")
+
+        talking = [asyncio.create_task(talk(chat)) for chat in await chats_of_their_own(db)]
+        for _ in range(40):
+            async with owner.transaction():
+                await owner.execute(KEEPING[begin:])
+                await asyncio.sleep(random.uniform(0, 0.004))  # flights wait for 5 ms
+            await asyncio.sleep(0.02)
+            await owner.execute("DROP TRIGGER keep ON faceplate.messages")
+            assert db._flights is not None
+            db._flights.is_refused = False
+            await asyncio.sleep(0.02)
+        is_over.set()
+        await asyncio.gather(*talking)
+        assert await owner.fetchval(MISFILED) == 0
+
+
+async def test_what_is_nearly_slow_does_not_add_up(fresh_database_url: str) -> None:
+    """Else a flight of statements that are each in time is in doubt."""
+    async with outside(settings_of(fresh_database_url)) as owner:
+        await owner.execute(SLOW.format(0.08))
+    limits = {"statement_timeout_s": 0.5, "command_timeout_s": 1}
+    async with opened(settings_of(fresh_database_url), **limits) as db:
+        chats = await chats_of_their_own(db)
+        await asyncio.gather(*(say(db, chat, "slow") for chat in chats))
+        assert not db.counters.retries
+
+
+async def test_a_shorter_limit_of_the_program_holds(fresh_database_url: str) -> None:
+    """Else a flight runs a statement twice as long as the program allows."""
+    async with outside(settings_of(fresh_database_url)) as owner:
+        await owner.execute(SLOW.format(0.07))
+    async with opened(settings_of(fresh_database_url), statement_timeout_s=0.05) as db:
+        ends = await asyncio.gather(
+            *(say(db, chat, "slow") for chat in await chats_of_their_own(db)),
+            return_exceptions=True,
+        )
+    assert {type(end).__name__ for end in ends} == {"TimedOut"}
 
 
 async def chats_of_their_own(db: Database) -> list[Place]:
