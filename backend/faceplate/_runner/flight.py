@@ -55,11 +55,13 @@ class Passenger(Shielded[list[Any]]):
 
     def arrive(self, rows: list[Any]) -> None:
         """Give the rows to the caller, unless it was cancelled."""
+        self.flight = None  # or both would keep the rows of all until they are collected
         if not self.answer.done():
             self.answer.set_result(rows)
 
     def fail(self, error: BaseException) -> None:
         """Raise ``error`` in the caller, unless it was cancelled."""
+        self.flight = None
         if not self.answer.done():
             self.answer.set_exception(error)
 

@@ -205,7 +205,7 @@ class SharedFlights:
         """Learn from a flight whether the next ones are worth it."""
         count = len(flight.passengers)
         if failure is None and count >= FEWEST_TIMED:
-            self._note_pace(flight.sql, flight.took_s / count)
+            self._note_pace(flight.sql, min(flight.took_s / count, 2 * SLOW_S))
         elif failure is None or isinstance(failure, Unavailable):
             pass  # which tells nothing of the statement
         elif is_whole and failure.sqlstate == REFUSES_FLIGHTS:
@@ -215,8 +215,12 @@ class SharedFlights:
             self._note_pace(flight.sql, 2 * SLOW_S)
 
     def _note_pace(self, sql: str, each_s: float) -> None:
-        """Keep a statement apart if its last flights took long for a passenger, or failed."""
-        self._pace_s[sql] = pace_s = 0.8 * self._pace_s.get(sql, 0.0) + 0.2 * each_s
+        """Keep a statement apart if its last flights took long for a passenger, or failed.
+
+        It takes four, so that a pause of the machine is not enough. Later, one tries it out.
+        """
+        pace_s = 0.8 * self._pace_s.get(sql, 0.0) + 0.2 * each_s
+        self._pace_s[sql] = min(pace_s, SLOW_S)
         if pace_s > SLOW_S:
             self._keep_apart(sql)
 
