@@ -108,8 +108,9 @@ class Settings(LoadedSettings):
         description="Whether the appends, questions and lists of conversations of many callers at"
         " the same time are sent and committed together, each still for its own user. It takes"
         " effect where ten or more units are in flight and statements are pipelined, and neither"
-        " behind PgBouncer nor where messages or conversations have a trigger of your own. Messages"
-        " that are committed together have the same created_at.",
+        " behind PgBouncer nor where messages or conversations have a trigger of your own, nor with"
+        " a statement_timeout_s below 0.1 or a lock_timeout_s below 0.005. Messages that are"
+        " committed together have the same created_at.",
     )
     owner_url: Url | None = Field(
         default=None,

@@ -31,7 +31,9 @@ class FaceplateAlone(Faceplate):
     """The units as they are shipped, each in a flight of its own."""
 
     name = "faceplate, alone"
-    note = "The same with `FACEPLATE_SHARE_FLIGHTS=false`: each message is sent and committed alone."
+    note = (
+        "The same with `FACEPLATE_SHARE_FLIGHTS=false`: each message is sent and committed alone."
+    )
     settings: ClassVar = {"share_flights": False}
 
 
