@@ -53,4 +53,6 @@ WORKLOADS = (
 
 def done_by(side: Side) -> tuple[Workload, ...]:
     """Return the workloads that ``side`` can do."""
+    if side.appends_alone:
+        return WORKLOADS[:1]
     return tuple(w for w in WORKLOADS if side.lists or w.name != "list")

@@ -28,6 +28,8 @@ class Side(ABC):
     """How it is used here."""
     lists: ClassVar[bool] = True
     """Whether it can list a user's conversations."""
+    appends_alone: ClassVar[bool] = False
+    """Whether it differs from another side in its appends only."""
     imports: ClassVar[bool] = True
     """Whether it has an import of its own."""
     import_limit: ClassVar[int | None] = None

@@ -35,6 +35,7 @@ class FaceplateAlone(Faceplate):
         "The same with `FACEPLATE_SHARE_FLIGHTS=false`: each message is sent and committed alone."
     )
     settings: ClassVar = {"share_flights": False}
+    appends_alone = True
 
 
 class _Waiting(NamedTuple):
@@ -54,6 +55,7 @@ class BatchedAsyncpg(Asyncpg):
         "One INSERT with arrays for all appends that wait, at most 32, in up to four batches at a"
         " time. It runs as the tables' owner: no user, no policy. One that fails fails its batch."
     )
+    appends_alone = True
     most_batches = 4
     most_appends = 32
 
