@@ -34,7 +34,7 @@ SQLALCHEMY: dict[tuple[type[Any], type[Any]], str] = {
         "__init__ _do_get _do_return_conn _invalidate _pool _queue_class recreate"
     ),
     (dialect.Dialect, PGDialect_asyncpg): (
-        "__init__ do_execute do_execute_no_params do_executemany do_ping do_terminate"
+        "__init__ do_close do_execute do_execute_no_params do_executemany do_ping do_terminate"
         " setup_asyncpg_json_codec setup_asyncpg_jsonb_codec supports_statement_cache"
     ),
     (owner_criterion.OwnerCompiler, PGCompiler_asyncpg): (

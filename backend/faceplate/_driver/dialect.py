@@ -52,6 +52,13 @@ class Dialect(PGDialect_asyncpg):
     def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
         _execute(cursor, statement, (), context)
 
+    def do_close(self, dbapi_connection: Any) -> None:
+        """Close a connection that the pool has no place for, without waiting for the server.
+
+        Its last caller has the answer already, and a server that is silent would keep it for ever.
+        """
+        dbapi_connection.driver_connection.terminate()
+
     def do_terminate(self, dbapi_connection: Any) -> None:
         """Close a connection that cannot be used, without waiting for the server.
 

@@ -7,7 +7,7 @@ from typing import Any
 from faceplate._driver.connection import Connection
 from faceplate._driver.preamble import BEGIN_FLIGHT, END_FLIGHT, NONE, Preamble
 from faceplate._driver.shielding import Shielded
-from faceplate.errors import ConnectionLost, FaceplateError, Unavailable
+from faceplate.errors import ConnectionLost, FaceplateError, TimedOut, Unavailable
 
 
 class FliesAlone(BaseException):
@@ -106,6 +106,8 @@ class Flight:
             )
             self.took_s = time.monotonic() - started_s
         except FaceplateError as error:
+            if isinstance(error, TimedOut):  # the driver would wait for its cancellation
+                driver.terminate()
             return [[] for _ in passengers], error  # nothing was sent
         except BaseException as error:  # noqa: BLE001 - else passengers wait for ever
             rows, failure = [], ConnectionLost(f"a shared flight broke: {type(error).__name__}")
