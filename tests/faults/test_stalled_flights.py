@@ -37,11 +37,11 @@ async def test_commits_that_hang_hold_up_no_reads(
         await asyncio.gather(*(say(db, chat, "stored") for chat in chats))
         await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
         await admin.execute("SELECT pg_reload_conf()")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # until every backend has read it
         appending = []
         for chat in chats[:25]:
             appending.append(asyncio.create_task(say(db, chat, "hangs")))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # in flights of their own
         looking = [asyncio.create_task(db.run(chat.user_id, conversations.page)) for chat in chats]
         _, waiting = await asyncio.wait(looking, timeout=2)
         await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
@@ -71,7 +71,7 @@ async def test_reads_that_hang_end_with_their_event_loop(
         before = asyncio.all_tasks()
         proxy.is_black_hole = True
         looking = asyncio.create_task(look())
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # until they are in flight
         begun = asyncio.all_tasks() - before
         began_s = time.monotonic()
         for task in begun:

@@ -1,4 +1,4 @@
-"""What a flight must not do to those who share it, nor carry over from one to the next."""
+"""What a flight must not do to the callers that share it."""
 
 import asyncio
 import itertools
@@ -95,7 +95,7 @@ async def test_a_flight_that_is_cancelled_keeps_nobody_waiting(
         for turns in range(8):
             tasks = [asyncio.create_task(say(db, place, "lost")) for place in places]
             for _ in range(turns):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # one step of each task
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -114,7 +114,7 @@ async def test_the_end_of_an_event_loop_leaves_nobody_in_doubt(
         for turns in range(2, 40):
             tasks = [asyncio.create_task(say(db, place, str(turns))) for place in places]
             for _ in range(turns):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # one step of each task
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
             for place, task in zip(places, tasks, strict=True):
@@ -176,12 +176,12 @@ async def test_who_has_gone_away_no_longer_waits(settings: Settings, places: lis
     async with opened(settings, pool_size=1, max_overflow=0, max_waiting=60) as db:
         async with db.begin(places[0].user_id):
             gone = [asyncio.create_task(say(db, place, "gone")) for place in places]
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # until they wait
             for task in gone:
                 task.cancel()
             await asyncio.gather(*gone, return_exceptions=True)
             here = [asyncio.create_task(say(db, place, "here")) for place in places]
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # until they wait
             refused = [task.exception() for task in here if task.done()]
         await asyncio.gather(*here, return_exceptions=True)
     assert refused == []
@@ -208,11 +208,11 @@ async def test_no_trigger_that_is_new_finds_what_it_set_for_another_user(
             async with owner.transaction():
                 await owner.execute(KEEPING[begin:])
                 await asyncio.sleep(random.uniform(0, 0.004))  # flights wait for 5 ms
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # some flights
             await owner.execute("DROP TRIGGER keep ON faceplate.messages")
             assert db._flights is not None
             db._flights.is_refused = False
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # some flights
         is_over.set()
         await asyncio.gather(*talking)
         assert await owner.fetchval(MISFILED) == 0

@@ -34,7 +34,7 @@ class Passenger(Shielded[list[Any]]):
         limit: int,
     ) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        super().__init__(self.answer.__await__())  # type: ignore[arg-type]  # it has send
+        super().__init__(self.answer.__await__())  # type: ignore[arg-type]  # of a coroutine only `send` is called, which this has
         self.come_s = time.monotonic()
         self.sql = sql
         self.values = values
@@ -109,7 +109,7 @@ class Flight:
             if isinstance(error, TimedOut):  # the driver would wait for its cancellation
                 driver.terminate()
             return [[] for _ in passengers], error  # nothing was sent
-        except BaseException as error:  # noqa: BLE001 - else passengers wait for ever
+        except BaseException as error:  # noqa: BLE001 - what it is, or the passengers would wait for ever
             rows, failure = [], ConnectionLost(f"a shared flight broke: {type(error).__name__}")
             failure.in_doubt = True
         if isinstance(failure, Unavailable):

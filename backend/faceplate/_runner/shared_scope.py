@@ -91,5 +91,5 @@ class SharedScope(Scope):
         raise FliesAlone
 
     @property
-    def _driver(self) -> Connection:  # type: ignore[override]  # it never returns
+    def _driver(self) -> Connection:  # type: ignore[override]  # an attribute there; here it never returns
         self.restart_in_transaction()
