@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     )
     from faceplate.health import Health
     from faceplate.records import Conversation, Document, McpConfig, Message, Task, User
-    from faceplate.scope import Scope, SystemScope, isolation_level, one_statement, replayable
+    from faceplate.scope import (
+        Scope,
+        SystemScope,
+        isolation_level,
+        one_statement,
+        read_only,
+        replayable,
+    )
     from faceplate.statement import Statement
 
 __all__ = [
@@ -72,6 +79,7 @@ __all__ = [
     "User",
     "isolation_level",
     "one_statement",
+    "read_only",
     "replayable",
     "was_committed",
 ]
@@ -91,6 +99,7 @@ _MODULE_OF = {
     "User": "records",
     "isolation_level": "scope",
     "one_statement": "scope",
+    "read_only": "scope",
     "replayable": "scope",
 }  # and "errors" of every other name
 _MODULES = {

@@ -33,6 +33,7 @@ from faceplate._settings.types import (
     SealKey,
     Seconds,
     Url,
+    Urls,
 )
 from faceplate.database_url import TlsMode, parse_url, resolve_tls
 from faceplate.errors import ConfigurationError
@@ -131,6 +132,21 @@ class Settings(LoadedSettings):
         examples=["postgresql://user:password@localhost:5432/app"],
         description="The URL for migrations. It leads to PostgreSQL itself, where"
         " FACEPLATE_DATABASE_URL leads to PgBouncer.",
+    )
+    read_urls: Urls = Field(
+        default=(),
+        examples=[
+            "postgresql://user:password@replica1:5432/app postgresql://...@replica2:5432/app"
+        ],
+        description="The URLs of streaming replicas, separated by spaces, each of one server. Units"
+        " that are marked `read_only` run on a replica that has everything their user has written"
+        " and seen, else on the primary. A password that a URL lacks is FACEPLATE_PASSWORD. It"
+        " cannot be combined with FACEPLATE_PGBOUNCER.",
+    )
+    max_replica_lag_s: PositiveSeconds = Field(
+        default=30.0,
+        description="Seconds that a replica may be behind the primary. One that is further behind"
+        " is not read from.",
     )
     connect_timeout_s: PositiveSeconds = Field(
         default=3.0,
@@ -262,17 +278,26 @@ class Settings(LoadedSettings):
         return self.model_copy(update=login | {"owner_url": None, "owner_password": None})
 
     @property
+    def of_replicas(self) -> list[Self]:
+        """The same settings for each replica, with its URL."""
+        return [
+            self.model_copy(update=self._login_of(url) | {"read_urls": ()})
+            for url in self.read_urls
+        ]
+
+    @property
     def of_migrations(self) -> Self:
         """The same settings, with the login and the URL of migrations."""
         owner = self.of_owner
         if self.migration_url is None:
             return owner
-        has_password = "password" in parse_url(reveal(self.migration_url))
-        login = {
-            "database_url": self.migration_url,
-            "password": None if has_password else owner.password,
-        }
+        login = owner._login_of(self.migration_url)  # noqa: SLF001 - of the same class
         return owner.model_copy(update=login | {"migration_url": None})
+
+    def _login_of(self, url: SecretStr | str) -> dict[str, object]:
+        """Return what to change for another URL, which may have a password of its own."""
+        has_password = "password" in parse_url(reveal(url))
+        return {"database_url": url, "password": None if has_password else self.password}
 
     @property
     def seal(self) -> bytes | None:
@@ -351,7 +376,19 @@ class Settings(LoadedSettings):
         for name, url in (("OWNER_URL", self.owner_url), ("MIGRATION_URL", self.migration_url)):
             if url is not None:
                 check_files(f"FACEPLATE_{name}", self._connection_parameters(url))
+        for url in self.read_urls:
+            check_files("FACEPLATE_READ_URLS", self._connection_parameters(url))
         return self
+
+    @field_validator("read_urls")
+    @classmethod
+    def _check_no_pooler(cls, value: tuple[object, ...], info: ValidationInfo) -> object:
+        if value and info.data.get("pgbouncer"):
+            raise ValueError(
+                "needs connections to the servers themselves: set FACEPLATE_PGBOUNCER=false, or"
+                " unset it"
+            )
+        return value
 
     # Here, after the other validators, to translate their errors as well.
     @model_validator(mode="wrap")

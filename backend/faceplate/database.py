@@ -8,8 +8,9 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
@@ -22,10 +23,13 @@ from faceplate._driver.engine import create_engine, create_transactional_engine
 from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._driver.startup import verify
 from faceplate._orm.flush_order import OrderedSession
+from faceplate._replicas.routing import Replicas
+from faceplate._runner import causal_tokens
 from faceplate._runner.attempt import Access, Attempt
 from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
+from faceplate._runner.reading import Reading
 from faceplate._runner.retry import run_with_retries
 from faceplate._runner.shared_flights import FEWEST_CALLERS, SharedFlights, may_share
 from faceplate._runner.shared_scope import SharedScope
@@ -38,7 +42,7 @@ from faceplate.errors import (
     UsageError,
 )
 from faceplate.events import Counters, Events
-from faceplate.health import Health, Pool, check, pool_of
+from faceplate.health import Health, Pool, Replica, check, pool_of, replicas_of
 from faceplate.scope import Isolation, Scope, SystemScope, checked_level
 
 P = ParamSpec("P")
@@ -54,23 +58,34 @@ class Database:
     """A pool of connections to one PostgreSQL, and the runner of units over it.
 
     ``settings`` is a `Settings`, a URL, or None to read DATABASE_URL and FACEPLATE_* from the
-    environment and from .env. ``async with`` connects; before it, nothing does. An open database
-    belongs to the event loop and the process that opened it.
+    environment and from .env. ``read_urls`` is the setting of that name, beside a URL. ``async
+    with`` connects; before it, nothing does. An open database belongs to the event loop and the
+    process that opened it.
 
     Raises ConfigurationError if a setting is missing or malformed.
     """
 
-    def __init__(self, settings: Settings | SecretStr | str | None = None) -> None:
-        if isinstance(settings, str):
-            settings = SecretStr(settings)  # before anything can raise a traceback with a password
-        if isinstance(settings, SecretStr):
-            settings = Settings(database_url=settings)
-        self.settings = settings or Settings()
+    def __init__(
+        self,
+        settings: Settings | SecretStr | str | None = None,
+        *,
+        read_urls: Sequence[SecretStr | str] | None = None,
+    ) -> None:
+        # Hidden before anything can raise a traceback with a password.
+        given: dict[str, Any] = {}
+        if read_urls is not None:
+            given["read_urls"] = read_urls = tuple(map(_hidden, read_urls))
+        if isinstance(settings, str | SecretStr):
+            given["database_url"] = settings = _hidden(settings)
+        elif settings is not None and given:
+            raise UsageError("give read_urls to Settings, or a URL in place of Settings")
+        self.settings = settings if isinstance(settings, Settings) else Settings(**given)
         self.events = Events()
         self.in_flight = InFlight()
         self._engine: AsyncEngine | None = None
         self._access: dict[type[SessionTransaction], Access[Any]] = {}
         self._flights: SharedFlights | None = None
+        self._reading: Reading | None = None
         self._shutdown: Shutdown | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -93,14 +108,21 @@ class Database:
         if self.settings.owner_url is not None:
             owner_engine = create_engine(owner_settings, units_role=False)
         self._access = {
-            Scope: Access(Scope, self._engine, self.settings),
-            SystemScope: Access(SystemScope, owner_engine, owner_settings),
+            Scope: Access(Scope, self._engine, self.settings, self.settings.target),
+            SystemScope: Access(SystemScope, owner_engine, owner_settings, owner_settings.target),
         }
-        self._shutdown = Shutdown({self._engine, owner_engine}, self.in_flight)
+        engines = {self._engine, owner_engine}
+        self._reading = None
+        if self.settings.read_urls:
+            self._reading = Reading(Replicas(self.settings), self.settings, self.counters)
+            engines.update(self._reading.replicas.engines)
+        self._shutdown = Shutdown(engines, self.in_flight)
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         self._flights = None
         if may_share(self.settings):
             self._flights = SharedFlights(self._engine, self.settings)
+        if self._reading is not None:
+            self._reading.replicas.start(self._shutdown.register)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -142,6 +164,8 @@ class Database:
         try:
             return await shutdown.run(self.settings.shutdown_timeout_s)
         finally:
+            if self._reading is not None:
+                await self._reading.replicas.stop()
             self._engine = self._shutdown = None
 
     @property
@@ -236,8 +260,40 @@ class Database:
         `isolation_level`.
         """
         marks = Marks(isolation=checked_level(isolation))
-        attempt = Attempt(self._access_of(Scope), _checked(user_id), Ids(), marks)
-        return Block(Call(self.events, self.in_flight, "begin"), attempt)
+        user = _checked(user_id)
+        attempt = Attempt(self._access_of(Scope), user, Ids(), marks)
+        on_end = None if self._reading is None else partial(self._reading.used_primary, user)
+        return Block(Call(self.events, self.in_flight, "begin"), attempt, on_end)
+
+    async def causal_token(self, user_id: UUID) -> str:
+        """Return a token of everything that is committed now, for reads of this user.
+
+        Hand it to the user's client after a write, and give it to `accept_causal_token` where the
+        client comes back. In this process, reads find the user's own writes without it; they find
+        what `run_system` has changed after this call. It takes one round trip, and says nothing
+        about any data.
+
+        Raises as `run` does.
+        """
+        token, position = await self.run(user_id, causal_tokens.issue)
+        if self._reading is not None:
+            self._reading.replicas.rise_to(_checked(user_id), position)
+        return token
+
+    def accept_causal_token(self, user_id: UUID, token: str) -> None:
+        """Have this user's reads in this process find all that was committed before ``token``.
+
+        Raises InvalidInput if it is no token of `causal_token` for this user, by a program with the
+        same ``encryption_keys`` or, without them, the same ``database_url``.
+        """
+        user = _checked(user_id)
+        position = causal_tokens.read(self.settings, user, token)
+        if self._reading is not None:
+            self._reading.replicas.rise_to(user, position)
+
+    def replicas(self) -> tuple[Replica, ...]:
+        """Return the state of each replica, in the order of ``read_urls``."""
+        return () if self._reading is None else replicas_of(self._reading.replicas)
 
     async def check(self) -> Health:
         """Return whether the server is reachable and the schema complete.
@@ -266,16 +322,27 @@ class Database:
             return None
         return SharedScope(flights, user)
 
+    def _run_on_primary(
+        self, unit: BoundUnit[T], access: Access[S], user: UUID | None, call: Call
+    ) -> Awaitable[T]:
+        return run_with_retries(unit, access, user, call, self._shared_scope(user, unit))
+
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
         try:
             user = None if kind is SystemScope else _checked(user_id)
             with Call(self.events, self.in_flight, unit.function) as call:
                 access = self._access_of(kind)
-                shared = self._shared_scope(user, unit)
-                return await run_with_retries(unit, access, user, call, shared)
+                if self._reading is None or user is None:
+                    return await self._run_on_primary(unit, access, user, call)
+                on_primary = partial(self._run_on_primary, unit, access, user, call)
+                return await self._reading.run(unit, user, on_primary)
         except BaseException as error:
             remove_confidential(error)
             raise
+
+
+def _hidden(url: SecretStr | str) -> SecretStr:
+    return SecretStr(url) if isinstance(url, str) else url
 
 
 def _checked(user_id: UUID | None) -> UUID:

@@ -93,6 +93,12 @@ class Counters:
     refusals: Counter[str] = field(default_factory=Counter)
     """By reason: PoolExhausted, Overloaded, CannotConnect, Unavailable and others."""
     unknown_outcomes: int = 0
+    reads_on_replicas: int = 0
+    """How many units that are marked `read_only` ran on a replica."""
+    reads_on_primary: int = 0
+    """How many of them ran on the primary although there are replicas."""
+    reads_moved: Counter[str] = field(default_factory=Counter)
+    """How many failed on a replica and then ran on the primary, by reason."""
 
     def count(self, event: Event) -> None:
         match event.kind:

@@ -13,6 +13,7 @@ from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.error_mapping import map_connect_error
+from faceplate._replicas.routing import Replicas
 from faceplate._schema import revisions
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect
@@ -33,6 +34,19 @@ class Pool:
     idle: int = 0
     waiting: int = 0
     """Units that wait for a connection to become free, or for a shared flight."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """The state of a replica: see the setting ``read_urls``."""
+
+    target: str
+    problem: str | None
+    """Why no unit reads from it now; None if units do."""
+    lag_s: float | None
+    """How many seconds it was behind the primary when it was asked last, up to a second ago."""
+    reads: int
+    """How many units have run on it."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,13 @@ def _about_revision(health: Health, revision: str | None) -> list[str]:
         return [revisions.describe_newer(revision)]
     state = f"at {revision}" if revision else "not there"
     return [f"the schema is {state}, and {health.head} is needed: run `faceplate migrate`"]
+
+
+def replicas_of(replicas: Replicas) -> tuple[Replica, ...]:
+    """Return the state of each replica."""
+    return tuple(
+        Replica(each.settings.target, each.problem, each.lag_s, each.reads) for each in replicas.all
+    )
 
 
 def pool_of(settings: Settings, engine: AsyncEngine | None) -> Pool:

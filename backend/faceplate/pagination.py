@@ -1,14 +1,11 @@
 """Keyset pages: a cursor holds the key of a page's last row."""
 
-import base64
-import binascii
-import hashlib
-import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from faceplate import _sealing
 from faceplate.column_types import Timestamp
 from faceplate.errors import InvalidInput
 from faceplate.scope import Scope
@@ -18,8 +15,6 @@ R = TypeVar("R")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
-_MAC_BYTES = 16
-_MAX_CURSOR_CHARS = 3_000  # more than the longest key needs, and quick to decode
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = (Timestamp.LATEST, UUID(int=2**128 - 1))
@@ -51,8 +46,7 @@ def page_of(
 
 def seal(scope: Scope, listing: str, key: str) -> str:
     """Return a cursor for ``key``, valid for this user and this ``listing``."""
-    text = key.encode()
-    return base64.urlsafe_b64encode(_mac(scope, listing, text) + text).decode().rstrip("=")
+    return _sealing.seal(scope.settings.cursor_key, scope.user_id, listing, key)
 
 
 def unseal(scope: Scope, listing: str, cursor: str) -> str:
@@ -60,17 +54,10 @@ def unseal(scope: Scope, listing: str, cursor: str) -> str:
 
     Raises InvalidInput unless it is a cursor of ``listing``.
     """
-    refusal = InvalidInput("cursor", "is not a cursor of this list")
-    if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR_CHARS:
-        raise refusal
-    try:
-        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise refusal from None
-    mac, text = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(scope, listing, text)):
-        raise refusal
-    return text.decode()
+    key = _sealing.unseal(scope.settings.cursor_key, scope.user_id, listing, cursor)
+    if key is None:
+        raise InvalidInput("cursor", "is not a cursor of this list")
+    return key
 
 
 def moment_key(moment: datetime, id: UUID) -> str:  # noqa: A002 - the column's name
@@ -87,11 +74,3 @@ def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[dateti
         return _LATEST
     moment, _, id_ = unseal(scope, listing, cursor).partition(" ")
     return _EPOCH + int(moment) * _MICROSECOND, UUID(id_)
-
-
-def _mac(scope: Scope, listing: str, text: bytes) -> bytes:
-    # A listing may hold any text of the caller: quoted, it has an end, and no lone surrogate.
-    context = f"{listing!r} ".encode()
-    user = b"" if scope.user_id is None else scope.user_id.bytes
-    key = scope.settings.cursor_key
-    return hashlib.blake2b(context + text, key=key, salt=user, digest_size=_MAC_BYTES).digest()

@@ -139,6 +139,7 @@ class AnyScope(SessionTransaction):
     def _note(self, compiled: Compiled) -> None:
         """Note what the statement may do, before a method of the driver sends it."""
         self.check_usable()
+        self._check_only_reads(compiled)
         self.may_have_written |= compiled.writes
         if compiled.changes_session:
             self._driver.note_session_change(compiled.sql)
@@ -236,6 +237,16 @@ def shareable(unit: U) -> U:
     be shared, the runner runs the whole unit again by itself.
     """
     marks.mark(unit, shareable=True)
+    return unit
+
+
+def read_only(unit: U) -> U:
+    """Mark a unit that only reads, so that it may run on a replica: see the setting ``read_urls``.
+
+    Its transaction is READ ONLY, there and on the primary. If it writes or locks, it raises
+    UsageError. Units that it calls run as a part of it.
+    """
+    marks.mark(unit, read_only=True)
     return unit
 
 

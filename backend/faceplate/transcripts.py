@@ -13,7 +13,7 @@ from uuid import UUID
 from faceplate import records
 from faceplate.database import Database
 from faceplate.errors import NotFound
-from faceplate.scope import Scope
+from faceplate.scope import Scope, read_only
 from faceplate.services import messages
 
 PAGE: Final = 100
@@ -40,6 +40,7 @@ async def read(
         page = await db.run(user_id, _following, conversation_id, page[-1].position)
 
 
+@read_only
 async def _following(scope: Scope, conversation_id: UUID, position: int) -> list[records.Message]:
     """Return the next messages after the one at ``position``, of its own branch."""
     page = await messages.after(scope, conversation_id, position, limit=PAGE)

@@ -1,5 +1,6 @@
 """A streaming standby of a server of the fault suite's own, which can be promoted."""
 
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from urllib.parse import quote
 
 import asyncpg
 from sqlalchemy import make_url
+from tests import processes
 from tests.faults.servers import OwnServer
 
 from faceplate import embedded
@@ -30,19 +32,37 @@ class Standby:
         _run([programs / "pg_basebackup", *source, *switches, f"--pgdata={directory}"], account)
         (directory / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # the primary's, copied along
         _cluster.configure(directory, account, None)  # a socket of its own
-        log = directory / "standby.log"
-        start: list[str | Path] = [
-            programs / "pg_ctl",
-            "start",
-            "--silent",
-            "--wait",
-            f"--log={log}",
-        ]
-        _run(start, account, pgdata=directory)
+        self.directory, self._account, self._programs = directory, account, programs
+        self.start()
         sockets = quote(str(_postgres.socket_directory(directory, account)))
         self.host = sockets
         self.url = f"postgresql://faceplate@/faceplate?host={sockets}&port=5432"
         self.admin_url = f"postgresql://postgres@/postgres?host={sockets}&port=5432"
+
+    def start(self) -> None:
+        """Start it, again after `kill`, and return when it accepts connections."""
+        log = self.directory / "standby.log"
+        switches = ["start", "--silent", "--wait", f"--log={log}"]
+        _run([self._programs / "pg_ctl", *switches], self._account, pgdata=self.directory)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the postmaster."""
+        return int((self.directory / "postmaster.pid").read_text().split()[0])
+
+    def kill(self) -> None:
+        """End the postmaster and all its children with SIGKILL, and return when they are gone."""
+        pid = self.pid
+        family = [*processes.stop(pid), pid]
+        processes.send(signal.SIGKILL, family)
+        processes.wait_for("Z", family)
+
+    async def delay(self, seconds: float) -> None:
+        """Have it replay each commit so many seconds after the primary made it."""
+        admin = await asyncpg.connect(self.admin_url)
+        await admin.execute(f"ALTER SYSTEM SET recovery_min_apply_delay = '{seconds * 1000:.0f}'")
+        await admin.execute("SELECT pg_reload_conf()")
+        await admin.close()
 
     async def promote(self) -> None:
         """Make it a primary, and return when it is one."""

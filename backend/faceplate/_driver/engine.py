@@ -21,19 +21,32 @@ from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 
 
-def create_engine(settings: Settings, *, units_role: bool = True) -> AsyncEngine:
+def create_engine(
+    settings: Settings,
+    *,
+    units_role: bool = True,
+    check: Callable[[Connection], Awaitable[None]] | None = None,
+) -> AsyncEngine:
     """Return the pooled engine for ``settings``. It connects when it is first used.
 
     Its connections are in AUTOCOMMIT: `Database` sends BEGIN itself, and other code asks SQLAlchemy
     for it by ``execution_options(isolation_level=...)``. With ``units_role``, connections have the
-    role `ROLE`, and see no row before a transaction sets its user.
+    role `ROLE`, and see no row before a transaction sets its user. ``check`` raises if a new
+    connection must not be used.
     """
 
-    def open_one() -> Awaitable[Connection]:
+    async def open_one() -> Connection:
         pool: Any = engine.sync_engine.pool
-        return open_pooled_connection(
+        connection = await open_pooled_connection(
             settings, units_role=units_role, descriptions=pool.descriptions
         )
+        if check is not None:
+            try:
+                await check(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
 
     engine = _create_engine(
         open_one,

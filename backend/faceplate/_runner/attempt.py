@@ -20,6 +20,7 @@ from faceplate._runner.transaction_mark import Mark
 from faceplate._transaction.marks import Marks
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids, NeedsTransaction
+from faceplate._transaction.transaction import WRITES
 from faceplate.config import Settings
 from faceplate.errors import (
     CancelledAfterCommit,
@@ -27,6 +28,7 @@ from faceplate.errors import (
     ConnectionLost,
     DatabaseError,
     FaceplateError,
+    UsageError,
 )
 
 S = TypeVar("S", bound=SessionTransaction)
@@ -42,6 +44,8 @@ class Access(NamedTuple, Generic[S]):
     """What a unit is called with."""
     engine: AsyncEngine
     settings: Settings
+    target: str
+    """The server's name in messages."""
 
 
 class Attempt(Generic[S]):
@@ -75,7 +79,7 @@ class Attempt(Generic[S]):
         self._may_autocommit = may_autocommit
 
     async def __aenter__(self) -> S:
-        kind, engine, settings = self._access
+        kind, engine, settings, _ = self._access
         pool: Any = engine.sync_engine.pool
         self._lease = lease = pool.lease_warm() or await self._connect(pool)
         self._driver = driver = lease.driver
@@ -88,8 +92,9 @@ class Attempt(Generic[S]):
             self._user,
             self._ids,
             isolation=marks.isolation,
+            read_only=marks.read_only,
             may_autocommit=self._may_autocommit and driver.is_pipelined,
-            mark=None if marks.replayable else transaction_mark.mark_preamble(driver),
+            mark=None if marks.needs_no_outcome else transaction_mark.mark_preamble(driver),
         )
         return scope
 
@@ -98,7 +103,7 @@ class Attempt(Generic[S]):
             return await pool.lease()
         except Exception as error:  # noqa: BLE001 - of SQLAlchemy's or the driver's many kinds
             limit_s = self._access.settings.connect_timeout_s
-            failure = map_connect_error(error, target=self._access.settings.target, limit_s=limit_s)
+            failure = map_connect_error(error, target=self._access.target, limit_s=limit_s)
         raise failure
 
     async def __aexit__(
@@ -127,7 +132,7 @@ class Attempt(Generic[S]):
 
     async def _mark(self) -> Mark | None:
         """Return the transaction's mark, or None where nothing will ask for its outcome."""
-        if self._marks.replayable or not self._scope.may_have_written:
+        if self._marks.needs_no_outcome or not self._scope.may_have_written:
             return None
         return await transaction_mark.take_mark(self._driver, may_prepare=self._driver.is_pipelined)
 
@@ -237,6 +242,8 @@ class Attempt(Generic[S]):
         if self._driver.lacks_preamble_row:
             transaction_mark.recheck_support(self._driver)
         reported = mapped or scope.connection_error
+        if self._marks.read_only and reported is not None and reported.sqlstate == READ_ONLY:
+            reported = mapped = UsageError(WRITES)
         if isinstance(reported, ConnectionLost):
             self._driver.terminate()  # a connection to a standby still works
             self._replace_pool(reported)
@@ -259,9 +266,7 @@ class Attempt(Generic[S]):
         if isinstance(error, FaceplateError):
             return error
         if isinstance(error, FOREIGN_ERRORS):
-            return map_error(
-                error, target=self._access.settings.target, closed=self._driver.is_closed()
-            )
+            return map_error(error, target=self._access.target, closed=self._driver.is_closed())
         return None
 
     def _replace_pool(self, lost: ConnectionLost) -> None:

@@ -1,5 +1,6 @@
 """The block of `Database.begin`: one attempt, which is never retried."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TypeVar
@@ -16,9 +17,12 @@ S = TypeVar("S", bound=SessionTransaction)
 class Block(AbstractAsyncContextManager[S]):
     """A scope for ``async with``, which can be entered once."""
 
-    def __init__(self, call: Call, attempt: Attempt[S]) -> None:
+    def __init__(
+        self, call: Call, attempt: Attempt[S], on_end: Callable[[], object] | None = None
+    ) -> None:
         self._call = call
         self._attempt = attempt
+        self._on_end = on_end
         self._was_entered = False
         self._is_entered = False
 
@@ -52,6 +56,8 @@ class Block(AbstractAsyncContextManager[S]):
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
+        if self._on_end is not None:
+            self._on_end()
         if error is not None:
             remove_confidential(error)
         self._call.__exit__(None if error is None else type(error), error, None)

@@ -93,12 +93,15 @@ class Shutdown:
             with suppress(RuntimeError):  # the event loop is closed
                 driver.terminate()
 
-    def _register(self, connection: Any, _record: Any) -> None:
-        driver: Connection = connection.driver_connection
+    def register(self, driver: Connection) -> None:
+        """Have a connection closed with the others. Raises ShuttingDown if they are closed."""
         if self._is_over:  # it is for a plain session that was made before the shutdown
             driver.terminate()
             raise ShuttingDown("the database is closed")
         self._connections.add(driver)
+
+    def _register(self, connection: Any, _record: Any) -> None:
+        self.register(connection.driver_connection)
 
     def _is_busy(self) -> bool:
         in_use = sum(cast("Pool", engine.sync_engine.pool).checkedout() for engine in self._engines)

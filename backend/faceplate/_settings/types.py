@@ -50,6 +50,20 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _split_urls(value: object) -> object:
+    """Split at spaces, since a URL with several hosts has commas."""
+    return tuple(map(SecretStr, value.split())) if isinstance(value, str) else value
+
+
+def _check_urls(value: tuple[SecretStr | str, ...]) -> tuple[SecretStr | str, ...]:
+    for number, url in enumerate(value, start=1):
+        try:
+            _check_url(url)
+        except ValueError as problem:
+            raise ValueError(f"URL {number}: {problem}") from None
+    return value
+
+
 def _check_keys(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     for number, key in enumerate(value, start=1):
         if not is_key(key):
@@ -72,6 +86,12 @@ def _check_ca_file(value: Path) -> Path:
 
 # A str is accepted and kept as a SecretStr; the annotation tells type checkers.
 Url = Annotated[SecretStr | str, Field(union_mode="left_to_right"), AfterValidator(_check_url)]
+Urls = Annotated[
+    tuple[Annotated[SecretStr | str, Field(union_mode="left_to_right")], ...],
+    NoDecode,
+    BeforeValidator(_split_urls),
+    AfterValidator(_check_urls),
+]
 OptionalPassword = Annotated[Password | None, PlainValidator(_check_password)]
 SealKey = Annotated[SecretStr, AfterValidator(_check_seal_key)]
 EncryptionKeys = Annotated[

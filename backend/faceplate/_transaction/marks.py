@@ -14,8 +14,14 @@ class Marks(NamedTuple):
     replayable: bool = False
     one_statement: bool = False
     shareable: bool = False
+    read_only: bool = False
     isolation: str = READ_COMMITTED
     """The isolation level of its transaction, as written in BEGIN."""
+
+    @property
+    def needs_no_outcome(self) -> bool:
+        """Whether nobody asks what became of its COMMIT: it runs again, or has written nothing."""
+        return self.replayable or self.read_only
 
 
 _NONE = Marks()

@@ -84,6 +84,7 @@ class SessionTransaction(Transaction):
             await_only(self.send_carried())
         self._claim()
         try:
+            self._check_only_reads(effects)
             self.may_have_written |= effects.writes
             if effects.changes_session:
                 session_state.refuse_transaction_control(sql)

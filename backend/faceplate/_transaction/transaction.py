@@ -36,6 +36,7 @@ LEFT_RUNNING = (
     "a statement of the unit was still running when the unit returned: await every task that uses"
     " the scope; nothing was written"
 )
+WRITES = "a unit that is marked `read_only` neither writes nor locks: take the mark away"
 
 
 class Carried(NamedTuple):
@@ -55,6 +56,8 @@ class Transaction(State, ABC):
     """Whether the unit has used its ORM session."""
     autocommit: Autocommit[Any] | None = None
     """The statement that commits by itself, as soon as it is sent."""
+    _read_only: bool = False
+    """Whether the unit is marked as one that only reads."""
     _carried: tuple[Carried, ...] = ()
     """The UPDATEs of a flush that wait for the next statement."""
 
@@ -67,6 +70,7 @@ class Transaction(State, ABC):
         ids: Ids,
         *,
         isolation: str = READ_COMMITTED,
+        read_only: bool = False,
         may_autocommit: bool = False,
         mark: Preamble | None = None,
     ) -> None:
@@ -75,7 +79,8 @@ class Transaction(State, ABC):
         self._user_id = user_id
         self._engine = engine
         self._lease = lease
-        self._isolation = isolation
+        self._read_only = read_only
+        self._isolation = f"{isolation} READ ONLY" if read_only else isolation
         # Whether all statements, also a first read, have to see the same snapshot.
         self._has_snapshot = isolation != READ_COMMITTED
         self.autocommits = may_autocommit
@@ -100,6 +105,8 @@ class Transaction(State, ABC):
         try:
             if self._must_resynchronize:
                 await self._resynchronize()
+            if self._read_only:
+                self._check_only_reads(effects)
             if self.autocommits:
                 self._check_is_whole_unit(effects)
             driver = self._driver
@@ -273,6 +280,11 @@ class Transaction(State, ABC):
             self._note_failure(error, begins=True)
             raise
         self._check_in_sync()
+
+    def _check_only_reads(self, effects: Effects) -> None:
+        """Raise UsageError for what writes or locks. The server refuses what text hides."""
+        if self._read_only and (effects.is_dml or effects.locks):
+            raise UsageError(WRITES)
 
     def _note_sent(self, ahead: Preamble, *, begins: bool) -> None:
         if self._driver.sent_preamble:

@@ -21,7 +21,7 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, one_statement, replayable, shareable
+from faceplate.scope import Scope, one_statement, read_only, replayable, shareable
 from faceplate.services import _forking, _path_changes
 from faceplate.services._activity import active_at, newest_after, newest_first
 from faceplate.services._arguments import check_kind, checked_position, optional_position
@@ -207,11 +207,13 @@ async def open(  # noqa: A001 - `conversations.open` reads as what it does
     return await scope.one(GET, id=new_id)
 
 
+@read_only
 async def get(scope: Scope, conversation_id: UUID) -> records.Conversation:
     """Return a conversation. Raises NotFound, InvalidInput."""
     return await scope.one(GET, id=conversation_id)
 
 
+@read_only
 @shareable
 async def page(
     scope: Scope,
@@ -242,6 +244,7 @@ async def page(
     return page_of(scope, listing, rows, limit, lambda row: moment_key(row.updated_at, row.id))
 
 
+@read_only
 async def search(
     scope: Scope, text: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
 ) -> Page[records.Conversation]:

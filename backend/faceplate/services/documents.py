@@ -14,7 +14,7 @@ from faceplate import records
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.models import Document
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
-from faceplate.scope import Scope
+from faceplate.scope import Scope, read_only
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
 
@@ -86,6 +86,7 @@ async def put(scope: Scope, kind: str, key: str, body: str) -> int:
         return await scope.one(PUT, id=scope.new_id(), kind=kind, key=key, body=body)
 
 
+@read_only
 async def get(scope: Scope, kind: str, key: str) -> records.Document:
     """Return a document. Raises NotFound, InvalidInput."""
     return await scope.one(GET, kind=kind, key=key)
@@ -117,6 +118,7 @@ async def update(scope: Scope, kind: str, key: str, body: str, *, version: int) 
     raise Conflict(f"the document has another version than {version}")
 
 
+@read_only
 async def page(
     scope: Scope,
     kind: str,

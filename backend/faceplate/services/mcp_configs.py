@@ -25,7 +25,7 @@ from faceplate.column_types import JsonObject
 from faceplate.errors import DatabaseError, NotFound
 from faceplate.models import McpConfig
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
-from faceplate.scope import Scope, SystemScope
+from faceplate.scope import Scope, SystemScope, read_only
 from faceplate.services._arguments import check_kind
 from faceplate.services._mcp_shapes import check_config, check_secrets
 from faceplate.statement import Statement
@@ -155,11 +155,13 @@ async def put(
     return await scope.one(SET_SECRETS, id=stored.id, secrets=_encrypted(scope, stored.id, secrets))
 
 
+@read_only
 async def get(scope: Scope, config_id: UUID) -> records.McpConfig:
     """Return a configuration without its secrets. Raises NotFound, InvalidInput."""
     return await scope.one(GET, id=config_id)
 
 
+@read_only
 async def by_name(scope: Scope, name: str) -> records.McpConfig:
     """Return the configuration called ``name``, without its secrets.
 
@@ -168,6 +170,7 @@ async def by_name(scope: Scope, name: str) -> records.McpConfig:
     return await scope.one(BY_NAME, name=name)
 
 
+@read_only
 async def get_secrets(scope: Scope, config_id: UUID) -> JsonObject:
     """Return the decrypted secrets of a configuration, ``{}`` if it has none.
 
@@ -182,6 +185,7 @@ async def get_secrets(scope: Scope, config_id: UUID) -> JsonObject:
     return encryption.decrypt(scope.settings, scope.user_id, config_id, stored.secrets)
 
 
+@read_only
 async def page(
     scope: Scope,
     *,

@@ -18,7 +18,7 @@ from faceplate.pagination import (
     moment_key,
     page_of,
 )
-from faceplate.scope import Scope, one_statement
+from faceplate.scope import Scope, one_statement, read_only
 from faceplate.statement import Statement
 
 State = Literal["all", "open", "done"]
@@ -102,11 +102,13 @@ async def create(
     return stored
 
 
+@read_only
 async def get(scope: Scope, task_id: UUID) -> records.Task:
     """Return a task. Raises NotFound, InvalidInput."""
     return await scope.one(GET, id=task_id)
 
 
+@read_only
 async def page(
     scope: Scope,
     *,

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func
 from faceplate import records
 from faceplate.models import Message
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
-from faceplate.scope import Scope
+from faceplate.scope import Scope, read_only
 from faceplate.services import conversations
 from faceplate.statement import Statement
 
@@ -123,6 +123,7 @@ OF_CONVERSATION = Statement(
 BY_CONVERSATION = Statement(records.ConversationUsage, _by_conversation())
 
 
+@read_only
 async def by_day(
     scope: Scope,
     *,
@@ -161,6 +162,7 @@ async def by_day(
     return page_of(scope, listing, rows, limit, lambda row: f"{row.day} {row.model or ''}")
 
 
+@read_only
 async def by_conversation(
     scope: Scope,
     *,

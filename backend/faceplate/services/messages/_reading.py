@@ -7,7 +7,7 @@ from uuid import UUID
 from faceplate import records
 from faceplate.errors import InvalidInput
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
-from faceplate.scope import Scope, replayable
+from faceplate.scope import Scope, read_only, replayable
 from faceplate.services import _branches, _path_reading, tool_calls
 from faceplate.services import message_statements as sql
 from faceplate.services._arguments import check_kind, checked_position, optional_position
@@ -17,11 +17,13 @@ MAX_LIMIT: Final = 1_000
 """The most messages that are read at once."""
 
 
+@read_only
 async def get(scope: Scope, conversation_id: UUID, message_id: UUID) -> records.Message:
     """Return a message. Raises NotFound, InvalidInput."""
     return await scope.one(sql.GET, conversation_id=conversation_id, id=message_id)
 
 
+@read_only
 async def history(
     scope: Scope, conversation_id: UUID, *, limit: int = DEFAULT_LIMIT, leaf: int | None = None
 ) -> list[records.Message]:
@@ -40,6 +42,7 @@ async def history(
     return rows
 
 
+@read_only
 async def before(
     scope: Scope,
     conversation_id: UUID,
@@ -65,6 +68,7 @@ async def before(
     return rows
 
 
+@read_only
 async def after(
     scope: Scope,
     conversation_id: UUID,
@@ -85,6 +89,7 @@ async def after(
     return await _path_reading.after(scope, conversation_id, at, limit, path_end)
 
 
+@read_only
 async def page(
     scope: Scope,
     conversation_id: UUID,
@@ -117,6 +122,7 @@ async def page(
     return page_of(scope, listing, rows, limit, lambda row: str(row.position))
 
 
+@read_only
 async def everything(
     scope: Scope, conversation_id: UUID, *, leaf: int | None = None
 ) -> list[records.Message]:
@@ -145,6 +151,7 @@ async def walk(
         yield message
 
 
+@read_only
 async def branches(scope: Scope, conversation_id: UUID, position: int) -> list[records.Branch]:
     """Return the alternatives at the place of a message, in the order in which they were begun.
 
@@ -155,6 +162,7 @@ async def branches(scope: Scope, conversation_id: UUID, position: int) -> list[r
     return await _branches.at(scope, conversation_id, checked_position("position", position))
 
 
+@read_only
 async def branches_at(
     scope: Scope, conversation_id: UUID, positions: Sequence[int]
 ) -> dict[int, list[records.Branch]]:
@@ -171,6 +179,7 @@ async def branches_at(
     return await _branches.at_each(scope, conversation_id, checked)
 
 
+@read_only
 @replayable
 async def pending_tool_calls(
     scope: Scope, conversation_id: UUID, *, leaf: int | None = None

@@ -1,0 +1,131 @@
+"""The choice of the server that a unit reads from."""
+
+import asyncio
+import time
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from faceplate._replicas.floors import NEVER_S, Floor, Floors
+from faceplate._replicas.position import Position
+from faceplate._replicas.primary import PrimaryWatch
+from faceplate._replicas.replica import Life, Replica
+from faceplate._replicas.watch import OnConnect
+from faceplate.config import Settings
+
+WAIT_S = 0.05
+"""How long a read waits for a replica to catch up with its user. Then the primary serves it."""
+NEAR_S = 1.0
+"""A replica that is further behind is not waited for."""
+VAIN_S = 1.0
+"""How long no read waits after one that has waited in vain."""
+
+
+class Replicas:
+    """The replicas of one `Database`, and what its users have seen."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.primary = PrimaryWatch(settings.of_owner)
+        self.all = [Replica(each, self.primary) for each in settings.of_replicas]
+        self._floors = Floors()
+        self._no_wait_until_s = NEVER_S
+
+    @property
+    def engines(self) -> list[AsyncEngine]:
+        """The engine of each replica."""
+        return [replica.engine for replica in self.all]
+
+    def start(self, on_connect: OnConnect) -> None:
+        """Begin to ask the servers how far they are, over connections of their own."""
+        for watch in (self.primary, *(replica.watch for replica in self.all)):
+            watch.start(on_connect)
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        for watch in (self.primary, *(replica.watch for replica in self.all)):
+            await watch.stop()
+
+    def used_primary(self, user: UUID) -> None:
+        """Have the user's next reads find all that the primary shows now."""
+        self._floors.of(user).used_primary(time.monotonic())
+        self.primary.note_use()
+
+    def used_replica(self, user: UUID, life: Life) -> None:
+        """Have the user's next reads find all that a replica shows now, in this run of it."""
+        self._floors.of(user).used_replica(life, time.monotonic())
+
+    def rise_to(self, user: UUID, position: Position) -> None:
+        """Have the user's next reads find all that is before ``position``."""
+        self._floors.of(user).rise_to(position)
+
+    async def choose(self, user: UUID) -> Replica | None:
+        """Return a replica that has all that the user has seen; None if the primary has to serve.
+
+        It waits up to `WAIT_S` for one that is about to catch up.
+        """
+        floor = self._floors.of(user)
+        found = self._find(user, floor)
+        until_s = time.monotonic()
+        if found is None and until_s >= self._no_wait_until_s:
+            until_s += WAIT_S
+        while found is None and (left_s := until_s - time.monotonic()) > 0:
+            watches = [replica.watch for replica in self.all if _is_near(replica)]
+            if not watches:
+                return None
+            self.primary.hurry()
+            for watch in watches:
+                watch.hurry()
+            answers = {watch.next_answer for watch in (self.primary, *watches)}
+            await asyncio.wait(answers, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            found = self._find(user, floor)
+            if found is None and time.monotonic() >= until_s:
+                self._no_wait_until_s = until_s + VAIN_S
+        return found
+
+    def _find(self, user: UUID, floor: Floor) -> Replica | None:
+        """Return the replica that the user has read from, or another one, if it has got so far.
+
+        Users are spread over the replicas by their ids.
+        """
+        first = user.int % len(self.all)
+        in_order = self.all[first:] + self.all[:first]
+        if floor.life is not None:
+            in_order.sort(key=lambda replica: replica.watch.life is not floor.life)
+        for replica in in_order:
+            if replica.problem is None and self._has_reached(replica, floor):
+                return replica
+        return None
+
+    def _has_reached(self, replica: Replica, floor: Floor) -> bool:
+        """Return whether a replica has all that a user has seen."""
+        position, life = replica.watch.position, replica.watch.life
+        if position is None or position < floor.position:
+            return False
+        if floor.life is not None and floor.life is not life and not self._count_other(floor):
+            return False
+        if floor.primary_s != NEVER_S:
+            after = self.primary.position_after(floor.primary_s)
+            if after is None or position < after:
+                return False
+        return position >= floor.position
+
+    def _count_other(self, floor: Floor) -> bool:
+        """Add to a floor what the replica showed that was read from last, for another one.
+
+        Return False if that replica has to be asked first.
+        """
+        for other in self.all:
+            if other.watch.life is floor.life and other.watch.position is not None:
+                if other.watch.asked_s <= floor.replica_s:
+                    other.watch.hurry()
+                    return False
+                floor.rise_to(other.watch.position)
+                floor.life = None
+                return True
+        floor.leave_replica()
+        return True
+
+
+def _is_near(replica: Replica) -> bool:
+    lag_s = replica.lag_s
+    return replica.problem is None and lag_s is not None and lag_s < NEAR_S

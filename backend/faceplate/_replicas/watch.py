@@ -1,0 +1,109 @@
+"""A watch: a connection of its own to one server, which is asked again and again."""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+
+from faceplate._driver.connecting import open_pooled_connection
+from faceplate._driver.connection import Connection
+from faceplate._driver.error_details import DRIVER_ERRORS
+from faceplate._driver.error_mapping import map_connect_error
+from faceplate._replicas.position import Position
+from faceplate.config import Settings
+from faceplate.errors import FaceplateError
+
+OnConnect = Callable[[Connection], object]
+
+PACE_S = 1.0
+"""The time from one answer to the next question, where nobody hurries it."""
+SHORTEST_PAUSE_S = 0.002
+ANSWER_S = 2.0
+"""How long an answer may take before the server counts as gone."""
+RECONNECT_S = 1.0
+
+
+class Watch(ABC):
+    """How far one server is, as it said last."""
+
+    position: Position | None = None
+    """What it said last; None before its first answer, and while it cannot be asked."""
+    asked_s: float = float("-inf")
+    """When it was asked for that, by the monotonic clock."""
+    problem: str | None = "not asked yet"
+    """Why it cannot be used, or None."""
+    has_units_role = True
+    """Whether it is asked with the role of units."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._answer = self._loop.create_future()
+        self._hurried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, on_connect: OnConnect) -> None:
+        """Begin to ask. ``on_connect`` is called with each connection, and may refuse it."""
+        self._task = asyncio.create_task(self._run(on_connect), name="faceplate-watch")
+
+    async def stop(self) -> None:
+        """Ask no more, and close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    @property
+    def target(self) -> str:
+        """The server's name in messages."""
+        return self._settings.target
+
+    @property
+    def next_answer(self) -> "asyncio.Future[None]":
+        """A future that ends with the next answer, or when there is none. Do not cancel it."""
+        return self._answer
+
+    def hurry(self) -> None:
+        """Ask as soon as possible."""
+        self._hurried.set()
+
+    async def _run(self, on_connect: OnConnect) -> None:
+        while True:
+            try:
+                await self._ask_until_it_fails(on_connect)
+            except (FaceplateError, *DRIVER_ERRORS) as error:
+                self._note_failure(error)
+            self._tell()
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _ask_until_it_fails(self, on_connect: OnConnect) -> None:
+        connection = await open_pooled_connection(self._settings, units_role=self.has_units_role)
+        try:
+            on_connect(connection)
+            while True:
+                asked_s = time.monotonic()
+                self._hurried.clear()
+                async with asyncio.timeout(ANSWER_S):
+                    self.problem = await self._ask(connection, asked_s)
+                self.asked_s = asked_s
+                self._tell()
+                await self._pause()
+        finally:
+            connection.terminate()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(SHORTEST_PAUSE_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), PACE_S)
+
+    def _tell(self) -> None:
+        told, self._answer = self._answer, self._loop.create_future()
+        told.set_result(None)
+
+    def _note_failure(self, error: Exception) -> None:
+        failure = map_connect_error(error, target=self.target, limit_s=ANSWER_S)
+        self.problem, self.position = str(failure), None
+
+    @abstractmethod
+    async def _ask(self, connection: Connection, asked_s: float) -> str | None:
+        """Ask once, and set `position`. Return why the server cannot be used, or None."""

@@ -1,0 +1,80 @@
+"""A unit that only reads, run on a replica where one has what its user has seen."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from faceplate._replicas.replica import Replica
+from faceplate._replicas.routing import Replicas
+from faceplate._runner.attempt import Access, Attempt
+from faceplate._runner.calls import BoundUnit
+from faceplate._transaction.state import Ids
+from faceplate.config import Settings
+from faceplate.errors import (
+    ConnectionLost,
+    Contention,
+    DatabaseError,
+    FaceplateError,
+    SchemaChanged,
+    Unauthorized,
+    Unavailable,
+)
+from faceplate.events import Counters
+from faceplate.scope import Scope
+
+T = TypeVar("T")
+
+SERIALIZABLE = "SERIALIZABLE"
+"""The isolation level that a standby does not have."""
+OF_THE_REPLICA = (Unavailable, Contention, SchemaChanged, Unauthorized, DatabaseError)
+"""The errors that may be the replica's alone: it is gone, in conflict with the log, or behind."""
+
+
+class Reading:
+    """The reads of one `Database` that has replicas."""
+
+    def __init__(self, replicas: Replicas, settings: Settings, counters: Counters) -> None:
+        self.replicas = replicas
+        self._settings = settings
+        self._counters = counters
+
+    def used_primary(self, user: UUID) -> None:
+        """Have the user's next reads find what the primary shows now."""
+        self.replicas.used_primary(user)
+
+    async def run(
+        self, unit: BoundUnit[T], user: UUID, run_on_primary: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Return what ``unit`` returns, from a replica if it only reads and one has got so far.
+
+        An error that may be the replica's alone is not raised: the primary decides.
+        """
+        if unit.marks.read_only and unit.marks.isolation != SERIALIZABLE:
+            replica = await self.replicas.choose(user)
+            if replica is not None:
+                try:
+                    return await self._run_on(replica, unit, user)
+                except OF_THE_REPLICA as error:
+                    self._note_failure(replica, error)
+            self._counters.reads_on_primary += 1
+        try:
+            return await run_on_primary()
+        finally:
+            self.replicas.used_primary(user)
+
+    async def _run_on(self, replica: Replica, unit: BoundUnit[T], user: UUID) -> T:
+        life = replica.watch.life
+        access = Access(Scope, replica.engine, self._settings, replica.settings.target)
+        async with Attempt(access, user, Ids(), unit.marks) as scope:
+            result = await unit(scope)
+        if life is None or replica.watch.life is not life:
+            raise ConnectionLost(f"{replica.settings.target}: the server was started again")
+        self.replicas.used_replica(user, life)
+        replica.reads += 1
+        self._counters.reads_on_replicas += 1
+        return result
+
+    def _note_failure(self, replica: Replica, error: FaceplateError) -> None:
+        self._counters.reads_moved[type(error).__name__] += 1
+        if isinstance(error, Unavailable):
+            replica.leave_out(error)

@@ -1,0 +1,408 @@
+"""Reads from replicas: never older than what the user has seen, whatever becomes of a replica."""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+from tests import processes
+from tests.faults.servers import OwnServer, own_server
+from tests.faults.standbys import Standby, standby_of
+from tests.unusable import frozen
+from uuid6 import uuid7
+
+from faceplate import (
+    Database,
+    InvalidInput,
+    NotFound,
+    Scope,
+    Settings,
+    Statement,
+    UsageError,
+    isolation_level,
+    read_only,
+)
+from faceplate.services import conversations, messages, tasks, users
+
+LONG_S = 30.0
+"""A delay that no test waits for."""
+IS_STANDBY = Statement(bool, sa.text("SELECT pg_is_in_recovery()"))
+
+
+@read_only
+async def is_standby(scope: Scope) -> bool:
+    """Whether it runs on a replica."""
+    return await scope.one(IS_STANDBY)
+
+
+class Cluster(NamedTuple):
+    primary: OwnServer
+    standbys: list[Standby]
+
+    def database(self, **changes: Any) -> Database:
+        urls = [standby.url for standby in self.standbys]
+        settings = {"database_url": SecretStr(self.primary.url), "read_urls": urls}
+        return Database(Settings(**settings | changes))
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[OwnServer]:
+    with own_server(fsync="off") as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(primary: OwnServer) -> Iterator[Cluster]:
+    with ExitStack() as standbys:
+        yield Cluster(primary, [standbys.enter_context(standby_of(primary)) for _ in range(2)])
+    primary.start()
+
+
+@pytest.fixture
+def one(primary: OwnServer) -> Iterator[Cluster]:
+    with standby_of(primary) as standby:
+        yield Cluster(primary, [standby])
+    primary.start()
+
+
+async def a_user(db: Database) -> UUID:
+    return (await db.run_system(users.create, subject_id=secrets.token_hex())).id
+
+
+async def until(holds: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+
+
+async def until_read_from(db: Database, user: UUID | None = None) -> None:
+    """Return when a unit of this user, or of anybody new, runs on a replica."""
+    async with asyncio.timeout(30):
+        while not await db.run(user or uuid7(), is_standby):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+
+
+async def test_reads_go_to_a_replica_and_find_what_was_just_written(one: Cluster) -> None:
+    async with one.database() as db:
+        user = await a_user(db)
+        await until_read_from(db)
+        for number in range(50):
+            task = await db.run(user, tasks.create, title=str(number))
+            assert await db.run(user, tasks.get, task.id) == task
+        await until_read_from(db, user)
+        [replica] = db.replicas()
+        assert replica.problem is None
+        assert replica.lag_s is not None
+        assert replica.reads == db.counters.reads_on_replicas > 0
+
+
+async def test_a_read_does_not_see_less_than_its_user_has_written(one: Cluster) -> None:
+    """A replica that is behind serves the others."""
+    [standby] = one.standbys
+    async with one.database() as db:
+        writer, other = await a_user(db), await a_user(db)
+        await until_read_from(db)
+        await standby.delay(2.0)
+        task = await db.run(writer, tasks.create, title="new")
+        assert (await db.run(writer, tasks.get, task.id)).title == "new"
+        assert not await db.run(writer, is_standby)
+        await until_read_from(db, other)
+        await until_read_from(db, writer)  # the replica catches up, if the user waits
+        assert (await db.run(writer, tasks.get, task.id)).title == "new"
+
+
+async def test_a_block_and_a_failed_unit_count_as_well(one: Cluster) -> None:
+    """Whatever may have written: a commit may have been acknowledged to somebody."""
+
+    async def fail(scope: Scope) -> None:
+        await tasks.create(scope, title="rolled back")
+        raise LookupError
+
+    [standby] = one.standbys
+    async with one.database() as db:
+        await until_read_from(db)
+        blocked, failed = await a_user(db), await a_user(db)
+        await standby.delay(LONG_S)
+        async with db.begin(blocked) as scope:
+            task = await tasks.create(scope, title="in a block")
+        assert await db.run(blocked, tasks.get, task.id) == task
+        with pytest.raises(LookupError):
+            await db.run(failed, fail)
+        assert not await db.run(failed, is_standby)
+
+
+async def test_reads_never_go_back(cluster: Cluster) -> None:
+    """Another replica takes over only with all that the first one has shown."""
+    ahead, behind = cluster.standbys
+    async with cluster.database() as db:
+        await until(lambda: all(each.problem is None for each in db.replicas()))
+        user = await a_user(db)
+        await db.run(user, tasks.create, title="0")
+        await behind.delay(LONG_S)
+        async with Database(cluster.primary.url) as elsewhere:  # no token comes from there
+            await elsewhere.run(user, tasks.create, title="1")
+        await until_page_has(db, user, 2)
+        await asyncio.to_thread(ahead.kill)
+        for _ in range(20):
+            assert len((await db.run(user, tasks.page)).items) == 2
+        ahead.start()
+
+
+async def until_page_has(db: Database, user: UUID, count: int) -> None:
+    async with asyncio.timeout(30):
+        while len((await db.run(user, tasks.page)).items) < count:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+
+
+async def test_a_token_holds_in_another_process(one: Cluster) -> None:
+    [standby] = one.standbys
+    async with one.database() as here, one.database() as there:
+        await until_read_from(there)
+        user = await a_user(here)
+        await standby.delay(LONG_S)
+        task = await here.run(user, tasks.create, title="new")
+        token = await here.causal_token(user)
+        with pytest.raises(NotFound):  # this process knows nothing of it
+            await there.run(user, tasks.get, task.id)
+        there.accept_causal_token(user, token)
+        assert await there.run(user, tasks.get, task.id) == task
+
+
+async def test_a_token_is_made_and_taken_without_replicas(one: Cluster) -> None:
+    [standby] = one.standbys
+    async with Database(one.primary.url) as worker, one.database() as web:
+        await until_read_from(web)
+        user = await a_user(worker)
+        await standby.delay(LONG_S)
+        task = await worker.run(user, tasks.create, title="new")
+        token = await worker.causal_token(user)
+        worker.accept_causal_token(user, token)
+        web.accept_causal_token(user, token)
+        assert await web.run(user, tasks.get, task.id) == task
+        for wrong in ("", token[:-1], f"{token}A", "é", token * 1000):
+            with pytest.raises(InvalidInput, match="token: is not a causal token of this user"):
+                web.accept_causal_token(user, wrong)
+        with pytest.raises(InvalidInput):
+            web.accept_causal_token(uuid7(), token)
+
+
+async def test_what_a_reading_unit_must_not_do(one: Cluster) -> None:
+    """The same error with and without replicas: else a program works until it has one."""
+
+    @read_only
+    async def insert(scope: Scope) -> None:
+        await tasks.create(scope, title="a")
+
+    @read_only
+    async def lock(scope: Scope) -> None:
+        await conversations.lock(scope, uuid7())
+
+    @read_only
+    async def write_by_text(scope: Scope) -> None:
+        await scope.session.execute(sa.text("DELETE FROM faceplate.tasks"))
+
+    @read_only
+    async def write_by_session(scope: Scope) -> None:
+        await scope.session.execute(sa.text("UPDATE faceplate.tasks SET title = 'x'"))
+
+    async with one.database() as db, Database(one.primary.url) as plain:
+        user = await a_user(db)
+        await until_read_from(db, user)
+        for each in (db, plain):
+            for unit in (insert, lock, write_by_text, write_by_session):
+                with pytest.raises(UsageError, match="marked `read_only` neither writes nor locks"):
+                    await each.run(user, unit)
+            assert (await each.run(user, tasks.page)).items == []
+            assert not each.counters.retries
+
+
+async def test_a_serializable_read_runs_on_the_primary(one: Cluster) -> None:
+    @read_only
+    @isolation_level("serializable")
+    async def strict(scope: Scope) -> bool:
+        return await scope.one(IS_STANDBY)
+
+    @read_only
+    @isolation_level("repeatable read")
+    async def repeatable(scope: Scope) -> bool:
+        return await scope.one(IS_STANDBY)
+
+    async with one.database() as db:
+        await until_read_from(db)
+        assert await db.run(uuid7(), repeatable)
+        assert not await db.run(uuid7(), strict)
+
+
+class Readers:
+    """Users who read all the time. ``failures`` are what their units raised."""
+
+    def __init__(self, db: Database, count: int = 10) -> None:
+        self.done = 0
+        self._tasks = [asyncio.create_task(self._read(db)) for _ in range(count)]
+
+    async def _read(self, db: Database) -> None:
+        while True:
+            await db.run(uuid7(), tasks.page)
+            self.done += 1
+
+    async def until_more(self, count: int = 100) -> None:
+        """Return when so many more reads are done. Raise the error of one that failed."""
+        enough = self.done + count
+        await until(lambda: self.done >= enough or any(task.done() for task in self._tasks))
+        for task in self._tasks:
+            assert not task.done(), task.exception()
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+
+@pytest.fixture
+async def reading(one: Cluster) -> AsyncIterator[tuple[Database, Readers]]:
+    async with one.database() as db:
+        await until_read_from(db)
+        readers = Readers(db)
+        await readers.until_more()
+        yield db, readers
+        await readers.until_more()
+        await readers.end()
+
+
+async def test_a_replica_that_dies_fails_no_unit(
+    one: Cluster, reading: tuple[Database, Readers]
+) -> None:
+    db, readers = reading
+    [standby] = one.standbys
+    for _ in range(2):
+        await asyncio.to_thread(standby.kill)
+        await until(lambda: db.replicas()[0].problem is not None)
+        await readers.until_more()
+        await asyncio.to_thread(standby.start)
+        await until_read_from(db)
+
+
+async def test_a_replica_that_hangs_is_left_out(
+    one: Cluster, reading: tuple[Database, Readers]
+) -> None:
+    db, readers = reading
+    [standby] = one.standbys
+    with frozen(standby.pid):
+        await until(lambda: db.replicas()[0].problem is not None)
+        await readers.until_more()
+    await until_read_from(db)
+
+
+async def test_a_promoted_replica_is_left_out(
+    one: Cluster, reading: tuple[Database, Readers]
+) -> None:
+    db, readers = reading
+    [standby] = one.standbys
+    await standby.promote()
+    await until(lambda: "was promoted" in str(db.replicas()[0].problem))
+    await readers.until_more()
+    user = await a_user(db)
+    task = await db.run(user, tasks.create, title="on the primary")
+    assert await db.run(user, tasks.get, task.id) == task
+
+
+async def test_a_replica_that_is_far_behind_is_left_out(one: Cluster) -> None:
+    [standby] = one.standbys
+    async with one.database(max_replica_lag_s=2.0) as db:
+        await until_read_from(db)
+        await standby.delay(LONG_S)
+        user = await a_user(db)
+        await db.run(user, tasks.create, title="a")
+        await until(lambda: db.replicas()[0].problem == "it is more than 2 s behind")
+        assert not await db.run(uuid7(), is_standby)
+        await standby.delay(0)
+        await until_read_from(db, user)
+
+
+async def test_a_program_starts_without_its_replicas(one: Cluster) -> None:
+    [standby] = one.standbys
+    await asyncio.to_thread(standby.kill)
+    async with one.database() as db:
+        user = await a_user(db)
+        assert (await db.run(user, tasks.page)).items == []
+        await until(lambda: db.replicas()[0].problem not in {None, "not asked yet"})
+        await asyncio.to_thread(standby.start)
+        await until_read_from(db, user)
+
+
+async def test_a_replica_of_the_old_primary_is_left_out_after_a_failover(cluster: Cluster) -> None:
+    """It may be further on in the log than the new primary, and lacks all that is written there."""
+    promoted, left_behind = cluster.standbys
+    host = sa.make_url(cluster.primary.url).query["host"]
+    url = (
+        f"postgresql://faceplate@/faceplate?host={host},{promoted.host}"
+        "&port=5432,5432&target_session_attrs=primary"
+    )
+    async with cluster.database(database_url=url, read_urls=[left_behind.url]) as db:
+        user = await a_user(db)
+        await until_read_from(db, user)
+        # What the other standby gets and the promoted one does not.
+        await asyncio.to_thread(processes.stop, promoted.pid)
+        for _ in range(50):
+            await db.run(user, tasks.create, title="x" * 200)
+        await until_read_from(db, user)
+        await asyncio.to_thread(cluster.primary.kill)
+        processes.send(signal.SIGCONT, [promoted.pid])
+        await promoted.promote()
+        task = await db.run(user, tasks.create, title="after the failover")
+        assert await db.run(user, tasks.get, task.id) == task
+        await until(lambda: "does not follow" in str(db.replicas()[0].problem))
+        assert await db.run(user, tasks.get, task.id) == task
+        assert not await db.run(uuid7(), is_standby)
+
+
+async def test_the_same_errors_and_isolation_hold_on_a_replica(one: Cluster) -> None:
+    async with one.database() as db:
+        user, other = await a_user(db), await a_user(db)
+        chat = await db.run(user, conversations.create)
+        await db.run(user, messages.append, chat.id, role="user", content="hi")
+        await until_read_from(db, user)
+        [message] = await db.run(user, messages.history, chat.id)
+        assert message.content == "hi"
+        await until_read_from(db, other)
+        before = db.counters.reads_on_primary
+        with pytest.raises(NotFound):
+            await db.run(other, messages.history, chat.id)
+        with pytest.raises(InvalidInput):
+            await db.run(other, messages.history, chat.id, limit=0)
+
+        @read_only
+        async def count(scope: Scope) -> int:
+            found = await scope.session.execute(sa.text("SELECT count(*) FROM faceplate.messages"))
+            return int(found.scalar_one())
+
+        assert await db.run(other, count) == 0
+        assert await db.run(user, count) == 1
+        assert db.counters.reads_on_primary == before
+
+
+async def test_a_replica_needs_no_other_connection_than_its_own(one: Cluster) -> None:
+    """Else closing the Database leaves a connection behind, or a task."""
+    async with one.database() as db:
+        await until_read_from(db)
+    [standby] = one.standbys
+    for url in (one.primary.admin_url, standby.admin_url):
+        admin = await asyncpg.connect(url)
+        await until_none(admin)
+        await admin.close()
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    assert not any(name.startswith("faceplate") for name in names)
+
+
+async def until_none(admin: asyncpg.Connection) -> None:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'faceplate'"
+    async with asyncio.timeout(10):
+        while await admin.fetchval(query):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
