@@ -65,9 +65,9 @@ async def settle_in(db: Database) -> list[Reader]:
     return [Reader(user.id) for user in made]
 
 
-async def harass(standbys: list[Standby], campaign: Campaign) -> None:
-    """Let the standbys lag, and kill one of them now and then."""
-    while True:
+async def harass(standbys: list[Standby], campaign: Campaign, end: asyncio.Event) -> None:
+    """Let the standbys lag, and kill one of them now and then. All of them run at the end."""
+    while not end.is_set():
         await asyncio.sleep(campaign.dice.uniform(0.2, 2.0))  # as long as a fault lasts
         standby = campaign.dice.choice(standbys)
         if campaign.dice.random() < 0.2:
@@ -95,10 +95,11 @@ async def test_no_read_is_stale(
                     await reader.read(other)
 
         async with asyncio.timeout(count / 500 + 60):
-            harassing = asyncio.create_task(harass(standbys, campaign))
+            end = asyncio.Event()
+            harassing = asyncio.create_task(harass(standbys, campaign, end))
             await asyncio.gather(*(go_on(reader, turns) for reader in readers))
-            harassing.cancel()
-            await asyncio.wait({harassing})
+            end.set()
+            await harassing
             await standbys[0].promote()
             await asyncio.gather(*(go_on(reader, 1 + turns // 10) for reader in readers))
         counters = db.counters
