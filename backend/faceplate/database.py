@@ -7,7 +7,6 @@
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -19,28 +18,22 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from faceplate._driver.connection import driver_uuid
-from faceplate._driver.engine import create_engine, create_transactional_engine
-from faceplate._driver.preamble import READ_COMMITTED
+from faceplate._driver.engine import create_transactional_engine
 from faceplate._driver.startup import verify
 from faceplate._orm.flush_order import OrderedSession
-from faceplate._replicas.routing import Replicas
+from faceplate._replicas.position import Position
 from faceplate._runner import causal_tokens
-from faceplate._runner.attempt import Access, Attempt
+from faceplate._runner.attempt import Attempt
 from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
 from faceplate._runner.confidentiality import remove_confidential
-from faceplate._runner.reading import Reading
-from faceplate._runner.retry import run_with_retries
-from faceplate._runner.shared_flights import FEWEST_CALLERS, SharedFlights, may_share
-from faceplate._runner.shared_scope import SharedScope
-from faceplate._runner.shutdown import POLL_S, Shutdown
+from faceplate._runner.opened import Opened
+from faceplate._runner.shutdown import POLL_S
 from faceplate._transaction.marks import Marks
 from faceplate._transaction.session_transaction import SessionTransaction
 from faceplate._transaction.state import Ids
 from faceplate.config import Settings
-from faceplate.errors import (
-    UsageError,
-)
+from faceplate.errors import UsageError
 from faceplate.events import Counters, Events
 from faceplate.health import Health, Pool, Replica, check, pool_of, replicas_of
 from faceplate.scope import Isolation, Scope, SystemScope, checked_level
@@ -82,13 +75,7 @@ class Database:
         self.settings = settings if isinstance(settings, Settings) else Settings(**given)
         self.events = Events()
         self.in_flight = InFlight()
-        self._engine: AsyncEngine | None = None
-        self._access: dict[type[SessionTransaction], Access[Any]] = {}
-        self._flights: SharedFlights | None = None
-        self._reading: Reading | None = None
-        self._shutdown: Shutdown | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
+        self._opened: Opened | None = None
 
     async def __aenter__(self) -> Self:
         """Check that the server can be used, and open the pool.
@@ -99,30 +86,11 @@ class Database:
         UsageError if the database is open already.
         """
         await verify(self.settings)
-        if self._is_stale():
+        if self._opened is not None and self._opened.is_stale:
             await self.dispose()
-        if self._engine is not None:
+        if self._opened is not None:
             raise UsageError("the database is open already: enter it once, and share it")
-        self._engine = owner_engine = create_engine(self.settings)
-        owner_settings = self.settings.of_owner
-        if self.settings.owner_url is not None:
-            owner_engine = create_engine(owner_settings, units_role=False)
-        self._access = {
-            Scope: Access(Scope, self._engine, self.settings, self.settings.target),
-            SystemScope: Access(SystemScope, owner_engine, owner_settings, owner_settings.target),
-        }
-        engines = {self._engine, owner_engine}
-        self._reading = None
-        if self.settings.read_urls:
-            self._reading = Reading(Replicas(self.settings), self.settings, self.counters)
-            engines.update(self._reading.replicas.engines)
-        self._shutdown = Shutdown(engines, self.in_flight)
-        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
-        self._flights = None
-        if may_share(self.settings):
-            self._flights = SharedFlights(self._engine, self.settings)
-        if self._reading is not None:
-            self._reading.replicas.start(self._shutdown.register)
+        self._opened = Opened(self.settings, self.counters, self.in_flight)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -145,28 +113,22 @@ class Database:
         Raises UsageError in another event loop than the one that opened the database, unless that
         one is closed.
         """
-        shutdown = self._shutdown
-        if shutdown is None:
+        opened = self._opened
+        if opened is None:
             return 0
-        if self._pid != os.getpid():
-            shutdown.abandon_after_fork()
-            self._engine = self._shutdown = None
+        if opened.is_stale:
+            opened.abandon()
+            self._opened = None
             return 0
-        if self._is_stale():
-            shutdown.abandon_closed_loop()
-            self._engine = self._shutdown = None
-            return 0
-        self._check_loop_and_process()
-        if shutdown.has_begun:
-            while self._shutdown is shutdown:  # noqa: ASYNC110 - see InFlight
+        opened.check_place()
+        if opened.is_closing:
+            while self._opened is opened:  # noqa: ASYNC110 - see InFlight
                 await asyncio.sleep(POLL_S)
             return 0
         try:
-            return await shutdown.run(self.settings.shutdown_timeout_s)
+            return await opened.close()
         finally:
-            if self._reading is not None:
-                await self._reading.replicas.stop()
-            self._engine = self._shutdown = None
+            self._opened = None
 
     @property
     def engine(self) -> AsyncEngine:
@@ -174,24 +136,22 @@ class Database:
 
         Raises UsageError unless this process and this event loop opened the database.
         """
-        return self._access_of(Scope).engine
+        return self._usable().engine
 
-    def _access_of(self, kind: type[S]) -> Access[S]:
-        """Return how ``kind`` reaches the database: work across users may have its own login.
-
-        Raises UsageError as `engine` does.
-        """
-        if self._engine is None:
+    def _usable(self) -> Opened:
+        """Return the open pools. Raises UsageError as `engine` does."""
+        if self._opened is None:
             raise UsageError(NOT_OPEN)
-        self._check_loop_and_process()
-        return self._access[kind]
+        self._opened.check_place()
+        return self._opened
 
     def pool(self) -> Pool:
         """Return the pool's size and use.
 
         Any thread may call it, also before the database is open.
         """
-        return pool_of(self.settings, self._engine)
+        engine = None if self._opened is None else self._opened.engine
+        return pool_of(self.settings, engine)
 
     @property
     def counters(self) -> Counters:
@@ -206,7 +166,7 @@ class Database:
         that manages its own transactions, and work that is not for one user. Raises ShuttingDown.
         """
         self.in_flight.check_is_open()
-        engine = self._access_of(SystemScope).engine
+        engine = self._usable().access_of(SystemScope).engine
         transactional = create_transactional_engine(engine, self.settings)
         return async_sessionmaker(
             transactional, expire_on_commit=False, sync_session_class=OrderedSession
@@ -260,9 +220,10 @@ class Database:
         `isolation_level`.
         """
         marks = Marks(isolation=checked_level(isolation))
-        user = _checked(user_id)
-        attempt = Attempt(self._access_of(Scope), user, Ids(), marks)
-        on_end = None if self._reading is None else partial(self._reading.used_primary, user)
+        user, opened = _checked(user_id), self._usable()
+        attempt = Attempt(opened.access_of(Scope), user, Ids(), marks)
+        reading = opened.reading
+        on_end = None if reading is None else partial(reading.used_primary, user)
         return Block(Call(self.events, self.in_flight, "begin"), attempt, on_end)
 
     async def causal_token(self, user_id: UUID) -> str:
@@ -276,8 +237,7 @@ class Database:
         Raises as `run` does.
         """
         token, position = await self.run(user_id, causal_tokens.issue)
-        if self._reading is not None:
-            self._reading.replicas.rise_to(_checked(user_id), position)
+        self._read_from(_checked(user_id), position)
         return token
 
     def accept_causal_token(self, user_id: UUID, token: str) -> None:
@@ -287,13 +247,16 @@ class Database:
         same ``encryption_keys`` or, without them, the same ``database_url``.
         """
         user = _checked(user_id)
-        position = causal_tokens.read(self.settings, user, token)
-        if self._reading is not None:
-            self._reading.replicas.rise_to(user, position)
+        self._read_from(user, causal_tokens.read(self.settings, user, token))
+
+    def _read_from(self, user: UUID, position: Position) -> None:
+        if (reading := self._usable().reading) is not None:
+            reading.replicas.rise_to(user, position)
 
     def replicas(self) -> tuple[Replica, ...]:
         """Return the state of each replica, in the order of ``read_urls``."""
-        return () if self._reading is None else replicas_of(self._reading.replicas)
+        reading = None if self._opened is None else self._opened.reading
+        return () if reading is None else replicas_of(reading.replicas)
 
     async def check(self) -> Health:
         """Return whether the server is reachable and the schema complete.
@@ -302,40 +265,11 @@ class Database:
         """
         return await check(self.settings, pool_of(self.settings, self.engine))
 
-    def _is_stale(self) -> bool:
-        """Return whether a parent process or a closed event loop has opened it."""
-        return self._pid != os.getpid() or (self._loop is not None and self._loop.is_closed())
-
-    def _check_loop_and_process(self) -> None:
-        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
-            raise UsageError(
-                "the database was opened in another event loop or process: "
-                "open one in each process and event loop, after the fork"
-            )
-
-    def _shared_scope(self, user: UUID | None, unit: BoundUnit[T]) -> SharedScope | None:
-        """Return the scope of a unit that is to share a flight; None without enough callers."""
-        flights, marks = self._flights, unit.marks
-        if flights is None or flights.is_refused or len(self.in_flight) < FEWEST_CALLERS:
-            return None
-        if user is None or not marks.shareable or marks.isolation != READ_COMMITTED:
-            return None
-        return SharedScope(flights, user)
-
-    def _run_on_primary(
-        self, unit: BoundUnit[T], access: Access[S], user: UUID | None, call: Call
-    ) -> Awaitable[T]:
-        return run_with_retries(unit, access, user, call, self._shared_scope(user, unit))
-
     async def _run(self, kind: type[S], user_id: UUID | None, unit: BoundUnit[T]) -> T:
         try:
             user = None if kind is SystemScope else _checked(user_id)
             with Call(self.events, self.in_flight, unit.function) as call:
-                access = self._access_of(kind)
-                if self._reading is None or user is None:
-                    return await self._run_on_primary(unit, access, user, call)
-                on_primary = partial(self._run_on_primary, unit, access, user, call)
-                return await self._reading.run(unit, user, on_primary)
+                return await self._usable().run(kind, user, unit, call)
         except BaseException as error:
             remove_confidential(error)
             raise

@@ -20,7 +20,7 @@ from tests.unusable import free_port
 
 from faceplate import Settings, encryption
 from faceplate._operations import checks, doctor
-from faceplate._operations.checks import Finding, Level
+from faceplate._operations.findings import Finding, Level
 from faceplate.services import conversations, mcp_configs, messages, users
 
 KEY, OTHER_KEY = (SecretStr(encryption.generate_key()) for _ in range(2))

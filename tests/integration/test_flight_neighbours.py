@@ -210,8 +210,9 @@ async def test_no_trigger_that_is_new_finds_what_it_set_for_another_user(
                 await asyncio.sleep(random.uniform(0, 0.004))  # flights wait for 5 ms
             await asyncio.sleep(0.02)  # some flights
             await owner.execute("DROP TRIGGER keep ON faceplate.messages")
-            assert db._flights is not None
-            db._flights.is_refused = False
+            assert db._opened is not None
+            assert db._opened.flights is not None
+            db._opened.flights.is_refused = False
             await asyncio.sleep(0.02)  # some flights
         is_over.set()
         await asyncio.gather(*talking)

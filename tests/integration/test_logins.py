@@ -11,7 +11,7 @@ from tests.faults.servers import OwnServer, own_server
 
 from faceplate import Settings, migrate
 from faceplate._operations import doctor
-from faceplate._operations.checks import Level
+from faceplate._operations.findings import Level
 
 READ = "SELECT ON faceplate.alembic_version"
 UNITS = f"ALTER ROLE faceplate_app LOGIN; GRANT {READ} TO faceplate_app"

@@ -2,20 +2,16 @@
 
 import statistics
 import time
-from collections.abc import Awaitable, Callable
-from enum import StrEnum
-from typing import NamedTuple
 
 from faceplate import _checks, encryption, migrate
-from faceplate._driver.connection import Connection
-from faceplate.config import Settings
+from faceplate._operations.findings import Check, Finding, Level, Subject
+from faceplate._operations.replication_checks import check_replicas, check_standbys
 from faceplate.errors import ConfigurationError, DatabaseError
 
 SLOW_MS = 20.0
 SKEW_S = 2.0
 OLD_XIDS, LAST_XIDS = 1_000_000_000, 1_900_000_000  # the server stops writing at 2,144 million
 NEARLY_FULL = 0.8
-LAG_S = 60.0
 MAX_SECRETS = 1000
 
 NO_SCHEMA = "there is no schema yet"
@@ -29,10 +25,6 @@ SELECT least(
 ) AS room, (SELECT sum(numbackends) FROM pg_stat_database)::int AS used
 FROM pg_roles r, pg_database d
 WHERE r.rolname = session_user AND d.datname = current_database()
-"""
-STANDBYS = """
-SELECT count(*) AS number, extract(epoch FROM max(replay_lag))::float8 AS lag_s
-FROM pg_stat_replication
 """
 SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1)"
 AGE = """
@@ -48,54 +40,11 @@ WHERE status = 'streaming' AND updated_at < now() - interval '10 minutes'
 """
 
 
-class Level(StrEnum):
-    """The severity of a finding."""
-
-    OK = "ok"
-    SKIPPED = "n/a"
-    """The check does not apply here, or has no answer."""
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
 LOST_WHEN_OFF = {
     "fsync": (Level.PROBLEM, "everything"),
     "full_page_writes": (Level.PROBLEM, "everything"),
     "synchronous_commit": (Level.WARNING, "the newest commits"),
 }
-
-
-class Finding(NamedTuple):
-    """One result of a check."""
-
-    level: Level
-    found: str
-    """The state of the database, in a sentence."""
-    advice: str = ""
-    """What to do about it; empty if nothing."""
-    check: str = ""
-
-
-class Subject(NamedTuple):
-    """The database that is checked."""
-
-    settings: Settings
-    connection: Connection
-    owner: Connection
-    """The connection of the login that works across users; with one login, ``connection``."""
-    revision: str | None
-
-    @property
-    def second_login(self) -> Connection | None:
-        return None if self.owner is self.connection else self.owner
-
-    async def all_rows(self) -> Connection:
-        """Return ``owner``; in this transaction it fails where a policy would hide rows."""
-        await self.owner.execute("SET LOCAL row_security = off")
-        return self.owner
-
-
-Check = Callable[[Subject], Awaitable[list[Finding]]]
 
 
 async def _latency(subject: Subject) -> list[Finding]:
@@ -126,19 +75,6 @@ async def _pooler(subject: Subject) -> list[Finding]:
         advice = "Unset FACEPLATE_PGBOUNCER: each statement is parsed and planned each time."
         return [Finding(Level.WARNING, "there is no pooler, though the settings say so", advice)]
     return [Finding(Level.OK, "there is a pooler, and nothing is kept beyond a transaction")]
-
-
-async def _replication(subject: Subject) -> list[Finding]:
-    if await subject.connection.fetchval("SELECT pg_is_in_recovery()"):
-        advice = "Name the primary in DATABASE_URL, or all hosts and target_session_attrs=primary."
-        return [Finding(Level.PROBLEM, "this is a standby: nothing can be written", advice)]
-    number, lag_s = await subject.connection.fetchrow(STANDBYS) or (0, None)
-    if not number:
-        return [Finding(Level.SKIPPED, "no standby is connected")]
-    if lag_s is not None and lag_s > LAG_S:
-        advice = "A failover would lose that much: find out what delays the standby."
-        return [Finding(Level.WARNING, f"a standby is {lag_s:.0f} s behind", advice)]
-    return [Finding(Level.OK, f"standbys connected: {number}")]
 
 
 async def _schema(subject: Subject) -> list[Finding]:
@@ -292,7 +228,8 @@ CHECKS: dict[str, Check] = {
     "latency": _latency,
     "version": _version,
     "pooler": _pooler,
-    "replication": _replication,
+    "replication": check_standbys,
+    "replicas": check_replicas,
     "schema": _schema,
     "indexes": _indexes,
     "isolation": _isolation,

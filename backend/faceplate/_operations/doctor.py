@@ -11,7 +11,8 @@ from faceplate._driver.connecting import open_connection
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.error_mapping import map_connect_error, map_error
-from faceplate._operations.checks import CHECKS, Check, Finding, Level, Subject
+from faceplate._operations.checks import CHECKS
+from faceplate._operations.findings import Check, Finding, Level, Subject
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 

@@ -23,7 +23,6 @@ FROM (SELECT pg_current_wal_insert_lsn()) AS place (lsn)
 """
 """The select list of a `Position`, which everything that is committed by now is before."""
 _ASK = f"SELECT {MARK}, {SYSTEM}, {POSITION}"
-_PUT = "COMMENT ON TABLE faceplate.alembic_version IS '{}'"
 BUSY_PACE_S = 0.02
 """The time to the next question after the primary was used."""
 MAX_SAMPLES = 4096
@@ -35,8 +34,14 @@ class History(NamedTuple):
 
     timeline: int
     mark: str
+    """The mark of this timeline, or that of an earlier one until the primary has put its own."""
     system: int
     """PostgreSQL's identifier of the cluster, which its standbys share."""
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the mark is of this timeline."""
+        return self.mark.startswith(_mark_of(self.timeline))
 
 
 class PrimaryWatch(Watch):
@@ -77,12 +82,12 @@ class PrimaryWatch(Watch):
 
     async def _ask(self, connection: Connection, asked_s: float) -> str | None:
         self._was_used = False
-        mark, system, timeline, lsn = await _ask(connection)
-        if mark is None or not mark.startswith(_mark_of(timeline)):
-            await connection.execute(_PUT.format(f"{_mark_of(timeline)}{uuid4()}"))
-            mark, system, timeline, lsn = await _ask(connection)
-        self.history = History(timeline, mark, system)
-        self.position = Position(timeline, lsn)
+        history, position = await ask(connection)
+        if not history.is_marked:
+            mark = f"{_mark_of(history.timeline)}{uuid4()}"
+            await connection.execute(f"COMMENT ON TABLE faceplate.alembic_version IS '{mark}'")
+            history, position = await ask(connection)
+        self.history, self.position = history, position
         self._keep(asked_s, self.position)
         return None
 
@@ -96,9 +101,10 @@ class PrimaryWatch(Watch):
         positions.append(position)
 
 
-async def _ask(connection: Connection) -> tuple[str | None, int, int, int]:
-    [row] = await connection.fetch(_ASK)
-    return tuple(row)
+async def ask(connection: Connection) -> tuple[History, Position]:
+    """Return the primary's history and its place. Raises the driver's errors."""
+    [(mark, system, timeline, lsn)] = await connection.fetch(_ASK)
+    return History(timeline, mark or "", system), Position(timeline, lsn)
 
 
 def _mark_of(timeline: int) -> str:

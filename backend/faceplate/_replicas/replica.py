@@ -8,7 +8,7 @@ from weakref import WeakSet
 from faceplate._driver.connection import Connection
 from faceplate._driver.engine import create_engine
 from faceplate._replicas.position import Position
-from faceplate._replicas.primary import MARK, SYSTEM, PrimaryWatch
+from faceplate._replicas.primary import MARK, SYSTEM, History, PrimaryWatch
 from faceplate._replicas.watch import Watch
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect, FaceplateError
@@ -34,12 +34,32 @@ class Life:
         """When it was started, as the server says."""
 
 
-class _Answer(NamedTuple):
-    mark: str | None
+class Answer(NamedTuple):
+    """What a replica says of itself."""
+
+    mark: str
     is_in_recovery: bool
     lsn: int | None
     system: int
     started: str
+
+    def problem(self, history: History) -> str | None:
+        """Return why it cannot be read from beside a primary with ``history``, or None."""
+        if not self.is_in_recovery:
+            return "it is no standby: it was promoted, or never was one"
+        if self.lsn is None:
+            return "it replays no log of PostgreSQL's own, so that nothing tells how far it is"
+        if self.system != history.system:
+            return "it is a standby of another server"
+        if self.mark != history.mark:
+            return "it does not follow the primary's timeline, or not yet"
+        return None
+
+
+async def ask(connection: Connection) -> Answer:
+    """Return a replica's answer. Raises the driver's errors."""
+    [(mark, *rest)] = await connection.fetch(_ASK)
+    return Answer(mark or "", *rest)
 
 
 class ReplicaWatch(Watch):
@@ -58,24 +78,16 @@ class ReplicaWatch(Watch):
         self._on_failure = on_failure
 
     async def _ask(self, connection: Connection, _asked_s: float) -> str | None:
-        history = self._primary.history
-        [row] = await connection.fetch(_ASK)
-        answer = _Answer(*row)
+        history = self._primary.history  # of before, in case it changes meanwhile
+        answer = await ask(connection)
         if self.life is None or self.life.started != answer.started:
             self.life = Life(answer.started)
-        self.position = None
-        if not answer.is_in_recovery:
-            return "it is no standby: it was promoted, or never was one"
         if history is None:
             return "the primary has not been asked yet"
-        if answer.lsn is None:
-            return "it replays no log of PostgreSQL's own, so that nothing tells how far it is"
-        if answer.system != history.system:
-            return "it is a standby of another server"
-        if answer.mark != history.mark:
-            return "it does not follow the primary's timeline, or not yet"
-        self.position = Position(history.timeline, answer.lsn)
-        return None
+        problem = answer.problem(history)
+        is_usable = problem is None and answer.lsn is not None
+        self.position = Position(history.timeline, answer.lsn) if is_usable else None
+        return problem
 
     def _note_failure(self, error: Exception) -> None:
         super()._note_failure(error)

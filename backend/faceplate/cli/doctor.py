@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faceplate._operations import doctor as doctors
-from faceplate._operations.checks import Finding, Level
+from faceplate._operations.findings import Finding, Level
 from faceplate.cli.output import AsJson, emit, out, printable
 from faceplate.cli.project_models import load_models
 from faceplate.cli.session import find_settings
