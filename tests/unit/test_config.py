@@ -643,3 +643,36 @@ def test_env_example_explains_every_setting() -> None:
     """Otherwise the file that people copy would tell them of defaults that no longer hold."""
     assert ENV_EXAMPLE.read_text() == scaffold.env_example()
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_replicas_are_separated_by_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL with several hosts has commas."""
+    urls = "postgresql://ada@one:1,two:2/app  postgresql://ada:own@three/app"
+    monkeypatch.setenv("FACEPLATE_READ_URLS", urls)
+    settings = Settings(database_url=URL, password="of all")
+    first, second = settings.of_replicas
+    assert (first.target, second.target) == ("one:1,two:2/app", "three/app")
+    assert asyncio.run(passwords.resolve(first.password)) == "of all"
+    assert second.password is None
+    assert first.read_urls == second.read_urls == ()
+    monkeypatch.setenv("FACEPLATE_READ_URLS", "")
+    assert Settings(database_url=URL).of_replicas == []
+
+
+def test_a_wrong_url_of_a_replica_is_named_without_its_password() -> None:
+    right = f"postgresql://ada:{CANARY}@one/app"
+    for given in ([right, f"mysql://ada:{CANARY}@two/app"], (right, SecretStr("nonsense"))):
+        with pytest.raises(ConfigurationError, match="FACEPLATE_READ_URLS: URL 2: ") as refused:
+            Database(URL, read_urls=given)
+        assert CANARY not in shown(refused.value)
+
+
+def test_replicas_are_not_read_through_a_pooler() -> None:
+    with pytest.raises(ConfigurationError, match="needs connections to the servers themselves"):
+        Settings(database_url=URL, read_urls=(URL,), pgbouncer=True)
+
+
+def test_replicas_are_given_beside_a_url_alone() -> None:
+    with pytest.raises(UsageError, match="give read_urls to Settings"):
+        Database(Settings(database_url=URL), read_urls=[URL])
+    assert len(Database(URL, read_urls=[URL, URL]).settings.of_replicas) == 2

@@ -8,11 +8,9 @@ from contextlib import suppress
 
 from faceplate._driver.connecting import open_pooled_connection
 from faceplate._driver.connection import Connection
-from faceplate._driver.error_details import DRIVER_ERRORS
 from faceplate._driver.error_mapping import map_connect_error
 from faceplate._replicas.position import Position
 from faceplate.config import Settings
-from faceplate.errors import FaceplateError
 
 OnConnect = Callable[[Connection], object]
 
@@ -71,7 +69,7 @@ class Watch(ABC):
         while True:
             try:
                 await self._ask_until_it_fails(on_connect)
-            except (FaceplateError, *DRIVER_ERRORS) as error:
+            except Exception as error:  # noqa: BLE001 - a function for the password raises anything
                 self._note_failure(error)
             self._tell()
             await asyncio.sleep(RECONNECT_S)

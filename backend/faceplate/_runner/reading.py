@@ -66,13 +66,15 @@ class Reading:
         life = replica.watch.life
         access = Access(Scope, replica.engine, self._settings, replica.settings.target)
         async with Attempt(access, user, Ids(), unit.marks) as scope:
-            result = await unit(scope)
-        if life is None or replica.watch.life is not life:
-            raise ConnectionLost(f"{replica.settings.target}: the server was started again")
-        self.replicas.used_replica(user, life)
-        replica.reads += 1
-        self._counters.reads_on_replicas += 1
-        return result
+            # A connection of another run is made only after the watch has heard of that run.
+            if life is None or replica.watch.life is not life:
+                raise ConnectionLost(f"{access.target}: the server was started again")
+            replica.reads += 1
+            self._counters.reads_on_replicas += 1
+            try:
+                return await unit(scope)
+            finally:
+                self.replicas.used_replica(user, life)
 
     def _note_failure(self, replica: Replica, error: FaceplateError) -> None:
         self._counters.reads_moved[type(error).__name__] += 1

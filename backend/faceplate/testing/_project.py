@@ -20,7 +20,8 @@ def environment_of(url: str) -> dict[str, str]:
     """Return the variables that lead everything in this process to the database of ``url``.
 
     Where the environment or ``.env`` names other logins, they lead there as well. The owner's is
-    taken back: with it, units would run as the login of ``url``, which owns the tables.
+    taken back: with it, units would run as the login of ``url``, which owns the tables. Replicas
+    are taken back: they have another database.
     """
     variables = {"DATABASE_URL": url, "FACEPLATE_DATABASE_URL": url}
     named = read_variables(Settings)
@@ -29,6 +30,8 @@ def environment_of(url: str) -> dict[str, str]:
         variables["FACEPLATE_OWNER_URL"] = ""
     if "migration_url" in named:
         variables["FACEPLATE_MIGRATION_URL"] = url
+    if "read_urls" in named:
+        variables["FACEPLATE_READ_URLS"] = ""
     return variables | {
         f"FACEPLATE_{name.upper()}": password for name in PASSWORDS if name in named
     }

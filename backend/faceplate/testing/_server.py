@@ -69,6 +69,7 @@ def settings_of(url: str) -> Settings:
         owner_url=None,
         owner_password=None,
         migration_url=None,
+        read_urls=(),
         seal_key=None,
         pgbouncer=False,
         row_level_security=True,
