@@ -661,9 +661,9 @@ def test_replicas_are_separated_by_spaces(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_wrong_url_of_a_replica_is_named_without_its_password() -> None:
     right = f"postgresql://ada:{CANARY}@one/app"
-    for given in ([right, f"mysql://ada:{CANARY}@two/app"], (right, SecretStr("nonsense"))):
+    for urls in ([right, f"mysql://ada:{CANARY}@two/app"], (right, SecretStr("nonsense"))):
         with pytest.raises(ConfigurationError, match="FACEPLATE_READ_URLS: URL 2: ") as refused:
-            Database(URL, read_urls=given)
+            Database(URL, read_urls=urls)
         assert CANARY not in shown(refused.value)
 
 
