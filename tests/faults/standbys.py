@@ -56,6 +56,8 @@ class Standby:
         family = [*processes.stop(pid), pid]
         processes.send(signal.SIGKILL, family)
         processes.wait_for("Z", family)
+        for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):  # they name a process that is gone
+            (self.directory / lock).unlink(missing_ok=True)
 
     async def delay(self, seconds: float) -> None:
         """Have it replay each commit so many seconds after the primary made it."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
-from tests import processes
+from tests.faults.replica_reads import IS_STANDBY, is_standby, until_read_from
 from tests.faults.servers import OwnServer, own_server
 from tests.faults.standbys import Standby, standby_of
 from tests.unusable import frozen
@@ -24,7 +23,6 @@ from faceplate import (
     NotFound,
     Scope,
     Settings,
-    Statement,
     UsageError,
     isolation_level,
     read_only,
@@ -33,13 +31,6 @@ from faceplate.services import conversations, messages, tasks, users
 
 LONG_S = 30.0
 """A delay that no test waits for."""
-IS_STANDBY = Statement(bool, sa.text("SELECT pg_is_in_recovery()"))
-
-
-@read_only
-async def is_standby(scope: Scope) -> bool:
-    """Whether it runs on a replica."""
-    return await scope.one(IS_STANDBY)
 
 
 class Cluster(NamedTuple):
@@ -47,8 +38,8 @@ class Cluster(NamedTuple):
     standbys: list[Standby]
 
     def database(self, **changes: Any) -> Database:
-        urls = [standby.url for standby in self.standbys]
-        settings = {"database_url": SecretStr(self.primary.url), "read_urls": urls}
+        urls = tuple(standby.url for standby in self.standbys)
+        settings: dict[str, Any] = {"database_url": SecretStr(self.primary.url), "read_urls": urls}
         return Database(Settings(**settings | changes))
 
 
@@ -79,13 +70,6 @@ async def a_user(db: Database) -> UUID:
 async def until(holds: Callable[[], Any]) -> None:
     async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - nobody is told
-            await asyncio.sleep(0.01)
-
-
-async def until_read_from(db: Database, user: UUID | None = None) -> None:
-    """Return when a unit of this user, or of anybody new, runs on a replica."""
-    async with asyncio.timeout(30):
-        while not await db.run(user or uuid7(), is_standby):  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0.01)
 
 
@@ -349,12 +333,11 @@ async def test_a_replica_of_the_old_primary_is_left_out_after_a_failover(cluster
         user = await a_user(db)
         await until_read_from(db, user)
         # What the other standby gets and the promoted one does not.
-        await asyncio.to_thread(processes.stop, promoted.pid)
-        for _ in range(50):
-            await db.run(user, tasks.create, title="x" * 200)
-        await until_read_from(db, user)
-        await asyncio.to_thread(cluster.primary.kill)
-        processes.send(signal.SIGCONT, [promoted.pid])
+        with frozen(promoted.pid):
+            for _ in range(50):
+                await db.run(user, tasks.create, title="x" * 200)
+            await until_read_from(db, user)
+            await asyncio.to_thread(cluster.primary.kill)
         await promoted.promote()
         task = await db.run(user, tasks.create, title="after the failover")
         assert await db.run(user, tasks.get, task.id) == task

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 from tests.campaigns import Campaign
+from tests.faults.replica_reads import until_read_from
 from tests.faults.servers import OwnServer, own_server
 from tests.faults.standbys import Standby, standby_of
 
@@ -36,7 +37,7 @@ def standbys(primary: OwnServer) -> Iterator[list[Standby]]:
 
 
 def database(primary: OwnServer, standbys: list[Standby]) -> Database:
-    urls = [standby.url for standby in standbys]
+    urls = tuple(standby.url for standby in standbys)
     return Database(Settings(database_url=SecretStr(primary.url), read_urls=urls, retry_delay_s=0))
 
 
@@ -49,7 +50,7 @@ class Reader:
 
     async def turn(self, db: Database) -> None:
         """Write once, and read some times."""
-        self._seen = await db.run(self.user, documents.put, KIND, KEY, secrets.token_hex())
+        self._seen = await db.run(self.user, documents.put, KIND, KEY, "{}")
         for _ in range(READS_OF_EACH_WRITE):
             await self.read(db)
 
@@ -116,22 +117,15 @@ async def test_no_read_is_stale(
         assert counters.reads_on_replicas > 0
 
 
-async def test_the_primary_is_relieved(
-    primary: OwnServer, standbys: list[Standby], campaign: Campaign
+async def test_the_primary_serves_no_read_where_replicas_keep_up(
+    primary: OwnServer, standbys: list[Standby]
 ) -> None:
-    """Nine reads for each write, over standbys that replay as fast as they can."""
     async with database(primary, standbys) as db:
-        readers = await settle_in(db)
-        await asyncio.gather(*(reader.turn(db) for reader in readers))
-        await asyncio.sleep(1.5)  # until the watches have asked the servers again
-        begun, turns = db.counters.reads_on_primary, campaign.size(20, 500)
-
-        async def go_on(reader: Reader) -> None:
-            for _ in range(turns):
-                await reader.turn(db)
-
-        await asyncio.gather(*map(go_on, readers))
-        share = (db.counters.reads_on_primary - begun) / (turns * READS_OF_EACH_WRITE * USERS)
-        print(f"the primary served {share:.1%} of the reads")  # noqa: T201 - how much it was
-        assert sum(reader.stale for reader in readers) == 0
-        assert share <= 0.2
+        for reader in await settle_in(db):
+            await reader.turn(db)
+            await until_read_from(db, reader.user)
+            begun = db.counters.reads_on_primary
+            for _ in range(10):
+                await reader.read(db)
+            assert db.counters.reads_on_primary == begun
+        assert all(replica.reads for replica in db.replicas())

@@ -651,7 +651,7 @@ def test_replicas_are_separated_by_spaces(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("FACEPLATE_READ_URLS", urls)
     settings = Settings(database_url=URL, password="of all")
     first, second = settings.of_replicas
-    assert (first.target, second.target) == ("one:1,two:2/app", "three/app")
+    assert (first.target, second.target) == ("one:1,two:2/app", "three:5432/app")
     assert asyncio.run(passwords.resolve(first.password)) == "of all"
     assert second.password is None
     assert first.read_urls == second.read_urls == ()

@@ -84,9 +84,9 @@ class ReplicaWatch(Watch):
             self.life = Life(answer.started)
         if history is None:
             return "the primary has not been asked yet"
-        problem = answer.problem(history)
-        is_usable = problem is None and answer.lsn is not None
-        self.position = Position(history.timeline, answer.lsn) if is_usable else None
+        problem, self.position = answer.problem(history), None
+        if problem is None and answer.lsn is not None:
+            self.position = Position(history.timeline, answer.lsn)
         return problem
 
     def _note_failure(self, error: Exception) -> None:

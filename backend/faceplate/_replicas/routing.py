@@ -17,7 +17,7 @@ WAIT_S = 0.05
 """How long a read waits for a replica to catch up with its user. Then the primary serves it."""
 NEAR_S = 1.0
 """A replica that is further behind is not waited for."""
-VAIN_S = 1.0
+VAIN_S = 0.25
 """How long no read waits after one that has waited in vain."""
 
 
