@@ -40,6 +40,9 @@ from faceplate.errors import ConfigurationError
 
 __all__ = ["Password", "PasswordFunction", "Settings"]
 
+REPLICA_WAIT_S = 1.0
+"""How long a unit waits for a lock on a replica, or for a connection to one."""
+
 
 class Settings(LoadedSettings):
     """The settings of a `Database`. Immutable; no representation shows a password.
@@ -279,11 +282,16 @@ class Settings(LoadedSettings):
 
     @property
     def of_replicas(self) -> list[Self]:
-        """The same settings for each replica, with its URL."""
-        return [
-            self.model_copy(update=self._login_of(url) | {"read_urls": ()})
-            for url in self.read_urls
-        ]
+        """The same settings for each replica, with its URL.
+
+        The waits are short, because the primary serves what a replica does not.
+        """
+        waits = {
+            "lock_timeout_s": min(self.lock_timeout_s or REPLICA_WAIT_S, REPLICA_WAIT_S),
+            "pool_timeout_s": min(self.pool_timeout_s, REPLICA_WAIT_S),
+            "read_urls": (),
+        }
+        return [self.model_copy(update=self._login_of(url) | waits) for url in self.read_urls]
 
     @property
     def of_migrations(self) -> Self:

@@ -9,7 +9,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
 
@@ -21,11 +20,11 @@ from faceplate._driver.connection import driver_uuid
 from faceplate._driver.engine import create_transactional_engine
 from faceplate._driver.startup import verify
 from faceplate._orm.flush_order import OrderedSession
-from faceplate._replicas.position import Position
 from faceplate._runner import causal_tokens
 from faceplate._runner.attempt import Attempt
 from faceplate._runner.block import Block
 from faceplate._runner.calls import BoundUnit, Call, InFlight
+from faceplate._runner.causal_tokens import Moment
 from faceplate._runner.confidentiality import remove_confidential
 from faceplate._runner.opened import Opened
 from faceplate._runner.shutdown import POLL_S
@@ -223,8 +222,8 @@ class Database:
         user, opened = _checked(user_id), self._usable()
         attempt = Attempt(opened.access_of(Scope), user, Ids(), marks)
         reading = opened.reading
-        on_end = None if reading is None else partial(reading.used_primary, user)
-        return Block(Call(self.events, self.in_flight, "begin"), attempt, on_end)
+        use = None if reading is None else reading.replicas.using_primary(user)
+        return Block(Call(self.events, self.in_flight, "begin"), attempt, use)
 
     async def causal_token(self, user_id: UUID) -> str:
         """Return a token of everything that is committed now, for reads of this user.
@@ -236,8 +235,8 @@ class Database:
 
         Raises as `run` does.
         """
-        token, position = await self.run(user_id, causal_tokens.issue)
-        self._read_from(_checked(user_id), position)
+        token, now = await self.run(user_id, causal_tokens.issue)
+        self._read_from(_checked(user_id), now)
         return token
 
     def accept_causal_token(self, user_id: UUID, token: str) -> None:
@@ -249,9 +248,9 @@ class Database:
         user = _checked(user_id)
         self._read_from(user, causal_tokens.read(self.settings, user, token))
 
-    def _read_from(self, user: UUID, position: Position) -> None:
+    def _read_from(self, user: UUID, moment: Moment) -> None:
         if (reading := self._usable().reading) is not None:
-            reading.replicas.rise_to(user, position)
+            reading.replicas.rise_to(user, moment.system, moment.position)
 
     def replicas(self) -> tuple[Replica, ...]:
         """Return the state of each replica, in the order of ``read_urls``."""

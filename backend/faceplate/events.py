@@ -96,7 +96,10 @@ class Counters:
     reads_on_replicas: int = 0
     """How many units that are marked `read_only` ran on a replica."""
     reads_on_primary: int = 0
-    """How many of them ran on the primary although there are replicas."""
+    """How many of them ran on the primary, since no replica had all that their user had seen.
+
+    Without replicas, and for serializable units, nothing is counted.
+    """
     reads_moved: Counter[str] = field(default_factory=Counter)
     """How many failed on a replica and then ran on the primary, by reason."""
 

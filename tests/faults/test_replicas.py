@@ -1,7 +1,9 @@
 """Reads from replicas: never older than what the user has seen, whatever becomes of a replica."""
 
 import asyncio
+import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -23,12 +25,22 @@ from faceplate import (
     NotFound,
     Scope,
     Settings,
+    Statement,
     UsageError,
     isolation_level,
     read_only,
 )
+from faceplate._replicas.watch import NOT_ASKED
+from faceplate._runner.shared_flights import FEWEST_CALLERS
+from faceplate._transaction.transaction import WRITES
+from faceplate.scope import shareable
 from faceplate.services import conversations, messages, tasks, users
 
+DELETE = Statement[Any](int, sa.text("DELETE FROM faceplate.tasks"))
+END_WATCHES = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'faceplate' AND query LIKE '%pg_control_system%'
+"""
 LONG_S = 30.0
 """A delay that no test waits for."""
 
@@ -193,17 +205,34 @@ async def test_what_a_reading_unit_must_not_do(one: Cluster) -> None:
         await scope.session.execute(sa.text("DELETE FROM faceplate.tasks"))
 
     @read_only
+    async def write_by_statement(scope: Scope) -> None:
+        await scope.execute(DELETE)
+
+    @read_only
+    @shareable
+    async def append(scope: Scope) -> None:
+        await messages.append(scope, chat.id, role="user", content="a")
+
+    @read_only
     async def write_by_session(scope: Scope) -> None:
         await scope.session.execute(sa.text("UPDATE faceplate.tasks SET title = 'x'"))
 
     async with one.database() as db, Database(one.primary.url) as plain:
         user = await a_user(db)
+        chat = await db.run(user, conversations.create)
         await until_read_from(db, user)
+        units = (insert, lock, append, write_by_text, write_by_statement, write_by_session)
         for each in (db, plain):
-            for unit in (insert, lock, write_by_text, write_by_session):
-                with pytest.raises(UsageError, match="marked `read_only` neither writes nor locks"):
-                    await each.run(user, unit)
+            for unit in units:
+                refused = await asyncio.gather(
+                    *(each.run(user, unit) for _ in range(2 * FEWEST_CALLERS)),
+                    return_exceptions=True,
+                )
+                assert {(type(error), str(error)[-70:]) for error in refused} == {
+                    (UsageError, WRITES[-70:])
+                }
             assert (await each.run(user, tasks.page)).items == []
+            assert await each.run(user, messages.history, chat.id) == []
             assert not each.counters.retries
 
 
@@ -260,6 +289,26 @@ async def reading(one: Cluster) -> AsyncIterator[tuple[Database, Readers]]:
         await readers.end()
 
 
+async def test_a_crash_of_one_backend_takes_a_replica_back(one: Cluster) -> None:
+    """The server replays again from the last checkpoint, without being started again."""
+    [standby] = one.standbys
+    async with one.database() as db:
+        user = await a_user(db)
+        await until_read_from(db, user)
+        await db.run(user, tasks.create, title="0")
+        await until_read_from(db, user)
+        async with Database(one.primary.url) as elsewhere:  # no token comes from there
+            await elsewhere.run(user, tasks.create, title="1")
+        await until_page_has(db, user, 2)
+        await standby.delay(LONG_S)
+        backend = await asyncpg.connect(standby.admin_url)
+        os.kill(backend.get_server_pid(), signal.SIGKILL)
+        backend.terminate()
+        for _ in range(200):
+            assert len((await db.run(user, tasks.page)).items) == 2
+            await asyncio.sleep(0.02)  # while the server comes back, and the watch
+
+
 async def test_a_replica_that_dies_fails_no_unit(
     one: Cluster, reading: tuple[Database, Readers]
 ) -> None:
@@ -310,13 +359,54 @@ async def test_a_replica_that_is_far_behind_is_left_out(one: Cluster) -> None:
         await until_read_from(db, user)
 
 
+async def test_a_lock_on_a_replica_is_not_waited_for(one: Cluster) -> None:
+    """A standby takes the lock of a migration at once, and keeps it until it replays the commit."""
+    [standby] = one.standbys
+    async with one.database() as db:
+        user = await a_user(db)
+        await until_read_from(db, user)
+        await standby.delay(LONG_S)
+        admin = await asyncpg.connect(one.primary.admin_url, database="faceplate")
+        await admin.execute("ALTER TABLE faceplate.tasks ADD COLUMN later int")
+        try:
+            await until_locked(standby)
+            assert (await db.run(uuid7(), tasks.page)).items == []
+            assert dict(db.counters.reads_moved) == {"TimedOut": 1}
+        finally:
+            await admin.execute("ALTER TABLE faceplate.tasks DROP COLUMN later")
+            await admin.close()
+
+
+async def until_locked(standby: Standby) -> None:
+    query = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+    admin = await asyncpg.connect(standby.admin_url)
+    async with asyncio.timeout(30):
+        while not await admin.fetchval(query):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+    await admin.close()
+
+
+async def test_what_a_block_shows_is_found_while_it_is_open(one: Cluster) -> None:
+    [standby] = one.standbys
+    async with one.database() as db:
+        user = await a_user(db)
+        await until_read_from(db, user)
+        await standby.delay(LONG_S)
+        async with Database(one.primary.url) as elsewhere:
+            task = await elsewhere.run(user, tasks.create, title="a")
+        async with db.begin(user) as scope:
+            assert await tasks.get(scope, task.id) == task
+            assert await db.run(user, tasks.get, task.id) == task
+        assert await db.run(user, tasks.get, task.id) == task
+
+
 async def test_a_program_starts_without_its_replicas(one: Cluster) -> None:
     [standby] = one.standbys
     await asyncio.to_thread(standby.kill)
     async with one.database() as db:
         user = await a_user(db)
         assert (await db.run(user, tasks.page)).items == []
-        await until(lambda: db.replicas()[0].problem not in {None, "not asked yet"})
+        await until(lambda: db.replicas()[0].problem not in {None, NOT_ASKED})
         await asyncio.to_thread(standby.start)
         await until_read_from(db, user)
 
@@ -344,6 +434,34 @@ async def test_a_replica_of_the_old_primary_is_left_out_after_a_failover(cluster
         await until(lambda: "does not follow" in str(db.replicas()[0].problem))
         assert await db.run(user, tasks.get, task.id) == task
         assert not await db.run(uuid7(), is_standby)
+
+
+async def test_an_old_primary_that_comes_back_is_not_asked(cluster: Cluster) -> None:
+    """Else a replica that follows it counts as one that has what the new primary wrote."""
+    promoted, left_behind = cluster.standbys
+    host = sa.make_url(cluster.primary.url).query["host"]
+    url = (
+        f"postgresql://faceplate@/faceplate?host={host},{promoted.host}"
+        "&port=5432,5432&target_session_attrs=primary"
+    )
+    async with cluster.database(database_url=url, read_urls=(left_behind.url,)) as db:
+        user = await a_user(db)
+        await until_read_from(db, user)
+        await asyncio.to_thread(cluster.primary.kill)
+        await promoted.promote()
+        await db.run(user, tasks.create, title="on the new primary")
+        await until(lambda: "does not follow" in str(db.replicas()[0].problem))
+        await asyncio.to_thread(cluster.primary.start)
+        async with db.begin(user) as scope:  # a connection to the new primary
+            task = await tasks.create(scope, title="there as well")
+        admin = await asyncpg.connect(promoted.admin_url)
+        await admin.execute(END_WATCHES)
+        await admin.close()
+        for _ in range(100):
+            assert await db.run(user, is_standby) is False
+            await asyncio.sleep(0.02)  # the watch finds the old primary
+        assert "does not follow" in str(db.replicas()[0].problem)
+        assert task.title == "there as well"
 
 
 async def test_the_same_errors_and_isolation_hold_on_a_replica(one: Cluster) -> None:

@@ -10,8 +10,9 @@ from pydantic import SecretStr
 
 from faceplate._replicas.floors import NEVER_S, Floor, Floors
 from faceplate._replicas.position import START, Position
-from faceplate._replicas.primary import MAX_SAMPLES, PrimaryWatch
+from faceplate._replicas.primary import MAX_SAMPLES, History, PrimaryWatch
 from faceplate._replicas.replica import Life
+from faceplate._replicas.routing import Replicas
 from faceplate.config import Settings
 
 LATER = Position(2, 5)
@@ -19,7 +20,6 @@ LATER = Position(2, 5)
 
 def test_a_position_of_a_later_timeline_is_later() -> None:
     assert START < Position(1, 900) < LATER < Position(2, 6)
-    assert str(Position(1, 0x1_0000_00FF)) == "1:1/FF"
 
 
 def test_a_use_of_the_primary_counts_what_a_replica_has_shown() -> None:
@@ -117,3 +117,41 @@ async def test_what_is_kept_is_bounded() -> None:
     watch = Told([(float(n), Position(1, n)) for n in range(3 * MAX_SAMPLES)])
     assert len(watch._times) == len(watch._positions) <= MAX_SAMPLES
     assert watch.position_after(3 * MAX_SAMPLES - 10) == (1, 3 * MAX_SAMPLES - 9)
+
+
+def test_a_user_of_the_primary_is_not_dropped() -> None:
+    """Else what is shown to the user meanwhile is forgotten."""
+    floors = Floors(max_users=1)
+    busy, others = UUID(int=9), [UUID(int=number) for number in range(3)]
+    kept = floors.of(busy)
+    kept.uses += 1
+    for other in others:
+        floors.of(other)
+    assert floors.of(busy) is kept
+
+
+async def test_a_token_of_another_cluster_says_nothing() -> None:
+    """Data was moved: the places of the old log would send every user to the primary for ever."""
+    settings = Settings(database_url=SecretStr("postgresql://a@b/c"))
+    replicas = Replicas(settings)
+    replicas.primary.history = History(1, "", 7)
+    user = UUID(int=1)
+    replicas.rise_to(user, 8, LATER)
+    assert replicas._floors.of(user).position == START
+    replicas.rise_to(user, 7, LATER)
+    assert replicas._floors.of(user).position == LATER
+
+
+async def test_a_watch_ends_when_it_is_told_at_any_moment() -> None:
+    """Else closing a Database waits for ever."""
+    for steps in range(6):
+        watch = Told([])
+        pausing = asyncio.create_task(watch._pause())
+        await asyncio.sleep(0.005)  # beyond the shortest pause
+        watch.hurry()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        is_over = pausing.done()
+        pausing.cancel()
+        await asyncio.wait({pausing})
+        assert pausing.cancelled() or is_over

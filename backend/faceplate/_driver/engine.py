@@ -20,33 +20,32 @@ from faceplate._driver.session_state import RESET_BEFORE_COMMIT, ROLLBACK_AND_RE
 from faceplate.config import Settings
 from faceplate.errors import FaceplateError
 
+Admit = Callable[[Callable[[], Awaitable[Connection]]], Awaitable[Connection]]
+
 
 def create_engine(
     settings: Settings,
     *,
     units_role: bool = True,
-    check: Callable[[Connection], Awaitable[None]] | None = None,
+    admit: Admit | None = None,
 ) -> AsyncEngine:
     """Return the pooled engine for ``settings``. It connects when it is first used.
 
     Its connections are in AUTOCOMMIT: `Database` sends BEGIN itself, and other code asks SQLAlchemy
     for it by ``execution_options(isolation_level=...)``. With ``units_role``, connections have the
-    role `ROLE`, and see no row before a transaction sets its user. ``check`` raises if a new
-    connection must not be used.
+    role `ROLE`, and see no row before a transaction sets its user. ``admit`` is called with what
+    makes a connection, and may refuse to make or to return one.
     """
 
-    async def open_one() -> Connection:
+    def open_one() -> Awaitable[Connection]:
         pool: Any = engine.sync_engine.pool
-        connection = await open_pooled_connection(
-            settings, units_role=units_role, descriptions=pool.descriptions
+        connect = partial(
+            open_pooled_connection,
+            settings,
+            units_role=units_role,
+            descriptions=pool.descriptions,
         )
-        if check is not None:
-            try:
-                await check(connection)
-            except BaseException:
-                connection.terminate()
-                raise
-        return connection
+        return connect() if admit is None else admit(connect)
 
     engine = _create_engine(
         open_one,

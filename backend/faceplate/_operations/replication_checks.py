@@ -16,6 +16,12 @@ SELECT count(*) AS number, extract(epoch FROM max(replay_lag))::float8 AS lag_s
 FROM pg_stat_replication
 """
 _BEHIND_S = "SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8"
+_MAY_MARK = """
+SELECT pg_has_role(relowner, 'USAGE') FROM pg_class
+WHERE oid = to_regclass('faceplate.alembic_version')
+"""
+_NOT_MARKED = "the login may not mark the primary's timeline, so that no replica is read from"
+_MARK = "Let the login that owns faceplate.alembic_version be the one of DATABASE_URL or OWNER_URL."
 _ADVICE = "Units read from the primary in its place. Mend it, or take its URL away."
 
 
@@ -38,7 +44,10 @@ async def check_replicas(subject: Subject) -> list[Finding]:
     if not subject.settings.read_urls:
         return [Finding(Level.SKIPPED, "FACEPLATE_READ_URLS names none")]
     history, position = await primary.ask(subject.owner)
-    return [await _examine(each, history, position) for each in subject.settings.of_replicas]
+    findings = [await _examine(each, history, position) for each in subject.settings.of_replicas]
+    if not history.is_marked and not await subject.owner.fetchval(_MAY_MARK):
+        findings.append(Finding(Level.WARNING, _NOT_MARKED, _MARK))
+    return findings
 
 
 async def _examine(settings: Settings, history: History, position: Position) -> Finding:

@@ -13,7 +13,7 @@ NEVER_S = float("-inf")
 class Floor:
     """How far a server must be for one user's reads. It only ever rises."""
 
-    __slots__ = ("life", "position", "primary_s", "replica_s")
+    __slots__ = ("life", "position", "primary_s", "replica_s", "uses")
 
     def __init__(self, position: Position = START, primary_s: float = NEVER_S) -> None:
         self.position = position
@@ -24,6 +24,8 @@ class Floor:
         """The run of the replica that was read from last, if the primary was not used since."""
         self.replica_s = NEVER_S
         """When that was: another server must have what this one had by then."""
+        self.uses = 0
+        """How many units use the primary now, and may have shown anything of it already."""
 
     def rise_to(self, position: Position) -> None:
         """Ask for ``position`` from now on."""
@@ -69,9 +71,15 @@ class Floors:
             return floor
         floor = self._of[user] = Floor(self._others.position, self._others.primary_s)
         if len(self._of) > self._max_users:
-            _, dropped = self._of.popitem(last=False)
-            if dropped.life is not None:
-                dropped.leave_replica()
-            self._others.rise_to(dropped.position)
-            self._others.used_primary(dropped.primary_s)
+            self._drop_oldest()
         return floor
+
+    def _drop_oldest(self) -> None:
+        user, oldest = self._of.popitem(last=False)
+        if oldest.uses:
+            self._of[user] = oldest  # as the newest: it is one more than there may be
+            return
+        if oldest.life is not None:
+            oldest.leave_replica()
+        self._others.rise_to(oldest.position)
+        self._others.used_primary(oldest.primary_s)

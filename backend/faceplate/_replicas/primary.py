@@ -83,6 +83,12 @@ class PrimaryWatch(Watch):
     async def _ask(self, connection: Connection, asked_s: float) -> str | None:
         self._was_used = False
         history, position = await ask(connection)
+        if (earlier := self.history) is not None and history.system == earlier.system:
+            if history.timeline < earlier.timeline:
+                self.position = None
+                return "it is on an earlier timeline than the primary before"
+        elif earlier is not None:
+            self._times, self._positions = [], []
         if not history.is_marked:
             mark = f"{_mark_of(history.timeline)}{uuid4()}"
             await connection.execute(f"COMMENT ON TABLE faceplate.alembic_version IS '{mark}'")

@@ -1,7 +1,8 @@
 """One replica: its pool, its watch, and whether it can be read from."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
 
@@ -9,7 +10,7 @@ from faceplate._driver.connection import Connection
 from faceplate._driver.engine import create_engine
 from faceplate._replicas.position import Position
 from faceplate._replicas.primary import MARK, SYSTEM, History, PrimaryWatch
-from faceplate._replicas.watch import Watch
+from faceplate._replicas.watch import PACE_S, Watch
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect, FaceplateError
 
@@ -27,11 +28,14 @@ LEFT_OUT_S = 1.0
 
 
 class Life:
-    """One run of a server, during which it only ever gains."""
+    """The life of one connection of a watch.
+
+    While it lasts, the server neither crashes nor is replaced: it only gains.
+    """
 
     def __init__(self, started: str) -> None:
         self.started = started
-        """When it was started, as the server says."""
+        """When the server was started, as it says."""
 
 
 class Answer(NamedTuple):
@@ -77,19 +81,28 @@ class ReplicaWatch(Watch):
         self._primary = primary
         self._on_failure = on_failure
 
+    async def confirm(self, life: Life) -> bool:
+        """Return whether ``life`` lasts until after now, when the server has answered again."""
+        now_s = time.monotonic()
+        while self.life is life and self.asked_s <= now_s:
+            self.hurry()
+            await asyncio.wait({self.next_answer})
+        return self.life is life
+
     async def _ask(self, connection: Connection, _asked_s: float) -> str | None:
         history = self._primary.history  # of before, in case it changes meanwhile
         answer = await ask(connection)
-        if self.life is None or self.life.started != answer.started:
+        if self.life is None:
             self.life = Life(answer.started)
         if history is None:
-            return "the primary has not been asked yet"
+            return self._primary.problem
         problem, self.position = answer.problem(history), None
         if problem is None and answer.lsn is not None:
             self.position = Position(history.timeline, answer.lsn)
         return problem
 
     def _note_failure(self, error: Exception) -> None:
+        self.life = None
         super()._note_failure(error)
         self._on_failure()
 
@@ -99,7 +112,7 @@ class Replica:
 
     def __init__(self, settings: Settings, primary: PrimaryWatch) -> None:
         self.settings = settings
-        self.engine: AsyncEngine = create_engine(settings, check=self._check)
+        self.engine: AsyncEngine = create_engine(settings, admit=self._admit)
         self.watch = ReplicaWatch(settings, primary, self._cut_off)
         self.reads = 0
         """How many units were read from it."""
@@ -119,11 +132,13 @@ class Replica:
         """Why no unit reads from it now, or None."""
         if self.watch.problem is not None:
             return self.watch.problem
-        if time.monotonic() < self._left_out_until_s:
+        now_s, limit_s, lag_s = time.monotonic(), self.settings.max_replica_lag_s, self.lag_s
+        if now_s < self._left_out_until_s:
             return self._failure
-        lag_s, limit_s = self.lag_s, self.settings.max_replica_lag_s
         if lag_s is not None and lag_s > limit_s:
             return f"it is more than {limit_s:g} s behind"
+        if now_s - self._primary.asked_s > limit_s + PACE_S:
+            return f"the primary cannot be asked: {self._primary.problem}"
         return None
 
     def leave_out(self, error: FaceplateError) -> None:
@@ -132,16 +147,31 @@ class Replica:
         self._left_out_until_s = time.monotonic() + LEFT_OUT_S
         self.watch.hurry()
 
-    async def _check(self, connection: Connection) -> None:
-        """Raise CannotConnect unless the watch asks the same run of the same server."""
-        started = await connection.fetchval(_STARTED)
+    async def _admit(self, connect: Callable[[], Awaitable[Connection]]) -> Connection:
+        """Return a new connection to the server that the watch asks, in the same life.
+
+        Raises CannotConnect if it is another one, or if the watch has no answer.
+        """
+        if self.watch.problem is not None:
+            raise CannotConnect(f"{self.settings.target}: {self.watch.problem}")
         life = self.watch.life
-        if life is None or life.started != started:
-            raise CannotConnect(
-                f"{self.settings.target}: another server has answered than before, or it was"
-                " started again"
-            )
-        self._connections.add(connection)
+        connection = await connect()
+        self._connections.add(connection)  # from here on, it is closed if the watch fails
+        try:
+            await self._check(connection, life)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _check(self, connection: Connection, life: Life | None) -> None:
+        """Raise CannotConnect unless a connection leads to the server of ``life``, which lasts."""
+        if life is not None and self.watch.life is life:
+            started = await connection.fetchval(_STARTED)
+            if life.started == started and await self.watch.confirm(life):
+                return
+        target = self.settings.target
+        raise CannotConnect(f"{target}: it was started again, or is another server than before")
 
     def _cut_off(self) -> None:
         """Close all connections, so that no unit waits for a server that does not answer."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,7 +12,7 @@ from faceplate._replicas.floors import NEVER_S, Floor, Floors
 from faceplate._replicas.position import Position
 from faceplate._replicas.primary import PrimaryWatch
 from faceplate._replicas.replica import Life, Replica
-from faceplate._replicas.watch import OnConnect
+from faceplate._replicas.watch import OnConnect, Watch
 from faceplate.config import Settings
 
 WAIT_S = 0.05
@@ -31,32 +33,56 @@ class Replicas:
         self._no_wait_until_s = NEVER_S
 
     @property
+    def _watches(self) -> list[Watch]:
+        return [self.primary, *(replica.watch for replica in self.all)]
+
+    @property
     def engines(self) -> list[AsyncEngine]:
         """The engine of each replica."""
         return [replica.engine for replica in self.all]
 
     def start(self, on_connect: OnConnect) -> None:
         """Begin to ask the servers how far they are, over connections of their own."""
-        for watch in (self.primary, *(replica.watch for replica in self.all)):
+        for watch in self._watches:
             watch.start(on_connect)
 
-    async def stop(self) -> None:
+    def cancel(self) -> None:
         """Ask no more."""
-        for watch in (self.primary, *(replica.watch for replica in self.all)):
-            await watch.stop()
+        for watch in self._watches:
+            watch.cancel()
 
-    def used_primary(self, user: UUID) -> None:
-        """Have the user's next reads find all that the primary shows now."""
-        self._floors.of(user).used_primary(time.monotonic())
-        self.primary.note_use()
+    async def ended(self) -> None:
+        """Return when nothing is asked any more."""
+        for watch in self._watches:
+            await watch.ended()
+
+    @contextmanager
+    def using_primary(self, user: UUID) -> Iterator[None]:
+        """Have the user's reads find all that the primary shows during the block.
+
+        While it lasts they run on the primary, too.
+        """
+        floor = self._floors.of(user)
+        floor.uses += 1
+        try:
+            yield
+        finally:
+            floor.uses -= 1
+            floor.used_primary(time.monotonic())
+            self.primary.note_use()
 
     def used_replica(self, user: UUID, life: Life) -> None:
         """Have the user's next reads find all that a replica shows now, in this run of it."""
         self._floors.of(user).used_replica(life, time.monotonic())
 
-    def rise_to(self, user: UUID, position: Position) -> None:
-        """Have the user's next reads find all that is before ``position``."""
-        self._floors.of(user).rise_to(position)
+    def rise_to(self, user: UUID, system: int, position: Position) -> None:
+        """Have the user's next reads find all that is before ``position`` of a cluster.
+
+        A place of another cluster, from which the data was moved, says nothing here.
+        """
+        history = self.primary.history
+        if history is None or history.system == system:
+            self._floors.of(user).rise_to(position)
 
     async def choose(self, user: UUID) -> Replica | None:
         """Return a replica that has all that the user has seen; None if the primary has to serve.
@@ -64,6 +90,8 @@ class Replicas:
         It waits up to `WAIT_S` for one that is about to catch up.
         """
         floor = self._floors.of(user)
+        if floor.uses:
+            return None
         found = self._find(user, floor)
         until_s = time.monotonic()
         if found is None and until_s >= self._no_wait_until_s:
@@ -99,7 +127,7 @@ class Replicas:
     def _has_reached(self, replica: Replica, floor: Floor) -> bool:
         """Return whether a replica has all that a user has seen."""
         position, life = replica.watch.position, replica.watch.life
-        if position is None or position < floor.position:
+        if position is None:
             return False
         if floor.life is not None and floor.life is not life and not self._count_other(floor):
             return False

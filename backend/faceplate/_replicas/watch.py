@@ -1,17 +1,21 @@
 """A watch: a connection of its own to one server, which is asked again and again."""
 
 import asyncio
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 
-from faceplate._driver.connecting import open_pooled_connection
+from faceplate._driver.connecting import open_pooled_connection, with_mapped_errors
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_mapping import map_connect_error
 from faceplate._replicas.position import Position
 from faceplate.config import Settings
 
+logger = logging.getLogger("faceplate")
+
+NOT_ASKED = "it has not been asked yet"
 OnConnect = Callable[[Connection], object]
 
 PACE_S = 1.0
@@ -29,7 +33,7 @@ class Watch(ABC):
     """What it said last; None before its first answer, and while it cannot be asked."""
     asked_s: float = float("-inf")
     """When it was asked for that, by the monotonic clock."""
-    problem: str | None = "not asked yet"
+    problem: str | None = NOT_ASKED
     """Why it cannot be used, or None."""
     has_units_role = True
     """Whether it is asked with the role of units."""
@@ -45,10 +49,14 @@ class Watch(ABC):
         """Begin to ask. ``on_connect`` is called with each connection, and may refuse it."""
         self._task = asyncio.create_task(self._run(on_connect), name="faceplate-watch")
 
-    async def stop(self) -> None:
-        """Ask no more, and close the connection."""
+    def cancel(self) -> None:
+        """Ask no more. `ended` tells when the connection is closed."""
         if self._task is not None:
             self._task.cancel()
+
+    async def ended(self) -> None:
+        """Return when it asks no more."""
+        if self._task is not None:
             await asyncio.wait({self._task})
 
     @property
@@ -75,15 +83,19 @@ class Watch(ABC):
             await asyncio.sleep(RECONNECT_S)
 
     async def _ask_until_it_fails(self, on_connect: OnConnect) -> None:
-        connection = await open_pooled_connection(self._settings, units_role=self.has_units_role)
+        settings = self._settings
+        connection = await with_mapped_errors(
+            open_pooled_connection(settings, units_role=self.has_units_role), settings
+        )
         try:
             on_connect(connection)
             while True:
                 asked_s = time.monotonic()
                 self._hurried.clear()
                 async with asyncio.timeout(ANSWER_S):
-                    self.problem = await self._ask(connection, asked_s)
+                    problem = await self._ask(connection, asked_s)
                 self.asked_s = asked_s
+                self._set_problem(problem)
                 self._tell()
                 await self._pause()
         finally:
@@ -91,8 +103,10 @@ class Watch(ABC):
 
     async def _pause(self) -> None:
         await asyncio.sleep(SHORTEST_PAUSE_S)
+        # Not wait_for, which Python 3.11 lets swallow a cancellation.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurried.wait(), PACE_S)
+            async with asyncio.timeout(PACE_S):
+                await self._hurried.wait()
 
     def _tell(self) -> None:
         told, self._answer = self._answer, self._loop.create_future()
@@ -100,7 +114,13 @@ class Watch(ABC):
 
     def _note_failure(self, error: Exception) -> None:
         failure = map_connect_error(error, target=self.target, limit_s=ANSWER_S)
-        self.problem, self.position = str(failure), None
+        self.position = None
+        self._set_problem(failure.message)
+
+    def _set_problem(self, problem: str | None) -> None:
+        if problem != self.problem and (problem or self.problem != NOT_ASKED):
+            logger.warning("reads: %s: %s", self.target, problem or "it can be read from again")
+        self.problem = problem
 
     @abstractmethod
     async def _ask(self, connection: Connection, asked_s: float) -> str | None:

@@ -1,7 +1,6 @@
 """The block of `Database.begin`: one attempt, which is never retried."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import TypeVar
 
@@ -18,11 +17,11 @@ class Block(AbstractAsyncContextManager[S]):
     """A scope for ``async with``, which can be entered once."""
 
     def __init__(
-        self, call: Call, attempt: Attempt[S], on_end: Callable[[], object] | None = None
+        self, call: Call, attempt: Attempt[S], use: AbstractContextManager[object] | None = None
     ) -> None:
         self._call = call
         self._attempt = attempt
-        self._on_end = on_end
+        self._use = use
         self._was_entered = False
         self._is_entered = False
 
@@ -31,6 +30,8 @@ class Block(AbstractAsyncContextManager[S]):
             raise UsageError("a block can be entered only once: call `begin` again")
         self._was_entered = True
         self._call.__enter__()
+        if self._use is not None:
+            self._use.__enter__()
         try:
             scope = await self._attempt.__aenter__()
         except BaseException as error:
@@ -56,8 +57,8 @@ class Block(AbstractAsyncContextManager[S]):
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
-        if self._on_end is not None:
-            self._on_end()
+        if self._use is not None:
+            self._use.__exit__(None, None, None)
         if error is not None:
             remove_confidential(error)
         self._call.__exit__(None if error is None else type(error), error, None)

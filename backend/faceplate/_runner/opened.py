@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -94,7 +95,7 @@ class Opened:
             return None
         if user is None or not marks.shareable or marks.isolation != READ_COMMITTED:
             return None
-        return SharedScope(flights, user)
+        return SharedScope(flights, user, read_only=marks.read_only)
 
     async def close(self) -> int:
         """Close the pools, as `Database.dispose` says. Return how much work was cut off."""
@@ -102,10 +103,14 @@ class Opened:
             return await self._shutdown.run(self._limit_s)
         finally:
             if self.reading is not None:
-                await self.reading.replicas.stop()
+                self.reading.replicas.cancel()
+                await self.reading.replicas.ended()
 
     def abandon(self) -> None:
         """Leave the connections of a parent process or a closed event loop alone."""
+        if self.reading is not None:
+            with suppress(RuntimeError):  # the event loop is closed
+                self.reading.replicas.cancel()
         if self._pid != os.getpid():
             self._shutdown.abandon_after_fork()
         else:

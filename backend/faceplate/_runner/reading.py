@@ -15,7 +15,10 @@ from faceplate.errors import (
     Contention,
     DatabaseError,
     FaceplateError,
+    Overloaded,
+    PoolExhausted,
     SchemaChanged,
+    TimedOut,
     Unauthorized,
     Unavailable,
 )
@@ -26,8 +29,10 @@ T = TypeVar("T")
 
 SERIALIZABLE = "SERIALIZABLE"
 """The isolation level that a standby does not have."""
-OF_THE_REPLICA = (Unavailable, Contention, SchemaChanged, Unauthorized, DatabaseError)
+OF_THE_REPLICA = (Unavailable, TimedOut, Contention, SchemaChanged, Unauthorized, DatabaseError)
 """The errors that may be the replica's alone: it is gone, in conflict with the log, or behind."""
+FULL = (Overloaded, PoolExhausted)
+"""The errors of a replica that serves others."""
 
 
 class Reading:
@@ -37,10 +42,6 @@ class Reading:
         self.replicas = replicas
         self._settings = settings
         self._counters = counters
-
-    def used_primary(self, user: UUID) -> None:
-        """Have the user's next reads find what the primary shows now."""
-        self.replicas.used_primary(user)
 
     async def run(
         self, unit: BoundUnit[T], user: UUID, run_on_primary: Callable[[], Awaitable[T]]
@@ -57,10 +58,8 @@ class Reading:
                 except OF_THE_REPLICA as error:
                     self._note_failure(replica, error)
             self._counters.reads_on_primary += 1
-        try:
+        with self.replicas.using_primary(user):
             return await run_on_primary()
-        finally:
-            self.replicas.used_primary(user)
 
     async def _run_on(self, replica: Replica, unit: BoundUnit[T], user: UUID) -> T:
         life = replica.watch.life
@@ -78,5 +77,5 @@ class Reading:
 
     def _note_failure(self, replica: Replica, error: FaceplateError) -> None:
         self._counters.reads_moved[type(error).__name__] += 1
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable | TimedOut) and not isinstance(error, FULL):
             replica.leave_out(error)

@@ -26,11 +26,12 @@ class SharedScope(Scope):
 
     _has_flown = False
 
-    def __init__(self, flights: SharedFlights, user_id: UUID) -> None:
+    def __init__(self, flights: SharedFlights, user_id: UUID, *, read_only: bool) -> None:
         self.settings = flights.settings
         self.ids = self._ids = Ids()
         self._flights = flights
         self._user_id = user_id
+        self._read_only = read_only
         self.autocommits = True
 
     async def run_unit(self, unit: Callable[[Scope], Awaitable[T]]) -> T:
@@ -47,6 +48,7 @@ class SharedScope(Scope):
         if not statement.may_share or self.is_busy or self._has_flown:
             return await super().all(statement, **values)  # which needs a connection
         self.check_usable()
+        self._check_only_reads(statement.compiled)
         passenger = self._passenger(statement, values)
         self.is_busy = self._has_flown = True
         try:

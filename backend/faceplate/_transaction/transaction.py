@@ -105,8 +105,7 @@ class Transaction(State, ABC):
         try:
             if self._must_resynchronize:
                 await self._resynchronize()
-            if self._read_only:
-                self._check_only_reads(effects)
+            self._check_only_reads(effects)
             if self.autocommits:
                 self._check_is_whole_unit(effects)
             driver = self._driver
