@@ -40,7 +40,7 @@ from faceplate.errors import ConfigurationError
 
 __all__ = ["Password", "PasswordFunction", "Settings"]
 
-REPLICA_WAIT_S = 1.0
+REPLICA_WAIT_S = 1.5
 """How long a unit waits for a lock on a replica, or for a connection to one."""
 
 
@@ -287,6 +287,7 @@ class Settings(LoadedSettings):
         The waits are short, because the primary serves what a replica does not.
         """
         waits = {
+            "connect_timeout_s": min(self.connect_timeout_s, REPLICA_WAIT_S),
             "lock_timeout_s": min(self.lock_timeout_s or REPLICA_WAIT_S, REPLICA_WAIT_S),
             "pool_timeout_s": min(self.pool_timeout_s, REPLICA_WAIT_S),
             "read_urls": (),

@@ -85,12 +85,18 @@ async def test_no_read_is_stale(
     """Two processes, between which a token goes, and at the end a standby is promoted."""
     count = campaign.size(4_000, 1_000_000)
     turns = count // (USERS * READS_OF_EACH_WRITE)
-    async with database(primary, standbys) as db, database(primary, standbys) as other:
+    async with (
+        database(primary, standbys) as db,
+        database(primary, standbys) as other,
+        Database(primary.url) as writer,  # from which no token comes
+    ):
         readers = await settle_in(db)
 
         async def go_on(reader: Reader, turns: int) -> None:
             for _ in range(turns):
                 await reader.turn(db)
+                await writer.run(reader.user, documents.put, KIND, KEY, "{}")
+                await reader.read(db)
                 if campaign.dice.random() < 0.1:
                     other.accept_causal_token(reader.user, await db.causal_token(reader.user))
                     await reader.read(other)

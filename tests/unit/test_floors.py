@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from faceplate._replicas.floors import NEVER_S, Floor, Floors
+from faceplate._replicas.floors import Floor, Floors
 from faceplate._replicas.position import START, Position
 from faceplate._replicas.primary import MAX_SAMPLES, History, PrimaryWatch
 from faceplate._replicas.replica import Life
@@ -22,33 +22,46 @@ def test_a_position_of_a_later_timeline_is_later() -> None:
     assert START < Position(1, 900) < LATER < Position(2, 6)
 
 
+def life() -> Life:
+    return Life(7, "today")
+
+
 def test_a_use_of_the_primary_counts_what_a_replica_has_shown() -> None:
-    floor = Floor()
-    floor.used_replica(Life("a"), 1.0)
+    floor = Floor(0.0)
+    floor.used_replica(life(), 1.0)
     floor.used_primary(2.0)
     assert (floor.primary_s, floor.life) == (2.0, None)
 
 
 def test_a_use_of_the_primary_is_not_forgotten_over_a_replica() -> None:
-    floor, life = Floor(), Life("a")
+    floor, one = Floor(0.0), life()
     floor.used_primary(2.0)
-    floor.used_replica(life, 3.0)
-    assert (floor.primary_s, floor.life, floor.replica_s) == (2.0, life, 3.0)
+    floor.used_replica(one, 3.0)
+    assert (floor.moment_for(one), floor.moment_for(life()), floor.moment_for(None)) == (2, 3, 3)
 
 
-def test_reads_of_two_replicas_at_a_time_ask_for_the_primary() -> None:
-    """Else the next read may go to the one of them that was behind the other."""
-    floor = Floor()
-    floor.used_replica(Life("a"), 1.0)
-    floor.used_replica(Life("b"), 2.0)
-    assert (floor.primary_s, floor.life) == (2.0, None)
+def test_another_replica_must_have_what_the_first_one_showed() -> None:
+    floor, first, second = Floor(0.0), life(), life()
+    floor.used_replica(first, 1.0)
+    assert (floor.moment_for(first), floor.moment_for(second)) == (0, 1)
+    floor.used_replica(second, 2.0)
+    assert (floor.moment_for(first), floor.moment_for(second)) == (2, 1)
+
+
+def test_no_other_server_is_read_while_a_unit_runs() -> None:
+    floor, one = Floor(0.0), life()
+    floor.readers, floor.reading = 1, one
+    assert floor.allows(one)
+    assert not floor.allows(life())
+    floor.writers = 1
+    assert not floor.allows(one)
 
 
 def test_floors_that_are_dropped_hold_for_everybody_else() -> None:
-    floors = Floors(max_users=2)
+    floors = Floors(0.0, max_users=2)
     first, second, *others = (UUID(int=number) for number in range(5))
     floors.of(first).rise_to(LATER)
-    floors.of(second).used_replica(Life("a"), 7.0)
+    floors.of(second).used_replica(life(), 7.0)
     for other in others:
         floors.of(other)
     assert len(floors) == 2
@@ -57,7 +70,7 @@ def test_floors_that_are_dropped_hold_for_everybody_else() -> None:
 
 
 def test_the_users_that_were_active_last_are_kept() -> None:
-    floors = Floors(max_users=2)
+    floors = Floors(0.0, max_users=2)
     busy, idle, new = (UUID(int=number) for number in range(3))
     kept = floors.of(busy)
     kept.used_primary(3.0)
@@ -65,7 +78,7 @@ def test_the_users_that_were_active_last_are_kept() -> None:
     assert floors.of(busy) is kept
     floors.of(new)
     assert floors.of(busy) is kept
-    assert floors.of(new).primary_s == NEVER_S
+    assert floors.of(new).primary_s == 0.0
 
 
 class Told(PrimaryWatch):
@@ -88,11 +101,12 @@ async def test_a_position_counts_what_was_committed_before_it_was_asked_for() ->
 
 async def test_how_far_a_position_is_behind() -> None:
     watch = Told([(float(n), Position(1, 10 * n)) for n in range(1, 6)])
-    assert watch.lag_s(Position(1, 50)) == 0
-    assert watch.lag_s(Position(2, 1)) == 0
-    assert watch.lag_s(Position(1, 49)) == 1.0
-    assert watch.lag_s(Position(1, 10)) == 4.0
-    assert watch.lag_s(Position(1, 9)) == float("inf")
+    assert watch.lag_s(Position(1, 50), 6.0) == 0
+    assert watch.lag_s(Position(2, 1), 6.0) == 0
+    assert watch.lag_s(Position(1, 49), 6.0) == 1.0
+    assert watch.lag_s(Position(1, 10), 6.0) == 4.0
+    assert watch.lag_s(Position(1, 10), 2.5) == 1.0  # no more than there was when it was asked
+    assert watch.lag_s(Position(1, 9), 6.0) == float("inf")
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=200), st.data())
@@ -119,15 +133,32 @@ async def test_what_is_kept_is_bounded() -> None:
     assert watch.position_after(3 * MAX_SAMPLES - 10) == (1, 3 * MAX_SAMPLES - 9)
 
 
-def test_a_user_of_the_primary_is_not_dropped() -> None:
+def test_a_floor_in_use_is_not_dropped() -> None:
     """Else what is shown to the user meanwhile is forgotten."""
-    floors = Floors(max_users=1)
-    busy, others = UUID(int=9), [UUID(int=number) for number in range(3)]
+    floors = Floors(0.0, max_users=2)
+    busy, others = UUID(int=9), [UUID(int=number) for number in range(5)]
     kept = floors.of(busy)
-    kept.uses += 1
+    kept.writers += 1
     for other in others:
         floors.of(other)
     assert floors.of(busy) is kept
+    kept.writers -= 1
+    for other in others:
+        floors.of(other)
+    assert len(floors) == 2
+    assert floors.of(busy) is not kept
+
+
+async def test_a_watch_that_was_cancelled_is_not_believed() -> None:
+    """Else a unit waits for ever for it to answer once more."""
+    watch = Told([(1.0, LATER)])
+    watch.start(lambda _: None)
+    answer = watch.next_answer
+    await asyncio.sleep(0)
+    watch.cancel()
+    await watch.ended()
+    assert answer.done()
+    assert (watch.position, watch.problem) == (None, "it is not asked any more")
 
 
 async def test_a_token_of_another_cluster_says_nothing() -> None:

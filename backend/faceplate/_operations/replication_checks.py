@@ -43,7 +43,8 @@ async def check_replicas(subject: Subject) -> list[Finding]:
     """Return how far each replica in ``read_urls`` is behind, or why it is not read from."""
     if not subject.settings.read_urls:
         return [Finding(Level.SKIPPED, "FACEPLATE_READ_URLS names none")]
-    history, position = await primary.ask(subject.owner)
+    system = await primary.system_of(subject.owner)
+    history, position = await primary.ask(subject.owner, system)
     findings = [await _examine(each, history, position) for each in subject.settings.of_replicas]
     if not history.is_marked and not await subject.owner.fetchval(_MAY_MARK):
         findings.append(Finding(Level.WARNING, _NOT_MARKED, _MARK))
@@ -54,6 +55,7 @@ async def _examine(settings: Settings, history: History, position: Position) -> 
     try:
         connection = await open_connection(settings)
         try:
+            system = await primary.system_of(connection)
             answer = await replica.ask(connection)
             behind_s = await connection.fetchval(_BEHIND_S)
         finally:
@@ -63,7 +65,9 @@ async def _examine(settings: Settings, history: History, position: Position) -> 
         failure = map_connect_error(error, target=settings.target, limit_s=limit_s)
         return Finding(Level.WARNING, failure.message, _ADVICE)
     # Before a process has read from replicas, the primary has no mark that they could lack.
-    problem = answer.problem(history if history.is_marked else history._replace(mark=answer.mark))
+    problem = answer.problem(
+        system, history if history.is_marked else history._replace(mark=answer.mark)
+    )
     if problem is not None or answer.lsn is None:
         return Finding(Level.WARNING, f"{settings.target}: {problem}", _ADVICE)
     behind = position.lsn - answer.lsn

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from faceplate._driver.connection import Connection
-from faceplate._replicas.position import Position
+from faceplate._replicas.position import START, Position
 from faceplate._replicas.watch import Watch
 from faceplate.config import Settings
+from faceplate.errors import CannotConnect
 
 MARK = "obj_description(to_regclass('faceplate.alembic_version'), 'pg_class')"
 SYSTEM = "(SELECT system_identifier FROM pg_control_system())"
@@ -22,7 +23,7 @@ POSITION = """
 FROM (SELECT pg_current_wal_insert_lsn()) AS place (lsn)
 """
 """The select list of a `Position`, which everything that is committed by now is before."""
-_ASK = f"SELECT {MARK}, {SYSTEM}, {POSITION}"
+_ASK = f"SELECT {MARK}, {POSITION}"
 BUSY_PACE_S = 0.02
 """The time to the next question after the primary was used."""
 MAX_SAMPLES = 4096
@@ -53,6 +54,8 @@ class PrimaryWatch(Watch):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._was_used = False
+        self._system = 0
+        self._furthest = START
         self._spacing_s = max(BUSY_PACE_S, 2 * settings.max_replica_lag_s / MAX_SAMPLES)
         self._times: list[float] = []
         self._positions: list[Position] = []
@@ -63,6 +66,10 @@ class PrimaryWatch(Watch):
             self._was_used = True
             self._loop.call_later(BUSY_PACE_S, self.hurry)
 
+    def note_replica(self, position: Position) -> None:
+        """Take note that a replica has got so far: the primary must be at least as far."""
+        self._furthest = max(self._furthest, position)
+
     def position_after(self, moment_s: float) -> Position | None:
         """Return a place that counts what was committed by ``moment_s``; None if not known yet."""
         place = bisect_right(self._times, moment_s)
@@ -70,32 +77,46 @@ class PrimaryWatch(Watch):
             return self._positions[place]
         return self.position if self.asked_s > moment_s else None
 
-    def lag_s(self, position: Position) -> float:
-        """Return how many seconds ``position`` was behind when this server was asked last.
+    def lag_s(self, position: Position, asked_s: float) -> float:
+        """Return how many seconds a server was behind that had ``position`` at ``asked_s``.
 
         It is infinite where that is longer ago than what is kept.
         """
-        place = bisect_right(self._positions, position)
-        if place == len(self._positions):
+        newest = bisect_right(self._times, asked_s) - 1
+        place = bisect_right(self._positions, position) - 1
+        if newest <= place:
             return 0.0
-        return self._times[-1] - self._times[place - 1] if place else float("inf")
+        return self._times[newest] - self._times[place] if place >= 0 else float("inf")
+
+    async def _begin(self, connection: Connection) -> None:
+        self._system = await system_of(connection)
 
     async def _ask(self, connection: Connection, asked_s: float) -> str | None:
         self._was_used = False
-        history, position = await ask(connection)
-        if (earlier := self.history) is not None and history.system == earlier.system:
-            if history.timeline < earlier.timeline:
-                self.position = None
-                return "it is on an earlier timeline than the primary before"
-        elif earlier is not None:
-            self._times, self._positions = [], []
+        earlier, furthest = self.history, self._furthest  # of before the question
+        history, position = await ask(connection, self._system)
+        if earlier is not None and history.system != earlier.system:
+            self._forget_places()
+        elif earlier is not None and history.timeline < earlier.timeline:
+            raise CannotConnect(f"{self.target}: it is on an earlier timeline than before")
+        elif position < furthest:  # it lost the end of its log, and will write another one
+            self._forget_places()
+            history = await self._put_mark(connection, history)
         if not history.is_marked:
-            mark = f"{_mark_of(history.timeline)}{uuid4()}"
-            await connection.execute(f"COMMENT ON TABLE faceplate.alembic_version IS '{mark}'")
-            history, position = await ask(connection)
+            history = await self._put_mark(connection, history)
         self.history, self.position = history, position
-        self._keep(asked_s, self.position)
+        self._furthest = max(self._furthest, position)
+        self._keep(asked_s, position)
         return None
+
+    async def _put_mark(self, connection: Connection, history: History) -> History:
+        mark = f"{_mark_of(history.timeline)}{uuid4()}"
+        await connection.execute(f"COMMENT ON TABLE faceplate.alembic_version IS '{mark}'")
+        return history._replace(mark=mark)
+
+    def _forget_places(self) -> None:
+        self._furthest = START
+        self._times, self._positions = [], []
 
     def _keep(self, asked_s: float, position: Position) -> None:
         times, positions = self._times, self._positions
@@ -107,9 +128,15 @@ class PrimaryWatch(Watch):
         positions.append(position)
 
 
-async def ask(connection: Connection) -> tuple[History, Position]:
+async def system_of(connection: Connection) -> int:
+    """Return PostgreSQL's identifier of the cluster. Raises the driver's errors."""
+    system: int = await connection.fetchval(f"SELECT {SYSTEM}")
+    return system
+
+
+async def ask(connection: Connection, system: int) -> tuple[History, Position]:
     """Return the primary's history and its place. Raises the driver's errors."""
-    [(mark, system, timeline, lsn)] = await connection.fetch(_ASK)
+    [(mark, timeline, lsn)] = await connection.fetch(_ASK)
     return History(timeline, mark or "", system), Position(timeline, lsn)
 
 

@@ -9,7 +9,7 @@ from weakref import WeakSet
 from faceplate._driver.connection import Connection
 from faceplate._driver.engine import create_engine
 from faceplate._replicas.position import Position
-from faceplate._replicas.primary import MARK, SYSTEM, History, PrimaryWatch
+from faceplate._replicas.primary import MARK, History, PrimaryWatch, system_of
 from faceplate._replicas.watch import PACE_S, Watch
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect, FaceplateError
@@ -17,11 +17,10 @@ from faceplate.errors import CannotConnect, FaceplateError
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-_STARTED = "SELECT pg_postmaster_start_time()::text"
+_STARTED = "pg_postmaster_start_time()::text"
 # The mark is read first: who has it by then has it at the place that is read after it.
 _ASK = f"""
-SELECT {MARK}, pg_is_in_recovery(), (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
-    {SYSTEM}, pg_postmaster_start_time()::text
+SELECT {MARK}, pg_is_in_recovery(), (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint
 """
 LEFT_OUT_S = 1.0
 """How long a replica on which a unit has failed is not read from."""
@@ -33,7 +32,9 @@ class Life:
     While it lasts, the server neither crashes nor is replaced: it only gains.
     """
 
-    def __init__(self, started: str) -> None:
+    def __init__(self, system: int, started: str) -> None:
+        self.system = system
+        """PostgreSQL's identifier of the cluster."""
         self.started = started
         """When the server was started, as it says."""
 
@@ -44,16 +45,17 @@ class Answer(NamedTuple):
     mark: str
     is_in_recovery: bool
     lsn: int | None
-    system: int
-    started: str
 
-    def problem(self, history: History) -> str | None:
-        """Return why it cannot be read from beside a primary with ``history``, or None."""
+    def problem(self, system: int, history: History) -> str | None:
+        """Return why it cannot be read from beside a primary with ``history``, or None.
+
+        ``system`` is the identifier of its own cluster.
+        """
         if not self.is_in_recovery:
             return "it is no standby: it was promoted, or never was one"
         if self.lsn is None:
             return "it replays no log of PostgreSQL's own, so that nothing tells how far it is"
-        if self.system != history.system:
+        if system != history.system:
             return "it is a standby of another server"
         if self.mark != history.mark:
             return "it does not follow the primary's timeline, or not yet"
@@ -89,21 +91,24 @@ class ReplicaWatch(Watch):
             await asyncio.wait({self.next_answer})
         return self.life is life
 
+    async def _begin(self, connection: Connection) -> None:
+        system = await system_of(connection)
+        self.life = Life(system, await connection.fetchval(f"SELECT {_STARTED}"))
+
     async def _ask(self, connection: Connection, _asked_s: float) -> str | None:
         history = self._primary.history  # of before, in case it changes meanwhile
         answer = await ask(connection)
-        if self.life is None:
-            self.life = Life(answer.started)
-        if history is None:
+        if history is None or self.life is None:
             return self._primary.problem
-        problem, self.position = answer.problem(history), None
+        problem, self.position = answer.problem(self.life.system, history), None
         if problem is None and answer.lsn is not None:
             self.position = Position(history.timeline, answer.lsn)
+            self._primary.note_replica(self.position)
         return problem
 
-    def _note_failure(self, error: Exception) -> None:
+    def _forget(self, problem: str) -> None:
         self.life = None
-        super()._note_failure(error)
+        super()._forget(problem)
         self._on_failure()
 
 
@@ -125,7 +130,9 @@ class Replica:
     def lag_s(self) -> float | None:
         """How many seconds it is behind the primary, or None where that is not known."""
         position = self.watch.position
-        return None if position is None else self._primary.lag_s(position)
+        if position is None:
+            return None
+        return self._primary.lag_s(position, self.watch.asked_s)
 
     @property
     def problem(self) -> str | None:
@@ -137,7 +144,7 @@ class Replica:
             return self._failure
         if lag_s is not None and lag_s > limit_s:
             return f"it is more than {limit_s:g} s behind"
-        if now_s - self._primary.asked_s > limit_s + PACE_S:
+        if now_s - self._primary.asked_s + (lag_s or 0.0) > limit_s + 2 * PACE_S:
             return f"the primary cannot be asked: {self._primary.problem}"
         return None
 
@@ -167,7 +174,7 @@ class Replica:
     async def _check(self, connection: Connection, life: Life | None) -> None:
         """Raise CannotConnect unless a connection leads to the server of ``life``, which lasts."""
         if life is not None and self.watch.life is life:
-            started = await connection.fetchval(_STARTED)
+            started = await connection.fetchval(f"SELECT {_STARTED}")
             if life.started == started and await self.watch.confirm(life):
                 return
         target = self.settings.target

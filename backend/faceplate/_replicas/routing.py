@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from faceplate._replicas.floors import NEVER_S, Floor, Floors
+from faceplate._replicas.floors import Floor, Floors
 from faceplate._replicas.position import Position
 from faceplate._replicas.primary import PrimaryWatch
 from faceplate._replicas.replica import Life, Replica
@@ -29,8 +29,8 @@ class Replicas:
     def __init__(self, settings: Settings) -> None:
         self.primary = PrimaryWatch(settings.of_owner)
         self.all = [Replica(each, self.primary) for each in settings.of_replicas]
-        self._floors = Floors()
-        self._no_wait_until_s = NEVER_S
+        self._floors = Floors(time.monotonic())
+        self._no_wait_until_s = 0.0
 
     @property
     def _watches(self) -> list[Watch]:
@@ -63,17 +63,28 @@ class Replicas:
         While it lasts they run on the primary, too.
         """
         floor = self._floors.of(user)
-        floor.uses += 1
+        floor.writers += 1
         try:
             yield
         finally:
-            floor.uses -= 1
+            floor.writers -= 1
             floor.used_primary(time.monotonic())
             self.primary.note_use()
 
-    def used_replica(self, user: UUID, life: Life) -> None:
-        """Have the user's next reads find all that a replica shows now, in this run of it."""
-        self._floors.of(user).used_replica(life, time.monotonic())
+    @contextmanager
+    def using_replica(self, user: UUID, life: Life) -> Iterator[None]:
+        """Have the user's reads find all that a replica shows during the block.
+
+        While it lasts they run on the same replica, or on the primary.
+        """
+        floor = self._floors.of(user)
+        floor.readers, floor.reading = floor.readers + 1, life
+        floor.used_replica(life, time.monotonic())
+        try:
+            yield
+        finally:
+            floor.readers -= 1
+            floor.used_replica(life, time.monotonic())
 
     def rise_to(self, user: UUID, system: int, position: Position) -> None:
         """Have the user's next reads find all that is before ``position`` of a cluster.
@@ -90,20 +101,19 @@ class Replicas:
         It waits up to `WAIT_S` for one that is about to catch up.
         """
         floor = self._floors.of(user)
-        if floor.uses:
-            return None
         found = self._find(user, floor)
         until_s = time.monotonic()
-        if found is None and until_s >= self._no_wait_until_s:
+        if found is None and until_s >= self._no_wait_until_s and not floor.writers:
             until_s += WAIT_S
         while found is None and (left_s := until_s - time.monotonic()) > 0:
-            watches = [replica.watch for replica in self.all if _is_near(replica)]
+            watches: list[Watch] = [replica.watch for replica in self.all if _is_near(replica)]
             if not watches:
                 return None
-            self.primary.hurry()
+            if self.primary.position_after(floor.moment_for(None)) is None:
+                watches.append(self.primary)
             for watch in watches:
                 watch.hurry()
-            answers = {watch.next_answer for watch in (self.primary, *watches)}
+            answers = {watch.next_answer for watch in watches}
             await asyncio.wait(answers, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             found = self._find(user, floor)
             if found is None and time.monotonic() >= until_s:
@@ -127,31 +137,10 @@ class Replicas:
     def _has_reached(self, replica: Replica, floor: Floor) -> bool:
         """Return whether a replica has all that a user has seen."""
         position, life = replica.watch.position, replica.watch.life
-        if position is None:
+        if position is None or not floor.allows(life):
             return False
-        if floor.life is not None and floor.life is not life and not self._count_other(floor):
-            return False
-        if floor.primary_s != NEVER_S:
-            after = self.primary.position_after(floor.primary_s)
-            if after is None or position < after:
-                return False
-        return position >= floor.position
-
-    def _count_other(self, floor: Floor) -> bool:
-        """Add to a floor what the replica showed that was read from last, for another one.
-
-        Return False if that replica has to be asked first.
-        """
-        for other in self.all:
-            if other.watch.life is floor.life and other.watch.position is not None:
-                if other.watch.asked_s <= floor.replica_s:
-                    other.watch.hurry()
-                    return False
-                floor.rise_to(other.watch.position)
-                floor.life = None
-                return True
-        floor.leave_replica()
-        return True
+        after = self.primary.position_after(floor.moment_for(life))
+        return after is not None and position >= max(after, floor.position)
 
 
 def _is_near(replica: Replica) -> bool:

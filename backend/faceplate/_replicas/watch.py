@@ -74,13 +74,18 @@ class Watch(ABC):
         self._hurried.set()
 
     async def _run(self, on_connect: OnConnect) -> None:
-        while True:
-            try:
-                await self._ask_until_it_fails(on_connect)
-            except Exception as error:  # noqa: BLE001 - a function for the password raises anything
-                self._note_failure(error)
+        try:
+            while True:
+                try:
+                    await self._ask_until_it_fails(on_connect)
+                except Exception as error:  # noqa: BLE001 - a function for the password raises anything
+                    failure = map_connect_error(error, target=self.target, limit_s=ANSWER_S)
+                    self._forget(failure.message)
+                self._tell()
+                await asyncio.sleep(RECONNECT_S)
+        finally:
+            self._forget("it is not asked any more")
             self._tell()
-            await asyncio.sleep(RECONNECT_S)
 
     async def _ask_until_it_fails(self, on_connect: OnConnect) -> None:
         settings = self._settings
@@ -89,6 +94,8 @@ class Watch(ABC):
         )
         try:
             on_connect(connection)
+            async with asyncio.timeout(ANSWER_S):
+                await self._begin(connection)
             while True:
                 asked_s = time.monotonic()
                 self._hurried.clear()
@@ -112,15 +119,19 @@ class Watch(ABC):
         told, self._answer = self._answer, self._loop.create_future()
         told.set_result(None)
 
-    def _note_failure(self, error: Exception) -> None:
-        failure = map_connect_error(error, target=self.target, limit_s=ANSWER_S)
+    def _forget(self, problem: str) -> None:
+        """Believe nothing that was heard, because of ``problem``."""
         self.position = None
-        self._set_problem(failure.message)
+        self._set_problem(problem)
 
     def _set_problem(self, problem: str | None) -> None:
         if problem != self.problem and (problem or self.problem != NOT_ASKED):
             logger.warning("reads: %s: %s", self.target, problem or "it can be read from again")
         self.problem = problem
+
+    @abstractmethod
+    async def _begin(self, connection: Connection) -> None:
+        """Ask what does not change while a connection lasts."""
 
     @abstractmethod
     async def _ask(self, connection: Connection, asked_s: float) -> str | None:

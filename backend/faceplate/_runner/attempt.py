@@ -243,7 +243,7 @@ class Attempt(Generic[S]):
             transaction_mark.recheck_support(self._driver)
         reported = mapped or scope.connection_error
         if self._marks.read_only and reported is not None and reported.sqlstate == READ_ONLY:
-            reported = mapped = UsageError(WRITES)
+            reported = mapped = UsageError(WRITES, sqlstate=READ_ONLY)
         if isinstance(reported, ConnectionLost):
             self._driver.terminate()  # a connection to a standby still works
             self._replace_pool(reported)

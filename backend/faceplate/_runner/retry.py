@@ -6,7 +6,6 @@ import time
 from typing import TypeVar
 from uuid import UUID
 
-from faceplate._driver.preamble import READ_COMMITTED
 from faceplate._runner.attempt import Access, Attempt
 from faceplate._runner.calls import BoundUnit, Call
 from faceplate._runner.flight import FliesAlone
@@ -55,7 +54,7 @@ async def run_with_retries(
     ids = Ids() if shared is None else shared.ids
     retry: Retry | None = None  # most calls never need one
     marks = unit.marks
-    may_autocommit = marks.one_statement and marks.isolation == READ_COMMITTED
+    may_autocommit = marks.may_autocommit
     while True:
         attempt = Attempt(access, user_id, ids, marks, may_autocommit=may_autocommit)
         try:

@@ -19,6 +19,11 @@ class Marks(NamedTuple):
     """The isolation level of its transaction, as written in BEGIN."""
 
     @property
+    def may_autocommit(self) -> bool:
+        """Whether its statement may be a transaction by itself. READ ONLY needs a BEGIN."""
+        return self.one_statement and not self.read_only and self.isolation == READ_COMMITTED
+
+    @property
     def needs_no_outcome(self) -> bool:
         """Whether nobody asks what became of its COMMIT: it runs again, or has written nothing."""
         return self.replayable or self.read_only
