@@ -120,7 +120,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.no_pipelining:
         environment.setenv("FACEPLATE_PIPELINING", "false")
     if config.option.share_flights:
-        environment.setattr("faceplate.database.FEWEST_CALLERS", 1)
+        environment.setattr("faceplate._runner.opened.FEWEST_CALLERS", 1)
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faceplate-")))
     directory.chmod(0o755)  # a server that root starts runs as somebody else
     environment.setenv("FACEPLATE_EMBEDDED_DIR", str(directory / "default"))

@@ -16,6 +16,7 @@ from faceplate.config import Settings
 logger = logging.getLogger("faceplate")
 
 NOT_ASKED = "it has not been asked yet"
+NOT_ASKED_ANY_MORE = "it is not asked any more"
 OnConnect = Callable[[Connection], object]
 
 PACE_S = 1.0
@@ -84,7 +85,8 @@ class Watch(ABC):
                 self._tell()
                 await asyncio.sleep(RECONNECT_S)
         finally:
-            self._forget("it is not asked any more")
+            self.problem = NOT_ASKED_ANY_MORE  # which is no news
+            self._forget(NOT_ASKED_ANY_MORE)
             self._tell()
 
     async def _ask_until_it_fails(self, on_connect: OnConnect) -> None:

@@ -99,11 +99,12 @@ class Opened:
 
     async def close(self) -> int:
         """Close the pools, as `Database.dispose` says. Return how much work was cut off."""
+        if self.reading is not None:  # the primary serves what still reads
+            self.reading.replicas.cancel()
         try:
             return await self._shutdown.run(self._limit_s)
         finally:
             if self.reading is not None:
-                self.reading.replicas.cancel()
                 await self.reading.replicas.ended()
 
     def abandon(self) -> None:
