@@ -54,6 +54,14 @@ class Cluster(NamedTuple):
     primary: OwnServer
     standbys: list[Standby]
 
+    def url_of_primary(self, promoted: Standby) -> str:
+        """The URL of whichever is the primary, the one of now or a standby that was promoted."""
+        host = sa.make_url(self.primary.url).query["host"]
+        return (
+            f"postgresql://faceplate@/faceplate?host={host},{promoted.host}"
+            "&port=5432,5432&target_session_attrs=primary"
+        )
+
     def database(self, **changes: Any) -> Database:
         urls = tuple(standby.url for standby in self.standbys)
         settings: dict[str, Any] = {"database_url": SecretStr(self.primary.url), "read_urls": urls}
@@ -489,11 +497,7 @@ async def test_a_program_starts_without_its_replicas(one: Cluster) -> None:
 async def test_a_replica_of_the_old_primary_is_left_out_after_a_failover(cluster: Cluster) -> None:
     """It may be further on in the log than the new primary, and lacks all that is written there."""
     promoted, left_behind = cluster.standbys
-    host = sa.make_url(cluster.primary.url).query["host"]
-    url = (
-        f"postgresql://faceplate@/faceplate?host={host},{promoted.host}"
-        "&port=5432,5432&target_session_attrs=primary"
-    )
+    url = cluster.url_of_primary(promoted)
     async with cluster.database(database_url=url, read_urls=[left_behind.url]) as db:
         user = await a_user(db)
         await until_read_from(db, user)
@@ -514,11 +518,7 @@ async def test_a_replica_of_the_old_primary_is_left_out_after_a_failover(cluster
 async def test_an_old_primary_that_comes_back_is_not_asked(cluster: Cluster) -> None:
     """Else a replica that follows it counts as one that has what the new primary wrote."""
     promoted, left_behind = cluster.standbys
-    host = sa.make_url(cluster.primary.url).query["host"]
-    url = (
-        f"postgresql://faceplate@/faceplate?host={host},{promoted.host}"
-        "&port=5432,5432&target_session_attrs=primary"
-    )
+    url = cluster.url_of_primary(promoted)
     async with cluster.database(database_url=url, read_urls=(left_behind.url,)) as db:
         user = await a_user(db)
         await until_read_from(db, user)
