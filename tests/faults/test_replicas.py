@@ -1,4 +1,4 @@
-"""Reads from replicas: never older than what the user has seen, whatever becomes of a replica."""
+"""A user who reads from replicas sees no less than before, also when a replica fails."""
 
 import asyncio
 import os

@@ -22,9 +22,11 @@ OnConnect = Callable[[Connection], object]
 PACE_S = 1.0
 """The time from one answer to the next question, where nobody hurries it."""
 SHORTEST_PAUSE_S = 0.002
+"""The time from one answer to the next question, however often it is hurried."""
 ANSWER_S = 2.0
 """How long an answer may take before the server counts as gone."""
 RECONNECT_S = 1.0
+"""The time from a failure to the next attempt to connect."""
 
 
 class Watch(ABC):
@@ -83,7 +85,7 @@ class Watch(ABC):
                     failure = map_connect_error(error, target=self.target, limit_s=ANSWER_S)
                     self._forget(failure.message)
                 self._tell()
-                await asyncio.sleep(RECONNECT_S)
+                await asyncio.sleep(RECONNECT_S)  # a server that is gone is not asked all the time
         finally:
             self.problem = NOT_ASKED_ANY_MORE  # which is no news
             self._forget(NOT_ASKED_ANY_MORE)
@@ -111,7 +113,7 @@ class Watch(ABC):
             connection.terminate()
 
     async def _pause(self) -> None:
-        await asyncio.sleep(SHORTEST_PAUSE_S)
+        await asyncio.sleep(SHORTEST_PAUSE_S)  # many readers share one question
         # Not wait_for, which Python 3.11 lets swallow a cancellation.
         with suppress(TimeoutError):
             async with asyncio.timeout(PACE_S):
