@@ -29,6 +29,8 @@ class Prompt:
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal
         self._shown = b""
+        self._answered = 0
+        """How far what is shown was read, without escapes."""
 
     def paste(self, text: str) -> str:
         """Paste a text, press Enter until a new statement can begin; return what is shown."""
@@ -43,6 +45,7 @@ class Prompt:
         word = secrets.token_hex(8)
         self._write(f"print('{word[:8]}' '{word[8:]}')\r")
         self._read_until(word)
+        self._answered = self._text().index(word) + len(word)
         return self._text(begin)
 
     def names(self) -> set[str]:
@@ -65,14 +68,15 @@ class Prompt:
         self._shown += os.read(self._terminal, 65536)
         return True
 
-    def _read_until(self, text: str) -> None:
+    def _read_until(self, text: str, begin: int = 0) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while text not in self._text():
+        while text not in self._text()[begin:]:
             assert time.monotonic() < deadline, self._text()
             self._read(1)
 
     def _wait_for_quiet(self) -> None:
-        self._read_until(">>> ")
+        """Read until there is a new prompt: before it, a terminal echoes what is typed itself."""
+        self._read_until(">>> ", self._answered)
         while self._read(0.2):
             pass
 
