@@ -2,7 +2,11 @@
 
 import re
 
+from benchmarks.data import TINY as TINY_DATA
 from benchmarks.footprint import OF_CHAT, PAGE, POOL, completed, measure, tables_of
+from benchmarks.measuring import TINY as TINY_PACE
+from benchmarks.pools import measure as measure_pools
+from benchmarks.pools import table_of
 
 from faceplate import Settings
 
@@ -20,6 +24,7 @@ async def test_the_figures_can_be_measured_again() -> None:
 def _names(page: str) -> list[str]:
     """The first column of each measured table, without the number of messages."""
     blocks = re.findall(r"^<!-- (\w+) -->\n(.*?)^<!-- /\1 -->", page, re.MULTILINE | re.DOTALL)
+    blocks = [block for block in blocks if block[0] != "pools"]
     assert len(blocks) == 3
     rows = (re.findall(r"^\| ([^|]+) \|", block, re.MULTILINE) for _, block in blocks)
     return [name for names in rows for name in names[1:]]
@@ -106,3 +111,13 @@ def test_the_pools_are_those_of_the_settings() -> None:
     for processes, default, small in rows:
         assert int(default.replace(",", "")) == int(processes) * pool
         assert int(small.replace(",", "")) == int(processes) * fields["pool_size"].default
+
+
+async def test_pools_can_be_measured_again() -> None:
+    """Else nobody can check on their own machine that a small pool is enough."""
+    measured = table_of(await measure_pools(TINY_DATA, TINY_PACE))
+    assert _rows(measured) == _rows(TEXT.partition("<!-- pools -->")[2].partition("<!-- /pools")[0])
+
+
+def _rows(table: str) -> list[str]:
+    return re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
