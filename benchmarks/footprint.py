@@ -25,7 +25,7 @@ from benchmarks.markdown import table
 from benchmarks.server import Target, checkpoint, forget_environment, make_database, running_server
 from benchmarks.sides.raw import HISTORY
 from benchmarks.weighing import weigh
-from faceplate import Database, Settings
+from faceplate import Database, Settings, erasure
 from faceplate.services import conversations, messages
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
@@ -36,6 +36,7 @@ TEXTS = 2_000
 POOL = 20
 ORDERS = ("live", "imported")
 """Live: all conversations grow side by side. Imported: one conversation comes after the other."""
+USER_COLUMNS = ("id", "subject_id")
 CONVERSATION_COLUMNS = ("user_id", "id", "title", "message_count")
 MESSAGE_COLUMNS = ("user_id", "conversation_id", "position", "id", "role", "content")
 SIZES = """
@@ -89,6 +90,7 @@ async def measure(count: int) -> Footprint:
         backend_mb = await _weigh_backends(live, admin)
         await admin.close()
         wal = await _weigh_log(live, min(APPENDS, count // OF_CHAT))
+        seconds["erasing one user"] = await _time_erasure(live)
         seconds |= await _time(live, {f"REINDEX of `{INDEX}`": f"REINDEX INDEX faceplate.{INDEX}"})
     return Footprint(sizes, pages, wal, dict(shape), seconds, backend_mb, version.split()[0])
 
@@ -105,6 +107,7 @@ async def _fill(target: Target, count: int, order: str) -> None:
     connection = await asyncpg.connect(target.admin_url)
     await connection.execute("SET session_replication_role = replica")
     for columns, name, records in (
+        (USER_COLUMNS, "users", _users(count)),
         (CONVERSATION_COLUMNS, "conversations", _conversations(count)),
         (MESSAGE_COLUMNS, "messages", _messages(count, order)),
     ):
@@ -119,6 +122,11 @@ def _place(number: int) -> tuple[UUID, UUID]:
     dice = random.Random(number // CHATS_OF_USER)
     user_id = UUID(int=dice.getrandbits(128), version=4)
     return user_id, UUID(int=random.Random(f"chat {number}").getrandbits(128), version=4)
+
+
+def _users(count: int) -> Iterator[tuple[Any, ...]]:
+    for number in range(0, count // OF_CHAT, CHATS_OF_USER):
+        yield _place(number)[0], str(number)
 
 
 def _conversations(count: int) -> Iterator[tuple[Any, ...]]:
@@ -215,6 +223,13 @@ async def _time_upkeep(target: Target, dump: Path) -> dict[str, float]:
     start = time.monotonic()
     _run([dump, "--format=custom", target.admin_url])
     return seconds | {"pg_dump, compressed": time.monotonic() - start}
+
+
+async def _time_erasure(target: Target) -> float:
+    async with Database(Settings(database_url=target.url)) as db:
+        start = time.monotonic()
+        await erasure.erase(db, _place(0)[0])
+        return time.monotonic() - start
 
 
 def _run(command: Sequence[str | Path]) -> None:
