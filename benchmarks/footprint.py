@@ -237,7 +237,7 @@ def _run(command: Sequence[str | Path]) -> None:
 
 
 async def _time(target: Target, tasks: dict[str, str]) -> dict[str, float]:
-    seconds = {}
+    seconds: dict[str, float] = {}
     admin = await asyncpg.connect(target.admin_url)
     for task, sql in tasks.items():
         await checkpoint(target)
