@@ -119,6 +119,7 @@ async def distribute(database: Database | Settings) -> Plan:
     if found.statements:
         await _run(settings, _end_sessions)
         await run_locked(settings, partial(_distribute, settings))
+        await _run(settings, partial(_analyze, found))  # the shards have no statistics yet
     return found
 
 
@@ -210,7 +211,9 @@ def _role_statements(connection: Connection, settings: Settings) -> list[str]:
     if not units.may_log_in:
         wanted.append(f"ALTER ROLE {ROLE} LOGIN")
     if not units.has_limit:
-        wanted.append(f"ALTER ROLE {ROLE} IN DATABASE {units.database} SET lock_timeout = '{limit}'")
+        wanted.append(
+            f"ALTER ROLE {ROLE} IN DATABASE {units.database} SET lock_timeout = '{limit}'"
+        )
     if wanted and not units.may_change:
         raise UsageError(
             f"the owner may not change the role {ROLE}: let an administrator run on the"
@@ -257,6 +260,11 @@ def _distribute(settings: Settings, connection: Connection) -> None:
         connection.exec_driver_sql(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
         for statement in _plan(settings, connection).statements:
             connection.exec_driver_sql(statement)
+
+
+def _analyze(found: Plan, connection: Connection) -> None:
+    for table in found.tables:
+        connection.exec_driver_sql(f"ANALYZE {table.name}")
 
 
 def _is_appended_to(name: str) -> tuple[bool, bool]:

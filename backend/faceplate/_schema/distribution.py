@@ -15,7 +15,8 @@ REFERENCE, HASH = "n", "h"
 TABLES = """
 SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name,
     own.user_column,
-    d.partmethod::text AS method, column_to_column_name(d.logicalrelid, d.partkey) AS distributed_by,
+    d.partmethod::text AS method,
+    column_to_column_name(d.logicalrelid, d.partkey) AS distributed_by,
     d.colocationid AS colocation,
     greatest(CASE WHEN c.reltuples < 0 THEN s.n_live_tup ELSE c.reltuples END, 0)::bigint AS rows,
     pg_total_relation_size(c.oid) AS bytes,
@@ -186,4 +187,3 @@ def _undo(table: Table) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-

@@ -35,7 +35,7 @@ BEGIN
     END IF;
 END
 $$
-"""
+"""  # noqa: S608 - our own name
 LOSES = (
     "which messages are drafts, were interrupted or failed",
     "SELECT 1 FROM faceplate.messages WHERE status <> 'complete'",

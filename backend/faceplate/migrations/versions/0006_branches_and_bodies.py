@@ -43,7 +43,7 @@ BEGIN
     END IF;
 END
 $$
-"""
+"""  # noqa: S608 - our own name
 COLUMNS = {
     CONVERSATIONS: {
         "head": "integer",

@@ -28,7 +28,7 @@ TABLE = "faceplate.conversations"
 # Only a conversation whose date was given began before its row was stored.
 LOSES = (
     "when conversations with a date of their own were stored",
-    f"SELECT 1 FROM {TABLE} WHERE stored_at > created_at",
+    f"SELECT 1 FROM {TABLE} WHERE stored_at > created_at",  # noqa: S608 - our own name
 )
 HOUR = "date_trunc('hour', {}, 'UTC')"
 DEFAULTS = {"stored_at": "now()", "active_hour": HOUR.format("now()")}
