@@ -48,7 +48,8 @@ WHERE r.rolname = '{ROLE}' AND d.datname = current_database()
 """)  # noqa: S608 - our own name
 REACH_WORKERS = text("""
 SELECT nodename || ':' || nodeport FROM pg_dist_node
-WHERE noderole = 'primary' AND groupid <> 0 AND NOT citus_check_connection_to_node(nodename, nodeport)
+WHERE noderole = 'primary' AND groupid <> 0
+    AND NOT citus_check_connection_to_node(nodename, nodeport)
 """)
 # The sessions of programs. Those of Citus itself are a superuser's, and named like it.
 SESSIONS = text("""

@@ -69,14 +69,16 @@ def _print(plan: Plan, *, with_statements: bool) -> None:
     for each in plan.tables:
         becomes = "a copy on each node" if each.is_reference else count(plan.shards, "shard")
         table.add_row(printable(each.name), becomes, f"~{each.rows:,}", decimal(each.bytes))
-    out.print(table)
+    if plan.tables:
+        out.print(table)
     note(f"The workers: {_workers(plan)}.")
     for name in plan.kept:
         note(f"{name} stays on the coordinator, as a unique key of it is across users.")
     if with_statements:
         for statement in (*plan.role_statements, *plan.statements):
             out.print(f"{printable(statement)};", soft_wrap=True)
-    note(WARNING, style="yellow")
+    if plan.statements:
+        note(WARNING, style="yellow")
 
 
 def _workers(plan: Plan) -> str:
