@@ -46,6 +46,8 @@ def problems(nodes: Iterable[Node]) -> Iterator[str]:
     nodes = list(nodes)
     if not any(node.has_shards and not node.is_coordinator for node in nodes):
         yield NO_WORKER
+    if not any(node.is_coordinator for node in nodes):
+        yield "the coordinator is none of its cluster's nodes: SELECT citus_set_coordinator_host"
     for node in nodes:
         if node.is_coordinator and node.has_shards:
             yield (
