@@ -42,7 +42,10 @@ SELECT quote_ident(k.conname) AS name, pg_get_constraintdef(k.oid) AS definition
     k.conrelid AS of, k.confrelid AS to,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS table_name,
     quote_ident(m.nspname) || '.' || quote_ident(r.relname) AS referred_name,
-    d.partmethod::text AS referred_method
+    d.partmethod::text AS referred_method,
+    ARRAY(SELECT a.attname FROM pg_attribute a
+        WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)) AS columns,
+    k.confdeltype IN ('n', 'd') OR k.confupdtype IN ('n', 'd', 'c') AS sets_columns
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_class r ON r.oid = k.confrelid JOIN pg_namespace m ON m.oid = r.relnamespace
@@ -52,6 +55,51 @@ WHERE k.contype = 'f' AND k.conparentid = 0
     AND c.oid NOT IN (SELECT shard_name(logicalrelid, shardid)::regclass FROM pg_dist_shard
         WHERE to_regclass(shard_name(logicalrelid, shardid)) IS NOT NULL)
 ORDER BY c.oid, k.conname
+"""
+# For a revision, on a cluster or not. The inner queries are parsed only where Citus has made its
+# catalog.
+DISTRIBUTE = """
+DO $do$
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM pg_dist_partition
+                WHERE logicalrelid = 'faceplate.conversations'::regclass)
+            AND NOT EXISTS (SELECT FROM pg_dist_partition
+                WHERE logicalrelid = {name}::regclass AND partmethod = 'h')
+        THEN
+            PERFORM create_distributed_table({name}, {column},
+                colocate_with => 'faceplate.conversations');
+        END IF;
+    END IF;
+END
+$do$
+"""
+# Citus would copy every table back that foreign keys connect with it.
+UNDISTRIBUTE = """
+DO $do$
+DECLARE
+    keys text[];
+    key text;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM pg_dist_partition
+            WHERE logicalrelid = {name}::regclass AND partmethod = 'h')
+        THEN
+            SELECT array_agg(format('ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)))
+                INTO keys FROM pg_constraint WHERE conrelid = {name}::regclass AND contype = 'f';
+            FOR key IN SELECT conname FROM pg_constraint
+                WHERE conrelid = {name}::regclass AND contype = 'f'
+            LOOP
+                EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', {name}::regclass, key);
+            END LOOP;
+            PERFORM undistribute_table({name});
+            FOREACH key IN ARRAY coalesce(keys, '{{}}') LOOP
+                EXECUTE format('ALTER TABLE %s %s', {name}::regclass, key);
+            END LOOP;
+        END IF;
+    END IF;
+END
+$do$
 """
 OUR_TRIGGER = "active_hour"
 
@@ -96,6 +144,9 @@ class Key(NamedTuple):
     table_name: str
     referred_name: str
     referred_method: str | None
+    columns: list[str]
+    sets_columns: bool
+    """Whether it changes the row that refers, when the other one goes or changes."""
 
 
 def split(tables: Iterable[Table]) -> tuple[list[Table], list[Table]]:
@@ -126,6 +177,11 @@ def refusals(tables: list[Table], keys: list[Key]) -> Iterator[str]:
                 f"{key.table_name} refers to {key.referred_name} by {key.name} and would stay on"
                 " the coordinator, where nothing cascades to it: name the module of its model in"
                 " FACEPLATE_MODELS, give all its unique keys the user's column, or drop the key"
+            )
+        if key.of in mine and key.sets_columns and mine[key.of].user_column in key.columns:
+            yield (
+                f"{key.name} of {key.table_name} has an action that sets columns, which Citus"
+                " refuses in a key with the user's column: give it CASCADE, RESTRICT or NO ACTION"
             )
         if key.to not in mine and key.of in mine and key.referred_method != REFERENCE:
             yield (
