@@ -23,7 +23,7 @@ from faceplate._schema.policies import SEAL_SCHEMA
 from faceplate._schema.revisions import head
 from faceplate.config import Settings
 from faceplate.database import Database
-from faceplate.errors import UsageError
+from faceplate.errors import DatabaseError, UsageError
 from faceplate.models import SCHEMA, Base, private_tables
 
 __all__ = ["Plan", "Table", "distribute", "plan"]
@@ -59,7 +59,7 @@ FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND NOT r.rolsuper
     AND a.application_name !~ '^citus_'
 """)
-END = text("SELECT pg_terminate_backend(:pid, 10000)")
+END = text("SELECT pg_terminate_backend(CAST(:pid AS integer), 10000)")
 
 T = TypeVar("T")
 
@@ -97,8 +97,9 @@ class Plan(NamedTuple):
 async def plan(database: Database | Settings) -> Plan:
     """Return what `distribute` would do, and change nothing.
 
-    Raises UsageError where the tables cannot be distributed, or users would not be kept apart
-    afterwards; Unavailable if the server cannot be used.
+    Raises DatabaseError if the schema is not at this version's head; UsageError where the tables
+    cannot be distributed, or users would not be kept apart afterwards; Unavailable if the server
+    cannot be used.
     """
     settings = _settings_of(database)
     return await _run(settings, partial(_plan, settings))
@@ -132,8 +133,8 @@ async def _run(settings: Settings, work: Callable[[Connection], T]) -> T:
 
 
 def _plan(settings: Settings, connection: Connection) -> Plan:
-    nodes = _nodes(connection)
     _refuse_schema(connection, settings)
+    nodes = _nodes(connection)
     tables, kept, keys = _tables(connection)
     if refused := list(schema.refusals(tables, keys)):
         raise UsageError("; ".join(refused))
@@ -167,7 +168,9 @@ def _refuse_schema(connection: Connection, settings: Settings) -> None:
         revision = connection.execute(query).scalar_one()
     if revision != head():
         state = f"at {revision}" if revision else "not there"
-        raise UsageError(f"the schema is {state}, and {head()} is needed: run `faceplate migrate`")
+        raise DatabaseError(
+            f"the schema is {state}, and {head()} is needed: run `faceplate migrate`"
+        )
     seal = text(f"SELECT to_regnamespace('{SEAL_SCHEMA}')")
     if settings.seal is not None or connection.execute(seal).scalar_one() is not None:
         raise UsageError(SEALED)

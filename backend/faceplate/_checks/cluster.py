@@ -53,7 +53,8 @@ SELECT json_build_object(
         FROM pg_dist_partition p JOIN pg_dist_shard s USING (logicalrelid)
             JOIN pg_dist_placement x USING (shardid)
         WHERE p.partmethod = 'h' AND x.groupid = 0 ORDER BY 1),
-    'distributed', ARRAY(SELECT logicalrelid::regclass::text FROM pg_dist_partition)
+    'distributed', ARRAY(SELECT logicalrelid::text FROM pg_dist_partition
+        WHERE partmethod = 'h' OR repmodel = 't')
 )::text
 """  # noqa: S608 - our own names
 ANSWERS = """

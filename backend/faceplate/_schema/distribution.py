@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 USERS, FIRST = "faceplate.users", "faceplate.conversations"
-REFERENCE, HASH = "n", "h"
+REFERENCE, HASH = "reference", "hash"
+# Citus lists the tables that it keeps on the coordinator as well: they are as without it.
+KIND = """CASE WHEN d.partmethod = 'h' THEN 'hash' WHEN d.repmodel = 't' THEN 'reference'
+    WHEN d.colocationid <> 0 THEN 'other' END"""
 
 # Each table of users with what Citus made of it. A unique key without the user's column cannot be
 # enforced over several nodes, so that its table stays where it is.
-TABLES = """
+TABLES = f"""
 SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name,
     own.user_column,
-    d.partmethod::text AS method,
+    {KIND} AS method,
     column_to_column_name(d.logicalrelid, d.partkey) AS distributed_by,
     d.colocationid AS colocation,
     greatest(CASE WHEN c.reltuples < 0 THEN s.n_live_tup ELSE c.reltuples END, 0)::bigint AS rows,
@@ -35,14 +38,14 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = own.user_column
 LEFT JOIN pg_dist_partition d ON d.logicalrelid = c.oid
 LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
 ORDER BY own.ordinal
-"""
+"""  # noqa: S608 - our own text
 # Every foreign key from one of the tables, or to one.
-KEYS = """
+KEYS = f"""
 SELECT quote_ident(k.conname) AS name, pg_get_constraintdef(k.oid) AS definition,
     k.conrelid AS of, k.confrelid AS to,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS table_name,
     quote_ident(m.nspname) || '.' || quote_ident(r.relname) AS referred_name,
-    d.partmethod::text AS referred_method,
+    {KIND} AS referred_method,
     ARRAY(SELECT a.attname FROM pg_attribute a
         WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)) AS columns,
     k.confdeltype IN ('n', 'd') OR k.confupdtype IN ('n', 'd', 'c') AS sets_columns
@@ -55,7 +58,7 @@ WHERE k.contype = 'f' AND k.conparentid = 0
     AND c.oid NOT IN (SELECT shard_name(logicalrelid, shardid)::regclass FROM pg_dist_shard
         WHERE to_regclass(shard_name(logicalrelid, shardid)) IS NOT NULL)
 ORDER BY c.oid, k.conname
-"""
+"""  # noqa: S608 - our own text
 # For a revision, on a cluster or not. The inner queries are parsed only where Citus has made its
 # catalog.
 DISTRIBUTE = """
