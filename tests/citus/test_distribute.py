@@ -24,6 +24,7 @@ INSERT INTO faceplate.tasks (user_id, id, title)
     SELECT id, gen_random_uuid(), 'pack' FROM faceplate.users;
 """
 STORE = "INSERT INTO faceplate.tasks (user_id, id, title) VALUES ($1, $2, '-')"
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 COUNTS = """
 SELECT (SELECT count(*) FROM faceplate.users), (SELECT count(*) FROM faceplate.conversations),
     (SELECT count(*) FROM faceplate.messages), (SELECT count(*) FROM faceplate.tasks)
@@ -142,7 +143,7 @@ async def test_what_is_acknowledged_meanwhile_is_kept(cluster: Settings) -> None
 
     async def store() -> None:
         while not is_over.is_set():
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*LOST):
                 async with outside(cluster) as owner:
                     while not is_over.is_set():
                         id_ = uuid4()
