@@ -85,7 +85,9 @@ async def _copy(
         while True:
             await connection.execute(END_SESSIONS, template)
             try:
-                await connection.execute(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
+                await connection.execute(
+                    f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}"
+                )
             except asyncpg.ObjectInUseError:
                 await asyncio.sleep(0.05)  # until the daemon has ended
             else:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,9 +28,10 @@ import uvloop
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from faceplate import Database, Settings, User, embedded
+from faceplate import Database, Settings, User, distribution, embedded
 from faceplate.services import users
 from tests.campaigns import Campaign
+from tests.databases import settings_of
 from tests.postgres import ROLE, TEST_URL, Server, dsn, execute, prepare, start, use_programs
 
 ROOT = Path(__file__).parent.parent
@@ -213,35 +214,10 @@ def template_database(server: Server) -> Iterator[str]:
         if migration.returncode:
             pytest.exit(f"alembic upgrade head failed:\n{migration.stderr}", returncode=3)
         if server.cluster is not None:
-            distribute(url)
+            with closing(asyncio.new_event_loop()) as loop:
+                loop.run_until_complete(distribution.distribute(settings_of(dsn(url))))
         assert url.database
         yield url.database
-
-
-DISTRIBUTION = """
-BEGIN;
-ALTER TABLE faceplate.messages DROP CONSTRAINT fk_messages_conversations;
-ALTER TABLE faceplate.messages DROP CONSTRAINT fk_messages_messages;
-DROP TRIGGER active_hour ON faceplate.conversations;
-SELECT create_reference_table('faceplate.users');
-SELECT create_distributed_table('faceplate.conversations', 'user_id');
-SELECT create_distributed_table('faceplate.messages', 'user_id', colocate_with => 'faceplate.conversations');
-SELECT create_distributed_table('faceplate.tasks', 'user_id', colocate_with => 'faceplate.conversations');
-SELECT create_distributed_table('faceplate.documents', 'user_id', colocate_with => 'faceplate.conversations');
-SELECT create_distributed_table('faceplate.mcp_configs', 'user_id', colocate_with => 'faceplate.conversations');
-ALTER TABLE faceplate.messages ADD CONSTRAINT fk_messages_conversations
-    FOREIGN KEY (user_id, conversation_id) REFERENCES faceplate.conversations (user_id, id) ON DELETE CASCADE;
-ALTER TABLE faceplate.messages ADD CONSTRAINT fk_messages_messages FOREIGN KEY (user_id, conversation_id, parent_position) REFERENCES faceplate.messages (user_id, conversation_id, position) ON DELETE RESTRICT;
-ALTER ROLE faceplate_app LOGIN;
-COMMIT
-"""
-
-
-def distribute(url: URL) -> None:
-    for statement in DISTRIBUTION.split(";"):
-        pass
-    import subprocess as s
-    s.run(["psql", "-v", "ON_ERROR_STOP=1", "-qX", dsn(url), "-c", "SET client_min_messages=warning", "-f", "-"], input=DISTRIBUTION, text=True, check=True, stdout=s.DEVNULL)
 
 
 @pytest.fixture(scope="session")

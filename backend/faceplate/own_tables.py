@@ -16,8 +16,9 @@ has a foreign key to users with ON DELETE CASCADE, and its revision creates the 
 `faceplate init` writes the folder of migrations, whose env.py calls `run_migrations`. An env.py
 that calls Alembic itself passes `include_name` and `render_item`, which leave faceplate's tables
 alone and write plain column types. Importing this module registers the operations
-``op.enable_user_isolation`` and ``op.disable_user_isolation`` with Alembic, which autogenerate
-writes by itself, and ``op.grant_to_units`` and ``op.revoke_from_units``, for tables without users.
+``op.enable_user_isolation`` and ``op.distribute_table`` with Alembic, and their reverse, which
+autogenerate writes by itself, and ``op.grant_to_units`` and ``op.revoke_from_units``, for tables
+without users.
 """
 
 import asyncio
@@ -35,9 +36,11 @@ from faceplate import migrate
 from faceplate._alembic import autogenerate as _autogenerate  # noqa: F401 - registers itself
 from faceplate._alembic.operations import (
     DisableUserIsolation,
+    DistributeTable,
     EnableUserIsolation,
     GrantToUnits,
     RevokeFromUnits,
+    UndistributeTable,
 )
 from faceplate._alembic.options import outside_schemas
 from faceplate.config import Settings
@@ -46,9 +49,11 @@ from faceplate.models import SCHEMA
 
 __all__ = [
     "DisableUserIsolation",
+    "DistributeTable",
     "EnableUserIsolation",
     "GrantToUnits",
     "RevokeFromUnits",
+    "UndistributeTable",
     "include_name",
     "render_item",
     "run_migrations",

@@ -126,6 +126,11 @@ TABLE: dict[str, Sequence[Bad]] = {
         Bad("--older-than soon --yes", 2, "a whole number and s, m, h or d"),
         Bad("--older-than 1h --yes", 2, "one day at least"),
     ),
+    "distribute": (
+        Bad("", 2, "--yes is needed"),
+        Bad("--dry-run", 2, "the database has no Citus"),
+        Bad("--yes", 2, "the database has no Citus"),
+    ),
     "sweep": (Bad("--older-than soon", 2, "a whole number and s, m, h or d"),),
     "seed": (
         Bad("--users 0", 2, "Invalid value for '--users'"),
@@ -150,6 +155,7 @@ WORKS = {
     "export": f"--user {ME}",
     "erase": f"--user {ME} --yes",
     "purge": "--older-than 90d --yes",
+    "distribute": "--yes",
 }
 """Arguments with which a command gets as far as the server; of the others, none."""
 

@@ -133,7 +133,7 @@ async def test_an_owned_model_brings_its_key_to_users(
 ) -> None:
     """Else a user is deleted, and the rows stay."""
     written = revise(project, DOCUMENT, schema=schema, names=names)
-    assert operations(written) == ["create_table", "enable_user_isolation"]
+    assert operations(written) == ["create_table", "enable_user_isolation", "distribute_table"]
     found = await keys(database, f"{schema or 'public'}.documents")
     name = "fk_documents_users" if names else "documents_user_id_fkey"
     assert found == {name: TO_USERS}
@@ -170,7 +170,7 @@ class Event(Owned, AppBase):
 async def test_names_that_sql_quotes_are_names(project: Project, database: Any) -> None:
     """Else a column that is called as a word of SQL's fails in the first revision."""
     written = revise(project, ODD_NAMES)
-    assert operations(written) == ["create_table", "enable_user_isolation"]
+    assert operations(written) == ["create_table", "enable_user_isolation", "distribute_table"]
     assert operations(revise(project, ODD_NAMES)) == []
     (kind,) = await database.fetch(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c'"
@@ -236,7 +236,11 @@ async def test_a_table_under_another_name_is_isolated(project: Project, database
     renamed = DOCUMENT.replace('"documents"', '"papers"')
     written = revise(project, renamed)
     assert operations(written) == [
-        *("disable_user_isolation", "create_table", "drop_table", "enable_user_isolation")
+        "disable_user_isolation",
+        "create_table",
+        "drop_table",
+        "enable_user_isolation",
+        "distribute_table",
     ]
     project.alembic("downgrade", "-1")
     policies = "SELECT polrelid::regclass::text FROM pg_policy WHERE polname = 'of_user'"

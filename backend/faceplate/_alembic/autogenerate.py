@@ -1,19 +1,32 @@
-"""What autogenerate adds: the policy of each private table, and its end. Partitions are left.
+"""What autogenerate adds: the policy and the distribution of private tables. Partitions are left.
 
 `faceplate.own_tables` registers it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from alembic.autogenerate import comparators
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations.ops import DropTableOp, ModifyTableOps, UpgradeOps
+from alembic.operations.ops import (
+    CreateForeignKeyOp,
+    CreateTableOp,
+    DropTableOp,
+    ModifyTableOps,
+    UpgradeOps,
+)
 from alembic.util import DispatchPriority
-from sqlalchemy import Table, text
+from sqlalchemy import (
+    ForeignKeyConstraint,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    text,
+)
 
 from faceplate._alembic.operations import (
     DisableUserIsolation,
+    DistributeTable,
     EnableUserIsolation,
     is_wanted,
 )
@@ -87,6 +100,57 @@ def _compare_policies(
     ]
     # First: a column that a policy compares cannot be dropped. A downgrade runs them last.
     upgrade_ops.ops[:0] = ended
+
+
+@comparators.dispatch_for("schema", priority=DispatchPriority.LAST)  # after the policies
+def _distribute_new_tables(
+    context: AutogenContext, upgrade_ops: UpgradeOps, _schemas: set[str | None]
+) -> None:
+    """Distribute each new private table, and create its keys to other tables of users after it.
+
+    On a Citus cluster, a table that is not distributed yet may not refer to one that is.
+    """
+    if context.connection is None or context.connection.dialect.name != "postgresql":
+        return
+    private = {(table.schema, table.name): table for table in private_tables()}
+    users = {table.fullname for table in private_tables()} - {f"{SCHEMA}.users"}
+    distributed: list[DistributeTable] = []
+    keys: list[CreateForeignKeyOp] = []
+    for operation in upgrade_ops.ops:
+        table = _created(operation, private)
+        if table is None or not isinstance(operation, CreateTableOp):
+            continue
+        column = private_tables()[table]
+        if not _has_user_in_keys(table, column):
+            continue
+        distributed.append(DistributeTable(table.name, schema=table.schema, column=column))
+        later = _keys_to(users, operation.columns)
+        kept = {*map(id, operation.columns)} - {*map(id, later)}
+        operation.columns = [each for each in operation.columns if id(each) in kept]
+        keys += [CreateForeignKeyOp.from_constraint(each) for each in later]
+    upgrade_ops.ops += [*distributed, *keys]
+
+
+def _created(operation: object, private: dict[Name, Table]) -> Table | None:
+    if not isinstance(operation, CreateTableOp):
+        return None
+    return private.get((operation.schema, operation.table_name))
+
+
+def _has_user_in_keys(table: Table, column: str) -> bool:
+    """Return whether each unique key has the user's column, without which Citus refuses it."""
+    keys = [c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
+    unique = [*keys, *(index for index in table.indexes if index.unique)]
+    return all(column in [c.name for c in key.columns] for key in unique)
+
+
+def _keys_to(table_names: set[str], items: Sequence[object]) -> list[ForeignKeyConstraint]:
+    return [
+        item
+        for item in items
+        if isinstance(item, ForeignKeyConstraint)
+        and any(e.target_fullname.rpartition(".")[0] in table_names for e in item.elements)
+    ]
 
 
 def _is_isolated(row: Any, column: str) -> bool:

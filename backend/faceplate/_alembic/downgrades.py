@@ -1,7 +1,7 @@
 """The guard of downgrades: a check, before the first step, for lost data.
 
 A revision whose downgrade drops data has ``LOSES``: what is lost, in words, and a SELECT that
-returns a row if there is such data.
+returns a row if there is such data. It selects a column, as Citus needs one.
 """
 
 from collections.abc import Iterable

@@ -33,6 +33,12 @@ POLL_S = 0.1
 DEADLINE_S = 600.0
 RETRIED = {"55P03", "40P01"}
 
+# Citus refuses to change shards in parallel and one after the other in one transaction, and changes
+# those of a table with a foreign key to a reference table one after the other.
+ONE_SHARD_AFTER_THE_OTHER = text(
+    "SELECT set_config('citus.multi_shard_modify_mode', 'sequential', false)"
+    " FROM pg_extension WHERE extname = 'citus'"
+)
 FIND_SCHEMA = text(f"SELECT to_regnamespace('{SCHEMA}')")
 
 logger = logging.getLogger("faceplate")
@@ -55,6 +61,8 @@ async def run_locked(settings: Settings, work: Callable[[Connection], None]) -> 
             await _check_database(guard)
             await _ensure_schema(guard)
             async with transactional.connect() as connection:
+                await connection.execute(ONE_SHARD_AFTER_THE_OTHER)
+                await connection.commit()
                 await _run_with_retries(connection, work, deadline_s)
 
 

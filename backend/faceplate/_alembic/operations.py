@@ -11,6 +11,7 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import table
 
 from faceplate._driver.preamble import ROLE
+from faceplate._schema.distribution import DISTRIBUTE, UNDISTRIBUTE
 from faceplate._schema.policies import POLICY, SEALED_USER, USER
 
 WRITING = "SELECT, INSERT, UPDATE, DELETE"
@@ -131,6 +132,52 @@ class RevokeFromUnits(_UnitGrant):
         return GrantToUnits(self.table_name, schema=self.schema, write=self.write)
 
 
+@Operations.register_operation("distribute_table")
+class DistributeTable(_UserIsolation):
+    """Distribute a table on a Citus cluster: ``op.distribute_table("notes", schema=None)``.
+
+    It is distributed by ``column``, by default ``user_id``, beside faceplate's tables. Where those
+    are not distributed, it does nothing. Create foreign keys to tables of users after it, as Citus
+    refuses them before.
+    """
+
+    @classmethod
+    def distribute_table(
+        cls,
+        operations: Operations,
+        table_name: str,
+        *,
+        schema: str | None = None,
+        column: str = "user_id",
+    ) -> None:
+        operations.invoke(cls(table_name, schema=schema, column=column))
+
+    def reverse(self) -> MigrateOperation:
+        return UndistributeTable(self.table_name, schema=self.schema, column=self.column)
+
+
+@Operations.register_operation("undistribute_table")
+class UndistributeTable(_UserIsolation):
+    """Copy a distributed table back: ``op.undistribute_table("notes", schema=None)``.
+
+    ``column`` is for a downgrade, which distributes the table again.
+    """
+
+    @classmethod
+    def undistribute_table(
+        cls,
+        operations: Operations,
+        table_name: str,
+        *,
+        schema: str | None = None,
+        column: str = "user_id",
+    ) -> None:
+        operations.invoke(cls(table_name, schema=schema, column=column))
+
+    def reverse(self) -> MigrateOperation:
+        return DistributeTable(self.table_name, schema=self.schema, column=self.column)
+
+
 @Operations.implementation_for(EnableUserIsolation)
 def _enable(operations: Operations, operation: EnableUserIsolation) -> None:
     if not is_wanted(operations.migration_context.config):
@@ -175,6 +222,17 @@ def _revoke_from_units(operations: Operations, operation: RevokeFromUnits) -> No
         operations.execute(f"REVOKE {privileges} ON {_quoted(operations, operation)} FROM {ROLE}")
 
 
+@Operations.implementation_for(DistributeTable)
+def _distribute(operations: Operations, operation: DistributeTable) -> None:
+    name, column = _literal(_quoted(operations, operation)), _literal(operation.column)
+    operations.execute(DISTRIBUTE.format(name=name, column=column))
+
+
+@Operations.implementation_for(UndistributeTable)
+def _undistribute(operations: Operations, operation: UndistributeTable) -> None:
+    operations.execute(UNDISTRIBUTE.format(name=_literal(_quoted(operations, operation))))
+
+
 def _grant(operations: Operations, operation: _OnTable, privileges: str) -> None:
     if operation.schema is not None:
         preparer = operations.impl.dialect.identifier_preparer
@@ -193,6 +251,16 @@ def _render_disable(_context: AutogenContext, operation: DisableUserIsolation) -
     return _rendered("disable_user_isolation", operation)
 
 
+@renderers.dispatch_for(DistributeTable)
+def _render_distribute(_context: AutogenContext, operation: DistributeTable) -> str:
+    return _rendered("distribute_table", operation)
+
+
+@renderers.dispatch_for(UndistributeTable)
+def _render_undistribute(_context: AutogenContext, operation: UndistributeTable) -> str:
+    return _rendered("undistribute_table", operation)
+
+
 def is_wanted(config: Any) -> bool:
     """Return whether row-level security is on."""
     return bool(config is None or config.attributes.get("row_level_security", True))
@@ -201,6 +269,10 @@ def is_wanted(config: Any) -> bool:
 def _quoted(operations: Operations, operation: _OnTable) -> str:
     preparer = operations.impl.dialect.identifier_preparer
     return preparer.format_table(table(operation.table_name, schema=operation.schema))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _rendered(name: str, operation: _UserIsolation) -> str:

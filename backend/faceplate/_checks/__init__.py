@@ -12,6 +12,7 @@ from faceplate._checks import (
     arrangements,
     bypasses,
     catalog,
+    cluster,
     columns,
     grants,
     keys,
@@ -79,8 +80,9 @@ async def inspect_schema(
 ) -> Isolation:
     """Return the findings of all checks, with one statement on each connection.
 
-    Raises the driver's errors. ``connection`` has the login of units. ``owner`` has the login of
-    ``owner_url``, and is None if that is not set or could not be reached.
+    On a Citus cluster two more ask its nodes. Raises the driver's errors. ``connection`` has the
+    login of units. ``owner`` has the login of ``owner_url``, and is None if that is not set or
+    could not be reached.
     """
     has_own_login = settings.owner_url is not None
     facts = await catalog.ask(connection, has_own_login=has_own_login)
@@ -90,6 +92,7 @@ async def inspect_schema(
     flaws = [
         *logins.database_flaws(facts["login"]),
         *logins.flaws(facts["login"], row_level_security=settings.row_level_security),
+        *(await _cluster_flaws(owner or connection, settings) if facts["is_cluster"] else ()),
     ]
     if owner is not None or not has_own_login:
         flaws += logins.owner_flaws(owners["login"], is_own_login=has_own_login)
@@ -120,6 +123,11 @@ async def inspect_schema(
         tuple(logins.durability_warnings(facts["login"])),
         arrangements.describe(facts["login"], None if owner is None else owners["login"], settings),
     )
+
+
+async def _cluster_flaws(connection: DriverConnection, settings: Settings) -> list[Flaw]:
+    found = await cluster.ask(connection)
+    return list(cluster.flaws(found, row_level_security=settings.row_level_security))
 
 
 def _has_tables(facts: Facts) -> bool:

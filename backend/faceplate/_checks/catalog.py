@@ -20,6 +20,7 @@ from faceplate._checks import (
     roles,
 )
 from faceplate._driver.connection import DriverConnection
+from faceplate._schema.cluster import IS_CLUSTER
 from faceplate.models import SCHEMA, Base, private_tables
 
 Facts = dict[str, Any]
@@ -64,6 +65,7 @@ WHERE n.nspname = '{SCHEMA}' AND c.relname = 'alembic_version'
 PARTS = {
     "bypasses": bypasses.QUERY,
     "columns": columns.QUERY,
+    "is_cluster": IS_CLUSTER,
     "grants": grants.QUERY,
     "keys": keys.QUERY,
     "policies": policies.QUERY,

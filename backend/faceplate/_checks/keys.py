@@ -18,7 +18,9 @@ from faceplate._checks.findings import COMPOSITE_KEYS, Flaw, warning
 from faceplate.models import SCHEMA, Base, owned_tables
 
 # PostgreSQL 18 added conenforced. It is read by way of JSON: older servers refuse the name.
-QUERY = """
+# Citus has a trigger on each distributed table, and refuses others.
+DISTRIBUTED = "pg_catalog.citus_truncate_trigger"
+QUERY = f"""
 SELECT json_build_object(
     'constraints', (
         SELECT json_agg(json_build_object(
@@ -61,11 +63,12 @@ SELECT json_build_object(
     ),
     'keeps_hours', EXISTS (
         SELECT FROM pg_trigger t
-        WHERE t.tgfoid = to_regproc('faceplate.set_active_hour') AND t.tgenabled IN ('O', 'A')
+        WHERE t.tgfoid IN (to_regproc('faceplate.set_active_hour'), to_regproc('{DISTRIBUTED}'))
+            AND t.tgenabled IN ('O', 'A')
             AND t.tgrelid = to_regclass('faceplate.conversations')
     )
 )
-"""
+"""  # noqa: S608 - our own name
 PRIMARY, UNIQUE, FOREIGN = "p", "u", "f"
 
 

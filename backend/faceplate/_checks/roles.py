@@ -5,12 +5,14 @@ from typing import Any
 
 from faceplate._checks.findings import Flaw, warning
 
+# Citus connects to the workers as the current role, which therefore may log in.
 QUERY = """
 SELECT json_agg(json_build_object(
     'name', quote_ident(r.rolname),
     'is_unit', r.oid IN (SELECT oid FROM unit),
     'is_app', r.rolname = 'faceplate_app', 'is_login', r.rolname = session_user,
-    'may_log_in', r.rolcanlogin,
+    'may_log_in', r.rolcanlogin AND NOT EXISTS (
+        SELECT FROM pg_extension WHERE extname = 'citus'),
     'is_predefined', r.oid < 16384,
     'members', ARRAY(
         SELECT quote_ident(pg_get_userbyid(m.member)) FROM pg_auth_members m

@@ -4,6 +4,7 @@ import statistics
 import time
 
 from faceplate import _checks, encryption, migrate
+from faceplate._operations.cluster_checks import check_cluster
 from faceplate._operations.findings import Check, Finding, Level, Subject
 from faceplate._operations.replication_checks import check_replicas, check_standbys
 from faceplate.errors import ConfigurationError, DatabaseError
@@ -230,6 +231,7 @@ CHECKS: dict[str, Check] = {
     "pooler": _pooler,
     "replication": check_standbys,
     "replicas": check_replicas,
+    "cluster": check_cluster,
     "schema": _schema,
     "indexes": _indexes,
     "isolation": _isolation,

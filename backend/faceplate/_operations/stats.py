@@ -12,6 +12,8 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from faceplate._driver.error_mapping import UNMIGRATED
+from faceplate._operations import measures
+from faceplate._operations.measures import Row
 from faceplate.database import Database
 from faceplate.errors import DatabaseError, InvalidInput
 from faceplate.models import Base, project_tables
@@ -23,49 +25,27 @@ FEW_CONVERSATIONS = 300_000
 """Up to so many, the busiest users are found by reading them all."""
 MAX_BUSIEST = 100
 
-# As the planner estimates them: the density that VACUUM or ANALYZE has found, times today's pages.
 # A message or a conversation from elsewhere may have been created before its row was stored.
-TABLES = text("""
-SELECT CASE WHEN n.nspname = 'faceplate' THEN '' ELSE n.nspname || '.' END || c.relname AS name,
+TABLES = text(f"""
+SELECT {measures.PREFIX} || c.relname AS name,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted,
-    CASE WHEN c.reltuples < 0 OR c.relpages = 0 THEN coalesce(s.n_live_tup, 0)
-        ELSE c.reltuples / c.relpages * (pg_relation_size(c.oid) / block.size) END::bigint AS rows,
-    pg_relation_size(c.oid) / block.size AS pages,
     (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
         AND (a.attname = 'created_at' OR n.nspname = 'faceplate'
             AND (a.attname = 'stored_at' OR a.attname = 'updated_at' AND c.relname = 'messages'))
         ORDER BY a.attname DESC LIMIT 1) AS stored_at,
-    pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)
-        AS heap_bytes,
-    pg_indexes_size(c.oid) AS index_bytes,
-    coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes,
-    coalesce(s.n_dead_tup, 0) AS dead_rows,
-    greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed_at,
-    greatest(s.last_analyze, s.last_autoanalyze) AS analyzed_at,
-    io.heap_blks_hit::float8 / nullif(io.heap_blks_hit + io.heap_blks_read, 0) AS hit_ratio
+    {measures.OF_TABLE}
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
-    LEFT JOIN pg_statio_user_tables io ON io.relid = c.oid
     LEFT JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[])) AS own (schema, name)
         ON own.name = c.relname
         AND (own.schema = n.nspname OR own.schema IS NULL AND pg_table_is_visible(c.oid))
-    CROSS JOIN (SELECT current_setting('block_size')::int) AS block (size)
+    {measures.ABOUT_TABLE}
 WHERE c.relkind = 'r' AND (own.name IS NOT NULL
     OR n.nspname = 'faceplate' AND c.relname <> 'alembic_version')
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
-""")
-# last_idx_scan came with PostgreSQL 16: by way of JSON, since naming it would fail before.
-# An entry of a B-tree takes its columns, a header and a pointer, and pages are filled to 90 %.
-INDEXES = text("""
-SELECT schema.prefix || x.relname AS name, schema.prefix || t.relname AS "table",
-    pg_relation_size(x.oid) AS bytes,
-    coalesce(s.idx_scan, 0) AS scans,
-    (to_jsonb(s) ->> 'last_idx_scan')::timestamptz AS used_at, i.indisvalid AS is_valid,
-    NOT i.indisunique AND coalesce(s.idx_scan, 0) = 0 AS is_unused,
-    CASE WHEN pg_relation_size(x.oid) >= 1048576 AND x.reltuples > 0
-        THEN pg_relation_size(x.oid) / (x.reltuples * (12 + 8 * ceil(width.bytes / 8.0)) / 0.9)
-    END::float8 AS times_ideal,
-    io.idx_blks_hit::float8 / nullif(io.idx_blks_hit + io.idx_blks_read, 0) AS hit_ratio
+""")  # noqa: S608 - our own text
+INDEXES = text(f"""
+SELECT {measures.PREFIX} || x.relname AS name, {measures.PREFIX} || t.relname AS "table",
+    {measures.OF_INDEX}
 FROM pg_index i
     JOIN pg_class x ON x.oid = i.indexrelid
     JOIN pg_class t ON t.oid = i.indrelid
@@ -73,21 +53,10 @@ FROM pg_index i
     LEFT JOIN unnest(CAST(:schemas AS text[]), CAST(:names AS text[])) AS own (schema, name)
         ON own.name = t.relname
         AND (own.schema = n.nspname OR own.schema IS NULL AND pg_table_is_visible(t.oid))
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN n.nspname = 'faceplate' THEN '' ELSE n.nspname || '.' END
-    ) AS schema (prefix)
-    LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = x.oid
-    LEFT JOIN pg_statio_user_indexes io ON io.indexrelid = x.oid
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(coalesce(w.avg_width, nullif(a.attlen, -1), 16)), 0) AS bytes
-        FROM pg_attribute a
-            LEFT JOIN pg_stats w ON w.schemaname = n.nspname AND w.attname = a.attname
-                AND w.tablename IN (t.relname, x.relname)
-        WHERE a.attrelid = x.oid
-    ) AS width
+    {measures.ABOUT_INDEX}
 WHERE own.name IS NOT NULL OR n.nspname = 'faceplate' AND t.relname <> 'alembic_version'
 ORDER BY pg_relation_size(x.oid) DESC, x.relname
-""")
+""")  # noqa: S608 - our own text
 BUSIEST = text("""
 SELECT busy.user_id, u.email, busy.conversations, busy.messages
 FROM (
@@ -107,6 +76,16 @@ WHERE u.id = ANY (ARRAY(
     WHERE schemaname = 'faceplate' AND tablename = 'messages' AND attname = 'user_id'
 ))
 ORDER BY busy.messages DESC, u.id LIMIT :number
+""")
+# Of users that the nodes found often. Citus joins no row of a reference table to shards laterally.
+BUSIEST_OF_USERS = text("""
+SELECT busy.user_id, u.email, busy.conversations, busy.messages
+FROM (
+    SELECT user_id, count(*) AS conversations, sum(message_count)::bigint AS messages
+    FROM faceplate.conversations WHERE user_id = ANY (CAST(:user_ids AS uuid[]))
+    GROUP BY user_id ORDER BY messages DESC, user_id LIMIT :number
+) AS busy JOIN faceplate.users u ON u.id = busy.user_id
+ORDER BY busy.messages DESC, busy.user_id
 """)
 NEW_ROWS = """
 SELECT count(*) AS seen,
@@ -197,8 +176,12 @@ async def collect(db: Database, *, exact: bool = False, busiest: int = 10) -> St
 async def _collect(scope: SystemScope, exact: bool, busiest: int) -> Stats:  # noqa: FBT001 - from `collect`
     own = project_tables()
     schemas, names = [table.schema for table in own], [table.name for table in own]
-    rows = await _rows(scope, TABLES, schemas=schemas, names=names)
-    found = {row.pop("name"): row for row in rows}
+    tables = await _rows(scope, TABLES, schemas=schemas, names=names)
+    indexes = await _rows(scope, INDEXES, schemas=schemas, names=names)
+    if (nodes := await measures.ask_nodes(scope)) is not None:
+        tables = _of_shards(tables, nodes["tables"], "heap_bytes")
+        indexes = _of_shards(indexes, nodes["indexes"], "bytes")
+    found = {row.pop("name"): row for row in tables}
     pages = {name: row.pop("pages") for name, row in found.items()}
     quoted = {name: row.pop("quoted") for name, row in found.items()}
     stored_at = {name: row.pop("stored_at") for name, row in found.items()}
@@ -208,10 +191,9 @@ async def _collect(scope: SystemScope, exact: bool, busiest: int) -> Stats:  # n
         for name, row in found.items():
             row["rows"] = await _count(scope, quoted[name])
     all_users = exact or found["conversations"]["rows"] <= FEW_CONVERSATIONS
-    query = BUSIEST if all_users else BUSIEST_OF_SAMPLE
     return Stats(
-        tables=[Table(name, rows_are_exact=exact, **row) for name, row in found.items()],
-        indexes=[Index(**row) for row in await _rows(scope, INDEXES, schemas=schemas, names=names)],
+        tables=[Table(name, rows_are_exact=exact, **_rated(row)) for name, row in found.items()],
+        indexes=[_index(row) for row in indexes],
         growth=[
             Growth(
                 name,
@@ -226,10 +208,40 @@ async def _collect(scope: SystemScope, exact: bool, busiest: int) -> Stats:  # n
             for name, column in stored_at.items()
             if column is not None
         ],
-        busiest=[BusyUser(**row) for row in await _rows(scope, query, number=busiest)],
+        busiest=await _busiest(scope, busiest, nodes, all_users=all_users),
         busiest_are_exact=all_users,
         since=(await scope.session.execute(SINCE)).scalar_one(),
     )
+
+
+def _of_shards(rows: list[Row], shards: list[Row], size: str) -> list[Row]:
+    """Return the rows with what their shards measure, the largest first."""
+    measured = [row | measures.add_up(shards, row["name"]) for row in rows]
+    return sorted(measured, key=lambda row: row[size], reverse=True)
+
+
+def _rated(row: Row) -> Row:
+    hits, lookups = row.pop("hits"), row.pop("lookups")
+    return row | {"hit_ratio": hits / lookups if lookups else None}
+
+
+def _index(row: Row) -> Index:
+    is_unused = not row.pop("is_unique") and row["scans"] == 0
+    ideal_bytes = row.pop("ideal_bytes")
+    times_ideal = row["bytes"] / ideal_bytes if ideal_bytes else None
+    return Index(is_unused=is_unused, times_ideal=times_ideal, **_rated(row))
+
+
+async def _busiest(
+    scope: SystemScope, number: int, nodes: dict[str, list[Any]] | None, *, all_users: bool
+) -> list[BusyUser]:
+    if all_users:
+        rows = await _rows(scope, BUSIEST, number=number)
+    elif nodes is None:
+        rows = await _rows(scope, BUSIEST_OF_SAMPLE, number=number)
+    else:
+        rows = await _rows(scope, BUSIEST_OF_USERS, number=number, user_ids=nodes["users"])
+    return [BusyUser(**row) for row in rows]
 
 
 def _part(pages: int) -> float:
@@ -257,5 +269,5 @@ def _escaped(quoted: str) -> str:
     return quoted.replace(":", "\\:")
 
 
-async def _rows(scope: SystemScope, query: TextClause, **values: Any) -> list[dict[str, Any]]:
+async def _rows(scope: SystemScope, query: TextClause, **values: Any) -> list[Row]:
     return [dict(row) for row in (await scope.session.execute(query, values)).mappings()]

@@ -41,6 +41,9 @@ COMMANDS: Final = {
     "check": Command("database", "check", "Check the connection, schema and isolation."),
     "doctor": Command("doctor", "doctor", "Examine server, schema, settings and data."),
     "migrate": Command("database", "migrate", "Bring the schema up to date."),
+    "distribute": Command(
+        "distribute", "distribute", "Distribute the tables over a Citus cluster."
+    ),
     "stats": Command("stats", "stats", "Show rows, bytes, growth and the indexes."),
     "export": Command("export", "export", "Write everything of a user as JSON lines."),
     "erase": Command("erase", "erase", "Delete a user, and prove that nothing is left."),

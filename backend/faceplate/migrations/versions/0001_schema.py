@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 SCHEMA = "faceplate"
-LOSES = ("all users and everything of theirs", "SELECT FROM faceplate.users")
+LOSES = ("all users and everything of theirs", "SELECT 1 FROM faceplate.users")
 
 
 def text(name: str, default: str | None = None, *, nullable: bool = False) -> sa.Column[str]:

@@ -27,7 +27,7 @@ ADD = f"""
 DO $$
 BEGIN
     LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE;
-    IF EXISTS (SELECT FROM {TABLE}) THEN
+    IF EXISTS (SELECT 1 FROM {TABLE}) THEN
         ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS status text DEFAULT 'complete' NOT NULL;
     ELSE
         ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS status text NOT NULL;
@@ -35,10 +35,10 @@ BEGIN
     END IF;
 END
 $$
-"""
+"""  # noqa: S608 - our own name
 LOSES = (
     "which messages are drafts, were interrupted or failed",
-    "SELECT FROM faceplate.messages WHERE status <> 'complete'",
+    "SELECT 1 FROM faceplate.messages WHERE status <> 'complete'",
 )
 
 

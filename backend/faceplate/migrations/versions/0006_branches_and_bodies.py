@@ -22,10 +22,10 @@ CONVERSATIONS, MESSAGES = "faceplate.conversations", "faceplate.messages"
 LOSES = (
     "bodies, branches, models and tokens of messages, and the sources and bodies of conversations",
     """
-    SELECT FROM faceplate.messages WHERE body IS NOT NULL OR parent_position IS NOT NULL
+    SELECT 1 FROM faceplate.messages WHERE body IS NOT NULL OR parent_position IS NOT NULL
         OR model IS NOT NULL OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL
         OR role = 'developer'
-    UNION ALL SELECT FROM faceplate.conversations
+    UNION ALL SELECT 1 FROM faceplate.conversations
         WHERE source IS NOT NULL OR body IS NOT NULL OR head IS NOT NULL
     """,
 )
@@ -34,7 +34,7 @@ LOSES = (
 ADD_REMOVED_COUNT = f"""
 DO $$
 BEGIN
-    IF EXISTS (SELECT FROM {CONVERSATIONS}) THEN
+    IF EXISTS (SELECT 1 FROM {CONVERSATIONS}) THEN
         ALTER TABLE {CONVERSATIONS}
             ADD COLUMN IF NOT EXISTS removed_count integer DEFAULT 0 NOT NULL;
     ELSE
@@ -43,7 +43,7 @@ BEGIN
     END IF;
 END
 $$
-"""
+"""  # noqa: S608 - our own name
 COLUMNS = {
     CONVERSATIONS: {
         "head": "integer",

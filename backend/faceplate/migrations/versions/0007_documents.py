@@ -11,7 +11,7 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-LOSES = ("all documents", "SELECT FROM faceplate.documents")
+LOSES = ("all documents", "SELECT 1 FROM faceplate.documents")
 USER = "nullif(current_setting('faceplate.user_id', true), '')::uuid"
 
 # The foreign key locks users: a change or removal of a user waits for this transaction.
@@ -34,6 +34,22 @@ CREATE TABLE faceplate.documents (
     CONSTRAINT ck_documents_version CHECK (version >= 1)
 )
 """
+# Where Citus has distributed the other tables. The inner query is parsed only where Citus has made
+# its catalog.
+DISTRIBUTE = """
+DO $$
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
+        IF EXISTS (SELECT FROM pg_dist_partition
+            WHERE logicalrelid = 'faceplate.conversations'::regclass)
+        THEN
+            PERFORM create_distributed_table('faceplate.documents', 'user_id',
+                colocate_with => 'faceplate.conversations');
+        END IF;
+    END IF;
+END
+$$
+"""
 
 
 def is_wanted() -> bool:
@@ -43,6 +59,7 @@ def is_wanted() -> bool:
 
 def upgrade() -> None:
     op.execute(TABLE)
+    op.execute(DISTRIBUTE)
     if is_wanted():
         op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON faceplate.documents TO faceplate_app")
         op.execute("ALTER TABLE faceplate.documents ENABLE ROW LEVEL SECURITY")
