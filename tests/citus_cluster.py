@@ -6,20 +6,44 @@ first. The administrator of each is ``postgres``.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 import asyncpg
+import pytest
 from sqlalchemy import URL
+
+from faceplate.errors import DatabaseError
 
 T = TypeVar("T")
 
 NODES = "FACEPLATE_TEST_CITUS_NODES"
 EMPTY = "faceplate_test_citus"
 """The database from which the empty ones are copied: it has the extension and the workers."""
+REFUSALS = {"0A000", "XX000"}
+"""The SQLSTATEs with which Citus refuses a statement."""
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 IN_USE_S = 20.0
+
+
+class OnCitus:
+    """Leaves out what cannot hold on Citus, and tells a refusal from a failure."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if (marker := item.get_closest_marker("not_on_citus")) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"on Citus, {marker.args[0]}"))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseError as error:
+            marker = item.get_closest_marker("citus_may_refuse")
+            if marker is None or error.sqlstate not in REFUSALS:
+                raise
+            pytest.xfail(f"Citus refuses the statement: {marker.args[0]}")
 
 
 class Cluster:

@@ -31,6 +31,7 @@ from sqlalchemy import URL
 from faceplate import Database, Settings, User, distribution, embedded
 from faceplate.services import users
 from tests.campaigns import Campaign
+from tests.citus_cluster import OnCitus
 from tests.databases import settings_of
 from tests.postgres import ROLE, TEST_URL, Server, dsn, execute, prepare, start, use_programs
 
@@ -115,6 +116,8 @@ def pytest_configure(config: pytest.Config) -> None:
             environment.delenv(name)
     if config.option.event_loop == "uvloop":
         config.pluginmanager.register(OnUvloop())
+    if config.option.database == "citus":
+        config.pluginmanager.register(OnCitus())
     if config.option.pgbouncer is not None:
         environment.setenv("FACEPLATE_TEST_PGBOUNCER", str(config.option.pgbouncer.resolve()))
     if config.option.no_pipelining:

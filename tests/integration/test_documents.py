@@ -47,7 +47,14 @@ HOSTILE = {
 WRITERS = 16
 
 
-@pytest.fixture(params=["direct", "as behind a pooler"])
+@pytest.fixture(
+    params=[
+        "direct",
+        pytest.param(
+            "as behind a pooler", marks=pytest.mark.not_on_citus("no pooler passes the user on")
+        ),
+    ]
+)
 async def place(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """A Database, also one that prepares no statements."""
     async with opened(settings, pgbouncer=request.param != "direct") as db:

@@ -72,6 +72,7 @@ async def test_a_connection_that_never_set_a_user_sees_nothing(policed: World, t
         assert found.all() == []
 
 
+@pytest.mark.citus_may_refuse("it would move rows to another shard")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -153,6 +154,7 @@ async def test_raw_sql_inserts_nothing_into_the_conversation_of_somebody_else(
         await insert(policed, "messages", user_id=policed.mine.user_id)
 
 
+@pytest.mark.citus_may_refuse("it would move rows to another shard")
 @pytest.mark.parametrize("table", OWNED)
 async def test_raw_sql_gives_nothing_away(policed: World, table: str) -> None:
     """A row that appears in somebody else's list is a message put in their mouth."""
@@ -237,6 +239,7 @@ async def test_the_role_may_do_what_units_need_and_nothing_else(house: House) ->
     }
 
 
+@pytest.mark.not_on_citus("Citus connects to its workers as the role of units, which may log in")
 async def test_the_role_cannot_bypass_own_or_create_anything(house: House) -> None:
     async with house.policed.sessions() as session:
         role = await session.execute(

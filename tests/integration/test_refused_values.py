@@ -55,7 +55,14 @@ WAYS: dict[str, Way] = {
 }
 
 
-@pytest.fixture(params=["direct", "as behind a pooler"])
+@pytest.fixture(
+    params=[
+        "direct",
+        pytest.param(
+            "as behind a pooler", marks=pytest.mark.not_on_citus("no pooler passes the user on")
+        ),
+    ]
+)
 async def narrow(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """A Database with a single connection."""
     pgbouncer = request.param != "direct"

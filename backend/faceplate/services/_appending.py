@@ -230,6 +230,7 @@ async def insert(
 async def _insert_in_steps(
     scope: Scope, appending: Statement[Any], values: dict[str, Any]
 ) -> list[Any]:
+    """Count the conversation up, and insert at its new end: see `message_statements.STEPS`."""
     scope.begin_with_next()
     count_up, add = sql.STEPS[appending]
     end = await scope.first(count_up, **_taken_by(count_up, values))

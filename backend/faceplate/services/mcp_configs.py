@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faceplate import encryption, records
 from faceplate.column_types import JsonObject
+from faceplate.config import Settings
 from faceplate.errors import DatabaseError, NotFound
 from faceplate.models import McpConfig
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
@@ -265,25 +266,26 @@ async def rotate_secrets(
     batch: list[Any] = await scope.all(
         NEXT_SECRETS, after_user=after_user, after_id=after_id, limit=check_limit(limit)
     )
-    for row in batch:
-        await _rotate(scope, row)
-        done.append((row.user_id, row.id))
+    for found in batch:
+        row: _Stored | None = found
+        key = {"of_user": found.user_id, "id": found.id}
+        # Another unit may change a row meanwhile, since Citus locks no rows of many users.
+        while row is not None and row.secrets is not None:
+            secrets = _reencrypted(scope.settings, row, row.secrets)
+            if await scope.execute(REPLACE_SECRETS, **key, secrets=secrets, replaced=row.secrets):
+                break
+            row = await scope.first(SECRETS_OF, **key)
+        done.append((found.user_id, found.id))
     return done
 
 
-async def _rotate(scope: SystemScope, row: _Stored | None) -> None:
-    """Re-encrypt the secrets of a row, which may change meanwhile: Citus locks no rows of many."""
-    while row is not None and row.secrets is not None:
-        try:
-            secrets = encryption.reencrypt(scope.settings, row.user_id, row.id, row.secrets)
-        except DatabaseError as error:
-            raise DatabaseError(
-                f"MCP configuration {row.id} of user {row.user_id}: {error.message}"
-            ) from None
-        key = {"of_user": row.user_id, "id": row.id}
-        if await scope.execute(REPLACE_SECRETS, **key, secrets=secrets, replaced=row.secrets):
-            return
-        row = await scope.first(SECRETS_OF, **key)
+def _reencrypted(settings: Settings, row: _Stored, secrets: bytes) -> bytes:
+    try:
+        return encryption.reencrypt(settings, row.user_id, row.id, secrets)
+    except DatabaseError as error:
+        raise DatabaseError(
+            f"MCP configuration {row.id} of user {row.user_id}: {error.message}"
+        ) from None
 
 
 def _encrypted(scope: Scope, config_id: UUID, secrets: JsonObject | None) -> bytes | None:
