@@ -190,7 +190,7 @@ def _tables(
         },
     )
     tables, kept = schema.split(schema.facts(rows, schema.Table))
-    keys = connection.execute(text(schema.KEYS), {"tables": [table.oid for table in tables]})
+    keys = connection.execute(text(schema.KEYS), {"tables": [str(table.oid) for table in tables]})
     return tables, kept, schema.facts(keys, schema.Key)
 
 

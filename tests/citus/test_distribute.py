@@ -9,8 +9,10 @@ import asyncpg
 import pytest
 from tests.citus.conftest import NODES, OWNER, administrator, name_of, on_worker, split, url
 from tests.databases import Operator, outside, settings_of
+from typer.testing import CliRunner
 
 from faceplate import DatabaseError, Settings, UsageError, distribution, migrate
+from faceplate.cli.app import app
 
 SETTLE = """
 INSERT INTO faceplate.users (id, subject_id)
@@ -166,6 +168,48 @@ async def test_what_is_acknowledged_meanwhile_is_kept(cluster: Settings) -> None
     async with outside(cluster) as owner:
         found = await owner.fetch("SELECT id FROM faceplate.tasks WHERE title = '-'")
     assert set(stored) <= {row["id"] for row in found}
+
+
+async def test_sessions_from_before_are_ended(cluster: Settings) -> None:
+    """Else a program goes on with connections that pass no user on, and its users see nothing."""
+    session = await asyncpg.connect(cluster.dsn)
+    await session.fetchval("SELECT 1")
+    await distribution.distribute(cluster)
+    with pytest.raises(LOST):
+        await session.fetchval("SELECT 1")
+
+
+async def test_a_table_that_must_stay_loses_its_rows_with_their_user(cluster: Settings) -> None:
+    """Else what a project keeps of a user outlives them."""
+    async with outside(cluster) as owner:
+        await owner.execute(SETTLE)
+        await owner.execute(
+            "CREATE TABLE public.names (name text PRIMARY KEY, user_id uuid NOT NULL"
+            " REFERENCES faceplate.users (id) ON DELETE CASCADE)"
+        )
+        await owner.execute("INSERT INTO public.names SELECT subject_id, id FROM faceplate.users")
+    await distribution.distribute(cluster)
+    async with outside(cluster) as owner:
+        await owner.execute("DELETE FROM faceplate.users WHERE subject_id = '7'")
+        assert await owner.fetchval("SELECT count(*) FROM public.names") == 19
+    assert (await distribution.plan(cluster)).is_done
+
+
+async def test_the_command_says_what_it_does(
+    cluster: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url(NODES[0], name_of(cluster)))
+    planned = await asyncio.to_thread(CliRunner().invoke, app, ["distribute", "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    assert "a copy on each node" in planned.output
+    assert "SELECT create_reference_table('faceplate.users');" in planned.output
+    refused = await asyncio.to_thread(CliRunner().invoke, app, ["distribute"])
+    assert isinstance(refused.exception, UsageError)
+    assert len((await distribution.plan(cluster)).tables) == len(DISTRIBUTED)
+    for words in ("6 tables distributed over", "distributed already"):
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["distribute", "--yes"])
+        assert done.exit_code == 0, done.output
+        assert words in done.output
 
 
 async def test_it_waits_for_a_transaction_without_holding_up_others(
