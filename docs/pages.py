@@ -48,6 +48,8 @@ NAVIGATION = {
         "docs/production/backups",
         "docs/production/alerts",
         "docs/production/capacity",
+        "docs/scaling",
+        "docs/engines",
         "docs/operations",
         "docs/operations/roles",
         "docs/operations/migrations",

@@ -22,17 +22,17 @@ from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import asyncpg
 import hypothesis
 import pytest
 import uvloop
 from pydantic import SecretStr
 from sqlalchemy import URL
 
-from faceplate import Database, Settings, User, embedded
+from faceplate import Database, Settings, User, distribution, embedded
 from faceplate.services import users
 from tests.campaigns import Campaign
-from tests.postgres import ROLE, TEST_URL, Server, dsn, prepare, start, use_programs
+from tests.databases import settings_of
+from tests.postgres import ROLE, TEST_URL, Server, dsn, execute, prepare, start, use_programs
 
 ROOT = Path(__file__).parent.parent
 CLEANUP = pytest.StashKey[ExitStack]()
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faceplate")
     group.addoption(
         "--database",
-        choices=("embedded", "container", "url"),
+        choices=("embedded", "container", "url", "citus"),
         default="url" if os.environ.get(TEST_URL) else "embedded",
         help=f"where PostgreSQL comes from; url reads {TEST_URL} (default: %(default)s)",
     )
@@ -161,36 +161,23 @@ def _server(config: pytest.Config) -> Server:
         source = config.option.database
         try:
             running = start(config, config.stash[EMBEDDED_DIRECTORY])
-            config.stash[SERVER] = prepare(config.stash[CLEANUP].enter_context(running))
+            config.stash[SERVER] = prepare(config, config.stash[CLEANUP].enter_context(running))
         except Exception as error:  # noqa: BLE001 - whatever it is, no test can run
             reason = str(error) or type(error).__name__
             pytest.exit(f"no PostgreSQL from --database={source}: {reason}", returncode=3)
     return config.stash[SERVER]
 
 
-def _execute(url: URL, statement: str) -> None:
-    async def execute() -> None:
-        connection = await asyncpg.connect(dsn(url), timeout=5)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close(timeout=5)
-
-    # A loop of its own, so that a fixture can call this whatever loop its test has.
-    with closing(asyncio.new_event_loop()) as loop:
-        loop.run_until_complete(execute())
-
-
 @contextmanager
 def _database(server: Server, template: str) -> Iterator[URL]:
-    name, owner = f"{ROLE}_{secrets.token_hex(6)}", server.owner.username
-    _execute(server.admin, f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
+    name = f"{ROLE}_{secrets.token_hex(6)}"
+    url = server.create(name, template)
     if template != "template0":  # a copy gets no rights of its own: this one the migrations take
-        _execute(server.admin, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+        execute(server.admin, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
     try:
-        yield server.owner.set(database=name)
+        yield url
     finally:
-        _execute(server.admin, f"DROP DATABASE {name} WITH (FORCE)")
+        server.drop(name)
 
 
 @pytest.fixture(autouse=True)
@@ -226,6 +213,9 @@ def template_database(server: Server) -> Iterator[str]:
         )
         if migration.returncode:
             pytest.exit(f"alembic upgrade head failed:\n{migration.stderr}", returncode=3)
+        if server.cluster is not None:
+            with closing(asyncio.new_event_loop()) as loop:
+                loop.run_until_complete(distribution.distribute(settings_of(dsn(url))))
         assert url.database
         yield url.database
 

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +16,7 @@ from testcontainers.community.postgres import PostgresContainer
 
 from faceplate import embedded
 from faceplate.embedded import _cluster, _postgres
+from tests.citus_cluster import NODES, Cluster
 
 TEST_URL = "FACEPLATE_TEST_DATABASE_URL"
 ROLE = "faceplate_test"
@@ -30,6 +31,39 @@ class Server:
     admin: URL
     owner: URL
     version: str
+    cluster: Cluster | None = None
+    """The Citus cluster whose coordinator it is."""
+
+    def create(self, name: str, template: str) -> URL:
+        """Create a database that belongs to ``owner``, and return its URL."""
+        owner = self.owner.username
+        if self.cluster is not None:
+            self.cluster.create(name, str(owner), template)
+        else:
+            execute(self.admin, f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
+        return self.owner.set(database=name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, whoever is connected to it."""
+        if self.cluster is not None:
+            self.cluster.drop(name)
+        else:
+            execute(self.admin, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def execute(url: URL, statement: str) -> None:
+    """Run a statement, in an event loop of its own."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(dsn(url), timeout=5)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close(timeout=5)
+
+    # A loop of its own, so that a fixture can call this whatever loop its test has.
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(run())
 
 
 def use_programs(folder: Path, environment: pytest.MonkeyPatch) -> None:
@@ -49,6 +83,10 @@ def start(config: pytest.Config, directory: Path) -> AbstractContextManager[str]
             return _embedded(directory)
         case "container":
             return _container(config.option.postgres_image)
+        case "citus":
+            if not os.environ.get(NODES):
+                raise pytest.UsageError(f"{NODES} is not set")
+            return nullcontext(dsn(Cluster().coordinator))
     if not os.environ.get(TEST_URL):
         raise pytest.UsageError(f"{TEST_URL} is not set")
     return nullcontext(os.environ[TEST_URL])
@@ -68,11 +106,16 @@ def _container(image: str) -> Iterator[str]:
         yield container.get_connection_url()
 
 
-def prepare(url: str) -> Server:
+def prepare(config: pytest.Config, url: str) -> Server:
     """Look who answers; a superuser makes the role that the tests shall work as."""
     with closing(asyncio.new_event_loop()) as loop:
         admin = make_url(url).set(drivername="postgresql")
-        return loop.run_until_complete(_prepare_role(admin))
+        server = loop.run_until_complete(_prepare_role(admin))
+    if config.option.database != "citus":
+        return server
+    cluster = Cluster()
+    cluster.make_role(ROLE, str(server.owner.password))
+    return replace(server, cluster=cluster)
 
 
 async def _prepare_role(admin: URL) -> Server:

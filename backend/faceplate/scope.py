@@ -177,7 +177,7 @@ class Scope(AnyScope):
             return preamble.enter_unprepared(limits) if limits else preamble.NONE
         if limits:
             return preamble.enter_unprepared((*UNIT, *limits), self._user_id, settings.seal)
-        return preamble.enter(self._user_id, settings.seal)
+        return preamble.enter(self._user_id, settings.seal, on_workers=self._driver.is_citus)
 
     def _begin_preamble(self) -> Preamble:
         settings = self.settings
@@ -201,7 +201,7 @@ class SystemScope(AnyScope):
     def _autocommit_preamble(self) -> Preamble:
         if limits := self._driver.limits:
             return preamble.enter_unprepared((*ACROSS_USERS, *limits))
-        return preamble.step_up()
+        return preamble.step_up(on_workers=self._driver.is_citus)
 
     def _begin_preamble(self) -> Preamble:
         return preamble.begin_across_users(self._isolation, limits=self._driver.limits)

@@ -26,8 +26,8 @@ from playwright.async_api import (
 from sqlalchemy import make_url
 from tests.browser.hands import Hands
 from tests.browser.serving import ROOT, ChatServer, serving
-from tests.conftest import _database, _execute
-from tests.postgres import Server, dsn
+from tests.conftest import _database
+from tests.postgres import Server, dsn, execute
 
 CHROMIUM = shutil.which("chromium")
 WHY_NOT = "chromium is not installed: apt-get install chromium"
@@ -122,7 +122,7 @@ def slow_chat_server(serve: Callable[..., ChatServer]) -> ChatServer:
 def emptied(chat_server: ChatServer) -> ChatServer:
     """The example has two users, so what they have must go before another test is them."""
     url = make_url(chat_server.database_url)
-    _execute(url, "TRUNCATE faceplate.conversations, faceplate.tasks CASCADE")
+    execute(url, "TRUNCATE faceplate.conversations, faceplate.tasks CASCADE")
     return chat_server
 
 

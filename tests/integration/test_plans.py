@@ -290,7 +290,10 @@ CASES = {
     "mcp_configs.NEXT_SECRETS": page(CONFIG, after_user=UUID(int=0), after_id=UUID(int=0))._replace(
         across_users=True
     ),
-    "mcp_configs.REPLACE_SECRETS": system(CONFIG, secrets=b"", of_user=None, id=uuid7()),
+    "mcp_configs.SECRETS_OF": system(CONFIG, of_user=None, id=uuid7()),
+    "mcp_configs.REPLACE_SECRETS": system(
+        CONFIG, secrets=b"", replaced=b"", of_user=None, id=uuid7()
+    ),
     "message_statements.APPEND": in_conversation(COUNTED, **SPOKEN),
     "message_statements.APPEND_ALONE": in_conversation(PK["conversations"], **SPOKEN),
     "message_statements.APPEND_WHOLE": in_conversation(COUNTED, **SPOKEN, **WRITTEN),
@@ -371,7 +374,8 @@ CASES = {
 READS_ALL = {
     "mcp_configs.COUNT_SECRETS",
     "archives.HOLDINGS",
-    "retention.IDLE_USERS",
+    "retention.IDLE_OF_USERS",
+    "retention.USERS",
     "_forking.COPY_MESSAGES",
     "_forking.LACKS",
     *(f"{kind.table}.count_idle" for kind in ROWS),

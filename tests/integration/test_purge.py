@@ -237,9 +237,7 @@ class TestPlans:
             retention.OLDEST.compiled.sql: [
                 retention.LATEST, *retention.EARLIEST, user.id, 100,
             ],
-            retention.IDLE_USERS.compiled_across_users.sql: [
-                retention.FIRST, 100, 0, retention.LATEST,
-            ],
+            retention.IDLE_OF_USERS.compiled_across_users.sql: [[user.id], retention.LATEST],
         }  # fmt: skip
         await say(db, user.id, 1)
         await operator.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")

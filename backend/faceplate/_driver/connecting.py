@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
 
 import asyncpg
 
-from faceplate._driver import passwords, pgbouncer, pipelining, server_version
+from faceplate._driver import citus, passwords, pgbouncer, pipelining, server_version
 from faceplate._driver.connection import Connection
 from faceplate._driver.error_details import DRIVER_ERRORS, error_chain
 from faceplate._driver.error_mapping import map_connect_error
@@ -22,6 +22,10 @@ from faceplate._driver.wire import DriverLoop
 from faceplate._tracebacks import remove_library_frames
 from faceplate.config import Settings
 from faceplate.errors import CannotConnect
+
+
+def _check_nothing(_connection: Connection) -> str:
+    return "SELECT 1"
 
 
 async def open_connection(settings: Settings) -> Connection:
@@ -93,11 +97,12 @@ _NO_ROLE = {
 async def connect(
     settings: Settings,
     server_settings: dict[str, str],
-    check: Callable[[Connection], Awaitable[None]] | None = None,
+    check: Callable[[Connection], str] = _check_nothing,
 ) -> Connection:
     """Return a new connection, or raise the error without the driver's frames.
 
-    Those frames hold the password. ``check`` raises if the new connection must not be used.
+    Those frames hold the password. ``check`` returns a query of one row, which fails if the new
+    connection must not be used.
     """
     try:
         async with asyncio.timeout(settings.connect_timeout_s):
@@ -113,13 +118,14 @@ async def connect(
         del failure  # its traceback holds this frame
 
 
+_TWO_ROWS = "SELECT 2"
 _NOT_TEXT = "the user, the password or another part of the login is not valid UTF-8 text"
 
 
 async def _connect(
     settings: Settings,
     server_settings: dict[str, str],
-    check: Callable[[Connection], Awaitable[None]] | None,
+    check: Callable[[Connection], str],
 ) -> Connection:
     begun_s = time.monotonic()
     loop = DriverLoop(asyncio.get_running_loop()) if pipelining.is_possible(settings) else None
@@ -143,13 +149,20 @@ async def _connect(
         connection.terminate()
         raise CannotConnect(f"{settings.target}: {problem}")
     connection.set_up(settings, begun_s, loop.wire if loop else None)
-    if check is not None:
-        try:
-            await check(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-    return connection
+    try:
+        status = await connection.execute(f"{check(connection)} UNION ALL {citus.IS_THERE}")
+    except BaseException:
+        connection.terminate()
+        raise
+    if status != _TWO_ROWS:
+        return connection
+    connection.is_citus = True
+    if citus.SETTINGS.items() <= server_settings.items():
+        return connection
+    connection.terminate()
+    if settings.pgbouncer:
+        raise CannotConnect(f"{settings.target}: {citus.NO_POOLER}")
+    return await _connect(settings, server_settings | citus.SETTINGS, check)
 
 
 async def _resolve(host: str) -> None:

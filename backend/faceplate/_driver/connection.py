@@ -210,12 +210,26 @@ class Connection(PreparingConnection):
         cancel: Any = self._cancel  # type: ignore[attr-defined]  # asyncpg's stubs leave it out
         await cancel(self._loop.create_future())
 
+    async def run_commands(
+        self, commands: Sequence[str], *, timeout_s: float | None = None, may_commit: bool = False
+    ) -> str:
+        """Run commands in one round trip, and return the last one's command tag.
+
+        Each takes its own on Citus, which would send the text of all to the workers once more for
+        each SET in it. Raises FaceplateError.
+        """
+        status = ""
+        for sql in commands if self.is_citus else ("; ".join(commands),):
+            run = partial(self.execute, timeout=timeout_s)
+            status = await self.call(run, sql, may_commit=may_commit)
+        return status
+
     async def reset_session(self) -> None:
         """Undo what text has changed in the session, outside of a transaction.
 
         Raises FaceplateError.
         """
-        await self.call(partial(self.execute, timeout=PING_TIMEOUT_S), RESET_SESSION)
+        await self.run_commands(RESET_SESSION, timeout_s=PING_TIMEOUT_S)
         self.must_reset_session = False
 
     async def ping(self) -> None:

@@ -20,6 +20,7 @@ class TrackedConnection(asyncpg.Connection):
     __slots__ = (
         "_poll",
         "begun_s",
+        "is_citus",
         "is_pipelined",
         "is_preparing",
         "last_heard_s",
@@ -31,6 +32,8 @@ class TrackedConnection(asyncpg.Connection):
     begun_s: float
     """When connecting began, by the monotonic clock."""
     last_heard_s: float
+    is_citus: bool
+    """Whether the server has the extension Citus: see `faceplate._driver.citus`."""
     is_pipelined: bool
     """Whether a preamble and its statement take one round trip."""
     is_preparing: bool
@@ -52,6 +55,7 @@ class TrackedConnection(asyncpg.Connection):
         """Set the state of a connection that was just made in the running loop."""
         self.begun_s = begun_s
         self.last_heard_s = time.monotonic()
+        self.is_citus = False
         self.is_pipelined = is_pipelined
         self.is_preparing = False
         self.must_close = False

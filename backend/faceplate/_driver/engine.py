@@ -138,14 +138,14 @@ def create_transactional_engine(engine: AsyncEngine, settings: Settings) -> Asyn
     return transactional
 
 
-def _reset_in_transaction(sql: str, connection: sa.Connection) -> None:
+def _reset_in_transaction(commands: tuple[str, ...], connection: sa.Connection) -> None:
     """Reset the server's session before a pooler gives it to another client."""
     dbapi: Any = connection.connection.dbapi_connection
     driver: Connection = dbapi.driver_connection
     if not driver.must_reset_session or driver.is_closed():
         return
     try:
-        dbapi.run_async(lambda _: driver.call(driver.execute, sql))
+        dbapi.run_async(lambda _: driver.run_commands(commands))
     except BaseException:
         driver.terminate()  # a pooler closes its connection to the server then, too
         raise

@@ -49,22 +49,22 @@ def _names_startup_setting(settings: Settings, error: asyncpg.PostgresError) -> 
     return named.lower() in settings.server_settings.keys() | OTHER_STARTUP_SETTINGS
 
 
-async def check_backend_pid(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Divide by zero unless the server process has the pid that the driver was told.
+def check_backend_pid(driver: "asyncpg.Connection[asyncpg.Record]") -> str:
+    """Return a query that divides by zero unless the server process has the driver's pid.
 
     A pooler invents the pid that it tells its clients. The check is one simple query, because
     behind a pooler a prepared statement could meet that of another client.
     """
-    await driver.execute(f"SELECT 1 / (pg_backend_pid() = {driver.get_server_pid()})::int")
+    return f"SELECT 1 / (pg_backend_pid() = {driver.get_server_pid()})::int"
 
 
-async def check_startup_settings(
-    asked: dict[str, str], driver: "asyncpg.Connection[asyncpg.Record]"
-) -> None:
-    """Divide by zero unless the server has applied the startup settings.
+def check_startup_settings(
+    asked: dict[str, str], _driver: "asyncpg.Connection[asyncpg.Record]"
+) -> str:
+    """Return a query that divides by zero unless the server has applied the startup settings.
 
     That is enough for a migration. The check of the pid would fail at some hosting providers, whose
     proxies invent pids although they pass everything else to PostgreSQL.
     """
     lock_timeout = "(SELECT setting FROM pg_settings WHERE name = 'lock_timeout')"
-    await driver.execute(f"SELECT 1 / ({lock_timeout} = '{asked['lock_timeout']}')::int")
+    return f"SELECT 1 / ({lock_timeout} = '{asked['lock_timeout']}')::int"

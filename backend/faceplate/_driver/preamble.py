@@ -48,6 +48,8 @@ class Preamble(NamedTuple):
 
 NONE = Preamble(b"", "")
 
+USER_SETTING = "faceplate.user_id"
+"""The setting that the policies compare with the owner of a row."""
 LocalSettings = tuple[tuple[str, str], ...]
 """Names of settings with their values, for one transaction."""
 
@@ -107,11 +109,14 @@ def _seal(user_id: UUID, key: bytes) -> str:
 
 
 @lru_cache(maxsize=4096)
-def enter(user_id: UUID, key: bytes | None = None) -> Preamble:
+def enter(user_id: UUID, key: bytes | None = None, *, on_workers: bool = False) -> Preamble:
     """Return a preamble that sets the user for one statement by itself.
 
-    With a ``key``, the user's id is sealed: see `faceplate._schema.seal`.
+    With a ``key``, the user's id is sealed: see `faceplate._schema.seal`. With ``on_workers``, a
+    SET LOCAL follows, which is all that Citus passes on to them.
     """
+    if on_workers:
+        return _set_behind(enter(user_id, key), f"{USER_SETTING} = '{user_id}'")
     if key is not None:
         name = "faceplate_enter_sealed"
         bound = _bind(name, str(user_id), _seal(user_id, key))
@@ -122,13 +127,13 @@ def enter(user_id: UUID, key: bytes | None = None) -> Preamble:
     )
 
 
-def step_up() -> Preamble:
+def step_up(*, on_workers: bool = False) -> Preamble:
     """Return a preamble that sets the login's own role for one statement by itself.
 
     If a policy would hide rows from that role, PostgreSQL raises an error. So work across users
     never takes a part of the rows for all rows.
     """
-    return _STEP_UP_ONCE
+    return _STEP_UP_ON_WORKERS if on_workers else _STEP_UP_ONCE
 
 
 @lru_cache(maxsize=4096)
@@ -146,7 +151,7 @@ def begin(
     that it may lack.
     """
     settings = [] if role is None else [f"ROLE {role}"]
-    begun = _begin(isolation, limits, *settings, f"faceplate.user_id = '{user_id}'")
+    begun = _begin(isolation, limits, *settings, f"{USER_SETTING} = '{user_id}'")
     if key is None:
         return begun
     # The seal is a bound value, because pg_stat_activity would show it in the SQL.
@@ -188,6 +193,11 @@ def _begin(isolation: str, limits: LocalSettings, *settings: str) -> Preamble:
     return Preamble(b"".join(map(_run, statements)), "; ".join(statements))
 
 
+def _set_behind(ahead: Preamble, setting: str) -> Preamble:
+    sql = f"SET LOCAL {setting}"
+    return ahead._replace(messages=ahead.messages + _run(sql), sql=f"{ahead.sql}; {sql}")
+
+
 def _message(kind: bytes, *parts: bytes) -> bytes:
     body = b"".join(parts)
     return kind + struct.pack("!i", len(body) + 4) + body
@@ -205,6 +215,17 @@ def _bind(name: str, *values: str) -> bytes:
     return _message(b"B", _string(""), _string(name), counts, *sized, struct.pack("!h", 0))
 
 
+def _run(sql: str, *values: str) -> bytes:
+    """Return the messages that parse, bind and execute an unnamed statement."""
+    return _parse(sql) + _bind("", *values) + _EXECUTE
+
+
+def _parse(sql: str, types: Sequence[int] = ()) -> bytes:
+    """Return the message that parses an unnamed statement with parameters of these types."""
+    count = len(types)
+    return _message(b"P", _string(""), _string(sql), struct.pack(f"!H{count}I", count, *types))
+
+
 _EXECUTE = _message(b"E", _string(""), struct.pack("!i", 0))
 _STEP_UP_ONCE = Preamble(
     _bind("faceplate_step_up") + _EXECUTE,
@@ -212,6 +233,7 @@ _STEP_UP_ONCE = Preamble(
     "faceplate_step_up",
     _STEP_UP,
 )
+_STEP_UP_ON_WORKERS = _set_behind(_STEP_UP_ONCE, "row_security = off")
 FLIGHT_STATEMENT_S, FLIGHT_LOCK_S = 0.1, 0.005
 BEGIN_FLIGHT = Preamble(
     _bind("faceplate_begin_flight") + _EXECUTE,
@@ -239,17 +261,6 @@ END_FLIGHT = Preamble(
 The locks of these statements keep a new one away. What a trigger has set for its transaction would
 have reached the next user.
 """
-
-
-def _run(sql: str, *values: str) -> bytes:
-    """Return the messages that parse, bind and execute an unnamed statement."""
-    return _parse(sql) + _bind("", *values) + _EXECUTE
-
-
-def _parse(sql: str, types: Sequence[int] = ()) -> bytes:
-    """Return the message that parses an unnamed statement with parameters of these types."""
-    count = len(types)
-    return _message(b"P", _string(""), _string(sql), struct.pack(f"!H{count}I", count, *types))
 
 
 def describe(sql: str, types: Sequence[int]) -> bytes:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
+from faceplate._driver import citus
 from faceplate._driver.connection_state import TrackedConnection
 from faceplate._driver.error_details import (
     DRIVER_ERRORS,
     READ_ONLY,
     error_chain,
     is_connection_lost,
+    server_error,
     sqlstate_of,
 )
 from faceplate._driver.error_mapping import describe_loss, is_from_pooler, map_error
@@ -140,6 +142,12 @@ class PreparingConnection(TrackedConnection):
         ``may_commit`` says that the command may have taken effect if no answer came.
         """
         target, closed = self._settings.target, self.is_closed()
+        if self.is_citus and (server := server_error(error)) is not None:
+            citus.name_constraint(server)
+            if (loss := citus.loss(server, may_commit=may_commit)) is not None:
+                lost = ConnectionLost(f"{target}: {loss}", sqlstate=server.sqlstate)
+                lost.in_doubt = may_commit
+                return lost
         if any(isinstance(cause, OUTDATED) for cause in error_chain(error)):
             return self._outdated(error)
         is_unanswered = isinstance(error, TimeoutError) or is_from_pooler(error)

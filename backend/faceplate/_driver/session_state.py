@@ -20,25 +20,23 @@ _SEED = (
     "pg_catalog.setseed(pg_catalog.uuid_hash(pg_catalog.gen_random_uuid())"
     " OPERATOR(pg_catalog./) 2147483648.0)"
 )
-RESET_SESSION = "; ".join(
-    (
-        "CLOSE ALL",
-        "RESET SESSION AUTHORIZATION",
-        "RESET ROLE",
-        "RESET ALL",
-        "UNLISTEN *",
-        f"SELECT pg_catalog.pg_advisory_unlock_all(), {_SEED}",
-        "DISCARD TEMP",
-        "DISCARD SEQUENCES",
-        _DEALLOCATE,
-    )
+RESET_SESSION = (
+    "CLOSE ALL",
+    "RESET SESSION AUTHORIZATION",
+    "RESET ROLE",
+    "RESET ALL",
+    "UNLISTEN *",
+    f"SELECT pg_catalog.pg_advisory_unlock_all(), {_SEED}",
+    "DISCARD TEMP",
+    "DISCARD SEQUENCES",
+    _DEALLOCATE,
 )
-"""It resets the session. DISCARD ALL would also drop the driver's prepared statements."""
+"""The commands that reset it. DISCARD ALL would also drop the driver's prepared statements."""
 
-RESET_BEFORE_COMMIT = f"SET CONSTRAINTS ALL IMMEDIATE; {RESET_SESSION}"
+RESET_BEFORE_COMMIT = ("SET CONSTRAINTS ALL IMMEDIATE", *RESET_SESSION)
 """Deferred triggers run first, because they may need the user and the role."""
-RESET_AND_COMMIT = f"{RESET_BEFORE_COMMIT}; COMMIT"
-ROLLBACK_AND_RESET = f"ROLLBACK; {RESET_SESSION}"
+RESET_AND_COMMIT = (*RESET_BEFORE_COMMIT, "COMMIT")
+ROLLBACK_AND_RESET = ("ROLLBACK", *RESET_SESSION)
 
 # What PostgreSQL's scanner skips before a command. Block comments nest: see _skip_comment.
 _SKIPPED = re.compile(r"(?:[\s;]|--[^\n\r]*(?:[\n\r]|$))+")

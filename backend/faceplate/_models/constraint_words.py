@@ -58,6 +58,11 @@ def find(schema: str | None, table: str | None, constraint: str | None) -> Words
     return words().get(constraint) if words else None
 
 
+def table_of(constraint: str) -> tuple[str | None, str] | None:
+    """Return the schema and the name of the table whose model has words for a constraint."""
+    return next((place for place, words in _tables.items() if constraint in words()), None)
+
+
 def names(table: Table) -> set[str]:
     """Return the names of the constraints and unique indexes of a table."""
     named = [constraint.name for constraint in table.constraints]

@@ -89,6 +89,8 @@ class PrimaryWatch(Watch):
         return self._times[newest] - self._times[place] if place >= 0 else float("inf")
 
     async def _begin(self, connection: Connection) -> None:
+        if connection.is_citus:  # its place in the log says nothing of those of the workers
+            raise CannotConnect(f"{self.target}: no replica is read on Citus")
         self._system = await system_of(connection)
 
     async def _ask(self, connection: Connection, asked_s: float) -> str | None:

@@ -149,8 +149,8 @@ class Attempt(Generic[S]):
     async def _commit(self, mark: Mark | None) -> None:
         """Send COMMIT, and wait for its answer even if the caller is cancelled."""
         driver = self._driver
-        sql = RESET_AND_COMMIT if driver.must_reset_session else "COMMIT"
-        commit = self._shielded(driver.call(driver.execute, sql, may_commit=True))
+        commands = RESET_AND_COMMIT if driver.must_reset_session else ("COMMIT",)
+        commit = self._shielded(driver.run_commands(commands, may_commit=True))
         try:
             status = await commit
         except FaceplateError as error:
@@ -279,9 +279,9 @@ class Attempt(Generic[S]):
         if self._scope.is_busy:  # an orphaned task of the unit waits for an answer
             driver.terminate()
         if self._scope.is_open and not driver.is_closed():
-            sql = ROLLBACK_AND_RESET if driver.must_reset_session else "ROLLBACK"
+            commands = ROLLBACK_AND_RESET if driver.must_reset_session else ("ROLLBACK",)
             try:
-                await driver.execute(sql, timeout=ROLLBACK_TIMEOUT_S)
+                await driver.run_commands(commands, timeout_s=ROLLBACK_TIMEOUT_S)
                 driver.must_reset_session = driver.is_preparing = False
             except Exception:  # noqa: BLE001 - the server rolls back when the connection closes
                 driver.terminate()

@@ -65,7 +65,7 @@ class SharedFlights:
     """The flights of a `Database`, and the statements that wait for one."""
 
     is_refused = False
-    """Whether the project has triggers that do not allow it."""
+    """Whether the project has triggers that do not allow it, or the server is Citus."""
 
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         self.settings = settings
@@ -132,6 +132,9 @@ class SharedFlights:
             self._is_boarding = False
             self._send_away(reason)
             return
+        if lease.driver.is_citus:  # which passes on one user in a transaction
+            self.is_refused = True
+            self._send_away(FliesAlone())
         passengers = self._board()
         self._is_boarding = False
         if passengers:

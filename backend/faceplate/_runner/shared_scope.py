@@ -24,6 +24,8 @@ class SharedScope(Scope):
     It has no connection. If the unit needs one, it is run again.
     """
 
+    is_on_citus = False
+    """Nothing is shared there."""
     _has_flown = False
 
     def __init__(self, flights: SharedFlights, user_id: UUID, *, read_only: bool) -> None:

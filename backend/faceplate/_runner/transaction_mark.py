@@ -91,9 +91,11 @@ async def take_mark(driver: Connection, *, may_prepare: bool) -> Mark | None:
 
 
 async def _fetch_mark(driver: Connection) -> Mark | None:
-    if not driver.is_ready(NONE, _MARK_IF_WRITTEN):
-        await driver.make_ready(NONE, _MARK_IF_WRITTEN)
-    [(xid, *place)], _ = await driver.run(NONE, _MARK_IF_WRITTEN, [])
+    # Where workers alone have written, the coordinator has assigned no id yet.
+    sql = _MARK if driver.is_citus else _MARK_IF_WRITTEN
+    if not driver.is_ready(NONE, sql):
+        await driver.make_ready(NONE, sql)
+    [(xid, *place)], _ = await driver.run(NONE, sql, [])
     return None if xid is None else Mark(xid, *place)
 
 

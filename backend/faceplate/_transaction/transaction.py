@@ -92,6 +92,15 @@ class Transaction(State, ABC):
         return self._user_id
 
     @property
+    def is_on_citus(self) -> bool:
+        """Whether the server is the coordinator of a Citus cluster."""
+        return self._driver.is_citus
+
+    def begin_with_next(self) -> None:
+        """Begin the transaction with the next statement, in a unit that needs several."""
+        self.autocommits = False
+
+    @property
     def is_carrying(self) -> bool:
         """Whether an UPDATE of a flush waits for another statement."""
         return bool(self._carried)
@@ -272,7 +281,7 @@ class Transaction(State, ABC):
         begin = self._begin_preamble()
         self.is_open = True  # even if this is cancelled, BEGIN may have run
         try:
-            await self._driver.call(self._driver.execute, begin.sql)
+            await self._driver.run_commands(begin.sql.split("; "))
             if begin.bound is not None:
                 await self._driver.call(self._driver.fetch, *begin.bound)
         except BaseException as error:

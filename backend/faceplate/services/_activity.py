@@ -8,10 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
+from sqlalchemy.dialects import postgresql
 
 from faceplate.models import Conversation
 
 _hour: Any = sa.literal_column("'hour'")
+_one: Any = sa.literal_column("1")
 _utc: Any = sa.literal_column("'UTC'")
 _key = sa.tuple_(Conversation.updated_at, Conversation.id)
 _after_time: Any = bindparam("after_time", type_=Conversation.updated_at.type)
@@ -29,6 +31,14 @@ def active_at(moment: Any) -> dict[str, Any]:
     An expression is evaluated twice: where the two differ in the hour, the trigger corrects it.
     """
     return {"updated_at": moment, "active_hour": _hour_of(moment)}
+
+
+def given_or(given: Any, moment: Any) -> Any:
+    """Return the moment that is given, or ``moment`` if that is NULL.
+
+    It is a COALESCE in words that Citus knows how to evaluate: that one may hold no clock there.
+    """
+    return postgresql.array([given, moment])[_one + sa.cast(given.is_(None), sa.Integer)]
 
 
 def newest_first(selected: Any) -> Any:

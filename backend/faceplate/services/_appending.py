@@ -212,8 +212,11 @@ async def insert(
     Raises Contention if another transaction appends the same message now; a retry finds it. Where
     the statement is a transaction by itself, the unit is run again in one that looks for it.
     """
+    values["conversation_id"] = conversation_id
     try:
-        return await scope.all(appending, conversation_id=conversation_id, **values)
+        if scope.is_on_citus:
+            return await _insert_in_steps(scope, appending, values)
+        return await scope.all(appending, **values)
     except Conflict as error:
         if error.constraint != "pk_messages":
             raise
@@ -222,6 +225,22 @@ async def insert(
         raise Contention(
             "the same message is being appended by another transaction", sqlstate=error.sqlstate
         ) from None
+
+
+async def _insert_in_steps(
+    scope: Scope, appending: Statement[Any], values: dict[str, Any]
+) -> list[Any]:
+    scope.begin_with_next()
+    count_up, add = sql.STEPS[appending]
+    end = await scope.first(count_up, **_taken_by(count_up, values))
+    if end is None:
+        return []
+    return await scope.all(add, end=end, **_taken_by(add, values))
+
+
+def _taken_by(statement: Statement[Any], values: dict[str, Any]) -> dict[str, Any]:
+    checks = statement.compiled.checks
+    return {name: value for name, value in values.items() if name in checks}
 
 
 async def _stored_before(

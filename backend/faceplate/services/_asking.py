@@ -34,12 +34,13 @@ async def ask_one(
     """
     check_shape(message)
     _appending.check_opens(scope, conversation_id, opens)
-    if not (message.uses_tools or branch):
+    if not (message.uses_tools or branch or scope.is_on_citus):
         rows = await _ask_at_end(scope, conversation_id, message, after, limit)
         if rows:
             return rows
-    [stored] = await _appending.append_placed(
-        scope, conversation_id, [message], after=after, branch=branch, opens=opens
+    scope.begin_with_next()
+    stored = await _appending.append_one(
+        scope, conversation_id, message, after=after, branch=branch, opens=opens
     )
     return await _path_reading.up_to(scope, conversation_id, stored.position, limit)
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faceplate.models import Conversation, Message
 from faceplate.scope import Scope
-from faceplate.services._activity import active_at, activity
+from faceplate.services._activity import active_at, activity, given_or
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import NewMessage
 from faceplate.services.message_statements import unnest
@@ -49,8 +49,8 @@ def _create() -> Statement[UUID]:
     microsecond: Any = sa.literal_column("interval '1 microsecond'")
     moment = func.statement_timestamp() + new.c.number * microsecond
     *values, created_at, updated_at = values
-    values.append(func.coalesce(created_at, moment))
-    activity_values = active_at(func.coalesce(updated_at, moment))
+    values.append(given_or(created_at, moment))
+    activity_values = active_at(given_or(updated_at, moment))
     return Statement(
         UUID,
         insert(Conversation)
@@ -67,13 +67,13 @@ def _fill() -> Statement[Any]:
     new, items = unnest(Message.__table__, _COLUMNS, optional=("metadata", "created_at"))
     values = dict(zip(_COLUMNS, items, strict=True))
     values["metadata"] = func.coalesce(values["metadata"], sa.literal_column("'{}'::jsonb"))
-    values["created_at"] = func.coalesce(values["created_at"], func.now())
+    values["created_at"] = given_or(values["created_at"], func.now())
     user_id = bindparam("user_id", type_=Message.user_id.type)
     return Statement(
         int,
-        sa.insert(Message).from_select(
-            ["user_id", *_COLUMNS], sa.select(user_id, *values.values()).select_from(new)
-        ),
+        sa.insert(Message)
+        .from_select(["user_id", *_COLUMNS], sa.select(user_id, *values.values()).select_from(new))
+        .returning(sa.literal_column("1")),  # else Citus would COPY, which knows no policies
     )
 
 
@@ -102,7 +102,7 @@ EXTEND = Statement(
     .values(
         message_count=Conversation.message_count + bindparam("count", type_=sa.Integer()),
         head=sa.null(),
-        **activity(func.coalesce(_active_at, func.clock_timestamp())),
+        **activity(given_or(_active_at, func.statement_timestamp())),
     ),
 )
 

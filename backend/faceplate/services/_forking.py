@@ -16,6 +16,7 @@ from faceplate.scope import Scope
 from faceplate.services import _path_changes, _path_statements
 from faceplate.services._activity import activity
 from faceplate.services._path_changes import Tree
+from faceplate.services._paths import multirange
 from faceplate.statement import Statement
 
 _in_conversation = Message.conversation_id == bindparam("conversation_id")
@@ -60,8 +61,9 @@ def _copy_messages() -> Any:
         "input_tokens": sa.case((~is_open, Message.input_tokens)),
         "output_tokens": sa.case((~is_open, Message.output_tokens)),
     }
-    copied = sa.select(*values.values()).where(_in_conversation, _path_statements.is_on_path())
-    return sa.insert(Message).from_select([*values], copied)
+    copied = sa.select(*values.values()).where(_in_conversation, _path_changes.is_in_ranges)
+    # Without RETURNING, Citus would COPY, which knows no policies.
+    return sa.insert(Message).from_select([*values], copied).returning(sa.literal_column("1"))
 
 
 def _lacks() -> Any:
@@ -105,7 +107,7 @@ COUNT_COPIES = Statement(
     .where(_conversation)
     .values(
         message_count=bindparam("count", type_=sa.Integer()),
-        **activity(func.greatest(func.clock_timestamp(), _newest)),
+        **activity(func.greatest(func.statement_timestamp(), _newest)),
     )
     .returning(*Conversation.columns()),
 )
@@ -132,8 +134,9 @@ async def fork(
                 "a conversation with this id exists already", constraint="pk_conversations"
             )
         return None
+    path = tree.ranges.path(tree.end if at is None else at)
     count = await scope.execute(
-        COPY_MESSAGES, conversation_id=conversation_id, new_id=new_id, leaf=at
+        COPY_MESSAGES, conversation_id=conversation_id, new_id=new_id, ranges=multirange(path)
     )
     return await scope.one(COUNT_COPIES, conversation_id=new_id, count=count)
 

@@ -48,14 +48,14 @@ def _mark_newest() -> sa.Update:
     )
 
 
+is_in_ranges: Any = Message.position.op("<@", is_comparison=True)(
+    sa.cast(bindparam("ranges", type_=sa.Text()), postgresql.INT4MULTIRANGE())
+)
+"""The condition that a message is in the ``ranges``, as `multirange` writes them."""
 REMOVE = Statement(
     int,
     sa.delete(Message).where(
-        _in_conversation,
-        Message.position >= bindparam("first", type_=_integer),
-        Message.position.op("<@", is_comparison=True)(
-            sa.cast(bindparam("ranges", type_=sa.Text()), postgresql.INT4MULTIRANGE())
-        ),
+        _in_conversation, Message.position >= bindparam("first", type_=_integer), is_in_ranges
     ),
 )
 MARK_NEWEST = Statement(int, _mark_newest())
@@ -76,7 +76,7 @@ SHRINK = Statement(
     .values(
         message_count=Conversation.message_count - _count,
         removed_count=Conversation.removed_count + _count,
-        **activity(func.clock_timestamp()),
+        **activity(func.statement_timestamp()),
         head=bindparam("new_head", type_=Conversation.head.type),
     ),
 )

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam, func
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from faceplate._driver.dialect import DIALECT
 from faceplate.column_types import JsonText, Ruled, Secret
@@ -132,26 +132,15 @@ def remove(model: Any, *, is_first: bool, only_idle: bool) -> Statement[Any]:
 
 @cache
 def count_idle(model: Any) -> Statement[IdleRows]:
-    """Count the idle rows of each of the next users."""
-    table = _table(model)
-    page = (
-        sa.select(User.id)
-        .where(User.id > bindparam("after", type_=User.id.type))
-        .order_by(User.id)
-        .limit(bindparam("limit", type_=sa.Integer()))
-        .subquery("page")
-    )
-    idle = (
-        sa.select(func.count().label("rows"))
-        .select_from(table)
-        .where(*(column == page.c.id for column in _owner(model)), _is_idle(table))
-        .lateral("idle")
-    )
+    """Count the idle rows of some users; one who has none is left out."""
+    table, [owner] = _table(model), _owner(model)
+    ids = bindparam("user_ids", type_=ARRAY(User.id.type))
     return Statement(
         IdleRows,
-        sa.select(page.c.id, idle.c.rows)
-        .select_from(page.join(idle, sa.true()))
-        .order_by(page.c.id),
+        sa.select(owner, func.count())
+        .select_from(table)
+        .where(owner == sa.any_(ids), _is_idle(table))
+        .group_by(owner),
     )
 
 

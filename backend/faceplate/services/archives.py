@@ -56,10 +56,12 @@ def _restore_messages() -> Statement[Any]:
     place = bindparam("conversation_id", type_=Message.conversation_id.type)
     return Statement(
         int,
-        insert(Message).from_select(
+        insert(Message)
+        .from_select(
             ["user_id", "conversation_id", *_MESSAGE],
             sa.select(owner, place, *values).select_from(new),
-        ),
+        )
+        .returning(sa.literal_column("1")),  # else Citus would COPY, which knows no policies
     )
 
 

@@ -23,7 +23,7 @@ from faceplate.pagination import (
 )
 from faceplate.scope import Scope, one_statement, read_only, replayable, shareable
 from faceplate.services import _forking, _path_changes
-from faceplate.services._activity import active_at, newest_after, newest_first
+from faceplate.services._activity import active_at, given_or, newest_after, newest_first
 from faceplate.services._arguments import check_kind, checked_position, optional_position
 from faceplate.services._bodies import body_errors
 from faceplate.statement import Statement
@@ -57,10 +57,8 @@ class NewConversation(NamedTuple):
 
 
 def _create() -> Any:
-    moment = func.coalesce(
-        bindparam("created_at", type_=Conversation.created_at.type.optional()),
-        func.clock_timestamp(),
-    )
+    created_at: Any = bindparam("created_at", type_=Conversation.created_at.type.optional())
+    moment = given_or(created_at, func.statement_timestamp())
     return (
         insert(Conversation)
         .values(

@@ -7,7 +7,7 @@ encrypted: store a token elsewhere, and a reference to it here.
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import bindparam, func
+from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import insert
 
 from faceplate import records
@@ -40,7 +40,7 @@ PUT = Statement(
         set_={
             "body": _new.excluded.body,
             "version": Document.version + 1,
-            "updated_at": func.now(),
+            "updated_at": _new.excluded.updated_at,
         },
     ).returning(Document.version),
 )

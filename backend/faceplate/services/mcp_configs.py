@@ -42,6 +42,10 @@ _new = insert(McpConfig).values(
 )
 
 
+_of_user = McpConfig.user_id == bindparam("of_user", type_=McpConfig.user_id.type)
+_secrets = McpConfig.secrets.type
+
+
 class _Stored(NamedTuple):
     user_id: UUID
     id: UUID
@@ -59,7 +63,7 @@ PUT = Statement(
                 else_=_new.excluded.secrets,
             ),
             "enabled": _new.excluded.enabled,
-            "updated_at": func.now(),
+            "updated_at": _new.excluded.updated_at,
         },
     ).returning(*_columns),
 )
@@ -109,13 +113,16 @@ NEXT_SECRETS = Statement(
         ),
     )
     .order_by(McpConfig.user_id, McpConfig.id)
-    .limit(bindparam("limit", type_=sa.Integer()))
-    .with_for_update(),
+    .limit(bindparam("limit", type_=sa.Integer())),
+)
+SECRETS_OF = Statement(
+    _Stored,
+    sa.select(McpConfig.user_id, McpConfig.id, McpConfig.secrets).where(_of_user, _by_id),
 )
 REPLACE_SECRETS = Statement(
     _Stored,
     sa.update(McpConfig)
-    .where(McpConfig.user_id == bindparam("of_user"), _by_id)
+    .where(_of_user, _by_id, McpConfig.secrets == bindparam("replaced", type_=_secrets))
     .values(secrets=bindparam("secrets"), updated_at=McpConfig.updated_at),
 )
 
@@ -259,15 +266,24 @@ async def rotate_secrets(
         NEXT_SECRETS, after_user=after_user, after_id=after_id, limit=check_limit(limit)
     )
     for row in batch:
+        await _rotate(scope, row)
+        done.append((row.user_id, row.id))
+    return done
+
+
+async def _rotate(scope: SystemScope, row: _Stored | None) -> None:
+    """Re-encrypt the secrets of a row, which may change meanwhile: Citus locks no rows of many."""
+    while row is not None and row.secrets is not None:
         try:
             secrets = encryption.reencrypt(scope.settings, row.user_id, row.id, row.secrets)
         except DatabaseError as error:
             raise DatabaseError(
                 f"MCP configuration {row.id} of user {row.user_id}: {error.message}"
             ) from None
-        await scope.execute(REPLACE_SECRETS, of_user=row.user_id, id=row.id, secrets=secrets)
-        done.append((row.user_id, row.id))
-    return done
+        key = {"of_user": row.user_id, "id": row.id}
+        if await scope.execute(REPLACE_SECRETS, **key, secrets=secrets, replaced=row.secrets):
+            return
+        row = await scope.first(SECRETS_OF, **key)
 
 
 def _encrypted(scope: Scope, config_id: UUID, secrets: JsonObject | None) -> bytes | None:

@@ -14,7 +14,7 @@ from faceplate import records
 from faceplate.column_types import ArrayOf, Json, JsonText
 from faceplate.models import Conversation, Message
 from faceplate.services import _path_statements
-from faceplate.services._activity import activity
+from faceplate.services._activity import activity, given_or
 from faceplate.statement import Statement
 
 R = TypeVar("R")
@@ -71,52 +71,81 @@ class Stamp(NamedTuple):
     updated_at: datetime
 
 
-def _appending(
-    columns: dict[str, Any],
-    *where: Any,
-    count: Any = _ONE,
-    parent: Any = None,
-    number: Any = None,
-    new: Any = None,
-    moment: Any = None,
-) -> sa.Insert:
-    """Return an INSERT at the new end of the conversation, which it counts up.
+_stamps = [getattr(Message, name) for name in Stamp._fields]
 
-    Concurrent appends to one conversation wait for its row. ``new`` has many messages, each with
-    its ``number`` from 1. ``moment`` is when they were written; None is now.
-    """
-    now = func.clock_timestamp()
-    counted = (
-        sa.update(Conversation)
-        .where(_conversation, *where)
-        .values(
-            message_count=Conversation.message_count + count,
-            head=sa.null(),
-            **activity(now if moment is None else func.coalesce(moment, now)),
+
+class _Appending(NamedTuple):
+    """An append: the columns of one new message or many, and when it is done."""
+
+    columns: dict[str, Any]
+    where: tuple[Any, ...]
+    count: Any = _ONE
+    parent: Any = None
+    number: Any = None
+    new: Any = None
+    """Many messages, each with its ``number`` from 1."""
+    moment: Any = None
+    """When they were written; None is now."""
+
+    def insert(self) -> sa.Insert:
+        """Return an INSERT at the new end of the conversation, which it counts up.
+
+        Concurrent appends to one conversation wait for its row.
+        """
+        counted = self._counting().cte("counted")
+        values = self._values(counted.c.user_id, counted.c.id, counted.c.end)
+        rows = sa.select(*values.values()).select_from(
+            counted if self.new is None else sa.join(counted, self.new, sa.true())
         )
-        .returning(
-            Conversation.user_id,
-            Conversation.id,
-            (Conversation.message_count + Conversation.removed_count).label("end"),
+        return sa.insert(Message).from_select([*values], rows)
+
+    def steps(self) -> "tuple[Statement[int], Statement[Stamp]]":
+        """Return the same in two statements: one counts up, the other takes the new ``end``."""
+        values = self._values(
+            bindparam("user_id", type_=_type("user_id")),
+            bindparam("conversation_id", type_=_type("conversation_id")),
+            bindparam("end", type_=sa.Integer()),
         )
-        .cte("counted")
-    )
-    position = counted.c.end if new is None else counted.c.end - count + number
-    if parent is not None:
-        # A first message has its own position there. What follows the given one follows the first.
-        own = sa.case((parent == sa.literal_column("0"), position), else_=parent)
-        columns = {**columns, "parent_position": sa.case((number == _ONE, own))}
-    values = {
-        "user_id": counted.c.user_id,
-        "conversation_id": counted.c.id,
-        "position": position,
-        "status": bindparam("status", "complete", type_=_type("status")),
-        **columns,
-    }
-    rows = sa.select(*values.values()).select_from(
-        counted if new is None else sa.join(counted, new, sa.true())
-    )
-    return sa.insert(Message).from_select([*values], rows)
+        insert = sa.insert(Message)
+        if self.new is None:
+            insert = insert.values(values)
+        else:
+            rows = sa.select(*values.values()).select_from(self.new)
+            insert = insert.from_select([*values], rows)
+        return Statement(int, self._counting()), Statement(Stamp, insert.returning(*_stamps))
+
+    def _counting(self) -> Any:
+        now = func.statement_timestamp()
+        return (
+            sa.update(Conversation)
+            .where(_conversation, *self.where)
+            .values(
+                message_count=Conversation.message_count + self.count,
+                head=sa.null(),
+                **activity(now if self.moment is None else given_or(self.moment, now)),
+            )
+            .returning(
+                (Conversation.message_count + Conversation.removed_count).label("end"),
+                Conversation.user_id,
+                Conversation.id,
+            )
+        )
+
+    def _values(self, user_id: Any, conversation_id: Any, end: Any) -> dict[str, Any]:
+        position = end if self.new is None else end - self.count + self.number
+        columns = self.columns
+        if (parent := self.parent) is not None:
+            # A first message has its own position there. What follows the given one follows the
+            # first.
+            own = sa.case((parent == sa.literal_column("0"), position), else_=parent)
+            columns = {**columns, "parent_position": sa.case((self.number == _ONE, own))}
+        return {
+            "user_id": user_id,
+            "conversation_id": conversation_id,
+            "position": position,
+            "status": bindparam("status", "complete", type_=_type("status")),
+            **columns,
+        }
 
 
 def _shared(statement: Statement[R]) -> Statement[R]:
@@ -125,10 +154,11 @@ def _shared(statement: Statement[R]) -> Statement[R]:
     return statement
 
 
-def _stamped(appending: sa.Insert) -> Statement[Stamp]:
+def _stamped(appending: _Appending) -> Statement[Stamp]:
     """Return the statement that appends, and returns the stamps."""
-    stamps = [getattr(Message, name) for name in Stamp._fields]
-    return Statement(Stamp, appending.returning(*stamps))
+    statement = Statement(Stamp, appending.insert().returning(*_stamps))
+    STEPS[statement] = appending.steps()
+    return statement
 
 
 def _is_new(condition: Any) -> Any:
@@ -195,30 +225,30 @@ def _is_linear() -> Any:
     )
 
 
-def _append_spoken(*where: Any, alone: bool = False) -> sa.Insert:
+def _append_spoken(*where: Any, alone: bool = False) -> _Appending:
     values = {name: bindparam(name, type_=_type(name)) for name in _SPOKEN}
     is_new = () if alone else (_is_new(Message.id == values["id"]),)
-    return _appending(values, *is_new, *where)
+    return _Appending(values, (*is_new, *where))
 
 
-def _append(*where: Any) -> sa.Insert:
+def _append(*where: Any) -> _Appending:
     names = (*_SPOKEN, "body", *_WRITING)  # one with tools needs the path, and is placed
     values: dict[str, Any] = {name: bindparam(name, type_=_type(name)) for name in names}
     moment = bindparam("active_at", None, type_=Message.created_at.type.optional())
-    values["created_at"] = func.coalesce(moment, func.now())
-    return _appending(values, _is_new(Message.id == values["id"]), *where, moment=moment)
+    values["created_at"] = given_or(moment, func.now())
+    return _Appending(values, (_is_new(Message.id == values["id"]), *where), moment=moment)
 
 
-def _append_many(*, is_placed: bool) -> sa.Insert:
+def _append_many(*, is_placed: bool) -> _Appending:
     names = (*_GIVEN, "created_at")
     new, items = unnest(Message.__table__, names, optional=("created_at",))
     values = dict(zip(names, items, strict=True))
-    values["created_at"] = func.coalesce(values["created_at"], func.now())
+    values["created_at"] = given_or(values["created_at"], func.now())
     ids = bindparam("ids", type_=ArrayOf(_type("id")))
     where = () if is_placed else (_is_new(Message.id == sa.any_(ids)), _ends_at_newest())
-    return _appending(
+    return _Appending(
         values,
-        *where,
+        where,
         count=func.cardinality(ids),
         parent=bindparam("parent", type_=sa.Integer()) if is_placed else None,
         number=sa.cast(new.c.number, sa.Integer),
@@ -227,17 +257,20 @@ def _append_many(*, is_placed: bool) -> sa.Insert:
     )
 
 
-def _ask(appending: sa.Insert, earlier: Any) -> Statement[records.Message]:
+def _ask(appending: _Appending, earlier: Any) -> Statement[records.Message]:
     """Return a statement that appends a message, and returns it with ``earlier`` messages.
 
     It returns nothing if it appends nothing. An order would cost the server a twentieth.
     """
-    appended = appending.returning(*_columns).cte("appended")
+    appended = appending.insert().returning(*_columns).cte("appended")
     earlier = earlier.where(sa.exists(sa.select(appended.c.id)))
     # In this order WITH RECURSIVE begins with the path, so that no name in it is taken for a call.
     return _shared(Statement(records.Message, sa.union_all(earlier, sa.select(*appended.c))))
 
 
+STEPS: dict[Statement[Stamp], tuple[Statement[int], Statement[Stamp]]] = {}
+"""What appends the same in two statements, for Citus: there one with a CTE that writes takes six
+commands to a worker, and a two-phase commit."""
 # Each of these four does nothing if a message is stored, or if the path does not end at the newest
 # message, or not at ``after``. The first is for what most chats have: with the columns of the
 # second it takes a tenth longer, with the condition of the third a fifth.
@@ -280,7 +313,7 @@ REPLACE = Statement(
                 Message.__table__.c[name]: bindparam(f"new_{name}", type_=_type(name))
                 for name in _REPLACEABLE
             },
-            Message.updated_at: func.clock_timestamp(),
+            Message.updated_at: func.statement_timestamp(),
         }
     )
     .returning(*_columns),
@@ -299,7 +332,7 @@ SAVE_DRAFT = Statement(
             bindparam("new_output_tokens", None, type_=_type("output_tokens")),
             Message.output_tokens,
         ),
-        updated_at=func.clock_timestamp(),
+        updated_at=func.statement_timestamp(),
     )
     .returning(*_columns),
 )
@@ -315,5 +348,5 @@ CLOSE_DRAFTS = Statement(
     int,
     sa.update(Message)
     .where(Message.id == sa.any_(bindparam("ids", type_=ARRAY(_type("id")))), _is_draft, _is_stale)
-    .values(status="interrupted", updated_at=func.clock_timestamp()),
+    .values(status="interrupted", updated_at=func.statement_timestamp()),
 )

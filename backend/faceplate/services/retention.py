@@ -64,31 +64,6 @@ class _Shortened(NamedTuple):
     head: int | None
 
 
-def _idle_users() -> Statement[Idle]:
-    page = (
-        sa.select(User.id)
-        .where(User.id > bindparam("after", type_=_id))
-        .order_by(User.id)
-        .limit(_limit)
-        .subquery("page")
-    )
-    # Lateral: a range of ix_conversations_active_hour for each user, and no scan of all there are.
-    idle = (
-        sa.select(
-            func.count().label("conversations"),
-            func.coalesce(func.sum(Conversation.message_count), 0).label("messages"),
-        )
-        .where(Conversation.user_id == page.c.id, _is_idle)
-        .lateral("idle")
-    )
-    return Statement(
-        Idle,
-        sa.select(page.c.id, idle.c.conversations, idle.c.messages)
-        .select_from(page.join(idle, sa.true()))
-        .order_by(page.c.id),
-    )
-
-
 def _shorten_locked() -> Statement[_Shortened]:
     """Return the statement that removes the last messages of a locked conversation.
 
@@ -131,7 +106,23 @@ def _shorten_locked() -> Statement[_Shortened]:
 IDLE_SINCE = Statement(
     datetime, sa.select(func.now() - bindparam("older_than", type_=sa.Interval()))
 )
-IDLE_USERS = _idle_users()
+USERS = Statement(
+    UUID,
+    sa.select(User.id)
+    .where(User.id > bindparam("after", type_=_id))
+    .order_by(User.id)
+    .limit(_limit),
+)
+# By themselves, since Citus has the users on each node and their rows on one.
+IDLE_OF_USERS = Statement(
+    Idle,
+    sa.select(Conversation.user_id, func.count(), func.sum(Conversation.message_count))
+    .where(
+        Conversation.user_id == sa.any_(bindparam("user_ids", type_=ARRAY(_id))),
+        _is_idle,
+    )
+    .group_by(Conversation.user_id),
+)
 OLDEST = Statement(
     _Candidate,
     oldest_first(
@@ -173,7 +164,10 @@ async def idle_users(
     ``after`` to the next call; an empty list means that no user is left. Raises InvalidInput unless
     the limit is 1 to 1,000. Runs across users: ``run_system``.
     """
-    return await scope.all(IDLE_USERS, before=before, after=after, limit=_check_limit(limit))
+    ids = await scope.all(USERS, after=after, limit=_check_limit(limit))
+    found = await scope.all(IDLE_OF_USERS, before=before, user_ids=ids)
+    idle = {row.user_id: row for row in found}
+    return [idle.get(user_id) or Idle(user_id, 0, 0) for user_id in ids]
 
 
 async def remove_conversations(
@@ -217,7 +211,10 @@ async def idle_rows(
     As `idle_users`, for a table of `remove_rows`. Runs across users: ``run_system``.
     """
     statement = _row_statements.count_idle(_model_of(table))
-    return await scope.all(statement, before=before, after=after, limit=_check_limit(limit))
+    ids = await scope.all(USERS, after=after, limit=_check_limit(limit))
+    found = await scope.all(statement, before=before, user_ids=ids)
+    idle = {row.user_id: row for row in found}
+    return [idle.get(user_id) or IdleRows(user_id, 0) for user_id in ids]
 
 
 async def remove_rows(

@@ -38,7 +38,7 @@ CREATE = Statement(
         id=bindparam("id"),
         title=bindparam("title"),
         description=bindparam("description"),
-        created_at=func.clock_timestamp(),
+        created_at=func.statement_timestamp(),
     )
     .on_conflict_do_nothing(constraint="pk_tasks")
     .returning(*_columns),
