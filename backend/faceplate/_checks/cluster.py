@@ -12,7 +12,6 @@ from faceplate._schema.cluster import Node
 from faceplate._schema.distribution import FIRST
 from faceplate.models import SCHEMA, Base
 
-DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 # Answered by each node. A shard has the policies of its table, whose own are those that the
 # coordinator has. Sessions of Citus itself say which they are.
 OF_NODE = f"""
@@ -27,8 +26,7 @@ SELECT json_build_object(
             AND c.setting !~ '=0[a-z]*$'
             AND s.setdatabase IN
                 (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
-    'off', ARRAY(SELECT name FROM pg_settings WHERE setting = 'off'
-        AND name IN ('{"', '".join(DURABILITY)}') ORDER BY 1),
+    'synchronous_commit', current_setting('synchronous_commit'),
     'sessions', ARRAY(SELECT DISTINCT quote_ident(a.usename::text)
         FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND NOT r.rolsuper
@@ -112,9 +110,11 @@ def _of_worker(name: str, answer: dict[str, Any]) -> Iterator[Flaw]:
             " the policies do not keep users apart in what is written: let them connect to the"
             " coordinator, and let the worker's pg_hba.conf admit the nodes alone"
         )
-    for setting in answer["off"]:
-        text = f"{setting} is off on the worker {name}, so that its crash may lose commits"
-        yield warning(f"{text}: ALTER SYSTEM SET {setting} = on")
+    if answer["synchronous_commit"] == "off":
+        yield warning(
+            f"synchronous_commit is off on the worker {name}, so that its crash may lose the newest"
+            " commits: ALTER DATABASE ... RESET synchronous_commit there, or postgresql.conf"
+        )
 
 
 def _of_units(name: str, answer: dict[str, Any]) -> Iterator[Flaw]:
