@@ -11,8 +11,21 @@ from tests.citus.conftest import NODES, OWNER, administrator, name_of, on_worker
 from tests.databases import Operator, outside, settings_of
 from typer.testing import CliRunner
 
-from faceplate import DatabaseError, Settings, UsageError, distribution, migrate
+from faceplate import (
+    CommitOutcomeUnknown,
+    Contention,
+    Database,
+    DatabaseError,
+    FaceplateError,
+    Settings,
+    TimedOut,
+    Unavailable,
+    UsageError,
+    distribution,
+    migrate,
+)
 from faceplate.cli.app import app
+from faceplate.services import conversations, messages, users
 
 SETTLE = """
 INSERT INTO faceplate.users (id, subject_id)
@@ -26,6 +39,7 @@ INSERT INTO faceplate.tasks (user_id, id, title)
     SELECT id, gen_random_uuid(), 'pack' FROM faceplate.users;
 """
 STORE = "INSERT INTO faceplate.tasks (user_id, id, title) VALUES ($1, $2, '-')"
+PASSING = (Unavailable, TimedOut, Contention, CommitOutcomeUnknown)
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 COUNTS = """
 SELECT (SELECT count(*) FROM faceplate.users), (SELECT count(*) FROM faceplate.conversations),
@@ -303,3 +317,43 @@ async def test_an_older_schema_is_refused(empty_cluster: Settings) -> None:
     await migrate.upgrade(empty_cluster, "0008")
     with pytest.raises(DatabaseError, match="faceplate migrate"):
         await distribution.plan(empty_cluster)
+
+
+async def test_units_go_on_while_it_distributes(cluster: Settings) -> None:
+    """Else an operator has to stop the programs first."""
+    is_over = asyncio.Event()
+    stored: list[UUID] = []
+    raised: list[FaceplateError] = []
+    async with Database(cluster) as db:
+        ada = await db.run_system(users.ensure, "ada")
+        chat = await db.run(ada.id, conversations.create)
+
+        async def append() -> None:
+            while not is_over.is_set():
+                try:
+                    message = await db.run(
+                        ada.id, messages.append, chat.id, role="user", content="hello"
+                    )
+                except FaceplateError as error:
+                    raised.append(error)
+                else:
+                    stored.append(message.id)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(append())
+            while len(stored) < 50:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+            await distribution.distribute(cluster)
+            enough = len(stored) + 50
+            while len(stored) < enough:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+            is_over.set()
+    async with outside(cluster) as owner:
+        found = await owner.fetch("SELECT id, position FROM faceplate.messages ORDER BY position")
+    ids = [row["id"] for row in found]
+    assert set(stored) <= set(ids)
+    assert [row["position"] for row in found] == [*range(1, len(ids) + 1)]
+    assert all(isinstance(error, PASSING) for error in raised), raised
+    unknown = [error for error in raised if isinstance(error, CommitOutcomeUnknown)]
+    assert len(ids) <= len(stored) + len(unknown)
