@@ -140,10 +140,13 @@ def _plan(settings: Settings, connection: Connection) -> Plan:
     tables, kept, keys = _tables(connection)
     if refused := list(schema.refusals(tables, keys)):
         raise UsageError("; ".join(refused))
+    statements = tuple(schema.statements(tables, keys, _missing_keys(connection, keys)))
+    if statements:
+        _sessions(connection)
     return Plan(
         tuple(Table(t.name, t.is_reference, t.rows, t.bytes) for t in tables if not t.is_done),
         tuple(table.name for table in kept),
-        tuple(schema.statements(tables, keys, _missing_keys(connection, keys))),
+        statements,
         tuple(_role_statements(connection, settings)),
         tuple(node.name for node in nodes if node.has_shards),
         int(connection.execute(text("SHOW citus.shard_count")).scalar_one()),
@@ -259,16 +262,21 @@ def _reach_workers(connection: Connection) -> None:
         )
 
 
-def _end_sessions(connection: Connection) -> None:
-    """End the sessions of programs; those that began before Citus pass no user on to workers."""
+def _sessions(connection: Connection) -> list[int]:
+    """Return the processes of other sessions. Raises UsageError if the owner may not end one."""
     sessions = connection.execute(SESSIONS).all()
     if others := sorted({session.role for session in sessions if not session.may_end}):
         raise UsageError(
             f"there are sessions of {', '.join(others)}, which the owner may not end: GRANT"
             " pg_signal_backend to it, or stop the programs"
         )
-    for session in sessions:
-        connection.execute(END, {"pid": session.pid})
+    return [session.pid for session in sessions]
+
+
+def _end_sessions(connection: Connection) -> None:
+    """End the sessions of programs; those that began before Citus pass no user on to workers."""
+    for pid in _sessions(connection):
+        connection.execute(END, {"pid": pid})
 
 
 def _distribute(settings: Settings, connection: Connection) -> None:
