@@ -41,7 +41,8 @@ SELECT rolcanlogin AS may_log_in, EXISTS (SELECT FROM pg_db_role_setting s
     WHERE s.setrole = r.oid AND (s.setdatabase = 0 OR s.setdatabase = d.oid)
         AND :lock_timeout = ANY (s.setconfig)) AS has_limit,
     pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')
-        AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user) AS may_change,
+        AND (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user)
+        AS may_change,
     quote_ident(d.datname) AS database
 FROM pg_roles r, pg_database d
 WHERE r.rolname = '{ROLE}' AND d.datname = current_database()
@@ -117,7 +118,8 @@ async def distribute(database: Database | Settings) -> Plan:
     found = await plan(settings)
     if found.is_done:
         return found
-    await _run(settings, partial(_change_role, found))
+    if settings.row_level_security:
+        await _run(settings, partial(_change_role, found))
     if found.statements:
         await _run(settings, _end_sessions)
         await run_locked(settings, partial(_distribute, settings))
@@ -138,10 +140,13 @@ def _plan(settings: Settings, connection: Connection) -> Plan:
     tables, kept, keys = _tables(connection)
     if refused := list(schema.refusals(tables, keys)):
         raise UsageError("; ".join(refused))
+    statements = tuple(schema.statements(tables, keys, _missing_keys(connection, keys)))
+    if statements:
+        _sessions(connection)
     return Plan(
         tuple(Table(t.name, t.is_reference, t.rows, t.bytes) for t in tables if not t.is_done),
         tuple(table.name for table in kept),
-        tuple(schema.statements(tables, keys, _missing_keys(connection, keys))),
+        statements,
         tuple(_role_statements(connection, settings)),
         tuple(node.name for node in nodes if node.has_shards),
         int(connection.execute(text("SHOW citus.shard_count")).scalar_one()),
@@ -157,6 +162,7 @@ def _nodes(connection: Connection) -> list[Node]:
     nodes = [Node(*row) for row in connection.execute(text(cluster.NODES))]
     if problems := list(cluster.problems(nodes)):
         raise UsageError("; ".join(problems))
+    _reach_workers(connection)
     return nodes
 
 
@@ -190,7 +196,7 @@ def _tables(
         },
     )
     tables, kept = schema.split(schema.facts(rows, schema.Table))
-    keys = connection.execute(text(schema.KEYS), {"tables": [table.oid for table in tables]})
+    keys = connection.execute(text(schema.KEYS), {"tables": [str(table.oid) for table in tables]})
     return tables, kept, schema.facts(keys, schema.Key)
 
 
@@ -210,7 +216,12 @@ def _role_statements(connection: Connection, settings: Settings) -> list[str]:
     if not settings.row_level_security:
         return []
     limit = f"{settings.lock_timeout_s * 1000:.0f}ms"
-    units = connection.execute(UNITS, {"lock_timeout": f"lock_timeout={limit}"}).one()
+    units = connection.execute(UNITS, {"lock_timeout": f"lock_timeout={limit}"}).one_or_none()
+    if units is None:
+        raise UsageError(
+            f"the role {ROLE} is missing, as FACEPLATE_ROW_LEVEL_SECURITY was off in a migration:"
+            " switch it off, or run `faceplate migrate --sql` and what it has of roles and policies"
+        )
     wanted = []
     if not units.may_log_in:
         wanted.append(f"ALTER ROLE {ROLE} LOGIN")
@@ -230,30 +241,42 @@ def _change_role(found: Plan, connection: Connection) -> None:
     """Change the role of units, and see whether Citus reaches the workers as that role."""
     for statement in found.role_statements:
         connection.exec_driver_sql(statement)
-    if not found.role_statements:
-        return
     connection.exec_driver_sql(f"SET ROLE {ROLE}")
-    missing = list(connection.execute(REACH_WORKERS).scalars())
-    connection.exec_driver_sql("RESET ROLE")
-    if missing:
+    try:
+        _reach_workers(connection)
+    except UsageError:
+        connection.exec_driver_sql("RESET ROLE")
         if f"ALTER ROLE {ROLE} LOGIN" in found.role_statements:
             connection.exec_driver_sql(f"ALTER ROLE {ROLE} NOLOGIN")
+        raise
+
+
+def _reach_workers(connection: Connection) -> None:
+    """Raise UsageError where Citus cannot connect to a worker as the current role."""
+    missing = list(connection.execute(REACH_WORKERS).scalars())
+    if missing:
+        name = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
         raise UsageError(
-            f"Citus cannot connect as {ROLE} to {', '.join(missing)}, which it does for units:"
-            " allow it in the pg_hba.conf of each worker, or put a password into pg_dist_authinfo"
+            f"Citus cannot connect as {name} to {', '.join(missing)}: allow it in the pg_hba.conf"
+            " of each worker, or put a password into pg_dist_authinfo"
         )
 
 
-def _end_sessions(connection: Connection) -> None:
-    """End the sessions of programs; those that began before Citus pass no user on to workers."""
+def _sessions(connection: Connection) -> list[int]:
+    """Return the processes of other sessions. Raises UsageError if the owner may not end one."""
     sessions = connection.execute(SESSIONS).all()
     if others := sorted({session.role for session in sessions if not session.may_end}):
         raise UsageError(
             f"there are sessions of {', '.join(others)}, which the owner may not end: GRANT"
             " pg_signal_backend to it, or stop the programs"
         )
-    for session in sessions:
-        connection.execute(END, {"pid": session.pid})
+    return [session.pid for session in sessions]
+
+
+def _end_sessions(connection: Connection) -> None:
+    """End the sessions of programs; those that began before Citus pass no user on to workers."""
+    for pid in _sessions(connection):
+        connection.execute(END, {"pid": pid})
 
 
 def _distribute(settings: Settings, connection: Connection) -> None:

@@ -9,8 +9,23 @@ import asyncpg
 import pytest
 from tests.citus.conftest import NODES, OWNER, administrator, name_of, on_worker, split, url
 from tests.databases import Operator, outside, settings_of
+from typer.testing import CliRunner
 
-from faceplate import DatabaseError, Settings, UsageError, distribution, migrate
+from faceplate import (
+    CommitOutcomeUnknown,
+    Contention,
+    Database,
+    DatabaseError,
+    FaceplateError,
+    Settings,
+    TimedOut,
+    Unavailable,
+    UsageError,
+    distribution,
+    migrate,
+)
+from faceplate.cli.app import app
+from faceplate.services import conversations, messages, users
 
 SETTLE = """
 INSERT INTO faceplate.users (id, subject_id)
@@ -24,6 +39,7 @@ INSERT INTO faceplate.tasks (user_id, id, title)
     SELECT id, gen_random_uuid(), 'pack' FROM faceplate.users;
 """
 STORE = "INSERT INTO faceplate.tasks (user_id, id, title) VALUES ($1, $2, '-')"
+PASSING = (Unavailable, TimedOut, Contention, CommitOutcomeUnknown)
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 COUNTS = """
 SELECT (SELECT count(*) FROM faceplate.users), (SELECT count(*) FROM faceplate.conversations),
@@ -168,6 +184,48 @@ async def test_what_is_acknowledged_meanwhile_is_kept(cluster: Settings) -> None
     assert set(stored) <= {row["id"] for row in found}
 
 
+async def test_sessions_from_before_are_ended(cluster: Settings) -> None:
+    """Else a program goes on with connections that pass no user on, and its users see nothing."""
+    session = await asyncpg.connect(cluster.dsn)
+    await session.fetchval("SELECT 1")
+    await distribution.distribute(cluster)
+    with pytest.raises(LOST):
+        await session.fetchval("SELECT 1")
+
+
+async def test_a_table_that_must_stay_loses_its_rows_with_their_user(cluster: Settings) -> None:
+    """Else what a project keeps of a user outlives them."""
+    async with outside(cluster) as owner:
+        await owner.execute(SETTLE)
+        await owner.execute(
+            "CREATE TABLE public.names (name text PRIMARY KEY, user_id uuid NOT NULL"
+            " REFERENCES faceplate.users (id) ON DELETE CASCADE)"
+        )
+        await owner.execute("INSERT INTO public.names SELECT subject_id, id FROM faceplate.users")
+    await distribution.distribute(cluster)
+    async with outside(cluster) as owner:
+        await owner.execute("DELETE FROM faceplate.users WHERE subject_id = '7'")
+        assert await owner.fetchval("SELECT count(*) FROM public.names") == 19
+    assert (await distribution.plan(cluster)).is_done
+
+
+async def test_the_command_says_what_it_does(
+    cluster: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url(NODES[0], name_of(cluster)))
+    planned = await asyncio.to_thread(CliRunner().invoke, app, ["distribute", "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    assert "a copy on each node" in planned.output
+    assert "SELECT create_reference_table('faceplate.users');" in planned.output
+    refused = await asyncio.to_thread(CliRunner().invoke, app, ["distribute"])
+    assert isinstance(refused.exception, UsageError)
+    assert len((await distribution.plan(cluster)).tables) == len(DISTRIBUTED)
+    for words in ("6 tables distributed over", "distributed already"):
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["distribute", "--yes"])
+        assert done.exit_code == 0, done.output
+        assert words in done.output
+
+
 async def test_it_waits_for_a_transaction_without_holding_up_others(
     cluster: Settings, admin: Operator
 ) -> None:
@@ -259,3 +317,43 @@ async def test_an_older_schema_is_refused(empty_cluster: Settings) -> None:
     await migrate.upgrade(empty_cluster, "0008")
     with pytest.raises(DatabaseError, match="faceplate migrate"):
         await distribution.plan(empty_cluster)
+
+
+async def test_units_go_on_while_it_distributes(cluster: Settings) -> None:
+    """Else an operator has to stop the programs first."""
+    is_over = asyncio.Event()
+    stored: list[UUID] = []
+    raised: list[FaceplateError] = []
+    async with Database(cluster) as db:
+        ada = await db.run_system(users.ensure, "ada")
+        chat = await db.run(ada.id, conversations.create)
+
+        async def append() -> None:
+            while not is_over.is_set():
+                try:
+                    message = await db.run(
+                        ada.id, messages.append, chat.id, role="user", content="hello"
+                    )
+                except FaceplateError as error:
+                    raised.append(error)
+                else:
+                    stored.append(message.id)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(append())
+            while len(stored) < 50:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+            await distribution.distribute(cluster)
+            enough = len(stored) + 50
+            while len(stored) < enough:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+            is_over.set()
+    async with outside(cluster) as owner:
+        found = await owner.fetch("SELECT id, position FROM faceplate.messages ORDER BY position")
+    ids = [row["id"] for row in found]
+    assert set(stored) <= set(ids)
+    assert [row["position"] for row in found] == [*range(1, len(ids) + 1)]
+    assert all(isinstance(error, PASSING) for error in raised), raised
+    unknown = [error for error in raised if isinstance(error, CommitOutcomeUnknown)]
+    assert len(ids) <= len(stored) + len(unknown)

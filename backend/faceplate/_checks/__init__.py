@@ -92,7 +92,7 @@ async def inspect_schema(
     flaws = [
         *logins.database_flaws(facts["login"]),
         *logins.flaws(facts["login"], row_level_security=settings.row_level_security),
-        *(await _cluster_flaws(owner or connection, settings) if facts["is_cluster"] else ()),
+        *await _cluster_flaws(owner or connection, settings, facts),
     ]
     if owner is not None or not has_own_login:
         flaws += logins.owner_flaws(owners["login"], is_own_login=has_own_login)
@@ -125,8 +125,13 @@ async def inspect_schema(
     )
 
 
-async def _cluster_flaws(connection: DriverConnection, settings: Settings) -> list[Flaw]:
-    found = await cluster.ask(connection)
+async def _cluster_flaws(
+    connection: DriverConnection, settings: Settings, facts: Facts
+) -> list[Flaw]:
+    if not facts["is_cluster"]:
+        return []
+    as_units = settings.row_level_security and facts["login"]["may_become_units"] is True
+    found = await cluster.ask(connection, as_units=as_units)
     return list(cluster.flaws(found, row_level_security=settings.row_level_security))
 
 

@@ -12,13 +12,11 @@ from faceplate._schema.cluster import Node
 from faceplate._schema.distribution import FIRST
 from faceplate.models import SCHEMA, Base
 
-DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 # Answered by each node. A shard has the policies of its table, whose own are those that the
 # coordinator has. Sessions of Citus itself say which they are.
 OF_NODE = f"""
 SELECT json_build_object(
     'is_coordinator', ({cluster.IS_COORDINATOR}),
-    'may_log_in', (SELECT rolcanlogin FROM pg_roles WHERE rolname = '{ROLE}'),
     'powers', (SELECT array_remove(ARRAY[CASE WHEN rolsuper THEN 'SUPERUSER' END,
             CASE WHEN rolbypassrls THEN 'BYPASSRLS' END], NULL)
         FROM pg_roles WHERE rolname = '{ROLE}'),
@@ -27,8 +25,7 @@ SELECT json_build_object(
             AND c.setting !~ '=0[a-z]*$'
             AND s.setdatabase IN
                 (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
-    'off', ARRAY(SELECT name FROM pg_settings WHERE setting = 'off'
-        AND name IN ('{"', '".join(DURABILITY)}') ORDER BY 1),
+    'synchronous_commit', current_setting('synchronous_commit'),
     'sessions', ARRAY(SELECT DISTINCT quote_ident(a.usename::text)
         FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND NOT r.rolsuper
@@ -64,12 +61,23 @@ ORDER BY n.groupid
 """
 
 
-async def ask(connection: DriverConnection) -> dict[str, Any]:
-    """Return what the coordinator and each node answer; only for a database with Citus."""
-    found: dict[str, Any] = json.loads(await connection.fetchval(OF_COORDINATOR))
-    is_used = found["is_coordinator"] and FIRST in found["distributed"]
-    found["answers"] = await connection.fetch(ANSWERS, OF_NODE) if is_used else []
-    return found
+async def ask(connection: DriverConnection, *, as_units: bool) -> dict[str, Any]:
+    """Return what the coordinator and each node answer; only for a database with Citus.
+
+    Citus connects to the nodes as the current role: with ``as_units`` that of units, since the
+    login of units may be unknown there.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        if as_units:
+            await connection.execute(f"SET LOCAL ROLE {ROLE}")
+        found: dict[str, Any] = json.loads(await connection.fetchval(OF_COORDINATOR))
+        is_used = found["is_coordinator"] and FIRST in found["distributed"]
+        found["answers"] = await connection.fetch(ANSWERS, OF_NODE) if is_used else []
+        return found
+    finally:
+        await transaction.rollback()  # which takes the role back, also in the doctor's transaction
 
 
 def flaws(found: dict[str, Any], *, row_level_security: bool) -> Iterator[Flaw]:
@@ -93,7 +101,9 @@ def flaws(found: dict[str, Any], *, row_level_security: bool) -> Iterator[Flaw]:
     for name, is_answer, result in found["answers"]:
         if not is_answer:
             yield Flaw(
-                f"the node {name} of the Citus cluster cannot be asked: {result}", layer=None
+                f"the node {name} of the Citus cluster cannot be asked: {result}: start it, and let"
+                f" {ROLE} log in there",
+                layer=None,
             )
             continue
         answer = json.loads(result)
@@ -112,18 +122,14 @@ def _of_worker(name: str, answer: dict[str, Any]) -> Iterator[Flaw]:
             " the policies do not keep users apart in what is written: let them connect to the"
             " coordinator, and let the worker's pg_hba.conf admit the nodes alone"
         )
-    for setting in answer["off"]:
-        text = f"{setting} is off on the worker {name}, so that its crash may lose commits"
-        yield warning(f"{text}: ALTER SYSTEM SET {setting} = on")
+    if answer["synchronous_commit"] == "off":
+        yield warning(
+            f"synchronous_commit is off on the worker {name}, so that its crash may lose the newest"
+            " commits: ALTER DATABASE ... RESET synchronous_commit there, or postgresql.conf"
+        )
 
 
 def _of_units(name: str, answer: dict[str, Any]) -> Iterator[Flaw]:
-    if not answer["may_log_in"]:
-        yield Flaw(
-            f"{ROLE} may not log in on the node {name}, so that every unit fails: ALTER ROLE"
-            f" {ROLE} LOGIN",
-            layer=None,
-        )
     if powers := answer["powers"]:
         undo = " ".join(f"NO{power}" for power in powers)
         yield Flaw(

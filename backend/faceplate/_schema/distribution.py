@@ -39,14 +39,15 @@ LEFT JOIN pg_dist_partition d ON d.logicalrelid = c.oid
 LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
 ORDER BY own.ordinal
 """  # noqa: S608 - our own text
-# Every foreign key from one of the tables, or to one.
+# Every foreign key from one of the tables, or to one. Arrays are of text: the driver would ask for
+# the type of others, which takes longer than all else.
 KEYS = f"""
 SELECT quote_ident(k.conname) AS name, pg_get_constraintdef(k.oid) AS definition,
     k.conrelid AS of, k.confrelid AS to,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS table_name,
     quote_ident(m.nspname) || '.' || quote_ident(r.relname) AS referred_name,
     {KIND} AS referred_method,
-    ARRAY(SELECT a.attname FROM pg_attribute a
+    ARRAY(SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)) AS columns,
     k.confdeltype IN ('n', 'd') OR k.confupdtype IN ('n', 'd', 'c') AS sets_columns
 FROM pg_constraint k
@@ -54,9 +55,9 @@ JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamesp
 JOIN pg_class r ON r.oid = k.confrelid JOIN pg_namespace m ON m.oid = r.relnamespace
 LEFT JOIN pg_dist_partition d ON d.logicalrelid = r.oid
 WHERE k.contype = 'f' AND k.conparentid = 0
-    AND (k.conrelid = ANY (:tables) OR k.confrelid = ANY (:tables))
-    AND c.oid NOT IN (SELECT shard_name(logicalrelid, shardid)::regclass FROM pg_dist_shard
-        WHERE to_regclass(shard_name(logicalrelid, shardid)) IS NOT NULL)
+    AND (k.conrelid = ANY (CAST(:tables AS text[])::oid[])
+        OR k.confrelid = ANY (CAST(:tables AS text[])::oid[]))
+    AND NOT relation_is_a_known_shard(c.oid)
 ORDER BY c.oid, k.conname
 """  # noqa: S608 - our own text
 # For a revision, on a cluster or not. The inner queries are parsed only where Citus has made its
