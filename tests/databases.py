@@ -15,6 +15,9 @@ from faceplate import Database, Settings
 Operator: TypeAlias = "asyncpg.Connection[Any]"
 BLOCKED = "SELECT pid FROM pg_locks WHERE NOT granted AND $1 = ANY(pg_blocking_pids(pid))"
 
+# The processes of all nodes, by the number of the node; that of the coordinator is 1.
+BLOCKED_ON_CITUS = "SELECT 1 FROM citus_lock_waits WHERE blocking_gpid = 10000000000 + $1"
+
 
 def settings_of(url: str, **changes: Any) -> Settings:
     return Settings(database_url=SecretStr(url), **changes)
@@ -45,10 +48,12 @@ async def hurdle(settings: Settings, sql: str) -> AsyncIterator[Callable[[], Awa
     async with outside(settings) as holder, outside(settings) as observer, holder.transaction():
         await holder.execute(sql)
         pid = await holder.fetchval("SELECT pg_backend_pid()")
+        is_citus = await observer.fetchval("SELECT to_regclass('citus_lock_waits') IS NOT NULL")
+        blocked = BLOCKED_ON_CITUS if is_citus else BLOCKED
 
         async def is_met() -> None:
             async with asyncio.timeout(60):
-                while await observer.fetchval(BLOCKED, pid) is None:  # noqa: ASYNC110 - nobody is told
+                while await observer.fetchval(blocked, pid) is None:  # noqa: ASYNC110 - nobody is told
                     await asyncio.sleep(0.01)
 
         yield is_met

@@ -134,6 +134,7 @@ async def test_a_secret_that_no_key_opens_is_named_and_nothing_is_changed(
     assert await stored_tokens(old) == before
 
 
+@pytest.mark.citus_may_refuse("it copies a value between users, who are on two shards")
 async def test_a_secret_that_is_another_rows_is_named_and_nothing_is_changed(
     old: Database, new: Database, user_id: UUID
 ) -> None:
