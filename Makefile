@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container constraints clean
+.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -156,6 +156,9 @@ CONTAINER_TESTS := tests/migrations/test_migrations.py tests/plugin/in_a_contain
   $(patsubst %,tests/integration/test_%.py,health isolation logins messages transactions)
 test-container: $(INSTALLED) ## Run some tests on PostgreSQL 18 in a container (needs Docker)
 	@$(BIN)/pytest --database=container $(or $(ARGS),$(CONTAINER_TESTS))
+
+test-citus: $(INSTALLED) ## Run the tests of a Citus cluster (FACEPLATE_TEST_CITUS_NODES=host:port,...)
+	@$(BIN)/pytest --database=citus $(or $(ARGS),tests/citus)
 
 constraints: ## Resolve the newest versions afresh and write them to constraints.txt
 	@rm -rf build/constraints

@@ -53,6 +53,7 @@ NAVIGATION = {
         "docs/operations",
         "docs/operations/roles",
         "docs/operations/migrations",
+        "docs/operations/replicas",
         "docs/operations/citus",
         "docs/operations/commands",
         "docs/operations/monitoring",

@@ -1,60 +1,39 @@
 """Databases on every node of a Citus cluster, for the tests that run there.
 
 ``FACEPLATE_TEST_CITUS_NODES`` names the nodes of the cluster as ``host:port``, the coordinator
-first. The administrator of each is ``postgres``.
+first. The administrator of each is ``postgres``, who needs no password.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 import asyncpg
-import pytest
 from sqlalchemy import URL
-
-from faceplate.errors import DatabaseError
 
 T = TypeVar("T")
 
-NODES = "FACEPLATE_TEST_CITUS_NODES"
+VARIABLE = "FACEPLATE_TEST_CITUS_NODES"
+NODES = [node for node in os.environ.get(VARIABLE, "").split(",") if node]
 EMPTY = "faceplate_test_citus"
 """The database from which the empty ones are copied: it has the extension and the workers."""
-REFUSALS = {"0A000", "XX000"}
-"""The SQLSTATEs with which Citus refuses a statement."""
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 IN_USE_S = 20.0
 
 
-class OnCitus:
-    """Leaves out what cannot hold on Citus, and tells a refusal from a failure."""
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            if (marker := item.get_closest_marker("not_on_citus")) is not None:
-                item.add_marker(pytest.mark.skip(reason=f"on Citus, {marker.args[0]}"))
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        try:
-            yield
-        except DatabaseError as error:
-            marker = item.get_closest_marker("citus_may_refuse")
-            if marker is None or error.sqlstate not in REFUSALS:
-                raise
-            pytest.xfail(f"Citus refuses the statement: {marker.args[0]}")
+def url_of(node: str, database: str = "postgres", role: str = "postgres") -> URL:
+    """Return the URL of a database on a node, by default that of its administrator."""
+    host, _, port = node.rpartition(":")
+    return URL.create("postgresql", role, host=host, port=int(port), database=database)
 
 
 class Cluster:
     """The nodes of a cluster, each by the URL of its administrator."""
 
     def __init__(self) -> None:
-        places = [place.rpartition(":") for place in os.environ[NODES].split(",")]
-        self.nodes = [
-            URL.create("postgresql", "postgres", host=host, port=int(port), database="postgres")
-            for host, _, port in places
-        ]
+        self.nodes = [url_of(node) for node in NODES]
         self.coordinator, *self.workers = self.nodes
 
     def make_role(self, role: str, password: str) -> None:

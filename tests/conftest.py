@@ -31,8 +31,8 @@ from sqlalchemy import URL
 from faceplate import Database, Settings, User, distribution, embedded
 from faceplate.services import users
 from tests.campaigns import Campaign
-from tests.citus_cluster import OnCitus
 from tests.databases import settings_of
+from tests.on_citus import OnCitus
 from tests.postgres import ROLE, TEST_URL, Server, dsn, execute, prepare, start, use_programs
 
 ROOT = Path(__file__).parent.parent

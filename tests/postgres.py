@@ -16,7 +16,8 @@ from testcontainers.community.postgres import PostgresContainer
 
 from faceplate import embedded
 from faceplate.embedded import _cluster, _postgres
-from tests.citus_cluster import NODES, Cluster
+from tests import citus_cluster
+from tests.citus_cluster import Cluster
 
 TEST_URL = "FACEPLATE_TEST_DATABASE_URL"
 ROLE = "faceplate_test"
@@ -84,8 +85,8 @@ def start(config: pytest.Config, directory: Path) -> AbstractContextManager[str]
         case "container":
             return _container(config.option.postgres_image)
         case "citus":
-            if not os.environ.get(NODES):
-                raise pytest.UsageError(f"{NODES} is not set")
+            if not citus_cluster.NODES:
+                raise pytest.UsageError(f"{citus_cluster.VARIABLE} is not set")
             return nullcontext(dsn(Cluster().coordinator))
     if not os.environ.get(TEST_URL):
         raise pytest.UsageError(f"{TEST_URL} is not set")

@@ -1,73 +1,54 @@
-"""Databases on a Citus cluster, whose nodes FACEPLATE_TEST_CITUS_NODES names, coordinator first.
+"""Databases on a Citus cluster; without FACEPLATE_TEST_CITUS_NODES, nothing is collected."""
 
-The nodes let the role postgres in without a password. Without the variable, nothing is collected.
-"""
-
-import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from tests.citus_cluster import NODES, Cluster, url_of
 from tests.databases import Operator, settings_of
+from tests.postgres import dsn
 
 from faceplate import Settings, migrate
 
-NODES = os.environ.get("FACEPLATE_TEST_CITUS_NODES", "").split(",")
 OWNER = "faceplate_citus_test"
-MAKE_OWNER = f"""
-DO $$ BEGIN
-    CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{OWNER}';
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-END $$;
-DO $$ BEGIN
-    CREATE ROLE faceplate_app LOGIN;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-END $$;
-GRANT faceplate_app TO {OWNER} WITH ADMIN OPTION;
-"""
 
-if NODES == [""]:
+if not NODES:
     collect_ignore_glob = ["test_*.py"]
 
 
-def url(node: str, database: str, role: str = OWNER) -> str:
-    return f"postgresql://{role}:{OWNER}@{node}/{database}"
+def url(node: str, database: str) -> str:
+    """Return the URL of the owner of a database, on a node."""
+    return dsn(url_of(node, database, OWNER).set(password=OWNER))
 
 
 @asynccontextmanager
 async def administrator(node: str, database: str = "postgres") -> AsyncIterator[Operator]:
-    connection = await asyncpg.connect(url(node, database, "postgres"))
+    connection = await asyncpg.connect(dsn(url_of(node, database)))
     try:
         yield connection
     finally:
         await connection.close()
 
 
+@pytest.fixture(scope="session")
+def nodes() -> Cluster:
+    """The nodes, on which the owner of the databases may log in."""
+    made = Cluster()
+    made.make_role(OWNER, OWNER)
+    return made
+
+
 @pytest.fixture
-async def empty_cluster() -> AsyncIterator[Settings]:
+def empty_cluster(nodes: Cluster) -> Iterator[Settings]:
     """An empty database on all nodes, which belongs to a role that is no superuser."""
     name = f"faceplate_test_{secrets.token_hex(6)}"
-    for node in NODES:
-        async with administrator(node) as admin:
-            await admin.execute(MAKE_OWNER)
-            await admin.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
-        async with administrator(node, name) as admin:
-            await admin.execute("CREATE EXTENSION citus")
-    coordinator, *workers = NODES
-    async with administrator(coordinator, name) as admin:
-        await admin.execute(
-            "SELECT citus_set_coordinator_host('{}', {})".format(*split(coordinator))
-        )
-        for node in workers:
-            await admin.execute("SELECT citus_add_node('{}', {})".format(*split(node)))
+    nodes.create(name, OWNER, "template0")
     try:
-        yield settings_of(url(coordinator, name))
+        yield settings_of(url(NODES[0], name))
     finally:
-        for node in NODES:
-            async with administrator(node) as admin:
-                await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        nodes.drop(name)
 
 
 @pytest.fixture
@@ -94,8 +75,3 @@ async def on_worker(settings: Settings) -> AsyncIterator[Operator]:
 
 def name_of(settings: Settings) -> str:
     return settings.target.rpartition("/")[2]
-
-
-def split(node: str) -> tuple[str, int]:
-    host, _, port = node.rpartition(":")
-    return host, int(port)

@@ -2,8 +2,9 @@
 
 import pytest
 from sqlalchemy import text
-from tests.citus.conftest import NODES, OWNER, administrator, name_of, on_worker, url
+from tests.citus.conftest import OWNER, administrator, name_of, on_worker, url
 from tests.citus.test_distribute import SETTLE
+from tests.citus_cluster import NODES
 from tests.databases import outside, settings_of
 
 from faceplate import Database, Settings, distribution

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from sqlalchemy import bindparam, insert
 from tests.campaigns import Campaign
-from tests.citus.conftest import NODES, administrator, name_of
+from tests.citus.conftest import administrator, name_of
+from tests.citus_cluster import NODES
 
 from faceplate import Database, Scope, Settings, Statement, distribution
 from faceplate.errors import CommitOutcomeUnknown, FaceplateError

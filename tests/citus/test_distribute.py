@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from tests.citus.conftest import NODES, OWNER, administrator, name_of, on_worker, split, url
+from tests.citus.conftest import OWNER, administrator, name_of, on_worker, url
+from tests.citus_cluster import NODES
 from tests.databases import Operator, outside, settings_of
 from typer.testing import CliRunner
 
@@ -292,7 +293,7 @@ async def test_it_is_refused_before_anything_is_done(
         )
     if "faceplate.tasks" in sql and "TRIGGER" not in sql:
         await admin.execute("ALTER TABLE faceplate.tasks DROP CONSTRAINT fk_tasks_users")
-    await admin.execute(sql.format(*split(NODES[0])))
+    await admin.execute(sql.format(*NODES[0].rsplit(":", 1)))
     async with outside(cluster) as owner:
         before = await catalog(owner, TABLES)
         with pytest.raises(UsageError, match=re.escape(words)):
