@@ -282,6 +282,7 @@ class TestFile:
         # user, title, key, body, message, id of a call, task, key and body of a document
         assert text.count(own.subject_id) == 9
 
+    @pytest.mark.not_on_citus("the moment is that of the first row from the user's worker")
     async def test_it_is_of_one_moment(self, settings: Settings, db: Database, user: User) -> None:
         """Else a message may be in it without its conversation, or a count that is wrong."""
         chat = await db.run(user.id, conversations.create)

@@ -16,7 +16,9 @@ from faceplate.services import archives, conversations, messages, retention, tas
 
 DAYS_90 = timedelta(days=90)
 AGE = """
-UPDATE faceplate.conversations SET updated_at = now() - make_interval(days => $2) WHERE id = $1
+UPDATE faceplate.conversations SET updated_at = now() - make_interval(days => $2),
+    active_hour = date_trunc('hour', now() - make_interval(days => $2), 'UTC')
+WHERE id = $1
 """
 
 
@@ -140,7 +142,8 @@ class TestPurge:
         [chat] = await say(db, user.id, length)
         await age(chat.id, 100)
         found = await erasure.survey(db, DAYS_90)
-        use = f"UPDATE faceplate.conversations SET updated_at = now() WHERE id = '{chat.id}'"
+        use = f"""UPDATE faceplate.conversations SET updated_at = now(),
+            active_hour = date_trunc('hour', now(), 'UTC') WHERE id = '{chat.id}'"""
         async with hurdle(settings, use) as is_met:
             purging = asyncio.create_task(erasure.purge(db, found.before))
             await is_met()
@@ -228,6 +231,7 @@ class TestBranches:
         assert (await db.run(user.id, archives.holdings))["messages"] == 0
 
 
+@pytest.mark.not_on_citus("a plan is that of a worker")
 class TestPlans:
     async def test_an_index_leads_to_what_is_idle(
         self, db: Database, user: User, operator: Operator
