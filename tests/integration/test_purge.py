@@ -309,6 +309,7 @@ class TestCommand:
         assert "removing" in sent
         assert len(lines(faceplate("conversations", "--user", idle, "--json").stdout)) == 1
 
+    @pytest.mark.not_on_citus("it locks a row by its id alone")
     async def test_an_interrupt_says_how_to_go_on(
         self,
         settings: Settings,

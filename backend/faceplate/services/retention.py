@@ -164,6 +164,7 @@ async def idle_users(
     ``after`` to the next call; an empty list means that no user is left. Raises InvalidInput unless
     the limit is 1 to 1,000. Runs across users: ``run_system``.
     """
+    check_kind("before", before, datetime)
     ids = await scope.all(USERS, after=after, limit=_check_limit(limit))
     found = await scope.all(IDLE_OF_USERS, before=before, user_ids=ids)
     idle = {row.user_id: row for row in found}
@@ -210,6 +211,7 @@ async def idle_rows(
 
     As `idle_users`, for a table of `remove_rows`. Runs across users: ``run_system``.
     """
+    check_kind("before", before, datetime)
     statement = _row_statements.count_idle(_model_of(table))
     ids = await scope.all(USERS, after=after, limit=_check_limit(limit))
     found = await scope.all(statement, before=before, user_ids=ids)
