@@ -436,6 +436,7 @@ async def test_cancelled_before_it_begins_a_reply_leaves_nothing_open(chat: Chat
     assert {message.status for message in await chat.history()} == {"interrupted"}
 
 
+@pytest.mark.not_on_citus("it locks a row by its id alone")
 async def test_a_save_under_way_is_no_hindrance_to_the_last_one(
     chat: Chat, settings: Settings
 ) -> None:

@@ -37,7 +37,7 @@ async def open_connection(settings: Settings) -> Connection:
     """
     asked = settings.server_settings
     if settings.pgbouncer:
-        return await connect(settings, asked)
+        return await connect(settings, asked, _check_nothing)
     with pgbouncer.detect_pooler(settings, pgbouncer.ENABLE_SETTING):
         return await connect(settings, asked, pgbouncer.check_backend_pid)
 
@@ -66,8 +66,8 @@ async def open_pooled_connection(
     Raises as `open_connection` does, and CannotConnect if the login cannot use the role.
     """
     is_unit = units_role and settings.row_level_security
-    if settings.pgbouncer:
-        connection = await open_connection(settings)
+    if settings.pgbouncer:  # `open_connection` has found out at the start where it leads
+        connection = await connect(settings, settings.server_settings, None)
         if connection.is_pipelined:
             unprepared = cast("UnpreparedConnection", connection)
             unprepared.share({} if descriptions is None else descriptions, UNIT if is_unit else ())
@@ -97,12 +97,12 @@ _NO_ROLE = {
 async def connect(
     settings: Settings,
     server_settings: dict[str, str],
-    check: Callable[[Connection], str] = _check_nothing,
+    check: Callable[[Connection], str] | None,
 ) -> Connection:
     """Return a new connection, or raise the error without the driver's frames.
 
     Those frames hold the password. ``check`` returns a query of one row, which fails if the new
-    connection must not be used.
+    connection must not be used. Without it, nothing is asked.
     """
     try:
         async with asyncio.timeout(settings.connect_timeout_s):
@@ -125,7 +125,7 @@ _NOT_TEXT = "the user, the password or another part of the login is not valid UT
 async def _connect(
     settings: Settings,
     server_settings: dict[str, str],
-    check: Callable[[Connection], str],
+    check: Callable[[Connection], str] | None,
 ) -> Connection:
     begun_s = time.monotonic()
     loop = DriverLoop(asyncio.get_running_loop()) if pipelining.is_possible(settings) else None
@@ -149,6 +149,8 @@ async def _connect(
         connection.terminate()
         raise CannotConnect(f"{settings.target}: {problem}")
     connection.set_up(settings, begun_s, loop.wire if loop else None)
+    if check is None:
+        return connection
     try:
         status = await connection.execute(f"{check(connection)} UNION ALL {citus.IS_THERE}")
     except BaseException:
