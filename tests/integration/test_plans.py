@@ -215,6 +215,10 @@ CASES = {
     "_path_changes.MOVE_HEAD": in_conversation(PK["conversations"], new_head=1),
     "_path_changes.SHRINK": in_conversation(PK["conversations"], count=1, new_head=1),
     "_forking.COPY_CONVERSATION": in_conversation(PK["conversations"], new_id=uuid7(), title="a"),
+    # Up to the end of the path alone: here it has no message.
+    "_forking.COPY_MESSAGES": in_conversation(
+        POSITION, new_id=uuid7(), end=0, ranges="{}"
+    )._replace(sorts=True),
     "_forking.COUNT_COPIES": in_conversation(PK["conversations"] | POSITION, count=1)._replace(
         instead=COUNTED
     ),
@@ -376,7 +380,6 @@ READS_ALL = {
     "archives.HOLDINGS",
     "retention.IDLE_OF_USERS",
     "retention.USERS",
-    "_forking.COPY_MESSAGES",
     "_forking.LACKS",
     *(f"{kind.table}.count_idle" for kind in ROWS),
     *(f"{kind.table}.remove {number}" for kind in ROWS for number in range(4)),

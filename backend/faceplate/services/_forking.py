@@ -61,7 +61,12 @@ def _copy_messages() -> Any:
         "input_tokens": sa.case((~is_open, Message.input_tokens)),
         "output_tokens": sa.case((~is_open, Message.output_tokens)),
     }
-    copied = sa.select(*values.values()).where(_in_conversation, _path_changes.is_in_ranges)
+    copied = sa.select(*values.values()).where(
+        # The end of the path by itself, since no index serves the ranges.
+        _in_conversation,
+        Message.position <= bindparam("end", type_=sa.Integer()),
+        _path_changes.is_in_ranges,
+    )
     # Without RETURNING, Citus would COPY, which knows no policies.
     return sa.insert(Message).from_select([*values], copied).returning(sa.literal_column("1"))
 
@@ -134,9 +139,13 @@ async def fork(
                 "a conversation with this id exists already", constraint="pk_conversations"
             )
         return None
-    path = tree.ranges.path(tree.end if at is None else at)
+    end = tree.end if at is None else at
     count = await scope.execute(
-        COPY_MESSAGES, conversation_id=conversation_id, new_id=new_id, ranges=multirange(path)
+        COPY_MESSAGES,
+        conversation_id=conversation_id,
+        new_id=new_id,
+        end=end,
+        ranges=multirange(tree.ranges.path(end)),
     )
     return await scope.one(COUNT_COPIES, conversation_id=new_id, count=count)
 
