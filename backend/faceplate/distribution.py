@@ -14,6 +14,7 @@ from sqlalchemy.schema import AddConstraint
 
 from faceplate._alembic.error_mapping import errors_mapped
 from faceplate._alembic.locking import for_migrations, run_locked
+from faceplate._driver import citus
 from faceplate._driver.engine import create_migration_engine
 from faceplate._driver.preamble import ROLE
 from faceplate._schema import cluster
@@ -52,13 +53,15 @@ SELECT nodename || ':' || nodeport FROM pg_dist_node
 WHERE noderole = 'primary' AND groupid <> 0
     AND NOT citus_check_connection_to_node(nodename, nodeport)
 """)
-# The sessions of programs. Those of Citus itself are a superuser's, and named like it.
+# The sessions of programs; those of a superuser only under the name in the settings, since Citus
+# itself and those who look after the server have others.
 SESSIONS = text("""
 SELECT a.pid, quote_ident(a.usename) AS role,
     pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE') AS may_end
 FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND NOT r.rolsuper
-    AND a.application_name !~ '^citus_'
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+    AND (NOT r.rolsuper OR a.application_name = :program)
+    AND a.application_name !~ '^citus_(internal|rebalancer|run_command) gpid='
 """)
 END = text("SELECT pg_terminate_backend(CAST(:pid AS integer), 10000)")
 
@@ -121,7 +124,7 @@ async def distribute(database: Database | Settings) -> Plan:
     if settings.row_level_security:
         await _run(settings, partial(_change_role, found))
     if found.statements:
-        await _run(settings, _end_sessions)
+        await _run(settings, partial(_end_sessions, settings))
         await run_locked(settings, partial(_distribute, settings))
         await _run(settings, partial(_analyze, found))  # the shards have no statistics yet
     return found
@@ -135,6 +138,8 @@ async def _run(settings: Settings, work: Callable[[Connection], T]) -> T:
 
 
 def _plan(settings: Settings, connection: Connection) -> Plan:
+    if settings.pgbouncer:
+        raise UsageError(citus.NO_POOLER)
     _refuse_schema(connection, settings)
     nodes = _nodes(connection)
     tables, kept, keys = _tables(connection)
@@ -142,7 +147,7 @@ def _plan(settings: Settings, connection: Connection) -> Plan:
         raise UsageError("; ".join(refused))
     statements = tuple(schema.statements(tables, keys, _missing_keys(connection, keys)))
     if statements:
-        _sessions(connection)
+        _sessions(settings, connection)
     return Plan(
         tuple(Table(t.name, t.is_reference, t.rows, t.bytes) for t in tables if not t.is_done),
         tuple(table.name for table in kept),
@@ -262,9 +267,9 @@ def _reach_workers(connection: Connection) -> None:
         )
 
 
-def _sessions(connection: Connection) -> list[int]:
+def _sessions(settings: Settings, connection: Connection) -> list[int]:
     """Return the processes of other sessions. Raises UsageError if the owner may not end one."""
-    sessions = connection.execute(SESSIONS).all()
+    sessions = connection.execute(SESSIONS, {"program": settings.application_name}).all()
     if others := sorted({session.role for session in sessions if not session.may_end}):
         raise UsageError(
             f"there are sessions of {', '.join(others)}, which the owner may not end: GRANT"
@@ -273,10 +278,11 @@ def _sessions(connection: Connection) -> list[int]:
     return [session.pid for session in sessions]
 
 
-def _end_sessions(connection: Connection) -> None:
+def _end_sessions(settings: Settings, connection: Connection) -> None:
     """End the sessions of programs; those that began before Citus pass no user on to workers."""
-    for pid in _sessions(connection):
-        connection.execute(END, {"pid": pid})
+    for pid in _sessions(settings, connection):
+        if not connection.execute(END, {"pid": pid}).scalar_one():
+            raise DatabaseError("a session of a program did not end within 10 s: run it again")
 
 
 def _distribute(settings: Settings, connection: Connection) -> None:

@@ -29,7 +29,8 @@ SELECT json_build_object(
     'sessions', ARRAY(SELECT DISTINCT quote_ident(a.usename::text)
         FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND NOT r.rolsuper
-            AND a.application_name !~ '^citus_' ORDER BY 1),
+            AND a.application_name
+                !~ '^citus_(internal|rebalancer|run_command) gpid=' ORDER BY 1),
     'policies', (SELECT json_object_agg(kind.name, kind.policies) FROM (
         SELECT s.logicalrelid::text AS name, array_agg(DISTINCT concat_ws(' ', c.relrowsecurity,
             (SELECT string_agg(concat_ws(' ', p.polpermissive, p.polcmd, p.polroles::regrole[],

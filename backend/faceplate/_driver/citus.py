@@ -37,17 +37,17 @@ def name_constraint(error: Any) -> None:
     broken, the message names the referring table last, if it names both. It never names a schema:
     that of the model with the constraint is taken.
     """
-    names: dict[str, str | None] = {name: getattr(error, name, None) for name in _FIELDS.values()}
-    if (error.sqlstate or "").startswith("23") and (error.context or "").startswith(_FROM_WORKER):
+    context = error.context or ""
+    if not (error.sqlstate or "").startswith("23") or _FROM_WORKER not in context:
+        return
+    if context.startswith(_FROM_WORKER):
         error.context = None  # the error is of the statement itself
-        said = _NAMED.findall(str(error).partition("\n")[0])
-        names |= {_FIELDS[kind]: name for kind, name in said}
-    for field, name in names.items():
-        setattr(error, field, None if name is None else _SHARD.sub("", name))
-    if error.constraint_name is not None:
-        place = constraint_words.table_of(error.constraint_name)
-        if place is not None:
-            error.schema_name, error.table_name = place
+    for kind, name in _NAMED.findall(str(error).partition("\n")[0]):
+        setattr(error, _FIELDS[kind], _SHARD.sub("", name))
+    constraint = getattr(error, "constraint_name", None)
+    place = None if constraint is None else constraint_words.table_of(constraint)
+    if place is not None:
+        error.schema_name, error.table_name = place
 
 
 def loss(error: Any, *, may_commit: bool) -> str | None:

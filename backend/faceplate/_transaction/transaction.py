@@ -98,6 +98,8 @@ class Transaction(State, ABC):
 
     def begin_with_next(self) -> None:
         """Begin the transaction with the next statement, in a unit that needs several."""
+        if self.autocommits and self.autocommit is not None:
+            self.restart_in_transaction()
         self.autocommits = False
 
     @property
