@@ -108,7 +108,8 @@ class _Appending(NamedTuple):
         )
         insert = sa.insert(Message)
         if self.new is None:
-            insert = insert.values(values)
+            columns = Message.__table__.c  # by name, the model's metadata would be another thing
+            insert = insert.values({columns[name]: value for name, value in values.items()})
         else:
             rows = sa.select(*values.values()).select_from(self.new)
             insert = insert.from_select([*values], rows)
