@@ -45,7 +45,7 @@ class Server:
         return self.owner.set(database=name)
 
     def drop(self, name: str) -> None:
-        """Drop a database, whoever is connected to it."""
+        """Drop a database, and end the sessions on it."""
         if self.cluster is not None:
             self.cluster.drop(name)
         else:

@@ -53,8 +53,8 @@ SELECT nodename || ':' || nodeport FROM pg_dist_node
 WHERE noderole = 'primary' AND groupid <> 0
     AND NOT citus_check_connection_to_node(nodename, nodeport)
 """)
-# The sessions of programs; those of a superuser only under the name in the settings, since Citus
-# itself and those who look after the server have others.
+# The sessions of programs. Citus itself has sessions of a superuser, and an administrator may have
+# some. So a superuser's session counts only under the application_name of the settings.
 SESSIONS = text("""
 SELECT a.pid, quote_ident(a.usename) AS role,
     pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE') AS may_end
@@ -69,7 +69,7 @@ T = TypeVar("T")
 
 
 class Table(NamedTuple):
-    """A table that is to be distributed."""
+    """A table that `distribute` copies to the workers."""
 
     name: str
     is_reference: bool
@@ -279,7 +279,10 @@ def _sessions(settings: Settings, connection: Connection) -> list[int]:
 
 
 def _end_sessions(settings: Settings, connection: Connection) -> None:
-    """End the sessions of programs; those that began before Citus pass no user on to workers."""
+    """End the sessions of programs.
+
+    A session that began before the extension was created passes no user on to the workers.
+    """
     for pid in _sessions(settings, connection):
         if not connection.execute(END, {"pid": pid}).scalar_one():
             raise DatabaseError("a session of a program did not end within 10 s: run it again")

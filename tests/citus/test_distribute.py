@@ -97,6 +97,13 @@ DISTRIBUTED = [
 Catalog = set[tuple[str, str, str, str]]
 
 
+async def until_more(stored: list[UUID], count: int) -> None:
+    """Return when the writers have stored ``count`` more."""
+    enough = len(stored) + count
+    while len(stored) < enough:  # noqa: ASYNC110 - the writers tell nobody
+        await asyncio.sleep(0.01)  # they go on meanwhile
+
+
 async def catalog(operator: Operator, relations: str) -> Catalog:
     rows = await operator.fetch(CATALOG, await operator.fetchval(relations))
     return {tuple(row) for row in rows}
@@ -173,12 +180,9 @@ async def test_what_is_acknowledged_meanwhile_is_kept(cluster: Settings) -> None
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(store())
-        while len(stored) < 100:  # noqa: ASYNC110 - nobody is told
-            await asyncio.sleep(0.01)
+        await until_more(stored, 100)
         await distribution.distribute(cluster)
-        enough = len(stored) + 100
-        while len(stored) < enough:  # noqa: ASYNC110 - nobody is told
-            await asyncio.sleep(0.01)
+        await until_more(stored, 100)
         is_over.set()
     async with outside(cluster) as owner:
         found = await owner.fetch("SELECT id FROM faceplate.tasks WHERE title = '-'")
@@ -343,12 +347,9 @@ async def test_units_go_on_while_it_distributes(cluster: Settings) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(4):
                 group.create_task(append())
-            while len(stored) < 50:  # noqa: ASYNC110 - nobody is told
-                await asyncio.sleep(0.01)
+            await until_more(stored, 50)
             await distribution.distribute(cluster)
-            enough = len(stored) + 50
-            while len(stored) < enough:  # noqa: ASYNC110 - nobody is told
-                await asyncio.sleep(0.01)
+            await until_more(stored, 50)
             is_over.set()
     async with outside(cluster) as owner:
         found = await owner.fetch("SELECT id, position FROM faceplate.messages ORDER BY position")

@@ -26,7 +26,7 @@ class _OnTable(MigrateOperation):
         return (type(self).__name__, self.schema, self.table_name)
 
 
-class _UserIsolation(_OnTable):
+class _OnTableOfUsers(_OnTable):
     def __init__(
         self, table_name: str, *, schema: str | None = None, column: str = "user_id"
     ) -> None:
@@ -35,7 +35,7 @@ class _UserIsolation(_OnTable):
 
 
 @Operations.register_operation("enable_user_isolation")
-class EnableUserIsolation(_UserIsolation):
+class EnableUserIsolation(_OnTableOfUsers):
     """Create a table's policy: ``op.enable_user_isolation("notes", schema=None)``.
 
     Units then see only the rows of their user. It grants the role of units to read and write the
@@ -60,7 +60,7 @@ class EnableUserIsolation(_UserIsolation):
 
 
 @Operations.register_operation("disable_user_isolation")
-class DisableUserIsolation(_UserIsolation):
+class DisableUserIsolation(_OnTableOfUsers):
     """Drop a table's policy: ``op.disable_user_isolation("notes", schema=None)``.
 
     It also revokes the grants. ``column`` is for a downgrade, which creates the policy again.
@@ -133,7 +133,7 @@ class RevokeFromUnits(_UnitGrant):
 
 
 @Operations.register_operation("distribute_table")
-class DistributeTable(_UserIsolation):
+class DistributeTable(_OnTableOfUsers):
     """Distribute a table on a Citus cluster: ``op.distribute_table("notes", schema=None)``.
 
     It is distributed by ``column``, by default ``user_id``, beside faceplate's tables. Where those
@@ -157,7 +157,7 @@ class DistributeTable(_UserIsolation):
 
 
 @Operations.register_operation("undistribute_table")
-class UndistributeTable(_UserIsolation):
+class UndistributeTable(_OnTableOfUsers):
     """Copy a distributed table back: ``op.undistribute_table("notes", schema=None)``.
 
     ``column`` is for a downgrade, which distributes the table again.
@@ -275,7 +275,7 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _rendered(name: str, operation: _UserIsolation) -> str:
+def _rendered(name: str, operation: _OnTableOfUsers) -> str:
     schema = f", schema={operation.schema!r}" if operation.schema else ""
     column = f", column={operation.column!r}" if operation.column != "user_id" else ""
     return f"op.{name}({operation.table_name!r}{schema}{column})"

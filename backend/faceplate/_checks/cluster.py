@@ -12,8 +12,8 @@ from faceplate._schema.cluster import Node
 from faceplate._schema.distribution import FIRST
 from faceplate.models import SCHEMA, Base
 
-# Answered by each node. A shard has the policies of its table, whose own are those that the
-# coordinator has. Sessions of Citus itself say which they are.
+# Each node answers it. The policies of a shard are compared with those of its table, which the
+# coordinator has. The sessions of Citus have names of its own.
 OF_NODE = f"""
 SELECT json_build_object(
     'is_coordinator', ({cluster.IS_COORDINATOR}),
