@@ -26,8 +26,10 @@ class Prompt:
     does; for an earlier one a paste is what somebody types fast.
     """
 
-    def __init__(self, terminal: int) -> None:
+    def __init__(self, terminal: int, directory: Path) -> None:
         self._terminal = terminal
+        self._names = directory / "names"
+        """A file in which the prompt writes them: a terminal mixes what is typed and shown."""
         self._shown = b""
         self._answered = 0
         """How far what is shown was read, without escapes."""
@@ -43,15 +45,15 @@ class Prompt:
             self._write(text.replace("\n", "\r"))
         self._write("\r\r")
         word = secrets.token_hex(8)
-        self._write(f"print('{word[:8]}' '{word[8:]}')\r")
+        kept = f"open({str(self._names)!r}, 'w').write(' '.join(globals()))"
+        self._write(f"print({kept} and '{word[:8]}' '{word[8:]}')\r")
         self._read_until(word)
         self._answered = self._text().index(word) + len(word)
         return self._text(begin)
 
     def names(self) -> set[str]:
-        """Return the names that are bound at the prompt."""
-        shown = self.paste("print('<' + ' '.join(globals()) + '>')")
-        return set(re.findall(r"^<(.*)>$", shown.replace("\n ", ""), re.MULTILINE)[-1].split())
+        """Return the names that were bound at the prompt after the last paste."""
+        return set(self._names.read_text(encoding="utf-8").split())
 
     def _text(self, begin: int = 0) -> str:
         return ESCAPES.sub("", self._shown[begin:].decode(errors="replace"))
@@ -97,7 +99,7 @@ def python_prompt(environment: Mapping[str, str], directory: Path) -> Iterator[P
     ) as process:
         os.close(its)
         try:
-            yield Prompt(ours)
+            yield Prompt(ours, directory)
         finally:
             process.kill()
             os.close(ours)
