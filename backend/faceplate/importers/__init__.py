@@ -11,21 +11,23 @@ from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers import faceplate_export
 from faceplate.importers.chats import Chat, Refusal
-from faceplate.importers.formats import FORMATS, get_format, is_recognised, recognise
+from faceplate.importers.formats import FORMATS, Format
+from faceplate.importers.reading import read_chats
+from faceplate.importers.recognition import recognise
 from faceplate.importers.versions import Stored, import_chat, import_chats
 from faceplate.services.chats import MAX_CHATS
 
 __all__ = [
     "FORMATS",
     "Chat",
+    "Format",
     "Refusal",
     "Report",
     "Stored",
-    "get_format",
     "import_chat",
     "import_chats",
     "import_file",
-    "is_recognised",
+    "read_chats",
     "recognise",
 ]
 
@@ -62,10 +64,10 @@ async def import_file(
 ) -> Report:
     """Import the chats of a file in batches, each chat as a whole.
 
-    ``format`` is one of `FORMATS`, or None to recognise it by the first chat. A chat that cannot be
-    read or stored is refused as a whole, and the import goes on. ``on_refusal`` is called for it,
-    and for each part that was left out of a chat, in the order of the file and after the chats
-    before it were stored. ``on_progress`` is called with the number of bytes read.
+    ``format`` is one of `FORMATS`, or None to recognise each chat's own. A chat that cannot be read
+    or stored is refused as a whole, and the import goes on. ``on_refusal`` is called for it, and
+    for each part that was left out of a chat or not understood, in the order of the file and after
+    the chats before it were stored. ``on_progress`` is called with the number of bytes read.
 
     Raises InvalidInput for an unknown format, OSError if the file cannot be read, and the errors of
     `Database.run` that are not about one chat. The chats stored before an error stay, and a second
@@ -79,11 +81,17 @@ async def import_file(
         )
         new = restored.rows
         return Report(new["conversations"], new["messages"], restored.skipped, restored.refused)
-    read = get_format(format or recognise(path)).read
     storing = _Storing(db, user_id, on_refusal)
-    with closing(read(path, on_progress)) as items:
+    fixed = None if format is None else _format(format)
+    with closing(read_chats(path, fixed, on_progress)) as items:
         await _one_ahead(_batches(items), storing.store)
     return storing.report
+
+
+def _format(key: str) -> Format:
+    if key not in FORMATS:
+        raise InvalidInput("format", f"must be one of {', '.join(FORMATS)}")
+    return FORMATS[key]
 
 
 class _Storing:

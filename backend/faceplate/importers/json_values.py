@@ -35,6 +35,8 @@ class Value(NamedTuple):
 
     place: Place
     value: Any
+    document: int = 0
+    """The number of its file in a folder or an archive."""
 
 
 def read_values(

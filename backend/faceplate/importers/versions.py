@@ -103,6 +103,7 @@ def _give_ids(user_id: UUID, chat: Chat) -> _Given:
         parents=chat.parents,
         head=chat.head,
         created_at=chat.created_at,
+        updated_at=chat.updated_at,
         source=chat.source,
         key=chat.key,
     )
