@@ -98,6 +98,8 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
     position = len(result.messages) + 1
     result.asides.update(aside.kind for aside in turn.asides)
     result.asides.update("attachments" for _ in turn.attachments)
+    if replaced_chars := (message.metadata or {}).get("replaced_chars"):
+        result.asides["replaced characters"] += replaced_chars
     for part in turn.unknown:
         chars = sum(chars for _, chars in find_text({"parts": part["part"]}, known))
         if chars:
@@ -106,11 +108,15 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
         else:
             result.asides["unknown parts without text"] += 1
     _explain_rest(result, turn, known)
-    if left_out_chars := sum(
-        piece["chars"] for piece in (message.metadata or {}).get("left_out", ())
-    ):
+    if left_out_chars := sum(piece["chars"] for piece in _left_out(message)):
         problem = f"{left_out_chars:,} characters of metadata left out"
         result.problems.append((position, problem))
+
+
+def _left_out(message: NewMessage) -> list[JsonObject]:
+    """Return the records of what is neither in the metadata of a message nor in its body."""
+    kept: JsonObject = json.loads(message.body) if message.body else {}
+    return [*(message.metadata or {}).get("left_out", ()), *kept.get("left_out", ())]
 
 
 def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:

@@ -115,7 +115,10 @@ def _name(source: SourceChat, origin: Origin, opening: str | None) -> str:
 
 
 def _make_chat(source: SourceChat, origin: Origin, assembly: Assembly, head: int | None) -> Chat:
-    given = clean_text(source.title)[0].strip() if isinstance(source.title, str) else ""
+    given, replaced_chars = clean_text(source.title if isinstance(source.title, str) else "")
+    given = given.strip()
+    if replaced_chars:
+        assembly.asides["replaced characters"] += replaced_chars
     key = clean_text(source.id)[0]
     about: dict[str, Any] = {
         "title": given if len(given) > _MAX_TITLE_CHARS else None,

@@ -22,7 +22,7 @@ from faceplate.importers.contents import (
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Message, Piece, SourceChat, Text
 
-_STRUCTURE: Final = ("parentId", "childrenIds", "content")
+_STRUCTURE: Final = ("parentId", "childrenIds", "content", "files")
 
 
 def fits(value: JsonObject) -> int:
@@ -136,7 +136,10 @@ def _read_message(place: Message, message: JsonObject) -> Message:
 
 
 def _files(files: object) -> list[Piece]:
-    return [attachment(file, "file") for file in as_list(files) if isinstance(file, dict)]
+    return [
+        attachment(file if isinstance(file, dict) else {"name": file}, "file")
+        for file in as_list(files)
+    ]
 
 
 FORMAT: Final = Format(
@@ -144,5 +147,5 @@ FORMAT: Final = Format(
     "Open WebUI export",
     fits,
     read,
-    known=("files", "sources", "statusHistory", "citations", "models", "params", "tags", "error"),
+    known=("sources", "statusHistory", "citations", "models", "params", "tags", "error"),
 )
