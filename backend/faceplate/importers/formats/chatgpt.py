@@ -75,7 +75,7 @@ def _read_node(id_: str, node: object, mapping: Mapping[str, object]) -> Message
     )
     beside = without(fields, *_NODE_FIELDS)
     if message is None:
-        return place._replace(original=beside or None)
+        return place._replace(rest=beside, original=beside or None)
     message = message if isinstance(message, dict) else {"content": message}
     return _read_message(place, {**message, "node": beside} if beside else message, mapping)
 
@@ -96,11 +96,11 @@ def _read_message(place: Message, message: JsonObject, mapping: Mapping[str, obj
     return place._replace(
         role=role if isinstance(role, str) else "unknown",
         pieces=pieces,
-        is_hidden=as_object(content).get("content_type") in _UNSHOWN
+        is_hidden=first_text(as_object(content).get("content_type")) in _UNSHOWN
         or metadata.get("is_visually_hidden_from_conversation") is True
         or (role == "system" and message.get("weight") == 0),
         created=message.get("create_time"),
-        status="interrupted" if message.get("status") in _INTERRUPTED else None,
+        status="interrupted" if first_text(message.get("status")) in _INTERRUPTED else None,
         model=metadata.get("model_slug"),
         rest={**message, "content": rest} if rest else without(message, "content"),
         original=message,
