@@ -566,7 +566,7 @@ class TestFiles:
         chats, refusals = read_all(path)
         assert [chat.key for chat in chats] == ["0", "1"]
         assert [str(refusal.place) for refusal in refusals] == [
-            "chat 2",
+            "me/conversations-000.json chat 2",
             "me/conversations-001.json chat 2",
         ]
 

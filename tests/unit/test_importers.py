@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from tests.chat_files import DATA, MORE, existing, read_all
 
-from faceplate.importers import json_values
 from faceplate.importers.chats import Chat, Place, Refusal
+from faceplate.importers.files import documents
+from faceplate.importers.files import text as files_text
 from faceplate.importers.reading import read_chats as read
 
 FILES = [(DATA / "chats.jsonl", 8, 32), (MORE / "mt_bench.jsonl", 40, 160)]
@@ -74,8 +75,10 @@ class TestForms:
 
     @pytest.mark.parametrize("name", ["empty.json", "empty.jsonl"])
     @pytest.mark.parametrize("text", ["", " \n\n", "\ufeff"])
-    def test_an_empty_file_holds_no_chat(self, tmp_path: Path, name: str, text: str) -> None:
-        assert list(read(write(tmp_path, text, name))) == []
+    def test_an_empty_file_is_an_error(self, tmp_path: Path, name: str, text: str) -> None:
+        """Else the download that failed is deleted as imported."""
+        refusal = Refusal(Place("file", 1), "the file is empty")
+        assert list(read(write(tmp_path, text, name))) == [refusal]
 
     def test_a_missing_file_is_the_callers_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
@@ -87,7 +90,7 @@ class TestForms:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, indent: int | None
     ) -> None:
         """Without it, chats at a block's edge would be lost, or numbers cut in two."""
-        monkeypatch.setattr(json_values, "_BLOCK_CHARS", block)
+        monkeypatch.setattr(files_text, "BLOCK_BYTES", block)
         chats = [
             {**HELLO, "id": f"chat-{n}", "size": 1234567890 + n, "rate": 1.25e-3} for n in range(20)
         ]
@@ -162,8 +165,8 @@ class TestBadLines:
     def test_a_line_beyond_the_bound_is_skipped_unread(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(json_values, "MAX_VALUE_CHARS", 100)
-        monkeypatch.setattr(json_values, "_BLOCK_CHARS", 16)
+        monkeypatch.setattr(documents, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(files_text, "BLOCK_BYTES", 16)
         long = json.dumps({**HELLO, "id": "x" * 200})
         items = list(read(write(tmp_path, f"{json.dumps(HELLO)}\n{long}\n{json.dumps(HELLO)}")))
         assert [type(item) for item in items] == [Chat, Refusal, Chat]
@@ -173,7 +176,7 @@ class TestBadLines:
     def test_a_document_is_read_up_to_its_first_error(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
     ) -> None:
-        monkeypatch.setattr(json_values, "_BLOCK_CHARS", block)
+        monkeypatch.setattr(files_text, "BLOCK_BYTES", block)
         chat = json.dumps(HELLO)
         odd = '{"id": "n"}'
         for rest, reason in [
@@ -202,8 +205,8 @@ class TestBadLines:
     def test_a_document_never_holds_more_than_the_bound(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
     ) -> None:
-        monkeypatch.setattr(json_values, "MAX_VALUE_CHARS", 100)
-        monkeypatch.setattr(json_values, "_BLOCK_CHARS", 16)
+        monkeypatch.setattr(documents, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(files_text, "BLOCK_BYTES", 16)
         [item] = read(write(tmp_path, text, "list.json"))
         assert isinstance(item, Refusal)
         assert "longer than 100 characters" in item.reason or "too deeply" in item.reason

@@ -62,13 +62,15 @@ async def import_file(
     format: str | None = None,  # noqa: A002 - what it is called everywhere
     on_progress: Callable[[int], None] | None = None,
     on_refusal: Callable[[Refusal], None] | None = None,
+    on_stored: Callable[[Report], None] | None = None,
 ) -> Report:
     """Import the chats of a file in batches, each chat as a whole.
 
     ``format`` is one of `FORMATS`, or None to recognise each chat's own. A chat that cannot be read
     or stored is refused as a whole, and the import goes on. ``on_refusal`` is called for it, and
     for each part that was left out of a chat or not understood, in the order of the file and after
-    the chats before it were stored. ``on_progress`` is called with the number of bytes read.
+    the chats before it were stored. ``on_progress`` is called with the number of bytes read, and
+    ``on_stored`` after each batch with the report so far.
 
     Raises InvalidInput for an unknown format, OSError if the file cannot be read, and the errors of
     `Database.run` that are not about one chat. The chats stored before an error stay, and a second
@@ -82,7 +84,7 @@ async def import_file(
         )
         new = restored.rows
         return Report(new["conversations"], new["messages"], restored.skipped, restored.refused)
-    storing = _Storing(db, user_id, on_refusal)
+    storing = _Storing(db, user_id, on_refusal, on_stored)
     fixed = None if format is None else _format(format)
     with closing(read_chats(path, fixed, on_progress)) as items:
         await _one_ahead(_batches(items), storing.store)
@@ -132,11 +134,16 @@ class _Storing:
     """Stores the chats of a file and counts them in a report."""
 
     def __init__(
-        self, db: Database, user_id: UUID, on_refusal: Callable[[Refusal], None] | None
+        self,
+        db: Database,
+        user_id: UUID,
+        on_refusal: Callable[[Refusal], None] | None,
+        on_stored: Callable[[Report], None] | None,
     ) -> None:
         self._db = db
         self._user_id = user_id
         self._on_refusal = on_refusal
+        self._on_stored = on_stored
         self._asides: Counter[str] = Counter()
         self.report = Report()
 
@@ -165,6 +172,8 @@ class _Storing:
                     skipped=not (stored.is_new or is_continued),
                     continued=is_continued,
                 )
+            if self._on_stored:
+                self._on_stored(self.report)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._count(refused=1)

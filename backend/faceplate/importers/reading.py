@@ -6,8 +6,8 @@ from pathlib import Path
 
 from faceplate.importers.chats import Chat, Refusal, Unreadable
 from faceplate.importers.conversion import Origin, convert
+from faceplate.importers.files import read_values
 from faceplate.importers.formats import Format
-from faceplate.importers.json_values import read_values
 from faceplate.importers.lost import count_lost
 from faceplate.importers.recognition import Found, find_chats, list_keys
 
