@@ -226,7 +226,7 @@ class TestContent:
         assert message.content == "Look:\nHear me"
         assert message.metadata is not None
         transcription = {"content_type": "audio_transcription", "direction": "in"}
-        assert message.metadata["content_parts"] == [{"index": 3, "part": transcription}]
+        assert message.metadata["asides"] == {"speech": [transcription]}
         assert message.body is not None
         assert json.loads(message.body) == {
             "attachments": [

@@ -103,7 +103,7 @@ class TestForms:
     def test_progress_ends_at_the_size_of_the_file(self, tmp_path: Path) -> None:
         path = write(tmp_path, f"{json.dumps(HELLO)}\n" * 100)
         seen: list[int] = []
-        assert len(list(read(path, seen.append))) == 100
+        assert len(list(read(path, on_progress=seen.append))) == 100
         assert seen == sorted(seen)
         assert seen[-1] == path.stat().st_size
 

@@ -81,12 +81,13 @@ class TestForms:
             "user_id": "u-1",
             "created_at": 1_700_000_000,
             "updated_at": 1_700_000_100,
-            "chat": {"title": "Plums", "models": ["llama"]},
+            "chat": {"models": ["llama"]},
         }
         chat["chat"]["messages"][0]["content"] = "Otherwise"
         other = json.loads(json.dumps(chat))
         other["chat"]["messages"].append({"id": "z", "content": "lost"})
-        [kept] = read(tmp_path, other)
+        [[kept], [refusal]] = read_all(write(tmp_path / "other.json", [other]))
+        assert "chat was not understood" in refusal.reason
         assert kept.metadata["source"]["chat"]["messages"][1] == {"id": "z", "content": "lost"}
 
     def test_a_chat_without_messages_is_refused_or_empty(self, tmp_path: Path) -> None:

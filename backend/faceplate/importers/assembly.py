@@ -46,6 +46,7 @@ class Rules(NamedTuple):
     created_at: datetime | None
     """The time of messages that have none before them."""
     keeps_open_calls: bool
+    """Whether a call at the end of the only path stays a call."""
     known: Collection[str]
     """The keys whose text is known to be no part of what was said."""
 
@@ -88,7 +89,7 @@ def hide(result: Assembly, turn: Turn, known: Collection[str]) -> None:
     """Keep a turn of which the source shows nothing for the message after it."""
     if turn.original:
         result.hidden.append(turn.original)
-        result.asides["hidden messages"] += 1
+        result.asides.update([aside.kind for aside in turn.asides] or ["hidden messages"])
     if not turn.is_hidden:
         _explain_rest(result, turn, known)
 

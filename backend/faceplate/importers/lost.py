@@ -34,8 +34,11 @@ def count_lost(value: object, chats: Iterable[Chat], known: Collection[str]) -> 
 def _lines_of(chat: Chat) -> Iterator[str]:
     yield from _strings(chat.title)
     yield from _strings(chat.metadata)
+    whole = ""
     for message in chat.messages:
-        yield from _lines(message.content)
+        is_piece = "piece" in (message.metadata or {})  # of a content that was too long
+        whole = whole + message.content if is_piece else message.content
+        yield from _lines(whole)
         yield from _strings(message.metadata)
         yield from _strings(message.tool_calls)
         yield from _strings(message.body)

@@ -24,7 +24,10 @@ _CONTAINER_KEYS: Final = frozenset(
 )
 """The keys of text, or of objects whose own keys say what is text in them."""
 _LABELS: Final = frozenset(
-    ("type", "kind", "id", "uuid", "role", "content_type", "status", "language", "phase", "format")
+    (
+        *("type", "kind", "id", "uuid", "name", "role", "content_type", "status"),
+        *("language", "phase", "format"),
+    )
 )
 """The keys of words that name a thing, and are nobody's text."""
 _WORD: Final = re.compile(r"\w")

@@ -12,9 +12,11 @@ import pytest
 from tests.chat_files import read_all, write
 from tests.formats import examples
 
-from faceplate.importers import FORMATS, recognise
+from faceplate.importers import FORMATS, Chat, recognise
+from faceplate.importers.chats import derive_title
 
 EXAMPLES: Final = examples()
+PAGE: Final = Path(__file__).parents[3] / "docs" / "importing.md"
 WORD: Final = re.compile(r"[^\W_]{3,}")
 TEXTS: Final = {"text", "content", "parts", "value", "say", "message", "body", "output"}
 FILES: Final = 1_000
@@ -139,3 +141,43 @@ def surround(container: Any, key: Any, chance: random.Random) -> None:
         container.insert(key, text if is_of_texts else {"type": "hologram", "text": text})
     else:
         container["novelty"] = {"text": text}
+
+
+FEATURES: Final = ("titles", "tools", "branches", "times", "models", "tokens", "files", "reasoning")
+
+
+def features(chat: Chat) -> set[str]:
+    """Return what a chat has that not every format can have."""
+    messages = chat.messages
+    have = {
+        "titles": chat.title != derive_title(messages),
+        "tools": any(message.tool_results for message in messages),
+        "branches": chat.parents is not None,
+        "times": len({message.created_at for message in messages}) > 1,
+        "models": any(message.model for message in messages),
+        "tokens": any(message.output_tokens for message in messages),
+        "files": any(message.body for message in messages),
+        "reasoning": "reasoning" in chat.asides,
+    }
+    return {name for name, is_there in have.items() if is_there}
+
+
+def test_the_page_says_what_is_read_of_each_format(tmp_path: Path) -> None:
+    """The examples have all that the page promises, and the page says all that they have."""
+    read: dict[str, set[str]] = {key: set() for key in FORMATS}
+    for value in EXAMPLES.values():
+        chats, _ = read_all(write(tmp_path / "chats.json", value))
+        for chat in chats:
+            read[chat.source] |= features(chat)
+    rows = (
+        line.strip("|").split("|")
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+        and not line.startswith("| `--")
+        and line.count("|") == len(FEATURES) + 2
+    )
+    promised = {
+        key.strip(" `"): {n for n, cell in zip(FEATURES, cells, strict=True) if cell.strip()}
+        for key, *cells in rows
+    }
+    assert promised == read

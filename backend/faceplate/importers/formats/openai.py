@@ -62,7 +62,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         title=value.get("title"),
         created=first_of(value, "created_at", "createdAt", "created"),
         updated=first_of(value, "updated_at", "updatedAt"),
-        keeps_open_calls=True,
+        is_exact=True,
         rest=without(value, "messages", "id", "title", "created_at", "updated_at"),
     )
 
