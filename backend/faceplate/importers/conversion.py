@@ -75,8 +75,9 @@ def _thread(source: SourceChat) -> _Thread:
     ends: dict[str, str] = {}  # the last turn of each message
     before: str | None = None
     for number, message in enumerate(source.messages, start=1):
-        name = message.id if message.id and message.id not in nodes else _number(number, nodes)
-        if name == message.id:
+        is_name = message.id not in nodes and bool(message.id or source.is_tree)
+        name = message.id if is_name else _number(number, nodes)
+        if is_name and name:
             named.add(name)
         made = turns_of(name, message) if _holds_message(message) else []
         if source.is_exact:
@@ -92,7 +93,9 @@ def _thread(source: SourceChat) -> _Thread:
     if source.is_tree:  # a child follows the last turn of its parent
         firsts = {name: node for name, node in nodes.items() if name in ends}
         for name, node in firsts.items():
-            nodes[name] = node._replace(parent=ends.get(node.parent or "", node.parent))
+            nodes[name] = node._replace(
+                parent=node.parent if node.parent is None else ends.get(node.parent, node.parent)
+            )
     current = source.current if source.is_tree else before
     return _Thread(
         turns, nodes, named, ends.get(current, current) if isinstance(current, str) else current
