@@ -188,6 +188,15 @@ def _read_marks(content: str) -> Iterator[Piece]:
             yield Text(said)
 
 
+def unmark(text: str) -> Iterator[str]:
+    """Yield the texts in a text with marks."""
+    for piece in _read_marks(text) if "<<<" in text else (Text(text),):
+        if isinstance(piece, Aside):
+            yield first_text(as_object(piece.value).get("text"))
+        else:
+            yield from (part for part in piece if isinstance(part, str))
+
+
 FORMAT: Final = Format(
-    "llama-cpp", "llama.cpp web UI export", fits, read, known=("mcpServerOverrides",), joins=joins
+    "llama-cpp", "llama.cpp web UI export", fits, read, joins=joins, unmark=unmark
 )
