@@ -35,7 +35,7 @@ _FILE_DATA: Final = ("base64Url", "base64Data", "uri")
 # Versions of winter 2025 wrote reasoning and calls into the text.
 _MARKS: Final = re.compile(
     "<<<(reasoning_content_start|reasoning_content_end|AGENTIC_TOOL_CALL_START|"
-    "AGENTIC_TOOL_CALL_END|TOOL_ARGS_START|TOOL_ARGS_END|TOOL_NAME:[^>\n]*)>>>\n?"
+    "AGENTIC_TOOL_CALL_END|TOOL_ARGS_START|TOOL_ARGS_END|TOOL_NAME:[^<>\n]{0,200})>>>\n?"
 )
 
 
