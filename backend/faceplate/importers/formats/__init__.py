@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from faceplate.importers.formats import chatgpt, open_webui, openai, sharegpt
+from faceplate.importers.formats import chatgpt, librechat, llamacpp, open_webui, openai, sharegpt
 from faceplate.importers.formats.description import Format
 
 __all__ = ["FORMATS", "Format"]
@@ -11,6 +11,8 @@ FORMATS: Final = {
     format_.key: format_
     for format_ in (
         chatgpt.FORMAT,
+        librechat.FORMAT,
+        llamacpp.FORMAT,
         open_webui.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,
