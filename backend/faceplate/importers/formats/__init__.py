@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from faceplate.importers.formats import chatgpt, open_webui, openai, sharegpt
+from faceplate.importers.formats import anthropic, chatgpt, open_webui, openai, sharegpt
 from faceplate.importers.formats.description import Format
 
 __all__ = ["FORMATS", "Format"]
@@ -12,6 +12,7 @@ FORMATS: Final = {
     for format_ in (
         chatgpt.FORMAT,
         open_webui.FORMAT,
+        anthropic.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,
     )
