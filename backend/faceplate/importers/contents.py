@@ -6,12 +6,13 @@ them all. A part that it does not know becomes `Unknown`, whose text the import 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
+from faceplate.importers.unread import find_text
 
 _MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
 _MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
@@ -184,8 +185,9 @@ def _text(part: JsonObject) -> list[Piece]:
         text, notes = text.get("value"), {**notes, **without(text, "value")}
     if not isinstance(text, str):
         return []
-    shown: list[Piece] = [Text(text)]
-    return [*shown, Aside("notes of texts", notes)] if any(notes.values()) else shown
+    if any(find_text(notes)):
+        return [Text(text), Unknown(notes)]
+    return [Text(text), Aside("notes of texts", notes)] if any(notes.values()) else [Text(text)]
 
 
 def _reasoning(part: JsonObject) -> list[Piece]:
@@ -194,50 +196,61 @@ def _reasoning(part: JsonObject) -> list[Piece]:
 
 def _call(part: JsonObject) -> list[Piece]:
     """Return a call, and its result if the part has that as well."""
-    inner: JsonObject = next(
-        (part[key] for key in _INNER_CALLS if isinstance(part.get(key), dict)), {}
-    )
-    fields: JsonObject = {**part, **inner}
-    call_id = first_text(*(fields.get(key) for key in _CALL_IDS))
-    tool = first_text(*(fields.get(key) for key in _TOOL_NAMES), _name_in_type(part), "function")
-    given = first_of(fields, *_INPUTS)
-    pieces: list[Piece] = [Call(tool, {} if given is None else given, call_id)]
-    output = _output(fields, _OUTPUTS)
-    if output is None:
-        return pieces
-    return [*pieces, Result(output, call_id, tool, is_error=_has_failed(fields))]
+    fields = _Fields(part, _INNER_CALLS)
+    is_error = _is_error(part)
+    call_id = first_text(fields.take(*_CALL_IDS))
+    tool = first_text(fields.take(*_TOOL_NAMES), _name_in_type(part), "function")
+    given = fields.take(*_INPUTS)
+    output = fields.take(*_OUTPUTS)
+    results = [] if output is None else [Result(_value(output), call_id, tool, is_error=is_error)]
+    return [Call(tool, {} if given is None else given, call_id), *results, *fields.unread()]
 
 
 def _result(part: JsonObject) -> list[Piece]:
-    inner: JsonObject = next(
-        (part[key] for key in _INNER_RESULTS if isinstance(part.get(key), dict)), {}
-    )
-    fields: JsonObject = {**part, **inner}
-    call_id = first_text(*(fields.get(key) for key in _RESULT_IDS))
-    tool = first_text(*(fields.get(key) for key in _TOOL_NAMES))
-    output = _output(fields, (*_OUTPUTS, *_CONTENTS))
-    return [Result(output, call_id, tool, is_error=_has_failed(fields))]
+    fields = _Fields(part, _INNER_RESULTS)
+    is_error = _is_error(part)
+    call_id = first_text(fields.take(*_RESULT_IDS))
+    tool = first_text(fields.take(*_TOOL_NAMES))
+    output = _value(fields.take(*_OUTPUTS, *_CONTENTS))
+    return [Result(output, call_id, tool, is_error=is_error), *fields.unread()]
 
 
-def _output(fields: JsonObject, keys: tuple[str, ...]) -> Any:
-    """Return what a tool has returned; where several fields have some of it, all of them."""
-    found = {key: fields[key] for key in keys if fields.get(key) is not None}
-    if len(found) != 1:
-        return found or None
-    (output,) = found.values()
-    kind = as_object(output).get("type")  # {"type", "value"}, as the Vercel SDK writes it
-    return output["value"] if kind in _OUTPUT_KINDS and "value" in output else output
+def _value(output: Any) -> Any:
+    """Return what a tool has returned, which the Vercel SDK writes as ``{"type", "value"}``."""
+    is_typed = isinstance(output, dict) and output.keys() == {"type", "value"}
+    return output["value"] if is_typed else output
 
 
-def _has_failed(fields: JsonObject) -> bool:
-    kind = as_object(fields.get("output")).get("type")
+def _is_error(part: JsonObject) -> bool:
+    """Return whether a part says that its tool has failed."""
+    output, content = as_object(part.get("output")), as_object(part.get("content"))
     return (
-        fields.get("is_error") is True
-        or fields.get("isError") is True
-        or any(fields.get(key) is not None for key in ("error", "errorText"))
-        or "error_code" in as_object(fields.get("content"))
-        or kind in ("error-text", "error-json", "execution-denied")
+        part.get("is_error") is True
+        or part.get("isError") is True
+        or any(part.get(key) is not None for key in ("error", "errorText"))
+        or str(output.get("type")).startswith(("error", "execution-denied"))
+        or "error_code" in content
     )
+
+
+class _Fields:
+    """The fields of a part and of the object in it, which are taken one after the other."""
+
+    def __init__(self, part: JsonObject, inner: Collection[str]) -> None:
+        inside = [key for key in inner if isinstance(part.get(key), dict)][:1]
+        self._levels = [dict(part[key]) for key in inside] + [without(part, "type", *inside)]
+
+    def take(self, *keys: str) -> Any:
+        """Remove the first of the keys' values that is not None, and return it."""
+        for key in keys:
+            for level in self._levels:
+                if level.get(key) is not None:
+                    return level.pop(key)
+        return None
+
+    def unread(self) -> list[Piece]:
+        """Return what was not taken, if it has text."""
+        return [Unknown(level) for level in self._levels if any(find_text(level))]
 
 
 def _name_in_type(part: JsonObject) -> str:
@@ -257,7 +270,6 @@ _INPUTS: Final = (
 )
 _OUTPUTS: Final = ("output", "result", "outputs", "results", "errorText", "error", "response")
 _CONTENTS: Final = ("content", "text")
-_OUTPUT_KINDS: Final = ("text", "json", "content", "error-text", "error-json")
 
 
 def _read_untyped(part: JsonObject) -> list[Piece]:

@@ -33,7 +33,7 @@ _NOTES: Final = ("compaction", "fallback", "tool_addition", "tool_removal")
 def fits(value: JsonObject) -> int:
     """Return 3 for blocks that are Anthropic's, 2 for a system prompt beside the messages."""
     messages = value.get("messages")
-    if not isinstance(messages, list) or not openai.fits(value):
+    if not isinstance(messages, list) or not messages or not openai.fits(value):
         return 0
     blocks = [block for each in messages for block in as_list(each.get("content"))]
     if any(map(_is_own, blocks)) or any(map(_is_reply, messages)):
@@ -60,7 +60,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise Unreadable("messages must be a list of objects")
     listed = [part for message in messages for part in _split(openai.read_message(message))]
-    yield openai.read_chat(value, listed)._replace(keeps_open_calls=False)
+    yield openai.read_chat(value, listed)._replace(is_exact=False)
 
 
 def _split(message: Message) -> Sequence[Message]:

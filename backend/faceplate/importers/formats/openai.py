@@ -65,9 +65,9 @@ _INTERRUPTED: Final = (
 def fits(value: JsonObject) -> int:
     """Return 1 for a list of messages with these roles, whose parents are messages as well."""
     messages = value.get("messages")
-    if not isinstance(messages, list) or not all(_has_role(message) for message in messages):
+    if not isinstance(messages, list) or not all(map(_has_role, messages)):
         return 0
-    return int(any(map(is_message, messages)) and _are_linked(messages))
+    return int(_are_linked(messages) and (any(map(is_message, messages)) or not messages))
 
 
 def is_message(value: object) -> bool:
@@ -112,7 +112,7 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         updated=take_time(fields, *_UPDATES),
         is_tree=is_tree,
         current=first_of(value, "current", "current_node", "currentId", "currentNode"),
-        keeps_open_calls=True,
+        is_exact=True,
         rest=without(fields, id_key, "title"),
     )
 
