@@ -33,6 +33,8 @@ class Result(NamedTuple):
     """Text, a list of parts, or a value that becomes JSON text."""
     call_id: str = ""
     tool: str = ""
+    is_error: bool = False
+    """Whether the tool has failed; the content says how."""
 
 
 class Attachment(NamedTuple):

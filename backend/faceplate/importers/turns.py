@@ -123,7 +123,23 @@ def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
             groups.append([])
         groups[-1].append(piece)
         is_open = not isinstance(piece, Result)
-    return groups
+    return _without_lone_asides(groups)
+
+
+def _without_lone_asides(groups: list[list[Piece]]) -> list[list[Piece]]:
+    """Return the groups; one that has only asides becomes part of the one before it, or after."""
+    joined: list[list[Piece]] = []
+    for group in groups:
+        if joined and (_is_aside(group) or _is_aside(joined[-1])):
+            joined[-1].extend(group)
+            joined[-1].sort(key=lambda piece: not isinstance(piece, Result))
+        else:
+            joined.append(group)
+    return joined
+
+
+def _is_aside(group: Sequence[Piece]) -> bool:
+    return all(isinstance(piece, Aside) for piece in group)
 
 
 def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
@@ -137,9 +153,10 @@ def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
             call_id=result.call_id,
             tool=result.tool,
             attachments=attachments,
+            asides=[piece for piece in pieces if isinstance(piece, Aside)],
             unknown=unknown,
             model=None,
-            status=None,
+            status="failed" if result.is_error else None,
         )
     return turn._replace(
         content="\n".join(piece.text for piece in pieces if isinstance(piece, Text)),

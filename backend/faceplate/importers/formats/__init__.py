@@ -2,7 +2,15 @@
 
 from typing import Final
 
-from faceplate.importers.formats import chatgpt, librechat, llamacpp, open_webui, openai, sharegpt
+from faceplate.importers.formats import (
+    anthropic,
+    chatgpt,
+    librechat,
+    llamacpp,
+    open_webui,
+    openai,
+    sharegpt,
+)
 from faceplate.importers.formats.description import Format
 
 __all__ = ["FORMATS", "Format"]
@@ -14,6 +22,7 @@ FORMATS: Final = {
         librechat.FORMAT,
         llamacpp.FORMAT,
         open_webui.FORMAT,
+        anthropic.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,
     )
