@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from faceplate.importers.formats import chatgpt, claude_code, open_webui, openai, sharegpt
+from faceplate.importers.formats import chatgpt, claude_code, codex, open_webui, openai, sharegpt
 from faceplate.importers.formats.description import Format
 
 __all__ = ["FORMATS", "Format"]
@@ -11,6 +11,7 @@ FORMATS: Final = {
     format_.key: format_
     for format_ in (
         claude_code.FORMAT,
+        codex.FORMAT,
         chatgpt.FORMAT,
         open_webui.FORMAT,
         sharegpt.FORMAT,
