@@ -15,7 +15,7 @@ from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table, count
 from faceplate.cli.session import Who, find_or_create_user, find_user, interruptible, run
 from faceplate.database import Database
-from faceplate.importers import FORMATS, Refusal, Report, get_format, import_file, recognise
+from faceplate.importers import FORMATS, Refusal, Report, import_file, recognise
 from faceplate.importers.faceplate_export import is_archive
 from faceplate.pagination import Page
 from faceplate.records import Conversation
@@ -59,12 +59,12 @@ def import_(
         return
     found = format_ or recognise(file)
     if not as_json:
-        title = get_format(found).title
-        note(f"{file.name}: {title if is_known else f'unknown, read as {title}'}", style="dim")
+        title = FORMATS[found].title if found in FORMATS else "of no format that can be read"
+        note(f"{file.name}: {title}", style="dim")
 
     async def work(db: Database) -> Report:
         user = await db.run_system(find_or_create_user, who)
-        return await import_with_progress(db, user.id, file, format=found, as_json=as_json)
+        return await import_with_progress(db, user.id, file, format=format_, as_json=as_json)
 
     with interruptible("what was imported is kept; run it again to go on from there"):
         report = run(work)

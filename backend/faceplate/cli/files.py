@@ -8,7 +8,7 @@ import typer
 
 from faceplate.cli.output import note
 from faceplate.errors import UsageError
-from faceplate.importers import FORMATS, is_recognised
+from faceplate.importers import FORMATS, recognise
 
 BLOCK_BYTES = 65_536
 
@@ -25,7 +25,7 @@ def check_chats(file: Path) -> bool:
         if _is_blank(file):
             note(f"error: {file.name}: the file is empty", style="red")
             raise typer.Exit(1)
-        return is_recognised(file)
+        return recognise(file) is not None
 
 
 def tell_formats(file: Path) -> None:

@@ -46,6 +46,7 @@ class Rules(NamedTuple):
     created_at: datetime | None
     """The time of messages that have none before them."""
     keeps_open_calls: bool
+    """Whether a call at the end of the only path stays a call."""
     known: Collection[str]
     """The keys whose text is known to be no part of what was said."""
 
@@ -88,7 +89,7 @@ def hide(result: Assembly, turn: Turn, known: Collection[str]) -> None:
     """Keep a turn of which the source shows nothing for the message after it."""
     if turn.original:
         result.hidden.append(turn.original)
-        result.asides["hidden messages"] += 1
+        result.asides.update([aside.kind for aside in turn.asides] or ["hidden messages"])
     if not turn.is_hidden:
         _explain_rest(result, turn, known)
 
@@ -98,6 +99,8 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
     position = len(result.messages) + 1
     result.asides.update(aside.kind for aside in turn.asides)
     result.asides.update("attachments" for _ in turn.attachments)
+    if replaced_chars := (message.metadata or {}).get("replaced_chars"):
+        result.asides["replaced characters"] += replaced_chars
     for part in turn.unknown:
         chars = sum(chars for _, chars in find_text({"parts": part["part"]}, known))
         if chars:
@@ -106,11 +109,15 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
         else:
             result.asides["unknown parts without text"] += 1
     _explain_rest(result, turn, known)
-    if left_out_chars := sum(
-        piece["chars"] for piece in (message.metadata or {}).get("left_out", ())
-    ):
+    if left_out_chars := sum(piece["chars"] for piece in _left_out(message)):
         problem = f"{left_out_chars:,} characters of metadata left out"
         result.problems.append((position, problem))
+
+
+def _left_out(message: NewMessage) -> list[JsonObject]:
+    """Return the records of what is neither in the metadata of a message nor in its body."""
+    kept: JsonObject = json.loads(message.body) if message.body else {}
+    return [*(message.metadata or {}).get("left_out", ()), *kept.get("left_out", ())]
 
 
 def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:

@@ -6,12 +6,13 @@ them all. A part that it does not know becomes `Unknown`, whose text the import 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
+from faceplate.importers.unread import find_text
 
 _MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
 _MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
@@ -171,9 +172,11 @@ def _text(part: JsonObject) -> list[Piece]:
         text = text.get("value")
     if not isinstance(text, str):
         return []
-    notes = without(part, "type", *TEXT_KEYS)
-    shown: list[Piece] = [Text(text)]
-    return [*shown, Aside("notes of texts", notes)] if any(notes.values()) else shown
+    used = next(key for key in TEXT_KEYS if part.get(key) is not None)
+    notes = without(part, "type", used)
+    if any(find_text(notes)):
+        return [Text(text), Unknown(notes)]
+    return [Text(text), Aside("notes of texts", notes)] if any(notes.values()) else [Text(text)]
 
 
 def _reasoning(part: JsonObject) -> list[Piece]:
@@ -182,26 +185,40 @@ def _reasoning(part: JsonObject) -> list[Piece]:
 
 def _call(part: JsonObject) -> list[Piece]:
     """Return a call, and its result if the part has that as well."""
-    inner: JsonObject = next(
-        (part[key] for key in _INNER_CALLS if isinstance(part.get(key), dict)), {}
-    )
-    fields: JsonObject = {**part, **inner}
-    call_id = first_text(*(fields.get(key) for key in _CALL_IDS))
-    tool = first_text(*(fields.get(key) for key in _TOOL_NAMES), _name_in_type(part), "function")
-    given = first_of(fields, *_INPUTS)
-    pieces: list[Piece] = [Call(tool, {} if given is None else given, call_id)]
-    output = first_of(fields, *_OUTPUTS)
-    return pieces if output is None else [*pieces, Result(output, call_id, tool)]
+    fields = _Fields(part, _INNER_CALLS)
+    call_id = first_text(fields.take(*_CALL_IDS))
+    tool = first_text(fields.take(*_TOOL_NAMES), _name_in_type(part), "function")
+    given = fields.take(*_INPUTS)
+    output = fields.take(*_OUTPUTS)
+    results = [] if output is None else [Result(output, call_id, tool)]
+    return [Call(tool, {} if given is None else given, call_id), *results, *fields.unread()]
 
 
 def _result(part: JsonObject) -> list[Piece]:
-    inner: JsonObject = next(
-        (part[key] for key in _INNER_RESULTS if isinstance(part.get(key), dict)), {}
-    )
-    fields: JsonObject = {**part, **inner}
-    call_id = first_text(*(fields.get(key) for key in _RESULT_IDS))
-    tool = first_text(*(fields.get(key) for key in _TOOL_NAMES))
-    return [Result(first_of(fields, *_OUTPUTS, *_CONTENTS), call_id, tool)]
+    fields = _Fields(part, _INNER_RESULTS)
+    call_id = first_text(fields.take(*_RESULT_IDS))
+    tool = first_text(fields.take(*_TOOL_NAMES))
+    return [Result(fields.take(*_OUTPUTS, *_CONTENTS), call_id, tool), *fields.unread()]
+
+
+class _Fields:
+    """The fields of a part and of the object in it, which are taken one after the other."""
+
+    def __init__(self, part: JsonObject, inner: Collection[str]) -> None:
+        inside = [key for key in inner if isinstance(part.get(key), dict)][:1]
+        self._levels = [dict(part[key]) for key in inside] + [without(part, "type", *inside)]
+
+    def take(self, *keys: str) -> Any:
+        """Remove the first of the keys' values that is not None, and return it."""
+        for key in keys:
+            for level in self._levels:
+                if level.get(key) is not None:
+                    return level.pop(key)
+        return None
+
+    def unread(self) -> list[Piece]:
+        """Return what was not taken, if it has text."""
+        return [Unknown(level) for level in self._levels if any(find_text(level))]
 
 
 def _name_in_type(part: JsonObject) -> str:

@@ -39,12 +39,13 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     nodes = list(tree.depth_first())
     places: dict[str | None, int] = {node: index for index, node in enumerate(nodes)}
     steps = [Step(turns.get(node), places.get(tree.parents[node])) for node in nodes]
-    rules = Rules(to_time(source.created), source.keeps_open_calls, origin.known)
+    rules = Rules(to_time(source.created), source.is_exact, origin.known)
     assembly = assemble(steps, rules)
     for name, turn in turns.items():
         if name not in tree.kept:
             hide(assembly, turn, origin.known)
-    if not assembly.messages and any(not turn.is_hidden for turn in turns.values()):
+    said = (message.content or message.tool_calls for message in assembly.messages)
+    if not any(said) and any(not turn.is_hidden for turn in turns.values()):
         raise Unreadable(f"none of its {len(turns):,} messages has text")
     opening = next((node for node in nodes if thread.is_shown(node)), None)
     visible = tree.find_visible(thread.current)
@@ -74,10 +75,13 @@ def _thread(source: SourceChat) -> _Thread:
     ends: dict[str, str] = {}  # the last turn of each message
     before: str | None = None
     for number, message in enumerate(source.messages, start=1):
-        name = message.id if message.id and message.id not in nodes else _number(number, nodes)
-        if name == message.id:
+        is_name = message.id not in nodes and bool(message.id or source.is_tree)
+        name = message.id if is_name else _number(number, nodes)
+        if is_name and name:
             named.add(name)
         made = turns_of(name, message) if _holds_message(message) else []
+        if source.is_exact:
+            made = [turn._replace(is_shown_empty=True) for turn in made]
         turns.update((turn.id, turn) for turn in made)
         parent = message.parent if source.is_tree else before
         last = made[-1].id if made else name
@@ -89,7 +93,9 @@ def _thread(source: SourceChat) -> _Thread:
     if source.is_tree:  # a child follows the last turn of its parent
         firsts = {name: node for name, node in nodes.items() if name in ends}
         for name, node in firsts.items():
-            nodes[name] = node._replace(parent=ends.get(node.parent or "", node.parent))
+            nodes[name] = node._replace(
+                parent=node.parent if node.parent is None else ends.get(node.parent, node.parent)
+            )
     current = source.current if source.is_tree else before
     return _Thread(
         turns, nodes, named, ends.get(current, current) if isinstance(current, str) else current
@@ -115,12 +121,18 @@ def _name(source: SourceChat, origin: Origin, opening: str | None) -> str:
 
 
 def _make_chat(source: SourceChat, origin: Origin, assembly: Assembly, head: int | None) -> Chat:
-    given = clean_text(source.title)[0].strip() if isinstance(source.title, str) else ""
+    given, replaced_chars = clean_text(source.title if isinstance(source.title, str) else "")
+    given = given.strip()
+    if replaced_chars:
+        assembly.asides["replaced characters"] += replaced_chars
     key = clean_text(source.id)[0]
+    rest = source.rest or {}
+    if len(key) > _MAX_KEY_CHARS:
+        key, rest = digest(key), {**rest, "id": source.id}
     about: dict[str, Any] = {
         "title": given if len(given) > _MAX_TITLE_CHARS else None,
         "hidden": assembly.hidden,
-        "source": source.rest,
+        "source": rest,
     }
     metadata, left_out_chars = fit({name: value for name, value in about.items() if value})
     if left_out_chars:
@@ -133,7 +145,7 @@ def _make_chat(source: SourceChat, origin: Origin, assembly: Assembly, head: int
     return Chat(
         place=origin.place,
         source=origin.format,
-        key=key if len(key) <= _MAX_KEY_CHARS else digest(key),
+        key=key,
         title=shorten(given or derive_title(assembly.messages), _MAX_TITLE_CHARS),
         messages=assembly.messages,
         metadata=metadata,

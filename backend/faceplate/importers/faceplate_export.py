@@ -33,6 +33,8 @@ class Restored(NamedTuple):
 
 def is_archive(path: Path) -> bool:
     """Whether a file begins as an archive does. Raises OSError where it cannot be read."""
+    if path.is_dir():
+        return False
     with path.open("rb") as file:
         return archive_version(file) is not None
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from faceplate.importers.chats import Chat, Refusal, Unreadable
 from faceplate.importers.conversion import Origin, convert
+from faceplate.importers.files import read_values
 from faceplate.importers.formats import Format
-from faceplate.importers.json_values import read_values
+from faceplate.importers.lost import count_lost
 from faceplate.importers.recognition import Found, find_chats, list_keys
 
 
@@ -32,10 +33,21 @@ def read_chats(
 
 def _read_one(found: Found) -> Iterator[Chat | Refusal]:
     origin = Origin(found.place, found.format.key, found.format.known, found.value)
+    chats: list[Chat] = []
     try:
+        is_reported = False
         for source in found.format.read(found.value):
-            yield from convert(source, origin)
+            for item in convert(source, origin):
+                yield item
+                if isinstance(item, Chat):
+                    chats.append(item)
+                is_reported = is_reported or isinstance(item, Refusal)
+        chars = 0 if is_reported else count_lost(found.value, chats, found.format.known)
     except Unreadable as error:
         yield Refusal(found.place, str(error))
     except RecursionError:
         yield Refusal(found.place, "nested too deeply")
+    else:
+        if chars:
+            reason = f"imported, but {chars:,} characters of text were not understood"
+            yield Refusal(found.place, reason)

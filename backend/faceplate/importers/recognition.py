@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
+from faceplate.importers.files import LIST_KEYS, Value, read_values
 from faceplate.importers.formats import FORMATS, Format
-from faceplate.importers.json_values import LIST_KEYS, Value, read_values
 
 _MAX_TRIED_VALUES: Final = 20
 _MAX_WRAPPING_LEVELS: Final = 3
@@ -62,8 +62,6 @@ class _Finder:
         self._fixed = fixed
         self._document = 0
         self._loose: dict[str, tuple[Place, list[JsonObject]]] = {}
-        self._last: Format | None = None
-        """The format of the chat before: it reads one that says too little about itself."""
 
     def take(self, item: Value) -> Iterator[Found | Refusal]:
         """Yield what the next value of the file holds."""
@@ -88,7 +86,6 @@ class _Finder:
                 value["id"] = id_
             yield from self._found(place, value, best_format(value))
         self._loose.clear()
-        self._last = None
 
     def _found(
         self, place: Place, value: JsonObject, format_: Format | None
@@ -96,12 +93,9 @@ class _Finder:
         if self._fixed is not None:
             yield Found(place, value, self._fixed)
         elif format_ is not None:
-            self._last = format_
             yield Found(place, value, format_)
         elif wrapped := list(_unwrap(place, value)):
             yield from wrapped
-        elif self._last is not None:
-            yield Found(place, value, self._last)
         else:
             yield Refusal(place, _describe(value))
 

@@ -105,7 +105,8 @@ class SourceChat(NamedTuple):
     """Whether the parents of the messages count; else each follows the one before it."""
     current: object = None
     """The id of the last message that the source shows; without one, the newest."""
-    keeps_open_calls: bool = False
-    """Whether a call at the end of a path waits for its result; else it becomes text."""
+    is_exact: bool = False
+    """Whether a program has written it to go on with it: then an empty message is a message, and a
+    call at the end of the path waits for its result."""
     rest: JsonObject | None = None
     """The other fields, without the ones above."""

@@ -43,6 +43,8 @@ class Turn(NamedTuple):
     unknown: Sequence[JsonObject] = ()
     """The parts that no reader knows: ``{"index", "part"}``."""
     is_hidden: bool = False
+    is_shown_empty: bool = False
+    """Whether it is a message even without any content."""
     created_at: datetime | None = None
     """Without it, the messages have the time of the message before them."""
     model: str | None = None
@@ -55,7 +57,7 @@ class Turn(NamedTuple):
     @property
     def is_shown(self) -> bool:
         """Whether the source showed any part of it."""
-        has_parts = self.calls or self.attachments or self.unknown
+        has_parts = self.calls or self.attachments or self.unknown or self.is_shown_empty
         return not self.is_hidden and bool(self.content.strip() or has_parts)
 
 

@@ -10,16 +10,24 @@ from typing import Final
 
 _TEXT_KEYS: Final = frozenset(
     (
-        *("text", "content", "contents", "parts", "value", "say", "said", "message", "messages"),
-        *("body", "output", "output_text", "response", "responses", "answer", "question", "prompt"),
-        *("completion", "reasoning", "reasoning_content", "thinking", "thought", "thoughts"),
-        *("transcript", "markdown", "html", "code", "result", "results", "extracted_content"),
-        *("fragments", "history", "blocks", "refusal", "tool_calls"),
-        *("function_call"),
+        *("text", "content", "contents", "parts", "value", "say", "said", "body", "output"),
+        *("output_text", "answer", "question", "prompt", "completion", "reasoning"),
+        *("reasoning_content", "thinking", "thought", "thoughts", "transcript", "markdown"),
+        *("html", "code", "result", "results", "extracted_content", "blocks", "refusal"),
     )
 )
+_CONTAINER_KEYS: Final = frozenset(
+    (
+        *("messages", "message", "history", "fragments", "response", "responses"),
+        *("tool_calls", "function_call", "replies", "children"),
+    )
+)
+"""The keys of text, or of objects whose own keys say what is text in them."""
 _LABELS: Final = frozenset(
-    ("type", "kind", "id", "uuid", "role", "content_type", "status", "language", "phase", "format")
+    (
+        *("type", "kind", "id", "uuid", "name", "role", "content_type", "status"),
+        *("language", "phase", "format"),
+    )
 )
 """The keys of words that name a thing, and are nobody's text."""
 _WORD: Final = re.compile(r"\w")
@@ -35,20 +43,34 @@ def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str
     if not isinstance(fields, dict):
         return
     for key, value in fields.items():
-        chars = _count(value, key.lower() in _TEXT_KEYS, known) if key not in known else 0
+        chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
         if chars:
             yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
 
 
-def _count(value: object, is_text: bool, known: Collection[str]) -> int:  # noqa: FBT001 - an inner step
+def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> Iterator[str]:
+    """Yield the texts in a value, as `find_text` counts them."""
     if isinstance(value, str):
-        return len(value) if is_text and _WORD.search(value) else 0
-    if isinstance(value, list):
-        return sum(_count(item, is_text, known) for item in value)
-    if isinstance(value, dict):
-        return sum(
-            _count(item, is_text or key.lower() in _TEXT_KEYS, known)
-            for key, item in value.items()
-            if key not in known and key not in _LABELS
-        )
-    return 0
+        if is_text:
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item, known, is_text=is_text)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            name = key.lower()
+            if key in known or name in _LABELS:
+                continue
+            if name in _CONTAINER_KEYS:
+                yield from _direct(item)
+                yield from texts(item, known)
+            else:
+                yield from texts(item, known, is_text=is_text or name in _TEXT_KEYS)
+
+
+def _direct(value: object) -> Iterator[str]:
+    """Yield the text under the key of a container: alone, or in a list with objects."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        yield from (item for item in value if isinstance(item, str))

@@ -12,15 +12,20 @@ from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import as_list, as_object, attachment, first_text, without
 from faceplate.importers.formats.description import Format
-from faceplate.importers.source import Call, Message, Piece, Result, SourceChat, Text, Unknown
+from faceplate.importers.source import (
+    Aside,
+    Call,
+    Message,
+    Piece,
+    Result,
+    SourceChat,
+    Text,
+    Unknown,
+)
 from faceplate.importers.turns import code_block
 
-_UNSHOWN: Final = {
-    "user_editable_context",
-    "model_editable_context",
-    "thoughts",
-    "reasoning_recap",
-}
+_REASONING: Final = {"thoughts", "reasoning_recap"}
+_UNSHOWN: Final = {"user_editable_context", "model_editable_context", *_REASONING}
 _NODE_FIELDS: Final = ("id", "message", "parent", "children")
 _FILES: Final = {
     "image_asset_pointer": "image",
@@ -48,11 +53,10 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     mapping = value.get("mapping")
     if not isinstance(mapping, dict):
         raise Unreadable("mapping must be an object")
-    ids = (value.get("conversation_id"), value.get("id"))
-    chat_id = first_text(*ids)
-    known = [("conversation_id", chat_id), ("id", chat_id)]
-    rest = without(value, "mapping", "current_node", "title", "id", "conversation_id")
-    rest |= {k: value[k] for k, known_id in known if k in value and value[k] != known_id}
+    chat_id = first_text(value.get("conversation_id"), value.get("id"))
+    rest = without(value, "mapping", "current_node", "title", "conversation_id")
+    if rest.get("id") == chat_id:
+        del rest["id"]
     yield SourceChat(
         [_read_node(id_, node, mapping) for id_, node in mapping.items()],
         id=chat_id,
@@ -75,7 +79,7 @@ def _read_node(id_: str, node: object, mapping: Mapping[str, object]) -> Message
     )
     beside = without(fields, *_NODE_FIELDS)
     if message is None:
-        return place._replace(original=beside or None)
+        return place._replace(rest=beside, original=beside or None)
     message = message if isinstance(message, dict) else {"content": message}
     return _read_message(place, {**message, "node": beside} if beside else message, mapping)
 
@@ -96,11 +100,11 @@ def _read_message(place: Message, message: JsonObject, mapping: Mapping[str, obj
     return place._replace(
         role=role if isinstance(role, str) else "unknown",
         pieces=pieces,
-        is_hidden=as_object(content).get("content_type") in _UNSHOWN
+        is_hidden=first_text(as_object(content).get("content_type")) in _UNSHOWN
         or metadata.get("is_visually_hidden_from_conversation") is True
         or (role == "system" and message.get("weight") == 0),
         created=message.get("create_time"),
-        status="interrupted" if message.get("status") in _INTERRUPTED else None,
+        status="interrupted" if first_text(message.get("status")) in _INTERRUPTED else None,
         model=metadata.get("model_slug"),
         rest={**message, "content": rest} if rest else without(message, "content"),
         original=message,
@@ -138,21 +142,27 @@ def _read_content(content: object) -> tuple[list[Piece], JsonObject]:
     if not isinstance(content, dict):
         return ([Text(content)], {}) if isinstance(content, str) else ([], {"value": content})
     rest: JsonObject = dict(content)
-    kind = rest.get("content_type")
+    kind = first_text(rest.get("content_type"))
+    if kind in _REASONING:
+        return [Aside("reasoning", content)], {}
+    if isinstance(rest.get("parts"), list):
+        return [piece for part in rest.pop("parts") for piece in _read_part(part)], rest
+    if (text := _take_text(kind, rest)) is not None:
+        return [Text(text)], rest
+    is_empty = not any(value for key, value in rest.items() if key != "content_type")
+    return [] if is_empty else [Unknown(content)], {}
+
+
+def _take_text(kind: str, rest: JsonObject) -> str | None:
+    """Remove the text of a content of this kind from its fields and return it."""
     if kind == "code" and isinstance(rest.get("text"), str):
         language = rest.get("language")
         is_known = isinstance(language, str) and language.isalnum() and language != "unknown"
-        return [Text(code_block(rest.pop("text"), str(language) if is_known else ""))], rest
+        return code_block(rest.pop("text"), str(language) if is_known else "")
     if kind == "tether_quote":
         lines = [rest.pop(key) for key in ("title", "url", "text") if _is_text(rest.get(key))]
-        return [Text("\n".join(lines))], rest
-    if isinstance(rest.get("parts"), list):
-        return [piece for part in rest.pop("parts") for piece in _read_part(part)], rest
-    for key in _TEXT_KEYS:
-        if _is_text(rest.get(key)):
-            return [Text(rest.pop(key))], rest
-    is_empty = not any(value for key, value in rest.items() if key != "content_type")
-    return [] if is_empty else [Unknown(content)], {}
+        return "\n".join(lines)
+    return next((str(rest.pop(key)) for key in _TEXT_KEYS if _is_text(rest.get(key))), None)
 
 
 def _read_part(part: Any) -> list[Piece]:
@@ -167,8 +177,9 @@ def _read_part(part: Any) -> list[Piece]:
     text = part.get("text")
     if not _is_text(text):
         return [Unknown(part)]
-    rest = without(part, "text")  # of the transcript of speech
-    return [Text(str(text)), *([Unknown(rest)] if rest else [])]
+    rest = without(part, "text")
+    is_speech = part.get("content_type") == "audio_transcription"
+    return [Text(str(text)), Aside("speech", rest) if is_speech else Unknown(rest)]
 
 
 def _is_text(value: object) -> bool:

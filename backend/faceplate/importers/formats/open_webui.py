@@ -19,10 +19,12 @@ from faceplate.importers.contents import (
     read_content,
     without,
 )
+from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Message, Piece, SourceChat, Text
 
-_STRUCTURE: Final = ("parentId", "childrenIds", "content")
+_NUMBERED: Final = "message {}"  # the id of a message without one, which cannot name the chat
+_STRUCTURE: Final = ("parentId", "childrenIds", "content", "files")
 
 
 def fits(value: JsonObject) -> int:
@@ -42,7 +44,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
     messages, current = _take_messages(chat)
-    chat_id = first_text(outer.get("id"), chat.get("id"))
+    is_numbered = any(message.id == _NUMBERED.format(1) for message in messages)
+    chat_id = first_text(outer.get("id"), chat.get("id"), digest(value) if is_numbered else "")
     title = first_text(chat.get("title"), outer.get("title"))
     for fields in (outer, chat):
         for name, known in (("id", chat_id), ("title", title)):
@@ -96,7 +99,7 @@ def _as_tree(listed: list[Any]) -> tuple[list[Message], object]:
     for number, message in enumerate(listed, start=1):
         id_ = as_object(message).get("id")
         is_name = isinstance(id_, str) and id_ and id_ not in messages
-        name = str(id_) if is_name else f"message {number}"
+        name = str(id_) if is_name else _NUMBERED.format(number)
         read_message = _read_node(name, message)
         messages[name] = read_message._replace(parent=read_message.parent or last)
         last = name
@@ -123,7 +126,7 @@ def _read_message(place: Message, message: JsonObject) -> Message:
         status = "failed"
         said = error.get("content") if isinstance(error, dict) else error
         if not any(isinstance(piece, Text) and piece.text for piece in pieces):
-            pieces.append(Text(said if isinstance(said, str) else ""))
+            pieces = [Text(said if isinstance(said, str) else "")]
     pieces += _files(message.get("files"))
     return place._replace(
         role=role if isinstance(role, str) else "unknown",
@@ -136,7 +139,10 @@ def _read_message(place: Message, message: JsonObject) -> Message:
 
 
 def _files(files: object) -> list[Piece]:
-    return [attachment(file, "file") for file in as_list(files) if isinstance(file, dict)]
+    return [
+        attachment(file if isinstance(file, dict) else {"name": file}, "file")
+        for file in as_list(files)
+    ]
 
 
 FORMAT: Final = Format(
@@ -144,5 +150,5 @@ FORMAT: Final = Format(
     "Open WebUI export",
     fits,
     read,
-    known=("files", "sources", "statusHistory", "citations", "models", "params", "tags", "error"),
+    known=("sources", "statusHistory", "citations", "models", "params", "tags", "error"),
 )

@@ -31,11 +31,7 @@ _MESSAGE_FIELDS: Final = (
 def fits(value: JsonObject) -> int:
     """Return 1 for a list of messages with these roles."""
     messages = value.get("messages")
-    return int(
-        isinstance(messages, list)
-        and bool(messages)
-        and all(is_message(message) for message in messages)
-    )
+    return int(isinstance(messages, list) and all(map(is_message, messages)))
 
 
 def is_message(value: object) -> bool:
@@ -66,7 +62,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         title=value.get("title"),
         created=first_of(value, "created_at", "createdAt", "created"),
         updated=first_of(value, "updated_at", "updatedAt"),
-        keeps_open_calls=True,
+        is_exact=True,
         rest=without(value, "messages", "id", "title", "created_at", "updated_at"),
     )
 

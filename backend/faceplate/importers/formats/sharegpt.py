@@ -43,8 +43,8 @@ _PLAIN: Final = {"human", "user", "gpt", "assistant", "system", "developer"}
 def fits(value: JsonObject) -> int:
     """Return 2 for a list of messages with ``from`` and ``value``, 1 for one of its other names."""
     key = _list_key(value)
-    messages = value[key] if key else []
-    if not messages or not all(isinstance(each, dict) for each in messages):
+    messages = [each for each in value[key] if isinstance(each, dict)] if key else []
+    if not messages:
         return 0
     if all(_SPEAKERS[0] in each and first_of(each, *_TEXTS) is not None for each in messages):
         return 2

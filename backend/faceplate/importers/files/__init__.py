@@ -1,0 +1,19 @@
+"""The reading of JSON values from files, whatever contains and encodes them.
+
+A path is a file, a zip archive, a gzip file, or a folder of these. `containers` opens each file in
+it, `text` decodes the file, and `values` yields its JSON values one at a time.
+"""
+
+from faceplate.importers.files.containers import left_files, size_bytes
+from faceplate.importers.files.spooling import STDIN, spooled
+from faceplate.importers.files.values import LIST_KEYS, Value, read_values
+
+__all__ = [
+    "LIST_KEYS",
+    "STDIN",
+    "Value",
+    "left_files",
+    "read_values",
+    "size_bytes",
+    "spooled",
+]
