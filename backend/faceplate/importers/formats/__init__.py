@@ -5,6 +5,8 @@ from typing import Final
 from faceplate.importers.formats import (
     anthropic,
     chatgpt,
+    claude_code,
+    codex,
     librechat,
     llamacpp,
     open_webui,
@@ -18,6 +20,8 @@ __all__ = ["FORMATS", "Format"]
 FORMATS: Final = {
     format_.key: format_
     for format_ in (
+        claude_code.FORMAT,
+        codex.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
