@@ -10,6 +10,7 @@ from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.files import LIST_KEYS, Value, read_values
 from faceplate.importers.formats import FORMATS, Format
+from faceplate.importers.unread import find_text
 
 _MAX_TRIED_VALUES: Final = 20
 _MAX_WRAPPING_LEVELS: Final = 3
@@ -96,6 +97,10 @@ class _Finder:
             yield Found(place, value, format_)
         elif wrapped := list(_unwrap(place, value)):
             yield from wrapped
+            if chars := _count_around(value, wrapped):
+                yield Refusal(
+                    place, f"{chars:,} characters of text around its chats were not understood"
+                )
         else:
             yield Refusal(place, _describe(value))
 
@@ -113,6 +118,20 @@ def _unwrap(place: Place, value: JsonObject, level: int = 0) -> Iterator[Found]:
                 yield Found(place, inner, format_)
         elif isinstance(inner, list):
             yield from _in_list(place, value, inner)
+
+
+def _count_around(value: JsonObject, wrapped: Iterable[Found]) -> int:
+    """Return how many characters of text an object has beside the chats in it."""
+    taken = {id(each) for found in wrapped for each in (found.value, found.value.get("messages"))}
+
+    def prune(inner: Any) -> Any:
+        if id(inner) in taken:
+            return None
+        if isinstance(inner, list):
+            return [prune(each) for each in inner]
+        return {k: prune(v) for k, v in inner.items()} if isinstance(inner, dict) else inner
+
+    return sum(chars for _, chars in find_text(prune(value)))
 
 
 def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Found]:
