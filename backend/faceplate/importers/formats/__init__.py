@@ -4,6 +4,7 @@ from typing import Final
 
 from faceplate.importers.formats import (
     anthropic,
+    chatbot_ui,
     chatgpt,
     claude_code,
     codex,
@@ -28,6 +29,7 @@ FORMATS: Final = {
         llamacpp.FORMAT,
         lobechat.FORMAT,
         open_webui.FORMAT,
+        chatbot_ui.FORMAT,
         anthropic.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,
