@@ -14,6 +14,7 @@ from faceplate.importers.formats import (
     open_webui,
     openai,
     sharegpt,
+    typingmind,
 )
 from faceplate.importers.formats.description import Format
 
@@ -30,6 +31,7 @@ FORMATS: Final = {
         lobechat.FORMAT,
         open_webui.FORMAT,
         chatbot_ui.FORMAT,
+        typingmind.FORMAT,
         anthropic.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,
