@@ -1,8 +1,8 @@
 """Large JSON values, whose members are in a temporary file and are decoded when they are read.
 
-They are dictionaries and lists by type, so that a reader need not know of them, but each access
-returns a new copy of a member. C code that reads a dictionary or a list without its methods, as
-orjson does, must not get one.
+They are dictionaries and lists by type, so that a reader need not know of them. But a member may be
+another copy each time, so no reader may change one in its place. C code that reads a dictionary or
+a list without its methods finds a `Place`; orjson raises TypeError for it.
 """
 
 import os
@@ -57,6 +57,7 @@ class SpilledDict(dict[str, Any]):
     def __init__(self, spill: Spill) -> None:
         super().__init__()
         self._spill = spill
+        self._last: tuple[Place | None, Any] = (None, None)
 
     def put(self, key: str, value: Any, text: str) -> None:
         """Set a member, whose JSON is ``text``."""
@@ -64,7 +65,11 @@ class SpilledDict(dict[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
-        return self._spill.read(value) if isinstance(value, Place) else value
+        if not isinstance(value, Place):
+            return value
+        if value != self._last[0]:
+            self._last = value, self._spill.read(value)
+        return self._last[1]
 
     def __iter__(self) -> Iterator[str]:  # without it, dict() and ** would copy the places
         return super().__iter__()
@@ -113,7 +118,7 @@ class SpilledList(list[Any]):
     """A list with its elements in a file, in chunks; it cannot be changed."""
 
     def __init__(self, spill: Spill) -> None:
-        super().__init__()
+        super().__init__([Place(0, 0)])
         self._spill = spill
         self._size = 0
         self._chunks: list[Place | list[Any]] = []
