@@ -63,7 +63,7 @@ async def _demonstrate(db: Database, file: Path) -> Report:
     note("Bringing the schema up to date ...")
     await migrate.upgrade(db)
     user = await db.run_system(find_or_create_user, EMAIL)
-    chats = ChatFile(Input(file.name, file), recognise(file), is_known=True)
+    chats = ChatFile(Input(file.name, file), None, recognise(file))
     reports: list[Report] = []
     await import_with_progress(db, user.id, [chats], reports)
     [report] = reports
