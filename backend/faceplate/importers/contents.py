@@ -18,7 +18,7 @@ _MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us 
 _MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
 _MAX_REFERENCE_CHARS: Final = 2_000
 
-TEXT_KEYS: Final = ("text", "content", "value", "output_text", "refusal")
+TEXT_KEYS: Final = ("text", "content", "value", "output_text", "refusal", "logs")
 
 
 def read_content(content: object) -> list[Piece]:
@@ -46,9 +46,10 @@ def read_part(part: object) -> list[Piece]:
 
 def read_result(content: object) -> tuple[str, list[Attachment], list[JsonObject]]:
     """Return the text of a tool's result, its attachments, and the parts that are unknown."""
-    if isinstance(content, dict) or not _are_parts(content):
+    parts = content if isinstance(content, list) else [content]
+    if isinstance(content, str) or not _are_parts(parts):
         return "" if content is None else to_text(content), [], []
-    pieces = read_content(content)
+    pieces = read_content(parts)
     texts = [piece.text for piece in pieces if isinstance(piece, Text)]
     attachments = [piece for piece in pieces if isinstance(piece, Attachment)]
     if len(texts) + len(attachments) < len(pieces):  # with other parts, it is a value like any
@@ -145,14 +146,25 @@ def attachment(part: JsonObject, kind: str) -> Attachment:
         kind=first_text(*(fields.get(key) for key in _MEDIA_TYPES), kind),
         name=first_text(*(fields.get(key) for key in _FILE_NAMES)),
         reference=reference,
-        text=first_text(*(fields.get(key) for key in _FILE_TEXTS), data if is_text else ""),
+        text=first_text(
+            *(fields.get(key) for key in _FILE_TEXTS),
+            data if is_text else "",
+            "" if kind in _MEDIA else _said(fields.get("content")),
+        ),
         part=part,
     )
 
 
+def _said(content: object) -> str:
+    """Return the text of a file's content: text, or a list of parts."""
+    pieces = read_content(content) if isinstance(content, str | list) else []
+    return "\n".join(piece.text for piece in pieces if isinstance(piece, Text))
+
+
+_MEDIA: Final = ("image", "audio", "video")
 _INNER_FILES: Final = (
     *("source", "image_url", "file", "input_audio", "inlineData", "inline_data"),
-    *("fileData", "audio", "video", "image_file"),
+    *("fileData", "audio", "video", "image_file", "data", "image"),
 )
 _REFERENCES: Final = (
     *("image_url", "url", "uri", "fileUri", "file_uri", "file_url", "path", "src"),
@@ -167,13 +179,12 @@ _FILE_TEXTS: Final = ("extracted_content", "extractedContent", "transcript")
 
 
 def _text(part: JsonObject) -> list[Piece]:
-    text = first_of(part, *TEXT_KEYS)
+    key = next((key for key in TEXT_KEYS if part.get(key) is not None), "")
+    text, notes = part.get(key), without(part, "type", "state", "cache_control", key)
     if isinstance(text, dict):  # of an Assistants' thread
-        text = text.get("value")
+        text, notes = text.get("value"), {**notes, **without(text, "value")}
     if not isinstance(text, str):
         return []
-    used = next(key for key in TEXT_KEYS if part.get(key) is not None)
-    notes = without(part, "type", used)
     if any(find_text(notes)):
         return [Text(text), Unknown(notes)]
     return [Text(text), Aside("notes of texts", notes)] if any(notes.values()) else [Text(text)]
@@ -186,19 +197,46 @@ def _reasoning(part: JsonObject) -> list[Piece]:
 def _call(part: JsonObject) -> list[Piece]:
     """Return a call, and its result if the part has that as well."""
     fields = _Fields(part, _INNER_CALLS)
+    is_error = _is_error(part)
     call_id = first_text(fields.take(*_CALL_IDS))
     tool = first_text(fields.take(*_TOOL_NAMES), _name_in_type(part), "function")
     given = fields.take(*_INPUTS)
     output = fields.take(*_OUTPUTS)
-    results = [] if output is None else [Result(output, call_id, tool)]
-    return [Call(tool, {} if given is None else given, call_id), *results, *fields.unread()]
+    results = [] if output is None else [Result(_value(output), call_id, tool, is_error=is_error)]
+    call = Call(tool, {} if given is None else given, call_id, _type_of(part))
+    return [call, *results, *fields.unread()]
+
+
+def _type_of(part: JsonObject) -> str:
+    """Return what a call calls, if OpenAI's object in it says so."""
+    return next((kind for kind in ("function", "custom") if isinstance(part.get(kind), dict)), "")
 
 
 def _result(part: JsonObject) -> list[Piece]:
     fields = _Fields(part, _INNER_RESULTS)
+    is_error = _is_error(part)
     call_id = first_text(fields.take(*_RESULT_IDS))
     tool = first_text(fields.take(*_TOOL_NAMES))
-    return [Result(fields.take(*_OUTPUTS, *_CONTENTS), call_id, tool), *fields.unread()]
+    output = _value(fields.take(*_OUTPUTS, *_CONTENTS))
+    return [Result(output, call_id, tool, is_error=is_error), *fields.unread()]
+
+
+def _value(output: Any) -> Any:
+    """Return what a tool has returned, which the Vercel SDK writes as ``{"type", "value"}``."""
+    is_typed = isinstance(output, dict) and output.keys() == {"type", "value"}
+    return output["value"] if is_typed else output
+
+
+def _is_error(part: JsonObject) -> bool:
+    """Return whether a part says that its tool has failed."""
+    output, content = as_object(part.get("output")), as_object(part.get("content"))
+    return (
+        part.get("is_error") is True
+        or part.get("isError") is True
+        or any(part.get(key) is not None for key in ("error", "errorText"))
+        or str(output.get("type")).startswith(("error", "execution-denied"))
+        or "error_code" in content
+    )
 
 
 class _Fields:
@@ -229,10 +267,13 @@ def _name_in_type(part: JsonObject) -> str:
 
 _INNER_CALLS: Final = ("function", "custom", "toolInvocation", "functionCall", "function_call")
 _INNER_RESULTS: Final = ("functionResponse", "function_response")
-_CALL_IDS: Final = ("call_id", "tool_call_id", "toolCallId", "tool_use_id", "id")
-_RESULT_IDS: Final = ("tool_use_id", "call_id", "tool_call_id", "toolCallId", "id")
+_CALL_IDS: Final = ("call_id", "callId", "tool_call_id", "toolCallId", "tool_use_id", "id")
+_RESULT_IDS: Final = ("tool_use_id", "call_id", "callId", "tool_call_id", "toolCallId", "id")
 _TOOL_NAMES: Final = ("name", "toolName", "tool_name")
-_INPUTS: Final = ("input", "arguments", "args", "parameters", "action", "code", "queries")
+_INPUTS: Final = (
+    *("input", "rawInput", "arguments", "args", "parameters", "action", "actions", "operation"),
+    *("code", "queries"),
+)
 _OUTPUTS: Final = ("output", "result", "outputs", "results", "errorText", "error", "response")
 _CONTENTS: Final = ("content", "text")
 
@@ -254,13 +295,20 @@ def _files(kind: str) -> Callable[[JsonObject], list[Piece]]:
     return lambda part: [attachment(part, kind)]
 
 
+def _speech(part: JsonObject) -> list[Piece]:
+    """Return what was said, and the sound of it."""
+    sound = attachment(part, "audio")
+    said: list[Piece] = [Text(sound.text)] if sound.text else []
+    return [*said, sound._replace(text="")]
+
+
 def _aside(kind: str) -> Callable[[JsonObject], list[Piece]]:
     return lambda part: [Aside(kind, part)]
 
 
 def _by_ending(name: str) -> Callable[[JsonObject], list[Piece]] | None:
     """Return the reader of a kind that begins or ends as calls and results do."""
-    if name.endswith(("tool_result", "_call_output", "tool_response")):
+    if name.endswith(("tool_result", "_call_output", "_call_result", "tool_response")):
         return _result
     if name.startswith("tool_") or name.endswith(("_call", "tool_use", "_tool")):
         return _call
@@ -269,15 +317,20 @@ def _by_ending(name: str) -> Callable[[JsonObject], list[Piece]] | None:
 
 _READERS: Final[dict[str, Callable[[JsonObject], list[Piece]]]] = {
     **dict.fromkeys(("text", "input_text", "output_text", "refusal"), _text),
-    **dict.fromkeys(("summary_text", "markdown", "plain_text", "string"), _text),
+    **dict.fromkeys(("summary_text", "markdown", "plain_text", "string", "logs"), _text),
     **dict.fromkeys(("thinking", "redacted_thinking", "reasoning", "think", "thought"), _reasoning),
-    **dict.fromkeys(("reasoning_content", "thoughts"), _reasoning),
+    **dict.fromkeys(("reasoning_content", "reasoning_text", "redacted_reasoning"), _reasoning),
+    **dict.fromkeys(("thoughts", "reasoning_file"), _reasoning),
     **dict.fromkeys(("tool_use", "tool_call", "function_call", "function"), _call),
     **dict.fromkeys(("tool_invocation", "dynamic_tool", "mcp_call"), _call),
     **dict.fromkeys(("tool_result", "tool_response", "function_response"), _result),
+    **dict.fromkeys(("tool_search_output", "program_output"), _result),
     **dict.fromkeys(("image", "image_url", "input_image", "image_file", "img"), _files("image")),
-    **dict.fromkeys(("file", "input_file", "document", "attachment"), _files("file")),
-    **dict.fromkeys(("audio", "input_audio", "audio_url"), _files("audio")),
+    **dict.fromkeys(("image_data", "image_file_id", "computer_screenshot"), _files("image")),
+    **dict.fromkeys(("file", "input_file", "document", "attachment", "media"), _files("file")),
+    **dict.fromkeys(("file_data", "file_url", "file_id", "container_upload"), _files("file")),
+    **dict.fromkeys(("search_result",), _files("search result")),
+    **dict.fromkeys(("audio", "input_audio", "output_audio", "audio_url"), _speech),
     **dict.fromkeys(("video", "input_video", "video_url"), _files("video")),
     **dict.fromkeys(("source_url", "source_document", "source"), _aside("sources")),
     **dict.fromkeys(("step_start", "step_finish"), _aside("steps")),

@@ -123,7 +123,23 @@ def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
             groups.append([])
         groups[-1].append(piece)
         is_open = not isinstance(piece, Result)
-    return groups
+    return _without_lone_asides(groups)
+
+
+def _without_lone_asides(groups: list[list[Piece]]) -> list[list[Piece]]:
+    """Return the groups; one that has only asides becomes part of the one before it, or after."""
+    joined: list[list[Piece]] = []
+    for group in groups:
+        if joined and (_is_aside(group) or _is_aside(joined[-1])):
+            joined[-1].extend(group)
+            joined[-1].sort(key=lambda piece: not isinstance(piece, Result))
+        else:
+            joined.append(group)
+    return joined
+
+
+def _is_aside(group: Sequence[Piece]) -> bool:
+    return all(isinstance(piece, Aside) for piece in group)
 
 
 def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
@@ -137,17 +153,14 @@ def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
             call_id=result.call_id,
             tool=result.tool,
             attachments=attachments,
+            asides=[piece for piece in pieces if isinstance(piece, Aside)],
             unknown=unknown,
             model=None,
-            status=None,
+            status="failed" if result.is_error else None,
         )
     return turn._replace(
         content="\n".join(piece.text for piece in pieces if isinstance(piece, Text)),
-        calls=[
-            make_call(piece.id, piece.tool, contents.to_text(piece.input))
-            for piece in pieces
-            if isinstance(piece, Call)
-        ],
+        calls=[make_call(piece) for piece in pieces if isinstance(piece, Call)],
         attachments=[piece for piece in pieces if isinstance(piece, Attachment)],
         asides=[piece for piece in pieces if isinstance(piece, Aside)],
         unknown=list(_unknown(pieces, begin)),
@@ -182,13 +195,11 @@ def code_block(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def make_call(call_id: str, tool: str, text: str) -> JsonObject:
-    """Return a tool call.
-
-    It calls a function if ``text`` is a JSON object, else a custom tool.
-    """
-    call_id, tool, text = (clean_text(value)[0] for value in (call_id, tool, text))
-    if _is_json_object(text):
+def make_call(call: Call) -> JsonObject:
+    """Return a tool call, in the shape of its column."""
+    values = (call.id, call.tool, contents.to_text(call.input))
+    call_id, tool, text = (clean_text(value)[0] for value in values)
+    if call.type == "function" or (call.type != "custom" and _is_json_object(text)):
         return {
             "id": call_id,
             "type": "function",
