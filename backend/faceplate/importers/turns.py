@@ -115,7 +115,7 @@ def _with_ids(name: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Return the pieces of each turn."""
+    """Return the pieces of each turn; asides at the end belong to the result before them."""
     groups: list[list[Piece]] = []
     is_open = False
     for piece in pieces:
@@ -123,6 +123,8 @@ def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
             groups.append([])
         groups[-1].append(piece)
         is_open = not isinstance(piece, Result)
+    if len(groups) > 1 and all(isinstance(piece, Aside) for piece in groups[-1]):
+        groups[-2:] = [groups[-2] + groups[-1]]
     return groups
 
 
@@ -137,6 +139,7 @@ def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
             call_id=result.call_id,
             tool=result.tool,
             attachments=attachments,
+            asides=[piece for piece in pieces if isinstance(piece, Aside)],
             unknown=unknown,
             model=None,
             status=None,
