@@ -2,7 +2,15 @@
 
 from typing import Final
 
-from faceplate.importers.formats import chatgpt, librechat, llamacpp, open_webui, openai, sharegpt
+from faceplate.importers.formats import (
+    chatgpt,
+    claude_ai,
+    librechat,
+    llamacpp,
+    open_webui,
+    openai,
+    sharegpt,
+)
 from faceplate.importers.formats.description import Format
 
 __all__ = ["FORMATS", "Format"]
@@ -10,6 +18,7 @@ __all__ = ["FORMATS", "Format"]
 FORMATS: Final = {
     format_.key: format_
     for format_ in (
+        claude_ai.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
