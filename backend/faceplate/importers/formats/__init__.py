@@ -5,6 +5,7 @@ from typing import Final
 from faceplate.importers.formats import (
     chatgpt,
     claude_ai,
+    deepseek,
     librechat,
     llamacpp,
     open_webui,
@@ -19,6 +20,7 @@ FORMATS: Final = {
     format_.key: format_
     for format_ in (
         claude_ai.FORMAT,
+        deepseek.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
