@@ -6,6 +6,7 @@ from faceplate.importers.formats import (
     chatgpt,
     claude_ai,
     deepseek,
+    grok,
     librechat,
     llamacpp,
     open_webui,
@@ -21,6 +22,7 @@ FORMATS: Final = {
     for format_ in (
         claude_ai.FORMAT,
         deepseek.FORMAT,
+        grok.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
