@@ -3,6 +3,7 @@
 from typing import Final
 
 from faceplate.importers.formats import (
+    ai_studio,
     chatgpt,
     claude_ai,
     deepseek,
@@ -25,6 +26,7 @@ FORMATS: Final = {
         deepseek.FORMAT,
         grok.FORMAT,
         gemini.FORMAT,
+        ai_studio.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
