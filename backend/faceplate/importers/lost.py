@@ -23,7 +23,7 @@ def count_lost(value: object, chats: Iterable[Chat], known: Collection[str]) -> 
     below a key that does not name a text, does not count.
     """
     kept = {line for chat in chats for line in _lines_of(chat)}
-    said = (line for text in texts(value, known) for line in _inside(text))
+    said = (line for text in texts(value, known) for line in _inside(text, known))
     lost = [line for line in said if line not in kept]
     if not lost:
         return 0
@@ -59,10 +59,12 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _inside(text: str) -> Iterable[str]:
-    """Return the lines of a text, or of the strings in it if it is JSON."""
+def _inside(text: str, known: Collection[str]) -> Iterable[str]:
+    """Return the lines of a text, or of the texts in it if it is JSON."""
     inner = _parsed(text)
-    return _lines(text) if inner is None else _strings(inner)
+    if inner is None:
+        return _lines(text)
+    return (line for each in texts(inner, known, is_text=True) for line in _lines(each))
 
 
 def _parsed(text: str) -> object:

@@ -115,7 +115,7 @@ def _with_ids(name: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Return the pieces of each turn."""
+    """Return the pieces of each turn; asides at the end belong to the result before them."""
     groups: list[list[Piece]] = []
     is_open = False
     for piece in pieces:

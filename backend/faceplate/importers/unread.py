@@ -48,6 +48,12 @@ def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str
             yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
 
 
+def count_text(part: object, known: Collection[str]) -> int:
+    """Return how many characters of text a part of a message has, whatever its keys are."""
+    said = texts(part, known, is_text=True)
+    return sum(len(text) for text in said if _WORD.search(text))
+
+
 def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> Iterator[str]:
     """Yield the texts in a value, as `find_text` counts them."""
     if isinstance(value, str):

@@ -3,10 +3,17 @@
 from typing import Final
 
 from faceplate.importers.formats import (
+    ai_studio,
     anthropic,
+    chat_exporters,
     chatgpt,
+    claude_ai,
     claude_code,
     codex,
+    deepseek,
+    gemini,
+    gemini_takeout,
+    grok,
     librechat,
     llamacpp,
     open_webui,
@@ -22,6 +29,13 @@ FORMATS: Final = {
     for format_ in (
         claude_code.FORMAT,
         codex.FORMAT,
+        claude_ai.FORMAT,
+        deepseek.FORMAT,
+        grok.FORMAT,
+        gemini.FORMAT,
+        ai_studio.FORMAT,
+        gemini_takeout.FORMAT,
+        chat_exporters.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
