@@ -6,24 +6,30 @@ noticing, whatever its format is: so a mistake in a reader costs an exit code, a
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from faceplate.importers.chats import Chat
 from faceplate.importers.fitting import clean_text
+from faceplate.importers.formats import Format
 from faceplate.importers.unread import texts
 
 _WORD: Final = re.compile(r"\w+")
 
 
-def count_lost(value: object, chats: Iterable[Chat], known: Collection[str]) -> int:
+def count_lost(value: object, chats: Iterable[Chat], format_: Format) -> int:
     """Return how many characters of text in a value are in none of the chats.
 
-    It compares lines, and the words of a line that was changed. Text below a ``known`` key, or
-    below a key that does not name a text, does not count.
+    It compares lines, and the words of a line that was changed. Text below a key that the format
+    knows, or below a key that does not name a text, does not count, nor do the format's marks.
     """
     kept = {line for chat in chats for line in _lines_of(chat)}
-    said = (line for text in texts(value, known) for line in _inside(text, known))
+    said = (
+        line
+        for marked in texts(value, format_.known)
+        for text in format_.unmark(marked)
+        for line in _inside(text, format_.known)
+    )
     lost = [line for line in said if line not in kept]
     if not lost:
         return 0
