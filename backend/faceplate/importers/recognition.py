@@ -96,6 +96,9 @@ class _Finder:
             yield Found(place, value, format_)
         elif wrapped := list(_unwrap(place, value)):
             yield from wrapped
+            chars = sum(chars for _, chars in find_text(_beside(value, wrapped)))
+            if chars:
+                yield Refusal(place, f"{chars:,} characters of text beside its chats were not read")
         else:
             yield Refusal(place, _describe(value))
 
@@ -113,6 +116,20 @@ def _unwrap(place: Place, value: JsonObject, level: int = 0) -> Iterator[Found]:
                 yield Found(place, inner, format_)
         elif isinstance(inner, list):
             yield from _in_list(place, value, inner)
+
+
+def _beside(value: JsonObject, found: Iterable[Found]) -> JsonObject:
+    """Return the fields of a value without the chats that were found in it."""
+    taken = {id(part) for item in found for part in (item.value, *item.value.values())}
+    return {
+        key: _beside(inner, found)
+        if isinstance(inner, dict)
+        else [each for each in inner if id(each) not in taken]
+        if isinstance(inner, list)
+        else inner
+        for key, inner in value.items()
+        if id(inner) not in taken
+    }
 
 
 def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Found]:

@@ -2,7 +2,15 @@
 
 from typing import Final
 
-from faceplate.importers.formats import anthropic, chatgpt, open_webui, openai, sharegpt
+from faceplate.importers.formats import (
+    anthropic,
+    chatgpt,
+    exchanges,
+    open_webui,
+    openai,
+    responses,
+    sharegpt,
+)
 from faceplate.importers.formats.description import Format
 
 __all__ = ["FORMATS", "Format"]
@@ -12,6 +20,8 @@ FORMATS: Final = {
     for format_ in (
         chatgpt.FORMAT,
         open_webui.FORMAT,
+        exchanges.FORMAT,
+        responses.FORMAT,
         anthropic.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,

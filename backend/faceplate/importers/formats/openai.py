@@ -52,6 +52,7 @@ _CHAT_IDS: Final = (
     *("session_id", "sessionId"),
 )
 _SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
+_SETTINGS: Final = ("text", "reasoning", "thinking")
 _PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _FILES: Final = ("attachments", "files", "images")
@@ -85,7 +86,12 @@ def _has_role(value: object) -> bool:
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a message that is a value of its own."""
-    return read_id(first_of(value, *_CHAT_IDS[1:])) if is_message(value) else None
+    return joined_chat(value) if is_message(value) else None
+
+
+def joined_chat(value: JsonObject) -> str:
+    """Return the id of the chat that a message names, or empty text."""
+    return read_id(first_of(value, *_CHAT_IDS[1:]))
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
@@ -113,8 +119,14 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         is_tree=is_tree,
         current=first_of(value, "current", "current_node", "currentId", "currentNode"),
         is_exact=True,
-        rest=without(fields, id_key, "title"),
+        rest=_name_settings(without(fields, id_key, "title")),
     )
+
+
+def _name_settings(fields: JsonObject) -> JsonObject:
+    """Return the fields with another name for the settings that have the name of a text."""
+    settings = [key for key in _SETTINGS if isinstance(fields.get(key), dict)]
+    return {f"{key}_settings" if key in settings else key: item for key, item in fields.items()}
 
 
 def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
