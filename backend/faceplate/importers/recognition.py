@@ -10,6 +10,7 @@ from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.files import LIST_KEYS, Value, read_values
 from faceplate.importers.formats import FORMATS, Format
+from faceplate.importers.unread import find_text
 
 _MAX_TRIED_VALUES: Final = 20
 _MAX_WRAPPING_LEVELS: Final = 3

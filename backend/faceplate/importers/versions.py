@@ -186,7 +186,8 @@ async def _add(scope: Scope, given: _Given, changes: _Changes, last_position: in
         positions[ids[index]] = newest = position
     if rows:
         await insert_messages(scope, rows)
-        moment = newest_time([chat.messages[index] for index in changes.missing])
+        times = [] if chat.updated_at is None else [chat.updated_at]
+        moment = newest_time([chat.messages[index] for index in changes.missing], *times)
         await scope.execute(sql.EXTEND, conversation_id=chat.id, count=len(rows), active_at=moment)
     end = positions[given.end] if changes.is_followed else changes.end
     if end is not None and (end != newest or not rows):

@@ -5,7 +5,11 @@ from typing import Final
 from faceplate.importers.formats import (
     anthropic,
     chatgpt,
+    claude_code,
+    codex,
     exchanges,
+    librechat,
+    llamacpp,
     open_webui,
     openai,
     responses,
@@ -18,7 +22,11 @@ __all__ = ["FORMATS", "Format"]
 FORMATS: Final = {
     format_.key: format_
     for format_ in (
+        claude_code.FORMAT,
+        codex.FORMAT,
         chatgpt.FORMAT,
+        librechat.FORMAT,
+        llamacpp.FORMAT,
         open_webui.FORMAT,
         exchanges.FORMAT,
         responses.FORMAT,
