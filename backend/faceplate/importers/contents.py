@@ -185,9 +185,15 @@ def _text(part: JsonObject) -> list[Piece]:
         text, notes = text.get("value"), {**notes, **without(text, "value")}
     if not isinstance(text, str):
         return []
+    asides = {name: notes.pop(name) for name in _NOTES if notes.get(name)}
     if any(find_text(notes)):
-        return [Text(text), Unknown(notes)]
-    return [Text(text), Aside("notes of texts", notes)] if any(notes.values()) else [Text(text)]
+        return [Text(text), Aside("notes of texts", asides), Unknown(notes)]
+    asides |= {name: note for name, note in notes.items() if note}
+    return [Text(text), Aside("notes of texts", asides)] if asides else [Text(text)]
+
+
+_NOTES: Final = ("annotations", "citations", "logprobs")
+"""What sources a text has, in their own words."""
 
 
 def _reasoning(part: JsonObject) -> list[Piece]:

@@ -34,9 +34,12 @@ def best_format(value: JsonObject) -> Format | None:
 
 
 def joined_id(value: JsonObject) -> str | None:
-    """Return the id of the chat to which a value belongs that is one message, or None."""
-    ids = (format_.joins(value) for format_ in FORMATS.values())
-    return next((id_ for id_ in ids if id_ is not None), None)
+    """Return the id of the chat to which a value belongs that is one message, or None.
+
+    It is "" if no format knows it.
+    """
+    ids = [id_ for format_ in FORMATS.values() if (id_ := format_.joins(value)) is not None]
+    return max(ids, key=bool, default=None)
 
 
 def find_chats(

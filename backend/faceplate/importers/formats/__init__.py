@@ -4,6 +4,7 @@ from typing import Final
 
 from faceplate.importers.formats import (
     anthropic,
+    assistants,
     chatgpt,
     claude_code,
     codex,
@@ -14,6 +15,7 @@ from faceplate.importers.formats import (
     openai,
     responses,
     sharegpt,
+    vercel,
 )
 from faceplate.importers.formats.description import Format
 
@@ -28,8 +30,10 @@ FORMATS: Final = {
         librechat.FORMAT,
         llamacpp.FORMAT,
         open_webui.FORMAT,
+        assistants.FORMAT,
         exchanges.FORMAT,
         responses.FORMAT,
+        vercel.FORMAT,
         anthropic.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,

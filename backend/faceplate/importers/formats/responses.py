@@ -116,7 +116,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
             output_tokens=usage.get("output_tokens"),
             status={"incomplete": "interrupted", "failed": "failed"}.get(str(value.get("status"))),
         )
-    fields = without(value, "input", "output", *_LISTS, "usage")
+    fields = without(value, "input", "output", *_LISTS)
     yield openai.read_chat(fields, messages)._replace(is_exact=False)
 
 
