@@ -209,7 +209,13 @@ def _call(part: JsonObject) -> list[Piece]:
     given = fields.take(*_INPUTS)
     output = fields.take(*_OUTPUTS)
     results = [] if output is None else [Result(_value(output), call_id, tool, is_error=is_error)]
-    return [Call(tool, {} if given is None else given, call_id), *results, *fields.unread()]
+    call = Call(tool, {} if given is None else given, call_id, _type_of(part))
+    return [call, *results, *fields.unread()]
+
+
+def _type_of(part: JsonObject) -> str:
+    """Return what a call calls, if OpenAI's object in it says so."""
+    return next((kind for kind in ("function", "custom") if isinstance(part.get(kind), dict)), "")
 
 
 def _result(part: JsonObject) -> list[Piece]:

@@ -24,6 +24,8 @@ class Call(NamedTuple):
     """JSON text, any other text, or a value that becomes JSON text."""
     id: str = ""
     """Without one, the results of its tool answer it in their order."""
+    type: str = ""
+    """``function`` or ``custom``, where the source says it; else a JSON object is a function's."""
 
 
 class Result(NamedTuple):

@@ -160,11 +160,7 @@ def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
         )
     return turn._replace(
         content="\n".join(piece.text for piece in pieces if isinstance(piece, Text)),
-        calls=[
-            make_call(piece.id, piece.tool, contents.to_text(piece.input))
-            for piece in pieces
-            if isinstance(piece, Call)
-        ],
+        calls=[make_call(piece) for piece in pieces if isinstance(piece, Call)],
         attachments=[piece for piece in pieces if isinstance(piece, Attachment)],
         asides=[piece for piece in pieces if isinstance(piece, Aside)],
         unknown=list(_unknown(pieces, begin)),
@@ -199,13 +195,11 @@ def code_block(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def make_call(call_id: str, tool: str, text: str) -> JsonObject:
-    """Return a tool call.
-
-    It calls a function if ``text`` is a JSON object, else a custom tool.
-    """
-    call_id, tool, text = (clean_text(value)[0] for value in (call_id, tool, text))
-    if _is_json_object(text):
+def make_call(call: Call) -> JsonObject:
+    """Return a tool call, in the shape of its column."""
+    values = (call.id, call.tool, contents.to_text(call.input))
+    call_id, tool, text = (clean_text(value)[0] for value in values)
+    if call.type == "function" or (call.type != "custom" and _is_json_object(text)):
         return {
             "id": call_id,
             "type": "function",
