@@ -182,7 +182,8 @@ def _text(part: JsonObject) -> list[Piece]:
     key = next((key for key in TEXT_KEYS if part.get(key) is not None), "")
     text, notes = part.get(key), without(part, "type", "state", "cache_control", key)
     if isinstance(text, dict):  # of an Assistants' thread
-        text, notes = text.get("value"), {**notes, **without(text, "value")}
+        notes |= without(text, "value")
+        text = text.get("value")
     if not isinstance(text, str):
         return []
     asides = {name: notes.pop(name) for name in _NOTES if notes.get(name)}

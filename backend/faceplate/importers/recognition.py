@@ -66,6 +66,8 @@ class _Finder:
         self._fixed = fixed
         self._document = 0
         self._loose: dict[str, tuple[Place, list[JsonObject]]] = {}
+        self._header: tuple[Place, JsonObject] | None = None
+        """The first value, which says something about the messages after it."""
 
     def take(self, item: Value) -> Iterator[Found | Refusal]:
         """Yield what the next value of the file holds."""
@@ -80,12 +82,22 @@ class _Finder:
         if format_ is None and (id_ := joined_id(value)) is not None:
             self._loose.setdefault(id_, (item.place, []))[1].append(value)
             return
+        if format_ is None and item.place.number == 1 and _is_flat(value):
+            self._header = (item.place, value)
+            return
         yield from self._found(item.place, value, format_)
 
     def flush(self) -> Iterator[Found | Refusal]:
         """Yield the chats of the messages that were values of their own."""
+        header: JsonObject = {}
+        if self._header is not None:
+            place, header = self._header
+            if len(self._loose) != 1:
+                yield Refusal(place, _describe(header))
+                header = {}
+        self._header = None
         for id_, (place, messages) in self._loose.items():
-            value: JsonObject = {"messages": messages}
+            value: JsonObject = {**header, "messages": messages}
             if id_:
                 value["id"] = id_
             yield from self._found(place, value, best_format(value))
@@ -144,8 +156,21 @@ def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Fou
         return
     messages: JsonObject = {"messages": listed}
     beside = {key: field for key, field in outer.items() if field is not listed}
+    if any(map(_holds_messages, beside.values())):  # then the lists have only their names
+        beside = {"id": next(key for key, field in outer.items() if field is listed)}
     if format_ := best_format({**beside, **messages}):
         yield Found(place, {**beside, **messages}, format_)
+
+
+def _is_flat(value: JsonObject) -> bool:
+    """Return whether an object holds no other ones, as a header of messages does."""
+    return not any(isinstance(field, dict | list) for field in value.values())
+
+
+def _holds_messages(value: object) -> bool:
+    return isinstance(value, list) and any(
+        isinstance(each, dict) and joined_id(each) is not None for each in value
+    )
 
 
 def _describe(value: Mapping[str, object]) -> str:

@@ -48,32 +48,41 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not exchange.has_request and exchange.reply is None:
         raise Unreadable("neither a request nor a reply")
     reply, fields = exchange.reply or {}, dict(exchange.fields)
-    fields["created_at"] = first_of(fields, "created_at", *_LOG_TIMES)
+    if (begun := first_of(fields, "created_at", *_LOG_TIMES)) is not None:
+        fields["created_at"] = begun
+    if exchange.has_request and (given := fields.pop("custom_id", None)):
+        fields["id"] = given
     if responses.fits({**fields, **reply}):
-        yield from responses.read({**fields, **reply})
+        yield from responses.read({**fields, **reply, **_pick(fields, ("id", "created_at"))})
         return
-    header = {key: reply[key] for key in _HEADER if key in reply}
+    header = _pick(reply, _HEADER)
     replies = [{**header, **message} for message in _messages_of(reply)]
     for key in _PREFERENCES:
         replies += as_list(fields.pop(key, None))
     if about := without(reply, "choices", "content", "message", "role", "type", *_HEADER):
         fields["reply"] = about
     fields["messages"] = _join(_asked(fields), replies)
-    fields["id"] = first_text(fields.pop("custom_id", ""), fields.get("id"), reply.get("id"))
+    fields["id"] = first_text(fields.get("id"), reply.get("id"))
     format_ = anthropic if anthropic.fits(fields) else openai
     for chat in format_.read(fields):
         yield chat._replace(is_exact=False)
 
 
+def _pick(fields: JsonObject, keys: Sequence[str]) -> JsonObject:
+    return {key: fields[key] for key in keys if fields.get(key)}
+
+
 def _find(value: JsonObject) -> _Exchange:
     """Return the request and the reply, each in a field or in the value itself."""
-    request, fields = (value, value) if _is_request(value) else _take(value, _REQUESTS, _is_request)
+    has_messages = _has_messages(value)
+    request, fields = (value, value) if has_messages else _take(value, _REQUESTS, _is_request)
     if isinstance(request, list):
         fields = {**fields, "messages": request}
     elif request is not None:
         fields = {**fields, **request}
     if as_list(fields.get("choices")):
-        return _Exchange(request is not None, fields, without(fields, "choices"))
+        reply = _pick(fields, ("choices", *_HEADER))
+        return _Exchange(request is not None, reply, without(fields, "choices"))
     reply, beside = _take(fields, _REPLIES, _is_reply)
     if isinstance(reply, dict):
         return _Exchange(request is not None, reply, beside)
@@ -105,9 +114,13 @@ def _is_request(value: Any) -> bool:
         return bool(value) and all(map(openai.is_message, value))
     if not isinstance(value, dict):
         return False
-    has_prompt = isinstance(value.get("prompt"), str) and ("choices" in value or "model" in value)
     is_for_responses = "input" in value and "model" in value and "object" not in value
-    return isinstance(value.get("messages"), list) or has_prompt or is_for_responses
+    return _has_messages(value) or is_for_responses
+
+
+def _has_messages(value: JsonObject) -> bool:
+    has_prompt = isinstance(value.get("prompt"), str) and ("choices" in value or "model" in value)
+    return isinstance(value.get("messages"), list) or has_prompt
 
 
 def _is_reply(value: Any) -> bool:

@@ -108,7 +108,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         items.reverse()
     messages = [_read_group(group, value) for group in _groups(items)]
     if isinstance(question := value.get("input"), str):
-        messages.insert(0, Message("user", [Text(question)], id="input"))
+        messages.insert(0, Message("user", [Text(question)]))
     if messages and has_output(value):
         usage = as_object(value.get("usage"))
         messages[-1] = messages[-1]._replace(

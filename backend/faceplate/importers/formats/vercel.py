@@ -65,8 +65,8 @@ def _has_role(message: Any) -> bool:
 def _is_own(message: JsonObject) -> bool:
     if isinstance(message.get("toolInvocations"), list):
         return True
-    kinds = [as_object(part).get("type") for part in as_list(message.get("parts"))]
-    if kinds and all(isinstance(kind, str) for kind in kinds):
+    kinds = [first_text(as_object(part).get("type")) for part in as_list(message.get("parts"))]
+    if kinds and all(kinds):
         return any(kind in _PARTS or kind.startswith(("tool-", "data-")) for kind in kinds)
     content = [as_object(part) for part in as_list(message.get("content"))]
     return any(_MODEL_PARTS.get(str(part.get("type"))) in part for part in content)
