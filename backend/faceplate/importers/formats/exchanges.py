@@ -61,7 +61,10 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         replies += as_list(fields.pop(key, None))
     if about := without(reply, "choices", "content", "message", "role", "type", *_HEADER):
         fields["reply"] = about
-    fields["messages"] = _join(_asked(fields), replies)
+    asked = _asked(fields)
+    fields["messages"] = _join(asked, replies)
+    if len(fields["messages"]) > len(asked) + 1:
+        fields["current"] = str(len(asked) + 1)
     fields["id"] = first_text(fields.get("id"), reply.get("id"))
     format_ = anthropic if anthropic.fits(fields) else openai
     for chat in format_.read(fields):

@@ -58,6 +58,7 @@ _MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
 _SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
 _SETTINGS: Final = ("text", "reasoning", "thinking")
 _PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
+_CURRENTS: Final = ("current", "current_node", "currentId", "currentNode")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _FILES: Final = ("attachments", "files", "images")
 _STOPS: Final = ("finish_reason", "stop_reason", "status")
@@ -128,9 +129,9 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         created=take_time(fields, *_TIMES),
         updated=take_time(fields, *_UPDATES),
         is_tree=is_tree,
-        current=first_of(value, "current", "current_node", "currentId", "currentNode"),
+        current=first_of(value, *_CURRENTS),
         is_exact=True,
-        rest=_name_settings(without(fields, id_key, "title")),
+        rest=_name_settings(without(fields, id_key, "title", *(_CURRENTS if is_tree else ()))),
     )
 
 
