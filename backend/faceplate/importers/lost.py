@@ -48,6 +48,7 @@ def _lines_of(chat: Chat) -> Iterator[str]:
         yield from _strings(message.metadata)
         yield from _strings(message.tool_calls)
         yield from _strings(message.body)
+        yield from _strings(message.model)
 
 
 def _strings(value: object) -> Iterator[str]:

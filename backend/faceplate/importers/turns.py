@@ -152,6 +152,7 @@ def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
             content=content,
             call_id=result.call_id,
             tool=result.tool,
+            is_shown_empty=bool(result.call_id),
             attachments=attachments,
             asides=[piece for piece in pieces if isinstance(piece, Aside)],
             unknown=unknown,

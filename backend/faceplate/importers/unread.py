@@ -25,7 +25,7 @@ _CONTAINER_KEYS: Final = frozenset(
 """The keys of text, or of objects whose own keys say what is text in them."""
 _LABELS: Final = frozenset(
     (
-        *("type", "kind", "id", "uuid", "name", "role", "content_type", "status"),
+        *("type", "kind", "id", "uuid", "name", "role", "content_type", "status", "state"),
         *("language", "phase", "format"),
     )
 )

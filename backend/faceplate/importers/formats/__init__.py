@@ -5,12 +5,14 @@ from typing import Final
 from faceplate.importers.formats import (
     ai_studio,
     anthropic,
+    assistants,
     chat_exporters,
     chatgpt,
     claude_ai,
     claude_code,
     codex,
     deepseek,
+    exchanges,
     gemini,
     gemini_takeout,
     grok,
@@ -19,7 +21,9 @@ from faceplate.importers.formats import (
     lobechat,
     open_webui,
     openai,
+    responses,
     sharegpt,
+    vercel,
 )
 from faceplate.importers.formats.description import Format
 
@@ -42,6 +46,10 @@ FORMATS: Final = {
         llamacpp.FORMAT,
         lobechat.FORMAT,
         open_webui.FORMAT,
+        assistants.FORMAT,
+        exchanges.FORMAT,
+        responses.FORMAT,
+        vercel.FORMAT,
         anthropic.FORMAT,
         sharegpt.FORMAT,
         openai.FORMAT,

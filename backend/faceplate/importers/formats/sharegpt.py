@@ -64,7 +64,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = [_read_turn(turn) for turn in value[key]]
     rest = without(value, key, "id", "title")
     if isinstance(system := rest.get("system"), str) and system.strip():
-        messages.insert(0, Message("system", [Text(rest.pop("system"))], id="0"))
+        messages.insert(0, Message("system", [Text(rest.pop("system"))]))
     yield SourceChat(
         messages,
         id=openai.read_id(value.get("id")),
