@@ -11,6 +11,7 @@ from faceplate.importers.formats import (
     llamacpp,
     open_webui,
     openai,
+    pydantic_ai,
     sharegpt,
 )
 from faceplate.importers.formats.description import Format
@@ -22,6 +23,7 @@ FORMATS: Final = {
     for format_ in (
         claude_code.FORMAT,
         codex.FORMAT,
+        pydantic_ai.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
