@@ -7,6 +7,7 @@ from faceplate.importers.formats import (
     chatgpt,
     claude_code,
     codex,
+    langchain,
     librechat,
     llamacpp,
     open_webui,
@@ -23,6 +24,7 @@ FORMATS: Final = {
     for format_ in (
         claude_code.FORMAT,
         codex.FORMAT,
+        langchain.FORMAT,
         pydantic_ai.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
