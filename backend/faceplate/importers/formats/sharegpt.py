@@ -76,20 +76,11 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     key = _list_key(value)
     if key is None:
         raise Unreadable("conversations must be a list of messages")
-<<<<<<< HEAD
-    messages = [_read_turn(turn) for turn in value[key]]
-    rest = without(value, key, "id", "title")
-    if isinstance(system := rest.get("system"), str) and system.strip():
-        messages.insert(0, Message("system", [Text(rest.pop("system"))]))
-    yield SourceChat(
-        messages,
-        id=openai.read_id(value.get("id")),
-=======
     messages = place_media(list(read_turns(value[key])), take_media(value))
     rest = without(value, key, *_IDS, "title", *MEDIA)
     prompt = next((name for name in _SYSTEMS if first_text(value.get(name)).strip()), None)
     if prompt:
-        messages.insert(0, Message("system", [Text(rest.pop(prompt))], id="0"))
+        messages.insert(0, Message("system", [Text(rest.pop(prompt))]))
     chat = SourceChat(messages)
     if choices := [name for name in _CHOICES if isinstance(value.get(name), dict | str)]:
         answers = [list(read_turns([rest.pop(name)], first="assistant")) for name in choices]
@@ -98,7 +89,6 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     yield chat._replace(
         messages=[each if each.model else each._replace(model=model) for each in chat.messages],
         id=openai.read_id(first_of(value, *_IDS)),
->>>>>>> f-agents
         title=value.get("title"),
         created=first_of(value, *_TIMES),
         rest=rest,
