@@ -4,6 +4,7 @@ from typing import Final
 
 from faceplate.importers.formats import (
     ai_studio,
+    chat_exporters,
     chatgpt,
     claude_ai,
     deepseek,
@@ -29,6 +30,7 @@ FORMATS: Final = {
         gemini.FORMAT,
         ai_studio.FORMAT,
         gemini_takeout.FORMAT,
+        chat_exporters.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
