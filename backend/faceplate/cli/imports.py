@@ -250,9 +250,8 @@ def add_up(reports: Sequence[Report]) -> Report:
     asides = Counter[str]()
     for report in reports:
         asides.update(report.asides)
-    numbers = (report._replace(asides=0) for report in (Report(), *reports))
-    total = Report(*(sum(counts) for counts in zip(*numbers, strict=True)))
-    return total._replace(asides=dict(asides))
+    numbers = [report[:-1] for report in (Report(), *reports)]
+    return Report(*(sum(counts) for counts in zip(*numbers, strict=True)), asides=dict(asides))
 
 
 def describe_report(report: Report) -> str:

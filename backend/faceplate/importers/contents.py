@@ -295,6 +295,9 @@ def _read_untyped(part: JsonObject) -> list[Piece]:
         return [attachment(part, "file")]
     if part.get("thought") is True:
         return _reasoning(part)
+    if isinstance(parts := part.get("parts"), list):
+        rest = without(part, "parts")
+        return [*read_content(parts), *([Unknown(rest)] if any(find_text(rest)) else [])]
     return _text(part)
 
 

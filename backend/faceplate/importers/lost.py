@@ -6,7 +6,7 @@ noticing, whatever its format is: so a mistake in a reader costs an exit code, a
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from faceplate.importers.chats import Chat
