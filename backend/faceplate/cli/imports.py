@@ -250,8 +250,14 @@ def add_up(reports: Sequence[Report]) -> Report:
     asides = Counter[str]()
     for report in reports:
         asides.update(report.asides)
-    numbers = [report[:-1] for report in (Report(), *reports)]
-    return Report(*(sum(counts) for counts in zip(*numbers, strict=True)), asides=dict(asides))
+    return Report(
+        imported=sum(report.imported for report in reports),
+        messages=sum(report.messages for report in reports),
+        skipped=sum(report.skipped for report in reports),
+        refused=sum(report.refused for report in reports),
+        continued=sum(report.continued for report in reports),
+        asides=dict(asides),
+    )
 
 
 def describe_report(report: Report) -> str:

@@ -115,7 +115,7 @@ def _read_messages(value: object) -> Iterator[Message]:
     moment, time = _moment(fields.get("time")), fields.get("time")
     role = first_text(fields.get("role"), fields.get("type"), "unknown").lower()
     key = next((key for key in ("say", "message", "content") if key in fields), "say")
-    said = fields.get(key)
+    said: Any = fields.get(key)
     is_page = key == "message" and isinstance(said, list)
     yield Message(
         _ROLES.get(role, role),
