@@ -6,7 +6,7 @@ noticing, whatever its format is: so a mistake in a reader costs an exit code, a
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from faceplate.importers.chats import Chat
@@ -28,7 +28,7 @@ def count_lost(value: object, chats: Iterable[Chat], format_: Format) -> int:
         line
         for marked in texts(value, format_.known)
         for text in format_.unmark(marked)
-        for line in _inside(text)
+        for line in _inside(text, format_.known)
     )
     lost = [line for line in said if line not in kept]
     if not lost:
@@ -48,6 +48,7 @@ def _lines_of(chat: Chat) -> Iterator[str]:
         yield from _strings(message.metadata)
         yield from _strings(message.tool_calls)
         yield from _strings(message.body)
+        yield from _strings(message.model)
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -65,10 +66,12 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _inside(text: str) -> Iterable[str]:
-    """Return the lines of a text, or of the strings in it if it is JSON."""
+def _inside(text: str, known: Collection[str]) -> Iterable[str]:
+    """Return the lines of a text, or of the texts in it if it is JSON."""
     inner = _parsed(text)
-    return _lines(text) if inner is None else _strings(inner)
+    if inner is None:
+        return _lines(text)
+    return (line for each in texts(inner, known, is_text=True) for line in _lines(each))
 
 
 def _parsed(text: str) -> object:
