@@ -69,7 +69,7 @@ def test_a_thread_is_read_before_its_messages(tmp_path: Path) -> None:
 
 
 def test_calls_of_an_older_version_are_in_the_metadata(tmp_path: Path) -> None:
-    call = {
+    call: dict[str, Any] = {
         "tool": {"id": "t-1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
         "state": "completed",
         "response": {"content": [{"type": "text", "text": "nine rows"}], "error": ""},

@@ -77,7 +77,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
 def unmark(text: str) -> Iterator[str]:
     """Yield the texts in a text that may have reasoning in it."""
     for piece in _read_thoughts(text):
-        yield piece.text if isinstance(piece, Text) else piece.value["text"]
+        yield piece.text if isinstance(piece, Text) else as_object(piece.value)["text"]
 
 
 def _is_message(value: object) -> bool:

@@ -206,8 +206,8 @@ def unmark(text: str) -> Iterator[str]:
     """Yield the texts in a text that may be a list of parts."""
     output = _output(text)
     for part in output if isinstance(output, list) else [text]:
-        is_text = as_object(part).get("type") == "text"
-        yield to_text(part.get("text", "") if is_text else part)
+        fields = as_object(part)
+        yield to_text(fields.get("text", "") if fields.get("type") == "text" else part)
 
 
 FORMAT: Final = Format(
