@@ -7,6 +7,7 @@ from faceplate.importers.formats import (
     chatgpt,
     claude_code,
     codex,
+    instructions,
     langchain,
     librechat,
     llamacpp,
@@ -32,6 +33,7 @@ FORMATS: Final = {
         open_webui.FORMAT,
         anthropic.FORMAT,
         sharegpt.FORMAT,
+        instructions.FORMAT,
         openai.FORMAT,
     )
 }
