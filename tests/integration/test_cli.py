@@ -146,6 +146,7 @@ class TestImport:
         assert process.returncode == 130
         assert b"Traceback" not in stderr
         assert re.search(rb"importing: [1-9][0-9,]* of [0-9,]+ bytes\n", stderr), stderr
+        assert b"stored so far: 1 new chat with 4 messages\n" in stderr
         assert b"interrupted: what was imported is kept; run it again" in stderr
         page = await db.run(user.id, conversations.page)
         assert {conversation.message_count for conversation in page.items} == {4, 0}
@@ -485,7 +486,6 @@ class TestUsage:
         [
             ["import"],
             ["import", "missing.jsonl", "--user", "a@example.com"],
-            ["import", ".", "--user", "a@example.com"],
             ["show", "no-id", "--user", "a@example.com"],
             ["conversations"],
             ["conversations", "--user", "{user}", "--limit", "0"],

@@ -45,7 +45,6 @@ class Bad(NamedTuple):
 
 FILES = (
     Bad("{file}/missing.json", 2, "does not exist"),
-    Bad("{file}", 2, "is a directory"),
     Bad("{file}/empty.json", 1, "empty.json: the file is empty"),
     Bad("{file}/blank.json", 1, "blank.json: the file is empty"),
     Bad("{file}/binary.png", 1, "binary.png: is of no format that can be read"),
@@ -53,6 +52,9 @@ FILES = (
     Bad("{file}/unknown.json", 1, "unknown.json: is of no format that can be read"),
     Bad("{file}/empty.zip", 1, "empty.zip"),
     Bad("/proc/self/mem", 1, "/proc/self/mem: "),
+)
+FILES_OF_DEMO = (
+    Bad("{file}", 2, "is a directory"),
     Bad("/dev/null", 2, "/dev/null is a pipe or a device"),
     Bad("{file}/pipe", 2, "pipe is a pipe or a device"),
 )
@@ -61,7 +63,7 @@ UNKNOWN_ID = Bad(f"--user {NO_ID}", 1, "user not found")
 NO_USER = Bad("", 2, "Missing option '--user'")
 
 TABLE: dict[str, Sequence[Bad]] = {
-    "demo": FILES,
+    "demo": FILES + FILES_OF_DEMO,
     "init": (
         Bad("{file}/text.txt", 2, "is a file"),
         Bad("/proc/nowhere", 1, "/proc/nowhere"),
@@ -71,6 +73,10 @@ TABLE: dict[str, Sequence[Bad]] = {
         Bad("", 2, "Missing argument 'FILE'"),
         Bad("{file}/trip.jsonl", 2, "Missing option '--user'"),
         *(bad._replace(arguments=f"{bad.arguments} --user {ME}") for bad in FILES),
+        Bad(f"/dev/null --user {ME}", 1, "/dev/null: the file is empty"),
+        Bad(f"{{file}}/taken --user {ME}", 1, "taken: a folder without a file of chats"),
+        Bad(f"{{file}} --user {ME}", 1, "blank.json: not read: the file is empty"),
+        Bad(f"{{file}}/trip.jsonl {{file}}/empty.json --user {ME}", 1, "empty.json: the file is"),
         Bad(f"{{file}}/trip.jsonl --user {NO_ID}", 1, "user not found"),
         Bad("{file}/trip.jsonl --user nobody", 2, "e-mail"),
         Bad(f"{{file}}/trip.jsonl --user {ME} --format gopher", 2, "must be one of chatgpt"),

@@ -162,8 +162,9 @@ class TestPacked:
 
     def test_an_archive_in_an_archive_is_said(self, tmp_path: Path) -> None:
         inner = zipped({"chats.json": JSON})
-        files = {"a.zip": inner, "b.json.gz": gzip.compress(inner), "c.json": '[{"id": 1}]'}
-        values, refused = read_bytes(tmp_path, zipped(files))
+        packed = gzip.compress(inner)
+        files = {"a.zip": inner, "b.json.gz": packed, "c.json": b'[{"id": 1}]'}
+        values, refused = read_bytes(tmp_path, zipped({**files}))
         assert values == [{"id": 1}]
         reason = "not read: an archive within an archive: unpack it first"
         assert refused == [f"a.zip file 1: {reason}", f"b.json file 1: {reason}"]

@@ -10,7 +10,7 @@ import pytest
 from tests.chat_files import DATA, MORE, existing, read_all
 
 from faceplate.importers.chats import Chat, Place, Refusal
-from faceplate.importers.files import documents
+from faceplate.importers.files import parser
 from faceplate.importers.files import text as files_text
 from faceplate.importers.reading import read_chats as read
 
@@ -165,12 +165,13 @@ class TestBadLines:
     def test_a_line_beyond_the_bound_is_skipped_unread(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(documents, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(parser, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(parser, "LARGE_CHARS", 50)
         monkeypatch.setattr(files_text, "BLOCK_BYTES", 16)
         long = json.dumps({**HELLO, "id": "x" * 200})
         items = list(read(write(tmp_path, f"{json.dumps(HELLO)}\n{long}\n{json.dumps(HELLO)}")))
         assert [type(item) for item in items] == [Chat, Refusal, Chat]
-        assert items[1] == Refusal(Place("line", 2), "longer than 100 characters")
+        assert items[1] == Refusal(Place("line", 2), "not JSON, or longer than 100 characters")
 
     @pytest.mark.parametrize("block", [1, 16])
     def test_a_document_is_read_up_to_its_first_error(
@@ -205,7 +206,8 @@ class TestBadLines:
     def test_a_document_never_holds_more_than_the_bound(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
     ) -> None:
-        monkeypatch.setattr(documents, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(parser, "MAX_VALUE_CHARS", 100)
+        monkeypatch.setattr(parser, "LARGE_CHARS", 50)
         monkeypatch.setattr(files_text, "BLOCK_BYTES", 16)
         [item] = read(write(tmp_path, text, "list.json"))
         assert isinstance(item, Refusal)

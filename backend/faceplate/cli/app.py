@@ -32,7 +32,7 @@ class Command(NamedTuple):
 COMMANDS: Final = {
     "demo": Command("demo", "demo", "Import a sample of chats, list them, and show one."),
     "init": Command("init", "init", "Write the files for own migrations, or a whole service."),
-    "import": Command("chats", "import_", "Import chats of another program, or an export."),
+    "import": Command("imports", "import_", "Import chats of another program, or an export."),
     "conversations": Command(
         "chats", "list_conversations", "List a user's conversations, or search them."
     ),

@@ -10,14 +10,14 @@ import typer
 from rich.text import Text
 
 from faceplate import migrate
-from faceplate.cli.chats import describe_report, import_with_progress
-from faceplate.cli.files import check_chats, tell_formats
+from faceplate.cli.files import Input, check_chats, tell_formats
+from faceplate.cli.imports import ChatFile, describe_report, import_with_progress
 from faceplate.cli.output import command_name, note, out
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table
 from faceplate.cli.session import find_or_create_user, interruptible, run_as_it_is
 from faceplate.config import Settings
 from faceplate.database import Database
-from faceplate.importers import Report
+from faceplate.importers import Report, recognise
 from faceplate.importers.faceplate_export import is_archive
 from faceplate.records import Conversation
 from faceplate.services import conversations, messages
@@ -52,7 +52,7 @@ def demo(file: DemoFile = None) -> None:
     ):
         report = run_as_it_is(lambda db: _demonstrate(db, file or sample))
     if file is not None and not is_known:
-        tell_formats(file)
+        tell_formats(file.name)
         raise typer.Exit(1)
     _print_next_steps()
     if report.refused:
@@ -63,7 +63,10 @@ async def _demonstrate(db: Database, file: Path) -> Report:
     note("Bringing the schema up to date ...")
     await migrate.upgrade(db)
     user = await db.run_system(find_or_create_user, EMAIL)
-    report = await import_with_progress(db, user.id, file)
+    chats = ChatFile(Input(file.name, file), None, recognise(file))
+    reports: list[Report] = []
+    await import_with_progress(db, user.id, [chats], reports)
+    [report] = reports
     note(f"{file.name}: {describe_report(report)}.")
     if report.skipped and not report.imported:
         note("All chats were stored by an earlier run; nothing was stored twice.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from io import BufferedIOBase, BufferedReader, BytesIO
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.files.selection import Selection, select
@@ -174,7 +174,7 @@ def _open_archive(opened: Opened) -> Iterator[Opened | Refusal]:
                 yield member.refuse(here, "an archive that is encrypted")
                 continue
             try:
-                file = archive.open(members[name])
+                file = cast("BufferedIOBase", archive.open(members[name]))
             except NotImplementedError:
                 yield member.refuse(here, "an archive of an unknown compression")
             except DAMAGED as error:

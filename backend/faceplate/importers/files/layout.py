@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from faceplate.importers.files import documents
+from faceplate.importers.files.parser import MAX_VALUE_CHARS, SPACE
 from faceplate.importers.files.text import Text
 
 _SUFFIXES: Final = (".jsonl", ".ndjson")
@@ -29,7 +29,7 @@ def find_outline(text: Text) -> Outline:
     while block := text.read():
         for number, line in enumerate(block.split("\n")):
             is_ended = is_ended or (number > 0 and chars > 0)
-            stripped = line.strip(documents.SPACE)
+            stripped = line.strip(SPACE)
             if not stripped:
                 continue
             if is_ended:
@@ -37,7 +37,7 @@ def find_outline(text: Text) -> Outline:
             first = first or stripped[0]
             last = stripped[-1]
             chars += len(line)
-        if chars > documents.MAX_VALUE_CHARS:
+        if chars > MAX_VALUE_CHARS:
             return Outline(first)
     return Outline(first, last, chars == 1)
 

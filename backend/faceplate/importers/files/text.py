@@ -1,10 +1,10 @@
 """The text of an open file, block by block or line by line, up to where the file is damaged."""
 
+import errno
 import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from io import BufferedIOBase
 from typing import Final
 
@@ -20,7 +20,8 @@ DAMAGED: Final = (
 
 def check_damage(error: Exception) -> None:
     """Raise ``error`` if the disk cannot be read; the data are damaged otherwise."""
-    if isinstance(error, OSError) and error.errno is not None:
+    # Damaged offsets become EINVAL.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         raise error
 
 
@@ -49,21 +50,6 @@ class Text:
             if text or is_end:
                 return text
 
-    def lines(self, max_chars: int) -> Iterator[str | None]:
-        """Yield each line without its "\\n", and None in place of a longer one than ``max_chars``.
-
-        Only "\\n" ends a line; the "\\r" of a "\\r\\n" is white space to JSON.
-        """
-        line = _Line(max_chars)
-        while block := self.read():
-            *ends, rest = block.split("\n")
-            for end in ends:
-                line.append(end)
-                yield line.take()
-            line.append(rest)
-        if line.chars:
-            yield line.take()
-
     def _read_bytes(self) -> bytes:
         if self.is_damaged:
             return b""
@@ -74,26 +60,3 @@ class Text:
             check_damage(error)
             self.is_damaged = True
             return b""
-
-
-class _Line:
-    """A line that is put together from parts of blocks."""
-
-    def __init__(self, max_chars: int) -> None:
-        self.chars = 0
-        self._max_chars = max_chars
-        self._parts: list[str] = []
-
-    def append(self, part: str) -> None:
-        self.chars += len(part)
-        if self.chars > self._max_chars:
-            self._parts.clear()
-        else:
-            self._parts.append(part)
-
-    def take(self) -> str | None:
-        """Return the line and begin the next one; None if it is too long."""
-        line = "".join(self._parts) if self.chars <= self._max_chars else None
-        self.chars = 0
-        self._parts.clear()
-        return line

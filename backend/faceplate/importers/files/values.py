@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from faceplate.importers.chats import Place, Refusal, Unreadable
-from faceplate.importers.files import documents
+from faceplate.importers.files import parser as parsing
 from faceplate.importers.files.containers import Opened, open_files, size_bytes
+from faceplate.importers.files.decoding import JSON, explain
+from faceplate.importers.files.documents import Documents
 from faceplate.importers.files.layout import find_outline, is_lines
+from faceplate.importers.files.lines import Lines, LongLine
 from faceplate.importers.files.text import Text
 
 LIST_KEYS: Final = ("chats", "conversations")
@@ -92,40 +95,50 @@ def _read_file(
 
 
 def _read_lines(text: Text, numbers: Iterator[int]) -> Iterator[Value | Refusal]:
-    document = next(numbers)
-    lines = text.lines(documents.MAX_VALUE_CHARS)
-    # Not in a loop, whose variable would hold a long line beside its value.
-    items = map(partial(_read_line, text, document), count(1), lines)
+    read_line = partial(_read_line, text, next(numbers))
+    # Not in a loop, whose variable would hold a line beside its value.
+    items = map(read_line, count(1), Lines(text, parsing.LARGE_CHARS))
     return (item for item in items if item is not None)
 
 
-def _read_line(text: Text, document: int, number: int, line: str | None) -> Value | Refusal | None:
+def _read_line(
+    text: Text, document: int, number: int, line: str | LongLine
+) -> Value | Refusal | None:
     place = Place("line", number)
-    if line is None:
-        return Refusal(place, f"longer than {documents.MAX_VALUE_CHARS:,} characters")
-    if not line.strip(documents.SPACE):
-        return None
     try:
-        return Value(place, documents.JSON.decode(line.strip(documents.SPACE)), document)
+        if isinstance(line, LongLine):
+            return _read_long_line(place, document, line)
+        if not (stripped := line.strip(parsing.SPACE)):
+            return None
+        return Value(place, JSON.decode(stripped), document)
+    except Unreadable as error:
+        reason = str(error)
     except (ValueError, RecursionError) as error:
-        # The end of a damaged file, of which the file's own refusal tells, is no line.
-        is_whole = not text.is_damaged
-        return Refusal(place, documents.explain(error) + _column(error)) if is_whole else None
+        column = f" (column {error.colno})" if isinstance(error, JSONDecodeError) else ""
+        reason = explain(error) + column
+    # The end of a damaged file, of which the file's own refusal tells, is no line.
+    return None if text.is_damaged else Refusal(place, reason)
 
 
-def _column(error: ValueError | RecursionError) -> str:
-    return f" (column {error.colno})" if isinstance(error, JSONDecodeError) else ""
+def _read_long_line(place: Place, document: int, line: LongLine) -> Value | None:
+    parser = parsing.Parser(line)
+    if not parser.peek():
+        return None
+    value = parser.value()
+    if parser.peek():
+        raise Unreadable("not JSON: Extra data")
+    return Value(place, value, document)
 
 
 def _read_documents(
     text: Text, list_keys: tuple[str, ...], numbers: Iterator[int]
 ) -> Iterator[Value | Refusal]:
-    parser = documents.Documents(text, list_keys)
+    documents = Documents(text, list_keys)
     seen = number = document = 0
     try:
-        for number, value in enumerate(parser.values(), start=1):
-            if parser.number > seen:
-                seen, document = parser.number, next(numbers)
+        for number, value in enumerate(documents.values(), start=1):
+            if documents.number > seen:
+                seen, document = documents.number, next(numbers)
             yield Value(Place("chat", number), value, document)
     except Unreadable as error:
         if not text.is_damaged:

@@ -81,7 +81,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     rest = without(value, key, *_IDS, "title", *MEDIA)
     prompt = next((name for name in _SYSTEMS if first_text(value.get(name)).strip()), None)
     if prompt:
-        messages.insert(0, Message("system", [Text(rest.pop(prompt))], id="0"))
+        messages.insert(0, Message("system", [Text(rest.pop(prompt))]))
     chat = SourceChat(messages)
     if choices := [name for name in _CHOICES if isinstance(value.get(name), dict | str)]:
         answers = [list(read_turns([rest.pop(name)], first="assistant")) for name in choices]
