@@ -17,10 +17,12 @@ from faceplate.importers.formats import (
     gemini,
     gemini_takeout,
     grok,
+    instructions,
     langchain,
     librechat,
     llamacpp,
     lobechat,
+    oasst,
     open_webui,
     openai,
     pydantic_ai,
@@ -40,6 +42,7 @@ FORMATS: Final = {
         codex.FORMAT,
         langchain.FORMAT,
         pydantic_ai.FORMAT,
+        oasst.FORMAT,
         claude_ai.FORMAT,
         deepseek.FORMAT,
         grok.FORMAT,
@@ -60,6 +63,7 @@ FORMATS: Final = {
         vercel.FORMAT,
         anthropic.FORMAT,
         sharegpt.FORMAT,
+        instructions.FORMAT,
         openai.FORMAT,
     )
 }

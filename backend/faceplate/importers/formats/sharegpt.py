@@ -12,6 +12,7 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import as_object, first_of, first_text, to_text, without
+from faceplate.importers.fitting import digest
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives
@@ -58,9 +59,9 @@ def fits(value: JsonObject) -> int:
         return 2 if is_of_texts and len(listed) >= _MIN_TEXTS else 0
     if all(_SPEAKERS[0] in each and first_of(each, *_TEXTS) is not None for each in messages):
         return 2
-    if any(map(_has_values, messages)) or (key != "items" and all(map(_pair_of, messages))):
+    if any(map(_has_values, messages)) or (key != "items" and any(map(_pair_of, messages))):
         return 2
-    is_chosen = all(isinstance(value.get(choice), dict) for choice in _CHOICES)
+    is_chosen = all(isinstance(value.get(choice), dict | str) for choice in _CHOICES)
     if is_chosen and all(map(is_turn, messages)):
         return 2
     return int(key != "messages" and any(map(is_turn, messages)))
@@ -88,7 +89,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     model = value.get("model")
     yield chat._replace(
         messages=[each if each.model else each._replace(model=model) for each in chat.messages],
-        id=openai.read_id(first_of(value, *_IDS)),
+        id=openai.read_id(first_of(value, *_IDS)) or digest(value),
         title=value.get("title"),
         created=first_of(value, *_TIMES),
         rest=rest,
