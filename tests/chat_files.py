@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from faceplate.column_types import Ruled
-from faceplate.importers import Chat, Refusal, formats
+from faceplate.importers import Chat, Refusal, read_chats
 from faceplate.models import Conversation, Message
 from faceplate.services import tool_calls
 from faceplate.services.messages import NewMessage
@@ -31,7 +31,7 @@ def write(path: Path, value: object) -> Path:
 def read_all(path: Path) -> tuple[list[Chat], list[Refusal]]:
     """The chats of a file of any format, each by the rules of the tables, and the refusals."""
     chats, refusals = [], []
-    for item in formats.FORMATS[formats.recognise(path)].read(path, None):
+    for item in read_chats(path):
         if isinstance(item, Refusal):
             refusals.append(item)
         else:

@@ -12,7 +12,7 @@ import pytest
 from tests.chat_files import DATA, MORE
 
 from faceplate import Database, Settings
-from faceplate.importers import Refusal, Report, import_file
+from faceplate.importers import Refusal, Report, assembly, import_file
 from faceplate.records import Conversation, Message, User
 from faceplate.services import conversations, messages
 
@@ -88,13 +88,20 @@ async def test_tool_calls_results_and_unknown_keys_are_stored(
     [(conversation, [system, made, answered])] = await stored(db, user)
     assert (conversation.source, conversation.key) == ("openai", "a")
     assert conversation.id == conversations.id_of(user.id, source="openai", key="a")
-    assert conversation.metadata == {"model": "m"}
+    assert conversation.metadata == {"source": {"model": "m"}}
     assert (system.role, system.metadata) == ("developer", {})
     assert made.tool_calls == [call]
     assert answered.tool_results == [{"tool_call_id": "call_1", "content": "3"}]
-    assert (answered.content, answered.metadata) == ("3", {"name": "add"})
+    assert (answered.content, answered.metadata) == ("3", {"tool": "add"})
 
 
+@pytest.fixture
+def lets_long_content_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader with a flaw: it passes on what the database refuses."""
+    monkeypatch.setattr(assembly, "MAX_CONTENT_CHARS", 10_000_000)
+
+
+@pytest.mark.usefixtures("lets_long_content_through")
 async def test_a_refused_chat_leaves_nothing_and_the_rest_goes_on(
     db: Database, user: User, tmp_path: Path
 ) -> None:
@@ -116,13 +123,14 @@ async def test_a_refused_chat_leaves_nothing_and_the_rest_goes_on(
     assert await import_file(db, user.id, path) == Report(imported=1, messages=2, skipped=2)
 
 
+@pytest.mark.usefixtures("lets_long_content_through")
 async def test_refused_chats_do_not_take_their_neighbours_along(
     db: Database, user: User, tmp_path: Path
 ) -> None:
     """Small chats are stored together: else one flaw in a file costs hundreds of chats."""
     flawed = {3, 4, 77, 199}
     chats = [chat(n, "x", "y") for n in range(200)]
-    for n in flawed:  # what the reader lets through
+    for n in flawed:
         chats[n]["messages"] = [{"role": "user", "content": "x" * 1_000_001}]
     refusals: list[Refusal] = []
     path = write(tmp_path / "chats.jsonl", chats)

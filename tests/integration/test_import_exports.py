@@ -27,8 +27,9 @@ async def test_whole_exports_are_stored_once(
     db: Database, user: User, path: Path, chats: int, said: int
 ) -> None:
     first = await import_file(db, user.id, path)
-    assert first == Report(imported=chats, messages=said)
-    assert await import_file(db, user.id, path) == Report(skipped=chats)
+    assert first._replace(asides={}) == Report(imported=chats, messages=said)
+    again = await import_file(db, user.id, path)
+    assert again._replace(asides={}) == Report(skipped=chats)
 
 
 async def test_an_export_comes_back_with_its_branches_and_tool_calls(
@@ -61,7 +62,8 @@ async def test_times_are_those_of_the_source(db: Database, user: User, tmp_path:
     nodes = thread("Hi", "Ho", "Bye")
     for number, each in enumerate(nodes):
         each["message"]["create_time"] = 1_600_000_000 + number
-    path = write(tmp_path / "c.json", [chatgpt(nodes, create_time=1_500_000_000)])
+    times = {"create_time": 1_500_000_000, "update_time": None}
+    path = write(tmp_path / "c.json", [chatgpt(nodes, **times)])
     await import_file(db, user.id, path)
     [(conversation, history)] = (await stored(db, user)).values()
     assert conversation.created_at.timestamp() == 1_500_000_000
@@ -70,10 +72,10 @@ async def test_times_are_those_of_the_source(db: Database, user: User, tmp_path:
         1_600_000_000 + number for number in range(3)
     ]
     later = [*thread("Hi", "Ho", "Bye"), node("m3", "m2", "assistant", "!", create_time=1.7e9)]
-    write(path, [chatgpt(later)])
+    write(path, [chatgpt(later, update_time=1.7e9 + 60)])
     await import_file(db, user.id, path)
     [(conversation, _)] = (await stored(db, user)).values()
-    assert conversation.updated_at.timestamp() == 1.7e9
+    assert conversation.updated_at.timestamp() == 1.7e9 + 60
 
 
 async def test_a_chat_that_has_grown_is_continued(db: Database, user: User, tmp_path: Path) -> None:

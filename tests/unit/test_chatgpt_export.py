@@ -225,10 +225,14 @@ class TestContent:
         )
         assert message.content == "Look:\nHear me"
         assert message.metadata is not None
-        assert message.metadata["content_parts"] == [
-            {"index": 0, "part": image},
-            {"index": 2, "part": {"content_type": "audio_transcription", "direction": "in"}},
-        ]
+        transcription = {"content_type": "audio_transcription", "direction": "in"}
+        assert message.metadata["asides"] == {"speech": [transcription]}
+        assert message.body is not None
+        assert json.loads(message.body) == {
+            "attachments": [
+                {"kind": "image", "reference": "file-service://f", "part": image},
+            ]
+        }
         assert message.metadata["source"]["content"] == {
             "content_type": "multimodal_text",
             "extra": 1,
@@ -539,7 +543,7 @@ class TestFiles:
         chats, refusals = read_all(path)
         assert len(chats) == 2
         assert refusals == [
-            Refusal(Place("chat", 2), "mapping must be an object"),
+            Refusal(Place("chat", 2), "of no format that can be read; its keys are mapping, title"),
             Refusal(Place("chat", 3), "not an object"),
         ]
 

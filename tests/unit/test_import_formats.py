@@ -15,8 +15,9 @@ from tests.chat_files import chatgpt as chatgpt_chat
 from tests.chat_files import check, node, path, reply, write
 from tests.chat_files import open_webui as webui_chat
 
-from faceplate.errors import InvalidInput
-from faceplate.importers import FORMATS, Chat, Refusal, chatgpt, get_format, open_webui, recognise
+from faceplate.importers import FORMATS, Chat, Format, Refusal, read_chats, recognise
+from faceplate.importers.formats import chatgpt, open_webui
+from faceplate.importers.turns import Turn, turns_of
 
 OPENAI = {"id": "a", "messages": [{"role": "user", "content": "Hi"}]}
 SHAREGPT = {"id": "a", "conversations": [{"from": "human", "value": "Hi"}]}
@@ -46,13 +47,15 @@ class TestRecognition:
             (SHAREGPT, "sharegpt"),
             ([OPENAI], "openai"),
             ({"chats": [OPENAI]}, "openai"),
-            ([], "openai"),
-            ([{"unheard": "of"}], "openai"),
+            ([], None),
+            ([{"unheard": "of"}], None),
+            ([{"mapping": "of cities"}], None),
             (["noise", None, CHATGPT], "chatgpt"),
+            ([OPENAI, CHATGPT, CHATGPT], "chatgpt"),
         ],
     )
-    def test_the_first_chat_tells_the_format(
-        self, tmp_path: Path, value: object, format_: str
+    def test_the_first_chats_tell_the_format(
+        self, tmp_path: Path, value: object, format_: str | None
     ) -> None:
         assert recognise(write(tmp_path / "chats.json", value)) == format_
 
@@ -71,10 +74,16 @@ class TestRecognition:
         path.write_text(f"[{json.dumps(CHATGPT)}, {' ' * 200_000} no JSON at all")
         assert recognise(path) == "chatgpt"
 
-    def test_an_unknown_format_is_the_callers_error(self) -> None:
-        assert get_format("sharegpt") is FORMATS["sharegpt"]
-        with pytest.raises(InvalidInput, match="must be one of chatgpt"):
-            get_format("gopher")
+    def test_each_chat_of_a_mixed_file_is_read_by_its_own_format(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "chats.json", [OPENAI, {"a": "stranger"}, CHATGPT, SHAREGPT])
+        items = list(read_chats(path))
+        sources = [item.source if isinstance(item, Chat) else item.reason for item in items]
+        assert sources == [
+            "openai",
+            "of no format that can be read; its keys are a",
+            "chatgpt",
+            "sharegpt",
+        ]
 
 
 @pytest.mark.parametrize("name", ["conversations.json", "export.zip"])
@@ -96,7 +105,7 @@ def test_memory_holds_one_chat_and_not_the_file(tmp_path: Path, name: str) -> No
     del chats, text
     tracemalloc.start()
     try:
-        assert sum(isinstance(item, Chat) for item in chatgpt.read(path)) == 400
+        assert sum(isinstance(item, Chat) for item in read_chats(path)) == 400
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -177,11 +186,11 @@ def open_webui_chats(draw: st.DrawFn) -> dict[str, Any]:
     return {"id": draw(SMALL_JSON), "chat": {"history": history, "messages": draw(SMALL_JSON)}}
 
 
-def read_value(tmp_path: Path, format_: Any, chat: object) -> Iterator[Chat | Refusal]:
+def read_value(tmp_path: Path, format_: Format, chat: object) -> Iterator[Chat | Refusal]:
     path = tmp_path / "chats.json"
     # NaN, infinities and lone surrogates are written, and read, as Python's json has them.
     path.write_text(json.dumps([chat]))
-    return iter(format_.read(path))
+    return read_chats(path, format_)
 
 
 trees = settings(
@@ -197,9 +206,9 @@ def test_no_chatgpt_tree_crashes_hangs_or_loses_what_was_shown(
     tmp_path: Path, chat: dict[str, Any]
 ) -> None:
     """A single odd chat in ten years of them must not end the import, nor be cut short."""
-    chats = list(read_value(tmp_path, chatgpt, chat))
-    assert_kept(chats, chat["mapping"], chatgpt)
-    assert_shown(chats[0], chat["mapping"], path_to(chat["mapping"], chat["current_node"]), chatgpt)
+    items = list(read_value(tmp_path, chatgpt.FORMAT, chat))
+    assert_kept(items, chat["mapping"], chatgpt)
+    assert_shown(items, chat["mapping"], path_to(chat["mapping"], chat["current_node"]), chatgpt)
 
 
 @given(chat=open_webui_chats())
@@ -208,11 +217,11 @@ def test_no_open_webui_tree_crashes_hangs_or_loses_what_was_shown(
     tmp_path: Path, chat: dict[str, Any]
 ) -> None:
     tree = chat["chat"]["history"]["messages"]
-    items = list(read_value(tmp_path, open_webui, chat))
+    items = list(read_value(tmp_path, open_webui.FORMAT, chat))
     if tree or not chat["chat"]["messages"]:
         assert_kept(items, tree, open_webui)
         way = path_to(tree, chat["chat"]["history"]["currentId"])
-        assert_shown(items[0], tree, way, open_webui)
+        assert_shown(items, tree, way, open_webui)
 
 
 @given(value=SMALL_JSON | st.lists(chatgpt_chats() | open_webui_chats() | SMALL_JSON, max_size=3))
@@ -220,32 +229,37 @@ def test_no_open_webui_tree_crashes_hangs_or_loses_what_was_shown(
 def test_no_file_crashes_any_reader(tmp_path: Path, value: object) -> None:
     path = tmp_path / "chats.json"
     path.write_text(json.dumps(value))
-    assert recognise(path) in FORMATS
-    for format_ in FORMATS.values():
-        for item in format_.read(path, None):
-            if isinstance(item, Chat) and format_ is not FORMATS["openai"]:
+    assert recognise(path) in {*FORMATS, None}
+    for format_ in (None, *FORMATS.values()):
+        for item in read_chats(path, format_):
+            if isinstance(item, Chat):
                 check(item)
 
 
 def assert_kept(items: list[Chat | Refusal], tree: dict[str, Any], reader: Any) -> None:
+    said = [turn for id_ in tree for turn in spoken_by(tree, id_, reader)]
     chats = [item for item in items if isinstance(item, Chat)]
-    for item in chats:
-        check(item)
-    assert len(chats) == 1
-    messages = [message for chat in chats for message in chat.messages]
-    kept = [text for m in messages for text in (m.content, *map(input_of, m.tool_calls or []))]
-    for id_ in tree:
-        if turn := speaks(tree, id_, reader):
-            for text in (turn.content, *map(input_of, turn.calls)):
-                assert any(storable(text) in content for content in kept)
+    if not chats and not any(turn.content or turn.calls or turn.attachments for turn in said):
+        assert "has text" in str(items)
+        return
+    [chat] = chats
+    check(chat)
+    kept = [text for m in chat.messages for text in (m.content, *map(input_of, m.tool_calls or []))]
+    for turn in said:
+        for text in (turn.content, *map(input_of, turn.calls)):
+            assert any(storable(text) in content for content in kept)
 
 
-def assert_shown(first: Chat | Refusal, tree: dict[str, Any], way: list[str], reader: Any) -> None:
+def assert_shown(
+    items: list[Chat | Refusal], tree: dict[str, Any], way: list[str], reader: Any
+) -> None:
     """What stands on the way to the current node is the path, in its order."""
-    assert isinstance(first, Chat)
-    contents = iter([message.content for message in path(first)])
-    turns = [turn for id_ in way if (turn := speaks(tree, id_, reader)) and not turn.calls]
-    assert all(storable(turn.content) in contents for turn in turns)
+    for first in items[:1]:
+        if isinstance(first, Chat):
+            contents = iter([message.content for message in path(first)])
+            turns = [turn for id_ in way for turn in spoken_by(tree, id_, reader)]
+            texts = [turn.content for turn in turns if turn.content and not turn.calls]
+            assert all(any(storable(text) in each for each in contents) for text in texts)
 
 
 def storable(text: str) -> str:
@@ -256,14 +270,10 @@ def input_of(call: dict[str, Any]) -> str:
     return str(call.get("custom", {}).get("input", call.get("function", {}).get("arguments")))
 
 
-def speaks(tree: dict[str, Any], id_: str, reader: Any) -> Any:
-    if reader is chatgpt:
-        turn = chatgpt._read_node(id_, tree[id_])
-    else:
-        message = tree[id_]
-        message = message if isinstance(message, dict) else {"content": message}
-        turn = open_webui._read_message(id_, message)
-    return turn if turn and turn.is_shown else None
+def spoken_by(tree: dict[str, Any], id_: str, reader: Any) -> list[Turn]:
+    more = (tree,) if reader is chatgpt else ()
+    turns = turns_of(id_, reader._read_node(id_, tree[id_], *more))
+    return [turn for turn in turns if turn.is_shown]
 
 
 def path_to(tree: dict[str, Any], current: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.chat_files import DATA, MORE, existing, open_webui, read_all, reply, spoken, write
 
-from faceplate.importers import Chat, Refusal
+from faceplate.importers import Chat
 from faceplate.importers.chats import Place
 from faceplate.services.messages import NewMessage
 
@@ -29,6 +29,12 @@ def read_reply(tmp_path: Path, **fields: Any) -> NewMessage:
     answer = reply("a", "q", "assistant", fields.pop("content", "Ho"), **fields)
     [chat] = read(tmp_path, open_webui([reply("q", None, "user", "Hi"), answer]))
     return chat.messages[-1]
+
+
+def attachments(message: NewMessage) -> list[dict[str, Any]]:
+    assert message.body is not None
+    found: list[dict[str, Any]] = json.loads(message.body)["attachments"]
+    return found
 
 
 class TestForms:
@@ -75,19 +81,20 @@ class TestForms:
             "user_id": "u-1",
             "created_at": 1_700_000_000,
             "updated_at": 1_700_000_100,
-            "chat": {"title": "Plums", "models": ["llama"]},
+            "chat": {"models": ["llama"]},
         }
         chat["chat"]["messages"][0]["content"] = "Otherwise"
         other = json.loads(json.dumps(chat))
         other["chat"]["messages"].append({"id": "z", "content": "lost"})
-        [kept] = read(tmp_path, other)
+        [[kept], [refusal]] = read_all(write(tmp_path / "other.json", [other]))
+        assert "chat was not understood" in refusal.reason
         assert kept.metadata["source"]["chat"]["messages"][1] == {"id": "z", "content": "lost"}
 
     def test_a_chat_without_messages_is_refused_or_empty(self, tmp_path: Path) -> None:
         path = write(tmp_path / "chats.json", [open_webui([reply("q", None, "user", "Hi")]), {}])
         _, refusals = read_all(path)
-        reason = "history.messages must be an object, or messages a list"
-        assert refusals == [Refusal(Place("chat", 2), reason)]
+        [refusal] = refusals
+        assert refusal.place == Place("chat", 2)
         [empty] = read(tmp_path, {"chat": {"title": "New", "messages": [], "history": {}}})
         assert (empty.title, empty.messages) == ("New", [])
 
@@ -147,7 +154,6 @@ class TestMessages:
             "model": "llama",
             "sources": [{"source": {"name": "pears.pdf"}, "document": ["A pear"]}],
             "statusHistory": [{"action": "web_search", "done": True}],
-            "files": [{"type": "file", "name": "pears.pdf"}],
             "done": True,
         }
         message = read_reply(tmp_path, **beside)
@@ -169,19 +175,24 @@ class TestMessages:
         assert message.metadata is not None
         assert message.metadata["status"] == "failed"
 
-    def test_parts_are_kept_by_their_places(self, tmp_path: Path) -> None:
+    def test_pictures_among_the_text_are_attachments(self, tmp_path: Path) -> None:
         image = {"type": "image_url", "image_url": {"url": "https://example.com/plum.png"}}
         message = read_reply(tmp_path, content=[{"type": "text", "text": "Look"}, image])
         assert message.content == "Look"
-        assert message.metadata is not None
-        assert message.metadata["content_parts"] == [{"index": 1, "part": image}]
+        [kept] = attachments(message)
+        assert kept == {
+            "kind": "image",
+            "reference": "https://example.com/plum.png",
+            "part": image,
+        }
 
     def test_a_picture_without_words_is_a_message(self, tmp_path: Path) -> None:
-        picture = {"type": "image", "url": "data:image/png;base64,AAAA"}
+        picture = {"type": "image", "name": "plum.png", "url": "data:image/png;base64,AAAA"}
         message = read_reply(tmp_path, content="", files=[picture])
-        assert message.metadata is not None
-        assert message.metadata["content_parts"] == [{"index": 0, "part": {"type": "image"}}]
-        assert message.metadata["source"]["files"] == [picture]
+        assert message.content == "[plum.png]"
+        [kept] = attachments(message)
+        assert (kept["name"], kept["reference"]) == ("plum.png", "data:image/png;base64,AAAA")
+        assert kept["part"] == picture
 
     def test_a_picture_that_is_too_large_costs_only_itself(self, tmp_path: Path) -> None:
         picture = {"type": "image", "url": f"data:image/png;base64,{'A' * 400_000}"}
@@ -189,9 +200,8 @@ class TestMessages:
         [[found], [refusal]] = read_all(write(tmp_path / "chats.json", [chat]))
         [message] = found.messages
         assert message.content == "Look"
-        assert message.metadata is not None
-        assert message.metadata["source"]["files"] == [{"type": "image", "url": None}]
-        assert message.metadata["left_out"][0]["at"] == "source.files.0.url"
+        [kept] = attachments(message)
+        assert kept["part"] == {"type": "image", "url": None}
         assert "400,022 characters" in refusal.reason
 
     @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class TestForms:
         chats, refusals = read_all(path)
         assert len(chats) == 1
         assert refusals == [
-            Refusal(Place("chat", 2), "conversations must be a list of messages"),
+            Refusal(Place("chat", 2), "of no format that can be read; its keys are id"),
             Refusal(Place("chat", 3), "not an object"),
         ]
 

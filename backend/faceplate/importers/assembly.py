@@ -1,18 +1,22 @@
-"""The conversion of a source's turns into messages that follow faceplate's rules.
+"""The conversion of a chat's turns into messages that follow faceplate's rules.
 
 A call or result that has no counterpart is kept as an assistant's text, and its metadata say what
 it was. (As a system message, the text of a web page would get the authority of a prompt.) Turns
 that the source did not show go into the metadata of the message after them.
 """
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
 from faceplate.importers.pairing import call_at, find_answers
+from faceplate.importers.source import Attachment
 from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, name_of, text_of
+from faceplate.importers.unread import find_text
 from faceplate.services.messages import NewMessage
 
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
@@ -28,56 +32,112 @@ class Assembly(NamedTuple):
     """The position that each message follows, as in `NewChat`."""
     ends: list[int]
     """The position of the last message up to each step; 0 if there is none."""
-    hidden: list[JsonObject]
+    hidden: list[object]
     """The hidden turns after the last message."""
     problems: list[tuple[int, str]]
-    """The position of a message, and what was left out of it."""
+    """The position of a message, and what was left out or not understood in it."""
+    asides: Counter[str]
+    """What is kept beside the text, by its kind."""
 
 
-def assemble(steps: Sequence[Step], created_at: datetime | None) -> Assembly:
+class Rules(NamedTuple):
+    """What the assembly has to know about a chat and its format."""
+
+    created_at: datetime | None
+    """The time of messages that have none before them."""
+    keeps_open_calls: bool
+    """Whether a call at the end of the only path stays a call."""
+    known: Collection[str]
+    """The keys whose text is known to be no part of what was said."""
+
+
+def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
     """Return the messages of a chat, whose steps are in depth-first order.
 
     Each child follows its parent, and no subtree is without a shown turn: so what is hidden belongs
-    to the next message. ``created_at`` is the time of messages that have none before them.
+    to the next message.
     """
-    answers = find_answers(steps)
-    answered = set(answers.values())
-    result = Assembly([], [], [], [], [], [])
+    answers = find_answers(steps, keeps_open_calls=rules.keeps_open_calls)
+    result = Assembly([], [], [], [], [], [], Counter())
     times: list[datetime | None] = []
     for index, (turn, parent) in enumerate(steps):
-        end, time = (0, created_at) if parent is None else (result.ends[parent], times[parent])
-        answer = answers.get(index)
+        end, time = (
+            (0, rules.created_at) if parent is None else (result.ends[parent], times[parent])
+        )
+        answer = answers.calls.get(index)
         if turn is not None and answer is None and not turn.is_shown:
-            result.hidden.append(turn.original or {})
+            hide(result, turn, rules.known)
         elif turn is not None:
             time = turn.created_at or time
-            calls = [(index, place) in answered for place in range(len(turn.calls))]
+            kept = [(index, place) in answers.kept for place in range(len(turn.calls))]
             call_id = call_at(steps, answer)["id"] if answer else None
-            pieces = _messages(turn, calls, call_id, result.hidden)
-            for number, (message, left_out_chars) in enumerate(pieces, start=1):
+            messages = _messages(turn, kept, call_id, result.hidden)
+            result.hidden.clear()
+            _explain(result, turn, messages[0], rules.known)
+            for number, message in enumerate(messages, start=1):
                 position = len(result.messages) + 1
                 result.messages.append(message._replace(created_at=time))
                 result.names.append(f"{number}:{turn.id}")
                 result.parents.append(None if end == position - 1 else end or position)
                 end = position
-                if left_out_chars:
-                    problem = f"{left_out_chars:,} characters of metadata left out"
-                    result.problems.append((position, problem))
-            result.hidden.clear()
         result.ends.append(end)
         times.append(time)
     return result
 
 
+def hide(result: Assembly, turn: Turn, known: Collection[str]) -> None:
+    """Keep a turn of which the source shows nothing for the message after it."""
+    if turn.original:
+        result.hidden.append(turn.original)
+        result.asides.update([aside.kind for aside in turn.asides] or ["hidden messages"])
+    if not turn.is_hidden:
+        _explain_rest(result, turn, known)
+
+
+def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collection[str]) -> None:
+    """Count what is kept beside the message to be, and say what was not understood in it."""
+    position = len(result.messages) + 1
+    result.asides.update(aside.kind for aside in turn.asides)
+    result.asides.update("attachments" for _ in turn.attachments)
+    if replaced_chars := (message.metadata or {}).get("replaced_chars"):
+        result.asides["replaced characters"] += replaced_chars
+    for part in turn.unknown:
+        chars = sum(chars for _, chars in find_text({"parts": part["part"]}, known))
+        if chars:
+            problem = f"part {part['index'] + 1} was not understood, with {chars:,} characters"
+            result.problems.append((position, problem))
+        else:
+            result.asides["unknown parts without text"] += 1
+    _explain_rest(result, turn, known)
+    if left_out_chars := sum(piece["chars"] for piece in _left_out(message)):
+        problem = f"{left_out_chars:,} characters of metadata left out"
+        result.problems.append((position, problem))
+
+
+def _left_out(message: NewMessage) -> list[JsonObject]:
+    """Return the records of what is neither in the metadata of a message nor in its body."""
+    kept: JsonObject = json.loads(message.body) if message.body else {}
+    return [*(message.metadata or {}).get("left_out", ()), *kept.get("left_out", ())]
+
+
+def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:
+    """Count the known fields that have text, and say which other ones have some."""
+    result.asides.update(key for key, _ in find_text(turn.rest) if key in known)
+    for key, chars in find_text(turn.rest, known):
+        problem = f"{key} was not understood, with {chars:,} characters of text"
+        result.problems.append((len(result.messages) + 1, problem))
+
+
 def _messages(
-    turn: Turn, answered: Sequence[bool], call_id: str | None, hidden: Sequence[JsonObject]
-) -> list[tuple[NewMessage, int]]:
-    """Return the messages of a turn, and the characters left out of each."""
-    calls = [call for call, is_answered in zip(turn.calls, answered, strict=True) if is_answered]
-    lone_calls = [c for c, is_answered in zip(turn.calls, answered, strict=True) if not is_answered]
+    turn: Turn, kept: Sequence[bool], call_id: str | None, hidden: Sequence[object]
+) -> list[NewMessage]:
+    """Return the messages of a turn: one, or more if its content is too long."""
+    calls = [call for call, is_kept in zip(turn.calls, kept, strict=True) if is_kept]
+    lone_calls = [call for call, is_kept in zip(turn.calls, kept, strict=True) if not is_kept]
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
     blocks = [turn.content] if turn.content else []
     blocks += [code_block(text_of(call)) for call in lone_calls]
+    blocks += _describe(turn.attachments, is_alone=not (blocks or calls))
     content, replaced_chars = clean_text("\n\n".join(blocks))
     first, *others = split_text(content, MAX_TOOL_CHARS if call_id else MAX_CONTENT_CHARS)
     about = {
@@ -87,18 +147,22 @@ def _messages(
         "lone_tool_calls": [{"id": call["id"], "name": name_of(call)} for call in lone_calls],
         "replaced_chars": replaced_chars,
         "pieces": len(others) + 1 if others else None,
-        "content_parts": turn.parts,
+        "content_parts": list(turn.unknown),
+        "asides": _by_kind(turn),
         "hidden": list(hidden),
-        "source": turn.source,
+        "source": turn.rest,
     }
-    metadata, left_out_chars = fit({key: value for key, value in about.items() if value})
+    metadata, _ = fit({key: value for key, value in about.items() if value})
     message = NewMessage(
         role=role,
         content=first,
         tool_calls=calls or None,
         tool_results=[{"tool_call_id": call_id, "content": first}] if call_id else None,
         metadata=metadata,
+        body=_body(turn.attachments),
         model=turn.model,
+        input_tokens=turn.input_tokens,
+        output_tokens=turn.output_tokens,
     )
     # A call has one result, so the rest of a long result is an assistant's text.
     more = NewMessage("assistant" if call_id else role, model=turn.model)
@@ -107,4 +171,35 @@ def _messages(
         more._replace(content=text, metadata={**about, "piece": number})
         for number, text in enumerate(others, start=2)
     ]
-    return [(message, left_out_chars), *((piece, 0) for piece in pieces)]
+    return [message, *pieces]
+
+
+def _describe(attachments: Sequence[Attachment], *, is_alone: bool) -> Iterator[str]:
+    """Yield what a reader sees of attachments: their text, and their names if they are alone."""
+    for attachment in attachments:
+        title = f"[{attachment.name or attachment.kind}]"
+        if attachment.text:
+            yield f"{title}\n{code_block(attachment.text)}"
+        elif is_alone:
+            yield title
+
+
+def _body(attachments: Sequence[Attachment]) -> str | None:
+    """Return the JSON of a message's attachments, or None without any."""
+    if not attachments:
+        return None
+    listed, _ = fit({"attachments": [_listed(attachment) for attachment in attachments]})
+    return json.dumps(listed, ensure_ascii=False)
+
+
+def _listed(attachment: Attachment) -> JsonObject:
+    fields: JsonObject = attachment._asdict()
+    del fields["text"]  # it is in the content
+    return {name: value for name, value in fields.items() if value}
+
+
+def _by_kind(turn: Turn) -> dict[str, list[Any]]:
+    kinds: dict[str, list[Any]] = {}
+    for aside in turn.asides:
+        kinds.setdefault(aside.kind, []).append(aside.value)
+    return kinds

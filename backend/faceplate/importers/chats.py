@@ -1,8 +1,9 @@
 """The items that every reader of chat files yields: chats and refusals."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from faceplate.services.messages import NewMessage
@@ -46,12 +47,16 @@ class Chat(NamedTuple):
     messages: list[NewMessage]
     metadata: dict[str, Any]
     created_at: datetime | None = None
+    updated_at: datetime | None = None
+    """When the source last changed it; it counts for the order in the list of conversations."""
     names: list[str] | None = None
     """A name of each message, the same whenever it is read; None: they have only their places."""
     parents: list[int | None] | None = None
     """The position that each message follows, as in `faceplate.services.chats.NewChat`."""
     head: int | None = None
     """The position of the last message that the source shows; None: the last one."""
+    asides: Mapping[str, int] = MappingProxyType({})
+    """What is kept beside the text of its messages: how many, by the kind."""
 
 
 class Refusal(NamedTuple):

@@ -1,97 +1,160 @@
 """The conversion of a source's chat, with its branches, into a chat to store."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
-from faceplate.column_types import JsonObject
-from faceplate.importers.assembly import Assembly, assemble
-from faceplate.importers.chats import Chat, Place, Refusal, derive_title, shorten
+from faceplate.importers.assembly import Assembly, Rules, assemble, hide
+from faceplate.importers.chats import Chat, Place, Refusal, Unreadable, derive_title, shorten
+from faceplate.importers.contents import to_seconds, to_time
 from faceplate.importers.fitting import clean_text, digest, fit
+from faceplate.importers.source import Message, SourceChat
 from faceplate.importers.trees import Node, Tree
-from faceplate.importers.turns import Step, Turn, to_time
+from faceplate.importers.turns import Step, Turn, turns_of
+from faceplate.importers.unread import find_text
 
 _MAX_TITLE_CHARS: Final = 255
 _MAX_KEY_CHARS: Final = 2_000
-_ID_KEYS: Final = ("id", "conversation_id")
 
 
-class Header(NamedTuple):
-    """The fields of a source's chat, without its messages."""
+class Origin(NamedTuple):
+    """Where a chat was read."""
 
     place: Place
     format: str
-    id: str
-    """If it is empty, the chat gets the id of its first message."""
-    title: object
-    created: object
-    source: JsonObject
-    """The other fields, without the ones that have a column."""
+    known: Collection[str]
+    """The keys whose text is known to be no part of what was said."""
+    value: object
+    """What it was read from: it names a chat that has no name."""
 
 
-class TurnTree(NamedTuple):
-    """The turns of a chat by their ids, as a tree."""
-
-    turns: Mapping[str, Turn]
-    nodes: Mapping[str, Node]
-    current: object
-    """The id of the last message that is visible."""
-
-
-def make_tree_chat(header: Header, turn_tree: TurnTree) -> Iterator[Chat | Refusal]:
+def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     """Yield a chat with all its branches, then a Refusal for each message that lost a part.
 
-    Its path ends where the source's visible thread does.
+    Its path ends where the source's visible thread does. Raises Unreadable if the chat has messages
+    and none of them has text.
     """
-    turns = turn_tree.turns
-    tree = Tree(turn_tree.nodes, lambda node: node in turns and turns[node].is_shown)
+    thread = _thread(source)
+    turns, tree = thread.turns, Tree(thread.nodes, thread.is_shown)
     nodes = list(tree.depth_first())
     places: dict[str | None, int] = {node: index for index, node in enumerate(nodes)}
     steps = [Step(turns.get(node), places.get(tree.parents[node])) for node in nodes]
-    opening = next((node for node in nodes if node in turns and turns[node].is_shown), None)
-    fallback = digest(header.source) if opening is None else f"message:{opening}"
-    assembly = assemble(steps, to_time(header.created))
-    assembly.hidden.extend(t.original or {} for id_, t in turns.items() if id_ not in tree.kept)
-    visible = tree.find_visible(turn_tree.current)
+    rules = Rules(to_time(source.created), source.is_exact, origin.known)
+    assembly = assemble(steps, rules)
+    for name, turn in turns.items():
+        if name not in tree.kept:
+            hide(assembly, turn, origin.known)
+    said = (message.content or message.tool_calls for message in assembly.messages)
+    if not any(said) and any(not turn.is_hidden for turn in turns.values()):
+        raise Unreadable(f"none of its {len(turns):,} messages has text")
+    opening = next((node for node in nodes if thread.is_shown(node)), None)
+    visible = tree.find_visible(thread.current)
     head = None if visible is None else assembly.ends[places[visible]]
-    yield _make_chat(header._replace(id=header.id or fallback), assembly, head)
-    yield from _explain(header.place, assembly)
+    name = _name(source, origin, opening if opening in thread.named else None)
+    yield _make_chat(source._replace(id=name), origin, assembly, head)
+    yield from _explain(origin.place, assembly)
 
 
-def make_chat(header: Header, turns: Sequence[Turn]) -> Iterator[Chat | Refusal]:
-    """Yield a chat without branches, and its refusals as `make_tree_chat` does."""
-    steps = [Step(turn, index - 1 if index else None) for index, turn in enumerate(turns)]
-    assembly = assemble(steps, to_time(header.created))
-    yield _make_chat(header, assembly, None)
-    yield from _explain(header.place, assembly)
+class _Thread(NamedTuple):
+    """The turns of a chat by their names, as a tree."""
+
+    turns: Mapping[str, Turn]
+    nodes: Mapping[str, Node]
+    named: Collection[str]
+    """The turns that have a name of the source, and not a number."""
+    current: object
+
+    def is_shown(self, name: str) -> bool:
+        return name in self.turns and self.turns[name].is_shown
 
 
-def _make_chat(header: Header, assembly: Assembly, head: int | None) -> Chat:
-    given = clean_text(header.title)[0].strip() if isinstance(header.title, str) else ""
-    key = clean_text(header.id)[0]
-    key = key if len(key) <= _MAX_KEY_CHARS else digest(key)
-    known = [(name, key) for name in _ID_KEYS] + [("title", header.title)]
-    source = {name: value for name, value in header.source.items() if (name, value) not in known}
-    about = {
+def _thread(source: SourceChat) -> _Thread:
+    turns: dict[str, Turn] = {}
+    nodes: dict[str, Node] = {}
+    named: set[str] = set()
+    ends: dict[str, str] = {}  # the last turn of each message
+    before: str | None = None
+    for number, message in enumerate(source.messages, start=1):
+        is_name = message.id not in nodes and bool(message.id or source.is_tree)
+        name = message.id if is_name else _number(number, nodes)
+        if is_name and name:
+            named.add(name)
+        made = turns_of(name, message) if _holds_message(message) else []
+        if source.is_exact:
+            made = [turn._replace(is_shown_empty=True) for turn in made]
+        turns.update((turn.id, turn) for turn in made)
+        parent = message.parent if source.is_tree else before
+        last = made[-1].id if made else name
+        for step in [turn.id for turn in made] or [name]:
+            children = message.children if step == last else ()
+            nodes[step] = Node(parent, children, to_seconds(message.created))
+            parent = step
+        ends[name] = before = last
+    if source.is_tree:  # a child follows the last turn of its parent
+        firsts = {name: node for name, node in nodes.items() if name in ends}
+        for name, node in firsts.items():
+            nodes[name] = node._replace(
+                parent=node.parent if node.parent is None else ends.get(node.parent, node.parent)
+            )
+    current = source.current if source.is_tree else before
+    return _Thread(
+        turns, nodes, named, ends.get(current, current) if isinstance(current, str) else current
+    )
+
+
+def _holds_message(message: Message) -> bool:
+    return bool(message.role or message.pieces or message.original)
+
+
+def _number(number: int, taken: Collection[str]) -> str:
+    name = str(number)
+    while name in taken:
+        name += "'"
+    return name
+
+
+def _name(source: SourceChat, origin: Origin, opening: str | None) -> str:
+    """Return the name of a chat at its source."""
+    if source.id:
+        return source.id
+    return digest(origin.value) if opening is None else f"message:{opening}"
+
+
+def _make_chat(source: SourceChat, origin: Origin, assembly: Assembly, head: int | None) -> Chat:
+    given, replaced_chars = clean_text(source.title if isinstance(source.title, str) else "")
+    given = given.strip()
+    if replaced_chars:
+        assembly.asides["replaced characters"] += replaced_chars
+    key = clean_text(source.id)[0]
+    rest = source.rest or {}
+    if len(key) > _MAX_KEY_CHARS:
+        key, rest = digest(key), {**rest, "id": source.id}
+    about: dict[str, Any] = {
         "title": given if len(given) > _MAX_TITLE_CHARS else None,
         "hidden": assembly.hidden,
-        "source": source,
+        "source": rest,
     }
     metadata, left_out_chars = fit({name: value for name, value in about.items() if value})
     if left_out_chars:
         assembly.problems.insert(0, (0, f"{left_out_chars:,} characters of metadata left out"))
+    for name, chars in find_text(source.rest, origin.known):
+        problem = f"{name} was not understood, with {chars:,} characters of text"
+        assembly.problems.insert(0, (0, problem))
     has_branches = any(parent is not None for parent in assembly.parents)
     times = [message.created_at for message in assembly.messages if message.created_at]
     return Chat(
-        place=header.place,
-        source=header.format,
+        place=origin.place,
+        source=origin.format,
         key=key,
         title=shorten(given or derive_title(assembly.messages), _MAX_TITLE_CHARS),
         messages=assembly.messages,
         metadata=metadata,
-        created_at=to_time(header.created) or min(times, default=None),
+        created_at=to_time(source.created) or min(times, default=None),
+        updated_at=to_time(source.updated),
         names=assembly.names,
         parents=assembly.parents if has_branches else None,
         head=head if head != len(assembly.messages) else None,
+        asides=Counter(assembly.asides),
     )
 
 

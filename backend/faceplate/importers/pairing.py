@@ -2,11 +2,11 @@
 
 A tool result must name the id of its call. Few sources have ids, and many have calls without a
 result or results without a call. So a result answers a call between the same two messages of the
-user.
+user: the one that it names, or else the oldest open one of its tool.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.turns import Step, Turn, can_be_stored, name_of
@@ -19,11 +19,20 @@ Call = tuple[int, int]
 _Pending = dict[str, Call]  # by the ids of the calls, the newest last
 
 
-def find_answers(steps: Sequence[Step]) -> dict[int, Call]:
-    """Return the call of each result, by the index of its step.
+class Answers(NamedTuple):
+    """The calls that stay calls."""
+
+    calls: dict[int, Call]
+    """The call of each result, by the index of its step."""
+    kept: set[Call]
+    """The calls that have a result, or may still get one."""
+
+
+def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
+    """Return which result answers which call.
 
     A call that is not answered on each path through it has no result: on the other paths it would
-    look pending.
+    look pending. With ``keeps_open_calls`` a call at the end of its only path is kept.
     """
     branch_points = {parent for index, (_, parent) in enumerate(steps) if parent != index - 1}
     pairing_at: dict[int | None, _Pending] = {None: {}}
@@ -36,8 +45,11 @@ def find_answers(steps: Sequence[Step]) -> dict[int, Call]:
             pairing.take(index, turn)
         if index in branch_points:
             pairing_at[index] = dict(pairing.pending)
+    has_one_path = all(parent == index - 1 for index, (_, parent) in enumerate(steps) if index)
+    waiting = set(pairing.pending.values()) if keeps_open_calls and has_one_path else set()
     pairing.give_up()
-    return {index: call for index, call in pairing.answers.items() if call not in pairing.lone}
+    calls = {index: call for index, call in pairing.answers.items() if call not in pairing.lone}
+    return Answers(calls, {*calls.values(), *waiting})
 
 
 def call_at(steps: Sequence[Step], place: Call) -> JsonObject:
@@ -72,7 +84,7 @@ class _Pairing:
         elif turn.role == "tool":
             names = {id_: name_of(call_at(self._steps, at)) for id_, at in self.pending.items()}
             call_id = turn.call_id or _find_call(turn.tool, names)
-            if call_id in self.pending:
+            if call_id is not None and call_id in self.pending:
                 self.answers[index] = self.pending.pop(call_id)
 
     def _wait(self, call_id: str, call: Call) -> None:
@@ -83,16 +95,15 @@ class _Pairing:
             self.lone.add(self.pending.pop(next(iter(self.pending))))
 
 
-def _find_call(tool: str | None, pending: Mapping[str, str]) -> str | None:
-    """Return the newest pending call of this tool or its family; ``pending`` has the names.
+def _find_call(tool: str, pending: Mapping[str, str]) -> str | None:
+    """Return the oldest pending call of this tool or its family; ``pending`` has the names.
 
-    ``web.run`` belongs to the family ``web``. Without a tool's name it is the newest call of any
+    ``web.run`` belongs to the family ``web``. Without a tool's name it is the oldest call of any
     tool.
     """
-    newest_first = list(pending)[::-1]
-    if tool is None:
-        return next(iter(newest_first), None)
-    same = [id_ for id_ in newest_first if pending[id_] == tool]
+    if not tool:
+        return next(iter(pending), None)
+    same = [id_ for id_, name in pending.items() if name == tool]
     family = tool.partition(".")[0]
-    related = [id_ for id_ in newest_first if pending[id_].partition(".")[0] == family]
+    related = [id_ for id_, name in pending.items() if name.partition(".")[0] == family]
     return next(iter(same or related), None)

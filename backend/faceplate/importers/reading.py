@@ -1,69 +1,53 @@
-"""The common part of the readers: the loop over values, and fields."""
+"""The reading of a file: from its values to chats that can be stored."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Final
 
-from faceplate.column_types import JsonObject
-from faceplate.importers.chats import Chat, Place, Refusal, Unreadable
-from faceplate.importers.fitting import clean_text
-from faceplate.importers.json_values import LIST_KEYS, read_values
-from faceplate.importers.trees import Node
-from faceplate.importers.turns import to_seconds
-
-_MAX_MODEL_CHARS: Final = 255
-
-Reader = Callable[[Place, JsonObject], Iterable[Chat | Refusal]]
-"""Returns the chats of the value at this place; may raise Unreadable."""
+from faceplate.importers.chats import Chat, Refusal, Unreadable
+from faceplate.importers.conversion import Origin, convert
+from faceplate.importers.files import read_values
+from faceplate.importers.formats import Format
+from faceplate.importers.lost import count_lost
+from faceplate.importers.recognition import Found, find_chats, list_keys
 
 
-def read_each(
-    reader: Reader,
+def read_chats(
     path: Path,
-    on_progress: Callable[[int], None] | None,
-    *,
-    list_keys: tuple[str, ...] = LIST_KEYS,
+    format: Format | None = None,  # noqa: A002 - what it is called everywhere
+    on_progress: Callable[[int], None] | None = None,
 ) -> Generator[Chat | Refusal, None, None]:
-    """Yield the chats that ``reader`` returns for each value, or a Refusal.
+    """Yield the chats of a file in order, and a Refusal for each that cannot be read.
 
-    One value is in memory at a time. ``on_progress`` is called with the number of bytes read.
-    Raises OSError if the file cannot be read.
+    Each chat is read by the format that fits it best, or by ``format``. One value of the file is in
+    memory at a time. ``on_progress`` is called with the number of bytes read. Raises OSError if the
+    file cannot be read.
     """
-    for item in read_values(path, on_progress, list_keys=list_keys):
-        if isinstance(item, Refusal):
-            yield item
-        elif not isinstance(item.value, dict):
-            yield Refusal(item.place, "not an object")
-        else:
-            yield from _read_one(reader, item.place, item.value)
+    with closing(read_values(path, on_progress, list_keys=list_keys(path))) as values:
+        for item in find_chats(values, format):
+            if isinstance(item, Refusal):
+                yield item
+            else:
+                yield from _read_one(item)
 
 
-def make_node(parent: object, children: object, moment: object) -> Node:
-    """Return a node of a tree from fields of a source, which may have any type."""
-    return Node(
-        parent if isinstance(parent, str) else None,
-        [child for child in children if isinstance(child, str)]
-        if isinstance(children, list)
-        else [],
-        to_seconds(moment),
-    )
-
-
-def model_name(value: object) -> str | None:
-    """Return the name of a model as its column takes it, or None."""
-    name = clean_text(value)[0] if isinstance(value, str) else ""
-    return name if name.strip() and len(name) <= _MAX_MODEL_CHARS else None
-
-
-def first_text(*values: object) -> str:
-    """Return the first value that is text and not empty, or empty text."""
-    return next((value for value in values if isinstance(value, str) and value), "")
-
-
-def _read_one(reader: Reader, place: Place, value: JsonObject) -> Iterator[Chat | Refusal]:
+def _read_one(found: Found) -> Iterator[Chat | Refusal]:
+    origin = Origin(found.place, found.format.key, found.format.known, found.value)
+    chats: list[Chat] = []
     try:
-        yield from reader(place, value)
+        is_reported = False
+        for source in found.format.read(found.value):
+            for item in convert(source, origin):
+                yield item
+                if isinstance(item, Chat):
+                    chats.append(item)
+                is_reported = is_reported or isinstance(item, Refusal)
+        chars = 0 if is_reported else count_lost(found.value, chats, found.format.known)
     except Unreadable as error:
-        yield Refusal(place, str(error))
+        yield Refusal(found.place, str(error))
     except RecursionError:
-        yield Refusal(place, "nested too deeply")
+        yield Refusal(found.place, "nested too deeply")
+    else:
+        if chars:
+            reason = f"imported, but {chars:,} characters of text were not understood"
+            yield Refusal(found.place, reason)

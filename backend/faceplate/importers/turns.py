@@ -1,50 +1,64 @@
-"""The turns of a source's chat, which every reader makes, and their tool calls and times."""
+"""The turns of a chat: what one message of a source becomes, ready for the columns."""
 
 import json
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text
+from faceplate.importers import contents
+from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, digest
+from faceplate.importers.source import (
+    Aside,
+    Attachment,
+    Call,
+    Message,
+    Piece,
+    Result,
+    Text,
+    Unknown,
+)
 
 MAX_TOOL_CHARS: Final = MAX_CONTENT_CHARS - 1_000  # leaves room for the id of the call
 _MAX_NAME_CHARS: Final = 255
-_MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
-_MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
+_MAX_GIVEN_CHARS: Final = 200  # leaves room for the rest of a call's id
+_MAX_TOKENS: Final = 2**31 - 1
 
 
 class Turn(NamedTuple):
-    """A message of the source."""
+    """A message to be, with one role."""
 
     id: str
     role: str
-    """user, assistant, system, developer or tool; any other is stored as an assistant's text."""
-    content: str
-    parts: list[JsonObject] | None = None
-    """The parts of the content that are not text: ``{"index", "part"}``."""
+    content: str = ""
     calls: Sequence[JsonObject] = ()
     """Tool calls, in the shape of `tool_calls.check_calls`."""
-    call_id: str | None = None
+    call_id: str = ""
     """The id of the call that a tool's result answers, if the source has it."""
-    tool: str | None = None
+    tool: str = ""
     """The name of the tool whose result it is."""
+    attachments: Sequence[Attachment] = ()
+    asides: Sequence[Aside] = ()
+    unknown: Sequence[JsonObject] = ()
+    """The parts that no reader knows: ``{"index", "part"}``."""
     is_hidden: bool = False
+    is_shown_empty: bool = False
+    """Whether it is a message even without any content."""
     created_at: datetime | None = None
     """Without it, the messages have the time of the message before them."""
     model: str | None = None
-    """The name of the model that wrote it."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     status: str | None = None
-    source: JsonObject | None = None
-    """The source's other fields."""
-    original: JsonObject | None = None
-    """The whole message of the source, kept if the turn is hidden."""
+    rest: JsonObject | None = None
+    original: object = None
 
     @property
     def is_shown(self) -> bool:
         """Whether the source showed any part of it."""
-        return not self.is_hidden and bool(self.content.strip() or self.parts or self.calls)
+        has_parts = self.calls or self.attachments or self.unknown or self.is_shown_empty
+        return not self.is_hidden and bool(self.content.strip() or has_parts)
 
 
 class Step(NamedTuple):
@@ -53,6 +67,122 @@ class Step(NamedTuple):
     turn: Turn | None
     parent: int | None
     """The index of the step before it on its path."""
+
+
+def turns_of(name: str, message: Message) -> list[Turn]:
+    """Return the turns of a message, at least one; ``name`` is its name in the chat.
+
+    Text, calls and attachments are one turn, and each result is another one. What follows a result
+    begins a new turn. A user's message has the results first: they answer what was before it.
+    """
+    pieces = list(_with_ids(name, message.pieces))
+    if message.role == "user":
+        pieces.sort(key=lambda piece: not isinstance(piece, Result))
+    first, *others = _split(pieces) or [[]]
+    turn = Turn(
+        name,
+        message.role or "unknown",
+        is_hidden=message.is_hidden,
+        created_at=contents.to_time(message.created),
+        model=model_name(message.model) if message.role == "assistant" else None,
+        status=message.status if message.role == "assistant" else None,
+        original=message.original,
+    )
+    turns = [_fill(turn, first, 0)]
+    turns[0] = turns[0]._replace(
+        rest=message.rest or None,
+        input_tokens=_tokens(message.input_tokens),
+        output_tokens=_tokens(message.output_tokens),
+    )
+    at = len(first)
+    for number, pieces in enumerate(others, start=2):
+        turns.append(_fill(turn._replace(id=f"{name}\0{number}"), pieces, at))
+        at += len(pieces)
+    return turns
+
+
+def _with_ids(name: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield the pieces, with ids for the calls that have none."""
+    short = name if len(name) <= _MAX_GIVEN_CHARS else digest(name)
+    number = 0
+    for piece in pieces:
+        if isinstance(piece, Call) and not piece.id:
+            number += 1
+            given = f"call_{short}" if number == 1 else f"call_{short}_{number}"
+            yield piece._replace(id=given)
+        else:
+            yield piece
+
+
+def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Return the pieces of each turn."""
+    groups: list[list[Piece]] = []
+    is_open = False
+    for piece in pieces:
+        if isinstance(piece, Result) or not is_open:
+            groups.append([])
+        groups[-1].append(piece)
+        is_open = not isinstance(piece, Result)
+    return _without_lone_asides(groups)
+
+
+def _without_lone_asides(groups: list[list[Piece]]) -> list[list[Piece]]:
+    """Return the groups; one that has only asides becomes part of the one before it, or after."""
+    joined: list[list[Piece]] = []
+    for group in groups:
+        if joined and (_is_aside(group) or _is_aside(joined[-1])):
+            joined[-1].extend(group)
+            joined[-1].sort(key=lambda piece: not isinstance(piece, Result))
+        else:
+            joined.append(group)
+    return joined
+
+
+def _is_aside(group: Sequence[Piece]) -> bool:
+    return all(isinstance(piece, Aside) for piece in group)
+
+
+def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
+    """Return the turn with its pieces, the first of which is the ``begin``-th of the message."""
+    if pieces and isinstance(pieces[0], Result):
+        result = pieces[0]
+        content, attachments, unknown = contents.read_result(result.content)
+        return turn._replace(
+            role="tool",
+            content=content,
+            call_id=result.call_id,
+            tool=result.tool,
+            attachments=attachments,
+            asides=[piece for piece in pieces if isinstance(piece, Aside)],
+            unknown=unknown,
+            model=None,
+            status="failed" if result.is_error else None,
+        )
+    return turn._replace(
+        content="\n".join(piece.text for piece in pieces if isinstance(piece, Text)),
+        calls=[make_call(piece) for piece in pieces if isinstance(piece, Call)],
+        attachments=[piece for piece in pieces if isinstance(piece, Attachment)],
+        asides=[piece for piece in pieces if isinstance(piece, Aside)],
+        unknown=list(_unknown(pieces, begin)),
+    )
+
+
+def _unknown(pieces: Sequence[Piece], begin: int) -> Iterator[JsonObject]:
+    for index, piece in enumerate(pieces, start=begin):
+        if isinstance(piece, Unknown):
+            yield {"index": index, "part": piece.value}
+
+
+def model_name(value: object) -> str | None:
+    """Return the name of a model as its column takes it, or None."""
+    name = clean_text(value)[0] if isinstance(value, str) else ""
+    return name if name.strip() and len(name) <= _MAX_NAME_CHARS else None
+
+
+def _tokens(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= _MAX_TOKENS else None
 
 
 def code_block(text: str, language: str = "") -> str:
@@ -65,51 +195,17 @@ def code_block(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def make_call(call_id: str, tool: str, text: str) -> JsonObject:
-    """Return a tool call.
-
-    It calls a function if ``text`` is a JSON object, else a custom tool.
-    """
-    call_id, tool, text = (clean_text(value)[0] for value in (call_id, tool, text))
-    if _is_json_object(text):
+def make_call(call: Call) -> JsonObject:
+    """Return a tool call, in the shape of its column."""
+    values = (call.id, call.tool, contents.to_text(call.input))
+    call_id, tool, text = (clean_text(value)[0] for value in values)
+    if call.type == "function" or (call.type != "custom" and _is_json_object(text)):
         return {
             "id": call_id,
             "type": "function",
             "function": {"name": tool, "arguments": text},
         }
     return {"id": call_id, "type": "custom", "custom": {"name": tool, "input": text}}
-
-
-def to_seconds(value: object) -> float | None:
-    """Return a time in seconds since 1970.
-
-    ``value`` is a number of s, ms, us or ns, or ISO 8601.
-    """
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if not abs(value) < _MAX_NANOSECONDS:  # this also excludes NaN
-        return None
-    seconds = float(value)
-    while abs(seconds) >= _MAX_SECONDS:
-        seconds /= 1000
-    return seconds
-
-
-def to_time(value: object) -> datetime | None:
-    """Return a time in UTC, or None if ``value`` is no time."""
-    seconds = to_seconds(value)
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def text_of(call: JsonObject) -> str:
@@ -131,6 +227,7 @@ def can_be_stored(call: JsonObject) -> bool:
 
 def _is_json_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        value: Any = json.loads(text)
     except (ValueError, RecursionError):
         return False
+    return isinstance(value, dict)

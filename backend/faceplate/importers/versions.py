@@ -103,6 +103,7 @@ def _give_ids(user_id: UUID, chat: Chat) -> _Given:
         parents=chat.parents,
         head=chat.head,
         created_at=chat.created_at,
+        updated_at=chat.updated_at,
         source=chat.source,
         key=chat.key,
     )
@@ -185,7 +186,8 @@ async def _add(scope: Scope, given: _Given, changes: _Changes, last_position: in
         positions[ids[index]] = newest = position
     if rows:
         await insert_messages(scope, rows)
-        moment = newest_time([chat.messages[index] for index in changes.missing])
+        times = [] if chat.updated_at is None else [chat.updated_at]
+        moment = newest_time([chat.messages[index] for index in changes.missing], *times)
         await scope.execute(sql.EXTEND, conversation_id=chat.id, count=len(rows), active_at=moment)
     end = positions[given.end] if changes.is_followed else changes.end
     if end is not None and (end != newest or not rows):

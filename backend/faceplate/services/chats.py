@@ -38,6 +38,8 @@ class NewChat(NamedTuple):
     """The name at ``source``: `conversations.open` finds the chat by it if ``id`` is the `id_of`
     both."""
     body: str | None = None
+    updated_at: datetime | None = None
+    """When it was last changed where it comes from, if that was after its newest message."""
     ids: Sequence[UUID] | None = None
     """The ids of the messages, where they have none themselves. Without ``ids`` they are derived
     from the chat's id and the places of the messages."""
@@ -53,8 +55,8 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
     not returned. The number of messages is not limited; a few hundred are sent at a time.
 
     A chat and a message keep their ``created_at``; without one, it is now. The activity of the
-    conversation is the newest of these times. Of the chats without times, the last new one becomes
-    the first in the list of conversations.
+    conversation is the newest of these times and of ``updated_at``. Of the chats without times, the
+    last new one becomes the first in the list of conversations.
 
     Raises InvalidInput for a value that breaks a rule, for parents that are no tree, and for tool
     calls and results that do not match along a path; Conflict if two messages of a chat have the
@@ -92,12 +94,16 @@ async def store(scope: Scope, chats: Sequence[NewChat]) -> list[UUID]:
             keys=[chat.key for chat in chats],
             bodys=[chat.body for chat in chats],
             created_ats=[chat.created_at for chat in chats],
-            updated_ats=[newest_time(chat.messages, chat.created_at) for chat in chats],
+            updated_ats=[newest_time(chat.messages, *_times(chat)) for chat in chats],
         )
     new_ids = set(created)
     new = [chat for chat in chats if chat.id in new_ids]
     await insert_messages(scope, (row for chat in new for row in _rows(chat)))
     return [chat.id for chat in new]
+
+
+def _times(chat: NewChat) -> list[datetime | None]:
+    return [chat.created_at, *([] if chat.updated_at is None else [chat.updated_at])]
 
 
 def predecessors(chat: NewChat) -> Iterator[int]:

@@ -1,0 +1,338 @@
+"""The parts of a message's content, in the words that formats share.
+
+OpenAI, Anthropic, Gemini, the Vercel SDK and others write content as text or as a list of parts.
+Their kinds of parts have different names, and few of them mean different things, so one table knows
+them all. A part that it does not know becomes `Unknown`, whose text the import reports.
+"""
+
+import json
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
+from faceplate.importers.unread import find_text
+
+_MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
+_MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
+_MAX_REFERENCE_CHARS: Final = 2_000
+
+TEXT_KEYS: Final = ("text", "content", "value", "output_text", "refusal", "logs")
+
+
+def read_content(content: object) -> list[Piece]:
+    """Return the pieces of a content: text, a part, or a list of both."""
+    if content is None:
+        return []
+    if isinstance(content, list):
+        return [piece for part in content for piece in read_part(part)]
+    return list(read_part(content))
+
+
+def read_part(part: object) -> list[Piece]:
+    """Return the pieces of one part."""
+    if isinstance(part, str):
+        return [Text(part)]
+    if isinstance(part, int | float) and not isinstance(part, bool):
+        return [Text(to_text(part))]
+    if not isinstance(part, dict):
+        return [] if part is None else [Unknown(part)]
+    kind = part.get("type")
+    name = kind.lower().replace("-", "_") if isinstance(kind, str) else ""
+    read = _READERS.get(name) or _by_ending(name) or (None if kind else _read_untyped)
+    return (read(part) if read else None) or [Unknown(part)]
+
+
+def read_result(content: object) -> tuple[str, list[Attachment], list[JsonObject]]:
+    """Return the text of a tool's result, its attachments, and the parts that are unknown."""
+    parts = content if isinstance(content, list) else [content]
+    if isinstance(content, str) or not _are_parts(parts):
+        return "" if content is None else to_text(content), [], []
+    pieces = read_content(parts)
+    texts = [piece.text for piece in pieces if isinstance(piece, Text)]
+    attachments = [piece for piece in pieces if isinstance(piece, Attachment)]
+    if len(texts) + len(attachments) < len(pieces):  # with other parts, it is a value like any
+        return to_text(content), [], []
+    return "\n".join(texts), attachments, []
+
+
+def _are_parts(content: object) -> bool:
+    """Return whether a value is a list of parts of a content."""
+    return isinstance(content, list) and all(
+        isinstance(part, str) or (isinstance(part, dict) and isinstance(part.get("type"), str))
+        for part in content
+    )
+
+
+def to_text(value: object) -> str:
+    """Return a value as text: text as it is, any other as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def to_seconds(value: object) -> float | None:
+    """Return a time in seconds since 1970.
+
+    ``value`` is a number of s, ms, us or ns, such a number as text, or ISO 8601.
+    """
+    if isinstance(value, str):
+        try:
+            return to_seconds(float(value)) if value.isdigit() else _from_iso(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not abs(value) < _MAX_NANOSECONDS:  # this also excludes NaN
+        return None
+    seconds = float(value)
+    while abs(seconds) >= _MAX_SECONDS:
+        seconds /= 1000
+    return seconds
+
+
+def _from_iso(value: str) -> float:
+    moment = datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def to_time(value: object) -> datetime | None:
+    """Return a time in UTC, or None if ``value`` is no time."""
+    seconds = to_seconds(value)
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def first_text(*values: object) -> str:
+    """Return the first value that is text and not empty, or empty text."""
+    return next((value for value in values if isinstance(value, str) and value), "")
+
+
+def first_of(value: JsonObject, *keys: str) -> Any:
+    """Return the first of the keys' values that is not None, or None."""
+    return next((value[key] for key in keys if value.get(key) is not None), None)
+
+
+def as_object(value: object) -> JsonObject:
+    """Return the value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Return the value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def without(value: JsonObject, *keys: str) -> JsonObject:
+    """Return the fields of an object other than these."""
+    return {name: item for name, item in value.items() if name not in keys}
+
+
+def attachment(part: JsonObject, kind: str) -> Attachment:
+    """Return a file or a picture, by the names that formats give to its fields."""
+    inner: JsonObject = next(
+        (part[key] for key in _INNER_FILES if isinstance(part.get(key), dict)), {}
+    )
+    fields: JsonObject = {**part, **inner}
+    is_text = inner.get("type") == "text"  # then the data are what the file says
+    data = first_text(*(fields.get(key) for key in _FILE_DATA))
+    reference = first_text(*(fields.get(key) for key in _REFERENCES), "" if is_text else data)
+    if len(reference) > _MAX_REFERENCE_CHARS:
+        reference = f"{reference[:60]}… ({len(reference):,} characters)"
+    return Attachment(
+        kind=first_text(*(fields.get(key) for key in _MEDIA_TYPES), kind),
+        name=first_text(*(fields.get(key) for key in _FILE_NAMES)),
+        reference=reference,
+        text=first_text(
+            *(fields.get(key) for key in _FILE_TEXTS),
+            data if is_text else "",
+            "" if kind in _MEDIA else _said(fields.get("content")),
+        ),
+        part=part,
+    )
+
+
+def _said(content: object) -> str:
+    """Return the text of a file's content: text, or a list of parts."""
+    pieces = read_content(content) if isinstance(content, str | list) else []
+    return "\n".join(piece.text for piece in pieces if isinstance(piece, Text))
+
+
+_MEDIA: Final = ("image", "audio", "video")
+_INNER_FILES: Final = (
+    *("source", "image_url", "file", "input_audio", "inlineData", "inline_data"),
+    *("fileData", "audio", "video", "image_file", "data", "image"),
+)
+_REFERENCES: Final = (
+    *("image_url", "url", "uri", "fileUri", "file_uri", "file_url", "path", "src"),
+    *("file_id", "fileId", "asset_pointer", "image_id", "id", "uuid", "file_uuid", "image"),
+)
+_FILE_DATA: Final = ("data", "file_data", "image_data")
+_MEDIA_TYPES: Final = (
+    *("media_type", "mediaType", "mime_type", "mimeType", "contentType", "file_type", "format"),
+)
+_FILE_NAMES: Final = ("filename", "fileName", "file_name", "name", "title", "displayName")
+_FILE_TEXTS: Final = ("extracted_content", "extractedContent", "transcript")
+
+
+def _text(part: JsonObject) -> list[Piece]:
+    key = next((key for key in TEXT_KEYS if part.get(key) is not None), "")
+    text, notes = part.get(key), without(part, "type", "state", "cache_control", key)
+    if isinstance(text, dict):  # of an Assistants' thread
+        text, notes = text.get("value"), {**notes, **without(text, "value")}
+    if not isinstance(text, str):
+        return []
+    if any(find_text(notes)):
+        return [Text(text), Unknown(notes)]
+    return [Text(text), Aside("notes of texts", notes)] if any(notes.values()) else [Text(text)]
+
+
+def _reasoning(part: JsonObject) -> list[Piece]:
+    return [Aside("reasoning", without(part, "type"))]
+
+
+def _call(part: JsonObject) -> list[Piece]:
+    """Return a call, and its result if the part has that as well."""
+    fields = _Fields(part, _INNER_CALLS)
+    is_error = _is_error(part)
+    call_id = first_text(fields.take(*_CALL_IDS))
+    tool = first_text(fields.take(*_TOOL_NAMES), _name_in_type(part), "function")
+    given = fields.take(*_INPUTS)
+    output = fields.take(*_OUTPUTS)
+    results = [] if output is None else [Result(_value(output), call_id, tool, is_error=is_error)]
+    call = Call(tool, {} if given is None else given, call_id, _type_of(part))
+    return [call, *results, *fields.unread()]
+
+
+def _type_of(part: JsonObject) -> str:
+    """Return what a call calls, if OpenAI's object in it says so."""
+    return next((kind for kind in ("function", "custom") if isinstance(part.get(kind), dict)), "")
+
+
+def _result(part: JsonObject) -> list[Piece]:
+    fields = _Fields(part, _INNER_RESULTS)
+    is_error = _is_error(part)
+    call_id = first_text(fields.take(*_RESULT_IDS))
+    tool = first_text(fields.take(*_TOOL_NAMES))
+    output = _value(fields.take(*_OUTPUTS, *_CONTENTS))
+    return [Result(output, call_id, tool, is_error=is_error), *fields.unread()]
+
+
+def _value(output: Any) -> Any:
+    """Return what a tool has returned, which the Vercel SDK writes as ``{"type", "value"}``."""
+    is_typed = isinstance(output, dict) and output.keys() == {"type", "value"}
+    return output["value"] if is_typed else output
+
+
+def _is_error(part: JsonObject) -> bool:
+    """Return whether a part says that its tool has failed."""
+    output, content = as_object(part.get("output")), as_object(part.get("content"))
+    return (
+        part.get("is_error") is True
+        or part.get("isError") is True
+        or any(part.get(key) is not None for key in ("error", "errorText"))
+        or str(output.get("type")).startswith(("error", "execution-denied"))
+        or "error_code" in content
+    )
+
+
+class _Fields:
+    """The fields of a part and of the object in it, which are taken one after the other."""
+
+    def __init__(self, part: JsonObject, inner: Collection[str]) -> None:
+        inside = [key for key in inner if isinstance(part.get(key), dict)][:1]
+        self._levels = [dict(part[key]) for key in inside] + [without(part, "type", *inside)]
+
+    def take(self, *keys: str) -> Any:
+        """Remove the first of the keys' values that is not None, and return it."""
+        for key in keys:
+            for level in self._levels:
+                if level.get(key) is not None:
+                    return level.pop(key)
+        return None
+
+    def unread(self) -> list[Piece]:
+        """Return what was not taken, if it has text."""
+        return [Unknown(level) for level in self._levels if any(find_text(level))]
+
+
+def _name_in_type(part: JsonObject) -> str:
+    """Return the tool in a type such as ``tool-weather`` or ``web_search_call``."""
+    kind = str(part.get("type", ""))
+    return kind.removeprefix("tool-") if kind.startswith("tool-") else kind.removesuffix("_call")
+
+
+_INNER_CALLS: Final = ("function", "custom", "toolInvocation", "functionCall", "function_call")
+_INNER_RESULTS: Final = ("functionResponse", "function_response")
+_CALL_IDS: Final = ("call_id", "callId", "tool_call_id", "toolCallId", "tool_use_id", "id")
+_RESULT_IDS: Final = ("tool_use_id", "call_id", "callId", "tool_call_id", "toolCallId", "id")
+_TOOL_NAMES: Final = ("name", "toolName", "tool_name")
+_INPUTS: Final = (
+    *("input", "rawInput", "arguments", "args", "parameters", "action", "actions", "operation"),
+    *("code", "queries"),
+)
+_OUTPUTS: Final = ("output", "result", "outputs", "results", "errorText", "error", "response")
+_CONTENTS: Final = ("content", "text")
+
+
+def _read_untyped(part: JsonObject) -> list[Piece]:
+    """Return the pieces of a part without a type, as Gemini writes it."""
+    if "functionCall" in part or "function_call" in part:
+        return _call(part)
+    if "functionResponse" in part or "function_response" in part:
+        return _result(part)
+    if any(key in part for key in ("inlineData", "inline_data", "fileData", "file_data")):
+        return [attachment(part, "file")]
+    if part.get("thought") is True:
+        return _reasoning(part)
+    return _text(part)
+
+
+def _files(kind: str) -> Callable[[JsonObject], list[Piece]]:
+    return lambda part: [attachment(part, kind)]
+
+
+def _speech(part: JsonObject) -> list[Piece]:
+    """Return what was said, and the sound of it."""
+    sound = attachment(part, "audio")
+    said: list[Piece] = [Text(sound.text)] if sound.text else []
+    return [*said, sound._replace(text="")]
+
+
+def _aside(kind: str) -> Callable[[JsonObject], list[Piece]]:
+    return lambda part: [Aside(kind, part)]
+
+
+def _by_ending(name: str) -> Callable[[JsonObject], list[Piece]] | None:
+    """Return the reader of a kind that begins or ends as calls and results do."""
+    if name.endswith(("tool_result", "_call_output", "_call_result", "tool_response")):
+        return _result
+    if name.startswith("tool_") or name.endswith(("_call", "tool_use", "_tool")):
+        return _call
+    return None
+
+
+_READERS: Final[dict[str, Callable[[JsonObject], list[Piece]]]] = {
+    **dict.fromkeys(("text", "input_text", "output_text", "refusal"), _text),
+    **dict.fromkeys(("summary_text", "markdown", "plain_text", "string", "logs"), _text),
+    **dict.fromkeys(("thinking", "redacted_thinking", "reasoning", "think", "thought"), _reasoning),
+    **dict.fromkeys(("reasoning_content", "reasoning_text", "redacted_reasoning"), _reasoning),
+    **dict.fromkeys(("thoughts", "reasoning_file"), _reasoning),
+    **dict.fromkeys(("tool_use", "tool_call", "function_call", "function"), _call),
+    **dict.fromkeys(("tool_invocation", "dynamic_tool", "mcp_call"), _call),
+    **dict.fromkeys(("tool_result", "tool_response", "function_response"), _result),
+    **dict.fromkeys(("tool_search_output", "program_output"), _result),
+    **dict.fromkeys(("image", "image_url", "input_image", "image_file", "img"), _files("image")),
+    **dict.fromkeys(("image_data", "image_file_id", "computer_screenshot"), _files("image")),
+    **dict.fromkeys(("file", "input_file", "document", "attachment", "media"), _files("file")),
+    **dict.fromkeys(("file_data", "file_url", "file_id", "container_upload"), _files("file")),
+    **dict.fromkeys(("search_result",), _files("search result")),
+    **dict.fromkeys(("audio", "input_audio", "output_audio", "audio_url"), _speech),
+    **dict.fromkeys(("video", "input_video", "video_url"), _files("video")),
+    **dict.fromkeys(("source_url", "source_document", "source"), _aside("sources")),
+    **dict.fromkeys(("step_start", "step_finish"), _aside("steps")),
+}
+"""The readers of parts by their types, in lower case and with ``_`` for ``-``."""

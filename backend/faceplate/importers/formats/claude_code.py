@@ -1,0 +1,240 @@
+"""Claude Code's logs: JSON lines, one for each block of a message.
+
+A file may hold several sessions, and the threads of the agents that they started; each is a chat.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.contents import (
+    as_list,
+    as_object,
+    first_text,
+    read_content,
+    to_text,
+    without,
+)
+from faceplate.importers.formats.claude_code_lines import (
+    PROGRAM_TEXTS,
+    TYPES,
+    Line,
+    Thread,
+    is_line,
+    is_spoken,
+    link,
+    opening,
+    threads,
+)
+from faceplate.importers.formats.description import Format
+from faceplate.importers.source import Attachment, Message, Piece, SourceChat, Text
+
+_LISTS: Final = ("messages", "loglines")
+_INPUT_TOKENS: Final = (
+    *("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
+)
+_LINE_FIELDS: Final = (
+    *("type", "message", "attachment", "uuid", "parentUuid", "logicalParentUuid", "timestamp"),
+    *("isMeta", "isApiErrorMessage", "isVisibleInTranscriptOnly"),
+    *("isCompactSummary", "isSidechain", "operation", "content"),
+)
+_MAX_COPY_CHARS: Final = 20_000
+
+
+def joins(value: JsonObject) -> str | None:
+    """Return the chat of a line: a file is read as a whole."""
+    return "" if is_line(value) else None
+
+
+def fits(value: JsonObject) -> int:
+    """Return 4 for the lines of a log."""
+    lines = [line for key in _LISTS for line in as_list(value.get(key)) if isinstance(line, dict)]
+    return 4 if any(is_spoken(line) for line in lines) else 0
+
+
+def read(value: JsonObject) -> Iterator[SourceChat]:
+    """Yield the chat of each session and of each agent in a log."""
+    lines = [line for key in _LISTS for line in as_list(value.get(key)) if isinstance(line, dict)]
+    titles = _find_titles(lines)
+    for thread in threads(lines):
+        if any(is_spoken(line) for line in thread.lines):
+            yield _read_thread(thread, titles)
+
+
+def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
+    common = next(line for line in thread.lines if is_spoken(line))
+    lost = _Lost(thread.lines)
+    groups: list[list[Line]] = []
+    ids: dict[str | None, str] = {}
+    for line in link(thread.lines, lambda line: _is_message(line) or lost.has(line)):
+        if groups and _continues(groups[-1], line):
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+        ids[line.id] = groups[-1][0].id
+    messages = [_read_group(group, ids.get(group[0].parent), common) for group in groups]
+    shown = [message.id for message in messages if not message.is_hidden]
+    leaves = (titles.get(f"leaf {line.get('uuid')}") for line in thread.lines)
+    named = None if thread.agent else titles.get(f"session {thread.session}")
+    others = [line for line in thread.lines if first_text(line.get("type")) not in TYPES]
+    return SourceChat(
+        messages,
+        id="/".join(name for name in (thread.session, thread.agent) if name),
+        title=named or next((title for title in leaves if title), None),
+        is_tree=True,
+        current=shown[-1] if shown else None,
+        rest={
+            **without(common, *_LINE_FIELDS, "toolUseResult", "requestId"),
+            **({"other_lines": others} if others else {}),
+        },
+    )
+
+
+def _find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
+    """Return the title of each session, the user's before the program's, and of each leaf."""
+    found: dict[str, str] = {}
+    for kind, key in (("ai-title", "aiTitle"), ("custom-title", "customTitle")):
+        for line in lines:
+            if line.get("type") == kind and isinstance(title := line.get(key), str):
+                found[f"session {first_text(line.get('sessionId'))}"] = title
+    for line in lines:
+        if line.get("type") == "summary" and isinstance(title := line.get("summary"), str):
+            found[f"leaf {line.get('leafUuid')}"] = title
+    return found
+
+
+class _Lost:
+    """The texts that a user wrote while the model worked, and that no message has."""
+
+    def __init__(self, lines: Iterable[JsonObject]) -> None:
+        self._said = {
+            row.strip()
+            for line in lines
+            for content in (
+                as_object(line.get("message")).get("content"),
+                as_object(line.get("attachment")).get("prompt"),
+            )
+            for row in _text(content).splitlines()
+        }
+
+    def has(self, line: JsonObject) -> bool:
+        """Return whether a line has such a text, the first time it is asked for it."""
+        is_queued = line.get("type") == "queue-operation"
+        rows = (
+            {row.strip() for row in _text(line.get("content")).splitlines()} if is_queued else set()
+        )
+        is_lost = not rows <= self._said
+        self._said |= rows
+        return is_lost
+
+
+def _text(content: object) -> str:
+    pieces = read_content(content) if isinstance(content, str | list) else []
+    return "\n".join(piece.text for piece in pieces if isinstance(piece, Text))
+
+
+def _is_message(line: JsonObject) -> bool:
+    return is_spoken(line) or line.get("type") in ("system", "attachment")
+
+
+def _continues(group: Sequence[Line], line: Line) -> bool:
+    """Return whether a line is the next block of an answer, or a file of a question."""
+    first, last = group[0].fields, group[-1]
+    if line.parent != last.id:
+        return False
+    if _file(line.fields):
+        return first.get("type") == "user" and bool(opening(first))
+    answers = (as_object(each.get("message")).get("id") for each in (first, line.fields))
+    one, other = answers
+    return line.fields.get("type") == first.get("type") == "assistant" and one == other is not None
+
+
+def _read_group(group: Sequence[Line], parent: str | None, common: JsonObject) -> Message:
+    first, last = group[0].fields, group[-1].fields
+    message = Message(id=group[0].id, parent=parent, created=first.get("timestamp"))
+    queued = as_object(first.get("attachment")).get("prompt")
+    if first.get("type") == "queue-operation":
+        queued = first.get("content")
+    if not is_spoken(first) and not _file(first) and not queued:
+        return message._replace(role="system", is_hidden=True, original=first)
+    said = as_object(first.get("message"))
+    usage = as_object(as_object(last.get("message")).get("usage"))
+    return message._replace(
+        role=_role(first),
+        pieces=read_content(queued) if queued else list(_pieces(group)),
+        model=None if said.get("model") == "<synthetic>" else said.get("model"),
+        input_tokens=_sum(usage, *_INPUT_TOKENS),
+        output_tokens=usage.get("output_tokens"),
+        status="failed" if first.get("isApiErrorMessage") is True else None,
+        is_hidden=first.get("isMeta") is True,
+        rest=_rest(group, common),
+        original=first,
+    )
+
+
+def _role(line: JsonObject) -> str:
+    if line.get("type") == "assistant":
+        return "assistant"
+    if line.get("isCompactSummary") is True:
+        return "summary"
+    return "program" if opening(line).startswith(PROGRAM_TEXTS) else "user"
+
+
+def _pieces(group: Sequence[Line]) -> Iterator[Piece]:
+    """Yield the pieces of the lines; a block that is written twice only once."""
+    written: set[str] = set()
+    for line in group:
+        if file := _file(line.fields):
+            yield file
+        content = as_object(line.fields.get("message")).get("content")
+        for part in content if isinstance(content, list) else [content]:
+            text = json.dumps(part, sort_keys=True)
+            if text not in written:
+                written.add(text)
+                yield from read_content(part)
+
+
+def _file(line: JsonObject) -> Attachment | None:
+    """Return the file that a line attaches to the question before it."""
+    part = as_object(line.get("attachment"))
+    if part.get("type") != "file":
+        return None
+    inner = as_object(as_object(part.get("content")).get("file"))
+    name = first_text(part.get("displayPath"), part.get("filename"), inner.get("filePath"))
+    text = first_text(inner.get("content"), part.get("content"))
+    return Attachment("file", name, first_text(part.get("filename"), inner.get("filePath")), text)
+
+
+def _rest(group: Sequence[Line], common: JsonObject) -> JsonObject:
+    """Return the other fields of the lines, without those that the chat has."""
+    rest: JsonObject = {}
+    for line in group:
+        rest |= {
+            key: field
+            for key, field in without(line.fields, *_LINE_FIELDS).items()
+            if common.get(key) != field or key in ("toolUseResult", "requestId")
+        }
+        if about := without(
+            as_object(line.fields.get("message")), "role", "content", "model", "type"
+        ):
+            rest["api"] = about
+    copy = rest.pop("toolUseResult", None)  # of the result, which is in the message
+    if copy is not None and len(to_text(copy)) <= _MAX_COPY_CHARS:
+        rest["toolUseResult"] = copy
+    return rest
+
+
+def _sum(usage: JsonObject, *keys: str) -> int | None:
+    counts = [usage[key] for key in keys if isinstance(usage.get(key), int)]
+    return sum(counts) if counts else None
+
+
+FORMAT: Final = Format(
+    "claude-code",
+    "Claude Code's logs",
+    fits,
+    read,
+    known=("toolUseResult", "api"),
+    joins=joins,
+)

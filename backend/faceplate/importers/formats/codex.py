@@ -1,0 +1,272 @@
+"""Codex CLI's logs of its sessions ("rollouts").
+
+Three ages: one document ``{"session", "items"}``; JSON lines of a header and response items; and
+lines ``{"timestamp", "type", "payload"}``, whose events repeat much of what the items say. An event
+becomes a message only if no item says the same.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.contents import as_list, as_object, first_of, first_text
+from faceplate.importers.formats.codex_items import (
+    INJECTED,
+    RESULT_EVENTS,
+    SILENT_EVENTS,
+    is_item,
+    message_of_event,
+    read_item,
+    reasoning_of_event,
+    result_of_event,
+    said,
+    without_space,
+)
+from faceplate.importers.formats.description import Format
+from faceplate.importers.source import Aside, Message, SourceChat, Text
+
+_LINES: Final = frozenset(
+    (
+        *("session_meta", "response_item", "event_msg", "turn_context", "compacted"),
+        *("world_state", "inter_agent_communication", "inter_agent_communication_metadata"),
+    )
+)
+
+
+def joins(value: JsonObject) -> str | None:
+    """Return the chat of a line: a file is read as a whole."""
+    is_line = _is_wrapped(value) or _is_header(value) or "record_type" in value or is_item(value)
+    return "" if is_line else None
+
+
+def _is_wrapped(value: JsonObject) -> bool:
+    kind = first_text(value.get("type"))
+    has_payload = bool(kind) and isinstance(value.get("payload"), dict)
+    return has_payload and (kind in _LINES or "timestamp" in value)
+
+
+def _is_header(value: JsonObject) -> bool:
+    """Return whether a value is the first line of a log without wrapped lines."""
+    return {"id", "timestamp", "instructions"} <= value.keys() and "type" not in value
+
+
+def fits(value: JsonObject) -> int:
+    """Return 4 for the lines of a log, or its document."""
+    lines = [line for line in as_list(value.get("messages")) if isinstance(line, dict)]
+    if any(_is_wrapped(line) and line["type"] in _LINES for line in lines):
+        return 4
+    items, session = as_list(value.get("items")), as_object(value.get("session"))
+    if "id" in session and all(isinstance(item, dict) and "type" in item for item in items):
+        return 4
+    return 4 if lines and _is_header(lines[0]) else 0
+
+
+def read(value: JsonObject) -> Iterator[SourceChat]:
+    """Yield the chat of each session of a log."""
+    lines = [line for line in as_list(value.get("messages")) if isinstance(line, dict)]
+    if "session" in value:
+        lines = [as_object(value["session"]), *map(as_object, as_list(value.get("items")))]
+    for session in _sessions(lines):
+        yield _Reader(session).read()
+
+
+def _sessions(lines: Iterable[JsonObject]) -> list[list[JsonObject]]:
+    """Return the lines of each session; what a session repeats of its parent is its own."""
+    sessions: list[list[JsonObject]] = []
+    known: set[str] = set()
+    for line in lines:
+        header = as_object(line.get("payload")) if line.get("type") == "session_meta" else line
+        is_header = header is not line or _is_header(line)
+        if not sessions or (is_header and first_text(header.get("id")) not in known):
+            sessions.append([])
+            known = set()
+        if is_header:
+            source = _find(header.get("source"), "parent_thread_id")
+            parents = (header.get(key) for key in ("id", "forked_from_id", "parent_thread_id"))
+            known |= {first_text(parent) for parent in (*parents, source)}
+        sessions[-1].append(line)
+    return sessions
+
+
+def _find(value: object, key: str) -> object:
+    """Return the value of a key that may be some levels below."""
+    fields = as_object(value)
+    if key in fields:
+        return fields[key]
+    return next((found for each in fields.values() if (found := _find(each, key))), None)
+
+
+class _Reader:
+    """The messages of a session, as far as its lines are read."""
+
+    def __init__(self, lines: list[JsonObject]) -> None:
+        self._lines = lines
+        self._messages: list[Message] = []
+        self._path: list[str] = []
+        self._asked: list[int] = []
+        """How long the path was before each question on it."""
+        self._answer: int | None = None
+        """The last answer, if the user has said nothing since."""
+        self._asides: list[Aside] = []
+        self._model: object = None
+        self._about: JsonObject = {}
+        self._others: list[JsonObject] = []
+        self._title: object = None
+        items = [item for line in lines if (item := _item(line))]
+        self._answered = {first_text(item.get("call_id")) for item in items if "output" in item}
+        messages = [read_item(item) for item in items if item.get("type") == "message"]
+        self._copies = Counter((message.role, said(message)) for message in messages)
+        self._copies.update(
+            ("reasoning", without_space(text))
+            for item in items
+            if item.get("type") == "reasoning"
+            for text in _parts(item)
+        )
+        events = (event for line in lines if (event := _event(line)))
+        typed = (event for event in events if event.get("kind") in (None, "plain"))
+        prompts = (message_of_event(event) for event in typed)
+        self._typed = {said(each) for each in prompts if each is not None and each.role == "user"}
+
+    def read(self) -> SourceChat:
+        """Return the chat."""
+        for line in self._lines:
+            self._take(line)
+        if self._asides:
+            self._add(
+                Message("assistant", (), original=[aside.value for aside in self._asides]), {}
+            )
+        header = as_object(self._about.get("session_meta"))
+        rest = {**self._about, **({"other_lines": self._others} if self._others else {})}
+        return SourceChat(
+            self._messages,
+            id=first_text(header.get("id")),
+            title=self._title,
+            created=header.get("timestamp"),
+            is_tree=True,
+            current=self._path[-1] if self._path else None,
+            rest=rest,
+        )
+
+    def _take(self, line: JsonObject) -> None:
+        payload = as_object(line.get("payload"))
+        if item := _item(line):
+            self._take_item(item, line)
+        elif event := _event(line):
+            self._take_event(event, line)
+        elif line.get("type") == "session_meta" or _is_header(line) or line is self._lines[0]:
+            self._about.setdefault("session_meta", payload or line)
+        elif line.get("type") == "turn_context":
+            self._about["turn_context"] = payload
+            self._model = payload.get("model", self._model)
+        elif line.get("type") == "compacted":
+            if summary := first_text(payload.get("message")):
+                self._add(Message("summary", [Text(summary)]), line)
+        elif line.get("type") != "world_state" and "record_type" not in line:
+            self._others.append(line)
+
+    def _take_item(self, item: JsonObject, line: JsonObject) -> None:
+        message = read_item(item)
+        asides = [piece for piece in message.pieces if isinstance(piece, Aside)]
+        text = said(message)
+        if asides and len(asides) == len(message.pieces):
+            self._asides += asides
+        elif (
+            message.role == "user" and text not in self._typed and _opens(item).startswith(INJECTED)
+        ):
+            self._add(message._replace(is_hidden=True), line)
+        else:
+            self._add(message, line)
+
+    def _take_event(self, event: JsonObject, line: JsonObject) -> None:
+        kind = first_text(event.get("type"))
+        reasoning = reasoning_of_event(event)
+        if (message := message_of_event(event)) is not None:
+            if not self._is_copy(message.role, said(message)):
+                self._add(message, line)
+        elif reasoning:
+            if not self._is_copy("reasoning", without_space(reasoning)):
+                self._asides.append(Aside("reasoning", {"text": reasoning}))
+        elif kind in RESULT_EVENTS:
+            if first_text(event.get("call_id")) not in self._answered:
+                self._add(Message("tool", [result_of_event(event)], original=event), line)
+        elif kind in SILENT_EVENTS:
+            self._take_mark(kind, event)
+        else:
+            self._others.append(event)
+
+    def _take_mark(self, kind: str, event: JsonObject) -> None:
+        """Take what an event says about the messages before it."""
+        usage = as_object(as_object(event.get("info")).get("last_token_usage"))
+        if usage:
+            self._mark_answer(
+                input_tokens=usage.get("input_tokens"), output_tokens=usage.get("output_tokens")
+            )
+        elif kind == "thread_rolled_back":
+            self._roll_back(event.get("num_turns"))
+        elif kind == "thread_name_updated":
+            self._title = first_of(event, "thread_name", "name")
+        elif kind == "turn_aborted":
+            self._mark_answer(status="interrupted")
+
+    def _mark_answer(self, **fields: Any) -> None:
+        """Set fields of the last answer."""
+        if self._answer is not None:
+            self._messages[self._answer] = self._messages[self._answer]._replace(**fields)
+
+    def _is_copy(self, role: str, text: str) -> bool:
+        """Return whether an item says the same; each item has one copy."""
+        self._copies[role, text] -= 1
+        return not text or self._copies[role, text] >= 0
+
+    def _add(self, message: Message, line: JsonObject) -> None:
+        name = str(len(self._messages) + 1)
+        if message.role == "assistant":
+            message = message._replace(pieces=[*self._asides, *message.pieces], model=self._model)
+            self._asides = []
+            self._answer = len(self._messages)
+        if message.role == "user" and not message.is_hidden:
+            self._asked.append(len(self._path))
+            self._answer = None
+        parent = self._path[-1] if self._path else None
+        created = line.get("timestamp") if "payload" in line else None
+        self._messages.append(message._replace(id=name, parent=parent, created=created))
+        self._path.append(name)
+
+    def _roll_back(self, turns: object) -> None:
+        """Go back before the last questions; what follows is a branch."""
+        if isinstance(turns, int) and turns > 0 and self._asked:
+            begin = self._asked[-min(turns, len(self._asked))]
+            del self._path[begin:]
+            del self._asked[-turns:]
+
+
+def _item(line: JsonObject) -> JsonObject:
+    """Return the response item of a line, or an empty object."""
+    if line.get("type") == "response_item":
+        return as_object(line.get("payload"))
+    return line if "payload" not in line and isinstance(line.get("type"), str) else {}
+
+
+def _event(line: JsonObject) -> JsonObject:
+    return as_object(line.get("payload")) if line.get("type") == "event_msg" else {}
+
+
+def _parts(item: JsonObject) -> Iterator[str]:
+    for part in (*as_list(item.get("summary")), *as_list(item.get("content"))):
+        yield first_text(as_object(part).get("text"))
+
+
+def _opens(item: JsonObject) -> str:
+    texts = (as_object(part).get("text") for part in as_list(item.get("content")))
+    return first_text(*texts).lstrip()
+
+
+FORMAT: Final = Format(
+    "codex",
+    "Codex CLI's logs",
+    fits,
+    read,
+    known=("session_meta", "turn_context"),
+    joins=joins,
+)

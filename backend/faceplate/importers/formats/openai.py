@@ -1,0 +1,223 @@
+"""OpenAI chat messages: ``{"id", "title", "messages": [{"role", "content", ...}]}``.
+
+Programs and datasets write them in every shape: calls without ids or with objects as arguments, the
+older ``function_call`` and ``function``, roles with capitals, the parts of newer interfaces, and
+fields of their own for times, reasoning and files. Other interfaces have the same list of messages,
+so their modules read theirs by `read_message`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.chats import Unreadable
+from faceplate.importers.contents import (
+    as_list,
+    as_object,
+    attachment,
+    first_of,
+    first_text,
+    read_content,
+    read_part,
+    to_time,
+    without,
+)
+from faceplate.importers.formats.description import Format
+from faceplate.importers.source import (
+    Aside,
+    Attachment,
+    Message,
+    Piece,
+    Result,
+    SourceChat,
+    Text,
+    Unknown,
+)
+
+_ROLES: Final = {
+    **{name: name for name in ("user", "assistant", "system", "developer", "tool")},
+    "function": "tool",
+    "human": "user",
+    "ai": "assistant",
+    "bot": "assistant",
+}
+_TEXTS: Final = ("content", "parts", "text", "message", "value")
+_CALLS: Final = ("tool_calls", "function_call")
+_TIMES: Final = (
+    *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
+)
+_UPDATES: Final = ("updated_at", "updatedAt", "update_time")
+_CHAT_IDS: Final = (
+    *("id", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId"),
+    *("session_id", "sessionId"),
+)
+_SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
+_PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
+_REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+_FILES: Final = ("attachments", "files", "images")
+_STOPS: Final = ("finish_reason", "stop_reason", "status")
+_INTERRUPTED: Final = (
+    *("length", "max_tokens", "content_filter", "incomplete", "in_progress"),
+    "model_context_window_exceeded",
+)
+
+
+def fits(value: JsonObject) -> int:
+    """Return 1 for a list of messages with these roles, whose parents are messages as well."""
+    messages = value.get("messages")
+    if not isinstance(messages, list) or not all(map(_has_role, messages)):
+        return 0
+    return int(_are_linked(messages) and (any(map(is_message, messages)) or not messages))
+
+
+def is_message(value: object) -> bool:
+    """Return whether a value is a message of a chat."""
+    return _has_role(value) and value["role"].lower() in _ROLES  # type: ignore[index]  # an object
+
+
+def _has_role(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("role"), str)
+        and any(key in value for key in (*_TEXTS, *_CALLS, "refusal", "audio"))
+    )
+
+
+def joins(value: JsonObject) -> str | None:
+    """Return the chat of a message that is a value of its own."""
+    return read_id(first_of(value, *_CHAT_IDS[1:])) if is_message(value) else None
+
+
+def read(value: JsonObject) -> Iterator[SourceChat]:
+    """Yield the chat of a value."""
+    messages = value.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
+        raise Unreadable("messages must be a list of objects")
+    yield read_chat(value, [read_message(message) for message in messages])
+
+
+def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
+    """Return the chat with these messages, and with the fields that formats have beside them."""
+    fields = without(value, "messages")
+    id_key = next((key for key in _CHAT_IDS if read_id(value.get(key))), "id")
+    prompt = next((read_content(fields.pop(key)) for key in _SYSTEMS if fields.get(key)), [])
+    is_said = any(m.pieces == prompt for m in messages if m.role in ("system", "developer"))
+    first = [Message("system", prompt, id="system")] if prompt and not is_said else []
+    is_tree = any(message.parent is not None for message in messages)
+    return SourceChat(
+        [*first, *_hang(messages, "system" if first else None, is_tree=is_tree)],
+        id=read_id(value.get(id_key)),
+        title=value.get("title"),
+        created=take_time(fields, *_TIMES),
+        updated=take_time(fields, *_UPDATES),
+        is_tree=is_tree,
+        current=first_of(value, "current", "current_node", "currentId", "currentNode"),
+        is_exact=True,
+        rest=without(fields, id_key, "title"),
+    )
+
+
+def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
+    """Return the messages of a tree with its roots after the opening one."""
+    if not is_tree or opening is None:
+        return messages
+    return [m if m.parent is not None else m._replace(parent=opening) for m in messages]
+
+
+def read_message(message: JsonObject) -> Message:
+    """Return a message with its calls, or with the result that it is."""
+    rest = dict(message)
+    given = first_text(rest.pop("role", None), "unknown")
+    role = _ROLES.get(given.lower(), given)
+    usage = as_object(rest.get("usage"))
+    stops = [rest.get(key) for key in _STOPS]
+    return Message(
+        role,
+        _take_pieces(role, rest),
+        id=read_id(rest.pop("id", None)),
+        parent=read_id(first_of(message, *_PARENTS)) or None,
+        created=take_time(rest, *_TIMES),
+        model=message.get("model"),
+        input_tokens=first_of(usage, "input_tokens", "prompt_tokens"),
+        output_tokens=first_of(usage, "output_tokens", "completion_tokens"),
+        status="interrupted" if any(stop in _INTERRUPTED for stop in stops) else None,
+        rest=without(rest, "model", *_PARENTS),
+        original=message,
+    )
+
+
+def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
+    """Remove what was said from the fields of a message, and return it."""
+    content = _take(rest, *_TEXTS)
+    pieces = read_content(content)
+    if role == "tool" and not any(isinstance(piece, Result) for piece in pieces):
+        tool = first_text(_take(rest, "name", "tool_name"))
+        pieces = [Result(content, first_text(rest.pop("tool_call_id", None)), tool)]
+    asides = [Aside("reasoning", rest.pop(key)) for key in _REASONING if rest.get(key)]
+    if rest.get("annotations"):
+        asides.append(Aside("sources", rest.pop("annotations")))
+    if isinstance(rest.get("refusal"), str):
+        pieces.append(Text(rest.pop("refusal")))
+    if isinstance(audio := rest.get("audio"), dict):
+        pieces += read_part({**rest.pop("audio"), "type": "audio", "id": audio.get("id")})
+    return [*asides, *pieces, *_take_files(rest), *_take_calls(rest)]
+
+
+def _take_files(rest: JsonObject) -> Iterator[Attachment]:
+    for key in _FILES:
+        if all(isinstance(each, dict | str) for each in as_list(rest.get(key))):
+            for each in as_list(rest.pop(key, None)):
+                file = each if isinstance(each, dict) else {"data": each}
+                yield attachment(file, "image" if key == "images" else "file")
+
+
+def _take_calls(rest: JsonObject) -> Iterator[Piece]:
+    listed = rest.get("tool_calls")
+    if isinstance(listed, list | dict):
+        del rest["tool_calls"]
+    for call in [listed] if isinstance(listed, dict) else as_list(listed):
+        if isinstance(call, dict):
+            yield from read_part({**call, "type": "tool_call"})
+        else:
+            yield Unknown(call)
+    if isinstance(rest.get("function_call"), dict):
+        yield from read_part({"type": "function_call", **rest.pop("function_call")})
+
+
+def _take(fields: JsonObject, *keys: str) -> Any:
+    """Remove the first of the keys that has a value, and return it."""
+    key = next((key for key in keys if fields.get(key) is not None), keys[0])
+    return fields.pop(key, None)
+
+
+def take_time(fields: JsonObject, *keys: str) -> Any:
+    """Remove the first of the keys that has a time, and return it."""
+    key = next((key for key in keys if to_time(fields.get(key)) is not None), None)
+    return None if key is None else fields.pop(key)
+
+
+def _are_linked(messages: Sequence[JsonObject]) -> bool:
+    """Return whether each parent that a message names is a message, and no message holds others.
+
+    Where there are parents, each message has an id of its own.
+    """
+    ids = {read_id(message.get("id")) for message in messages} - {""}
+    parents = {read_id(first_of(message, *_PARENTS)) for message in messages} - {""}
+    if any(isinstance(child, dict) for m in messages for child in as_list(m.get("children"))):
+        return False
+    return not parents or (parents <= ids and len(ids) == len(messages))
+
+
+def read_id(value: object) -> str:
+    """Return an id that is text or a whole number as text, else empty text."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+FORMAT: Final = Format(
+    "openai",
+    "OpenAI chat messages",
+    fits,
+    read,
+    known=("tools", "functions", "response_format", "logprobs", "usage"),
+    joins=joins,
+)

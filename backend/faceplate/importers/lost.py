@@ -1,0 +1,81 @@
+"""The last look at a chat: whether every text of its source is stored somewhere.
+
+Each reader reports what it does not understand. This looks for what a reader has dropped without
+noticing, whatever its format is: so a mistake in a reader costs an exit code, and not a message.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from faceplate.importers.chats import Chat
+from faceplate.importers.fitting import clean_text
+from faceplate.importers.unread import texts
+
+_WORD: Final = re.compile(r"\w+")
+
+
+def count_lost(value: object, chats: Iterable[Chat], known: Collection[str]) -> int:
+    """Return how many characters of text in a value are in none of the chats.
+
+    It compares lines, and the words of a line that was changed. Text below a ``known`` key, or
+    below a key that does not name a text, does not count.
+    """
+    kept = {line for chat in chats for line in _lines_of(chat)}
+    said = (line for text in texts(value, known) for line in _inside(text))
+    lost = [line for line in said if line not in kept]
+    if not lost:
+        return 0
+    words = {word for line in kept for word in _WORD.findall(line)}
+    return sum(len(word) for line in lost for word in _WORD.findall(line) if word not in words)
+
+
+def _lines_of(chat: Chat) -> Iterator[str]:
+    yield from _strings(chat.title)
+    yield from _strings(chat.metadata)
+    whole = ""
+    for message in chat.messages:
+        is_piece = "piece" in (message.metadata or {})  # of a content that was too long
+        whole = whole + message.content if is_piece else message.content
+        yield from _lines(whole)
+        yield from _strings(message.metadata)
+        yield from _strings(message.tool_calls)
+        yield from _strings(message.body)
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield the lines of all strings in a value, also of those in the JSON in a string."""
+    if isinstance(value, str):
+        yield from _lines(value)
+        inner = _parsed(value)
+        if inner is not None:
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+
+
+def _inside(text: str) -> Iterable[str]:
+    """Return the lines of a text, or of the strings in it if it is JSON."""
+    inner = _parsed(text)
+    return _lines(text) if inner is None else _strings(inner)
+
+
+def _parsed(text: str) -> object:
+    """Return the object or list that a text is as JSON, or None."""
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(text: str) -> Iterable[str]:
+    """Return the lines of a text as it is stored, without the space around them."""
+    clean, _ = clean_text(text)
+    return (line.strip() for line in clean.splitlines()) if "\n" in clean else (clean.strip(),)

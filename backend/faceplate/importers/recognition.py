@@ -1,0 +1,155 @@
+"""The recognition of formats: which of them reads a value, and which values are one chat."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.chats import Place, Refusal
+from faceplate.importers.files import LIST_KEYS, Value, read_values
+from faceplate.importers.formats import FORMATS, Format
+
+_MAX_TRIED_VALUES: Final = 20
+_MAX_WRAPPING_LEVELS: Final = 3
+_MAX_SHOWN_KEYS: Final = 6
+_MAX_KEY_CHARS: Final = 30  # a longer one may be content
+
+
+class Found(NamedTuple):
+    """A value that is a chat, and the format that reads it."""
+
+    place: Place
+    value: JsonObject
+    format: Format
+
+
+def best_format(value: JsonObject) -> Format | None:
+    """Return the format that fits a value best, or None if none does."""
+    fitting = [(format_.fits(value), format_) for format_ in FORMATS.values()]
+    features, format_ = max(fitting, key=lambda each: each[0])  # the first of equals
+    return format_ if features else None
+
+
+def joined_id(value: JsonObject) -> str | None:
+    """Return the id of the chat to which a value belongs that is one message, or None."""
+    ids = (format_.joins(value) for format_ in FORMATS.values())
+    return next((id_ for id_ in ids if id_ is not None), None)
+
+
+def find_chats(
+    values: Iterable[Value | Refusal], fixed: Format | None
+) -> Iterator[Found | Refusal]:
+    """Yield the chats among the values of a file, and a Refusal for each value that holds none.
+
+    Messages that are values of their own are collected until the document ends. With ``fixed``,
+    that format reads every value.
+    """
+    finder = _Finder(fixed)
+    for item in values:
+        if isinstance(item, Refusal):
+            yield item
+        else:
+            yield from finder.take(item)
+    yield from finder.flush()
+
+
+class _Finder:
+    """The chats of one document, and the messages that wait for the rest of theirs."""
+
+    def __init__(self, fixed: Format | None) -> None:
+        self._fixed = fixed
+        self._document = 0
+        self._loose: dict[str, tuple[Place, list[JsonObject]]] = {}
+
+    def take(self, item: Value) -> Iterator[Found | Refusal]:
+        """Yield what the next value of the file holds."""
+        if item.document != self._document:
+            yield from self.flush()
+            self._document = item.document
+        value = {"messages": item.value} if isinstance(item.value, list) else item.value
+        if not isinstance(value, dict):
+            yield Refusal(item.place, "not an object")
+            return
+        format_ = best_format(value)
+        if format_ is None and (id_ := joined_id(value)) is not None:
+            self._loose.setdefault(id_, (item.place, []))[1].append(value)
+            return
+        yield from self._found(item.place, value, format_)
+
+    def flush(self) -> Iterator[Found | Refusal]:
+        """Yield the chats of the messages that were values of their own."""
+        for id_, (place, messages) in self._loose.items():
+            value: JsonObject = {"messages": messages}
+            if id_:
+                value["id"] = id_
+            yield from self._found(place, value, best_format(value))
+        self._loose.clear()
+
+    def _found(
+        self, place: Place, value: JsonObject, format_: Format | None
+    ) -> Iterator[Found | Refusal]:
+        if self._fixed is not None:
+            yield Found(place, value, self._fixed)
+        elif format_ is not None:
+            yield Found(place, value, format_)
+        elif wrapped := list(_unwrap(place, value)):
+            yield from wrapped
+        else:
+            yield Refusal(place, _describe(value))
+
+
+def _unwrap(place: Place, value: JsonObject, level: int = 0) -> Iterator[Found]:
+    """Yield the chats in the lists of an object that is none itself."""
+    if level == _MAX_WRAPPING_LEVELS:
+        return
+    for inner in value.values():
+        if isinstance(inner, dict):
+            format_ = best_format(inner)
+            if format_ is None:
+                yield from _unwrap(place, inner, level + 1)
+            else:
+                yield Found(place, inner, format_)
+        elif isinstance(inner, list):
+            yield from _in_list(place, value, inner)
+
+
+def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Found]:
+    chats = [each for each in listed if isinstance(each, dict)]
+    found = [Found(place, each, format_) for each in chats if (format_ := best_format(each))]
+    if found or not chats or any(joined_id(each) is None for each in chats):
+        yield from found
+        return
+    messages: JsonObject = {"messages": listed}
+    beside = {key: field for key, field in outer.items() if field is not listed}
+    if format_ := best_format({**beside, **messages}):
+        yield Found(place, {**beside, **messages}, format_)
+
+
+def _describe(value: Mapping[str, object]) -> str:
+    """Return in words what a value is that no format reads, without its content."""
+    keys = [key for key in value if key.isidentifier() and len(key) <= _MAX_KEY_CHARS]
+    shown = ", ".join(sorted(keys)[:_MAX_SHOWN_KEYS]) or "none that can be quoted"
+    return f"of no format that can be read; its keys are {shown}"
+
+
+def list_keys(path: Path) -> tuple[str, ...]:
+    """Return the keys under which the values of a file are chats, and not messages of one."""
+    with closing(read_values(path)) as items:
+        first = next((item for item in items if isinstance(item, Value)), None)
+    value = first.value if first is not None else None
+    if not isinstance(value, dict) or best_format(value) is not None:
+        return LIST_KEYS
+    return LIST_KEYS if joined_id(value) is None else ()
+
+
+def recognise(path: Path) -> str | None:
+    """Return the key in `FORMATS` of the format of most chats near the begin of a file.
+
+    None if there is no chat that is recognised. Raises OSError if the file cannot be read.
+    """
+    with closing(read_values(path, list_keys=list_keys(path))) as items:
+        found = list(find_chats(islice(items, _MAX_TRIED_VALUES), None))
+    keys = [item.format.key for item in found if isinstance(item, Found)]
+    return max(keys, key=keys.count, default=None)

@@ -1,0 +1,76 @@
+"""The text that a reader has left in the fields that it does not know.
+
+Every format gains fields. What a reader does not take is kept beside its chat or message; where it
+has text, the import says so, since it may be what somebody wrote.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+_TEXT_KEYS: Final = frozenset(
+    (
+        *("text", "content", "contents", "parts", "value", "say", "said", "body", "output"),
+        *("output_text", "answer", "question", "prompt", "completion", "reasoning"),
+        *("reasoning_content", "thinking", "thought", "thoughts", "transcript", "markdown"),
+        *("html", "code", "result", "results", "extracted_content", "blocks", "refusal"),
+    )
+)
+_CONTAINER_KEYS: Final = frozenset(
+    (
+        *("messages", "message", "history", "fragments", "response", "responses"),
+        *("tool_calls", "function_call", "replies", "children"),
+    )
+)
+"""The keys of text, or of objects whose own keys say what is text in them."""
+_LABELS: Final = frozenset(
+    (
+        *("type", "kind", "id", "uuid", "name", "role", "content_type", "status"),
+        *("language", "phase", "format"),
+    )
+)
+"""The keys of words that name a thing, and are nobody's text."""
+_WORD: Final = re.compile(r"\w")
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+
+
+def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str, int]]:
+    """Yield the key of each field that has text, and how many characters.
+
+    A value is text if a key on the way to it has the name of a text, such as ``content``; what
+    stands under a ``known`` key does not count. A key that may be content itself is not quoted.
+    """
+    if not isinstance(fields, dict):
+        return
+    for key, value in fields.items():
+        chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
+        if chars:
+            yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
+
+
+def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> Iterator[str]:
+    """Yield the texts in a value, as `find_text` counts them."""
+    if isinstance(value, str):
+        if is_text:
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item, known, is_text=is_text)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            name = key.lower()
+            if key in known or name in _LABELS:
+                continue
+            if name in _CONTAINER_KEYS:
+                yield from _direct(item)
+                yield from texts(item, known)
+            else:
+                yield from texts(item, known, is_text=is_text or name in _TEXT_KEYS)
+
+
+def _direct(value: object) -> Iterator[str]:
+    """Yield the text under the key of a container: alone, or in a list with objects."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        yield from (item for item in value if isinstance(item, str))
