@@ -6,6 +6,7 @@ handler; the rest is the example.
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
@@ -19,7 +20,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from examples.chat import routes
+from examples.chat import imports, routes
 from examples.chat.headers import secured
 from examples.chat.model import Echo, Model
 from examples.chat.people import DEMO_PEOPLE, settle
@@ -42,6 +43,8 @@ STALE = timedelta(seconds=90)
 SWEEP_EVERY_S = 30.0
 MAX_BODY_BYTES = 16 * 2**20
 """More than a million characters take, each escaped as JSON may."""
+UNLIMITED = sys.maxsize
+"""For the handler of uploads, which has its own limit and answers with a problem document."""
 STATIC = Path(__file__).parent / "static"
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {media_type: {}}}
@@ -83,6 +86,8 @@ def create_app(
                 "people": await settle(db, people),
                 "model": model or provided or Echo(chat.token_delay_s),
                 "save_every_s": chat.save_every_s,
+                "max_upload_bytes": chat.max_upload_mb * 2**20,
+                "uploading": set(),
             }
             sweeping.cancel()
             await asyncio.wait({sweeping})
@@ -94,7 +99,9 @@ def create_app(
     app.add_exception_handler(HTTPException, _answer_refusal)
     app.add_exception_handler(Exception, _answer_mistake)
     app.include_router(health_router())
-    app.include_router(routes.router, responses={**RESPONSES, **REFUSALS})
+    refusals = {**RESPONSES, **REFUSALS}
+    app.include_router(routes.router, responses=refusals)
+    app.include_router(imports.router, responses=refusals, max_body_size=UNLIMITED)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)

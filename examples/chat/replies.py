@@ -46,7 +46,7 @@ MAX_ROUNDS = 5
 
 
 class Event(NamedTuple):
-    """``name`` is message, draft, delta, done or error."""
+    """Of a reply, ``name`` is message, draft, delta, done or error."""
 
     name: str
     data: Any

@@ -132,6 +132,11 @@ class ForkIn(In):
     id: UUID | None = Field(default=None, description="Yours, if you may send this again.")
 
 
+class ImportRules(BaseModel):
+    max_bytes: int
+    formats: list[str] = Field(description="What can be read, in words.")
+
+
 class TaskOut(FromRecord):
     id: UUID
     title: str

@@ -24,6 +24,9 @@ class ChatSettings(BaseSettings):
         description="Whether no other process serves this database: then every draft that is found"
         " at the start is that of a dead process, and ends as interrupted at once.",
     )
+    max_upload_mb: int = Field(
+        default=500, gt=0, description="How large a file of chats may be that is imported."
+    )
     model: str | None = Field(
         default=None, description="The model's name at its provider, by default a small one."
     )

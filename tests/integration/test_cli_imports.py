@@ -114,7 +114,7 @@ def test_a_dry_run_says_what_would_be_stored_and_stores_nothing(
     assert result.stderr.splitlines() == [
         "chats: OpenAI chat messages",
         "soup.json chat 1: of no format that can be read; its keys are recipe",
-        "would store 2 chats with 8 messages (2 OpenAI chat messages), 1 refused",
+        "would import 2 chats with 8 messages (OpenAI chat messages: 2), 1 not understood",
     ]
     files = [folder / "trip.jsonl", folder / "deep" / "other.jsonl.gz"]
     result = faceplate("import", *files, "--user", user.email, "--dry-run", "--json")

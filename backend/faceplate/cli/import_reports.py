@@ -39,8 +39,8 @@ def look_at(input_: Input, format_: str | None, *, is_alone: bool) -> ChatFile:
 def tell_file(file: ChatFile) -> None:
     """Print the format of a file, and what in it is not read."""
     name = file.input.name
-    title = FORMATS[file.found].title if file.found in FORMATS else "of no format that can be read"
-    note(f"{name}: {title}", style="dim")
+    if file.found is not None:
+        note(f"{name}: {FORMATS[file.found].title}", style="dim")
     if left := left_files(file.input.path):
         more = f" and {len(left) - _MAX_NAMES} more" if len(left) > _MAX_NAMES else ""
         names = ", ".join(left[:_MAX_NAMES])
@@ -102,14 +102,14 @@ def describe_report(report: Report) -> str:
 
 
 def describe_preview(preview: Preview) -> str:
-    """Return in one line what an import would store."""
+    """Return in one line what an import would bring."""
     chats = sum(preview.chats.values())
-    line = f"would store {count(chats, 'chat')} with {count(preview.messages, 'message')}"
+    line = f"would import {count(chats, 'chat')} with {count(preview.messages, 'message')}"
     if preview.chats:
-        formats = [f"{number} {FORMATS[key].title}" for key, number in preview.chats.items()]
+        formats = [f"{FORMATS[key].title}: {number}" for key, number in preview.chats.items()]
         line += f" ({', '.join(formats)})"
     if preview.refused:
-        line += f", {preview.refused} refused"
+        line += f", {preview.refused} not understood"
     return line + _describe_asides(preview.asides)
 
 

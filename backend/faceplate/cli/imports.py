@@ -28,7 +28,7 @@ from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.session import Who, find_or_create_user, interruptible, run
 from faceplate.database import Database
-from faceplate.errors import UsageError
+from faceplate.errors import InvalidInput, UsageError
 from faceplate.importers import FORMATS, Preview, Report, import_file, preview_file
 from faceplate.importers.faceplate_export import is_archive
 from faceplate.importers.files import size_bytes
@@ -39,10 +39,14 @@ ChatFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="The format of the files, if it cannot be recognised.",
-        metavar="|".join(FORMATS),
+        help="The format of every chat, in place of the one that fits each of them best.",
+        metavar="FORMAT",
         show_default=False,
     ),
+]
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be imported, and store nothing.")
 ]
 
 
@@ -51,12 +55,10 @@ def import_(
     who: Who,
     *,
     format_: ChatFormat = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be stored, and store nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import chats that another program has exported, or a file of `faceplate export`.
+    """Import chats from the exports of other programs: ChatGPT, Claude, Open WebUI and many more.
 
     A FILE is JSON or JSON lines, a zip or gzip archive of them, a folder with such files, or - for
     standard input. A chat becomes one conversation with all its branches. It is safe to import a
@@ -64,6 +66,8 @@ def import_(
     branches. A chat that cannot be read or stored, and a part that was left out of one or not
     understood, is reported with its number; the import goes on, and the exit code is 1. A user with
     this e-mail address is created if there is none.
+
+    --dry-run reads the files in the same way and prints what would be imported, by format.
 
     A file of `faceplate export` is restored with its ids, positions and times. If the exported user
     no longer exists, it is created as it was.
@@ -73,13 +77,13 @@ def import_(
     line {"total": ...}.
     """
     if format_ is not None and format_ not in FORMATS:
-        raise UsageError(f"--format must be one of {', '.join(FORMATS)}")
+        raise InvalidInput("--format", f"must be one of {', '.join(FORMATS)}")
     with ExitStack() as stack:
         is_alone = len(files) == 1
         inputs = [stack.enter_context(open_input(file, is_alone=is_alone)) for file in files]
         archives = [each for each in inputs if _is_archive(each)]
         if archives and dry_run:
-            raise UsageError(f"{archives[0].name} is a file of `faceplate export`, not of chats")
+            raise UsageError(f"{archives[0].name} is a file of `faceplate export`: no --dry-run")
         restored = [_restore(archive, who, as_json=as_json) for archive in archives]
         given = [each for each in inputs if each not in archives]
         chat_files = [*_look_at_each(given, format_, is_alone=is_alone, as_json=as_json)]
@@ -141,9 +145,13 @@ def _import_chats(files: Sequence[ChatFile], who: str, *, as_json: bool) -> bool
     else:
         note(describe_report(total))
     for file, report in zip(files, reports, strict=True):
-        if file.found is None and not (report.imported or report.continued or report.skipped):
+        if file.format is None and not _has_chats(report):
             tell_formats(file.input.name)
-    return not total.refused and all(file.found for file in files)
+    return not total.refused and all(map(_has_chats, reports))
+
+
+def _has_chats(report: Report) -> bool:
+    return bool(report.imported or report.continued or report.skipped)
 
 
 def _preview_chats(files: Sequence[ChatFile], *, as_json: bool) -> bool:
@@ -173,9 +181,9 @@ def _preview_chats(files: Sequence[ChatFile], *, as_json: bool) -> bool:
     else:
         note(describe_preview(total))
     for file, preview in zip(files, previews, strict=True):
-        if not preview.chats:
+        if file.format is None and not preview.chats:
             tell_formats(file.input.name)
-    return not total.refused and all(file.found for file in files)
+    return not total.refused and all(preview.chats for preview in previews)
 
 
 async def import_with_progress(

@@ -16,7 +16,7 @@ from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, spli
 from faceplate.importers.pairing import call_at, find_answers
 from faceplate.importers.source import Attachment
 from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, name_of, text_of
-from faceplate.importers.unread import find_text
+from faceplate.importers.unread import count_text, find_text
 from faceplate.services.messages import NewMessage
 
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
@@ -102,7 +102,7 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
     if replaced_chars := (message.metadata or {}).get("replaced_chars"):
         result.asides["replaced characters"] += replaced_chars
     for part in turn.unknown:
-        chars = sum(chars for _, chars in find_text({"parts": part["part"]}, known))
+        chars = count_text(part["part"], known)
         if chars:
             problem = f"part {part['index'] + 1} was not understood, with {chars:,} characters"
             result.problems.append((position, problem))

@@ -182,12 +182,19 @@ def _text(part: JsonObject) -> list[Piece]:
     key = next((key for key in TEXT_KEYS if part.get(key) is not None), "")
     text, notes = part.get(key), without(part, "type", "state", "cache_control", key)
     if isinstance(text, dict):  # of an Assistants' thread
-        text, notes = text.get("value"), {**notes, **without(text, "value")}
+        notes |= without(text, "value")
+        text = text.get("value")
     if not isinstance(text, str):
         return []
+    asides = {name: notes.pop(name) for name in _NOTES if notes.get(name)}
     if any(find_text(notes)):
-        return [Text(text), Unknown(notes)]
-    return [Text(text), Aside("notes of texts", notes)] if any(notes.values()) else [Text(text)]
+        return [Text(text), Aside("notes of texts", asides), Unknown(notes)]
+    asides |= {name: note for name, note in notes.items() if note}
+    return [Text(text), Aside("notes of texts", asides)] if asides else [Text(text)]
+
+
+_NOTES: Final = ("annotations", "citations", "logprobs")
+"""What sources a text has, in their own words."""
 
 
 def _reasoning(part: JsonObject) -> list[Piece]:
@@ -288,6 +295,9 @@ def _read_untyped(part: JsonObject) -> list[Piece]:
         return [attachment(part, "file")]
     if part.get("thought") is True:
         return _reasoning(part)
+    if isinstance(parts := part.get("parts"), list):
+        rest = without(part, "parts")
+        return [*read_content(parts), *([Unknown(rest)] if any(find_text(rest)) else [])]
     return _text(part)
 
 

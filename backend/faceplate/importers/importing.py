@@ -2,27 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers import faceplate_export
+from faceplate.importers.batches import Batch, read_batches
 from faceplate.importers.chats import Chat, Refusal
 from faceplate.importers.formats import FORMATS, Format
-from faceplate.importers.reading import read_chats
 from faceplate.importers.versions import import_chats
-from faceplate.services.chats import MAX_CHATS
 
 T = TypeVar("T")
-
-_BATCH_CHARS: Final = 1_000_000  # per transaction, unless one chat is longer
-_PAUSE_CHARS: Final = 50_000  # read between two pauses for the event loop: some milliseconds
-_MESSAGE_CHARS: Final = 500  # added to the length of a message's content
 
 
 class Report(NamedTuple):
@@ -86,8 +81,7 @@ async def import_file(
         return Report(new["conversations"], new["messages"], restored.skipped, restored.refused)
     storing = _Storing(db, user_id, on_refusal, on_stored)
     fixed = None if format is None else _format(format)
-    with closing(read_chats(path, fixed, on_progress)) as items:
-        await _one_ahead(_batches(items), storing.store)
+    await _one_ahead(read_batches(path, fixed, on_progress), storing.take)
     return storing.report
 
 
@@ -114,19 +108,17 @@ async def preview_file(
     chats: Counter[str] = Counter()
     asides: Counter[str] = Counter()
     messages = refused = 0
-    with closing(
-        read_chats(path, None if format is None else _format(format), on_progress)
-    ) as items:
-        for item in items:
-            if isinstance(item, Refusal):
+    fixed = None if format is None else _format(format)
+    async with aclosing(read_batches(path, fixed, on_progress)) as batches:
+        async for batch in batches:
+            for chat in batch.chats:
+                chats[chat.source] += 1
+                asides.update(chat.asides)
+                messages += len(chat.messages)
+            for refusal in batch.refusals:
                 refused += 1
                 if on_refusal:
-                    on_refusal(item)
-            else:
-                chats[item.source] += 1
-                asides.update(item.asides)
-                messages += len(item.messages)
-            await asyncio.sleep(0)
+                    on_refusal(refusal)
     return Preview(chats, messages, refused, asides)
 
 
@@ -147,22 +139,26 @@ class _Storing:
         self._asides: Counter[str] = Counter()
         self.report = Report()
 
-    async def store(self, batch: Sequence[Chat] | Refusal) -> None:
-        """Store the chats of a batch that can be stored, and refuse the others."""
-        if isinstance(batch, Refusal):
-            self._refuse(batch)
-            return
+    async def take(self, batch: Batch) -> None:
+        """Store the chats of a batch, and report its refusals."""
+        if batch.chats:
+            await self._store(batch.chats)
+        for refusal in batch.refusals:
+            self._refuse(refusal)
+
+    async def _store(self, chats: Sequence[Chat]) -> None:
+        """Store the chats that can be stored, and refuse the others."""
         try:
-            made = await self._db.run(self._user_id, import_chats, batch)
+            made = await self._db.run(self._user_id, import_chats, chats)
         except (InvalidInput, Conflict) as error:
-            if len(batch) == 1:
-                self._refuse(Refusal(batch[0].place, error.message))
+            if len(chats) == 1:
+                self._refuse(Refusal(chats[0].place, error.message))
                 return
-            middle = len(batch) // 2
-            await self.store(batch[:middle])
-            await self.store(batch[middle:])
+            middle = len(chats) // 2
+            await self._store(chats[:middle])
+            await self._store(chats[middle:])
         else:
-            for chat, stored in zip(batch, made, strict=True):
+            for chat, stored in zip(chats, made, strict=True):
                 self._asides.update(chat.asides)
                 self.report = self.report._replace(asides=dict(self._asides))
                 is_continued = not stored.is_new and stored.messages > 0
@@ -183,32 +179,6 @@ class _Storing:
     def _count(self, **more: int) -> None:
         counted = {name: getattr(self.report, name) + count for name, count in more.items()}
         self.report = self.report._replace(**counted)
-
-
-async def _batches(items: Iterable[Chat | Refusal]) -> AsyncGenerator[list[Chat] | Refusal, None]:
-    """Yield lists of chats for one transaction each, and the refusals.
-
-    It lets other tasks run from time to time, such as the transaction of the batch before.
-    """
-    batch: dict[str, Chat] = {}
-    size = size_since_pause = 0
-    for item in items:
-        is_full = size >= _BATCH_CHARS or len(batch) == MAX_CHATS
-        if batch and (is_full or isinstance(item, Refusal) or item.key in batch):
-            yield [*batch.values()]
-            batch, size = {}, 0
-        if isinstance(item, Refusal):
-            yield item
-            continue
-        batch[item.key] = item
-        weight = sum(_MESSAGE_CHARS + len(message.content) for message in item.messages)
-        size += weight
-        size_since_pause += weight
-        if size_since_pause >= _PAUSE_CHARS:
-            size_since_pause = 0
-            await asyncio.sleep(0)
-    if batch:
-        yield [*batch.values()]
 
 
 async def _one_ahead(items: AsyncGenerator[T, None], work: Callable[[T], Awaitable[None]]) -> None:

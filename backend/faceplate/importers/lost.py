@@ -11,19 +11,25 @@ from typing import Final
 
 from faceplate.importers.chats import Chat
 from faceplate.importers.fitting import clean_text
+from faceplate.importers.formats import Format
 from faceplate.importers.unread import texts
 
 _WORD: Final = re.compile(r"\w+")
 
 
-def count_lost(value: object, chats: Iterable[Chat], known: Collection[str]) -> int:
+def count_lost(value: object, chats: Iterable[Chat], format_: Format) -> int:
     """Return how many characters of text in a value are in none of the chats.
 
-    It compares lines, and the words of a line that was changed. Text below a ``known`` key, or
-    below a key that does not name a text, does not count.
+    It compares lines, and the words of a line that was changed. Text below a key that the format
+    knows, or below a key that does not name a text, does not count, nor do the format's marks.
     """
     kept = {line for chat in chats for line in _lines_of(chat)}
-    said = (line for text in texts(value, known) for line in _inside(text))
+    said = (
+        line
+        for marked in texts(value, format_.known)
+        for text in format_.unmark(marked)
+        for line in _inside(text, format_.known)
+    )
     lost = [line for line in said if line not in kept]
     if not lost:
         return 0
@@ -42,6 +48,7 @@ def _lines_of(chat: Chat) -> Iterator[str]:
         yield from _strings(message.metadata)
         yield from _strings(message.tool_calls)
         yield from _strings(message.body)
+        yield from _strings(message.model)
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -59,10 +66,12 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _inside(text: str) -> Iterable[str]:
-    """Return the lines of a text, or of the strings in it if it is JSON."""
+def _inside(text: str, known: Collection[str]) -> Iterable[str]:
+    """Return the lines of a text, or of the texts in it if it is JSON."""
     inner = _parsed(text)
-    return _lines(text) if inner is None else _strings(inner)
+    if inner is None:
+        return _lines(text)
+    return (line for each in texts(inner, known, is_text=True) for line in _lines(each))
 
 
 def _parsed(text: str) -> object:

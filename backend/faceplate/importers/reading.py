@@ -42,7 +42,7 @@ def _read_one(found: Found) -> Iterator[Chat | Refusal]:
                 if isinstance(item, Chat):
                     chats.append(item)
                 is_reported = is_reported or isinstance(item, Refusal)
-        chars = 0 if is_reported else count_lost(found.value, chats, found.format.known)
+        chars = 0 if is_reported else count_lost(found.value, chats, found.format)
     except Unreadable as error:
         yield Refusal(found.place, str(error))
     except RecursionError:

@@ -10,6 +10,7 @@ from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.files import LIST_KEYS, Value, read_values
 from faceplate.importers.formats import FORMATS, Format
+from faceplate.importers.unread import find_text
 
 _MAX_TRIED_VALUES: Final = 20
 _MAX_WRAPPING_LEVELS: Final = 3
@@ -33,9 +34,12 @@ def best_format(value: JsonObject) -> Format | None:
 
 
 def joined_id(value: JsonObject) -> str | None:
-    """Return the id of the chat to which a value belongs that is one message, or None."""
-    ids = (format_.joins(value) for format_ in FORMATS.values())
-    return next((id_ for id_ in ids if id_ is not None), None)
+    """Return the id of the chat to which a value belongs that is one message, or None.
+
+    It is "" if no format knows it.
+    """
+    ids = [id_ for format_ in FORMATS.values() if (id_ := format_.joins(value)) is not None]
+    return max(ids, key=bool, default=None)
 
 
 def find_chats(
@@ -62,6 +66,8 @@ class _Finder:
         self._fixed = fixed
         self._document = 0
         self._loose: dict[str, tuple[Place, list[JsonObject]]] = {}
+        self._header: tuple[Place, JsonObject] | None = None
+        """The first value, which says something about the messages after it."""
 
     def take(self, item: Value) -> Iterator[Found | Refusal]:
         """Yield what the next value of the file holds."""
@@ -76,12 +82,22 @@ class _Finder:
         if format_ is None and (id_ := joined_id(value)) is not None:
             self._loose.setdefault(id_, (item.place, []))[1].append(value)
             return
+        if format_ is None and item.place.number == 1 and _is_flat(value):
+            self._header = (item.place, value)
+            return
         yield from self._found(item.place, value, format_)
 
     def flush(self) -> Iterator[Found | Refusal]:
         """Yield the chats of the messages that were values of their own."""
+        header: JsonObject = {}
+        if self._header is not None:
+            place, header = self._header
+            if len(self._loose) != 1:
+                yield Refusal(place, _describe(header))
+                header = {}
+        self._header = None
         for id_, (place, messages) in self._loose.items():
-            value: JsonObject = {"messages": messages}
+            value: JsonObject = {**header, "messages": messages}
             if id_:
                 value["id"] = id_
             yield from self._found(place, value, best_format(value))
@@ -96,6 +112,9 @@ class _Finder:
             yield Found(place, value, format_)
         elif wrapped := list(_unwrap(place, value)):
             yield from wrapped
+            chars = sum(chars for _, chars in find_text(_beside(value, wrapped)))
+            if chars:
+                yield Refusal(place, f"{chars:,} characters of text beside its chats were not read")
         else:
             yield Refusal(place, _describe(value))
 
@@ -115,6 +134,20 @@ def _unwrap(place: Place, value: JsonObject, level: int = 0) -> Iterator[Found]:
             yield from _in_list(place, value, inner)
 
 
+def _beside(value: JsonObject, found: Iterable[Found]) -> JsonObject:
+    """Return the fields of a value without the chats that were found in it."""
+    taken = {id(part) for item in found for part in (item.value, *item.value.values())}
+    return {
+        key: _beside(inner, found)
+        if isinstance(inner, dict)
+        else [each for each in inner if id(each) not in taken]
+        if isinstance(inner, list)
+        else inner
+        for key, inner in value.items()
+        if id(inner) not in taken
+    }
+
+
 def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Found]:
     chats = [each for each in listed if isinstance(each, dict)]
     found = [Found(place, each, format_) for each in chats if (format_ := best_format(each))]
@@ -123,8 +156,21 @@ def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Fou
         return
     messages: JsonObject = {"messages": listed}
     beside = {key: field for key, field in outer.items() if field is not listed}
+    if any(map(_holds_messages, beside.values())):  # then the lists have only their names
+        beside = {"id": next(key for key, field in outer.items() if field is listed)}
     if format_ := best_format({**beside, **messages}):
         yield Found(place, {**beside, **messages}, format_)
+
+
+def _is_flat(value: JsonObject) -> bool:
+    """Return whether an object holds no other ones, as a header of messages does."""
+    return not any(isinstance(field, dict | list) for field in value.values())
+
+
+def _holds_messages(value: object) -> bool:
+    return isinstance(value, list) and any(
+        isinstance(each, dict) and joined_id(each) is not None for each in value
+    )
 
 
 def _describe(value: Mapping[str, object]) -> str:

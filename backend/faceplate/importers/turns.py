@@ -115,7 +115,7 @@ def _with_ids(name: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Return the pieces of each turn."""
+    """Return the pieces of each turn; asides at the end belong to the result before them."""
     groups: list[list[Piece]] = []
     is_open = False
     for piece in pieces:
@@ -152,6 +152,7 @@ def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
             content=content,
             call_id=result.call_id,
             tool=result.tool,
+            is_shown_empty=bool(result.call_id),
             attachments=attachments,
             asides=[piece for piece in pieces if isinstance(piece, Aside)],
             unknown=unknown,

@@ -25,7 +25,7 @@ _CONTAINER_KEYS: Final = frozenset(
 """The keys of text, or of objects whose own keys say what is text in them."""
 _LABELS: Final = frozenset(
     (
-        *("type", "kind", "id", "uuid", "name", "role", "content_type", "status"),
+        *("type", "kind", "id", "uuid", "name", "role", "content_type", "status", "state"),
         *("language", "phase", "format"),
     )
 )
@@ -46,6 +46,12 @@ def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str
         chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
         if chars:
             yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
+
+
+def count_text(part: object, known: Collection[str]) -> int:
+    """Return how many characters of text a part of a message has, whatever its keys are."""
+    said = texts(part, known, is_text=True)
+    return sum(len(text) for text in said if _WORD.search(text))
 
 
 def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> Iterator[str]:

@@ -1,4 +1,5 @@
-// The server's interface: requests, problem documents, and replies as a stream of events.
+// The server's interface: requests, problem documents, and replies as a stream of events. A file is
+// sent by upload.js.
 
 const TITLES = {
   404: "This is not here any more",
@@ -34,7 +35,7 @@ export class Problem extends Error {
   }
 }
 
-function unreachable() {
+export function unreachable() {
   const problem = new Problem({ detail: "Check that it is running and that you are online." });
   problem.title = "The server cannot be reached";
   return problem;
@@ -80,17 +81,12 @@ async function json(...request) {
 async function* stream(user, method, path, body, signal) {
   const response = await send(user, method, path, { body, signal, accept: "text/event-stream" });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  const take = eventReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const blocks = (rest + value).split(/\r?\n\r?\n/);
-      rest = blocks.pop();
-      for (const block of blocks) {
-        const event = parse(block);
-        if (event) yield event;
-      }
+      yield* take(value);
     }
   } catch (error) {
     if (isAbort(error) || error instanceof Problem) throw error;
@@ -98,6 +94,16 @@ async function* stream(user, method, path, body, signal) {
   } finally {
     reader.cancel().catch(() => {}); // it is at its end or broken already
   }
+}
+
+/** Return a function that takes the next text of a stream and returns the events that end in it. */
+export function eventReader() {
+  let rest = "";
+  return (text) => {
+    const blocks = (rest + text).split(/\r?\n\r?\n/);
+    rest = blocks.pop();
+    return blocks.map(parse).filter(Boolean);
+  };
 }
 
 function parse(block) {
@@ -119,6 +125,8 @@ function query(parameters) {
 const chat = (id) => `/api/conversations/${id}`;
 
 export const getUsers = () => json(null, "GET", "/api/users");
+
+export const getImportRules = (user) => json(user, "GET", "/api/imports");
 
 export const conversations = {
   page: (user, cursor, signal) =>

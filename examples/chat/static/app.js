@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversation-list.js";
 import { h, trouble, waiting } from "./dom.js";
+import { ImportDialog } from "./import-dialog.js";
 import { lastUser } from "./kept.js";
 import { setUpConfirmation, setUpDrawers, setUpNotices } from "./panels.js";
 import { TaskList } from "./task-list.js";
@@ -39,6 +40,13 @@ const view = new ThreadView({
   composer,
 });
 const title = new Title({ parent: $("title"), onrename: list, ondelete: askToDelete, notify });
+
+const importing = new ImportDialog({
+  opener: $("import"),
+  dialog: $("import-dialog"),
+  announcer: $("announcer"),
+  onstored: relist,
+});
 
 let users = [];
 let user = null;
@@ -93,6 +101,7 @@ function signIn(name) {
     button.setAttribute("aria-pressed", button.dataset.user === name);
   }
   $("new-chat").href = `#${name}`;
+  importing.user = name;
   conversations?.close();
   tasks?.close();
   conversations = new ConversationList(name, $("conversations"));
@@ -175,6 +184,17 @@ async function whenSettled(settled) {
 /** Show a thread's conversation in the side bar, if it is this user's. */
 function list({ user: owner, conversation }) {
   if (owner === user) conversations.put(conversation);
+}
+
+/** Show what an import has stored, if it is this user's. */
+async function relist(owner) {
+  if (owner !== user) return;
+  try {
+    await conversations.reload();
+  } catch (error) {
+    // The next look at the list shows it.
+    if (!api.isAbort(error)) api.asProblem(error);
+  }
 }
 
 function askToDelete(doomed) {

@@ -46,6 +46,14 @@ export class PagedList {
     this.render();
   }
 
+  /** Show the newest page alone, since much may have come between the rows that are shown. */
+  async reload() {
+    const page = await this.getPage(null, this.#closing.signal);
+    this.items = page.items;
+    this.cursor = page.next_cursor;
+    this.render();
+  }
+
   render() {
     if (this.isClosed) return;
     this.empty.hidden = this.items.length > 0;

@@ -199,7 +199,7 @@ class TestForms:
         assert (spoken(chat), refusals) == ([("user", "Hi"), ("assistant", "Ho")], [])
 
     def test_the_stream_of_a_headless_run_is_read(self, tmp_path: Path) -> None:
-        lines = [
+        lines: list[dict[str, Any]] = [
             {"type": "system", "subtype": "init", "session_id": "s1", "tools": ["Bash"]},
             {"type": "user", "session_id": "s1", "message": {"role": "user", "content": "Hi"}},
             {

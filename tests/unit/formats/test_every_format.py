@@ -26,6 +26,8 @@ FILES: Final = 1_000
 def words(value: object, *, is_text: bool = False) -> Iterator[str]:
     """Yield the words of a value that stand under the key of a text."""
     if isinstance(value, str) and is_text:
+        for format_ in FORMATS.values():
+            value = "\n".join(format_.unmark(value))
         with contextlib.suppress(ValueError):
             value = json.loads(value)
         yield from (

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_list, read_content
+from faceplate.importers.contents import as_list, as_object, first_text, read_content
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Aside, Message, Piece, SourceChat, Unknown
@@ -68,12 +68,12 @@ def _split(message: Message) -> Sequence[Message]:
     pieces: list[Piece] = []
     prompts: list[Message] = []
     for piece in message.pieces:
-        block = piece.value if isinstance(piece, Unknown) else None
-        kind = block.get("type") if isinstance(block, dict) else None
+        block = as_object(piece.value) if isinstance(piece, Unknown) else {}
+        kind = first_text(block.get("type"))
         if kind == _SYSTEM:
-            prompts.append(Message("system", read_content(block.get("content"))))  # type: ignore[union-attr]  # it has a type
+            prompts.append(Message("system", read_content(block.get("content"))))
         else:
-            pieces.append(Aside(str(kind), block) if kind in _NOTES else piece)
+            pieces.append(Aside(kind, block) if kind in _NOTES else piece)
     return [*prompts, message._replace(pieces=pieces)]
 
 

@@ -65,9 +65,12 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
 def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
     common = next(line for line in thread.lines if is_spoken(line))
     lost = _Lost(thread.lines)
+    latest = {id(line) for line in _latest_progress(thread.lines)}
     groups: list[list[Line]] = []
     ids: dict[str | None, str] = {}
-    for line in link(thread.lines, lambda line: _is_message(line) or lost.has(line)):
+    for line in link(
+        thread.lines, lambda line: _is_message(line) or lost.has(line) or id(line) in latest
+    ):
         if groups and _continues(groups[-1], line):
             groups[-1].append(line)
         else:
@@ -102,6 +105,15 @@ def _find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
         if line.get("type") == "summary" and isinstance(title := line.get("summary"), str):
             found[f"leaf {line.get('leafUuid')}"] = title
     return found
+
+
+def _latest_progress(lines: Iterable[JsonObject]) -> Iterable[JsonObject]:
+    """Return the last line about the progress of each call: it has all that those before have."""
+    return {
+        first_text(line.get("toolUseID"), line.get("parentToolUseID")): line
+        for line in lines
+        if line.get("type") == "progress"
+    }.values()
 
 
 class _Lost:
@@ -235,6 +247,6 @@ FORMAT: Final = Format(
     "Claude Code's logs",
     fits,
     read,
-    known=("toolUseResult", "api"),
+    known=("toolUseResult", "api", "data"),
     joins=joins,
 )

@@ -5,12 +5,13 @@ lines ``{"timestamp", "type", "payload"}``, whose events repeat much of what the
 becomes a message only if no item says the same.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import as_list, as_object, first_of, first_text
+from faceplate.importers.contents import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats.codex_items import (
     INJECTED,
     RESULT_EVENTS,
@@ -21,6 +22,7 @@ from faceplate.importers.formats.codex_items import (
     reasoning_of_event,
     result_of_event,
     said,
+    text_of,
     without_space,
 )
 from faceplate.importers.formats.description import Format
@@ -114,6 +116,7 @@ class _Reader:
         self._others: list[JsonObject] = []
         self._title: object = None
         items = [item for line in lines if (item := _item(line))]
+        self._written = {json.dumps(item, sort_keys=True) for item in items}
         self._answered = {first_text(item.get("call_id")) for item in items if "output" in item}
         messages = [read_item(item) for item in items if item.get("type") == "message"]
         self._copies = Counter((message.role, said(message)) for message in messages)
@@ -156,14 +159,27 @@ class _Reader:
             self._take_event(event, line)
         elif line.get("type") == "session_meta" or _is_header(line) or line is self._lines[0]:
             self._about.setdefault("session_meta", payload or line)
-        elif line.get("type") == "turn_context":
-            self._about["turn_context"] = payload
+        elif line.get("type") in ("turn_context", "world_state"):
+            self._about[line["type"]] = payload  # the last one says what was so at the end
             self._model = payload.get("model", self._model)
         elif line.get("type") == "compacted":
-            if summary := first_text(payload.get("message")):
-                self._add(Message("summary", [Text(summary)]), line)
-        elif line.get("type") != "world_state" and "record_type" not in line:
+            self._take_summary(payload, line)
+        elif "record_type" not in line:
             self._others.append(line)
+
+    def _take_summary(self, payload: JsonObject, line: JsonObject) -> None:
+        """Take the summary of what was before, with the items that it has and the log has not."""
+        summary = text_of(payload.get("message"))
+        rest = without(payload, "message", "replacement_history")
+        replaced = [
+            item
+            for item in as_list(payload.get("replacement_history"))
+            if json.dumps(item, sort_keys=True) not in self._written
+        ]
+        if replaced:
+            rest["replacement_history"] = replaced
+        pieces = [Text(summary)] if summary else [Aside("snapshots", rest)]
+        self._add(Message("summary", pieces, rest=rest, original=payload), line)
 
     def _take_item(self, item: JsonObject, line: JsonObject) -> None:
         message = read_item(item)
@@ -267,6 +283,6 @@ FORMAT: Final = Format(
     "Codex CLI's logs",
     fits,
     read,
-    known=("session_meta", "turn_context"),
+    known=("session_meta", "turn_context", "world_state", "replacement_history"),
     joins=joins,
 )

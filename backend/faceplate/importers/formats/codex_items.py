@@ -35,6 +35,7 @@ SILENT_EVENTS: Final = frozenset(
         *("task_started", "task_complete", "turn_started", "turn_complete", "context_compacted"),
         *("web_search_end", "image_generation_end", "view_image_tool_call", "turn_diff"),
         *("thread_goal_updated", "thread_settings_applied", "session_configured", "plan_update"),
+        "item_completed",
     )
 )
 """The events that repeat an item, or say nothing to a reader."""
@@ -88,11 +89,11 @@ def message_of_event(event: JsonObject) -> Message | None:
     if kind == "user_message":
         images = [*as_list(event.get("images")), *as_list(event.get("local_images"))]
         shown = [Attachment("image", reference=to_text(image)[:200]) for image in images]
-        return Message("user", [Text(first_text(event.get("message"))), *shown], original=event)
+        return Message("user", [Text(text_of(event.get("message"))), *shown], original=event)
     if kind == "agent_message":
-        return Message("assistant", [Text(first_text(event.get("message")))], original=event)
+        return Message("assistant", [Text(text_of(event.get("message")))], original=event)
     if kind == "error":
-        pieces = [Text(first_text(event.get("message")))]
+        pieces = [Text(text_of(event.get("message")))]
         return Message("assistant", pieces, status="failed", original=event)
     if kind != "item_completed":
         return None
@@ -117,7 +118,12 @@ def result_of_event(event: JsonObject) -> Result:
 def reasoning_of_event(event: JsonObject) -> str:
     """Return the reasoning that an event has, or empty text."""
     is_reasoning = event.get("type") in ("agent_reasoning", "agent_reasoning_raw_content")
-    return first_text(event.get("text")) if is_reasoning else ""
+    return text_of(event.get("text")) if is_reasoning else ""
+
+
+def text_of(value: object) -> str:
+    """Return a value that should be text as text."""
+    return "" if value is None else to_text(value)
 
 
 def said(message: Message) -> str:

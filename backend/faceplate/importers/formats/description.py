@@ -12,6 +12,11 @@ def joins_nothing(value: JsonObject) -> str | None:  # noqa: ARG001 - the shape 
     return None
 
 
+def has_no_marks(text: str) -> Iterable[str]:
+    """Return the text: the format has no marks in it."""
+    return (text,)
+
+
 class Format(NamedTuple):
     """A format of chats."""
 
@@ -36,3 +41,5 @@ class Format(NamedTuple):
     """Returns the id of the chat to which a value belongs that is one message, "" for the only chat
     of its file; None if it is no message. Such messages are read as ``{"id", "messages": [...]}``.
     """
+    unmark: Callable[[str], Iterable[str]] = has_no_marks
+    """Returns the texts in a text in which marks of the format set reasoning or calls apart."""

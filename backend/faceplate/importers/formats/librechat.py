@@ -152,7 +152,7 @@ def _call(call: JsonObject) -> JsonObject:
     shared: JsonObject = {"outputs": outputs} if outputs else {}
     if name and name != "function":
         shared["name"] = name
-    return {**call, **inner, **shared, "type": "tool_call"}
+    return {**without(call, name), **inner, **shared, "type": "tool_call"}
 
 
 def _file(file: object) -> Piece:

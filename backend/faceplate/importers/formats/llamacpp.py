@@ -35,7 +35,7 @@ _FILE_DATA: Final = ("base64Url", "base64Data", "uri")
 # Versions of winter 2025 wrote reasoning and calls into the text.
 _MARKS: Final = re.compile(
     "<<<(reasoning_content_start|reasoning_content_end|AGENTIC_TOOL_CALL_START|"
-    "AGENTIC_TOOL_CALL_END|TOOL_ARGS_START|TOOL_ARGS_END|TOOL_NAME:[^>\n]*)>>>\n?"
+    "AGENTIC_TOOL_CALL_END|TOOL_ARGS_START|TOOL_ARGS_END|TOOL_NAME:[^<>\n]{0,200})>>>\n?"
 )
 
 
@@ -188,6 +188,15 @@ def _read_marks(content: str) -> Iterator[Piece]:
             yield Text(said)
 
 
+def unmark(text: str) -> Iterator[str]:
+    """Yield the texts in a text with marks."""
+    for piece in _read_marks(text) if "<<<" in text else (Text(text),):
+        if isinstance(piece, Aside):
+            yield first_text(as_object(piece.value).get("text"))
+        else:
+            yield from (part for part in piece if isinstance(part, str))
+
+
 FORMAT: Final = Format(
-    "llama-cpp", "llama.cpp web UI export", fits, read, known=("mcpServerOverrides",), joins=joins
+    "llama-cpp", "llama.cpp web UI export", fits, read, joins=joins, unmark=unmark
 )

@@ -1,4 +1,4 @@
-"""Open WebUI exports.
+"""Open WebUI exports, and those of chat.qwen.ai, which is made from it.
 
 A file has one chat or a list, each bare or in a ``chat`` with an id. A chat is a tree under
 ``history.messages`` whose visible leaf is ``history.currentId``. Old chats have only a list of
@@ -13,18 +13,23 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import (
     as_list,
     as_object,
-    attachment,
     first_of,
     first_text,
-    read_content,
     without,
 )
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
-from faceplate.importers.source import Message, Piece, SourceChat, Text
+from faceplate.importers.formats.open_webui_markup import unmark
+from faceplate.importers.formats.open_webui_parts import read_files, read_pieces
+from faceplate.importers.source import Message, SourceChat, Text
 
 _NUMBERED: Final = "message {}"  # the id of a message without one, which cannot name the chat
-_STRUCTURE: Final = ("parentId", "childrenIds", "content", "files")
+_STRUCTURE: Final = (
+    *("parentId", "childrenIds", "content", "files", "output", "content_list", "merged"),
+    "reasoning_content",
+)
+_INPUT_TOKENS: Final = ("prompt_tokens", "input_tokens", "prompt_eval_count", "prompt_n")
+_OUTPUT_TOKENS: Final = ("completion_tokens", "output_tokens", "eval_count", "predicted_n")
 
 
 def fits(value: JsonObject) -> int:
@@ -73,7 +78,8 @@ def _take_messages(chat: JsonObject) -> tuple[list[Message], object]:
             chat.pop("messages", None)
         if not chat["history"]:
             del chat["history"]
-        return [_read_node(id_, message) for id_, message in tree.items()], history.get("currentId")
+        messages = [_read_node(id_, message) for id_, message in tree.items()]
+        return _with_merged(messages, tree, history.get("currentId"))
     if not isinstance(listed, list):
         raise Unreadable("history.messages must be an object, or messages a list")
     chat.pop("messages")
@@ -118,31 +124,59 @@ def _read_node(id_: str, message: object) -> Message:
     return place if message is None else _read_message(place, fields)
 
 
+def _with_merged(
+    messages: list[Message], tree: JsonObject, current: object
+) -> tuple[list[Message], object]:
+    """Return the messages with the merged answers, and the visible leaf.
+
+    What the user goes on from is the answer that a model has merged from those of several models.
+    So it is one more answer to the question, and what follows the answer that has it follows it.
+    """
+    merged: dict[str, Message] = {}
+    for message in messages:
+        said = as_object(as_object(tree[message.id]).get("merged")).get("content")
+        if isinstance(said, str) and said.strip():
+            answer = message if message.role == "assistant" else message._replace(parent=message.id)
+            merged[message.id] = answer._replace(
+                role="assistant",
+                id=f"{message.id}:merged",
+                pieces=[Text(said)],
+                model=None,
+                input_tokens=None,
+                output_tokens=None,
+                rest={"merged": without(tree[message.id]["merged"], "content")},
+            )
+    names = {name: answer.id for name, answer in merged.items() if answer.parent != name}
+    placed: list[Message] = []
+    for message in messages:
+        parent = names.get(message.parent or "", message.parent)
+        children = () if message.id in names else message.children
+        placed.append(message._replace(parent=parent, children=children))
+        if message.id in merged:
+            placed.append(merged[message.id])
+    return placed, names.get(current, current) if isinstance(current, str) else current
+
+
 def _read_message(place: Message, message: JsonObject) -> Message:
-    role = message.get("role")
-    pieces = read_content(message.get("content"))
+    role = first_text(message.get("role"), "unknown")
+    pieces = read_pieces(message)
     status = "interrupted" if message.get("done") is False else None
     if error := message.get("error"):
         status = "failed"
         said = error.get("content") if isinstance(error, dict) else error
         if not any(isinstance(piece, Text) and piece.text for piece in pieces):
-            pieces = [Text(said if isinstance(said, str) else "")]
-    pieces += _files(message.get("files"))
+            pieces = [*pieces, Text(said if isinstance(said, str) else "")]
+    usage = as_object(message.get("usage")) or as_object(message.get("info"))
     return place._replace(
-        role=role if isinstance(role, str) else "unknown",
-        pieces=pieces,
+        role=role,
+        pieces=[*pieces, *read_files(message.get("files"))],
         status=status,
-        model=message.get("model"),
+        model=first_text(message.get("model"), message.get("modelName")),
+        input_tokens=first_of(usage, *_INPUT_TOKENS),
+        output_tokens=first_of(usage, *_OUTPUT_TOKENS),
         rest=without(message, *_STRUCTURE),
         original=message,
     )
-
-
-def _files(files: object) -> list[Piece]:
-    return [
-        attachment(file if isinstance(file, dict) else {"name": file}, "file")
-        for file in as_list(files)
-    ]
 
 
 FORMAT: Final = Format(
@@ -150,5 +184,9 @@ FORMAT: Final = Format(
     "Open WebUI export",
     fits,
     read,
-    known=("sources", "statusHistory", "citations", "models", "params", "tags", "error"),
+    known=(
+        *("sources", "statusHistory", "citations", "models", "params", "tags", "error"),
+        *("code_executions", "annotation", "feature_config", "lang"),
+    ),
+    unmark=unmark,
 )

@@ -22,6 +22,7 @@ from faceplate.importers.contents import (
     to_time,
     without,
 )
+from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
@@ -51,8 +52,13 @@ _CHAT_IDS: Final = (
     *("id", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId"),
     *("session_id", "sessionId"),
 )
+_PROMPT: Final = "system prompt"
+"""The id of a prompt that stands beside the messages."""
+_MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
 _SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
+_SETTINGS: Final = ("text", "reasoning", "thinking")
 _PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
+_CURRENTS: Final = ("current", "current_node", "currentId", "currentNode")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _FILES: Final = ("attachments", "files", "images")
 _STOPS: Final = ("finish_reason", "stop_reason", "status")
@@ -85,7 +91,12 @@ def _has_role(value: object) -> bool:
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a message that is a value of its own."""
-    return read_id(first_of(value, *_CHAT_IDS[1:])) if is_message(value) else None
+    return joined_chat(value) if is_message(value) else None
+
+
+def joined_chat(value: JsonObject) -> str:
+    """Return the id of the chat that a message names, or empty text."""
+    return read_id(first_of(value, *_CHAT_IDS[1:]))
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
@@ -102,19 +113,38 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     id_key = next((key for key in _CHAT_IDS if read_id(value.get(key))), "id")
     prompt = next((read_content(fields.pop(key)) for key in _SYSTEMS if fields.get(key)), [])
     is_said = any(m.pieces == prompt for m in messages if m.role in ("system", "developer"))
-    first = [Message("system", prompt, id="system")] if prompt and not is_said else []
+    first = [Message("system", prompt, id=_PROMPT)] if prompt and not is_said else []
     is_tree = any(message.parent is not None for message in messages)
+    model = value.get("model")
     return SourceChat(
-        [*first, *_hang(messages, "system" if first else None, is_tree=is_tree)],
-        id=read_id(value.get(id_key)),
+        [
+            *first,
+            *(
+                message if message.model else message._replace(model=model)
+                for message in _hang(messages, _PROMPT if first else None, is_tree=is_tree)
+            ),
+        ],
+        id=read_id(value.get(id_key)) or _name(value, [*first, *messages]),
         title=value.get("title"),
         created=take_time(fields, *_TIMES),
         updated=take_time(fields, *_UPDATES),
         is_tree=is_tree,
-        current=first_of(value, "current", "current_node", "currentId", "currentNode"),
+        current=first_of(value, *_CURRENTS),
         is_exact=True,
-        rest=without(fields, id_key, "title"),
+        rest=_name_settings(without(fields, id_key, "title", *(_CURRENTS if is_tree else ()))),
     )
+
+
+def _name_settings(fields: JsonObject) -> JsonObject:
+    """Return the fields with another name for the settings that have the name of a text."""
+    settings = [key for key in _SETTINGS if isinstance(fields.get(key), dict)]
+    return {f"{key}_settings" if key in settings else key: item for key, item in fields.items()}
+
+
+def _name(value: JsonObject, messages: Sequence[Message]) -> str:
+    """Return a name for a chat whose first message has no id that is its own everywhere."""
+    first = messages[0].id if messages else ""
+    return digest(value) if 0 < len(first) < _MIN_OWN_ID_CHARS else ""
 
 
 def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
@@ -141,7 +171,7 @@ def read_message(message: JsonObject) -> Message:
         input_tokens=first_of(usage, "input_tokens", "prompt_tokens"),
         output_tokens=first_of(usage, "output_tokens", "completion_tokens"),
         status="interrupted" if any(stop in _INTERRUPTED for stop in stops) else None,
-        rest=without(rest, "model", *_PARENTS),
+        rest=without(rest, "model", *_PARENTS, *_CHAT_IDS),
         original=message,
     )
 

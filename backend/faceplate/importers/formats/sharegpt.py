@@ -1,23 +1,30 @@
 """ShareGPT chats: ``{"id", "conversations": [{"from": "human", "value": "..."}]}``.
 
-The format has many spellings; docs/importing.md lists the ones that this reader knows.
+Data sets write them in many spellings: other names for the list, the speaker and the text, messages
+as OpenAI has them, calls as JSON text or between tags, two answers to choose from, and media beside
+the list. docs/importing.md lists what this reader knows.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import first_of, first_text, read_content, to_text, without
+from faceplate.importers.contents import as_object, first_of, first_text, to_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.source import Call, Message, Piece, Result, SourceChat, Text
+from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives
+from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
-_LISTS: Final = ("conversations", "conversation", "items", "messages")
+_LISTS: Final = ("conversations", "conversation", "items", "messages", "data")
 _SPEAKERS: Final = ("from", "role")
 _TEXTS: Final = ("value", "content", "text")
-_TIMES: Final = ("timestamp", "created_at", "create_time")
+_TIMES: Final = ("timestamp", "created_at", "create_time", "tstamp")
+_SYSTEMS: Final = ("system", "system_prompt")
+_CHOICES: Final = ("chosen", "rejected")
+_PAIRS: Final = (("human", "assistant"), ("input", "output"))
+_IDS: Final = ("id", "conversation_id", "conversation_hash")
 _ROLES: Final = {
     "user": ("human", "user", "person", "prompter"),
     "assistant": (
@@ -38,22 +45,30 @@ _ROLES: Final = {
 }
 _ROLE_OF: Final = {name: role for role, names in _ROLES.items() for name in names}
 _PLAIN: Final = {"human", "user", "gpt", "assistant", "system", "developer"}
+_MIN_TEXTS: Final = 2
 
 
 def fits(value: JsonObject) -> int:
-    """Return 2 for a list of messages with ``from`` and ``value``, 1 for one of its other names."""
+    """Return 2 for messages with ``from`` and ``value``, 1 for one of their other names."""
     key = _list_key(value)
-    messages = [each for each in value[key] if isinstance(each, dict)] if key else []
-    if not messages:
-        return 0
+    listed = value[key] if key else []
+    messages = [each for each in listed if isinstance(each, dict)]
+    if key == "data" or not messages:
+        is_of_texts = all(isinstance(each, str) for each in listed)
+        return 2 if is_of_texts and len(listed) >= _MIN_TEXTS else 0
     if all(_SPEAKERS[0] in each and first_of(each, *_TEXTS) is not None for each in messages):
         return 2
-    return int(key != "messages" and any(_is_message(each) for each in messages))
+    if any(map(_has_values, messages)) or (key != "items" and all(map(_pair_of, messages))):
+        return 2
+    is_chosen = all(isinstance(value.get(choice), dict) for choice in _CHOICES)
+    if is_chosen and all(map(is_turn, messages)):
+        return 2
+    return int(key != "messages" and any(map(is_turn, messages)))
 
 
 def joins(value: JsonObject) -> str | None:
     """Return "" for a message that is a value of its own."""
-    return "" if _is_message(value) else None
+    return "" if is_turn(value) else None
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
@@ -61,13 +76,19 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     key = _list_key(value)
     if key is None:
         raise Unreadable("conversations must be a list of messages")
-    messages = [_read_turn(turn) for turn in value[key]]
-    rest = without(value, key, "id", "title")
-    if isinstance(system := rest.get("system"), str) and system.strip():
-        messages.insert(0, Message("system", [Text(rest.pop("system"))], id="0"))
-    yield SourceChat(
-        messages,
-        id=openai.read_id(value.get("id")),
+    messages = place_media(list(read_turns(value[key])), take_media(value))
+    rest = without(value, key, *_IDS, "title", *MEDIA)
+    prompt = next((name for name in _SYSTEMS if first_text(value.get(name)).strip()), None)
+    if prompt:
+        messages.insert(0, Message("system", [Text(rest.pop(prompt))]))
+    chat = SourceChat(messages)
+    if choices := [name for name in _CHOICES if isinstance(value.get(name), dict | str)]:
+        answers = [list(read_turns([rest.pop(name)], first="assistant")) for name in choices]
+        chat = with_alternatives(messages, answers)
+    model = value.get("model")
+    yield chat._replace(
+        messages=[each if each.model else each._replace(model=model) for each in chat.messages],
+        id=openai.read_id(first_of(value, *_IDS)),
         title=value.get("title"),
         created=first_of(value, *_TIMES),
         rest=rest,
@@ -78,55 +99,137 @@ def _list_key(value: JsonObject) -> str | None:
     return next((key for key in _LISTS if isinstance(value.get(key), list)), None)
 
 
-def _read_turn(turn: object) -> Message:
-    if isinstance(turn, dict) and ("tool_calls" in turn or "tool_call_id" in turn):
-        return openai.read_message(turn)
-    fields: JsonObject = dict(turn) if isinstance(turn, dict) else {"value": turn}
-    speaker = next((fields.pop(key) for key in _SPEAKERS if key in fields), None)
-    name = speaker.lower().replace("-", "_") if isinstance(speaker, str) else ""
-    role = _ROLE_OF.get(name, speaker if isinstance(speaker, str) and speaker else "unknown")
-    value = next((fields.pop(key) for key in _TEXTS if fields.get(key) is not None), "")
-    if name not in _PLAIN:
-        fields["from"] = speaker
-    return Message(
-        "assistant" if role == "call" else role,
-        _pieces(role, value, first_text(fields.get("name"))),
-        created=first_of(fields, *_TIMES),
-        rest=fields,
-        original={**fields, "from": speaker, "value": value},
-    )
-
-
-def _pieces(role: str, value: Any, name: str) -> list[Piece]:
-    if role == "call":
-        return list(_calls(value))
-    if role == "tool":
-        return [Result(value, tool=name)]
-    return read_content(value) if isinstance(value, list) else [Text(to_text(value))]
-
-
-def _calls(value: object) -> Iterator[Call]:
-    """Yield the calls that a value names: one, or a list. Any text is a call of "function"."""
-    named = value
-    if isinstance(value, str):
-        try:
-            named = json.loads(value)
-        except (ValueError, RecursionError):
-            named = None
-    for each in named if isinstance(named, list) and named else [named]:
-        if isinstance(each, dict) and isinstance(each.get("name"), str):
-            yield Call(each["name"], each.get("arguments", each.get("parameters", {})))
-        else:
-            yield Call("function", value if each is named else each)
-
-
-def _is_message(value: object) -> bool:
+def is_turn(value: object) -> bool:
+    """Return whether a value is a turn with a speaker and a text."""
     return (
         isinstance(value, dict)
         and any(isinstance(value.get(key), str) for key in _SPEAKERS)
         and any(key in value for key in _TEXTS)
         and not any(isinstance(value.get(key), list) for key in _LISTS)
     )
+
+
+def _has_values(turn: JsonObject) -> bool:
+    """Return whether the content of a turn has parts whose text is a ``value``."""
+    content = turn.get("content")
+    parts = content if isinstance(content, list) else []
+    return any("value" in as_object(part) and "type" in as_object(part) for part in parts)
+
+
+def _pair_of(turn: object) -> tuple[str, str] | None:
+    """Return the keys of a turn that holds a question and its answer."""
+    fields = as_object(turn)
+    is_pair = not any(key in fields for key in _SPEAKERS)
+    return next((pair for pair in _PAIRS if is_pair and all(key in fields for key in pair)), None)
+
+
+def read_turns(turns: Sequence[object], first: str = "user") -> Iterator[Message]:
+    """Yield the messages of a list of turns; ``first`` is who speaks first where it has texts."""
+    others = {"user": "assistant", "assistant": "user"}
+    has_names = not all(isinstance(turn, str) for turn in turns)
+    speaker = first
+    for turn in turns:
+        if pair := _pair_of(turn):
+            fields = as_object(turn)
+            if prompt := first_text(fields.get("system")):
+                yield Message("system", [Text(prompt)])
+            yield Message("user", [Text(to_text(fields[pair[0]]))])
+            rest = without(fields, *pair, "system")
+            yield Message("assistant", [Text(to_text(fields[pair[1]]))], rest=rest)
+        else:
+            yield _read_turn({"from": speaker, "value": turn} if not has_names else turn)
+            speaker = others[speaker]
+
+
+def _read_turn(turn: object) -> Message:
+    fields: JsonObject = dict(turn) if isinstance(turn, dict) else {"value": turn}
+    speaker = next((fields.pop(key) for key in _SPEAKERS if key in fields), None)
+    name = speaker.lower().replace("-", "_") if isinstance(speaker, str) else ""
+    role = _ROLE_OF.get(name, speaker if isinstance(speaker, str) and speaker else "unknown")
+    value = next((fields.pop(key) for key in _TEXTS if fields.get(key) is not None), None)
+    original = {**fields, "from": speaker, "value": value}
+    if name not in _PLAIN:
+        fields["from"] = speaker
+    if role == "call":
+        calls = list(_calls(value))
+        if isinstance(value, str) and value.lstrip().startswith("<"):
+            fields["as_written"] = value
+        return Message("assistant", calls, created=first_of(fields, *_TIMES), rest=fields)
+    pieces = _tagged(role, value, first_text(fields.get("name")))
+    content = (
+        [part for each in value for part in _parts(each)] if isinstance(value, list) else value
+    )
+    shown = to_text(content) if isinstance(content, dict | int | float) else content
+    message = openai.read_message({**fields, "role": role, "content": "" if pieces else shown})
+    if pieces:
+        said = [piece for piece in message.pieces if not isinstance(piece, Text | Result)]
+        rest = {**(message.rest or {}), "as_written": value}
+        message = message._replace(pieces=[*said, *pieces], rest=without(rest, "name"))
+    return message._replace(created=first_of(fields, *_TIMES), original=original)
+
+
+def _parts(part: object) -> Iterator[Any]:
+    """Yield a part of a content, with its ``value`` under the name that other formats have."""
+    fields = as_object(part)
+    kind, value = first_text(fields.get("type")), fields.get("value")
+    if kind == "tool_call" and isinstance(value, str):
+        for call in _calls(value):
+            if isinstance(call, Call):
+                yield {"type": kind, "name": call.tool, "arguments": call.input}
+    elif kind.endswith("_url") and isinstance(value, str):
+        yield {"type": kind, "url": value}
+    else:
+        yield part
+
+
+def _calls(value: object) -> Iterator[Piece]:
+    """Yield the calls that a value names: one, or a list. Any text is a call of "function"."""
+    if isinstance(value, str):
+        thought, end, after = value.partition("</think>")
+        if end and thought.lstrip().startswith("<think>"):
+            yield Aside("reasoning", f"{thought}{end}")
+            value = after.strip()
+        if pieces := _tagged("assistant", value, ""):
+            yield from pieces
+            return
+    named = _parsed(value) if isinstance(value, str) else value
+    for each in named if isinstance(named, list) and named else [named]:
+        if call := _call(each):
+            yield call
+        else:
+            yield Call("function", value if each is named else each)
+
+
+def _call(value: object) -> Call | None:
+    """Return the call that an object names."""
+    fields = as_object(value)
+    inner = as_object(fields.get("function")) or fields
+    arguments = inner.get("arguments", inner.get("parameters", {}))
+    name, id_ = inner.get("name"), first_text(fields.get("id"))
+    return Call(name, arguments, id_) if isinstance(name, str) and name else None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _tagged(role: str, value: object, tool: str) -> list[Piece]:
+    """Return the pieces of a text with calls or results between tags, or nothing without any."""
+    tag = {"assistant": "tool_call", "tool": "tool_response"}.get(role)
+    if tag is None or not isinstance(value, str) or f"<{tag}>" not in value:
+        return []
+    before, *others = value.split(f"<{tag}>")
+    pieces: list[Piece] = [Text(before.strip())]
+    for other in others:
+        inside, end, after = other.partition(f"</{tag}>")
+        call = _call(_parsed(inside)) if role == "assistant" else None
+        if not end or (role == "assistant" and call is None):
+            return []
+        pieces += [call or Result(inside.strip(), tool=tool), Text(after.strip())]
+    return [piece for piece in pieces if not isinstance(piece, Text) or piece.text]
 
 
 FORMAT: Final = Format("sharegpt", "ShareGPT chats", fits, read, joins=joins)

@@ -1,0 +1,167 @@
+"""Files of browser extensions and scripts that save the chat on the screen.
+
+They have the words and who said them, and few of them more: ``{"metadata", "messages": [{"role":
+"Prompt", "say": "..."}]}``, ``{"chats": [{"type": "prompt", "message": [...]}]}``, lists of
+``{"user": "..."}`` and others.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.chats import Unreadable
+from faceplate.importers.contents import (
+    as_list,
+    as_object,
+    first_of,
+    first_text,
+    read_content,
+    to_seconds,
+    to_text,
+    without,
+)
+from faceplate.importers.formats.description import Format
+from faceplate.importers.source import Message, Piece, SourceChat, Text
+from faceplate.importers.turns import code_block
+
+_LISTS: Final = ("messages", "chats", "conversations")
+_ROLES: Final = {"prompt": "user", "human": "user", "response": "assistant"}
+_TURNS: Final = {"prompt", "response"}
+_SPEAKERS: Final = ("user", "assistant")
+_TIMES: Final = (
+    *("%Y/%m/%d %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y, %I:%M:%S %p", "%m/%d/%Y"),
+    *("%d/%m/%Y %H:%M:%S", "%d/%m/%Y", "%Y/%m/%d"),
+)
+_HEADINGS: Final = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+
+
+def fits(value: JsonObject) -> int:
+    """Return 3 for messages of which each has a shape of its own, 2 if only some have."""
+    features = [_features(message) for message in _messages(value)]
+    if not features:
+        return 0
+    return min(features) if all(features) else 2 if max(features) > 2 else 0
+
+
+def _messages(value: JsonObject) -> list[Any]:
+    return next((value[key] for key in _LISTS if isinstance(value.get(key), list)), [])
+
+
+def _features(value: object) -> int:
+    """Return 3 for a message with words that only such files have, 2 for one without more."""
+    fields = as_object(value)
+    kind, role = fields.get("type"), fields.get("role")
+    if "say" in fields and isinstance(role, str):
+        return 3
+    if _is_turn(kind) and "message" in fields:
+        return 3
+    if all("message" in as_object(fields.get(name)) for name in _SPEAKERS):
+        return 3
+    if len(fields) == 1 and any(isinstance(fields.get(name), str) for name in _SPEAKERS):
+        return 2
+    is_typed = {*fields} == {"type", "content"} and isinstance(fields["content"], str)
+    return 2 if is_typed and isinstance(kind, str) and kind in _SPEAKERS else 0
+
+
+def _is_turn(kind: object) -> bool:
+    return isinstance(kind, str) and kind.lower() in _TURNS
+
+
+def joins(value: JsonObject) -> str | None:
+    """Return "" for a message that is a value of its own."""
+    return "" if _features(value) else None
+
+
+def read(value: JsonObject) -> Iterator[SourceChat]:
+    """Yield the chat of a value."""
+    listed = _messages(value)
+    if not listed:
+        raise Unreadable("messages must be a list")
+    about = as_object(first_of(value, "metadata", "meta"))
+    dates = as_object(about.get("dates"))
+    messages = [message for fields in listed for message in _read_messages(fields)]
+    has_times = any(message.created for message in messages)
+    link = first_text(about.get("link"))
+    yield SourceChat(
+        messages,
+        id=link.partition("?")[0].rstrip("/").rpartition("/")[2],
+        title=about.get("title"),
+        created=_moment(dates.get("created")),
+        updated=None if has_times else _moment(dates.get("updated")),
+        rest={
+            **without(value, *_LISTS, "metadata", "meta"),
+            **({"metadata": rest} if (rest := without(about, "title")) else {}),
+        },
+    )
+
+
+def _read_messages(value: object) -> Iterator[Message]:
+    """Yield the messages of an entry: one, or a question and its answer."""
+    fields = value if isinstance(value, dict) else {"role": "unknown", "say": value}
+    pairs = [name for name in _SPEAKERS if isinstance(fields.get(name), str | dict)]
+    if pairs and "say" not in fields:
+        for name in pairs:
+            said = fields[name]
+            inner = said if isinstance(said, dict) else {"message": said}
+            yield Message(
+                name,
+                read_content(inner.get("message")),
+                rest={**without(inner, "message"), **without(fields, "id", *_SPEAKERS)},
+                original=value,
+            )
+        return
+    moment, time = _moment(fields.get("time")), fields.get("time")
+    role = first_text(fields.get("role"), fields.get("type"), "unknown").lower()
+    key = next((key for key in ("say", "message", "content") if key in fields), "say")
+    said: Any = fields.get(key)
+    is_page = key == "message" and isinstance(said, list)
+    yield Message(
+        _ROLES.get(role, role),
+        [piece for block in said for piece in _read_block(block)]
+        if is_page
+        else read_content(said),
+        created=moment,
+        rest={
+            **without(fields, "role", "type", "time", "index", key),
+            **({"time": time} if time and not moment else {}),
+        },
+        original=value,
+    )
+
+
+def _moment(value: object) -> object:
+    """Return a time; one without a zone counts as UTC."""
+    if to_seconds(value) is not None:
+        return value
+    for form in _TIMES if isinstance(value, str) else ():
+        with suppress(ValueError):
+            return datetime.strptime(str(value).strip(), form).replace(tzinfo=UTC).isoformat()
+    return None
+
+
+def _read_block(block: object) -> list[Piece]:
+    """Return a block of a page as Markdown: a paragraph, a heading, code, a list or a table."""
+    fields = as_object(block)
+    kind, data = first_text(fields.get("type")), fields.get("data")
+    if data is None:
+        return read_content(block)
+    if kind == "pre":
+        return [Text(code_block(to_text(data), first_text(fields.get("language"))))]
+    if kind in ("ol", "ul") and isinstance(data, list):
+        marks = [f"{n}. " if kind == "ol" else "- " for n in range(1, len(data) + 1)]
+        items = [mark + _data(item) for mark, item in zip(marks, data, strict=True)]
+        return [Text("\n".join(items))]
+    rows = [row for section in as_list(data) for row in as_list(as_object(section).get("data"))]
+    if kind == "table" and rows:
+        cells = [[_data(cell) for cell in as_list(as_object(row).get("data"))] for row in rows]
+        return [Text("\n".join(f"| {' | '.join(row)} |" for row in cells))]
+    return [Text(_HEADINGS.get(kind, "") + to_text(data))]
+
+
+def _data(value: object) -> str:
+    return to_text(as_object(value).get("data", value))
+
+
+FORMAT: Final = Format("chat-exporter", "chat of a browser's exporter", fits, read, joins=joins)

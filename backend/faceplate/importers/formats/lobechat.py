@@ -1,0 +1,283 @@
+"""LobeChat exports: the tables of messages, topics and sessions of all chats in one object.
+
+A chat is what has one topic, or what has none in one session. The tables are under ``state`` in
+exports of the browser's database, and under ``data`` in later ones.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.chats import Unreadable
+from faceplate.importers.contents import (
+    as_list,
+    as_object,
+    attachment,
+    first_of,
+    first_text,
+    read_content,
+    to_seconds,
+    without,
+)
+from faceplate.importers.formats.description import Format
+from faceplate.importers.source import (
+    Aside,
+    Attachment,
+    Call,
+    Message,
+    Piece,
+    Result,
+    SourceChat,
+    Unknown,
+)
+
+_TABLES: Final = ("topics", "sessions", "messagePlugins", "threads", "agents")
+_WRAPPERS: Final = ("exportType", "schemaHash", "mode", "version")
+_PLACES: Final = ("topicId", "sessionId", "agentId", "groupId")
+_PLACEHOLDER: Final = "..."  # of an answer that has not begun
+_TOOL_FIELDS: Final = (
+    "id",
+    "identifier",
+    "apiName",
+    "arguments",
+    "type",
+    "source",
+    "result_msg_id",
+)
+_FILE_LISTS: Final = ("files", "imageList", "fileList", "videoList")
+_FIELDS: Final = (
+    *("id", "role", "content", "parentId", "createdAt", "model", "reasoning", "tools"),
+    *("plugin", "pluginState", "tool_call_id", "error", *_FILE_LISTS),
+)
+
+
+class _Tables(NamedTuple):
+    """The rows that belong to the messages, by the ids of their messages or by their own."""
+
+    topics: Mapping[str, JsonObject]
+    sessions: Mapping[str, JsonObject]
+    threads: Mapping[str, JsonObject]
+    plugins: Mapping[str, JsonObject]
+    translations: Mapping[str, JsonObject]
+    files: Mapping[str, JsonObject]
+    files_of: Mapping[str, list[object]]
+
+
+def fits(value: JsonObject) -> int:
+    """Return 3 for tables in the object of an export, 2 for bare ones."""
+    tables = _take_tables(value)
+    messages = as_list(tables.get("messages"))
+    if not messages or not all(_is_message(message) for message in messages):
+        return 0
+    if tables is not value and any(key in value for key in _WRAPPERS):
+        return 3
+    return 2 if any(isinstance(tables.get(key), list) for key in _TABLES) else 0
+
+
+def read(value: JsonObject) -> Iterator[SourceChat]:
+    """Yield the chats of an export in the order of their first messages."""
+    rows = _take_tables(value)
+    messages = as_list(rows.get("messages"))
+    if not all(_is_message(message) for message in messages):
+        raise Unreadable("messages must be a list of objects with a role and a topic or session")
+    tables = _Tables(
+        **{name: _by_id(rows.get(name)) for name in ("topics", "sessions", "threads", "files")},
+        plugins=_by_id(rows.get("messagePlugins")),
+        translations=_by_id(rows.get("messageTranslates")),
+        files_of=_files_of(rows.get("messagesFiles")),
+    )
+    chats: dict[tuple[str, str], list[JsonObject]] = {}
+    for message in messages:
+        place = next((key for key in _PLACES if message.get(key)), "sessionId")
+        chats.setdefault((place, first_text(message.get(place), "inbox")), []).append(message)
+    for (place, id_), listed in chats.items():
+        yield _read_chat(place, id_, listed, tables)
+
+
+def _take_tables(value: JsonObject) -> JsonObject:
+    wrapped = (value[key] for key in ("state", "data") if isinstance(value.get(key), dict))
+    return next(wrapped, value)
+
+
+def _is_message(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("id"), str)
+        and isinstance(value.get("role"), str)
+        and any(key in value for key in _PLACES)
+    )
+
+
+def _by_id(rows: object) -> dict[str, JsonObject]:
+    return {
+        row["id"]: row
+        for row in as_list(rows)
+        if isinstance(row, dict) and isinstance(row.get("id"), str)
+    }
+
+
+def _files_of(rows: object) -> dict[str, list[object]]:
+    found: dict[str, list[object]] = {}
+    for row in map(as_object, as_list(rows)):
+        found.setdefault(first_text(row.get("messageId")), []).append(row.get("fileId"))
+    return found
+
+
+def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: _Tables) -> SourceChat:
+    topic = tables.topics.get(id_, {}) if place == "topicId" else {}
+    session_id = first_text(topic.get("sessionId"), listed[0].get("sessionId"))
+    session = tables.sessions.get(session_id, {})
+    title = first_text(topic.get("title"))
+    if not topic:
+        title = first_text(session.get("title"), as_object(session.get("meta")).get("title"))
+    ordered = sorted(listed, key=lambda message: to_seconds(message.get("createdAt")) or 0)
+    parents = _parents(ordered, tables.threads)
+    main = [message["id"] for message in ordered if not message.get("threadId")]
+    return SourceChat(
+        [_read_message(message, parents[message["id"]], tables) for message in ordered],
+        id=id_ if place == "topicId" else f"{place}:{id_}",
+        title=title,
+        created=topic.get("createdAt"),
+        updated=topic.get("updatedAt"),
+        is_tree=True,
+        current=main[-1] if main else None,
+        rest={
+            name: fields
+            for name, fields in (("topic", without(topic, "id", "title")), ("session", session))
+            if fields
+        },
+    )
+
+
+def _parents(ordered: list[JsonObject], threads: Mapping[str, JsonObject]) -> dict[str, str | None]:
+    """Return the parent of each message.
+
+    Messages follow the one before them, unless each names its parent: then that counts. The results
+    of one step stand one after the other, and what follows their call follows them all. A thread
+    begins at a message of the chat.
+    """
+    ids = {message["id"] for message in ordered}
+    others = ordered[1:]
+    is_tree = all(_parent(message) in ids or message.get("threadId") for message in others)
+    parents: dict[str, str | None] = {}
+    callers: dict[str, str] = {}  # the message of the call, of each result
+    results: dict[str, str] = {}  # the last result of each such message
+    before: dict[str, str] = {}  # the last message of each thread
+    for message in ordered:
+        id_, thread, named = message["id"], first_text(message.get("threadId")), _parent(message)
+        caller = callers.get(named, named)
+        parent = before.get(thread)
+        if thread and parent is None:
+            begin = first_text(threads.get(thread, {}).get("sourceMessageId"), named)
+            begin = results.get(callers.get(begin, begin), begin)
+            parent = begin if begin in ids else before.get("")
+        elif is_tree and not thread:
+            parent = results.get(caller, named) if named in ids else None
+        if message["role"] == "tool" and not thread:
+            callers[id_], results[caller] = caller, id_
+        parents[id_] = parent
+        before[thread] = id_
+    return parents
+
+
+def _parent(message: JsonObject) -> str:
+    return first_text(message.get("parentId"))
+
+
+def _read_message(message: JsonObject, parent: str | None, tables: _Tables) -> Message:
+    id_, role = message["id"], message["role"]
+    plugin = {**tables.plugins.get(id_, {}), **as_object(message.get("plugin"))}
+    extra, metadata = as_object(message.get("extra")), as_object(message.get("metadata"))
+    usage = {**as_object(metadata.get("usage")), **metadata}
+    pieces = _result(message, plugin) if role in ("tool", "function") else _pieces(message)
+    for translation in (tables.translations.get(id_), extra.get("translate")):
+        if translation:
+            pieces.insert(0, Aside("translations", translation))
+    rest = without(message, *_FIELDS)
+    if plugin:
+        rest["plugin"] = without(plugin, "id", "arguments", "state", "error")
+    if extra:
+        rest["extra"] = without(extra, "translate")
+    return Message(
+        "assistant" if role == "function" else role,
+        [*pieces, *_files(message, tables)],
+        id=id_,
+        parent=parent,
+        created=message.get("createdAt"),
+        model=first_text(message.get("model"), extra.get("fromModel")),
+        input_tokens=usage.get("totalInputTokens"),
+        output_tokens=usage.get("totalOutputTokens"),
+        status="failed" if message.get("error") else None,
+        rest=rest,
+        original=message,
+    )
+
+
+def _pieces(message: JsonObject) -> list[Piece]:
+    pieces: list[Piece] = []
+    if reasoning := message.get("reasoning"):
+        pieces.append(Aside("reasoning", reasoning))
+    error, content = message.get("error"), message.get("content")
+    if error and (not content or content == _PLACEHOLDER):
+        content = first_text(as_object(error).get("message"), as_object(error).get("type"), error)
+    elif error:
+        pieces.append(Aside("errors", error))
+    pieces += read_content(content) if content else []
+    for tool in as_list(message.get("tools")):
+        fields = as_object(tool)
+        pieces.append(
+            Call(_tool_name(fields), fields.get("arguments") or "", first_text(fields.get("id")))
+        )
+        if rest := without(fields, *_TOOL_FIELDS):
+            pieces.append(Unknown(rest))
+    return pieces
+
+
+def _result(message: JsonObject, plugin: JsonObject) -> list[Piece]:
+    """Return the result that a message is, and its call if nothing else has that."""
+    name = _tool_name(plugin) if plugin else ""
+    call_id = first_of(message, "tool_call_id") or plugin.get("toolCallId")
+    result = Result(message.get("content"), first_text(call_id), name)
+    pieces: list[Piece] = [
+        Aside(kind, beside)
+        for kind, beside in (
+            ("errors", first_of(message, "error") or plugin.get("error")),
+            ("states of tools", first_of(message, "pluginState") or plugin.get("state")),
+        )
+        if beside
+    ]
+    if message["role"] == "function":  # of early versions
+        pieces.append(Call(name or "function", plugin.get("arguments") or ""))
+    return [*pieces, result]
+
+
+def _tool_name(fields: JsonObject) -> str:
+    names = (fields.get("identifier"), fields.get("apiName"))
+    return ".".join(name for name in names if isinstance(name, str) and name) or "function"
+
+
+def _files(message: JsonObject, tables: _Tables) -> Iterator[Attachment]:
+    """Yield the files of a message: from its lists, or from the tables."""
+    listed = [file for key in _FILE_LISTS for file in as_list(message.get(key))]
+    for file in listed + tables.files_of.get(message["id"], []):
+        fields = file if isinstance(file, dict) else tables.files.get(str(file), {"id": file})
+        kind = first_text(fields.get("fileType"), fields.get("type"), "file")
+        found = attachment(fields, kind)
+        yield found._replace(
+            kind=kind,
+            name=first_text(found.name, fields.get("alt")),
+            text=first_text(fields.get("content"), found.text),
+            part=without(fields, "content"),
+        )
+
+
+FORMAT: Final = Format(
+    "lobechat",
+    "LobeChat export",
+    fits,
+    read,
+    known=(
+        *("search", "meta", "config", "agents", "chunks"),
+        *("userInstalledPlugins", "aiModels", "aiProviders", "embeddings", "documents"),
+    ),
+)

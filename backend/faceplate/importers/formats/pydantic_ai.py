@@ -1,0 +1,196 @@
+"""pydantic-ai's message histories, as ``ModelMessagesTypeAdapter`` writes them.
+
+A chat is a list of requests and responses, each with parts. A request has the parts of several
+roles: the system's prompt, the user's, and the results of the calls before it.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.chats import Unreadable
+from faceplate.importers.contents import (
+    as_list,
+    as_object,
+    attachment,
+    first_of,
+    first_text,
+    to_text,
+    without,
+)
+from faceplate.importers.formats import openai
+from faceplate.importers.formats.description import Format
+from faceplate.importers.source import (
+    Aside,
+    Call,
+    Message,
+    Piece,
+    Result,
+    SourceChat,
+    Text,
+    Unknown,
+)
+
+_LISTS: Final = ("messages", "message_history", "history")
+_IDS: Final = ("id", "conversation_id", "session_id")
+_FILES: Final = {
+    "image-url": "image",
+    "audio-url": "audio",
+    "video-url": "video",
+    "document-url": "file",
+    "binary": "file",
+    "uploaded-file": "file",
+}
+_MESSAGE_FIELDS: Final = ("kind", "parts", "timestamp", "model_name", "instructions")
+_ROLES: Final = {
+    "system-prompt": "system",
+    "instruction": "system",
+    "user-prompt": "user",
+    "speech": "user",
+    "tool-return": "tool",
+}
+
+
+def fits(value: JsonObject) -> int:
+    """Return 4 for a list of requests and responses with parts."""
+    messages = _messages(value)
+    return 4 if messages and all(_is_message(message) for message in messages) else 0
+
+
+def joins(value: JsonObject) -> str | None:
+    """Return the chat of a message that is a value of its own."""
+    return first_text(value.get("conversation_id")) if _is_message(value) else None
+
+
+def _messages(value: JsonObject) -> list[Any]:
+    return next((value[key] for key in _LISTS if isinstance(value.get(key), list)), [])
+
+
+def _is_message(value: object) -> bool:
+    message = as_object(value)
+    parts = message.get("parts")
+    return (
+        message.get("kind") in ("request", "response")
+        and isinstance(parts, list)
+        and all(isinstance(as_object(part).get("part_kind"), str) for part in parts)
+    )
+
+
+def read(value: JsonObject) -> Iterator[SourceChat]:
+    """Yield the chat of a value."""
+    messages = [message for message in _messages(value) if isinstance(message, dict)]
+    if not messages:
+        raise Unreadable("messages must be a list of requests and responses")
+    first = first_text(*(first_of(each, "conversation_id", "run_id") for each in messages[:1]))
+    yield SourceChat(
+        list(_read_messages(messages)),
+        id=openai.read_id(first_of(value, *_IDS)) or first,
+        title=value.get("title"),
+        created=first_of(value, "created_at", "timestamp"),
+        rest=without(value, *_LISTS, *_IDS, "title", "created_at"),
+    )
+
+
+def _read_messages(messages: list[JsonObject]) -> Iterator[Message]:
+    instructions = ""
+    for message in messages:
+        if message.get("kind") == "response":
+            yield _read_response(message)
+            continue
+        given = first_text(message.get("instructions"))
+        if given and given != instructions:  # each request repeats them
+            instructions = given
+            yield Message("system", [Text(given)], created=message.get("timestamp"))
+        yield from _read_request(message)
+
+
+def _read_request(message: JsonObject) -> Iterator[Message]:
+    rest = without(message, *_MESSAGE_FIELDS)
+    for part in map(as_object, as_list(message.get("parts"))):
+        kind = first_text(part.get("part_kind"))
+        is_answer = kind == "retry-prompt" and isinstance(part.get("tool_name"), str)
+        yield Message(
+            "tool" if is_answer else _ROLES.get(kind, kind),
+            list(_pieces("tool-return" if is_answer else kind, part)),
+            created=first_of(part, "timestamp") or message.get("timestamp"),
+            rest=rest,
+            original=part,
+        )
+        rest = {}
+
+
+def _read_response(message: JsonObject) -> Message:
+    usage = as_object(message.get("usage"))
+    parts = map(as_object, as_list(message.get("parts")))
+    is_whole = message.get("state") in (None, "complete")
+    return Message(
+        "assistant",
+        [piece for part in parts for piece in _pieces(first_text(part.get("part_kind")), part)],
+        created=message.get("timestamp"),
+        model=message.get("model_name"),
+        input_tokens=first_of(usage, "input_tokens", "request_tokens"),
+        output_tokens=first_of(usage, "output_tokens", "response_tokens"),
+        status=None if is_whole else "interrupted",
+        rest=without(message, *_MESSAGE_FIELDS),
+        original=message,
+    )
+
+
+def _pieces(kind: str, part: JsonObject) -> Iterator[Piece]:
+    """Yield the pieces of a part."""
+    call_id, tool = first_text(part.get("tool_call_id")), first_text(part.get("tool_name"))
+    if kind in ("tool-call", "builtin-tool-call"):
+        yield Call(tool or "function", first_of(part, "args") or {}, call_id)
+    elif kind in ("tool-return", "builtin-tool-return"):
+        yield Result(_typed(part.get("content")), call_id, tool)
+    elif kind == "thinking":
+        yield Aside("reasoning", without(part, "part_kind"))
+    elif kind in ("tool-availability-delta", "compaction"):
+        yield Aside("settings" if kind != "compaction" else "summaries", part)
+    elif kind == "speech":
+        yield from _content([part.get("transcript"), part.get("audio")])
+    elif kind == "retry-prompt":
+        yield Text(to_text(part.get("content")))
+    elif kind in (*_ROLES, "text", "file"):
+        yield from _content(part.get("content"))
+    else:
+        yield Unknown(part)
+
+
+def _content(content: object) -> Iterator[Piece]:
+    """Yield the pieces of what a user wrote or a model answered."""
+    for part in content if isinstance(content, list) else [content]:
+        fields = as_object(part)
+        kind, text = first_text(fields.get("kind")), fields.get("content")
+        if isinstance(part, str):
+            yield Text(part)
+        elif kind == "text-content" and isinstance(text, str):
+            yield Text(text)
+        elif kind in _FILES:
+            yield attachment(fields, _FILES[kind])
+        elif kind != "cache-point" and part is not None:
+            yield Unknown(part)
+
+
+def _typed(content: object) -> object:
+    """Return the content of a result with its files as parts of the kinds that formats share."""
+    if isinstance(content, list):
+        return [_typed_part(part) for part in content]
+    part = _typed_part(content)
+    return content if part is content else [part]
+
+
+def _typed_part(part: object) -> object:
+    fields = as_object(part)
+    kind = first_text(fields.get("kind"))
+    return {**fields, "type": _FILES[kind]} if kind in _FILES else part
+
+
+FORMAT: Final = Format(
+    "pydantic-ai",
+    "pydantic-ai messages",
+    fits,
+    read,
+    known=("part_kind", "timestamp", "tool_call_id", "dynamic_ref"),
+    joins=joins,
+)

@@ -1,0 +1,153 @@
+"""LangChain's messages: three spellings, and calls that stand in several places."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from tests.chat_files import read_all, spoken, write
+from tests.formats.langchain import EXAMPLE, MESSAGES, call, chats, constructor, dumped, flat
+
+from faceplate.importers import Chat
+from faceplate.importers.formats import langchain
+from faceplate.importers.recognition import best_format
+
+TALK = [
+    ("system", "You know the weather."),
+    ("user", "Rome and Oslo?\n\n[cities.txt]\n```\nRome, Oslo\n```"),
+    ("assistant", "I ask."),
+    ("tool", "3 degrees"),
+    ("tool", "20 degrees"),
+    ("assistant", "Warm and cold."),
+    ("user", "And Lima?"),
+    ("assistant", ""),
+    ("tool", "18 degrees"),
+    ("assistant", "Mild."),
+    ("assistant", "Thank you."),
+]
+
+
+def read_one(tmp_path: Path, value: object) -> Chat:
+    [chat], refusals = read_all(write(tmp_path / "messages.json", value))
+    assert refusals == []
+    return chat
+
+
+class TestExample:
+    def test_a_thread_is_read_whole(self, tmp_path: Path) -> None:
+        chat = read_one(tmp_path, EXAMPLE)
+        assert (chat.source, chat.key, chat.title) == ("langchain", "thread-1", "Weather")
+        assert spoken(chat) == TALK
+        assert chat.messages[-1].metadata is not None
+        assert chat.messages[-1].metadata["role"] == "guest"
+
+    def test_a_call_counts_once_and_has_its_result(self, tmp_path: Path) -> None:
+        chat = read_one(tmp_path, EXAMPLE)
+        calls = [each for message in chat.messages for each in message.tool_calls or ()]
+        assert [each["function"]["arguments"] for each in calls] == [
+            '{"city": "Rome"}',
+            '{"city": "Oslo"}',
+            '{"city": "Lima"}',
+        ]
+        answered = {
+            each["tool_call_id"]: each["content"]
+            for message in chat.messages
+            for each in message.tool_results or ()
+        }
+        assert [answered[each["id"]] for each in calls] == ["20 degrees", "3 degrees", "18 degrees"]
+
+    def test_times_models_tokens_and_reasoning_are_kept(self, tmp_path: Path) -> None:
+        chat = read_one(tmp_path, EXAMPLE)
+        asked, older = chat.messages[2], chat.messages[7]
+        assert (asked.model, asked.input_tokens, asked.output_tokens) == ("model-x", 60, 5)
+        assert (older.input_tokens, older.output_tokens) == (9, 4)
+        assert chat.messages[5].model == "model-y"
+        assert chat.created_at is not None
+        assert chat.created_at.isoformat() == "2025-01-02T03:04:05+00:00"
+        assert chat.updated_at is not None
+        assert chat.updated_at.isoformat() == "2025-01-02T03:05:05+00:00"
+        assert "Two calls." in json.dumps(asked.metadata)
+        assert "18 is mild." in json.dumps(chat.messages[9].metadata)
+
+    def test_files_and_pictures_are_in_the_body(self, tmp_path: Path) -> None:
+        body = read_one(tmp_path, EXAMPLE).messages[1].body
+        assert body is not None
+        picture, text = json.loads(body)["attachments"]
+        assert picture["reference"] == "https://maps.example/a.png"
+        assert (text["kind"], text["name"]) == ("text/plain", "cities.txt")
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            MESSAGES,
+            {"messages": MESSAGES},
+            {"values": {"messages": MESSAGES}, "next": [], "checkpoint": {"thread_id": "t"}},
+            {"v": 1, "ts": "2025-01-02T03:04:05Z", "channel_values": {"messages": MESSAGES}},
+            constructor("ChatPromptValue", None, messages=MESSAGES),
+            [{"name": "thread", "state": {"values": {"messages": MESSAGES}}}],
+        ],
+    )
+    def test_every_wrapping_is_read(self, tmp_path: Path, value: object) -> None:
+        assert spoken(read_one(tmp_path, value)) == TALK
+
+    def test_each_line_may_be_a_message(self, tmp_path: Path) -> None:
+        file = tmp_path / "messages.jsonl"
+        file.write_text("\n".join(map(json.dumps, MESSAGES)), encoding="utf-8")
+        [chat], refusals = read_all(file)
+        assert (spoken(chat), refusals) == (TALK, [])
+
+    def test_states_of_a_thread_have_one_name(self, tmp_path: Path) -> None:
+        """A history is newest first, and each state has all messages so far."""
+        states = [
+            {"values": {"messages": MESSAGES[:count]}, "checkpoint": {"thread_id": "thread-1"}}
+            for count in (6, 2)
+        ]
+        found, refusals = read_all(write(tmp_path / "history.json", states))
+        assert ([chat.key for chat in found], refusals) == (["thread-1", "thread-1"], [])
+        assert [len(chat.messages) for chat in found] == [6, 2]
+
+    def test_a_run_is_its_messages_and_its_answer(self, tmp_path: Path) -> None:
+        run = {
+            "id": "run-1",
+            "inputs": {"messages": [[constructor("HumanMessage", "Hi")]]},
+            "outputs": {"generations": [[{"message": constructor("AIMessage", "Ho")}]]},
+        }
+        chat = read_one(tmp_path, run)
+        assert (chat.key, spoken(chat)) == ("run-1", [("user", "Hi"), ("assistant", "Ho")])
+
+    def test_calls_without_ids_are_answered_in_their_order(self, tmp_path: Path) -> None:
+        made = [call(None, "add", {"a": 1}), call(None, "add", {"a": 2})]
+        messages = [flat("ai", "", tool_calls=made)]
+        messages += [dumped("tool", answer, name="add") for answer in ("1", "2")]
+        chat = read_one(tmp_path, [flat("human", "Add"), *messages, flat("ai", "Done")])
+        first, second = chat.messages[1].tool_calls or ()
+        results = [(message.tool_results or [{}])[0] for message in chat.messages[2:4]]
+        assert [each["tool_call_id"] for each in results] == [first["id"], second["id"]]
+
+
+class TestRecognition:
+    def test_threads_are_recognised(self) -> None:
+        assert best_format(EXAMPLE) is langchain.FORMAT
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {"type": "system", "content": "Hi"},
+            {"type": "user", "message": {"role": "user", "content": "Hi"}},
+            {"role": "user", "content": "Hi"},
+            {"type": "human"},
+        ],
+    )
+    def test_other_messages_are_not(self, message: dict[str, Any]) -> None:
+        assert langchain.fits({"messages": [message]}) == 0
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(chats())
+def test_every_thread_is_read(value: dict[str, Any]) -> None:
+    """No shape of a thread may stop the import."""
+    [chat] = langchain.read(value)
+    assert len(chat.messages) == len(value["messages"])
