@@ -79,7 +79,7 @@ TABLE: dict[str, Sequence[Bad]] = {
         Bad(f"{{file}}/trip.jsonl {{file}}/empty.json --user {ME}", 1, "empty.json: the file is"),
         Bad(f"{{file}}/trip.jsonl --user {NO_ID}", 1, "user not found"),
         Bad("{file}/trip.jsonl --user nobody", 2, "e-mail"),
-        Bad(f"{{file}}/trip.jsonl --user {ME} --format gopher", 2, "must be one of chatgpt"),
+        Bad(f"{{file}}/trip.jsonl --user {ME} --format gopher", 2, "must be one of claude-code"),
         Bad(f"{{file}}/cut.jsonl --user {ME}", 1, "line 1: not JSON"),
     ),
     "conversations": (
