@@ -16,6 +16,7 @@ import httpx
 import pytest
 from examples.chat.app import create_app
 from examples.chat.settings import ChatSettings
+from pydantic import SecretStr
 from tests.web.conftest import Calling
 from tests.web.servers import Event, events_of
 
@@ -212,7 +213,7 @@ async def test_a_database_that_fails_ends_the_import_with_its_problem(
 ) -> None:
     """Else the page waits for ever, or takes half of an import for all of it."""
     impatient = settings.model_copy(update={"lock_timeout_s": 0.2})
-    assert settings.database_url is not None
+    assert isinstance(settings.database_url, SecretStr)
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     headers = {"X-Demo-User": "ada"}
     try:

@@ -44,8 +44,8 @@ def test_the_chats_of_a_large_export_are_in_further_files(tmp_path: Path) -> Non
         for number, part in enumerate(parts):
             chats = [{**CHAT, "id": f"c-{number}", "chatID": f"c-{number}"}]
             archive.writestr(part, json.dumps(chats))
-    chats, _ = read_all(tmp_path / "export.zip")
-    assert [chat.key for chat in chats] == ["c-0", "c-1"]
+    found, _ = read_all(tmp_path / "export.zip")
+    assert [chat.key for chat in found] == ["c-0", "c-1"]
 
 
 def test_what_it_may_write_besides_is_reported(tmp_path: Path) -> None:

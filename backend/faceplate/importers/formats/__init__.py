@@ -5,9 +5,9 @@ from typing import Final
 from faceplate.importers.formats import (
     ai_studio,
     anthropic,
-    chatbot_ui,
     assistants,
     chat_exporters,
+    chatbot_ui,
     chatgpt,
     claude_ai,
     claude_code,

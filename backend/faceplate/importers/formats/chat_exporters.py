@@ -115,13 +115,13 @@ def _read_messages(value: object) -> Iterator[Message]:
     moment, time = _moment(fields.get("time")), fields.get("time")
     role = first_text(fields.get("role"), fields.get("type"), "unknown").lower()
     key = next((key for key in ("say", "message", "content") if key in fields), "say")
-    said: Any = fields.get(key)
-    is_page = key == "message" and isinstance(said, list)
+    text: Any = fields.get(key)
+    is_page = key == "message" and isinstance(text, list)
     yield Message(
         _ROLES.get(role, role),
-        [piece for block in said for piece in _read_block(block)]
+        [piece for block in text for piece in _read_block(block)]
         if is_page
-        else read_content(said),
+        else read_content(text),
         created=moment,
         rest={
             **without(fields, "role", "type", "time", "index", key),
