@@ -25,6 +25,7 @@ from faceplate.importers.formats import (
     pydantic_ai,
     responses,
     sharegpt,
+    tavern,
     vercel,
 )
 from faceplate.importers.formats.description import Format
@@ -45,6 +46,7 @@ FORMATS: Final = {
         ai_studio.FORMAT,
         gemini_takeout.FORMAT,
         chat_exporters.FORMAT,
+        tavern.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
