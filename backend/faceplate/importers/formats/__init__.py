@@ -28,6 +28,7 @@ from faceplate.importers.formats import (
     pydantic_ai,
     responses,
     sharegpt,
+    tavern,
     typingmind,
     vercel,
 )
@@ -50,6 +51,7 @@ FORMATS: Final = {
         ai_studio.FORMAT,
         gemini_takeout.FORMAT,
         chat_exporters.FORMAT,
+        tavern.FORMAT,
         chatgpt.FORMAT,
         librechat.FORMAT,
         llamacpp.FORMAT,
