@@ -83,6 +83,10 @@ class TestColumns:
             {"message_1": "Hi", "message_2": "Ho"},
             {"prompt": "Hi", "chosen": "Ho", "rejected": "No"},
             {"instruction": "Hi", "output": "Ho", "text": "Hi Ho"},
+            {
+                "chosen_messages": [said("user", "Hi"), said("assistant", "Ho")],
+                "rejected_messages": [said("user", "Hi"), said("assistant", "No")],
+            },
         ],
     )
     def test_columns_of_every_name_are_read(self, tmp_path: Path, row: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ _ANSWERS: Final = (
     *("output", "response", "RESPONSE", "completion", "completions", "generation", "answer"),
     *("message_2", "targets"),
 )
-_CHOICES: Final = ("chosen", "rejected")
-_OWN: Final = ("instruction", "INSTRUCTION", "message_1", *_CHOICES)
+_CHOICES: Final = (("chosen", "rejected"), ("chosen_messages", "rejected_messages"))
+_OWN: Final = ("instruction", "INSTRUCTION", "message_1")
 """The columns that hardly anything else has."""
 _THOUGHTS: Final = ("thinking", "reasoning", "reasoning_content")
 _LISTS: Final = ("conversations", "conversation", "messages", "items")
@@ -39,8 +39,8 @@ def fits(value: JsonObject) -> int:
     """Return 2 for a question and its answer, 3 if their columns have names of their own."""
     question, answers = _key(value, _QUESTIONS), _answer_keys(value)
     listed = any(isinstance(value.get(key), list) for key in _LISTS)
-    if answers == [*_CHOICES]:
-        return 0 if listed and not isinstance(value["chosen"], list) else 3
+    if len(answers) > 1:
+        return 0 if listed and not isinstance(value[answers[0]], list) else 3
     if listed:
         return 0
     if question is None:
@@ -63,8 +63,9 @@ def _is_said(value: object) -> bool:
 
 def _answer_keys(value: JsonObject) -> list[str]:
     """Return the column of the answer, or those of the answers to choose from."""
-    if all(_is_said(value.get(key)) for key in _CHOICES):
-        return [*_CHOICES]
+    for choices in _CHOICES:
+        if all(_is_said(value.get(key)) for key in choices):
+            return [*choices]
     key = _key(value, _ANSWERS)
     return [key] if key else []
 

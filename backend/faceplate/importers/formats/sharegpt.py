@@ -156,7 +156,8 @@ def _read_turn(turn: object) -> Message:
         if isinstance(value, str) and value.lstrip().startswith("<"):
             fields["as_written"] = value
         return Message("assistant", calls, created=first_of(fields, *_TIMES), rest=fields)
-    pieces = _tagged(role, value, first_text(fields.get("name")))
+    tool = first_text(fields.get("name"))
+    pieces = _tagged(role, value, tool) or (_listed(value) if role == "tool" else [])
     content = (
         [part for each in value for part in _parts(each)] if isinstance(value, list) else value
     )
@@ -164,7 +165,7 @@ def _read_turn(turn: object) -> Message:
     message = openai.read_message({**fields, "role": role, "content": "" if pieces else shown})
     if pieces:
         said = [piece for piece in message.pieces if not isinstance(piece, Text | Result)]
-        rest = {**(message.rest or {}), "as_written": value}
+        rest = {**(message.rest or {}), "as_written": to_text(value)}
         message = message._replace(pieces=[*said, *pieces], rest=without(rest, "name"))
     return message._replace(created=first_of(fields, *_TIMES), original=original)
 
@@ -231,6 +232,19 @@ def _tagged(role: str, value: object, tool: str) -> list[Piece]:
             return []
         pieces += [call or Result(inside.strip(), tool=tool), Text(after.strip())]
     return [piece for piece in pieces if not isinstance(piece, Text) or piece.text]
+
+
+def _listed(value: object) -> list[Piece]:
+    """Return the results in a text or part that is a list of them, or nothing if it is none."""
+    parts = value if isinstance(value, list) else []
+    part = as_object(parts[0]) if len(parts) == 1 else {}
+    text = first_text(value, *(part.get(key) for key in _TEXTS))
+    listed = _parsed(text) if text.startswith("[") else None
+    results = [as_object(each) for each in listed] if isinstance(listed, list) else []
+    is_named = (("tool_call_id" in each or "name" in each) for each in results)
+    if not all(is_named) or not all("content" in each for each in results):
+        return []
+    return [Result(each["content"], tool=first_text(each.get("name"))) for each in results]
 
 
 FORMAT: Final = Format("sharegpt", "ShareGPT chats", fits, read, joins=joins)
