@@ -42,10 +42,10 @@ def test_the_chats_of_a_large_export_are_in_further_files(tmp_path: Path) -> Non
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
         archive.writestr("data.json", json.dumps({"data": {"chats": {"chunks": parts}}}))
         for number, part in enumerate(parts):
-            listed = [{**CHAT, "id": f"c-{number}", "chatID": f"c-{number}"}]
-            archive.writestr(part, json.dumps(listed))
-    chats, _ = read_all(tmp_path / "export.zip")
-    assert [chat.key for chat in chats] == ["c-0", "c-1"]
+            chats = [{**CHAT, "id": f"c-{number}", "chatID": f"c-{number}"}]
+            archive.writestr(part, json.dumps(chats))
+    found, _ = read_all(tmp_path / "export.zip")
+    assert [chat.key for chat in found] == ["c-0", "c-1"]
 
 
 def test_what_it_may_write_besides_is_reported(tmp_path: Path) -> None:
