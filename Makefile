@@ -73,7 +73,7 @@ test-faults: $(INSTALLED) ## Run the long fault campaigns, some minutes (SEED= r
 test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported and read (MESSAGES=)
 	@export $$($(BIN)/faceplate server start | $(URLS)); \
 	  $(BIN)/faceplate migrate; \
-	  for step in import 'import a list' export walk; do \
+	  for step in import 'import a list' export walk 'export chatgpt' 'export html'; do \
 	    echo "$$step: $$($(BIN)/python -m tests.memory "$$step" $(or $(MESSAGES),1000000))"; done
 
 # What a driver, an event loop, SQLAlchemy or Python can break: not what a server, the command line,

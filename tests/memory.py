@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from faceplate import Database, Scope, transcripts
+from faceplate import Database, Scope, exporters, transcripts
 from faceplate.importers import import_file
 from faceplate.services import conversations, messages, users
 
@@ -95,11 +95,21 @@ async def walk(db: Database, user_id: UUID, _path: Path) -> int:
     return await db.run(user_id, count)
 
 
+def export_as(key: str) -> Callable[[Database, UUID, Path], Awaitable[int]]:
+    async def work(db: Database, user_id: UUID, path: Path) -> int:
+        [chat] = (await db.run(user_id, conversations.page)).items
+        written = await exporters.write_file(db, user_id, path, format=key, conversation_id=chat.id)
+        return written.messages
+
+    return work
+
+
 STEPS: dict[str, Callable[[Database, UUID, Path], Awaitable[int]]] = {
     "import": import_chats,
     "import a list": import_chats,
     "export": export,
     "walk": walk,
+    **{f"export {key}": export_as(key) for key in exporters.FORMATS},
 }
 
 
@@ -112,10 +122,10 @@ async def measure(step: str, count: int) -> dict[str, Any]:
                 match step:
                     case "export":
                         await fill(db, user.id, chats=count // PER_CHAT, length=PER_CHAT)
-                    case "walk":
-                        await fill(db, user.id, chats=1, length=count)
-                    case _:
+                    case "import" | "import a list":
                         write_chats(path, count)
+                    case _:
+                        await fill(db, user.id, chats=1, length=count)
                 before_mb = resident_mb("VmRSS")
                 forget_peak()
                 seen = await STEPS[step](db, user.id, path)

@@ -29,8 +29,8 @@ import errno
 import math
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
@@ -43,6 +43,7 @@ from sqlalchemy import text
 
 from faceplate.database import Database
 from faceplate.errors import UsageError
+from faceplate.scope import Scope
 from faceplate.services import _user_tables, archives
 from faceplate.services._kinds import all_kinds
 
@@ -82,8 +83,7 @@ async def write(
             faceplate=version("faceplate"),
         )
     )
-    async with db.begin(user_id) as scope:
-        await scope.session.execute(_ONE_SNAPSHOT)
+    async with snapshot(db, user_id) as scope:
         present = {*await archives.tables(scope)}
         held = {kind.table: 0 for kind in kinds.values() if kind.key and kind.table in present}
         written = 0
@@ -115,7 +115,7 @@ async def write_file(
     ``.part``. Only its owner may read it. With ``replace`` it then takes the place of a file that
     exists. Raises FileExistsError, any other OSError, and as `write` does.
     """
-    with _new_file(path, replace=replace) as file:
+    with new_file(path, replace=replace) as file:
         return await write(db, user_id, file.write, on_progress=on_progress)
 
 
@@ -129,9 +129,21 @@ async def left_out(db: Database) -> list[str]:
     return [table.title for table in tables if table.is_known and table.title not in exported]
 
 
+@asynccontextmanager
+async def snapshot(db: Database, user_id: UUID) -> AsyncIterator[Scope]:
+    """Open a block that only reads, and reads everything as of one moment."""
+    async with db.begin(user_id) as scope:
+        await scope.session.execute(_ONE_SNAPSHOT)
+        yield scope
+
+
 @contextmanager
-def _new_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
-    """A file that is there when the block is through, or not at all."""
+def new_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
+    """Open a file that is there when the block is through, or not at all.
+
+    With ``replace`` it takes the place of a file that exists. Raises FileExistsError, any other
+    OSError.
+    """
     path = path.resolve()  # else a link would be replaced, not its file
     if path.exists() and not replace:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

@@ -9,11 +9,12 @@ from itertools import chain
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
+import orjson
+
 from faceplate._driver import preamble
 from faceplate._driver.preamble import ACROSS_USERS, ROLE, UNIT, Preamble
 from faceplate._transaction import marks
 from faceplate._transaction.session_transaction import SessionTransaction
-from faceplate.column_types.json_values import dump_json
 from faceplate.errors import NotFound, UsageError
 from faceplate.statement import Compiled, Statement
 
@@ -157,7 +158,7 @@ def _next_fetch(rows: Sequence[Any]) -> int:
 
 def _chars_of(value: Any) -> int:
     if isinstance(value, dict | list):
-        return len(dump_json(value)) if value else 0
+        return len(orjson.dumps(value, default=str)) if value else 0  # an array may hold anything
     return len(value) if isinstance(value, str | bytes) else 0
 
 

@@ -25,6 +25,7 @@ from examples.chat.headers import secured
 from examples.chat.model import Echo, Model
 from examples.chat.people import DEMO_PEOPLE, settle
 from examples.chat.settings import ChatSettings
+from examples.chat.uploads import Uploads
 from faceplate import Database, FaceplateError, Settings
 from faceplate.integrations.fastapi import (
     RESPONSES,
@@ -77,7 +78,11 @@ def create_app(
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with lifespan(settings)(app) as state, _model_of(chat) as provided:
+        async with (
+            lifespan(settings)(app) as state,
+            _model_of(chat) as provided,
+            Uploads.opened(chat.max_upload_mb * 2**20) as uploads,
+        ):
             db = state["faceplate"]
             await _sweep(db, timedelta(0) if chat.alone else STALE)
             sweeping = asyncio.create_task(_keep_sweeping(db))
@@ -86,8 +91,7 @@ def create_app(
                 "people": await settle(db, people),
                 "model": model or provided or Echo(chat.token_delay_s),
                 "save_every_s": chat.save_every_s,
-                "max_upload_bytes": chat.max_upload_mb * 2**20,
-                "uploading": set(),
+                "uploads": uploads,
             }
             sweeping.cancel()
             await asyncio.wait({sweeping})

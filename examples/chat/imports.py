@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from examples.chat.people import Chat
 from examples.chat.replies import Event, EventStream
-from examples.chat.schemas import ImportRules
+from examples.chat.schemas import ImportOptions, ImportRules
 from examples.chat.uploads import TooLarge, Upload, Uploaded
 from faceplate import FaceplateError
 from faceplate.importers import FORMATS, Refusal, Report, import_file, preview_file
@@ -57,9 +57,6 @@ BODY = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 
-Name = Annotated[str, Query(max_length=255, description="The file's name: .jsonl tells lines.")]
-IsPreview = Annotated[bool, Query(alias="preview", description="Only read it, and store nothing.")]
-
 router = APIRouter(prefix="/api")
 
 
@@ -67,7 +64,7 @@ router = APIRouter(prefix="/api")
 async def get_rules(connection: HTTPConnection, _chat: Chat) -> ImportRules:
     """What can be imported."""
     titles = [each.title for each in FORMATS.values()]
-    return ImportRules(max_bytes=connection.state.max_upload_bytes, formats=titles)
+    return ImportRules(max_bytes=connection.state.uploads.max_bytes, formats=titles)
 
 
 @router.post(
@@ -78,22 +75,17 @@ async def get_rules(connection: HTTPConnection, _chat: Chat) -> ImportRules:
     tags=["imports"],
 )
 async def import_chats(
-    request: Request,
-    chat: Chat,
-    upload: Uploaded,
-    *,
-    name: Name = "",
-    is_preview: IsPreview = False,
+    request: Request, chat: Chat, upload: Uploaded, options: Annotated[ImportOptions, Query()]
 ) -> Response:
     """Import the chats of a file. The same file again stores only what is not there yet."""
     try:
-        path = await upload.receive(request, name, max_bytes=request.state.max_upload_bytes)
+        path = await upload.receive(request, options.name)
     except TooLarge as error:
         return problem_response(error.problem())
     except ClientDisconnect:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
     progress = _Progress(total_bytes=path.stat().st_size)
-    work = _preview(path, progress) if is_preview else _store(chat, path, progress)
+    work = _preview(path, progress) if options.preview else _store(chat, path, progress)
     return EventStream.of(_tell(upload, upload.start(work), progress))
 
 

@@ -132,6 +132,15 @@ class ForkIn(In):
     id: UUID | None = Field(default=None, description="Yours, if you may send this again.")
 
 
+class ImportOptions(In):
+    name: str = Field(
+        default="",
+        max_length=255,
+        description="The file's name. Its end may say that each line is a value: .jsonl.",
+    )
+    preview: bool = Field(default=False, description="Whether to store nothing.")
+
+
 class ImportRules(BaseModel):
     max_bytes: int
     formats: list[str] = Field(description="What can be read, in words.")

@@ -1,8 +1,12 @@
-"""An uploaded file: one of a user at a time, in a temporary folder until the answer is sent."""
+"""Uploaded files: one of a user at a time, each in a temporary file until its request has ended.
+
+A process that is killed leaves its files to whatever cleans the system's temporary folder.
+"""
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,28 +35,47 @@ class TooLarge(Exception):  # noqa: N818 - named for what it says
         return problem(HTTPStatus(413), "content_too_large", str(self))
 
 
-class Upload:
-    """A place for one file of a user, and the task that works on it."""
+class Uploads:
+    """The uploads of this process."""
 
-    def __init__(self, uploading: set[UUID], user_id: UUID, folder: Path) -> None:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
-        self._uploading = uploading
-        self._user_id = user_id
-        self._is_taken = True
-        self._task: asyncio.Task[Any] | None = None
-        uploading.add(user_id)
+        self.max_bytes = max_bytes
+        self.by_user: dict[UUID, Upload] = {}
 
-    async def receive(self, request: Request, name: str, *, max_bytes: int) -> Path:
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, max_bytes: int) -> AsyncIterator["Uploads"]:
+        """Yield the uploads, and end those in flight: a server does not wait for its requests."""
+        with TemporaryDirectory(prefix="faceplate-chat-") as folder:
+            uploads = cls(Path(folder), max_bytes)
+            yield uploads
+            for upload in [*uploads.by_user.values()]:
+                await upload.end()
+
+
+class Upload:
+    """One file of a user, and the task that works on it."""
+
+    def __init__(self, uploads: Uploads, user_id: UUID, folder: Path) -> None:
+        self._uploads = uploads
+        self._user_id = user_id
+        self._folder = folder
+        self._task: asyncio.Task[Any] | None = None
+        uploads.by_user[user_id] = self
+
+    async def receive(self, request: Request, name: str) -> Path:
         """Write the body of a request to a file and return its path.
 
         The path has the suffix of ``name``, by which the importer recognises JSON lines. Raises
         TooLarge, and Starlette's ClientDisconnect.
         """
+        max_bytes = self._uploads.max_bytes
         given = request.headers.get("Content-Length", "")
         if given.isdecimal() and int(given) > max_bytes:
             raise TooLarge(max_bytes)
         suffix = _SUFFIX.search(name)
-        path = self.folder / f"chats{suffix[0].lower() if suffix else ''}"
+        path = self._folder / f"chats{suffix[0].lower() if suffix else ''}"
         received_bytes = 0
         with await asyncio.to_thread(path.open, "wb") as file:
             async for block in request.stream():
@@ -69,9 +92,8 @@ class Upload:
 
     def release(self) -> None:
         """Let the user send the next file."""
-        if self._is_taken:
-            self._is_taken = False
-            self._uploading.discard(self._user_id)
+        if self._uploads.by_user.get(self._user_id) is self:
+            del self._uploads.by_user[self._user_id]
 
     async def end(self) -> None:
         """Cancel the task if it still runs, and return when it has ended."""
@@ -85,11 +107,11 @@ async def _upload(connection: HTTPConnection, chat: Chat) -> AsyncIterator[Uploa
 
     Raises Conflict while another file of the user is imported in this process.
     """
-    uploading: set[UUID] = connection.state.uploading
-    if chat.user_id in uploading:
+    uploads: Uploads = connection.state.uploads
+    if chat.user_id in uploads.by_user:
         raise Conflict("another file is being imported: wait until it has ended")
-    with TemporaryDirectory(prefix="faceplate-chat-") as folder:
-        upload = Upload(uploading, chat.user_id, Path(folder))
+    with TemporaryDirectory(dir=uploads.folder) as folder:
+        upload = Upload(uploads, chat.user_id, Path(folder))
         try:
             yield upload
         finally:

@@ -49,8 +49,15 @@ class TestImport:
 
     def test_scripts_get_the_report_as_json(self, faceplate: Run, email: str, trip: Path) -> None:
         result = faceplate("import", trip, "--user", email, "--json")
-        counts = {"imported": 1, "messages": 4, "skipped": 0, "refused": 0, "continued": 0}
-        assert lines(result.stdout) == [{"report": {"format": "openai", **counts}}]
+        counts = {
+            "imported": 1,
+            "messages": 4,
+            "skipped": 0,
+            "refused": 0,
+            "continued": 0,
+            "asides": {},
+        }
+        assert lines(result.stdout) == [{"report": {"format": "openai", **counts, "asides": {}}}]
         assert result.stderr == ""
 
     def test_bad_lines_are_named_and_fail_the_command(
@@ -61,13 +68,16 @@ class TestImport:
         result = faceplate("import", path, "--user", email)
         assert result.returncode == 1
         assert result.stderr.splitlines()[1:] == [
-            "line 2: messages must be a list of objects",
+            "line 2: of no format that can be read; its keys are hunter2",
             "1 new chat with 4 messages, 1 already there, 1 refused",
         ]
         result = faceplate("import", path, "--user", email, "--json")
         assert result.returncode == 1
         assert lines(result.stdout)[0] == {
-            "refused": {"line": 2, "reason": "messages must be a list of objects"}
+            "refused": {
+                "line": 2,
+                "reason": "of no format that can be read; its keys are hunter2",
+            }
         }
 
     def test_exports_are_recognised_and_shown(
@@ -104,7 +114,7 @@ class TestImport:
         ]
         result = faceplate("import", trip, "--user", email, "--format", "gopher")
         assert result.returncode == 2
-        assert "must be one of chatgpt" in result.stderr
+        assert "must be one of claude-code" in result.stderr
 
     def test_a_terminal_shows_how_far_it_is(
         self, on_terminal: Callable[..., str], email: str

@@ -59,7 +59,7 @@ def test_several_files_are_summed_up_and_each_is_named(
         f"error: {folder / 'empty.json'}: the file is empty",
         f"{export}: ChatGPT export",
         f"{export}: not read, beside the chats: user.json",
-        f"{export}: chat 2: mapping must be an object",
+        f"{export}: chat 2: of no format that can be read; its keys are mapping",
         "2 new chats with 5 messages, 1 refused",
     ]
     result = faceplate("import", *files, "--user", user.email, "--json")
@@ -69,7 +69,8 @@ def test_several_files_are_summed_up_and_each_is_named(
     assert (first["report"]["file"], second["report"]["file"]) == (str(files[0]), str(export))
     assert (first["report"]["skipped"], second["report"]["skipped"]) == (1, 1)
     assert total["total"] == {
-        "imported": 0, "messages": 0, "skipped": 2, "refused": 1, "continued": 0
+        "imported": 0, "messages": 0, "skipped": 2, "refused": 1, "continued": 0,
+        "asides": {},
     }  # fmt: skip
 
 
@@ -102,3 +103,23 @@ def test_archives_of_ours_are_restored_beside_other_files(
         f"{folder / 'trip.jsonl'}: OpenAI chat messages",
         "0 new chats with 0 messages, 1 already there",
     ]
+
+
+def test_a_dry_run_says_what_would_be_stored_and_stores_nothing(
+    faceplate: Run, user: User, folder: Path
+) -> None:
+    (folder / "soup.json").write_text('{"recipe": "soup"}')
+    result = faceplate("import", folder, "--user", user.email, "--dry-run")
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "chats: OpenAI chat messages",
+        "soup.json chat 1: of no format that can be read; its keys are recipe",
+        "would import 2 chats with 8 messages (OpenAI chat messages: 2), 1 not understood",
+    ]
+    files = [folder / "trip.jsonl", folder / "deep" / "other.jsonl.gz"]
+    result = faceplate("import", *files, "--user", user.email, "--dry-run", "--json")
+    assert result.returncode == 0
+    first, _, total = lines(result.stdout)
+    assert first["preview"]["chats"] == {"openai": 1}
+    assert total["total"] == {"chats": {"openai": 2}, "messages": 8, "refused": 0, "asides": {}}
+    assert faceplate("conversations", "--user", user.email).stderr == "no conversations\n"

@@ -79,7 +79,7 @@ TABLE: dict[str, Sequence[Bad]] = {
         Bad(f"{{file}}/trip.jsonl {{file}}/empty.json --user {ME}", 1, "empty.json: the file is"),
         Bad(f"{{file}}/trip.jsonl --user {NO_ID}", 1, "user not found"),
         Bad("{file}/trip.jsonl --user nobody", 2, "e-mail"),
-        Bad(f"{{file}}/trip.jsonl --user {ME} --format gopher", 2, "must be one of chatgpt"),
+        Bad(f"{{file}}/trip.jsonl --user {ME} --format gopher", 2, "must be one of claude-code"),
         Bad(f"{{file}}/cut.jsonl --user {ME}", 1, "line 1: not JSON"),
     ),
     "conversations": (
@@ -118,6 +118,13 @@ TABLE: dict[str, Sequence[Bad]] = {
         Bad(f"--user {ME} --output /dev/null --force", 2, "is no regular file"),
         Bad(f"--user {ME} --output {{file}}/no/folder.jsonl", 1, "No such file or directory"),
         Bad(f"--user {ME} --output /proc/new.jsonl", 1, "/proc/new.jsonl"),
+        Bad(f"--user {ME} --format docx", 2, "--format must be one of"),
+        Bad(f"--user {ME} --format html", 2, "--format html needs --conversation"),
+        Bad(f"--user {ME} --conversation {NO_ID}", 2, "--conversation needs --format"),
+        Bad(f"--user {ME} --format html --conversation x", 2, "Invalid value for '--conversation'"),
+        Bad(f"--user {ME} --format html --conversation {NO_ID}", 1, "conversation not found"),
+        Bad("--user nobody@example.com --format openai", 1, "user not found"),
+        Bad(f"--user {ME} --format openai --output {{file}}/no/x", 1, "No such file or directory"),
     ),
     "erase": (
         Bad("--yes", 2, "Missing option '--user'"),

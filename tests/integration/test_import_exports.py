@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.chat_files import DATA, MORE, chatgpt, existing, node, thread, write
@@ -62,7 +63,7 @@ async def test_times_are_those_of_the_source(db: Database, user: User, tmp_path:
     nodes = thread("Hi", "Ho", "Bye")
     for number, each in enumerate(nodes):
         each["message"]["create_time"] = 1_600_000_000 + number
-    times = {"create_time": 1_500_000_000, "update_time": None}
+    times: dict[str, Any] = {"create_time": 1_500_000_000, "update_time": None}
     path = write(tmp_path / "c.json", [chatgpt(nodes, **times)])
     await import_file(db, user.id, path)
     [(conversation, history)] = (await stored(db, user)).values()

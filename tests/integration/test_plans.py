@@ -224,6 +224,10 @@ CASES = {
     ),
     "_forking.BEGINS_ALIKE": in_conversation(POSITION | PK["messages"], new_id=uuid7()),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
+    "_trees.MESSAGES": in_conversation(POSITION)._replace(is_streamed=True),
+    "_trees.CHILDREN": in_conversation(CHILDREN)._replace(
+        is_streamed=True, filters=True, sorts=True
+    ),
     "archives.MESSAGES": Case(POSITION, is_streamed=True),
     "archives.RESTORE_USER": system(set(), **restored(User, subject_id="a", email=None)),
     "archives.FIND_CONVERSATION": Case(PK["conversations"], {"key_id": uuid7()}),

@@ -208,12 +208,11 @@ async def test_nobody_imports_for_nobody(http: httpx.AsyncClient) -> None:
 
 @pytest.mark.usefixtures("uploads")
 async def test_a_database_that_fails_ends_the_import_with_its_problem(
-    settings: Settings, calling: Calling
+    settings: Settings, database_url: str, calling: Calling
 ) -> None:
     """Else the page waits for ever, or takes half of an import for all of it."""
     impatient = settings.model_copy(update={"lock_timeout_s": 0.2})
-    assert settings.database_url is not None
-    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    connection = await asyncpg.connect(database_url)
     headers = {"X-Demo-User": "ada"}
     try:
         async with calling(create_app(impatient), headers=headers) as http:

@@ -45,7 +45,7 @@ COMMANDS: Final = {
         "distribute", "distribute", "Distribute the tables over a Citus cluster."
     ),
     "stats": Command("stats", "stats", "Show rows, bytes, growth and the indexes."),
-    "export": Command("export", "export", "Write everything of a user as JSON lines."),
+    "export": Command("export", "export", "Write everything of a user, or chats for others."),
     "erase": Command("erase", "erase", "Delete a user, and prove that nothing is left."),
     "purge": Command("purge", "purge", "Remove old conversations of all users."),
     "sweep": Command("drafts", "sweep", "Close drafts that dead processes have left."),

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from faceplate import migrate
 from faceplate.cli.files import Input, check_chats, tell_formats
-from faceplate.cli.imports import ChatFile, describe_report, import_with_progress
+from faceplate.cli.import_reports import describe_report, look_at
+from faceplate.cli.imports import import_with_progress
 from faceplate.cli.output import command_name, note, out
 from faceplate.cli.rendering import Transcript, conversation_heading, conversation_table
 from faceplate.cli.session import find_or_create_user, interruptible, run_as_it_is
 from faceplate.config import Settings
 from faceplate.database import Database
-from faceplate.importers import Report, recognise
+from faceplate.importers import Report
 from faceplate.importers.faceplate_export import is_archive
 from faceplate.records import Conversation
 from faceplate.services import conversations, messages
@@ -63,7 +64,7 @@ async def _demonstrate(db: Database, file: Path) -> Report:
     note("Bringing the schema up to date ...")
     await migrate.upgrade(db)
     user = await db.run_system(find_or_create_user, EMAIL)
-    chats = ChatFile(Input(file.name, file), None, recognise(file))
+    chats = look_at(Input(file.name, file), None, is_alone=True)
     reports: list[Report] = []
     await import_with_progress(db, user.id, [chats], reports)
     [report] = reports

@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 from rich.progress import DownloadColumn
 
+from faceplate.cli.export_formats import check_format, export_chats
 from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
@@ -24,11 +25,31 @@ from faceplate.cli.session import (
 from faceplate.database import Database
 from faceplate.errors import NotFound, UsageError
 from faceplate.export import left_out, write, write_file
+from faceplate.exporters import FORMATS
 from faceplate.importers.chats import Refusal
 from faceplate.importers.faceplate_export import Restored, read_user, restore
 from faceplate.records import User
 from faceplate.services import archives
 from faceplate.services._kinds import all_kinds
+
+ExportFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Write the chats in a format of other programs.",
+        metavar="|".join(FORMATS),
+        show_default=False,
+    ),
+]
+ConversationId = Annotated[
+    UUID | None,
+    typer.Option(
+        "--conversation",
+        help="With --format: this conversation alone.",
+        metavar="ID",
+        show_default=False,
+    ),
+]
 
 
 def export(
@@ -43,6 +64,8 @@ def export(
             help="A file instead of stdout.",
         ),
     ] = None,
+    format_: ExportFormat = None,
+    conversation_id: ConversationId = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file if it exists, without asking.")
     ] = False,
@@ -57,16 +80,18 @@ def export(
 
     An existing file is replaced after a confirmation or with --force, once the new one is whole.
 
+    With --format, write the conversations alone, or one of them, for another program (openai,
+    chatgpt), or one of them to be read and printed (markdown, html). docs/exporting.md says what
+    each format holds.
+
     With --json and --output, a line {"exported": ...} at the end; stdout has JSON in any case.
     """
-
+    check_format(format_, conversation_id)
     if output is not None and output.exists():
-        if not output.is_file():
-            raise UsageError(f"{output} is no regular file: leave out --output, and use > or |")
-        if not force and not sys.stdin.isatty():
-            raise UsageError(f"{output} exists already: name another file, or add --force")
-        if not force:
-            confirm(f"{output} exists already. Replace it?")
+        _confirm_replacement(output, force=force)
+    if format_ is not None:
+        export_chats(who, format_, conversation_id, output, as_json=as_json)
+        return
 
     async def work(db: Database) -> tuple[dict[str, int], list[str]]:
         user = await db.run_system(find_user, who)
@@ -91,6 +116,15 @@ def export(
         emit({"exported": held})
     else:
         note(f"{describe(held)} written to {output}")
+
+
+def _confirm_replacement(output: Path, *, force: bool) -> None:
+    if not output.is_file():
+        raise UsageError(f"{output} is no regular file: leave out --output, and use > or |")
+    if not force and not sys.stdin.isatty():
+        raise UsageError(f"{output} exists already: name another file, or add --force")
+    if not force:
+        confirm(f"{output} exists already. Replace it?")
 
 
 async def export_to_file(db: Database, user_id: UUID, path: Path) -> dict[str, int]:

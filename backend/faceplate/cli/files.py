@@ -9,7 +9,7 @@ import typer
 
 from faceplate.cli.output import note
 from faceplate.errors import UsageError
-from faceplate.importers import FORMATS, Refusal, recognise
+from faceplate.importers import FORMATS, recognise
 from faceplate.importers.files import STDIN, spooled
 
 BLOCK_BYTES = 65_536
@@ -65,15 +65,6 @@ def tell_formats(name: str) -> None:
         " `faceplate export`",
         style="red",
     )
-
-
-def describe_refusal(refusal: Refusal, name: str, *, is_alone: bool) -> str:
-    """Return in one line what was refused, and in which file."""
-    place = str(refusal.place)
-    if refusal.place.unit == "file":
-        return f"{name}: {refusal.reason}"
-    place = place if is_alone else f"{name}: {place}"
-    return f"{place.removesuffix(' file 1')}: {refusal.reason}"
 
 
 @contextmanager

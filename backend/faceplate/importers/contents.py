@@ -7,6 +7,7 @@ them all. A part that it does not know becomes `Unknown`, whose text the import 
 
 import json
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -106,6 +107,19 @@ def to_time(value: object) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def read_time(value: object, forms: Collection[str]) -> object:
+    """Return a time, or None; ``forms`` are those of `strptime` in which it may be written.
+
+    A time without a zone counts as UTC.
+    """
+    if to_seconds(value) is not None:
+        return value
+    for form in forms if isinstance(value, str) else ():
+        with suppress(ValueError):
+            return datetime.strptime(str(value).strip(), form).replace(tzinfo=UTC).isoformat()
+    return None
 
 
 def first_text(*values: object) -> str:

@@ -76,7 +76,9 @@ def _lines_of(chat: Chat) -> Iterator[str]:
     for message in chat.messages:
         is_piece = "piece" in (message.metadata or {})  # of a content that was too long
         whole = whole + message.content if is_piece else message.content
-        yield from _lines(whole)
+        for line in _lines(whole):
+            yield line
+            yield from _strings(_parsed(line))  # of a call that is text
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -85,6 +85,9 @@ class _Finder:
         if format_ is None and item.place.number == 1 and _is_flat(value):
             self._header = (item.place, value)
             return
+        if self._header is not None and not self._loose:
+            yield Refusal(self._header[0], _describe(self._header[1]))
+            self._header = None
         yield from self._found(item.place, value, format_)
 
     def flush(self) -> Iterator[Found | Refusal]:

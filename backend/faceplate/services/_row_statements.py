@@ -72,7 +72,7 @@ def read(model: Any, *order_by: Any) -> Statement[Any]:
     """
     record, columns = exported(model)
     selected = [
-        _unless_large(column) if isinstance(column.type, JsonText) else column
+        unless_large(column) if isinstance(column.type, JsonText) else column
         for column in columns.values()
     ]
     return Statement(record, sa.select(*selected).order_by(*(order_by or _key(model))))
@@ -231,7 +231,7 @@ def _is_key(model: Any) -> list[Any]:
     return [column == bindparam(f"key_{column.name}") for column in _key(model)]
 
 
-def _unless_large(column: Any) -> Any:
+def unless_large(column: Any) -> Any:
     """Return the text of a JSON, or `LEFT_OUT` where it takes more than `MAX_STREAMED_BYTES`."""
     is_large = func.pg_column_size(column) > sa.literal_column(str(MAX_STREAMED_BYTES))
     return sa.case((is_large, sa.literal_column("''")), else_=sa.cast(column, sa.Text()))

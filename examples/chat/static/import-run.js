@@ -92,7 +92,7 @@ export function shareOf({ phase, file, sentBytes, progress }) {
   return 1;
 }
 
-const TITLES = { 409: "Not now", 413: "This file is too large" };
+const TITLES = { 409: "Not now", 413: "This file is too large", 422: "This file cannot be read" };
 
 function titled(problem) {
   problem.title = TITLES[problem.status] ?? problem.title;

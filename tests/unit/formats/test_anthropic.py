@@ -52,7 +52,9 @@ def test_results_answer_the_calls_that_they_name(tmp_path: Path) -> None:
     answers = [each["tool_call_id"] for message in messages for each in message.tool_results or ()]
     assert calls == ["toolu_1", "toolu_2", "srvtoolu_1", "mcptoolu_1"]
     assert answers == ["toolu_2", "toolu_1", "srvtoolu_1", "mcptoolu_1"]
-    assert [message.metadata.get("status") for message in messages if message.role == "tool"] == [
+    assert [
+        (message.metadata or {}).get("status") for message in messages if message.role == "tool"
+    ] == [
         None,
         "failed",
         None,
@@ -63,7 +65,7 @@ def test_results_answer_the_calls_that_they_name(tmp_path: Path) -> None:
 def test_a_reply_has_its_model_tokens_and_end(tmp_path: Path) -> None:
     reply = next(m for m in path(read_one(tmp_path, EXAMPLE)) if m.output_tokens)
     assert (reply.model, reply.input_tokens, reply.output_tokens) == ("claude-4-large", 120, 34)
-    assert reply.metadata["status"] == "interrupted"
+    assert (reply.metadata or {})["status"] == "interrupted"
 
 
 def test_pictures_and_documents_are_attachments(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_pictures_and_documents_are_attachments(tmp_path: Path) -> None:
 def test_reasoning_is_kept_beside(tmp_path: Path) -> None:
     chat = read_one(tmp_path, EXAMPLE)
     assert chat.asides["reasoning"] == 2
-    kept = path(chat)[2].metadata["asides"]["reasoning"]
+    kept = (path(chat)[2].metadata or {})["asides"]["reasoning"]
     assert [block.get("thinking") for block in kept] == ["Two gauges know it.", None]
 
 

@@ -55,7 +55,7 @@ def test_all_of_a_thread_is_where_a_reader_finds_it(tmp_path: Path) -> None:
     moments = [message.created_at for message in path(chat) if message.created_at]
     assert [moment.timestamp() - 1_710_000_000 for moment in moments] == [1, 5, 5, 5, 5, 9]
     assert path(chat)[1].output_tokens == 12
-    kept = path(chat)[-1].metadata["asides"]["notes of texts"]
+    kept = (path(chat)[-1].metadata or {})["asides"]["notes of texts"]
     assert kept[0]["annotations"][0]["file_citation"] == {"file_id": "file-1"}
 
 
@@ -95,4 +95,4 @@ def test_a_message_of_only_a_file_is_a_message(tmp_path: Path) -> None:
 
 def test_an_unfinished_answer_is_marked(tmp_path: Path) -> None:
     chat = read_one(tmp_path, [MESSAGES[0], said(1, status="incomplete")])
-    assert path(chat)[1].metadata["status"] == "interrupted"
+    assert (path(chat)[1].metadata or {})["status"] == "interrupted"

@@ -117,6 +117,15 @@ class TestThreads:
         assert spoken(chat) == [("user", "Two?"), ("assistant", "2")]
         assert [message.content for message in chat.messages] == ["One?", "1", "Two?", "2"]
 
+    def test_lines_without_links_follow_each_other(self, tmp_path: Path) -> None:
+        lines = [
+            user("u1", None, "Hi"),
+            answer("a2", None, "m1", text("Ho")),
+            user("u3", None, "And?"),
+        ]
+        [chat] = read_lines(tmp_path, lines)
+        assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho"), ("user", "And?")]
+
     def test_what_follows_one_call_is_no_branch(self, tmp_path: Path) -> None:
         """Two calls at once: the second follows the first, as the first result does."""
         [chat] = read_lines(
@@ -212,6 +221,12 @@ class TestForms:
         ]
         [chat] = read_lines(tmp_path, lines)
         assert (chat.key, spoken(chat)) == ("s1", [("user", "Hi"), ("assistant", "Ho")])
+
+    def test_a_call_that_was_interrupted_is_text(self, tmp_path: Path) -> None:
+        [chat] = read_lines(
+            tmp_path, [user("u1", None, "Go"), answer("a2", "u1", "m1", call("t1", "ls\npwd"))]
+        )
+        assert spoken(chat)[-1] == ("assistant", '```\n{"command": "ls\\npwd"}\n```')
 
     def test_a_line_of_an_unknown_type_is_reported(self, tmp_path: Path) -> None:
         file = tmp_path / "session.jsonl"

@@ -64,10 +64,10 @@ def test_all_of_an_exchange_is_where_a_reader_finds_it(tmp_path: Path) -> None:
         ("assistant", "Hardly."),
     ]
     assert spoken(chat, 6)[-1] == ("assistant", "Almost.")
-    assert chat.messages[5].metadata["status"] == "interrupted"
+    assert (chat.messages[5].metadata or {})["status"] == "interrupted"
     answer = path(chat)[-1]
     assert (answer.model, answer.input_tokens, answer.output_tokens) == ("gpt-5-2024-08", 41, 3)
-    assert answer.metadata["asides"]["reasoning"] == ["Three are missing."]
+    assert (answer.metadata or {})["asides"]["reasoning"] == ["Three are missing."]
     [file] = json.loads(path(chat)[1].body or "")["attachments"]
     assert (file["name"], file["reference"]) == ("ledger.pdf", "file-1")
 

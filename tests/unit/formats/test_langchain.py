@@ -123,7 +123,7 @@ class TestForms:
         messages = [flat("ai", "", tool_calls=made)]
         messages += [dumped("tool", answer, name="add") for answer in ("1", "2")]
         chat = read_one(tmp_path, [flat("human", "Add"), *messages, flat("ai", "Done")])
-        first, second = chat.messages[1].tool_calls or ()
+        first, second = chat.messages[1].tool_calls or [{}, {}]
         results = [(message.tool_results or [{}])[0] for message in chat.messages[2:4]]
         assert [each["tool_call_id"] for each in results] == [first["id"], second["id"]]
 

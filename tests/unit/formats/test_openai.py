@@ -91,7 +91,7 @@ def test_files_and_pictures_are_attachments(
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
 def test_reasoning_is_kept_beside(tmp_path: Path, key: str) -> None:
     chat = read_messages(tmp_path, HI, {**HO, key: "Ho is polite."})
-    assert path(chat)[1].metadata["asides"] == {"reasoning": ["Ho is polite."]}
+    assert (path(chat)[1].metadata or {})["asides"] == {"reasoning": ["Ho is polite."]}
 
 
 def test_a_refusal_is_what_the_assistant_said(tmp_path: Path) -> None:
@@ -193,14 +193,14 @@ def test_times_model_and_tokens_are_in_their_columns(tmp_path: Path) -> None:
     assert answer.created_at is not None
     assert answer.created_at.isoformat() == "2024-01-02T03:04:05+00:00"
     assert (answer.model, answer.input_tokens, answer.output_tokens) == ("gpt-5", 3, 4)
-    assert answer.metadata["status"] == "interrupted"
+    assert (answer.metadata or {})["status"] == "interrupted"
     assert chat.created_at is not None
     assert path(chat)[0].model is None
 
 
 def test_a_time_that_is_none_is_kept_as_it_is(tmp_path: Path) -> None:
     chat = read_messages(tmp_path, {**HI, "date": "a Tuesday"}, HO)
-    assert path(chat)[0].metadata["source"] == {"date": "a Tuesday"}
+    assert (path(chat)[0].metadata or {})["source"] == {"date": "a Tuesday"}
 
 
 @pytest.mark.parametrize("key", ["system", "system_prompt"])

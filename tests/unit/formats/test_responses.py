@@ -192,7 +192,7 @@ def test_an_unfinished_reply_is_marked(tmp_path: Path) -> None:
         "incomplete_details": {"reason": "max_output_tokens"},
         "output": [said("assistant", "Once upon")],
     }
-    assert path(read_one(tmp_path, value))[0].metadata["status"] == "interrupted"
+    assert (path(read_one(tmp_path, value))[0].metadata or {})["status"] == "interrupted"
 
 
 def test_a_dataset_with_inputs_and_outputs_is_none_of_it(tmp_path: Path) -> None:

@@ -118,6 +118,17 @@ class TestCalls:
         calls = [each for message in chat.messages for each in message.tool_calls or ()]
         assert [each[each["type"]]["name"] for each in calls] == names
 
+    def test_a_list_of_results_answers_the_calls_in_their_order(self, tmp_path: Path) -> None:
+        results = [{"tool_call_id": f"c{n}", "name": "a", "content": f"{n}"} for n in (1, 2)]
+        turns = [
+            turn("human", "Go"),
+            turn("function_call", json.dumps([named("a", n=1), named("a", n=2)])),
+            turn("observation", json.dumps(results)),
+            turn("gpt", "Done"),
+        ]
+        chat = read_one(tmp_path, {"conversations": turns})
+        assert spoken(chat)[2:] == [("tool", "1"), ("tool", "2"), ("assistant", "Done")]
+
     def test_openais_messages_keep_their_ids(self, tmp_path: Path) -> None:
         made = {"id": "c1", "type": "function", "function": {"name": "a", "arguments": "{}"}}
         turns = [

@@ -47,7 +47,7 @@ def test_all_of_a_chat_is_where_a_reader_finds_it(tmp_path: Path) -> None:
     messages = path(chat)
     names = [call["function"]["name"] for message in messages for call in message.tool_calls or ()]
     assert names == ["probe", "lookUp", "ask"]
-    assert [m.metadata.get("status") for m in messages if m.role == "tool"] == [
+    assert [(m.metadata or {}).get("status") for m in messages if m.role == "tool"] == [
         None,
         "failed",
         None,

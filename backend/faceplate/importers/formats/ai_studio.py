@@ -85,6 +85,7 @@ def _read_chunk(chunk: Any) -> Message:
         rest={
             **without(fields, *_CHUNK_FIELDS),
             **({"tokenCount": fields["tokenCount"]} if role != "model" and _tokens(fields) else {}),
+            **({} if isinstance(fields.get("role"), str) else {"speaker": fields.get("role")}),
             **({"failure": error} if error and pieces != [Text(error)] else {}),
         },
         original=chunk,

@@ -6,8 +6,6 @@ They have the words and who said them, and few of them more: ``{"metadata", "mes
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -18,7 +16,7 @@ from faceplate.importers.contents import (
     first_of,
     first_text,
     read_content,
-    to_seconds,
+    read_time,
     to_text,
     without,
 )
@@ -88,8 +86,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         messages,
         id=link.partition("?")[0].rstrip("/").rpartition("/")[2],
         title=about.get("title"),
-        created=_moment(dates.get("created")),
-        updated=None if has_times else _moment(dates.get("updated")),
+        created=read_time(dates.get("created"), _TIMES),
+        updated=None if has_times else read_time(dates.get("updated"), _TIMES),
         rest={
             **without(value, *_LISTS, "metadata", "meta"),
             **({"metadata": rest} if (rest := without(about, "title")) else {}),
@@ -112,16 +110,16 @@ def _read_messages(value: object) -> Iterator[Message]:
                 original=value,
             )
         return
-    moment, time = _moment(fields.get("time")), fields.get("time")
+    moment, time = read_time(fields.get("time"), _TIMES), fields.get("time")
     role = first_text(fields.get("role"), fields.get("type"), "unknown").lower()
     key = next((key for key in ("say", "message", "content") if key in fields), "say")
-    said: Any = fields.get(key)
-    is_page = key == "message" and isinstance(said, list)
+    said = fields.get(key)
+    blocks = said if key == "message" and isinstance(said, list) else None
     yield Message(
         _ROLES.get(role, role),
-        [piece for block in said for piece in _read_block(block)]
-        if is_page
-        else read_content(said),
+        read_content(said)
+        if blocks is None
+        else [piece for block in blocks for piece in _read_block(block)],
         created=moment,
         rest={
             **without(fields, "role", "type", "time", "index", key),
@@ -129,16 +127,6 @@ def _read_messages(value: object) -> Iterator[Message]:
         },
         original=value,
     )
-
-
-def _moment(value: object) -> object:
-    """Return a time; one without a zone counts as UTC."""
-    if to_seconds(value) is not None:
-        return value
-    for form in _TIMES if isinstance(value, str) else ():
-        with suppress(ValueError):
-            return datetime.strptime(str(value).strip(), form).replace(tzinfo=UTC).isoformat()
-    return None
 
 
 def _read_block(block: object) -> list[Piece]:

@@ -24,6 +24,9 @@ from faceplate.importers.source import (
 )
 from faceplate.importers.turns import code_block
 
+CALL_ID: Final = "faceplate_call_id"
+"""The id of a call, in the metadata of it and of its results, where faceplate wrote the file."""
+
 _REASONING: Final = {"thoughts", "reasoning_recap"}
 _UNSHOWN: Final = {"user_editable_context", "model_editable_context", *_REASONING}
 _NODE_FIELDS: Final = ("id", "message", "parent", "children")
@@ -88,10 +91,11 @@ def _read_message(place: Message, message: JsonObject, mapping: Mapping[str, obj
     author, metadata = as_object(message.get("author")), as_object(message.get("metadata"))
     role, content = author.get("role"), message.get("content")
     pieces, rest = _read_content(content)
+    call_id = first_text(metadata.get(CALL_ID))
     if role == "assistant" and (tool := _recipient(message)):
-        pieces = _call(place.id, tool, content, pieces)
+        pieces = _call(call_id or place.id, tool, content, pieces)
     elif role == "tool":
-        pieces = _result(message, pieces, mapping.get(place.parent or ""))
+        pieces = _result(message, pieces, mapping.get(place.parent or ""), call_id)
     pieces += [
         attachment(each, "file")
         for each in as_list(metadata.get("attachments"))
@@ -127,14 +131,15 @@ def _call(id_: str, tool: str, content: object, pieces: list[Piece]) -> list[Pie
     return [Call(tool, input_, id_), *others] if input_ else pieces
 
 
-def _result(message: JsonObject, pieces: list[Piece], parent: object) -> list[Piece]:
+def _result(message: JsonObject, pieces: list[Piece], parent: object, call_id: str) -> list[Piece]:
     """Return a tool's result; it answers the message that it follows, if that called the tool."""
     asked = as_object(as_object(parent).get("message"))
     name = first_text(as_object(message.get("author")).get("name"))
     is_answer = name and name.partition(".")[0] == _recipient(asked).partition(".")[0]
     text = "\n".join(piece.text for piece in pieces if isinstance(piece, Text))
     others = [piece for piece in pieces if not isinstance(piece, Text)]
-    return [Result(text, first_text(asked.get("id")) if is_answer else "", name), *others]
+    asked_id = first_text(asked.get("id")) if is_answer else ""
+    return [Result(text, call_id or asked_id, name), *others]
 
 
 def _read_content(content: object) -> tuple[list[Piece], JsonObject]:

@@ -16,6 +16,7 @@ from faceplate.importers.contents import (
     to_text,
     without,
 )
+from faceplate.importers.fitting import digest
 from faceplate.importers.formats.claude_code_lines import (
     PROGRAM_TEXTS,
     TYPES,
@@ -83,7 +84,8 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
     others = [line for line in thread.lines if first_text(line.get("type")) not in TYPES]
     return SourceChat(
         messages,
-        id="/".join(name for name in (thread.session, thread.agent) if name),
+        id="/".join(name for name in (thread.session, thread.agent) if name)
+        or digest(thread.lines),
         title=named or next((title for title in leaves if title), None),
         is_tree=True,
         current=shown[-1] if shown else None,

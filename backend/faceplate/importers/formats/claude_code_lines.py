@@ -130,6 +130,8 @@ class _Links:
         self._branch_of: dict[str | None, int] = {None: 0}
         self._ends: list[str | None] = [None]
         self._last: str | None = None
+        self._are_linked = False
+        """Whether any line has named another one."""
         self._asked: set[str | None] = set()
         """The messages that a user's question follows."""
         self._written: dict[tuple[str | None, str], str] = {}
@@ -139,9 +141,11 @@ class _Links:
         for key in ("parentUuid", "logicalParentUuid"):
             uuid = line.get(key)
             if isinstance(uuid, str) and uuid in self.stands_for:
+                self._are_linked = True
                 return self.stands_for[uuid]
         is_root = "parentUuid" in line and line["parentUuid"] is None
-        return None if is_root and not line.get("logicalParentUuid") else self._last
+        is_new = is_root and self._are_linked and not line.get("logicalParentUuid")
+        return None if is_new else self._last
 
     def follow(self, uuid: str, line: JsonObject) -> Iterator[Line]:
         """Yield the line with the message that it follows, unless it repeats another one."""

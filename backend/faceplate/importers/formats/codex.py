@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.contents import as_list, as_object, first_of, first_text, without
+from faceplate.importers.fitting import digest
 from faceplate.importers.formats.codex_items import (
     INJECTED,
     RESULT_EVENTS,
@@ -143,7 +144,7 @@ class _Reader:
         rest = {**self._about, **({"other_lines": self._others} if self._others else {})}
         return SourceChat(
             self._messages,
-            id=first_text(header.get("id")),
+            id=first_text(header.get("id")) or digest(self._lines),
             title=self._title,
             created=header.get("timestamp"),
             is_tree=True,

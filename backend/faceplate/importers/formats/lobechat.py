@@ -220,7 +220,7 @@ def _pieces(message: JsonObject) -> list[Piece]:
     error, content = message.get("error"), message.get("content")
     if error and (not content or content == _PLACEHOLDER):
         content = first_text(as_object(error).get("message"), as_object(error).get("type"), error)
-    elif error:
+    if error:
         pieces.append(Aside("errors", error))
     pieces += read_content(content) if content else []
     for tool in as_list(message.get("tools")):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import as_object, first_of, first_text, to_text, without
+from faceplate.importers.fitting import digest
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives
@@ -58,9 +59,9 @@ def fits(value: JsonObject) -> int:
         return 2 if is_of_texts and len(listed) >= _MIN_TEXTS else 0
     if all(_SPEAKERS[0] in each and first_of(each, *_TEXTS) is not None for each in messages):
         return 2
-    if any(map(_has_values, messages)) or (key != "items" and all(map(_pair_of, messages))):
+    if any(map(_has_values, messages)) or (key != "items" and any(map(_pair_of, messages))):
         return 2
-    is_chosen = all(isinstance(value.get(choice), dict) for choice in _CHOICES)
+    is_chosen = all(isinstance(value.get(choice), dict | str) for choice in _CHOICES)
     if is_chosen and all(map(is_turn, messages)):
         return 2
     return int(key != "messages" and any(map(is_turn, messages)))
@@ -88,7 +89,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     model = value.get("model")
     yield chat._replace(
         messages=[each if each.model else each._replace(model=model) for each in chat.messages],
-        id=openai.read_id(first_of(value, *_IDS)),
+        id=openai.read_id(first_of(value, *_IDS)) or digest(value),
         title=value.get("title"),
         created=first_of(value, *_TIMES),
         rest=rest,
@@ -155,7 +156,8 @@ def _read_turn(turn: object) -> Message:
         if isinstance(value, str) and value.lstrip().startswith("<"):
             fields["as_written"] = value
         return Message("assistant", calls, created=first_of(fields, *_TIMES), rest=fields)
-    pieces = _tagged(role, value, first_text(fields.get("name")))
+    tool = first_text(fields.get("name"))
+    pieces = _tagged(role, value, tool) or (_listed(value) if role == "tool" else [])
     content = (
         [part for each in value for part in _parts(each)] if isinstance(value, list) else value
     )
@@ -163,7 +165,7 @@ def _read_turn(turn: object) -> Message:
     message = openai.read_message({**fields, "role": role, "content": "" if pieces else shown})
     if pieces:
         said = [piece for piece in message.pieces if not isinstance(piece, Text | Result)]
-        rest = {**(message.rest or {}), "as_written": value}
+        rest = {**(message.rest or {}), "as_written": to_text(value)}
         message = message._replace(pieces=[*said, *pieces], rest=without(rest, "name"))
     return message._replace(created=first_of(fields, *_TIMES), original=original)
 
@@ -230,6 +232,19 @@ def _tagged(role: str, value: object, tool: str) -> list[Piece]:
             return []
         pieces += [call or Result(inside.strip(), tool=tool), Text(after.strip())]
     return [piece for piece in pieces if not isinstance(piece, Text) or piece.text]
+
+
+def _listed(value: object) -> list[Piece]:
+    """Return the results in a text or part that is a list of them, or nothing if it is none."""
+    parts = value if isinstance(value, list) else []
+    part = as_object(parts[0]) if len(parts) == 1 else {}
+    text = first_text(value, *(part.get(key) for key in _TEXTS))
+    listed = _parsed(text) if text.startswith("[") else None
+    results = [as_object(each) for each in listed] if isinstance(listed, list) else []
+    is_named = (("tool_call_id" in each or "name" in each) for each in results)
+    if not all(is_named) or not all("content" in each for each in results):
+        return []
+    return [Result(each["content"], tool=first_text(each.get("name"))) for each in results]
 
 
 FORMAT: Final = Format("sharegpt", "ShareGPT chats", fits, read, joins=joins)
