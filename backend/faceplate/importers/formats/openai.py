@@ -166,7 +166,9 @@ def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
 def _name(value: JsonObject, messages: Sequence[Message]) -> str:
     """Return a name for a chat whose first message has no id that is its own everywhere."""
     first = messages[0].id if messages else ""
-    return digest(value) if 0 < len(first) < _MIN_OWN_ID_CHARS else ""
+    if not 0 < len(first) < _MIN_OWN_ID_CHARS:
+        return ""
+    return digest([value, *(message.original for message in messages)])
 
 
 def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
