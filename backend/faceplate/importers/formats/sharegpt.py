@@ -2,7 +2,7 @@
 
 Data sets write them in many spellings: other names for the list, the speaker and the text, messages
 as OpenAI has them, calls as JSON text or between tags, two answers to choose from, and media beside
-the list. docs/importing.md lists what this reader knows.
+the list, each at a mark in a text.
 """
 
 import json
