@@ -71,12 +71,12 @@ def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
             time = turn.created_at or time
             kept = [(index, place) in answers.kept for place in range(len(turn.calls))]
             call_id = call_at(steps, answer)["id"] if answer else None
-            messages = _messages(turn, kept, call_id, result.hidden)
+            messages = _messages(turn, kept, call_id, result.hidden, time)
             result.hidden.clear()
             _explain(result, turn, messages[0], rules.known)
             for number, message in enumerate(messages, start=1):
                 position = len(result.messages) + 1
-                result.messages.append(message._replace(created_at=time))
+                result.messages.append(message)
                 result.names.append(f"{number}:{turn.id}")
                 result.parents.append(None if end == position - 1 else end or position)
                 end = position
@@ -97,8 +97,10 @@ def hide(result: Assembly, turn: Turn, known: Collection[str]) -> None:
 def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collection[str]) -> None:
     """Count what is kept beside the message to be, and say what was not understood in it."""
     position = len(result.messages) + 1
-    result.asides.update(aside.kind for aside in turn.asides)
-    result.asides.update("attachments" for _ in turn.attachments)
+    for aside in turn.asides:
+        result.asides[aside.kind] += 1
+    if turn.attachments:
+        result.asides["attachments"] += len(turn.attachments)
     if replaced_chars := (message.metadata or {}).get("replaced_chars"):
         result.asides["replaced characters"] += replaced_chars
     for part in turn.unknown:
@@ -108,7 +110,8 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
             result.problems.append((position, problem))
         else:
             result.asides["unknown parts without text"] += 1
-    _explain_rest(result, turn, known)
+    if turn.rest:
+        _explain_rest(result, turn, known)
     if left_out_chars := sum(piece["chars"] for piece in _left_out(message)):
         problem = f"{left_out_chars:,} characters of metadata left out"
         result.problems.append((position, problem))
@@ -122,14 +125,19 @@ def _left_out(message: NewMessage) -> list[JsonObject]:
 
 def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:
     """Count the known fields that have text, and say which other ones have some."""
-    result.asides.update(key for key, _ in find_text(turn.rest) if key in known)
-    for key, chars in find_text(turn.rest, known):
+    rest = turn.rest or {}
+    result.asides.update(key for key in rest if key in known and any(find_text({key: rest[key]})))
+    for key, chars in find_text(rest, known):
         problem = f"{key} was not understood, with {chars:,} characters of text"
         result.problems.append((len(result.messages) + 1, problem))
 
 
 def _messages(
-    turn: Turn, kept: Sequence[bool], call_id: str | None, hidden: Sequence[object]
+    turn: Turn,
+    kept: Sequence[bool],
+    call_id: str | None,
+    hidden: Sequence[object],
+    time: datetime | None,
 ) -> list[NewMessage]:
     """Return the messages of a turn: one, or more if its content is too long."""
     calls = [call for call, is_kept in zip(turn.calls, kept, strict=True) if is_kept]
@@ -144,6 +152,7 @@ def _messages(
         "status": turn.status,
         "role": None if role == turn.role else turn.role,
         "tool": turn.tool,
+        "tool_call_id": None if call_id else turn.call_id,
         "lone_tool_calls": [{"id": call["id"], "name": name_of(call)} for call in lone_calls],
         "replaced_chars": replaced_chars,
         "pieces": len(others) + 1 if others else None,
@@ -163,9 +172,12 @@ def _messages(
         model=turn.model,
         input_tokens=turn.input_tokens,
         output_tokens=turn.output_tokens,
+        created_at=time,
     )
+    if not others:
+        return [message]
     # A call has one result, so the rest of a long result is an assistant's text.
-    more = NewMessage("assistant" if call_id else role, model=turn.model)
+    more = NewMessage("assistant" if call_id else role, model=turn.model, created_at=time)
     about = {"role": turn.role} if turn.role != more.role else {}
     pieces = [
         more._replace(content=text, metadata={**about, "piece": number})

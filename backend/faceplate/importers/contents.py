@@ -98,6 +98,8 @@ def _from_iso(value: str) -> float:
 
 def to_time(value: object) -> datetime | None:
     """Return a time in UTC, or None if ``value`` is no time."""
+    if value is None:
+        return None
     seconds = to_seconds(value)
     if seconds is None:
         return None
@@ -122,12 +124,18 @@ def read_time(value: object, forms: Collection[str]) -> object:
 
 def first_text(*values: object) -> str:
     """Return the first value that is text and not empty, or empty text."""
-    return next((value for value in values if isinstance(value, str) and value), "")
+    for value in values:
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def first_of(value: JsonObject, *keys: str) -> Any:
     """Return the first of the keys' values that is not None, or None."""
-    return next((value[key] for key in keys if value.get(key) is not None), None)
+    for key in keys:
+        if (found := value.get(key)) is not None:
+            return found
+    return None
 
 
 def as_object(value: object) -> JsonObject:

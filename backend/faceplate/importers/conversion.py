@@ -1,6 +1,5 @@
 """The conversion of a source's chat, with its branches, into a chat to store."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +8,7 @@ from faceplate.importers.chats import Chat, Place, Refusal, Unreadable, derive_t
 from faceplate.importers.contents import to_seconds, to_time
 from faceplate.importers.fitting import clean_text, digest, fit
 from faceplate.importers.source import Message, SourceChat
-from faceplate.importers.trees import Node, Tree
+from faceplate.importers.trees import Node, arrange
 from faceplate.importers.turns import Step, Turn, turns_of
 from faceplate.importers.unread import find_text
 
@@ -35,23 +34,22 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     and none of them has text.
     """
     thread = _thread(source)
-    turns, tree = thread.turns, Tree(thread.nodes, thread.is_shown)
-    nodes = list(tree.depth_first())
+    turns = thread.turns
+    nodes, parents, visible = arrange(thread.nodes, thread.is_shown, thread.current)
     places: dict[str | None, int] = {node: index for index, node in enumerate(nodes)}
-    steps = [Step(turns.get(node), places.get(tree.parents[node])) for node in nodes]
+    steps = [Step(turns.get(node), places.get(parents[node])) for node in nodes]
     rules = Rules(to_time(source.created), source.is_exact, origin.known)
     assembly = assemble(steps, rules)
     for name, turn in turns.items():
-        if name not in tree.kept:
+        if name not in places:
             hide(assembly, turn, origin.known)
     said = (message.content or message.tool_calls for message in assembly.messages)
     if not any(said) and any(not turn.is_hidden for turn in turns.values()):
         raise Unreadable(f"none of its {len(turns):,} messages has text")
     opening = next((node for node in nodes if thread.is_shown(node)), None)
-    visible = tree.find_visible(thread.current)
     head = None if visible is None else assembly.ends[places[visible]]
     name = _name(source, origin, opening if opening in thread.named else None)
-    yield _make_chat(source._replace(id=name), origin, assembly, head)
+    yield _make_chat(source, name, origin, assembly, head)
     yield from _explain(origin.place, assembly)
 
 
@@ -79,23 +77,21 @@ def _thread(source: SourceChat) -> _Thread:
         name = message.id if is_name else _number(number, nodes)
         if is_name and name:
             named.add(name)
-        made = turns_of(name, message) if _holds_message(message) else []
-        if source.is_exact:
-            made = [turn._replace(is_shown_empty=True) for turn in made]
-        turns.update((turn.id, turn) for turn in made)
+        made = turns_of(name, message, is_exact=source.is_exact) if _holds_message(message) else []
         parent = message.parent if source.is_tree else before
-        last = made[-1].id if made else name
-        for step in [turn.id for turn in made] or [name]:
-            children = message.children if step == last else ()
-            nodes[step] = Node(parent, children, to_seconds(message.created))
+        moment = to_seconds(message.created) if source.is_tree else None
+        names = [turn.id for turn in made] or [name]
+        for step in names[:-1]:
+            nodes[step] = Node(parent, moment=moment)
             parent = step
-        ends[name] = before = last
+        nodes[names[-1]] = Node(parent, message.children, moment)
+        turns.update(zip(names, made, strict=False))
+        ends[name] = before = names[-1]
     if source.is_tree:  # a child follows the last turn of its parent
-        firsts = {name: node for name, node in nodes.items() if name in ends}
-        for name, node in firsts.items():
-            nodes[name] = node._replace(
-                parent=node.parent if node.parent is None else ends.get(node.parent, node.parent)
-            )
+        for name in ends:
+            parent = nodes[name].parent
+            if parent is not None and parent != (end := ends.get(parent, parent)):
+                nodes[name] = nodes[name]._replace(parent=end)
     current = source.current if source.is_tree else before
     return _Thread(
         turns, nodes, named, ends.get(current, current) if isinstance(current, str) else current
@@ -120,15 +116,17 @@ def _name(source: SourceChat, origin: Origin, opening: str | None) -> str:
     return digest(origin.value) if opening is None else f"message:{opening}"
 
 
-def _make_chat(source: SourceChat, origin: Origin, assembly: Assembly, head: int | None) -> Chat:
+def _make_chat(
+    source: SourceChat, name: str, origin: Origin, assembly: Assembly, head: int | None
+) -> Chat:
     given, replaced_chars = clean_text(source.title if isinstance(source.title, str) else "")
     given = given.strip()
     if replaced_chars:
         assembly.asides["replaced characters"] += replaced_chars
-    key = clean_text(source.id)[0]
+    key = clean_text(name)[0]
     rest = source.rest or {}
     if len(key) > _MAX_KEY_CHARS:
-        key, rest = digest(key), {**rest, "id": source.id}
+        key, rest = digest(key), {**rest, "id": name}
     about: dict[str, Any] = {
         "title": given if len(given) > _MAX_TITLE_CHARS else None,
         "hidden": assembly.hidden,
@@ -137,8 +135,8 @@ def _make_chat(source: SourceChat, origin: Origin, assembly: Assembly, head: int
     metadata, left_out_chars = fit({name: value for name, value in about.items() if value})
     if left_out_chars:
         assembly.problems.insert(0, (0, f"{left_out_chars:,} characters of metadata left out"))
-    for name, chars in find_text(source.rest, origin.known):
-        problem = f"{name} was not understood, with {chars:,} characters of text"
+    for field, chars in find_text(source.rest, origin.known):
+        problem = f"{field} was not understood, with {chars:,} characters of text"
         assembly.problems.insert(0, (0, problem))
     has_branches = any(parent is not None for parent in assembly.parents)
     times = [message.created_at for message in assembly.messages if message.created_at]
@@ -154,7 +152,7 @@ def _make_chat(source: SourceChat, origin: Origin, assembly: Assembly, head: int
         names=assembly.names,
         parents=assembly.parents if has_branches else None,
         head=head if head != len(assembly.messages) else None,
-        asides=Counter(assembly.asides),
+        asides=assembly.asides,
     )
 
 

@@ -30,6 +30,7 @@ _MAX_PATH_CHARS: Final = 200
 _Piece = tuple[Any, Any, str, str]  # the container, the key in it, the path, the text
 
 _MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 
@@ -43,7 +44,9 @@ def clean_text(text: str) -> tuple[str, int]:
 
 def split_text(text: str, max_chars: int) -> list[str]:
     """Return the text in pieces of at most ``max_chars``, at least one."""
-    return [text[at : at + max_chars] for at in range(0, max(len(text), 1), max_chars)]
+    if len(text) <= max_chars:
+        return [text]
+    return [text[at : at + max_chars] for at in range(0, len(text), max_chars)]
 
 
 def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
@@ -51,7 +54,7 @@ def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
 
     ``left_out`` in the result lists each piece: ``at``, ``chars`` and ``sha256``.
     """
-    if _is_plain(metadata):
+    if not metadata or _is_plain(metadata):
         return metadata, 0
     metadata = _clean(metadata, _MAX_LEVELS)
     if _fits(metadata):
@@ -76,7 +79,7 @@ def digest(value: Any) -> str:
 def _is_plain(metadata: JsonObject) -> bool:
     """Return whether a quick test shows that ``metadata`` can be stored."""
     try:
-        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        text = _ENCODER.encode(metadata)
         text.encode()
     except (ValueError, RecursionError):
         return False

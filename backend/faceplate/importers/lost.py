@@ -6,7 +6,7 @@ noticing, whatever its format is: so a mistake in a reader costs an exit code, a
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from faceplate.importers.chats import Chat
@@ -17,29 +17,61 @@ from faceplate.importers.unread import texts
 _WORD: Final = re.compile(r"\w+")
 
 
-def count_lost(value: object, chats: Iterable[Chat], format_: Format) -> int:
+def count_lost(value: object, chats: Sequence[Chat], format_: Format) -> int:
     """Return how many characters of text in a value are in none of the chats.
 
-    It compares lines, and the words of a line that was changed. Text below a key that the format
-    knows, or below a key that does not name a text, does not count, nor do the format's marks.
+    It compares whole texts, then lines, and at last the words of a line that was changed. Text
+    below a key that the format knows, or below a key that does not name a text, does not count, nor
+    do the format's marks.
     """
+    contents = {message.content for chat in chats for message in chat.messages}
+    said = [text for text in texts(value, format_.known) if text not in contents]
+    if not said:
+        return 0
+    stored: set[str] = set()
+    for chat in chats:
+        _add_strings(_beside_contents(chat), stored)
+    said = [text for text in said if text not in stored]
+    return _count_lost_lines(said, chats, format_) if said else 0
+
+
+def _count_lost_lines(said: Iterable[str], chats: Sequence[Chat], format_: Format) -> int:
     kept = {line for chat in chats for line in _lines_of(chat)}
-    said = (
+    lines = (
         line
-        for marked in texts(value, format_.known)
+        for marked in said
         for text in format_.unmark(marked)
         for line in _inside(text, format_.known)
     )
-    lost = [line for line in said if line not in kept]
+    lost = [line for line in lines if line not in kept]
     if not lost:
         return 0
     words = {word for line in kept for word in _WORD.findall(line)}
     return sum(len(word) for line in lost for word in _WORD.findall(line) if word not in words)
 
 
+def _beside_contents(chat: Chat) -> list[object]:
+    """Return what a chat has beside the contents of its messages."""
+    beside = [(m.metadata, m.tool_calls, m.body, m.model) for m in chat.messages]
+    return [chat.title, chat.metadata, *(value for values in beside for value in values)]
+
+
+def _add_strings(value: object, found: set[str]) -> None:
+    """Add the strings in a value to those that were found."""
+    if isinstance(value, str):
+        found.add(value)
+    elif isinstance(value, dict):
+        for item in value.values():
+            if item:
+                _add_strings(item, found)
+    elif isinstance(value, list):
+        for item in value:
+            if item:
+                _add_strings(item, found)
+
+
 def _lines_of(chat: Chat) -> Iterator[str]:
-    yield from _strings(chat.title)
-    yield from _strings(chat.metadata)
+    yield from _strings(_beside_contents(chat))
     whole = ""
     for message in chat.messages:
         is_piece = "piece" in (message.metadata or {})  # of a content that was too long
@@ -47,10 +79,6 @@ def _lines_of(chat: Chat) -> Iterator[str]:
         for line in _lines(whole):
             yield line
             yield from _strings(_parsed(line))  # of a call that is text
-        yield from _strings(message.metadata)
-        yield from _strings(message.tool_calls)
-        yield from _strings(message.body)
-        yield from _strings(message.model)
 
 
 def _strings(value: object) -> Iterator[str]:

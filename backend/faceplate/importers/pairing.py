@@ -34,6 +34,8 @@ def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
     A call that is not answered on each path through it has no result: on the other paths it would
     look pending. With ``keeps_open_calls`` a call at the end of its only path is kept.
     """
+    if not any(turn and (turn.calls or turn.role == "tool") for turn, _ in steps):
+        return Answers({}, set())
     branch_points = {parent for index, (_, parent) in enumerate(steps) if parent != index - 1}
     pairing_at: dict[int | None, _Pending] = {None: {}}
     pairing = _Pairing(steps)

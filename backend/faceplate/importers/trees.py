@@ -23,6 +23,40 @@ class Node(NamedTuple):
     """When it was written, in seconds; it only orders siblings that nothing else orders."""
 
 
+class Arrangement(NamedTuple):
+    """The messages of a repaired tree in which something is shown."""
+
+    nodes: Sequence[str]
+    """Each before its children, and the oldest child's subtree first."""
+    parents: Mapping[str, str | None]
+    visible: str | None
+    """The last node of the visible path, as `Tree.find_visible` finds it."""
+
+
+def arrange(
+    nodes: Mapping[str, Node], is_shown: Callable[[str], bool], current: object
+) -> Arrangement:
+    """Return the nodes in the order of their branches; most chats have none."""
+    names = list(nodes)
+    parents = [None, *names]
+    if all(node.parent == before for node, before in zip(nodes.values(), parents, strict=False)):
+        return _arrange_chain(names, [is_shown(name) for name in names], current)
+    tree = Tree(nodes, is_shown)
+    return Arrangement(list(tree.depth_first()), tree.parents, tree.find_visible(current))
+
+
+def _arrange_chain(names: Sequence[str], are_shown: Sequence[bool], current: object) -> Arrangement:
+    """Return the same for nodes each of which follows the one before it."""
+    count = max((number for number, shown in enumerate(are_shown, start=1) if shown), default=0)
+    kept = names[:count]
+    parents: dict[str, str | None] = dict(zip(kept, [None, *kept], strict=False))
+    if not kept:
+        return Arrangement(kept, parents, None)
+    end = names.index(current) + 1 if isinstance(current, str) and current in names else 0
+    visible = kept[:end][-1] if any(are_shown[:end]) else kept[-1]
+    return Arrangement(kept, parents, visible)
+
+
 class Tree:
     """The repaired tree: each node has one parent or none, and there is no cycle.
 

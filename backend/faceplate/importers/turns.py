@@ -69,35 +69,40 @@ class Step(NamedTuple):
     """The index of the step before it on its path."""
 
 
-def turns_of(name: str, message: Message) -> list[Turn]:
+def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Turn]:
     """Return the turns of a message, at least one; ``name`` is its name in the chat.
 
     Text, calls and attachments are one turn, and each result is another one. What follows a result
-    begins a new turn. A user's message has the results first: they answer what was before it.
+    begins a new turn. A user's message has the results first: they answer what was before it. With
+    ``is_exact``, an empty message is a message.
     """
-    pieces = list(_with_ids(name, message.pieces))
-    if message.role == "user":
-        pieces.sort(key=lambda piece: not isinstance(piece, Result))
+    pieces = message.pieces
+    if any(isinstance(piece, Call) for piece in pieces):
+        pieces = list(_with_ids(name, pieces))
+    if message.role == "user" and len(pieces) > 1:
+        pieces = sorted(pieces, key=lambda piece: not isinstance(piece, Result))
     first, *others = _split(pieces) or [[]]
-    turn = Turn(
-        name,
-        message.role or "unknown",
-        is_hidden=message.is_hidden,
-        created_at=contents.to_time(message.created),
-        model=model_name(message.model) if message.role == "assistant" else None,
-        status=message.status if message.role == "assistant" else None,
-        original=message.original,
-    )
-    turns = [_fill(turn, first, 0)]
-    turns[0] = turns[0]._replace(
-        rest=message.rest or None,
-        input_tokens=_tokens(message.input_tokens),
-        output_tokens=_tokens(message.output_tokens),
-    )
+    is_reply = message.role == "assistant"
+    about: dict[str, Any] = {
+        "role": message.role or "unknown",
+        "is_hidden": message.is_hidden,
+        "is_shown_empty": is_exact,
+        "created_at": contents.to_time(message.created),
+        "model": model_name(message.model) if is_reply else None,
+        "status": message.status if is_reply else None,
+        "original": message.original,
+    }
+    whole = {
+        "rest": message.rest or None,
+        "input_tokens": _tokens(message.input_tokens),
+        "output_tokens": _tokens(message.output_tokens),
+    }
+    turns = [Turn(**{"id": name, **about, **whole, **_fill(first, 0, is_exact=is_exact)})]
     at = len(first)
-    for number, pieces in enumerate(others, start=2):
-        turns.append(_fill(turn._replace(id=f"{name}\0{number}"), pieces, at))
-        at += len(pieces)
+    for number, group in enumerate(others, start=2):
+        filled = _fill(group, at, is_exact=is_exact)
+        turns.append(Turn(**{"id": f"{name}\0{number}", **about, **filled}))
+        at += len(group)
     return turns
 
 
@@ -116,6 +121,8 @@ def _with_ids(name: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Return the pieces of each turn; asides at the end belong to the result before them."""
+    if not any(isinstance(piece, Result) for piece in pieces):
+        return [list(pieces)] if pieces else []
     groups: list[list[Piece]] = []
     is_open = False
     for piece in pieces:
@@ -142,30 +149,37 @@ def _is_aside(group: Sequence[Piece]) -> bool:
     return all(isinstance(piece, Aside) for piece in group)
 
 
-def _fill(turn: Turn, pieces: Sequence[Piece], begin: int) -> Turn:
-    """Return the turn with its pieces, the first of which is the ``begin``-th of the message."""
-    if pieces and isinstance(pieces[0], Result):
-        result = pieces[0]
-        content, attachments, unknown = contents.read_result(result.content)
-        return turn._replace(
-            role="tool",
-            content=content,
-            call_id=result.call_id,
-            tool=result.tool,
-            is_shown_empty=bool(result.call_id),
-            attachments=attachments,
-            asides=[piece for piece in pieces if isinstance(piece, Aside)],
-            unknown=unknown,
-            model=None,
-            status="failed" if result.is_error else None,
-        )
-    return turn._replace(
-        content="\n".join(piece.text for piece in pieces if isinstance(piece, Text)),
-        calls=[make_call(piece) for piece in pieces if isinstance(piece, Call)],
-        attachments=[piece for piece in pieces if isinstance(piece, Attachment)],
-        asides=[piece for piece in pieces if isinstance(piece, Aside)],
-        unknown=list(_unknown(pieces, begin)),
-    )
+def _fill(pieces: Sequence[Piece], begin: int, *, is_exact: bool) -> dict[str, Any]:
+    """Return the fields of a turn with these pieces, the ``begin``-th of the message and more."""
+    others = [piece for piece in pieces if not isinstance(piece, Text)]
+    if others and others[0] is pieces[0] and isinstance(others[0], Result):
+        return _fill_result(others[0], others, is_exact=is_exact)
+    content = "\n".join(piece.text for piece in pieces if isinstance(piece, Text))
+    if not others:
+        return {"content": content}
+    return {
+        "content": content,
+        "calls": [make_call(piece) for piece in others if isinstance(piece, Call)],
+        "attachments": [piece for piece in others if isinstance(piece, Attachment)],
+        "asides": [piece for piece in others if isinstance(piece, Aside)],
+        "unknown": list(_unknown(pieces, begin)),
+    }
+
+
+def _fill_result(result: Result, pieces: Sequence[Piece], *, is_exact: bool) -> dict[str, Any]:
+    content, attachments, unknown = contents.read_result(result.content)
+    return {
+        "role": "tool",
+        "content": content,
+        "call_id": result.call_id,
+        "tool": result.tool,
+        "is_shown_empty": is_exact or bool(result.call_id),
+        "attachments": attachments,
+        "asides": [piece for piece in pieces if isinstance(piece, Aside)],
+        "unknown": unknown,
+        "model": None,
+        "status": "failed" if result.is_error else None,
+    }
 
 
 def _unknown(pieces: Sequence[Piece], begin: int) -> Iterator[JsonObject]:

@@ -43,9 +43,10 @@ def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str
     if not isinstance(fields, dict):
         return
     for key, value in fields.items():
-        chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
-        if chars:
-            yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
+        if value:
+            chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
+            if chars:
+                yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
 
 
 def count_text(part: object, known: Collection[str]) -> int:
@@ -54,29 +55,36 @@ def count_text(part: object, known: Collection[str]) -> int:
     return sum(len(text) for text in said if _WORD.search(text))
 
 
-def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> Iterator[str]:
-    """Yield the texts in a value, as `find_text` counts them."""
+def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> list[str]:
+    """Return the texts in a value, as `find_text` counts them, and none that is empty."""
+    found: list[str] = []
+    _collect(value, known, found, is_text=is_text)
+    return found
+
+
+def _collect(value: object, known: Collection[str], found: list[str], *, is_text: bool) -> None:
+    """Add the texts in a value to those that were found."""
     if isinstance(value, str):
-        if is_text:
-            yield value
+        if is_text and value:
+            found.append(value)
     elif isinstance(value, list):
         for item in value:
-            yield from texts(item, known, is_text=is_text)
+            _collect(item, known, found, is_text=is_text)
     elif isinstance(value, dict):
         for key, item in value.items():
             name = key.lower()
-            if key in known or name in _LABELS:
+            if not item or key in known or (name in _LABELS and isinstance(item, str)):
                 continue
             if name in _CONTAINER_KEYS:
-                yield from _direct(item)
-                yield from texts(item, known)
+                _collect_direct(item, found)
+                _collect(item, known, found, is_text=False)
             else:
-                yield from texts(item, known, is_text=is_text or name in _TEXT_KEYS)
+                _collect(item, known, found, is_text=is_text or name in _TEXT_KEYS)
 
 
-def _direct(value: object) -> Iterator[str]:
-    """Yield the text under the key of a container: alone, or in a list with objects."""
+def _collect_direct(value: object, found: list[str]) -> None:
+    """Add the text under the key of a container: alone, or in a list with objects."""
     if isinstance(value, str):
-        yield value
+        found.append(value)
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        yield from (item for item in value if isinstance(item, str))
+        found.extend(item for item in value if isinstance(item, str))

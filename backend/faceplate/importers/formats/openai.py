@@ -7,6 +7,7 @@ so their modules read theirs by `read_message`.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -19,6 +20,7 @@ from faceplate.importers.contents import (
     first_text,
     read_content,
     read_part,
+    to_seconds,
     to_time,
     without,
 )
@@ -41,9 +43,11 @@ _ROLES: Final = {
     "human": "user",
     "ai": "assistant",
     "bot": "assistant",
+    "model": "assistant",
 }
 _TEXTS: Final = ("content", "parts", "text", "message", "value")
 _CALLS: Final = ("tool_calls", "function_call")
+_SAYING: Final = frozenset((*_TEXTS, *_CALLS, "refusal", "audio"))
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
 )
@@ -58,9 +62,12 @@ _MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
 _SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
 _SETTINGS: Final = ("text", "reasoning", "thinking")
 _PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
+_LINKS: Final = frozenset((*_PARENTS, "children"))
 _CURRENTS: Final = ("current", "current_node", "currentId", "currentNode")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _FILES: Final = ("attachments", "files", "images")
+_PLACED: Final = frozenset(("model", *_PARENTS, *_CHAT_IDS))
+"""The fields of a message that are stored where they belong, or with its chat."""
 _STOPS: Final = ("finish_reason", "stop_reason", "status")
 _INTERRUPTED: Final = (
     *("length", "max_tokens", "content_filter", "incomplete", "in_progress"),
@@ -78,15 +85,15 @@ def fits(value: JsonObject) -> int:
 
 def is_message(value: object) -> bool:
     """Return whether a value is a message of a chat."""
-    return _has_role(value) and value["role"].lower() in _ROLES  # type: ignore[index]  # an object
+    return (
+        isinstance(value, dict)
+        and first_text(value.get("role")).lower() in _ROLES
+        and any(key in value for key in (*_TEXTS, *_CALLS, "refusal", "audio"))
+    )
 
 
 def _has_role(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("role"), str)
-        and any(key in value for key in (*_TEXTS, *_CALLS, "refusal", "audio"))
-    )
+    return isinstance(value, dict) and isinstance(value.get("role"), str)
 
 
 def joins(value: JsonObject) -> str | None:
@@ -115,15 +122,13 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     is_said = any(m.pieces == prompt for m in messages if m.role in ("system", "developer"))
     first = [Message("system", prompt, id=_PROMPT)] if prompt and not is_said else []
     is_tree = any(message.parent is not None for message in messages)
-    model = value.get("model")
+    if not is_tree and _is_newest_first(messages):
+        messages = messages[::-1]
+    hung = _hang(messages, _PROMPT if first else None, is_tree=is_tree)
+    if model := value.get("model"):
+        hung = [message if message.model else message._replace(model=model) for message in hung]
     return SourceChat(
-        [
-            *first,
-            *(
-                message if message.model else message._replace(model=model)
-                for message in _hang(messages, _PROMPT if first else None, is_tree=is_tree)
-            ),
-        ],
+        [*first, *hung],
         id=read_id(value.get(id_key)) or _name(value, [*first, *messages]),
         title=value.get("title"),
         created=take_time(fields, *_TIMES),
@@ -131,20 +136,39 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         is_tree=is_tree,
         current=first_of(value, *_CURRENTS),
         is_exact=True,
-        rest=_name_settings(without(fields, id_key, "title", *(_CURRENTS if is_tree else ()))),
+        rest=_rest(without(fields, id_key, "title", *(_CURRENTS if is_tree else ())), messages),
     )
 
 
-def _name_settings(fields: JsonObject) -> JsonObject:
-    """Return the fields with another name for the settings that have the name of a text."""
-    settings = [key for key in _SETTINGS if isinstance(fields.get(key), dict)]
-    return {f"{key}_settings" if key in settings else key: item for key, item in fields.items()}
+def _is_newest_first(messages: Sequence[Message]) -> bool:
+    """Return whether each message has a time, and none is newer than the one before it."""
+    times = [to_seconds(message.created) for message in messages]
+    known = [time for time in times if time is not None]
+    is_falling = all(later <= earlier for earlier, later in pairwise(known))
+    return len(known) == len(times) > 1 and is_falling and known[0] > known[-1]
+
+
+def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
+    """Return the fields without what a message says as well.
+
+    Settings that have the name of a text get another one.
+    """
+    said = {piece.text for each in messages for piece in each.pieces if isinstance(piece, Text)}
+    rest: JsonObject = {}
+    for key, field in fields.items():
+        if key in _SETTINGS and isinstance(field, dict):
+            rest[f"{key}_settings"] = field
+        elif not (isinstance(field, str) and field in said):
+            rest[key] = field
+    return rest
 
 
 def _name(value: JsonObject, messages: Sequence[Message]) -> str:
     """Return a name for a chat whose first message has no id that is its own everywhere."""
     first = messages[0].id if messages else ""
-    return digest(value) if 0 < len(first) < _MIN_OWN_ID_CHARS else ""
+    if not 0 < len(first) < _MIN_OWN_ID_CHARS:
+        return ""
+    return digest([value, *(message.original for message in messages)])
 
 
 def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
@@ -159,11 +183,14 @@ def read_message(message: JsonObject) -> Message:
     rest = dict(message)
     given = first_text(rest.pop("role", None), "unknown")
     role = _ROLES.get(given.lower(), given)
+    pieces = _take_pieces(role, rest)
+    if not rest:  # most messages say nothing else
+        return Message(role, pieces, rest={}, original=message)
     usage = as_object(rest.get("usage"))
     stops = [rest.get(key) for key in _STOPS]
     return Message(
         role,
-        _take_pieces(role, rest),
+        pieces,
         id=read_id(rest.pop("id", None)),
         parent=read_id(first_of(message, *_PARENTS)) or None,
         created=take_time(rest, *_TIMES),
@@ -171,7 +198,7 @@ def read_message(message: JsonObject) -> Message:
         input_tokens=first_of(usage, "input_tokens", "prompt_tokens"),
         output_tokens=first_of(usage, "output_tokens", "completion_tokens"),
         status="interrupted" if any(stop in _INTERRUPTED for stop in stops) else None,
-        rest=without(rest, "model", *_PARENTS, *_CHAT_IDS),
+        rest={key: field for key, field in rest.items() if key not in _PLACED},
         original=message,
     )
 
@@ -180,9 +207,14 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
     """Remove what was said from the fields of a message, and return it."""
     content = _take(rest, *_TEXTS)
     pieces = read_content(content)
+    if isinstance(parts := rest.get("content_parts"), list):  # of a stored completion
+        pieces = [*pieces, *(piece for piece in read_content(parts) if piece not in pieces)]
+        del rest["content_parts"]
     if role == "tool" and not any(isinstance(piece, Result) for piece in pieces):
         tool = first_text(_take(rest, "name", "tool_name"))
         pieces = [Result(content, first_text(rest.pop("tool_call_id", None)), tool)]
+    if not rest:
+        return pieces
     asides = [Aside("reasoning", rest.pop(key)) for key in _REASONING if rest.get(key)]
     if rest.get("annotations"):
         asides.append(Aside("sources", rest.pop("annotations")))
@@ -195,8 +227,9 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
 
 def _take_files(rest: JsonObject) -> Iterator[Attachment]:
     for key in _FILES:
-        if all(isinstance(each, dict | str) for each in as_list(rest.get(key))):
-            for each in as_list(rest.pop(key, None)):
+        listed = rest.get(key)
+        if key in rest and all(isinstance(each, dict | str) for each in as_list(listed)):
+            for each in as_list(rest.pop(key)):
                 file = each if isinstance(each, dict) else {"data": each}
                 yield attachment(file, "image" if key == "images" else "file")
 
@@ -216,14 +249,18 @@ def _take_calls(rest: JsonObject) -> Iterator[Piece]:
 
 def _take(fields: JsonObject, *keys: str) -> Any:
     """Remove the first of the keys that has a value, and return it."""
-    key = next((key for key in keys if fields.get(key) is not None), keys[0])
-    return fields.pop(key, None)
+    for key in keys:
+        if fields.get(key) is not None:
+            return fields.pop(key)
+    return fields.pop(keys[0], None)
 
 
 def take_time(fields: JsonObject, *keys: str) -> Any:
     """Remove the first of the keys that has a time, and return it."""
-    key = next((key for key in keys if to_time(fields.get(key)) is not None), None)
-    return None if key is None else fields.pop(key)
+    for key in keys:
+        if key in fields and to_time(fields[key]) is not None:
+            return fields.pop(key)
+    return None
 
 
 def _are_linked(messages: Sequence[JsonObject]) -> bool:
@@ -231,6 +268,8 @@ def _are_linked(messages: Sequence[JsonObject]) -> bool:
 
     Where there are parents, each message has an id of its own.
     """
+    if all(map(_LINKS.isdisjoint, messages)):
+        return True
     ids = {read_id(message.get("id")) for message in messages} - {""}
     parents = {read_id(first_of(message, *_PARENTS)) for message in messages} - {""}
     if any(isinstance(child, dict) for m in messages for child in as_list(m.get("children"))):
