@@ -122,7 +122,11 @@ def _by_id(rows: object) -> dict[str, JsonObject]:
 def _strays(rows: JsonObject, ids: Collection[str]) -> JsonObject:
     """Return the rows that belong to messages which the export does not have."""
     strays = {
-        name: [row for row in as_list(rows.get(name)) if first_text(as_object(row).get("id")) not in ids]
+        name: [
+            row
+            for row in as_list(rows.get(name))
+            if first_text(as_object(row).get("id")) not in ids
+        ]
         for name in ("messagePlugins", "messageTranslates")
     }
     return {name: listed for name, listed in strays.items() if listed}
