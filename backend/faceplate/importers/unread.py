@@ -73,7 +73,7 @@ def _collect(value: object, known: Collection[str], found: list[str], *, is_text
     elif isinstance(value, dict):
         for key, item in value.items():
             name = key.lower()
-            if not item or name in _LABELS or key in known:
+            if not item or key in known or (name in _LABELS and isinstance(item, str)):
                 continue
             if name in _CONTAINER_KEYS:
                 _collect_direct(item, found)
