@@ -49,8 +49,8 @@ _remembered: Final[dict[_Shape, Format | None]] = {}
 def _plain_shape(value: JsonObject) -> _Shape | None:
     """Return all that a format goes by in a chat of plain messages; None for any other value.
 
-    A plain message is a role and a text that is not empty. Formats go by keys, roles and types, so two values of one
-    shape are of the same format.
+    A plain message is a role and a text that is not empty. Formats go by keys, roles and types, so
+    two values of one shape are of the same format.
     """
     messages = value.get("messages")
     if not isinstance(messages, list) or not 0 < len(messages) <= _MAX_SHAPE_MESSAGES:
