@@ -38,8 +38,7 @@ class TooLarge(Exception):  # noqa: N818 - named for what it says
 class Uploads:
     """The uploads of this process."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self.folder = folder
+    def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.by_user: dict[UUID, Upload] = {}
 
@@ -47,20 +46,19 @@ class Uploads:
     @asynccontextmanager
     async def opened(cls, max_bytes: int) -> AsyncIterator["Uploads"]:
         """Yield the uploads, and end those in flight: a server does not wait for its requests."""
-        with TemporaryDirectory(prefix="faceplate-chat-") as folder:
-            uploads = cls(Path(folder), max_bytes)
-            yield uploads
-            for upload in [*uploads.by_user.values()]:
-                await upload.end()
+        uploads = cls(max_bytes)
+        yield uploads
+        for upload in [*uploads.by_user.values()]:
+            await upload.end()
 
 
 class Upload:
     """One file of a user, and the task that works on it."""
 
-    def __init__(self, uploads: Uploads, user_id: UUID, folder: Path) -> None:
+    def __init__(self, uploads: Uploads, user_id: UUID) -> None:
         self._uploads = uploads
         self._user_id = user_id
-        self._folder = folder
+        self._folder = TemporaryDirectory(prefix="faceplate-chat-")
         self._task: asyncio.Task[Any] | None = None
         uploads.by_user[user_id] = self
 
@@ -75,7 +73,7 @@ class Upload:
         if given.isdecimal() and int(given) > max_bytes:
             raise TooLarge(max_bytes)
         suffix = _SUFFIX.search(name)
-        path = self._folder / f"chats{suffix[0].lower() if suffix else ''}"
+        path = Path(self._folder.name, f"chats{suffix[0].lower() if suffix else ''}")
         received_bytes = 0
         with await asyncio.to_thread(path.open, "wb") as file:
             async for block in request.stream():
@@ -96,10 +94,14 @@ class Upload:
             del self._uploads.by_user[self._user_id]
 
     async def end(self) -> None:
-        """Cancel the task if it still runs, and return when it has ended."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Cancel the task if it still runs, and remove the file when it has ended."""
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.gather(self._task, return_exceptions=True)
+        finally:
+            self._folder.cleanup()
+            self.release()
 
 
 async def _upload(connection: HTTPConnection, chat: Chat) -> AsyncIterator[Upload]:
@@ -110,15 +112,11 @@ async def _upload(connection: HTTPConnection, chat: Chat) -> AsyncIterator[Uploa
     uploads: Uploads = connection.state.uploads
     if chat.user_id in uploads.by_user:
         raise Conflict("another file is being imported: wait until it has ended")
-    with TemporaryDirectory(dir=uploads.folder) as folder:
-        upload = Upload(uploads, chat.user_id, Path(folder))
-        try:
-            yield upload
-        finally:
-            try:
-                await upload.end()
-            finally:
-                upload.release()
+    upload = Upload(uploads, chat.user_id)
+    try:
+        yield upload
+    finally:
+        await upload.end()
 
 
 Uploaded = Annotated[Upload, Depends(_upload)]

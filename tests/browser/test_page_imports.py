@@ -158,3 +158,19 @@ async def test_a_file_that_is_too_large_is_not_sent(
     await expect(dialog).to_contain_text("This file is too large. It may have 1 MB.")
     assert await barriers(chat.page) == []
     assert await chat.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+async def test_what_one_user_imported_is_not_shown_to_the_next(
+    chat_server: ChatServer, tabs: Tabs, tmp_path: Path
+) -> None:
+    """Else the next user reads the names of files that are not theirs."""
+    chat = await tabs.open(chat_server)
+    path = write(tmp_path / "chats.jsonl", chats(1))
+    dialog = await imported(chat, path)
+    await expect(dialog).to_contain_text("Imported: 1 new chat")
+    await chat.button("Close").click()
+    await chat.sign_in("Grace")
+    dialog = await opened(chat)
+    await expect(dialog.get_by_role("list")).to_be_hidden()
+    await expect(dialog).not_to_contain_text("chats.jsonl")
+    assert chat_server.get("/api/conversations", user="grace")["items"] == []

@@ -57,6 +57,8 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
     return {"type": name, **fields}
 
 
+PICTURE = {"type": "input_image", "image_url": "https://pictures.example/beans.png"}
+SHOWN = {**said("user"), "content": [*said("user", "Show it")["content"], PICTURE]}
 LINES: list[dict[str, Any]] = [
     line("session_meta", META),
     line("turn_context", {"model": "gpt-x", "cwd": "/home/me", "user_instructions": "Be kind."}),
@@ -68,7 +70,7 @@ LINES: list[dict[str, Any]] = [
     line("response_item", said("user", "Delete it"), 10),
     line("response_item", said("assistant", "Deleted."), 11),
     line("event_msg", event("thread_rolled_back", num_turns=1), 12),
-    line("response_item", said("user", "Show it"), 13),
+    line("response_item", SHOWN, 13),
     line("response_item", call("c3", "cat"), 14),
     line("event_msg", event("exec_command_end", call_id="c3", aggregated_output="beans"), 15),
     line("event_msg", event("agent_message", message="It says beans."), 16),

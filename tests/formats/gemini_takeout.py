@@ -1,4 +1,4 @@
-"""Google Takeout's activity of Gemini: two chats, two drafts, a picture and a feedback."""
+"""Google Takeout's activity of Gemini: chats, drafts, a picture, a canvas and a feedback."""
 
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ def record(title: str, minute: int, *answers: str, chat: str = "ab12", **fields:
 
 EXAMPLE: Final[list[dict[str, Any]]] = [
     record("Gave feedback: Good response", 33),
+    record("Created Gemini Canvas titled Tea", 33, subtitles=[{"name": "1. Boil"}], chat="ef56"),
     record("Prompted A third chat?", 32, "<p>Yes.</p>", chat=""),
     record(
         "Prompted And tea?",

@@ -60,7 +60,12 @@ MESSAGES: list[dict[str, Any]] = [
     ),
     flat("tool", "3 degrees", tool_call_id="c2", name="weather", status="success"),
     flat("tool", [{"type": "text", "text": "20 degrees"}], tool_call_id="c1", artifact={"raw": 20}),
-    flat("AIMessageChunk", "Warm and cold.", id="run-2", response_metadata={"model": "model-y"}),
+    flat(
+        "AIMessageChunk",
+        "Warm and cold.",
+        id="run-2",
+        response_metadata={"model": "model-y", "created_at": "2025-01-02T03:04:35Z"},
+    ),
     dumped("human", "And Lima?"),
     dumped(
         "ai",

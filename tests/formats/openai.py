@@ -1,8 +1,8 @@
-"""OpenAI chat messages with parallel calls, pictures, times, models and tokens."""
+"""OpenAI chat messages: with parallel calls, pictures, times and tokens, and as a tree."""
 
 from typing import Any, Final
 
-EXAMPLE: Final[dict[str, Any]] = {
+_LINEAR: Final[dict[str, Any]] = {
     "id": "orchard",
     "title": "Two orchards",
     "created_at": 1_700_000_000,
@@ -32,8 +32,21 @@ EXAMPLE: Final[dict[str, Any]] = {
         {
             "role": "assistant",
             "content": "The northern one.",
+            "reasoning_content": "Nine is more than seven.",
             "created_at": 1_700_000_009,
             "model": "gpt-5",
+            "usage": {"prompt_tokens": 80, "completion_tokens": 9},
         },
     ],
 }
+_TREE: Final[dict[str, Any]] = {
+    "id": "meadow",
+    "title": "Two meadows",
+    "current": "first",
+    "messages": [
+        {"id": "asked", "parent_id": None, "role": "user", "content": "Which meadow is wetter?"},
+        {"id": "first", "parent_id": "asked", "role": "assistant", "content": "The lower one."},
+        {"id": "second", "parent_id": "asked", "role": "assistant", "content": "Both are dry."},
+    ],
+}
+EXAMPLE: Final = [_LINEAR, _TREE]

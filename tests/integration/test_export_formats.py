@@ -102,9 +102,6 @@ class TestRoundTrips:
         assert texts == [
             "Where to?",
             "I look.",
-            "",
-            "",
-            "",
             "3",
             "1",
             "2",
@@ -114,7 +111,7 @@ class TestRoundTrips:
         answered = [each["tool_call_id"] for m in found for each in m.tool_results or ()]
         assert answered == ["c3", "c1", "c2"]
         [oslo, bergen] = await db.run(
-            other_user.id, messages.branches, found[0].conversation_id, found[8].position
+            other_user.id, messages.branches, found[0].conversation_id, found[5].position
         )
         assert (oslo.is_on_path, bergen.is_on_path) == (False, True)
         first = await db.run(
@@ -125,6 +122,21 @@ class TestRoundTrips:
             other_user.id, messages.history, found[0].conversation_id, leaf=oslo.leaf
         )
         assert [message.content for message in bus][-2:] == ["To Oslo.", "By bus?"]
+
+    @pytest.mark.parametrize("key", NAMES)
+    async def test_a_call_that_waits_for_its_result_still_waits(
+        self, db: Database, user: User, other_user: User, tmp_path: Path, key: str
+    ) -> None:
+        """Else a turn that was interrupted cannot be taken up."""
+        await store(db, user, new_chat(*TALK, NewMessage("assistant", tool_calls=[call("c1")])))
+        file = tmp_path / NAMES[key]
+        await write_file(db, user.id, file, format=key)
+        await import_file(db, other_user.id, file)
+        [found] = (await everything(db, other_user)).values()
+        [waiting] = await db.run(
+            other_user.id, messages.pending_tool_calls, found[0].conversation_id
+        )
+        assert (waiting.id, waiting.position) == ("c1", 7)
 
     @pytest.mark.parametrize("key", NAMES)
     async def test_one_conversation_alone(

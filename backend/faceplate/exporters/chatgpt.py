@@ -8,8 +8,8 @@
 
 ChatGPT has a node for each call and each result. So a message with several of them becomes as many
 nodes, one below the other. The first has the id of the message, and the id of each other one
-follows from it. The metadata of a call and of its result name the call's id, by which
-`faceplate.importers` links them again.
+follows from it. What ChatGPT has no place for is in the metadata: the ids by which the importer
+links calls and results, and puts the text and the calls of a message together.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +26,7 @@ from faceplate.exporters.messages import (
     to_json,
 )
 from faceplate.exporters.openai import loses
-from faceplate.importers.formats.chatgpt import CALL_ID
+from faceplate.importers.formats.chatgpt import CALL_ID, MESSAGE_ID, WRITER
 from faceplate.records import Conversation, Message
 from faceplate.services._trees import TreeMessage
 
@@ -47,6 +47,7 @@ async def pieces(
         "title": conversation.title,
         "create_time": conversation.created_at.timestamp(),
         "update_time": conversation.updated_at.timestamp(),
+        **dict([WRITER]),
     }
     yield to_json(head)[:-1] + b',"mapping":{'
     placed = await anext(tree, None)
@@ -113,6 +114,7 @@ class _Chat:
             for result in results_of(message):
                 said = _said(message, "tool", _text([result.text]), call_id=result.call_id)
                 said["author"]["name"] = self._names.get(result)
+                said["metadata"] |= {"is_error": True} if result.is_error else {}
                 yield said
         elif message.role is None and not message.content:
             yield None
@@ -133,12 +135,13 @@ class _Chat:
             others = [*others, *parts]
         for call in calls_of(message):
             self._names.add(call)
-            text = call.text or ("{}" if call.is_function else "")
             language = "json" if call.is_function else "unknown"
-            content = {"content_type": "code", "language": language, "text": text}
+            content = {"content_type": "code", "language": language, "text": call.text}
             spoken.append(_said(message, role, content, call_id=call.id, recipient=call.name))
         if others:
             spoken[0]["metadata"]["attachments"] = others
+        for said in spoken[1:]:
+            said["metadata"][MESSAGE_ID] = message.id
         yield from spoken
 
 

@@ -155,6 +155,7 @@ def _messages(
         "status": turn.status,
         "role": None if role == turn.role else turn.role,
         "tool": turn.tool,
+        "tool_call_id": None if call_id else turn.call_id,
         "lone_tool_calls": [{"id": call["id"], "name": name_of(call)} for call in lone_calls],
         "replaced_chars": replaced_chars,
         "pieces": len(others) + 1 if others else None,

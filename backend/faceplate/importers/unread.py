@@ -80,13 +80,14 @@ def _collect(value: object, known: Collection[str], found: list[str], *, is_text
 def _collect_field(
     name: str, item: object, known: Collection[str], found: list[str], *, is_text: bool
 ) -> None:
-    if name in _LABELS:
-        return
     if name in _CONTAINER_KEYS:
         _collect_direct(item, found)
         _collect(item, known, found, is_text=False)
-    elif is_text or name in _TEXT_KEYS or not isinstance(item, str):
-        _collect(item, known, found, is_text=is_text or name in _TEXT_KEYS)
+        return
+    is_said = is_text or name in _TEXT_KEYS
+    if isinstance(item, str) and (name in _LABELS or not is_said):
+        return
+    _collect(item, known, found, is_text=is_said)
 
 
 def _collect_direct(value: object, found: list[str]) -> None:

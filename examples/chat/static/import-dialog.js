@@ -10,7 +10,7 @@ const ANNOUNCE_MS = 5_000;
 const LIST_MS = 1_000;
 
 export class ImportDialog {
-  user = null;
+  #user = null;
   #run = null;
   #views = [];
   #frame = 0;
@@ -33,6 +33,13 @@ export class ImportDialog {
     });
   }
 
+  /** Import for this user from now on. An import of another one goes on. */
+  set user(name) {
+    this.#user = name;
+    this.opener.disabled = false;
+    if (!this.isRunning) this.#forget();
+  }
+
   get isRunning() {
     return this.#run !== null && !this.#run.hasEnded;
   }
@@ -47,7 +54,7 @@ export class ImportDialog {
   /** Say which formats can be read. */
   async #learn() {
     try {
-      this.rules ??= await api.getImportRules(this.user);
+      this.rules ??= await api.getImportRules(this.#user);
       this.formats.textContent = `${this.rules.formats.join(", ")}: JSON or JSON lines, as they are or in a zip or gzip file.`;
     } catch (error) {
       api.asProblem(error); // the server says the same when a file comes
@@ -63,7 +70,7 @@ export class ImportDialog {
       return;
     }
     const options = { isPreview: this.preview.checked, maxBytes: this.rules?.max_bytes ?? Infinity };
-    const run = new ImportRun(this.user, files, options);
+    const run = new ImportRun(this.#user, files, options);
     this.#run = run;
     this.#views = run.items.map((item) => new FileView(item, run.isPreview));
     this.list.replaceChildren(...this.#views.map(({ element }) => element));
@@ -82,6 +89,15 @@ export class ImportDialog {
     const told = this.#views.map(({ text }) => text).join(" ");
     (this.dialog.open ? this.status : this.announcer).textContent = told;
     if (!this.#run.isPreview) this.onstored(this.#run.user);
+    if (this.#run.user !== this.#user) this.#forget();
+  }
+
+  /** Show nothing of the last import any more. */
+  #forget() {
+    this.#views = [];
+    this.list.replaceChildren();
+    this.problem.textContent = this.status.textContent = "";
+    this.#render();
   }
 
   /** Have the list show what is new, but not several times a second. */

@@ -187,3 +187,11 @@ def test_chats_without_an_id_are_told_apart(tmp_path: Path) -> None:
     values = [talk(("user", word), id=None) for word in ("One", "Two")]
     chats, refusals = read_all(write(tmp_path / "chats.json", values))
     assert (len({chat.key for chat in chats}), refusals) == (2, [])
+
+
+def test_a_result_whose_call_was_cut_off_is_kept_with_its_name(tmp_path: Path) -> None:
+    """A program that shortens its history often keeps a result without the call."""
+    result = {"type": "tool_result", "tool_use_id": "toolu_9", "content": "done"}
+    [_, kept, _] = path(read_one(tmp_path, talk(("user", [result]), ("assistant", "Gone."))))
+    assert (kept.role, kept.content) == ("assistant", "done")
+    assert kept.metadata == {"role": "tool", "tool_call_id": "toolu_9"}

@@ -74,10 +74,11 @@ class TestExample:
 
     def test_times_models_tokens_and_reasoning_are_kept(self, tmp_path: Path) -> None:
         chat = read_lines(tmp_path, LINES)[0]
-        looked = chat.messages[1]
+        looked, again = chat.messages[1], chat.messages[3]
         assert looked.created_at is not None
         assert looked.created_at.isoformat() == "2025-01-02T03:04:03+00:00"
-        assert (looked.model, looked.input_tokens, looked.output_tokens) == ("claude-x", 43, 7)
+        assert (looked.model, looked.input_tokens) == ("claude-x", None)
+        assert (again.model, again.input_tokens, again.output_tokens) == ("claude-x", 43, 7)
         assert looked.metadata is not None
         assert looked.metadata["asides"] == {
             "reasoning": [{"thinking": "two calls", "signature": "c2ln"}]
@@ -173,6 +174,11 @@ class TestThreads:
         found = read_lines(tmp_path, [*LINES, *other, *titles])
         assert [chat.key for chat in found] == [SESSION, f"{SESSION}/ag1", "s2"]
         assert found[2].title == "By the user"
+
+    def test_a_command_is_no_title(self, tmp_path: Path) -> None:
+        command = "<command-name>/model</command-name>"
+        [chat] = read_lines(tmp_path, [user("u1", None, command), user("u2", "u1", "Go\non")])
+        assert chat.title == "Go"
 
     def test_what_an_agent_says_while_it_works_is_its_own_chat(self, tmp_path: Path) -> None:
         said = {"type": "assistant", "uuid": "z1", "message": {"role": "assistant", "content": "x"}}

@@ -92,6 +92,10 @@ def test_all_of_an_exchange_is_where_a_reader_finds_it(tmp_path: Path) -> None:
             "response": {"model": "m", "message": SAID, "done": True, "eval_count": 2},
         },
         {"messages": [ASKED, SAID], "choices": [{"message": SAID}]},
+        {"request_body": {"messages": [ASKED]}, "response_body": COMPLETION},
+        {"request": json.dumps({"messages": [ASKED]}), "response": json.dumps(COMPLETION)},
+        {"input": json.dumps([ASKED]), "output": json.dumps(SAID)},
+        {"prompt_messages": [ASKED], "completion_message": SAID},
     ],
 )
 def test_request_and_reply_are_one_chat(tmp_path: Path, value: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.chat_files import read_all, spoken, write
@@ -20,7 +21,7 @@ def read_chats(tmp_path: Path, value: object) -> dict[str, Chat]:
 
 def test_everything_is_where_a_reader_finds_it(tmp_path: Path) -> None:
     chats = read_chats(tmp_path, EXAMPLE)
-    assert {*chats} == {"ab12", "cd34", "record 2026-01-15T10:32:00.500Z"}
+    assert {*chats} == {"ab12", "cd34", "ef56", "record 2026-01-15T10:32:00.500Z"}
     found = chats["ab12"]
     assert found.title == "How hot is coffee?"
     assert found.created_at == datetime(2026, 1, 15, 10, 29, 0, 500_000, tzinfo=UTC)
@@ -57,12 +58,46 @@ def test_activity_with_an_answer_is_kept(tmp_path: Path) -> None:
     assert spoken(read_chats(tmp_path, [value])["ab12"])[-1] == ("assistant", "Rye bread")
 
 
-def test_a_record_of_several_chats_is_a_chat_of_its_own(tmp_path: Path) -> None:
+def test_a_record_belongs_to_each_branch_of_its_chat(tmp_path: Path) -> None:
     addresses = [{"url": f"https://gemini.google.com/app/{id_}"} for id_ in ("a", "b")]
-    value = [record("Prompted Hi", 1, "<p>Ho</p>", details=addresses)]
-    [[key, found]] = read_chats(tmp_path, value).items()
-    assert (key, spoken(found)[0]) == ("record 2026-01-15T10:01:00.500Z", ("user", "Hi"))
-    assert "app/a" in json.dumps(found.messages[0].metadata)
+    both: dict[str, Any] = {"details": addresses}
+    value = [
+        record("Prompted Left?", 4, "<p>Left.</p>", chat="a"),
+        record("Prompted Right?", 3, "<p>Right.</p>", chat="b"),
+        record("Branched And", 2, "<p>Same</p>", "<p>Same</p>", **both),
+        record("Prompted Hi", 1, "<p>Ho</p>", "<p>Ha</p>", **both),
+    ]
+    chats = read_chats(tmp_path, value)
+    assert [text for _, text in spoken(chats["a"])] == ["Hi", "Ho", "And", "Same", "Left?", "Left."]
+    assert [text for _, text in spoken(chats["b"])][:4] == ["Hi", "Ha", "And", "Same"]
+    assert "app/b" in json.dumps(chats["a"].messages[0].metadata)
+    assert len(chats["a"].messages) == 7
+
+
+@pytest.mark.parametrize(
+    "title", ["送信したメッセージ: Hi", "Запит: Hi", "Prompt: Hi", "Branched Prompted Hi"]
+)
+def test_what_stands_before_a_prompt_is_taken_away(tmp_path: Path, title: str) -> None:
+    assert spoken(read_chats(tmp_path, [record(title, 1)])["ab12"]) == [("user", "Hi")]
+
+
+def test_what_was_made_is_not_put_in_the_mouth_of_the_user(tmp_path: Path) -> None:
+    value = record("Created Gemini Canvas titled Rye", 1, subtitles=[{"name": "print('rye')"}])
+    text = "Created Gemini Canvas titled Rye\nprint('rye')"
+    assert spoken(read_chats(tmp_path, [value])["ab12"]) == [("assistant", text)]
+
+
+def test_the_use_of_the_product_is_no_prompt_in_any_language(tmp_path: Path) -> None:
+    value = record("使用: Gemini アプリ", 1, chat="", header="Gemini アプリ")
+    assert read_chats(tmp_path, [value]) == {}
+    asked = record("Prompted What are Gemini Apps?", 1)
+    assert spoken(read_chats(tmp_path, [asked])["ab12"]) == [("user", "What are Gemini Apps?")]
+
+
+def test_answers_of_the_search_are_read(tmp_path: Path) -> None:
+    value = record("Searched for tips", 1, "<p>No.</p>", chat="", header="AI Mode", products=[])
+    [found] = read_chats(tmp_path, [value]).values()
+    assert spoken(found) == [("user", "tips"), ("assistant", "No.")]
 
 
 def test_a_later_takeout_names_the_same_messages(tmp_path: Path) -> None:

@@ -104,6 +104,24 @@ class TestColumns:
         assert [message.content for message in chat.messages] == ["Hi", "Ho", "No"]
         assert spoken(chat) == SAID
 
+    def test_two_models_answers_are_branches(self, tmp_path: Path) -> None:
+        question = said("user", "Hi")
+        row = {
+            "model_a": "model-x",
+            "model_b": "model-y",
+            "conversation_a": [question, said("assistant", "Ho")],
+            "conversation_b": [question, said("assistant", "No")],
+            "tstamp": 1_700_000_000.5,
+        }
+        chat = read_one(tmp_path, row)
+        assert [(message.content, message.model) for message in chat.messages] == [
+            ("Hi", None),
+            ("Ho", "model-x"),
+            ("No", "model-y"),
+        ]
+        assert chat.created_at is not None
+        assert chat.created_at.year == 2023
+
     def test_transcripts_are_split_at_their_speakers(self, tmp_path: Path) -> None:
         begin = "\n\nHuman: Hi\n\nAssistant: Ho\n\nho\n\nHuman: And?\n\nAssistant: "
         chat = read_one(tmp_path, {"chosen": f"{begin}Yes", "rejected": f"{begin}No"})

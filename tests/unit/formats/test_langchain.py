@@ -127,6 +127,12 @@ class TestForms:
         results = [(message.tool_results or [{}])[0] for message in chat.messages[2:4]]
         assert [each["tool_call_id"] for each in results] == [first["id"], second["id"]]
 
+    def test_a_message_of_an_unknown_type_is_reported(self, tmp_path: Path) -> None:
+        messages = [flat("human", "Hi"), flat("ai", "Ho"), {"type": "later", "text": "new"}]
+        [chat], [refusal] = read_all(write(tmp_path / "chat.json", {"messages": messages}))
+        assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho")]
+        assert "text was not understood, with 3 characters" in refusal.reason
+
 
 class TestRecognition:
     def test_threads_are_recognised(self) -> None:

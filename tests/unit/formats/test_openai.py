@@ -212,6 +212,33 @@ def test_a_prompt_beside_the_messages_comes_first(tmp_path: Path, key: str) -> N
     assert spoken(again) == [("developer", "Be brief."), *SAID]
 
 
+def test_messages_may_be_newest_first(tmp_path: Path) -> None:
+    """A table is often read with its newest rows first."""
+    times = ["2024-01-01T00:00:02Z", "2024-01-01T00:00:02Z", "2024-01-01T00:00:01Z"]
+    said = [{"role": "user", "content": "Bye"}, HO, HI]
+    rows = [{**each, "created_at": time} for each, time in zip(said, times, strict=True)]
+    assert spoken(read_messages(tmp_path, *rows)) == [*SAID, ("user", "Bye")]
+    assert spoken(read_messages(tmp_path, *rows[:2]))[0] == ("user", "Bye")  # at one time
+
+
+def test_what_a_message_says_as_well_is_no_unread_text(tmp_path: Path) -> None:
+    assert spoken(read_messages(tmp_path, HI, HO, prompt="Hi", completion="Ho")) == SAID
+
+
+def test_stored_completions_have_parts_beside_the_content(tmp_path: Path) -> None:
+    parts = [
+        {"type": "text", "text": "Hi"},
+        {"type": "image_url", "image_url": {"url": "https://a.test/i.png"}},
+    ]
+    chat = read_messages(tmp_path, {**HI, "content_parts": parts}, {**HO, "content_parts": None})
+    assert spoken(chat) == SAID
+    assert path(chat)[0].body is not None
+
+
+def test_a_message_without_content_is_one_of_the_chat(tmp_path: Path) -> None:
+    assert spoken(read_messages(tmp_path, HI, {"role": "assistant"}))[1] == ("assistant", "")
+
+
 class TestTrees:
     def test_parents_are_branches(self, tmp_path: Path) -> None:
         """A question with two answers must not become three messages in a row."""

@@ -199,3 +199,9 @@ def test_a_dataset_with_inputs_and_outputs_is_none_of_it(tmp_path: Path) -> None
     value = [{"instruction": "Say it.", "input": "x", "output": "y"}]
     chats, _ = read_all(write(tmp_path / "data.json", value))
     assert all(chat.source != "responses" for chat in chats)
+
+
+def test_chats_with_numbered_items_are_told_apart(tmp_path: Path) -> None:
+    values = [{"input": [said("user", text, id="item_1"), CALL, OUTPUT]} for text in ("A", "B")]
+    chats, refusals = read_all(write(tmp_path / "chats.json", values))
+    assert (len({chat.key for chat in chats}), refusals) == (2, [])

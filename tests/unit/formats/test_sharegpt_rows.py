@@ -94,6 +94,18 @@ class TestExample:
         assert other.messages[3].created_at is not None
         assert other.messages[3].created_at.year == 2023
 
+    def test_media_beside_openais_messages_are_read(self, tmp_path: Path) -> None:
+        messages = [{"role": "user", "content": "<audio>Hm?<video>"}]
+        row = {"messages": messages, "audios": ["a.mp3"], "videos": [["1.jpg", "2.jpg"]]}
+        body = read_one(tmp_path, row).messages[0].body
+        assert body is not None
+        media = json.loads(body)["attachments"]
+        assert [(each["kind"], each["name"]) for each in media] == [
+            ("video", "1.jpg"),
+            ("audio", "a.mp3"),
+            ("video", "2.jpg"),
+        ]
+
 
 class TestCalls:
     @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ ChatGPT shows the path from the root to ``current_node``, without hidden message
 instructions and the model's reasoning. docs/importing.md says how each kind of content is imported.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -24,8 +24,12 @@ from faceplate.importers.source import (
 )
 from faceplate.importers.turns import code_block
 
+WRITER: Final = ("written_by", "faceplate")
+"""The field of a chat that `faceplate.exporters` has written."""
 CALL_ID: Final = "faceplate_call_id"
-"""The id of a call, in the metadata of it and of its results, where faceplate wrote the file."""
+"""The id of a call in such a chat, in the metadata of the call and of its results."""
+MESSAGE_ID: Final = "faceplate_message_id"
+"""The id of the first node of a message in such a chat, in the metadata of its other nodes."""
 
 _REASONING: Final = {"thoughts", "reasoning_recap"}
 _UNSHOWN: Final = {"user_editable_context", "model_editable_context", *_REASONING}
@@ -60,16 +64,42 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     rest = without(value, "mapping", "current_node", "title", "conversation_id")
     if rest.get("id") == chat_id:
         del rest["id"]
+    is_ours = WRITER in rest.items()
+    if is_ours:
+        del rest[WRITER[0]]
+    messages = [_read_node(id_, node, mapping) for id_, node in mapping.items()]
+    current = value.get("current_node")
+    if is_ours:
+        messages, current = _join(messages, current)
     yield SourceChat(
-        [_read_node(id_, node, mapping) for id_, node in mapping.items()],
+        messages,
         id=chat_id,
         title=value.get("title"),
         created=value.get("create_time"),
         updated=value.get("update_time"),
         is_tree=True,
-        current=value.get("current_node"),
+        current=current,
+        is_exact=is_ours,
         rest=rest,
     )
+
+
+def _join(nodes: Sequence[Message], current: object) -> tuple[list[Message], object]:
+    """Return the messages that faceplate has written as several nodes each, and the current one."""
+    joined: dict[str, Message] = {}
+    firsts: dict[str, str] = {}
+    for node in nodes:
+        metadata = as_object(as_object(node.original).get("metadata"))
+        written = first_text(metadata.get(MESSAGE_ID))
+        first = joined.get(written) if written else None
+        if first is None:
+            parent = None if node.parent is None else firsts.get(node.parent)
+            joined[node.id] = node if parent is None else node._replace(parent=parent)
+        else:
+            firsts[node.id] = first.id
+            pieces = [*first.pieces, *node.pieces]
+            joined[first.id] = first._replace(pieces=pieces, children=node.children)
+    return [*joined.values()], firsts.get(first_text(current), current)
 
 
 def _read_node(id_: str, node: object, mapping: Mapping[str, object]) -> Message:
@@ -101,7 +131,8 @@ def _read_message(place: JsonObject, message: JsonObject, mapping: Mapping[str, 
     pieces, rest = _read_content(content)
     call_id = first_text(metadata.get(CALL_ID))
     if role == "assistant" and (tool := _recipient(message)):
-        pieces = _call(call_id or place["id"], tool, content, pieces)
+        our_call = _our_call(tool, call_id, as_object(content))
+        pieces = [our_call] if call_id else _call(place["id"], tool, content, pieces)
     elif role == "tool":
         pieces = _result(message, pieces, mapping.get(place["parent"] or ""), call_id)
     pieces += [
@@ -138,6 +169,12 @@ def _call(id_: str, tool: str, content: object, pieces: list[Piece]) -> list[Pie
     )
     others = [piece for piece in pieces if not isinstance(piece, Text)]
     return [Call(tool, input_, id_), *others] if input_ else pieces
+
+
+def _our_call(tool: str, call_id: str, content: JsonObject) -> Call:
+    """Return a call that faceplate has written, of the type that it had."""
+    kind = "function" if content.get("language") == "json" else "custom"
+    return Call(tool, first_text(content.get("text")), call_id, kind)
 
 
 def _result(message: JsonObject, pieces: list[Piece], parent: object, call_id: str) -> list[Piece]:

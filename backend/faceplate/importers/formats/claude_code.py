@@ -23,6 +23,7 @@ from faceplate.importers.formats.claude_code_lines import (
     Line,
     Thread,
     is_line,
+    is_question,
     is_spoken,
     link,
     opening,
@@ -41,6 +42,7 @@ _LINE_FIELDS: Final = (
     *("isCompactSummary", "isSidechain", "operation", "content"),
 )
 _MAX_COPY_CHARS: Final = 20_000
+_MAX_TITLE_CHARS: Final = 80
 
 
 def joins(value: JsonObject) -> str | None:
@@ -78,15 +80,17 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
             groups.append([line])
         ids[line.id] = groups[-1][0].id
     messages = [_read_group(group, ids.get(group[0].parent), common) for group in groups]
+    ends = {_answer_id(group[0].fields): number for number, group in enumerate(groups)}
+    for number, group in enumerate(groups):
+        if ends[_answer_id(group[0].fields)] == number:  # the whole answer has one usage
+            messages[number] = _with_usage(messages[number], group[-1].fields)
     shown = [message.id for message in messages if not message.is_hidden]
-    leaves = (titles.get(f"leaf {line.get('uuid')}") for line in thread.lines)
-    named = None if thread.agent else titles.get(f"session {thread.session}")
     others = [line for line in thread.lines if first_text(line.get("type")) not in TYPES]
     return SourceChat(
         messages,
         id="/".join(name for name in (thread.session, thread.agent) if name)
         or digest(thread.lines),
-        title=named or next((title for title in leaves if title), None),
+        title=_title(thread, titles),
         is_tree=True,
         current=shown[-1] if shown else None,
         rest={
@@ -94,6 +98,20 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
             **({"other_lines": others} if others else {}),
         },
     )
+
+
+def _title(thread: Thread, titles: Mapping[str, str]) -> str | None:
+    """Return the title of a thread: a given one, or the first question that is no command."""
+    leaves = [titles[key] for line in thread.lines if (key := f"leaf {line.get('uuid')}") in titles]
+    session = f"session {thread.session}"
+    if titles.get(session) and not thread.agent:
+        return titles[session]
+    if leaves:
+        return leaves[-1]
+    questions = [opening(line) for line in thread.lines if is_question(line)]
+    spoken = (question for question in questions if not question.startswith("<command-"))
+    is_command = bool(questions) and questions[0].startswith("<command-")
+    return next(spoken, "").partition("\n")[0][:_MAX_TITLE_CHARS] or None if is_command else None
 
 
 def _find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
@@ -159,13 +177,18 @@ def _continues(group: Sequence[Line], line: Line) -> bool:
         return False
     if _file(line.fields):
         return first.get("type") == "user" and bool(opening(first))
-    answers = (as_object(each.get("message")).get("id") for each in (first, line.fields))
-    one, other = answers
-    return line.fields.get("type") == first.get("type") == "assistant" and one == other is not None
+    answer = _answer_id(first)
+    return bool(answer) and answer == _answer_id(line.fields)
+
+
+def _answer_id(line: JsonObject) -> str:
+    """Return the id of the answer of which a line is a block, or empty text."""
+    is_answer = line.get("type") == "assistant"
+    return first_text(as_object(line.get("message")).get("id")) if is_answer else ""
 
 
 def _read_group(group: Sequence[Line], parent: str | None, common: JsonObject) -> Message:
-    first, last = group[0].fields, group[-1].fields
+    first = group[0].fields
     message = Message(id=group[0].id, parent=parent, created=first.get("timestamp"))
     queued = as_object(first.get("attachment")).get("prompt")
     if first.get("type") == "queue-operation":
@@ -173,17 +196,23 @@ def _read_group(group: Sequence[Line], parent: str | None, common: JsonObject) -
     if not is_spoken(first) and not _file(first) and not queued:
         return message._replace(role="system", is_hidden=True, original=first)
     said = as_object(first.get("message"))
-    usage = as_object(as_object(last.get("message")).get("usage"))
     return message._replace(
         role=_role(first),
         pieces=read_content(queued) if queued else list(_pieces(group)),
         model=None if said.get("model") == "<synthetic>" else said.get("model"),
-        input_tokens=_sum(usage, *_INPUT_TOKENS),
-        output_tokens=usage.get("output_tokens"),
         status="failed" if first.get("isApiErrorMessage") is True else None,
         is_hidden=first.get("isMeta") is True,
         rest=_rest(group, common),
         original=first,
+    )
+
+
+def _with_usage(message: Message, line: JsonObject) -> Message:
+    """Return a message with the numbers of tokens that its last line has."""
+    usage = as_object(as_object(line.get("message")).get("usage"))
+    counts = [usage[key] for key in _INPUT_TOKENS if isinstance(usage.get(key), int)]
+    return message._replace(
+        input_tokens=sum(counts) if counts else None, output_tokens=usage.get("output_tokens")
     )
 
 
@@ -237,11 +266,6 @@ def _rest(group: Sequence[Line], common: JsonObject) -> JsonObject:
     if copy is not None and len(to_text(copy)) <= _MAX_COPY_CHARS:
         rest["toolUseResult"] = copy
     return rest
-
-
-def _sum(usage: JsonObject, *keys: str) -> int | None:
-    counts = [usage[key] for key in keys if isinstance(usage.get(key), int)]
-    return sum(counts) if counts else None
 
 
 FORMAT: Final = Format(

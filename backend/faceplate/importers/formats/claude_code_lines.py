@@ -155,7 +155,7 @@ class _Links:
             self.stands_for[uuid] = original  # a compaction writes lines again
             return
         self._written[parent, text] = self.stands_for[uuid] = uuid
-        is_asked = _is_question(line)
+        is_asked = is_question(line)
         if is_asked and parent in self._asked:
             self._branch_of[uuid] = len(self._ends)
             self._ends.append(parent)
@@ -169,7 +169,8 @@ class _Links:
         self._ends[branch] = self._last = uuid
 
 
-def _is_question(line: JsonObject) -> bool:
+def is_question(line: JsonObject) -> bool:
+    """Return whether a line is what the user asked, and no text of the program."""
     is_users = line.get("type") == "user" and not line.get("isMeta")
     text = opening(line) if is_users and not line.get("isCompactSummary") else ""
     return bool(text) and not text.startswith(PROGRAM_TEXTS)

@@ -6,6 +6,7 @@ line for preference tuning has two replies to one request. The replies become me
 request, and then the format of its messages reads it.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,8 +17,14 @@ from faceplate.importers.formats import anthropic, openai, responses
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import SourceChat
 
-_REQUESTS: Final = ("request", "body", "params", "input", "json")
-_REPLIES: Final = ("response", "result", "output", "completion")
+_REQUESTS: Final = (
+    *("request", "request_body", "requestBody", "body", "params", "input", "json"),
+    "prompt_messages",
+)
+_REPLIES: Final = (
+    *("response", "response_body", "responseBody", "result", "output", "completion"),
+    "completion_message",
+)
 _INSIDE_REPLIES: Final = ("body", "message", "json", "response")
 _PREFERENCES: Final = ("preferred_output", "non_preferred_output")
 _HEADER: Final = ("model", "usage", "created", "created_at")
@@ -101,7 +108,7 @@ def _take(
 ) -> tuple[Any, JsonObject]:
     """Return what is in one of the keys, or further inside, and all the other fields."""
     for key in keys:
-        inner = value.get(key)
+        inner = _parsed(value.get(key))
         if is_it(inner):
             return inner, without(value, key)
         if isinstance(inner, dict) and level < _MAX_LEVELS:
@@ -110,6 +117,16 @@ def _take(
                 others = without(value, key)
                 return found, {**others, key: rest} if rest else others
     return None, value
+
+
+def _parsed(value: Any) -> Any:
+    """Return the object or list that a text is as JSON, or else the value."""
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _is_request(value: Any) -> bool:

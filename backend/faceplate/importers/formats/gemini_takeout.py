@@ -1,8 +1,9 @@
 """Gemini's chats in Google Takeout: ``My Activity/Gemini Apps/MyActivity.json``.
 
 The file is a log: each record is a prompt with its answers, the newest first. A record names its
-chat by an address in ``details``. The prompt is in ``title``, behind "Prompted", and the answers
-are HTML.
+chats by addresses in ``details``: the ones before the point where a chat was branched belong to
+each of its branches. The prompt is in ``title``, behind "Prompted" in the account's language, and
+the answers are HTML.
 """
 
 from collections.abc import Iterator
@@ -16,10 +17,19 @@ from faceplate.importers.html_text import to_markdown
 from faceplate.importers.source import Attachment, Message, Piece, SourceChat, Text, Unknown
 
 _ADDRESS: Final = "gemini.google.com/app/"
-_PRODUCTS: Final = ("gemini", "bard")
-_PROMPTED: Final = "Prompted "
-_ACTIVITIES: Final = ("Created ", "Used ", "Selected ", "Gave ", "Cleared ", "Deleted ")
-"""How titles begin that are no prompt, if the record has no answer."""
+_PRODUCTS: Final = ("gemini", "bard", "ai mode")
+_PROMPTED: Final = (
+    *("Prompted ", "Asked Gemini: ", "Asked Bard: ", "Searched for ", "Prompt: "),
+    *("送信したメッセージ: ", "Has dicho: ", "Hiciste la petición ", "Запит: "),
+    "Υποβλήθηκε το ερώτημα ",
+)
+"""What stands before the words of the user, in the languages that are known."""
+_BRANCHED: Final = ("Branched ", "분기된 ")
+_ACTIVITIES: Final = (
+    *("Created ", "Used ", "Added ", "Selected ", "Gave ", "Cleared ", "Deleted ", "Shared "),
+    *("Viewed ", "Edited ", "Pinned ", "Renamed ", "Exported ", "Updated "),
+)
+"""How titles begin that are no prompt."""
 _FILE_MARK: Final = "-  "
 _RECORD_FIELDS: Final = ("title", "time", "safeHtmlItem", "imageFile", "attachedFiles", "details")
 
@@ -39,58 +49,72 @@ def _is_record(value: object) -> bool:
 
 
 def joins(value: JsonObject) -> str | None:
-    """Return the chat that a record names; one that names none or several is a chat of its own."""
+    """Return "" for a record: which chats there are is known when all have been read."""
     if not _is_record(value):
         return None
-    if _is_activity(value):
-        return "activity"
-    ids = _chat_ids(value)
-    return ids.pop() if len(ids) == 1 else f"record {value['time']}"
+    return "activity" if _is_empty(value) else ""
 
 
-def _chat_ids(record: JsonObject) -> set[str]:
+def _chat_ids(record: JsonObject) -> list[str]:
     details = [as_object(detail) for detail in as_list(record.get("details"))]
     addresses = [first_text(detail.get("url"), detail.get("name")) for detail in details]
-    return {
+    ids = [
         address.partition(_ADDRESS)[2].partition("?")[0].strip("/")
         for address in addresses
         if _ADDRESS in address
-    } - {""}
+    ]
+    return list(dict.fromkeys(id_ for id_ in ids if id_))
 
 
 def _is_activity(record: JsonObject) -> bool:
-    """Return whether a record is about a chat, and neither a prompt nor an answer."""
-    return not record.get("safeHtmlItem") and record["title"].startswith(_ACTIVITIES)
+    """Return whether a title says what was done, and not what was asked."""
+    title: str = record["title"]
+    if title.startswith((*_BRANCHED, *_PROMPTED)):
+        return False
+    header = record.get("header")
+    is_named = isinstance(header, str) and header in title and not record.get("safeHtmlItem")
+    return title.startswith(_ACTIVITIES) or is_named
+
+
+def _is_empty(record: JsonObject) -> bool:
+    return _is_activity(record) and not record.get("safeHtmlItem") and not record.get("subtitles")
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
-    """Yield the chat of joined records, oldest first; several answers to a prompt are branches."""
+    """Yield the chats of records; a record that names no chat is a chat of its own."""
     records = value.get("messages")
     if not isinstance(records, list) or not all(map(_is_record, records)):
         raise Unreadable("messages must be records of activity")
-    prompts = [record for record in records[::-1] if not _is_activity(record)]
-    prompts.sort(key=lambda record: to_seconds(record["time"]) or 0)
+    chats: dict[str, list[JsonObject]] = {}
+    for record in records:
+        if not _is_empty(record):
+            for id_ in _chat_ids(record) or [f"record {record['time']}"]:
+                chats.setdefault(id_, []).append(record)
+    rest = without(value, "messages")
+    for id_, its in chats.items():
+        yield _read_chat(id_, its, rest)
+        rest = {}
+
+
+def _read_chat(id_: str, records: list[JsonObject], rest: JsonObject) -> SourceChat:
+    """Return a chat, oldest record first; several answers to a prompt are branches."""
+    records.reverse()
+    records.sort(key=lambda record: to_seconds(record["time"]) or 0)
     messages: list[Message] = []
     last: str | None = None
     names: set[str] = set()
-    for number, record in enumerate(prompts, start=1):
+    for number, record in enumerate(records, start=1):
         name = record["time"] if record["time"] not in names else f"{record['time']} {number}"
         names.add(name)
-        asked = _read_prompt(record)._replace(id=name, parent=last)
-        answers = [
+        answers = list(_read_answers(record, id_))
+        role = "assistant" if _is_activity(record) else "user"
+        messages.append(_read_prompt(record)._replace(role=role, id=name, parent=last))
+        messages += [
             answer._replace(id=f"{name}.{place}", parent=name)
-            for place, answer in enumerate(_read_answers(record), start=1)
+            for place, answer in enumerate(answers, start=1)
         ]
-        messages += [asked, *answers]
-        last = answers[0].id if answers else name
-    if messages:
-        yield SourceChat(
-            messages,
-            id=first_text(value.get("id")),
-            is_tree=True,
-            current=last,
-            rest=without(value, "id", "messages"),
-        )
+        last = f"{name}.1" if answers else name
+    return SourceChat(messages, id=id_, is_tree=True, current=last, rest=rest)
 
 
 def _read_prompt(record: JsonObject) -> Message:
@@ -102,12 +126,19 @@ def _read_prompt(record: JsonObject) -> Message:
         for subtitle in as_list(record.get("subtitles"))
         if first_text(as_object(subtitle).get("url")) not in named
     ]
+    made: list[Piece] = []
+    if _is_activity(record):  # then they are what was made, such as the text of a canvas
+        texts = [as_object(subtitle).get("name") for subtitle in subtitles]
+        made = [Text(text) for text in texts if isinstance(text, str)]
+        subtitles = [subtitle for subtitle in subtitles if {*as_object(subtitle)} != {"name"}]
     rest = {**without(record, *_RECORD_FIELDS, "subtitles"), "subtitles": subtitles}
     if len(_chat_ids(record)) != 1:
         rest["details"] = record.get("details")
+    for beginning in (*_BRANCHED, *_PROMPTED):
+        title = title.removeprefix(beginning)
     return Message(
         "user",
-        [Text(title.removeprefix(_PROMPTED)), *files],
+        [Text(title), *made, *files],
         created=record["time"],
         rest={name: field for name, field in rest.items() if field},
         original=record,
@@ -132,10 +163,16 @@ def _files(record: JsonObject) -> list[Attachment]:
     ]
 
 
-def _read_answers(record: JsonObject) -> Iterator[Message]:
-    answers = record.get("safeHtmlItem")
+def _read_answers(record: JsonObject, chat: str) -> Iterator[Message]:
+    """Yield the answer that a chat shows, then the others; a record has them for all its chats."""
+    answers, ids = record.get("safeHtmlItem"), _chat_ids(record)
     listed: list[Any] = answers if isinstance(answers, list) else [answers] if answers else []
-    for answer in listed:
+    if chat in ids and len(listed) == len(ids):
+        own = listed[ids.index(chat)]
+        listed = [own, *(answer for answer in listed if answer is not own)]
+    for place, answer in enumerate(listed):
+        if answer in listed[:place]:
+            continue
         fields = as_object(answer)
         html = fields.get("html")
         if isinstance(html, str):

@@ -9,7 +9,7 @@ from typing import Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_list, first_text, to_text, without
+from faceplate.importers.contents import as_list, first_of, first_text, to_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives
@@ -25,7 +25,12 @@ _ANSWERS: Final = (
     *("output", "response", "RESPONSE", "completion", "completions", "generation", "answer"),
     *("message_2", "targets"),
 )
-_CHOICES: Final = (("chosen", "rejected"), ("chosen_messages", "rejected_messages"))
+_CHOICES: Final = (
+    ("chosen", "rejected"),
+    ("chosen_messages", "rejected_messages"),
+    ("conversation_a", "conversation_b"),
+)
+_MODELS: Final = ("model_a", "model_b")
 _OWN: Final = ("instruction", "INSTRUCTION", "message_1")
 """The columns that hardly anything else has."""
 _THOUGHTS: Final = ("thinking", "reasoning", "reasoning_content")
@@ -80,14 +85,19 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     asked = place_media([*asked, *_take_question(columns)], take_media(value))
     thoughts = [Aside("reasoning", columns.pop(key)) for key in _THOUGHTS if columns.get(key)]
     replies = [list(_reply(columns.pop(key), thoughts)) for key in choices]
+    if len(choices) > 1:
+        replies = [
+            [message._replace(model=columns.get(model)) for message in reply]
+            for reply, model in zip(replies, _MODELS, strict=True)
+        ]
     if columns.get("messages") == value[choices[0]]:
         del columns["messages"]
     chat = with_alternatives(asked, replies)
     yield chat._replace(
         id=_read_id(value) or digest(value),
         title=columns.pop("title", None),
-        created=columns.pop("created_at", None),
-        rest=without(columns, *MEDIA),
+        created=first_of(columns, "created_at", "tstamp"),
+        rest=without(columns, *MEDIA, "created_at", "tstamp"),
     )
 
 
@@ -146,7 +156,7 @@ def _transcript(text: str) -> Iterator[Message]:
 
 
 def _read_id(value: JsonObject) -> str:
-    id_ = first_text(*(value.get(key) for key in ("id", "prompt_id")))
+    id_ = first_text(*(value.get(key) for key in ("id", "prompt_id", "question_id")))
     return id_ if len(id_) >= _MIN_ID_CHARS else ""
 
 

@@ -56,10 +56,11 @@ _CHAT_FIELDS: Final = ("thread_id", "id", "title", "created_at", "ts", "updated_
 
 
 def fits(value: JsonObject) -> int:
-    """Return 4 for a list of messages of which one is a human's or a model's."""
-    messages = _messages(value)
-    kinds = [_kind(message) for message in messages]
-    return 4 if all(kinds) and any(kind in _OWN for kind in kinds) else 0
+    """Return 4 for a list of messages of which one is a human's or a model's, 3 for most of one."""
+    kinds = [_kind(message) for message in _messages(value)]
+    if not any(kind in _OWN for kind in kinds):
+        return 0
+    return 4 if all(kinds) else 3 * (2 * kinds.count("") <= len(kinds))
 
 
 def joins(value: JsonObject) -> str | None:

@@ -4,7 +4,7 @@ A chat is what has one topic, or what has none in one session. The tables are un
 exports of the browser's database, and under ``data`` in later ones.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
@@ -90,8 +90,11 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     for message in messages:
         place = next((key for key in _PLACES if message.get(key)), "sessionId")
         chats.setdefault((place, first_text(message.get(place), "inbox")), []).append(message)
+    strays = _strays(rows, {message["id"] for message in messages})
     for (place, id_), listed in chats.items():
-        yield _read_chat(place, id_, listed, tables)
+        chat = _read_chat(place, id_, listed, tables)
+        yield chat._replace(rest={**(chat.rest or {}), **strays})
+        strays = {}
 
 
 def _take_tables(value: JsonObject) -> JsonObject:
@@ -114,6 +117,19 @@ def _by_id(rows: object) -> dict[str, JsonObject]:
         for row in as_list(rows)
         if isinstance(row, dict) and isinstance(row.get("id"), str)
     }
+
+
+def _strays(rows: JsonObject, ids: Collection[str]) -> JsonObject:
+    """Return the rows that belong to messages which the export does not have."""
+    strays = {
+        name: [
+            row
+            for row in as_list(rows.get(name))
+            if first_text(as_object(row).get("id")) not in ids
+        ]
+        for name in ("messagePlugins", "messageTranslates")
+    }
+    return {name: listed for name, listed in strays.items() if listed}
 
 
 def _files_of(rows: object) -> dict[str, list[object]]:

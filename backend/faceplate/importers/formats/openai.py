@@ -7,6 +7,7 @@ so their modules read theirs by `read_message`.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -19,6 +20,7 @@ from faceplate.importers.contents import (
     first_text,
     read_content,
     read_part,
+    to_seconds,
     to_time,
     without,
 )
@@ -41,6 +43,7 @@ _ROLES: Final = {
     "human": "user",
     "ai": "assistant",
     "bot": "assistant",
+    "model": "assistant",
 }
 _TEXTS: Final = ("content", "parts", "text", "message", "value")
 _CALLS: Final = ("tool_calls", "function_call")
@@ -82,15 +85,15 @@ def fits(value: JsonObject) -> int:
 
 def is_message(value: object) -> bool:
     """Return whether a value is a message of a chat."""
-    return _has_role(value) and value["role"].lower() in _ROLES  # type: ignore[index]  # an object
+    return (
+        isinstance(value, dict)
+        and first_text(value.get("role")).lower() in _ROLES
+        and any(key in value for key in (*_TEXTS, *_CALLS, "refusal", "audio"))
+    )
 
 
 def _has_role(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("role"), str)
-        and not _SAYING.isdisjoint(value)
-    )
+    return isinstance(value, dict) and isinstance(value.get("role"), str)
 
 
 def joins(value: JsonObject) -> str | None:
@@ -119,6 +122,8 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     is_said = any(m.pieces == prompt for m in messages if m.role in ("system", "developer"))
     first = [Message("system", prompt, id=_PROMPT)] if prompt and not is_said else []
     is_tree = any(message.parent is not None for message in messages)
+    if not is_tree and _is_newest_first(messages):
+        messages = messages[::-1]
     hung = _hang(messages, _PROMPT if first else None, is_tree=is_tree)
     if model := value.get("model"):
         hung = [message if message.model else message._replace(model=model) for message in hung]
@@ -131,22 +136,39 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         is_tree=is_tree,
         current=first_of(value, *_CURRENTS),
         is_exact=True,
-        rest=_name_settings(without(fields, id_key, "title", *(_CURRENTS if is_tree else ()))),
+        rest=_rest(without(fields, id_key, "title", *(_CURRENTS if is_tree else ())), messages),
     )
 
 
-def _name_settings(fields: JsonObject) -> JsonObject:
-    """Return the fields with another name for the settings that have the name of a text."""
-    settings = [key for key in _SETTINGS if isinstance(fields.get(key), dict)]
-    if not settings:
-        return fields
-    return {f"{key}_settings" if key in settings else key: item for key, item in fields.items()}
+def _is_newest_first(messages: Sequence[Message]) -> bool:
+    """Return whether each message has a time, and none is newer than the one before it."""
+    times = [to_seconds(message.created) for message in messages]
+    known = [time for time in times if time is not None]
+    is_falling = all(later <= earlier for earlier, later in pairwise(known))
+    return len(known) == len(times) > 1 and is_falling and known[0] > known[-1]
+
+
+def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
+    """Return the fields without what a message says as well.
+
+    Settings that have the name of a text get another one.
+    """
+    said = {piece.text for each in messages for piece in each.pieces if isinstance(piece, Text)}
+    rest: JsonObject = {}
+    for key, field in fields.items():
+        if key in _SETTINGS and isinstance(field, dict):
+            rest[f"{key}_settings"] = field
+        elif not (isinstance(field, str) and field in said):
+            rest[key] = field
+    return rest
 
 
 def _name(value: JsonObject, messages: Sequence[Message]) -> str:
     """Return a name for a chat whose first message has no id that is its own everywhere."""
     first = messages[0].id if messages else ""
-    return digest(value) if 0 < len(first) < _MIN_OWN_ID_CHARS else ""
+    if not 0 < len(first) < _MIN_OWN_ID_CHARS:
+        return ""
+    return digest([value, *(message.original for message in messages)])
 
 
 def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
@@ -185,6 +207,9 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
     """Remove what was said from the fields of a message, and return it."""
     content = _take(rest, *_TEXTS)
     pieces = read_content(content)
+    if isinstance(parts := rest.get("content_parts"), list):  # of a stored completion
+        pieces = [*pieces, *(piece for piece in read_content(parts) if piece not in pieces)]
+        del rest["content_parts"]
     if role == "tool" and not any(isinstance(piece, Result) for piece in pieces):
         tool = first_text(_take(rest, "name", "tool_name"))
         pieces = [Result(content, first_text(rest.pop("tool_call_id", None)), tool)]

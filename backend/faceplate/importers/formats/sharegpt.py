@@ -2,7 +2,7 @@
 
 Data sets write them in many spellings: other names for the list, the speaker and the text, messages
 as OpenAI has them, calls as JSON text or between tags, two answers to choose from, and media beside
-the list. docs/importing.md lists what this reader knows.
+the list, each at a mark in a text.
 """
 
 import json
@@ -61,8 +61,9 @@ def fits(value: JsonObject) -> int:
         return 2
     if any(map(_has_values, messages)) or (key != "items" and any(map(_pair_of, messages))):
         return 2
-    is_chosen = all(isinstance(value.get(choice), dict | str) for choice in _CHOICES)
-    if is_chosen and all(map(is_turn, messages)):
+    has_choices = all(isinstance(value.get(choice), dict | str) for choice in _CHOICES)
+    has_media = any(isinstance(value.get(key), list) and value[key] for key in MEDIA)
+    if (has_choices or has_media) and all(map(is_turn, messages)):
         return 2
     return int(key != "messages" and any(map(is_turn, messages)))
 
