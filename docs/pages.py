@@ -59,6 +59,7 @@ NAVIGATION = {
         "docs/operations/monitoring",
         "docs/configuration",
         "docs/importing",
+        "docs/importing/formats",
         "docs/exporting",
     ],
     "Look up": ["docs/api", "docs/README", "CHANGELOG", "docs/versioning"],

@@ -1,4 +1,4 @@
-"""A ChatGPT export with branches, a tool, a picture, a file and reasoning."""
+"""A ChatGPT export with branches, a tool, a picture, a file, reasoning and times."""
 
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ EXAMPLE: Final[list[dict[str, Any]]] = [
                 },
                 metadata={"attachments": [{"id": "file-2", "name": "orchard.pdf"}]},
             ),
-            node("z", "p", "assistant", "Yes, a young one."),
+            node("z", "p", "assistant", "Yes, a young one.", create_time=1_700_000_090),
         ]
     )
 ]

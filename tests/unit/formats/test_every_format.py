@@ -16,7 +16,7 @@ from faceplate.importers import FORMATS, Chat, recognise
 from faceplate.importers.chats import derive_title
 
 EXAMPLES: Final = examples()
-PAGE: Final = Path(__file__).parents[3] / "docs" / "importing.md"
+PAGE: Final = Path(__file__).parents[3] / "docs" / "importing" / "formats.md"
 WORD: Final = re.compile(r"[^\W_]{3,}")
 TEXTS: Final = {"text", "content", "parts", "value", "say", "message", "body", "output"}
 FILES: Final = 1_000

@@ -2,7 +2,8 @@
 
 A file is ``conversations.json``, alone or in its zip archive. A chat is a tree under ``mapping``.
 ChatGPT shows the path from the root to ``current_node``, without hidden messages, custom
-instructions and the model's reasoning. docs/importing.md says how each kind of content is imported.
+instructions and the model's reasoning. docs/importing/formats.md says what becomes of each kind
+of content.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 A file has one chat or a list, each bare or in a ``chat`` with an id. A chat is a tree under
 ``history.messages`` whose visible leaf is ``history.currentId``. Old chats have only a list of
-``messages``. docs/importing.md says how each field is imported.
+``messages``. docs/importing/formats.md says what becomes of each field.
 """
 
 from collections.abc import Iterator
