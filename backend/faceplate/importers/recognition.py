@@ -208,7 +208,7 @@ def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Fou
     messages: JsonObject = {"messages": listed}
     beside = {key: field for key, field in outer.items() if field is not listed}
     if any(map(_holds_messages, beside.values())):  # then the lists have only their names
-        beside = {"id": next(key for key, field in outer.items() if field is listed)}
+        beside = {"title": next(key for key, field in outer.items() if field is listed)}
     if format_ := best_format({**beside, **messages}):
         yield Found(place, {**beside, **messages}, format_)
 
