@@ -61,7 +61,21 @@ EXAMPLE: Final[dict[str, Any]] = {
         "last_id": "msg_1",
         "has_more": False,
     },
+    "runs": [{"id": "run_1", "object": "thread.run", "model": "gpt-4o", "status": "completed"}],
     "run_steps": [
+        {
+            "id": "step_2",
+            "object": "thread.run.step",
+            "run_id": "run_1",
+            "thread_id": "thread_1",
+            "created_at": 1_710_000_008,
+            "type": "message_creation",
+            "step_details": {
+                "type": "message_creation",
+                "message_creation": {"message_id": "msg_9"},
+            },
+            "usage": {"prompt_tokens": 50, "completion_tokens": 8, "total_tokens": 58},
+        },
         {
             "id": "step_1",
             "object": "thread.run.step",
@@ -93,6 +107,6 @@ EXAMPLE: Final[dict[str, Any]] = {
                 ],
             },
             "usage": {"prompt_tokens": 30, "completion_tokens": 12, "total_tokens": 42},
-        }
+        },
     ],
 }

@@ -37,7 +37,10 @@ def result(call_id: str, name: str, content: object) -> dict[str, Any]:
         tool_name=name,
         content=content,
         tool_call_id=call_id,
+        tool_kind=None,
+        metadata=None,
         timestamp="2025-01-02T03:04:07Z",
+        outcome="success",
     )
 
 

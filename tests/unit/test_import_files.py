@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from faceplate.export import FORMAT, VERSION
 from faceplate.importers.chats import Refusal
 from faceplate.importers.files import Value, read_values, size_bytes, spooled
 from faceplate.importers.files import text as files_text
@@ -183,6 +184,15 @@ FOLDER: dict[str, str | bytes] = {
 
 
 class TestFolders:
+    def test_an_export_of_a_user_is_refused_once(self, tmp_path: Path) -> None:
+        """And not line by line: it is restored, where it is given by itself."""
+        export = json.dumps({"format": FORMAT, "version": VERSION}) + '\n{"user": {}}\n'
+        packed = gzip.compress(export.encode())
+        fill(tmp_path, {"a.jsonl.gz": packed, "b.jsonl": export, "c.json": "[1]"})
+        reason = "not read: a file of `faceplate export`: import it by itself, unpacked"
+        refused = [f"a.jsonl file 1: {reason}", f"b.jsonl file 1: {reason}"]
+        assert read(tmp_path) == ([1], refused)
+
     def test_all_files_are_read_in_the_order_of_their_names(self, tmp_path: Path) -> None:
         fill(tmp_path, FOLDER)
         (tmp_path / "link.json").symlink_to(tmp_path / "a.json")

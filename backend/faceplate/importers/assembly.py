@@ -140,12 +140,15 @@ def _messages(
     time: datetime | None,
 ) -> list[NewMessage]:
     """Return the messages of a turn: one, or more if its content is too long."""
-    calls = [call for call, is_kept in zip(turn.calls, kept, strict=True) if is_kept]
-    lone_calls = [call for call, is_kept in zip(turn.calls, kept, strict=True) if not is_kept]
+    calls: list[JsonObject] = []
+    lone_calls: list[JsonObject] = []
+    for call, is_kept in zip(turn.calls, kept, strict=True):
+        (calls if is_kept else lone_calls).append(call)
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
     blocks = [turn.content] if turn.content else []
     blocks += [code_block(text_of(call)) for call in lone_calls]
-    blocks += _describe(turn.attachments, is_alone=not (blocks or calls))
+    if turn.attachments:
+        blocks += _describe(turn.attachments, is_alone=not (blocks or calls))
     content, replaced_chars = clean_text("\n\n".join(blocks))
     first, *others = split_text(content, MAX_TOOL_CHARS if call_id else MAX_CONTENT_CHARS)
     about = {

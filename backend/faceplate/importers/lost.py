@@ -24,15 +24,17 @@ def count_lost(value: object, chats: Sequence[Chat], format_: Format) -> int:
     below a key that the format knows, or below a key that does not name a text, does not count, nor
     do the format's marks.
     """
-    contents = {message.content for chat in chats for message in chat.messages}
-    said = [text for text in texts(value, format_.known) if text not in contents]
-    if not said:
+    said = texts(value, format_.known)
+    missing = set(said).difference(message.content for chat in chats for message in chat.messages)
+    for part in (part for chat in chats for part in _beside_contents(chat)):
+        if not missing:
+            return 0
+        strings: set[str] = set()
+        _add_strings(part, strings)
+        missing -= strings
+    if not missing:
         return 0
-    stored: set[str] = set()
-    for chat in chats:
-        _add_strings(_beside_contents(chat), stored)
-    said = [text for text in said if text not in stored]
-    return _count_lost_lines(said, chats, format_) if said else 0
+    return _count_lost_lines([text for text in said if text in missing], chats, format_)
 
 
 def _count_lost_lines(said: Iterable[str], chats: Sequence[Chat], format_: Format) -> int:

@@ -8,12 +8,15 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
+from faceplate.importers.contents import first_text
 from faceplate.importers.files import LIST_KEYS, Value, read_values
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.unread import find_text
 
 _MAX_TRIED_VALUES: Final = 20
 _MAX_WRAPPING_LEVELS: Final = 3
+_MAX_REMEMBERED_SHAPES: Final = 1_000
+_MAX_SHAPE_MESSAGES: Final = 100
 _MAX_SHOWN_KEYS: Final = 6
 _MAX_KEY_CHARS: Final = 30  # a longer one may be content
 
@@ -28,6 +31,51 @@ class Found(NamedTuple):
 
 def best_format(value: JsonObject) -> Format | None:
     """Return the format that fits a value best, or None if none does."""
+    shape = _plain_shape(value)
+    if shape is None:
+        return _ask_formats(value)
+    if shape not in _remembered:
+        if len(_remembered) == _MAX_REMEMBERED_SHAPES:
+            _remembered.clear()
+        _remembered[shape] = _ask_formats(value)
+    return _remembered[shape]
+
+
+_Shape = tuple[str, ...]
+_remembered: Final[dict[_Shape, Format | None]] = {}
+"""The formats of plain chats by their shapes; data sets have thousands of the same shape."""
+
+
+def _plain_shape(value: JsonObject) -> _Shape | None:
+    """Return all that a format goes by in a chat of plain messages; None for any other value.
+
+    A plain message is a role and a text that is not empty. Formats go by keys, roles and types, so
+    two values of one shape are of the same format.
+    """
+    messages = value.get("messages")
+    if not isinstance(messages, list) or not 0 < len(messages) <= _MAX_SHAPE_MESSAGES:
+        return None
+    fields = [key for key in value if key != "messages"]
+    if not all(key in _PLAIN_FIELDS and first_text(value[key]) for key in fields):
+        return None
+    roles = [
+        message["role"]
+        for message in messages
+        if isinstance(message, dict)
+        and message.keys() == _PLAIN_MESSAGE
+        and message["role"] in _PLAIN_ROLES
+        and isinstance(message["content"], str)
+        and message["content"]
+    ]
+    return (*fields, "messages", *roles) if len(roles) == len(messages) else None
+
+
+_PLAIN_FIELDS: Final = ("id", "title")
+_PLAIN_MESSAGE: Final = {"role", "content"}
+_PLAIN_ROLES: Final = ("system", "user", "assistant")
+
+
+def _ask_formats(value: JsonObject) -> Format | None:
     fitting = [(format_.fits(value), format_) for format_ in FORMATS.values()]
     features, format_ = max(fitting, key=lambda each: each[0])  # the first of equals
     return format_ if features else None
@@ -160,7 +208,7 @@ def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Fou
     messages: JsonObject = {"messages": listed}
     beside = {key: field for key, field in outer.items() if field is not listed}
     if any(map(_holds_messages, beside.values())):  # then the lists have only their names
-        beside = {"id": next(key for key, field in outer.items() if field is listed)}
+        beside = {"title": next(key for key, field in outer.items() if field is listed)}
     if format_ := best_format({**beside, **messages}):
         yield Found(place, {**beside, **messages}, format_)
 

@@ -30,6 +30,7 @@ _LABELS: Final = frozenset(
     )
 )
 """The keys of words that name a thing, and are nobody's text."""
+_HOLDERS: Final = (str, list, dict)
 _WORD: Final = re.compile(r"\w")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -72,14 +73,21 @@ def _collect(value: object, known: Collection[str], found: list[str], *, is_text
             _collect(item, known, found, is_text=is_text)
     elif isinstance(value, dict):
         for key, item in value.items():
-            name = key.lower()
-            if not item or key in known or (name in _LABELS and isinstance(item, str)):
-                continue
-            if name in _CONTAINER_KEYS:
-                _collect_direct(item, found)
-                _collect(item, known, found, is_text=False)
-            else:
-                _collect(item, known, found, is_text=is_text or name in _TEXT_KEYS)
+            if item and isinstance(item, _HOLDERS) and key not in known:
+                _collect_field(key.lower(), item, known, found, is_text=is_text)
+
+
+def _collect_field(
+    name: str, item: object, known: Collection[str], found: list[str], *, is_text: bool
+) -> None:
+    if name in _CONTAINER_KEYS:
+        _collect_direct(item, found)
+        _collect(item, known, found, is_text=False)
+        return
+    is_said = is_text or name in _TEXT_KEYS
+    if isinstance(item, str) and (name in _LABELS or not is_said):
+        return
+    _collect(item, known, found, is_text=is_said)
 
 
 def _collect_direct(value: object, found: list[str]) -> None:

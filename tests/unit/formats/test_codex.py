@@ -21,6 +21,7 @@ from tests.formats.codex import (
     chats,
     event,
     line,
+    output,
     said,
 )
 
@@ -109,6 +110,12 @@ class TestAges:
         result = {**answered, "output": {"content": "notes.md", "success": True}}
         chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), result))
         assert spoken(chat)[-1] == ("tool", "notes.md")
+
+    def test_the_output_of_a_command_is_shown_without_its_wrapping(self, tmp_path: Path) -> None:
+        told = json.dumps({"output": "a\nb", "metadata": {"exit_code": 0}})
+        chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), output("c1", told)))
+        assert spoken(chat)[-1] == ("tool", "a\nb")
+        assert "exit_code" in json.dumps(chat.messages[-1].metadata)
 
     def test_sessions_in_one_file_are_told_apart(self, tmp_path: Path) -> None:
         other = line("session_meta", {**META, "id": "other", "forked_from_id": "parent"})

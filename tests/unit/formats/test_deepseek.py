@@ -91,6 +91,18 @@ def test_the_answer_of_the_web_interface_is_read(tmp_path: Path, levels: int) ->
     assert found.asides == {"reasoning": 1}
 
 
+def test_saved_messages_without_ids_follow_each_other(tmp_path: Path) -> None:
+    searched = [{"type": "TOOL_SEARCH"}, {"type": "SEARCH", "results": []}]
+    messages = [
+        {"role": "USER", "fragments": [{"type": "REQUEST", "content": "Hi"}]},
+        {"role": "ASSISTANT", "fragments": [*searched, {"type": "RESPONSE", "content": "Ho"}]},
+    ]
+    path = write(tmp_path / "c.json", {"data": {"biz_data": {"chat_messages": messages}}})
+    [[found], refusals] = read_all(path)
+    assert (found.source, refusals) == ("deepseek", [])
+    assert spoken(found) == [("user", "Hi"), ("assistant", "Ho")]
+
+
 def test_an_older_export_with_text_and_no_fragments_alternates(tmp_path: Path) -> None:
     value = chat(
         node("root", None),

@@ -153,3 +153,12 @@ def test_the_error_of_a_request_is_said(tmp_path: Path) -> None:
     value = {"request": {"messages": [ASKED]}, "response": {"error": {"message": "overloaded"}}}
     [chat], refusals = read_all(write(tmp_path / "log.json", value))
     assert (spoken(chat), len(refusals)) == (BOTH[:1], 1)
+
+
+@pytest.mark.parametrize("choices", [["rain", "sun"], [{"label": "rain"}], []])
+def test_choices_of_another_kind_are_no_replies(tmp_path: Path, choices: Any) -> None:
+    """The answers that a test offers were said by nobody, and must not vanish."""
+    value = {"messages": [ASKED], "choices": choices}
+    [chat], _ = read_all(write(tmp_path / "test.json", value))
+    assert (chat.source, spoken(chat)) == ("openai", BOTH[:1])
+    assert chat.metadata["source"]["choices"] == choices

@@ -94,6 +94,14 @@ def test_the_use_of_the_product_is_no_prompt_in_any_language(tmp_path: Path) -> 
     assert spoken(read_chats(tmp_path, [asked])["ab12"]) == [("user", "What are Gemini Apps?")]
 
 
+def test_an_older_record_names_its_chat_and_files_in_other_fields(tmp_path: Path) -> None:
+    address = "https://gemini.google.com/app/c/old1?hl=en"
+    value = record("Prompted Hi", 1, chat="", titleUrl=address, attachedFiles=[{"name": "a.pdf"}])
+    [[key, found]] = read_chats(tmp_path, [value]).items()
+    assert key == "old1"
+    assert json.loads(found.messages[0].body or "")["attachments"][0]["name"] == "a.pdf"
+
+
 def test_answers_of_the_search_are_read(tmp_path: Path) -> None:
     value = record("Searched for tips", 1, "<p>No.</p>", chat="", header="AI Mode", products=[])
     [found] = read_chats(tmp_path, [value]).values()

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.chat_files import path, read_all, spoken, write
@@ -120,3 +121,43 @@ def test_many_open_cards_take_linear_time(tmp_path: Path) -> None:
 
 def test_a_chat_without_responses_is_empty(tmp_path: Path) -> None:
     assert read_one(tmp_path, chat()).messages == []
+
+
+def step(*results: dict[str, Any], markup: bool = True, raw: str = "") -> dict[str, Any]:
+    """A step as exports of 2026 have it: its call twice, and its result in two envelopes."""
+    given = {"args": {"query": "odin"}}
+    tagged = {"tool_usage_card": card("t", "WebSearch", json.dumps(given))} if markup else {}
+    return {
+        "tag_order": [*tagged, "raw_function_result"],
+        "tagged_text": {**tagged, "raw_function_result": raw},
+        "tool_usage_cards": [
+            {"tool_usage_card_id": "t", "intent": None, "tool": {"WebSearch": given}}
+        ],
+        "tool_usage_results": list(results),
+        "web_search_results": [],
+    }
+
+
+@pytest.mark.parametrize("markup", [True, False])
+@pytest.mark.parametrize("raw", ["", "exit 0"])
+def test_a_call_that_is_said_twice_is_one(tmp_path: Path, raw: str, *, markup: bool) -> None:
+    result = {"tool_usage_card_id": "t", "result": {"WebSearchResults": [{"title": "Odin"}]}}
+    steps = [step(result, markup=markup, raw=raw)]
+    value = chat(response("b", None, "assistant", "A language.", steps=steps))
+    [[found], refusals] = read_all(write(tmp_path / "c.json", [value]))
+    assert refusals == []
+    [call] = [call for message in found.messages for call in message.tool_calls or []]
+    assert json.loads(call["function"]["arguments"]) == {"query": "odin"}
+    [answer] = [each for message in found.messages for each in message.tool_results or []]
+    assert json.loads(answer["content"]) == {"WebSearchResults": [{"title": "Odin"}]}
+    assert len(found.messages) == (4 if raw else 3)
+    assert raw in [message.content for message in found.messages]
+    assert found.messages[-1].content == "A language."
+
+
+def test_the_model_that_answered_counts_more_than_the_mode(tmp_path: Path) -> None:
+    about = {"request_metadata": {"model": "build", "resolved_model": "grok-4-mini"}}
+    value = chat(response("b", None, "assistant", "Hi", model="build", metadata=about))
+    [[found], _] = read_all(write(tmp_path / "c.json", [value]))
+    assert found.messages[0].model == "grok-4-mini"
+    assert '"mode": "build"' in json.dumps(found.messages[0].metadata)

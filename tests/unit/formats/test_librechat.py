@@ -164,3 +164,9 @@ def test_what_is_no_message_is_reported(tmp_path: Path) -> None:
     assert [str(each.reason) for each in refusals] == [
         "imported, but message 1: messages was not understood, with 5 characters of text"
     ]
+
+
+def test_reasoning_in_the_text_is_set_apart(tmp_path: Path) -> None:
+    [reply] = read_answer(tmp_path, text=":::thinking\nGreen, so\nnot hot.\n:::\n\n75 degrees.")
+    assert reply.content == "75 degrees."
+    assert (reply.metadata or {})["asides"]["reasoning"] == [{"text": "Green, so\nnot hot."}]

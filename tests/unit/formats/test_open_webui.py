@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.chat_files import open_webui, path, read_all, reply, spoken, write
-from tests.formats.open_webui import EXAMPLE, MARKUP, OUTPUT
+from tests.formats.open_webui import EXAMPLE, MARKUP, OUTPUT, PDF
 
 from faceplate.importers import Chat
 from faceplate.services.messages import NewMessage
@@ -193,3 +193,14 @@ def test_a_call_without_an_id_of_its_own_is_named_by_its_item(tmp_path: Path) ->
     asked, result, _ = read_answer(tmp_path, output=output)
     assert (asked.tool_calls or [])[0]["id"] == "fc-1"
     assert (result.tool_results or [])[0]["tool_call_id"] == "fc-1"
+
+
+def test_the_files_of_a_chat_are_not_kept_twice(tmp_path: Path) -> None:
+    """Else every chat with a file is reported as one that was not understood."""
+    value = open_webui([reply("q", None, "user", "Hi", files=[PDF])])
+    other = {"type": "collection", "id": "k-1", "name": "Orchard"}
+    value["chat"]["files"] = [PDF, other]
+    [chat], refusals = read_all(write(tmp_path / "chats.json", [value]))
+    assert refusals == []
+    assert chat.messages[0].content == "Hi\n\n[plums.pdf]\n```\nPlums ripen in August.\n```"
+    assert chat.metadata["source"]["chat"]["files"] == [other]

@@ -221,6 +221,18 @@ def test_messages_may_be_newest_first(tmp_path: Path) -> None:
     assert spoken(read_messages(tmp_path, *rows[:2]))[0] == ("user", "Bye")  # at one time
 
 
+def test_what_cannot_be_stored_is_replaced_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jsonl"
+    file.write_text(
+        '{"id": "o-1", "score": NaN, "messages": ['
+        '{"role": "user", "content": "a\\u0000b"}, {"role": "assistant", "content": "\\ud83d"}]}'
+    )
+    [chat], refusals = read_all(file)
+    assert (spoken(chat), refusals) == ([("user", "a\ufffdb"), ("assistant", "\ufffd")], [])
+    assert chat.asides["replaced characters"] == 2
+    assert chat.metadata == {"source": {"score": "nan"}}
+
+
 def test_what_a_message_says_as_well_is_no_unread_text(tmp_path: Path) -> None:
     assert spoken(read_messages(tmp_path, HI, HO, prompt="Hi", completion="Ho")) == SAID
 

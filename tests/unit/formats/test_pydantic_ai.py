@@ -83,10 +83,13 @@ class TestExample:
 class TestForms:
     def test_each_line_may_be_a_history(self, tmp_path: Path) -> None:
         file = tmp_path / "histories.jsonl"
-        other = [{**message, "conversation_id": "k2"} for message in EXAMPLE]
-        file.write_text(f"{json.dumps(EXAMPLE)}\n{json.dumps(other)}\n", encoding="utf-8")
+        runs = [
+            [{**message, "run_id": run, "conversation_id": "k"} for message in EXAMPLE]
+            for run in ("r1", "r2")
+        ]
+        file.write_text("\n".join(map(json.dumps, runs)), encoding="utf-8")
         found, refusals = read_all(file)
-        assert ([chat.key for chat in found], refusals) == (["r1", "k2"], [])
+        assert ([chat.key for chat in found], refusals) == (["r1", "r2"], [])
 
     def test_each_line_may_be_a_message(self, tmp_path: Path) -> None:
         file = tmp_path / "history.jsonl"

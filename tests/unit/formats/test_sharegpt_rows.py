@@ -167,6 +167,7 @@ class TestForms:
         [
             {"conversation": [{"human": "Hi", "assistant": "Ho"}]},
             {"data": ["Hi", "Ho"]},
+            {"conversations": [["human", "Hi"], ["gpt", "Ho"]]},
             {"conversations": [turn("user", "Hi"), turn("assistant", "Ho")], "kto_tag": True},
             {"messages": [turn("human", "Hi")], "chosen": turn("gpt", "Ho"), "rejected": "No"},
         ],

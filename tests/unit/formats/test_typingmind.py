@@ -19,12 +19,13 @@ def test_all_of_an_export_is_where_a_reader_finds_it(tmp_path: Path, value: Any)
     assert chat.created_at.isoformat() == "2025-01-02T03:04:00+00:00"
     assert chat.updated_at is not None
     assert spoken(chat) == [
+        ("system", "Answer briefly."),
         ("user", "Which bed is larger?\n\n[beds.txt]\n```\nNorth: nine rows.\n```"),
         ("assistant", "I measure."),
         ("tool", "seven rows"),
         ("assistant", "The northern one."),
     ]
-    question, asked, result, answer = path(chat)
+    _, question, asked, result, answer = path(chat)
     files = json.loads(question.body or "")["attachments"]
     assert [(file["kind"], file.get("name"), file.get("reference")) for file in files] == [
         ("image", None, "https://example.com/beds.png"),
@@ -34,7 +35,14 @@ def test_all_of_an_export_is_where_a_reader_finds_it(tmp_path: Path, value: Any)
     assert result.tool_results == [{"tool_call_id": "t-1", "content": "seven rows"}]
     assert (asked.model, asked.input_tokens, asked.output_tokens) == ("gardener-1", 12, 40)
     assert answer.model == "gardener-2"
-    assert chat.metadata["source"]["chatParams"]["systemMessage"] == "Answer briefly."
+    assert chat.metadata["source"]["folderID"] == "f-1"
+
+
+def test_a_system_message_of_the_chat_counts(tmp_path: Path) -> None:
+    message = {"role": "system", "uuid": "s", "content": "Answer kindly."}
+    value = {**CHAT, "messages": [message, *CHAT["messages"]]}
+    [chat], _ = read_all(write(tmp_path / "chats.json", value))
+    assert [text for role, text in spoken(chat) if role == "system"] == ["Answer kindly."]
 
 
 def test_the_chats_of_a_large_export_are_in_further_files(tmp_path: Path) -> None:

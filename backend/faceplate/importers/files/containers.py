@@ -7,9 +7,10 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from io import BufferedIOBase, BufferedReader, BytesIO
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from faceplate.importers.chats import Place, Refusal
+from faceplate.importers.export_lines import archive_version
 from faceplate.importers.files.selection import Selection, select
 from faceplate.importers.files.text import DAMAGED, check_damage
 
@@ -129,9 +130,23 @@ def _unpack(opened: Opened, *, may_be_archive: bool) -> Iterator[Opened | Refusa
             if _read_magic(file) in _ZIP:
                 yield from _unpack(unpacked, may_be_archive=False)
             else:
-                yield unpacked
+                yield _without_exports(unpacked)
     else:
-        yield opened
+        yield _without_exports(opened)
+
+
+def _without_exports(opened: Opened) -> Opened | Refusal:
+    """Return the file, or a refusal if it is an export of a user, which has no chats in it."""
+    try:
+        is_export = archive_version(cast("BinaryIO", opened.file)) is not None
+    except DAMAGED as error:
+        check_damage(error)
+        is_export = False
+    opened.file.seek(0)
+    if is_export:
+        reason = "a file of `faceplate export`: import it by itself, unpacked"
+        return opened.refuse(Place("file", 1), reason, is_unread=True)
+    return opened
 
 
 def _read_magic(file: BufferedIOBase) -> bytes:

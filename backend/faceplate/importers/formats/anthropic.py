@@ -31,15 +31,16 @@ _NOTES: Final = ("compaction", "fallback", "tool_addition", "tool_removal")
 
 
 def fits(value: JsonObject) -> int:
-    """Return 3 for blocks that are Anthropic's, 2 for a system prompt beside the messages."""
+    """Return 3 for blocks that are Anthropic's, 2 for any blocks with a system prompt beside."""
     messages = value.get("messages")
     if not isinstance(messages, list) or not messages or not openai.fits(value):
         return 0
     blocks = [block for each in messages for block in as_list(each.get("content"))]
     if any(map(_is_own, blocks)) or any(map(_is_reply, messages)):
         return 3
-    roles = {message["role"] for message in messages}
-    return 2 if isinstance(value.get("system"), str | list) and roles <= _ROLES else 0
+    has_roles = {message["role"] for message in messages} <= _ROLES
+    has_blocks = bool(blocks) or str(value.get("model")).startswith("claude")
+    return 2 if has_roles and has_blocks and isinstance(value.get("system"), str | list) else 0
 
 
 _ROLES: Final = {"user", "assistant"}

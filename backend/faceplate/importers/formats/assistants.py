@@ -62,12 +62,15 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not messages:
         raise Unreadable("messages must be a list of objects")
     steps = [step for step in _listed(value, _STEPS) if isinstance(step, dict)]
+    runs = [run for run in _listed(value, ("runs",)) if isinstance(run, dict)]
     fields = without(value, *_LISTS, *_STEPS, "object", "first_id", "last_id", "has_more")
     thread = as_object(fields.pop("thread", None))
+    if others := [step for step in steps if not _calls_of(step)]:
+        fields["steps"] = others
     threads = list(dict.fromkeys(first_text(each.get("thread_id")) for each in messages))
     for id_ in threads:
-        said = [_read_message(each) for each in _in_thread(messages, id_)]
-        used = [_read_step(each) for each in _in_thread(steps, id_)]
+        said = [_read_message(each, others, runs) for each in _in_thread(messages, id_)]
+        used = [_read_step(each) for each in _in_thread(steps, id_) if _calls_of(each)]
         chat = openai.read_chat({"id": id_, **fields, **thread}, _sort(_in_order(said), used))
         title = first_text(
             chat.title, as_object(first_of(chat.rest or {}, "metadata")).get("title")
@@ -79,12 +82,37 @@ def _in_thread(objects: Sequence[JsonObject], id_: str) -> list[JsonObject]:
     return [each for each in objects if first_text(each.get("thread_id")) == id_]
 
 
-def _read_message(message: JsonObject) -> Message:
+def _read_message(
+    message: JsonObject, steps: Sequence[JsonObject], runs: Sequence[JsonObject]
+) -> Message:
+    """Return a message, with what the steps and runs that have made it say about it."""
     found = openai.read_message(without(message, *_TAKEN))
     files = as_list(message.get("attachments")) + as_list(message.get("file_ids"))
-    pieces = [_file(each) for each in files]
-    status = "interrupted" if message.get("status") in _INTERRUPTED else None
-    return found._replace(pieces=[*found.pieces, *pieces], status=status, original=message)
+    run = next((run for run in runs if run.get("id") == message.get("run_id")), {})
+    step = next((step for step in steps if _created_by(step) == message.get("id")), {})
+    return found._replace(
+        pieces=[*found.pieces, *map(_file, files)],
+        model=found.model or run.get("model"),
+        status="interrupted" if message.get("status") in _INTERRUPTED else None,
+        original=message,
+        **_tokens(step),
+    )
+
+
+def _created_by(step: JsonObject) -> object:
+    """Return the id of the message that a step has made."""
+    details = as_object(step.get("step_details"))
+    return as_object(details.get("message_creation")).get("message_id", "")
+
+
+def _tokens(step: JsonObject) -> dict[str, Any]:
+    usage = as_object(step.get("usage"))
+    names = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
+    return {name: usage.get(key) for name, key in names.items()}
+
+
+def _calls_of(step: JsonObject) -> list[Any]:
+    return as_list(as_object(step.get("step_details")).get("tool_calls"))
 
 
 def _file(file: Any) -> Attachment:
@@ -107,24 +135,20 @@ def _in_order(messages: Sequence[Message]) -> list[Message]:
 def _sort(messages: Sequence[Message], steps: Sequence[Message]) -> list[Message]:
     """Return messages and steps by their times; a step comes before the answer of its second."""
     told = [(to_seconds(each.created) or 0, each.role == "assistant", each) for each in messages]
-    told += [(to_seconds(each.created) or 0, False, each) for each in steps if each.pieces]
+    told += [(to_seconds(each.created) or 0, False, each) for each in steps]
     return [each for *_, each in sorted(told, key=lambda item: item[:2])] if steps else [*messages]
 
 
 def _read_step(step: JsonObject) -> Message:
     """Return the calls of a step, with their results."""
-    details = as_object(step.get("step_details"))
-    pieces = [piece for call in as_list(details.get("tool_calls")) for piece in _read_call(call)]
-    usage = as_object(step.get("usage"))
     return Message(
         "assistant",
-        pieces,
+        [piece for call in _calls_of(step) for piece in _read_call(call)],
         id=openai.read_id(step.get("id")),
         created=step.get("created_at"),
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
         rest=without(step, "id", "step_details", "created_at"),
         original=step,
+        **_tokens(step),
     )
 
 

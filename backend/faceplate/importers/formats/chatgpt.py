@@ -91,9 +91,11 @@ def _join(nodes: Sequence[Message], current: object) -> tuple[list[Message], obj
     firsts: dict[str, str] = {}
     for node in nodes:
         metadata = as_object(as_object(node.original).get("metadata"))
-        first = joined.get(first_text(metadata.get(MESSAGE_ID)))
+        written = first_text(metadata.get(MESSAGE_ID))
+        first = joined.get(written) if written else None
         if first is None:
-            joined[node.id] = node._replace(parent=firsts.get(node.parent or "", node.parent))
+            parent = None if node.parent is None else firsts.get(node.parent)
+            joined[node.id] = node if parent is None else node._replace(parent=parent)
         else:
             firsts[node.id] = first.id
             pieces = [*first.pieces, *node.pieces]
@@ -103,35 +105,44 @@ def _join(nodes: Sequence[Message], current: object) -> tuple[list[Message], obj
 
 def _read_node(id_: str, node: object, mapping: Mapping[str, object]) -> Message:
     fields = as_object(node)
-    parent, message = fields.get("parent"), fields.get("message")
-    place = Message(
-        id=id_,
-        parent=parent if isinstance(parent, str) else None,
-        children=[child for child in as_list(fields.get("children")) if isinstance(child, str)],
-    )
+    message = fields.get("message")
     beside = without(fields, *_NODE_FIELDS)
     if message is None:
-        return place._replace(rest=beside, original=beside or None)
+        return Message(**_place(id_, fields), rest=beside, original=beside or None)
     message = message if isinstance(message, dict) else {"content": message}
-    return _read_message(place, {**message, "node": beside} if beside else message, mapping)
+    return _read_message(
+        _place(id_, fields), {**message, "node": beside} if beside else message, mapping
+    )
 
 
-def _read_message(place: Message, message: JsonObject, mapping: Mapping[str, object]) -> Message:
+def _place(id_: str, fields: JsonObject) -> dict[str, Any]:
+    """Return the fields of a message that say where it is in the tree."""
+    parent = fields.get("parent")
+    children = [child for child in as_list(fields.get("children")) if isinstance(child, str)]
+    return {
+        "id": id_,
+        "parent": parent if isinstance(parent, str) else None,
+        "children": children,
+    }
+
+
+def _read_message(place: JsonObject, message: JsonObject, mapping: Mapping[str, object]) -> Message:
     author, metadata = as_object(message.get("author")), as_object(message.get("metadata"))
     role, content = author.get("role"), message.get("content")
     pieces, rest = _read_content(content)
     call_id = first_text(metadata.get(CALL_ID))
     if role == "assistant" and (tool := _recipient(message)):
         our_call = _our_call(tool, call_id, as_object(content))
-        pieces = [our_call] if call_id else _call(place.id, tool, content, pieces)
+        pieces = [our_call] if call_id else _call(place["id"], tool, content, pieces)
     elif role == "tool":
-        pieces = _result(message, pieces, mapping.get(place.parent or ""), call_id)
+        pieces = _result(message, pieces, mapping.get(place["parent"] or ""), call_id)
     pieces += [
         attachment(each, "file")
         for each in as_list(metadata.get("attachments"))
         if isinstance(each, dict)
     ]
-    return place._replace(
+    return Message(
+        **place,
         role=role if isinstance(role, str) else "unknown",
         pieces=pieces,
         is_hidden=first_text(as_object(content).get("content_type")) in _UNSHOWN

@@ -39,7 +39,8 @@ _LINES: Final = frozenset(
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a line: a file is read as a whole."""
-    is_line = _is_wrapped(value) or _is_header(value) or "record_type" in value or is_item(value)
+    is_state = value.get("record_type") == "state"
+    is_line = _is_wrapped(value) or _is_header(value) or is_state or is_item(value)
     return "" if is_line else None
 
 

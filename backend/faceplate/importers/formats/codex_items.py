@@ -1,5 +1,6 @@
 """The response items and events of Codex CLI's logs, one by one."""
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -71,6 +72,9 @@ def _pieces(item: JsonObject) -> Iterator[Piece]:
     elif kind == "function_call_output" and isinstance(item.get("output"), dict):
         output = item["output"]  # the form before its content could have parts
         yield Result(output.get("content", output), call_id)
+    elif kind == "function_call_output" and (fields := _told(item.get("output"))):
+        yield Result(fields.pop("output"), call_id)
+        yield Aside("exit codes", fields)
     elif kind == "tool_search_output":
         yield Result(item.get("tools"), call_id)
     elif kind == "image_generation_call":
@@ -81,6 +85,17 @@ def _pieces(item: JsonObject) -> Iterator[Piece]:
         yield Aside("snapshots", without(item, "type", "encrypted_content"))
     else:
         yield from read_part(item)
+
+
+def _told(output: object) -> JsonObject:
+    """Return the fields of an output that is JSON with the output of a command in it, or none."""
+    if not isinstance(output, str) or not output.startswith('{"output"'):
+        return {}
+    try:
+        fields = as_object(json.loads(output))
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields.get("output"), str) else {}
 
 
 def message_of_event(event: JsonObject) -> Message | None:

@@ -64,8 +64,13 @@ def _messages(value: JsonObject) -> Iterator[JsonObject]:
     if isinstance(mapping, dict):
         for node in mapping.values():
             yield as_object(as_object(node).get("message"))
-    elif isinstance(listed, list) and isinstance(value.get("chat_session"), dict):
-        yield from (message for message in listed if isinstance(message, dict))
+    elif isinstance(listed, list):
+        has_session = isinstance(value.get("chat_session"), dict)
+        yield from (
+            message
+            for message in listed
+            if isinstance(message, dict) and (has_session or "fragments" in message)
+        )
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
@@ -87,7 +92,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         title=session.get("title"),
         created=session.get("inserted_at"),
         updated=session.get("updated_at"),
-        is_tree=True,
+        is_tree=isinstance(mapping, dict) or any(message.parent for message in messages),
         current=read_id(session.get("current_message_id")),
         rest=rest,
     )
@@ -181,6 +186,8 @@ def _read_fragment(fragment: Any, beside: JsonObject) -> list[Piece]:
 
 def _read_tool(kind: str, fields: JsonObject) -> list[Piece]:
     """Return the call of a tool and its result, which are one fragment."""
+    if not any(fields.values()):
+        return []
     tool = kind.removeprefix("TOOL_").lower()
     output = first_of(fields, *_OUTPUTS)
     given = {name: item for name, item in fields.items() if item and item is not output}

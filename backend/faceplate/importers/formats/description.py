@@ -28,7 +28,8 @@ class Format(NamedTuple):
 
     The format with the most features reads the value; of equals, the one that is listed first. It
     looks at the messages and not at one key: 1 is a shape that many formats have, 2 has something
-    of its own, and from 3 on there is hardly a doubt.
+    of its own, and from 3 on there is hardly a doubt. It goes by keys, roles and types, never by
+    what somebody has said: the importer remembers the format of chats that only differ in that.
     """
     read: Callable[[JsonObject], Iterable[SourceChat]]
     """Returns the chats of a value. Raises Unreadable if there is none in it."""

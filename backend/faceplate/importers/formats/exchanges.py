@@ -26,6 +26,7 @@ _REPLIES: Final = (
     "completion_message",
 )
 _INSIDE_REPLIES: Final = ("body", "message", "json", "response")
+_SAID: Final = {"message", "text"}
 _PREFERENCES: Final = ("preferred_output", "non_preferred_output")
 _HEADER: Final = ("model", "usage", "created", "created_at")
 _LOG_TIMES: Final = ("startTime", "start_time", "request_time")
@@ -90,7 +91,7 @@ def _find(value: JsonObject) -> _Exchange:
         fields = {**fields, "messages": request}
     elif request is not None:
         fields = {**fields, **request}
-    if as_list(fields.get("choices")):
+    if _choices(fields):
         reply = _pick(fields, ("choices", *_HEADER))
         return _Exchange(request is not None, reply, without(fields, "choices"))
     reply, beside = _take(fields, _REPLIES, _is_reply)
@@ -149,8 +150,7 @@ def _is_reply(value: Any) -> bool:
 
 def _messages_of(reply: JsonObject) -> list[JsonObject]:
     """Return the messages of a reply, of which the first is the shown one."""
-    choices = [each for each in as_list(reply.get("choices")) if isinstance(each, dict)]
-    if choices:
+    if choices := _choices(reply):
         return [_read_choice(each) for each in choices]
     if reply.get("role") == "assistant" and "content" in reply:
         return [reply]
@@ -161,6 +161,12 @@ def _messages_of(reply: JsonObject) -> list[JsonObject]:
             {"usage": dict(zip(("input_tokens", "output_tokens"), counts, strict=True)), **message}
         ]
     return []
+
+
+def _choices(reply: JsonObject) -> list[JsonObject]:
+    choices = as_list(reply.get("choices"))
+    are_said = all(isinstance(each, dict) and not _SAID.isdisjoint(each) for each in choices)
+    return choices if are_said else []
 
 
 def _read_choice(choice: JsonObject) -> JsonObject:

@@ -11,7 +11,14 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_list, as_object, first_text, to_seconds, without
+from faceplate.importers.contents import (
+    as_list,
+    as_object,
+    attachment,
+    first_text,
+    to_seconds,
+    without,
+)
 from faceplate.importers.formats.description import Format
 from faceplate.importers.html_text import to_markdown
 from faceplate.importers.source import Attachment, Message, Piece, SourceChat, Text, Unknown
@@ -59,8 +66,8 @@ def _chat_ids(record: JsonObject) -> list[str]:
     details = [as_object(detail) for detail in as_list(record.get("details"))]
     addresses = [first_text(detail.get("url"), detail.get("name")) for detail in details]
     ids = [
-        address.partition(_ADDRESS)[2].partition("?")[0].strip("/")
-        for address in addresses
+        address.partition(_ADDRESS)[2].partition("?")[0].strip("/").removeprefix("c/")
+        for address in [*addresses, first_text(record.get("titleUrl"))]
         if _ADDRESS in address
     ]
     return list(dict.fromkeys(id_ for id_ in ids if id_))
@@ -153,13 +160,16 @@ def _files(record: JsonObject) -> list[Attachment]:
         if (name := first_text(fields.get("name"))).startswith(_FILE_MARK)
     }
     picture = record.get("imageFile")
-    listed = [each for each in as_list(record.get("attachedFiles")) if isinstance(each, str)]
-    references = dict.fromkeys([*names, *listed])
+    listed = as_list(record.get("attachedFiles"))
+    references = dict.fromkeys([*names, *(each for each in listed if isinstance(each, str))])
     if isinstance(picture, str) and picture:
         references.setdefault(picture)
     return [
-        Attachment("image" if each == picture else "file", names.get(each, each), each)
-        for each in references
+        *(
+            Attachment("image" if each == picture else "file", names.get(each, each), each)
+            for each in references
+        ),
+        *(attachment(each, "file") for each in listed if isinstance(each, dict)),
     ]
 
 

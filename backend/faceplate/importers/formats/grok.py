@@ -100,7 +100,7 @@ def _read_response(wrapped: object, ids: Collection[str], before: str | None) ->
         id=first_text(fields.get("_id")),
         parent=parent if parent in ids else None if is_user or parent else before,
         created=_moment(fields.get("create_time")),
-        model=fields.get("model"),
+        model=fields.get("model") if is_user else _model(fields, beside),
         status="failed" if error else "interrupted" if fields.get("partial") is True else None,
         rest={**without(fields, *_RESPONSE_FIELDS), **_taken(fields), **beside},
         original=wrapped,
@@ -111,6 +111,18 @@ def _taken(fields: JsonObject) -> JsonObject:
     """Return the sender where it is the name of a model."""
     sender = first_text(fields.get("sender"))
     return {} if sender.lower() in ("human", "user", "assistant", "") else {"sender": sender}
+
+
+def _model(fields: JsonObject, beside: JsonObject) -> object:
+    """Return the model that answered; ``model`` may be the mode that was chosen."""
+    request = as_object(as_object(fields.get("metadata")).get("request_metadata"))
+    chosen = fields.get("model")
+    answered = first_text(request.get("resolved_model"))
+    if not answered or answered == chosen:
+        return chosen
+    if chosen:
+        beside["mode"] = chosen
+    return answered
 
 
 def _moment(value: object) -> object:
@@ -167,11 +179,21 @@ def _read_steps(steps: object, beside: JsonObject) -> list[Piece]:
         fields = as_object(step)
         tagged = fields.get("tagged_text")
         results = as_list(fields.get("tool_usage_results"))
+        raw: list[Piece] = []
+        called: set[str] = set()
         for tag, body in as_object(tagged).items():
-            pieces += _read_tagged(tag, body)
-        pieces += [_read_result(result) for result in results]
+            if tag == "raw_function_result":
+                raw += [Result(body)] if body else []
+            else:
+                read_pieces = _read_tagged(tag, body)
+                called |= {piece.id for piece in read_pieces if isinstance(piece, Call)}
+                pieces += read_pieces
+        cards = as_list(fields.get("tool_usage_cards"))
+        pieces += [call for card in cards if (call := _read_listed(card)).id not in called]
+        pieces += [*(_read_result(result) for result in results), *raw]
         taken = [name for name, value in (("tagged_text", tagged),) if isinstance(value, dict)]
         taken += ["tool_usage_results"] if results else []
+        taken += ["tool_usage_cards"] if cards else []
         if any((rest := without(fields, "tag_order", *taken)).values()) or not fields:
             others.append(rest or step)
     if others:
@@ -180,8 +202,6 @@ def _read_steps(steps: object, beside: JsonObject) -> list[Piece]:
 
 
 def _read_tagged(tag: str, body: object) -> list[Piece]:
-    if tag == "raw_function_result":
-        return [Result(body)]
     cards = body.split(f"<{_CARD}>")[1:] if isinstance(body, str) else []
     if tag != "tool_usage_card" or not cards:
         return [Aside("reasoning", {tag: body})] if body else []
@@ -195,13 +215,33 @@ def _read_card(card: str) -> Call:
         for name in ("tool_usage_card_id", "tool_name", "tool_args")
     )
     given = given.removeprefix("<![CDATA[").removesuffix("]]>")
-    return Call(tool or "tool", given if tool else card, id_)
+    inner = _only(_card(given), "args")
+    return Call(tool or "tool", (given if inner is None else inner) if tool else card, id_)
+
+
+def _read_listed(card: object) -> Call:
+    """Return the call that a card in a list is: ``{"tool": {name: {"args"}}}``."""
+    fields = as_object(card)
+    id_, tools = first_text(fields.get("tool_usage_card_id")), as_object(fields.get("tool"))
+    if len(tools) != 1:
+        return Call("tool", without(fields, "tool_usage_card_id") if fields else card, id_)
+    [(tool, given)] = tools.items()
+    inner = _only(given, "args")
+    return Call(tool, given if inner is None else inner, id_)
+
+
+def _only(value: object, key: str) -> Any:
+    """Return what stands under a key that is the only one of an object."""
+    fields = as_object(value)
+    return fields.get(key) if len(fields) == 1 else None
 
 
 def _read_result(result: object) -> Result:
     fields = as_object(result)
     call_id = first_text(fields.get("tool_usage_card_id"))
-    return Result(without(fields, "tool_usage_card_id") if call_id else result, call_id)
+    said = without(fields, "tool_usage_card_id") if call_id else result
+    inner = _only(said, "result")
+    return Result(said if inner is None else inner, call_id)
 
 
 FORMAT: Final = Format(

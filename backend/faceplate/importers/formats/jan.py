@@ -5,6 +5,7 @@ have calls and the text of files in ``metadata``, and reasoning in ``<think>``.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -20,7 +21,6 @@ from faceplate.importers.contents import (
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
-    Aside,
     Attachment,
     Message,
     Piece,
@@ -28,6 +28,7 @@ from faceplate.importers.source import (
     SourceChat,
     Text,
 )
+from faceplate.importers.thoughts import read_thoughts, unmark_thoughts
 
 _STATUSES: Final = {
     "ready": None,
@@ -35,8 +36,7 @@ _STATUSES: Final = {
     "stopped": "interrupted",
     "error": "failed",
 }
-_BEGIN: Final = "<think>"
-_END: Final = "</think>"
+_MARKS: Final = ("<think>", "</think>")
 _INPUT_TOKENS: Final = ("inputTokens", "promptTokens", "input_tokens", "prompt_tokens")
 _OUTPUT_TOKENS: Final = ("outputTokens", "completionTokens", "output_tokens", "completion_tokens")
 
@@ -74,12 +74,6 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     )
 
 
-def unmark(text: str) -> Iterator[str]:
-    """Yield the texts in a text that may have reasoning in it."""
-    for piece in _read_thoughts(text):
-        yield piece.text if isinstance(piece, Text) else as_object(piece.value)["text"]
-
-
 def _is_message(value: object) -> bool:
     fields = as_object(value)
     return (
@@ -115,24 +109,11 @@ def _plain(message: Message) -> Iterator[Piece]:
     """Yield the pieces of a message, with reasoning and results as they are meant."""
     for piece in message.pieces:
         if isinstance(piece, Text) and message.role == "assistant":
-            yield from _read_thoughts(piece.text)
+            yield from read_thoughts(piece.text, *_MARKS)
         elif isinstance(piece, Result):
             yield piece._replace(content=_output(piece.content))
         else:
             yield piece
-
-
-def _read_thoughts(text: str) -> Iterator[Text | Aside]:
-    """Yield the parts of a text: what was said, and what stands in ``<think>``."""
-    end = 0
-    while (begin := text.find(_BEGIN, end)) >= 0 and (close := text.find(_END, begin)) >= 0:
-        if said := text[end:begin].strip("\n"):
-            yield Text(said)
-        yield Aside("reasoning", {"text": text[begin + len(_BEGIN) : close].strip("\n")})
-        end = close + len(_END)
-    rest = text[end:].lstrip("\n") if end else text
-    if rest:
-        yield Text(rest)
 
 
 def _read_call(call: object) -> Sequence[Piece]:
@@ -168,5 +149,11 @@ def _file(file: Any) -> Attachment:
 
 
 FORMAT: Final = Format(
-    "jan", "Jan's threads", fits, read, known=("assistants",), joins=joins, unmark=unmark
+    "jan",
+    "Jan's threads",
+    fits,
+    read,
+    known=("assistants",),
+    joins=joins,
+    unmark=partial(unmark_thoughts, begin=_MARKS[0], end=_MARKS[1]),
 )

@@ -5,6 +5,7 @@ parents. Nothing says which branch is shown; LibreChat shows the newest one.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -19,7 +20,9 @@ from faceplate.importers.contents import (
 )
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Aside, Message, Piece, SourceChat, Text
+from faceplate.importers.thoughts import read_thoughts, unmark_thoughts
 
+_MARKS: Final = (":::thinking", ":::")  # around reasoning in the text, in versions of early 2025
 _NO_PARENT: Final = "00000000-0000-0000-0000-000000000000"
 _LISTS: Final = ("messages", "messagesTree")
 _INNER_CALLS: Final = ("function", "code_interpreter", "file_search", "retrieval")
@@ -123,7 +126,7 @@ def _pieces(message: JsonObject) -> list[Piece]:
     said = "".join(piece.text for piece in pieces if isinstance(piece, Text))
     text = first_text(message.get("text"))
     if "".join(text.split()) not in "".join(said.split()):
-        pieces.append(Text(text))
+        pieces += [Text(text)] if message["isCreatedByUser"] else read_thoughts(text, *_MARKS)
     for file in as_list(message.get("files")) + as_list(message.get("attachments")):
         pieces.append(_file(file))
     return pieces
@@ -179,4 +182,5 @@ FORMAT: Final = Format(
     read,
     known=("options", "feedback", "summary"),
     joins=joins,
+    unmark=partial(unmark_thoughts, begin=_MARKS[0], end=_MARKS[1]),
 )

@@ -48,6 +48,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     outer: JsonObject = dict(value)
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
+    _drop_repeated_files(chat)
     messages, current = _take_messages(chat)
     is_numbered = any(message.id == _NUMBERED.format(1) for message in messages)
     chat_id = first_text(outer.get("id"), chat.get("id"), digest(value) if is_numbered else "")
@@ -66,6 +67,24 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         current=current,
         rest={**outer, "chat": chat} if is_wrapped else chat,
     )
+
+
+def _drop_repeated_files(chat: JsonObject) -> None:
+    """Remove the files of a chat that are those of a message."""
+    tree = as_object(as_object(chat.get("history")).get("messages"))
+    said = [*tree.values(), *as_list(chat.get("messages"))]
+    known = [file for message in said for file in as_list(as_object(message).get("files"))]
+    ids = {id_ for file in known if (id_ := _file_id(file))}
+    files = as_list(chat.get("files"))
+    if kept := [file for file in files if _file_id(file) not in ids]:
+        chat["files"] = kept
+    elif "files" in chat:
+        del chat["files"]
+
+
+def _file_id(file: object) -> str:
+    fields = as_object(file)
+    return first_text(fields.get("id"), fields.get("url"))
 
 
 def _take_messages(chat: JsonObject) -> tuple[list[Message], object]:

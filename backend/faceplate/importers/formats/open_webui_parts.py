@@ -31,12 +31,14 @@ def read_pieces(message: JsonObject) -> list[Piece]:
     has edited it: then the text counts, and what it replaces is kept beside it.
     """
     written, listed = _written(message), _listed(message)
+    if not listed:
+        return written
     texts = [piece.text for piece in listed if isinstance(piece, Text)]
     shown = _letters(piece.text for piece in written if isinstance(piece, Text))
     if shown in _letters(texts):
         more = (piece for piece in written if isinstance(piece, Attachment | Unknown))
-        return [*listed, *more] if listed else written
-    if not listed or any(isinstance(piece, Call) for piece in written):
+        return [*listed, *more]
+    if any(isinstance(piece, Call) for piece in written):
         replaced = [as_list(message.get(key)) for key in _LISTS if message.get(key)]
         return [*(Aside("replaced parts", parts) for parts in replaced), *written]
     replaced_texts = [text for text in texts if _letters([text]) not in shown]

@@ -47,6 +47,7 @@ _ROLES: Final = {
 }
 _TEXTS: Final = ("content", "parts", "text", "message", "value")
 _CALLS: Final = ("tool_calls", "function_call")
+_SAYING: Final = frozenset((*_TEXTS, *_CALLS, "refusal", "audio"))
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
 )
@@ -61,9 +62,12 @@ _MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
 _SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
 _SETTINGS: Final = ("text", "reasoning", "thinking")
 _PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
+_LINKS: Final = frozenset((*_PARENTS, "children"))
 _CURRENTS: Final = ("current", "current_node", "currentId", "currentNode")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _FILES: Final = ("attachments", "files", "images")
+_PLACED: Final = frozenset(("model", *_PARENTS, *_CHAT_IDS))
+"""The fields of a message that are stored where they belong, or with its chat."""
 _STOPS: Final = ("finish_reason", "stop_reason", "status")
 _INTERRUPTED: Final = (
     *("length", "max_tokens", "content_filter", "incomplete", "in_progress"),
@@ -120,15 +124,11 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     is_tree = any(message.parent is not None for message in messages)
     if not is_tree and _is_newest_first(messages):
         messages = messages[::-1]
-    model = value.get("model")
+    hung = _hang(messages, _PROMPT if first else None, is_tree=is_tree)
+    if model := value.get("model"):
+        hung = [message if message.model else message._replace(model=model) for message in hung]
     return SourceChat(
-        [
-            *first,
-            *(
-                message if message.model else message._replace(model=model)
-                for message in _hang(messages, _PROMPT if first else None, is_tree=is_tree)
-            ),
-        ],
+        [*first, *hung],
         id=read_id(value.get(id_key)) or _name(value, [*first, *messages]),
         title=value.get("title"),
         created=take_time(fields, *_TIMES),
@@ -183,11 +183,14 @@ def read_message(message: JsonObject) -> Message:
     rest = dict(message)
     given = first_text(rest.pop("role", None), "unknown")
     role = _ROLES.get(given.lower(), given)
+    pieces = _take_pieces(role, rest)
+    if not rest:  # most messages say nothing else
+        return Message(role, pieces, rest={}, original=message)
     usage = as_object(rest.get("usage"))
     stops = [rest.get(key) for key in _STOPS]
     return Message(
         role,
-        _take_pieces(role, rest),
+        pieces,
         id=read_id(rest.pop("id", None)),
         parent=read_id(first_of(message, *_PARENTS)) or None,
         created=take_time(rest, *_TIMES),
@@ -195,7 +198,7 @@ def read_message(message: JsonObject) -> Message:
         input_tokens=first_of(usage, "input_tokens", "prompt_tokens"),
         output_tokens=first_of(usage, "output_tokens", "completion_tokens"),
         status="interrupted" if any(stop in _INTERRUPTED for stop in stops) else None,
-        rest=without(rest, "model", *_PARENTS, *_CHAT_IDS),
+        rest={key: field for key, field in rest.items() if key not in _PLACED},
         original=message,
     )
 
@@ -210,6 +213,8 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
     if role == "tool" and not any(isinstance(piece, Result) for piece in pieces):
         tool = first_text(_take(rest, "name", "tool_name"))
         pieces = [Result(content, first_text(rest.pop("tool_call_id", None)), tool)]
+    if not rest:
+        return pieces
     asides = [Aside("reasoning", rest.pop(key)) for key in _REASONING if rest.get(key)]
     if rest.get("annotations"):
         asides.append(Aside("sources", rest.pop("annotations")))
@@ -222,8 +227,9 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
 
 def _take_files(rest: JsonObject) -> Iterator[Attachment]:
     for key in _FILES:
-        if all(isinstance(each, dict | str) for each in as_list(rest.get(key))):
-            for each in as_list(rest.pop(key, None)):
+        listed = rest.get(key)
+        if key in rest and all(isinstance(each, dict | str) for each in as_list(listed)):
+            for each in as_list(rest.pop(key)):
                 file = each if isinstance(each, dict) else {"data": each}
                 yield attachment(file, "image" if key == "images" else "file")
 
@@ -243,14 +249,18 @@ def _take_calls(rest: JsonObject) -> Iterator[Piece]:
 
 def _take(fields: JsonObject, *keys: str) -> Any:
     """Remove the first of the keys that has a value, and return it."""
-    key = next((key for key in keys if fields.get(key) is not None), keys[0])
-    return fields.pop(key, None)
+    for key in keys:
+        if fields.get(key) is not None:
+            return fields.pop(key)
+    return fields.pop(keys[0], None)
 
 
 def take_time(fields: JsonObject, *keys: str) -> Any:
     """Remove the first of the keys that has a time, and return it."""
-    key = next((key for key in keys if to_time(fields.get(key)) is not None), None)
-    return None if key is None else fields.pop(key)
+    for key in keys:
+        if key in fields and to_time(fields[key]) is not None:
+            return fields.pop(key)
+    return None
 
 
 def _are_linked(messages: Sequence[JsonObject]) -> bool:
@@ -258,6 +268,8 @@ def _are_linked(messages: Sequence[JsonObject]) -> bool:
 
     Where there are parents, each message has an id of its own.
     """
+    if all(map(_LINKS.isdisjoint, messages)):
+        return True
     ids = {read_id(message.get("id")) for message in messages} - {""}
     parents = {read_id(first_of(message, *_PARENTS)) for message in messages} - {""}
     if any(isinstance(child, dict) for m in messages for child in as_list(m.get("children"))):

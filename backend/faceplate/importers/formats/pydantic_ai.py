@@ -42,6 +42,15 @@ _FILES: Final = {
     "uploaded-file": "file",
 }
 _MESSAGE_FIELDS: Final = ("kind", "parts", "timestamp", "model_name", "instructions")
+_PART_FIELDS: Final = (
+    *("part_kind", "content", "timestamp", "tool_name", "tool_call_id", "args", "transcript"),
+    *("audio", "speaker"),
+)
+_ASIDES: Final = {
+    "thinking": "reasoning",
+    "compaction": "summaries",
+    "tool-availability-delta": "settings",
+}
 _ROLES: Final = {
     "system-prompt": "system",
     "instruction": "system",
@@ -83,14 +92,24 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = [message for message in _messages(value) if isinstance(message, dict)]
     if not messages:
         raise Unreadable("messages must be a list of requests and responses")
-    first = first_text(*(first_of(each, "conversation_id", "run_id") for each in messages[:1]))
     yield SourceChat(
         list(_read_messages(messages)),
-        id=openai.read_id(first_of(value, *_IDS)) or first,
+        id=_read_id(value, messages[0]),
         title=value.get("title"),
         created=first_of(value, "created_at", "timestamp"),
         rest=without(value, *_LISTS, *_IDS, "title", "created_at"),
     )
+
+
+def _read_id(value: JsonObject, first: JsonObject) -> str:
+    """Return the id of a chat: its own, or that of the run with which it begins.
+
+    A conversation may be in several lists, one for each run, so its id names none of them.
+    """
+    conversation = first_text(first.get("conversation_id"))
+    given = openai.read_id(first_of(value, *_IDS))
+    own = "" if given == conversation else given
+    return first_text(own, first.get("run_id"), conversation)
 
 
 def _read_messages(messages: list[JsonObject]) -> Iterator[Message]:
@@ -139,16 +158,15 @@ def _read_response(message: JsonObject) -> Message:
 
 
 def _pieces(kind: str, part: JsonObject) -> Iterator[Piece]:
-    """Yield the pieces of a part."""
+    """Yield the pieces of a part, and what else it says."""
     call_id, tool = first_text(part.get("tool_call_id")), first_text(part.get("tool_name"))
+    if kind in _ASIDES:
+        yield Aside(_ASIDES[kind], without(part, "part_kind"))
+        return
     if kind in ("tool-call", "builtin-tool-call"):
         yield Call(tool or "function", first_of(part, "args") or {}, call_id)
     elif kind in ("tool-return", "builtin-tool-return"):
         yield Result(_typed(part.get("content")), call_id, tool)
-    elif kind == "thinking":
-        yield Aside("reasoning", without(part, "part_kind"))
-    elif kind in ("tool-availability-delta", "compaction"):
-        yield Aside("settings" if kind != "compaction" else "summaries", part)
     elif kind == "speech":
         yield from _content([part.get("transcript"), part.get("audio")])
     elif kind == "retry-prompt":
@@ -157,6 +175,10 @@ def _pieces(kind: str, part: JsonObject) -> Iterator[Piece]:
         yield from _content(part.get("content"))
     else:
         yield Unknown(part)
+        return
+    notes = without(part, *_PART_FIELDS)
+    if notes := {key: note for key, note in notes.items() if note and note != "success"}:
+        yield Aside("notes of parts", notes)
 
 
 def _content(content: object) -> Iterator[Piece]:
@@ -193,6 +215,9 @@ FORMAT: Final = Format(
     "pydantic-ai messages",
     fits,
     read,
-    known=("part_kind", "timestamp", "tool_call_id", "dynamic_ref"),
+    known=(
+        *("part_kind", "timestamp", "tool_call_id", "tool_kind", "outcome", "dynamic_ref"),
+        *("provider_name", "identifier", "media_type", "speaker"),
+    ),
     joins=joins,
 )

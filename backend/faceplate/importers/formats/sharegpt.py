@@ -54,6 +54,8 @@ def fits(value: JsonObject) -> int:
     key = _list_key(value)
     listed = value[key] if key else []
     messages = [each for each in listed if isinstance(each, dict)]
+    if listed and all(map(_named_text, listed)):
+        return 2
     if key == "data" or not messages:
         is_of_texts = all(isinstance(each, str) for each in listed)
         return 2 if is_of_texts and len(listed) >= _MIN_TEXTS else 0
@@ -111,6 +113,18 @@ def is_turn(value: object) -> bool:
     )
 
 
+def _named_text(turn: object) -> JsonObject | None:
+    """Return a turn that is a list of its speaker and its text as an object."""
+    match turn:
+        case [str() as speaker, str() as text] if _normal(speaker) in _ROLE_OF:
+            return {"from": speaker, "value": text}
+    return None
+
+
+def _normal(speaker: str) -> str:
+    return speaker.lower().replace("-", "_")
+
+
 def _has_values(turn: JsonObject) -> bool:
     """Return whether the content of a turn has parts whose text is a ``value``."""
     content = turn.get("content")
@@ -136,17 +150,18 @@ def read_turns(turns: Sequence[object], first: str = "user") -> Iterator[Message
             if prompt := first_text(fields.get("system")):
                 yield Message("system", [Text(prompt)])
             yield Message("user", [Text(to_text(fields[pair[0]]))])
-            rest = without(fields, *pair, "system")
+            rest = without(fields, *pair, *(["system"] if prompt else []))
             yield Message("assistant", [Text(to_text(fields[pair[1]]))], rest=rest)
         else:
-            yield _read_turn({"from": speaker, "value": turn} if not has_names else turn)
+            by_turn = None if has_names else {"from": speaker, "value": turn}
+            yield _read_turn(by_turn or _named_text(turn) or turn)
             speaker = others[speaker]
 
 
 def _read_turn(turn: object) -> Message:
     fields: JsonObject = dict(turn) if isinstance(turn, dict) else {"value": turn}
     speaker = next((fields.pop(key) for key in _SPEAKERS if key in fields), None)
-    name = speaker.lower().replace("-", "_") if isinstance(speaker, str) else ""
+    name = _normal(speaker) if isinstance(speaker, str) else ""
     role = _ROLE_OF.get(name, speaker if isinstance(speaker, str) and speaker else "unknown")
     value = next((fields.pop(key) for key in _TEXTS if fields.get(key) is not None), None)
     original = {**fields, "from": speaker, "value": value}

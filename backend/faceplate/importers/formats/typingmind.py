@@ -17,7 +17,7 @@ from faceplate.importers.contents import (
 )
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.source import Message, Piece, SourceChat
+from faceplate.importers.source import Message, Piece, SourceChat, Text
 
 _CHAT_FIELDS: Final = ("chatID", "chatTitle", "messages", "createdAt", "updatedAt")
 _FILES: Final = {"tm_image_file": "image", "tm_text_file": "text/plain"}
@@ -43,8 +43,12 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     rest = without(value, *_CHAT_FIELDS)
     if rest.get("id") == chat_id:
         del rest["id"]
+    said = [_read_message(message, value.get("model")) for message in messages]
+    prompt = first_text(as_object(value.get("chatParams")).get("systemMessage"))
+    if prompt.strip() and not any(message.role == "system" for message in said):
+        said.insert(0, Message("system", [Text(prompt)], id="prompt"))
     yield SourceChat(
-        [_read_message(message, value.get("model")) for message in messages],
+        said,
         id=chat_id,
         title=value.get("chatTitle"),
         created=value.get("createdAt"),
