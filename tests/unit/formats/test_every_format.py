@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.campaigns import Campaign
 from tests.chat_files import read_all, write
 from tests.formats import examples
 
@@ -19,8 +20,6 @@ EXAMPLES: Final = examples()
 PAGE: Final = Path(__file__).parents[3] / "docs" / "importing" / "formats.md"
 WORD: Final = re.compile(r"[^\W_]{3,}")
 TEXTS: Final = {"text", "content", "parts", "value", "say", "message", "body", "output"}
-FILES: Final = 1_000
-"""Files that are made of each example."""
 
 
 def words(value: object, *, is_text: bool = False) -> Iterator[str]:
@@ -79,9 +78,9 @@ def test_every_format_has_an_example(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_no_word_is_lost_in_silence(tmp_path: Path, name: str) -> None:
+def test_no_word_is_lost_in_silence(tmp_path: Path, name: str, campaign: Campaign) -> None:
     """A format gains fields and loses others with each version of the program that writes it."""
-    for seed in range(FILES):
+    for seed in range(campaign.size(100, 1_000)):
         chance = random.Random(seed)
         value = changed(json.loads(json.dumps(EXAMPLES[name])), chance)
         lost = missing(write(tmp_path / "chats.json", value), value)
