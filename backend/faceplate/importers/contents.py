@@ -5,18 +5,14 @@ Their kinds of parts have different names, and few of them mean different things
 them all. A part that it does not know becomes `Unknown`, whose text the import reports.
 """
 
-import json
 from collections.abc import Callable, Collection
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
+from faceplate.importers.fields import as_object, first_text, to_text, without
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
 from faceplate.importers.unread import find_text
 
-_MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
-_MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
 _MAX_REFERENCE_CHARS: Final = 2_000
 
 TEXT_KEYS: Final = ("text", "content", "value", "output_text", "refusal", "logs")
@@ -64,93 +60,6 @@ def _are_parts(content: object) -> bool:
         isinstance(part, str) or (isinstance(part, dict) and isinstance(part.get("type"), str))
         for part in content
     )
-
-
-def to_text(value: object) -> str:
-    """Return a value as text: text as it is, any other as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def to_seconds(value: object) -> float | None:
-    """Return a time in seconds since 1970.
-
-    ``value`` is a number of s, ms, us or ns, such a number as text, or ISO 8601.
-    """
-    if isinstance(value, str):
-        try:
-            return to_seconds(float(value)) if value.isdigit() else _from_iso(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if not abs(value) < _MAX_NANOSECONDS:  # this also excludes NaN
-        return None
-    seconds = float(value)
-    while abs(seconds) >= _MAX_SECONDS:
-        seconds /= 1000
-    return seconds
-
-
-def _from_iso(value: str) -> float:
-    moment = datetime.fromisoformat(value)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def to_time(value: object) -> datetime | None:
-    """Return a time in UTC, or None if ``value`` is no time."""
-    if value is None:
-        return None
-    seconds = to_seconds(value)
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def read_time(value: object, forms: Collection[str]) -> object:
-    """Return a time, or None; ``forms`` are those of `strptime` in which it may be written.
-
-    A time without a zone counts as UTC.
-    """
-    if to_seconds(value) is not None:
-        return value
-    for form in forms if isinstance(value, str) else ():
-        with suppress(ValueError):
-            return datetime.strptime(str(value).strip(), form).replace(tzinfo=UTC).isoformat()
-    return None
-
-
-def first_text(*values: object) -> str:
-    """Return the first value that is text and not empty, or empty text."""
-    for value in values:
-        if isinstance(value, str) and value:
-            return value
-    return ""
-
-
-def first_of(value: JsonObject, *keys: str) -> Any:
-    """Return the first of the keys' values that is not None, or None."""
-    for key in keys:
-        if (found := value.get(key)) is not None:
-            return found
-    return None
-
-
-def as_object(value: object) -> JsonObject:
-    """Return the value if it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[Any]:
-    """Return the value if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def without(value: JsonObject, *keys: str) -> JsonObject:
-    """Return the fields of an object other than these."""
-    return {name: item for name, item in value.items() if name not in keys}
 
 
 def attachment(part: JsonObject, kind: str) -> Attachment:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.importers.assembly import Assembly, Rules, assemble, hide
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable, derive_title, shorten
-from faceplate.importers.contents import to_seconds, to_time
+from faceplate.importers.fields import to_seconds, to_time
 from faceplate.importers.fitting import clean_text, digest, fit
 from faceplate.importers.source import Message, SourceChat
 from faceplate.importers.trees import Node, arrange

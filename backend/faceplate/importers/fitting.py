@@ -32,6 +32,8 @@ _Piece = tuple[Any, Any, str, str]  # the container, the key in it, the path, th
 _MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+LEFT_OUT: Final = "left_out"
+"""The key in metadata of what did not fit."""
 _REPLACEMENT: Final = "\ufffd"
 
 
@@ -60,7 +62,7 @@ def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
     if _fits(metadata):
         return metadata, 0
     left_out: list[JsonObject] = []
-    metadata["left_out"] = left_out
+    metadata[LEFT_OUT] = left_out
     for container, key, at, text in _largest_first(metadata):
         container[key] = None
         sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -137,7 +139,7 @@ def _largest_first(metadata: JsonObject) -> Iterator[_Piece]:
         for name, item in value.items()
     ]
     yield from sorted(members, key=_by_size)[:_MAX_PIECES]
-    for key in [key for key in metadata if key != "left_out"]:
+    for key in [key for key in metadata if key != LEFT_OUT]:
         yield metadata, key, key, json.dumps(metadata[key], ensure_ascii=False)
 
 

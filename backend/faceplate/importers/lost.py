@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from faceplate.importers.chats import Chat
-from faceplate.importers.fitting import clean_text
+from faceplate.importers.fitting import LEFT_OUT, clean_text
 from faceplate.importers.formats import Format
 from faceplate.importers.unread import texts
 
@@ -32,9 +32,17 @@ def count_lost(value: object, chats: Sequence[Chat], format_: Format) -> int:
         strings: set[str] = set()
         _add_strings(part, strings)
         missing -= strings
-    if not missing:
+    if not missing or any(map(_is_cut, chats)):
         return 0
     return _count_lost_lines([text for text in said if text in missing], chats, format_)
+
+
+def _is_cut(chat: Chat) -> bool:
+    """Return whether the report says already that metadata of a chat were left out."""
+    return LEFT_OUT in chat.metadata or any(
+        LEFT_OUT in (message.metadata or {}) or f'"{LEFT_OUT}": [' in (message.body or "")
+        for message in chat.messages
+    )
 
 
 def _count_lost_lines(said: Iterable[str], chats: Sequence[Chat], format_: Format) -> int:

@@ -35,14 +35,12 @@ def _read_one(found: Found) -> Iterator[Chat | Refusal]:
     origin = Origin(found.place, found.format.key, found.format.known, found.value)
     chats: list[Chat] = []
     try:
-        is_reported = False
         for source in found.format.read(found.value):
             for item in convert(source, origin):
                 yield item
                 if isinstance(item, Chat):
                     chats.append(item)
-                is_reported = is_reported or isinstance(item, Refusal)
-        chars = 0 if is_reported else count_lost(found.value, chats, found.format)
+        chars = count_lost(found.value, chats, found.format)
     except Unreadable as error:
         yield Refusal(found.place, str(error))
     except RecursionError:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
-from faceplate.importers.contents import first_text
+from faceplate.importers.fields import first_text
 from faceplate.importers.files import LIST_KEYS, Value, read_values
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.unread import find_text

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from faceplate.importers.contents import as_object
+from faceplate.importers.fields import as_object
 from faceplate.importers.source import Aside, Text
 
 

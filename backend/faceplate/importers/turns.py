@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.importers import contents
+from faceplate.importers import contents, fields
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, digest
 from faceplate.importers.source import (
     Aside,
@@ -87,7 +87,7 @@ def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Tur
         "role": message.role or "unknown",
         "is_hidden": message.is_hidden,
         "is_shown_empty": is_exact,
-        "created_at": contents.to_time(message.created),
+        "created_at": fields.to_time(message.created),
         "model": model_name(message.model) if is_reply else None,
         "status": message.status if is_reply else None,
         "original": message.original,
@@ -212,7 +212,7 @@ def code_block(text: str, language: str = "") -> str:
 
 def make_call(call: Call) -> JsonObject:
     """Return a tool call, in the shape of its column."""
-    values = (call.id, call.tool, contents.to_text(call.input))
+    values = (call.id, call.tool, fields.to_text(call.input))
     call_id, tool, text = (clean_text(value)[0] for value in values)
     if call.type == "function" or (call.type != "custom" and _is_json_object(text)):
         return {

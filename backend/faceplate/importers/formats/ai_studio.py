@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_list, as_object, attachment, first_text, without
+from faceplate.importers.contents import attachment
+from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.gemini import model_name, read_instruction, read_part
 from faceplate.importers.source import Aside, Attachment, Message, Piece, SourceChat, Text, Unknown

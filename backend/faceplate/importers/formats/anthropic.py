@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_list, as_object, first_text, read_content
+from faceplate.importers.contents import read_content
+from faceplate.importers.fields import as_list, as_object, first_text
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Aside, Message, Piece, SourceChat, Unknown

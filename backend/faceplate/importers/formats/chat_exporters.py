@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import (
+from faceplate.importers.contents import read_content
+from faceplate.importers.fields import (
     as_list,
     as_object,
     first_of,
     first_text,
-    read_content,
     read_time,
     to_text,
     without,

@@ -8,14 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import (
-    as_list,
-    as_object,
-    first_text,
-    read_content,
-    to_text,
-    without,
-)
+from faceplate.importers.contents import read_content
+from faceplate.importers.fields import as_list, as_object, first_text, to_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.claude_code_lines import (
     PROGRAM_TEXTS,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import as_list, as_object, first_text
+from faceplate.importers.fields import as_list, as_object, first_text
 
 SPEAKERS: Final = ("user", "assistant")
 TYPES: Final = frozenset(

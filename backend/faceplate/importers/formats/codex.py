@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import as_list, as_object, first_of, first_text, without
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.codex_items import (
     INJECTED,

@@ -5,15 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import (
-    as_list,
-    as_object,
-    first_text,
-    read_content,
-    read_part,
-    to_text,
-    without,
-)
+from faceplate.importers.contents import read_content, read_part
+from faceplate.importers.fields import as_list, as_object, first_text, to_text, without
 from faceplate.importers.source import Aside, Attachment, Call, Message, Piece, Result, Text
 
 ITEMS: Final = frozenset(

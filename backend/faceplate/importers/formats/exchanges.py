@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_list, as_object, first_of, first_text, without
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats import anthropic, openai, responses
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import SourceChat

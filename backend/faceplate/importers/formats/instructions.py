@@ -9,7 +9,7 @@ from typing import Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_list, first_of, first_text, to_text, without
+from faceplate.importers.fields import as_list, first_of, first_text, to_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives

@@ -9,16 +9,8 @@ from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import (
-    as_list,
-    as_object,
-    attachment,
-    first_of,
-    first_text,
-    read_content,
-    to_seconds,
-    without,
-)
+from faceplate.importers.contents import attachment, read_content
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_seconds, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,

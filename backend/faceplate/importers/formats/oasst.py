@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import as_list, as_object, first_text, read_content, without
+from faceplate.importers.contents import read_content
+from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Message, SourceChat
 

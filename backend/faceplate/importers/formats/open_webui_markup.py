@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import as_list, as_object, first_of, first_text, to_text
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_text
 from faceplate.importers.source import Aside, Call, Piece, Result, Text
 
 _OPENING: Final = re.compile(r'<details type="(reasoning|tool_calls|code_interpreter)"')

@@ -8,15 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import (
-    as_list,
-    as_object,
-    attachment,
-    first_text,
-    read_content,
-    read_part,
-    without,
-)
+from faceplate.importers.contents import attachment, read_content, read_part
+from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.open_webui_markup import output_text, read_markup, with_files
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
 

@@ -12,14 +12,12 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import (
+from faceplate.importers.contents import attachment, read_content, read_part
+from faceplate.importers.fields import (
     as_list,
     as_object,
-    attachment,
     first_of,
     first_text,
-    read_content,
-    read_part,
     to_seconds,
     to_time,
     without,
@@ -228,7 +226,7 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
 def _take_files(rest: JsonObject) -> Iterator[Attachment]:
     for key in _FILES:
         listed = rest.get(key)
-        if key in rest and all(isinstance(each, dict | str) for each in as_list(listed)):
+        if isinstance(listed, list) and all(isinstance(each, dict | str) for each in listed):
             for each in as_list(rest.pop(key)):
                 file = each if isinstance(each, dict) else {"data": each}
                 yield attachment(file, "image" if key == "images" else "file")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.contents import as_list, as_object, first_text, to_text
+from faceplate.importers.fields import as_list, as_object, first_text, to_text
 from faceplate.importers.source import Attachment, Message, SourceChat, Text
 
 MEDIA: Final = {

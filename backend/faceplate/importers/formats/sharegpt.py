@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import as_object, first_of, first_text, to_text, without
+from faceplate.importers.fields import as_object, first_of, first_text, to_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format

@@ -9,14 +9,8 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.contents import (
-    as_list,
-    as_object,
-    attachment,
-    first_text,
-    read_time,
-    without,
-)
+from faceplate.importers.contents import attachment
+from faceplate.importers.fields import as_list, as_object, first_text, read_time, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Aside, Attachment, Message, Piece, SourceChat, Text, Unknown
