@@ -10,6 +10,7 @@ from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.fields import first_text
 from faceplate.importers.files import LIST_KEYS, Value, read_values
+from faceplate.importers.fitting import digest
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.unread import find_text
 
@@ -208,7 +209,8 @@ def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Fou
     messages: JsonObject = {"messages": listed}
     beside = {key: field for key, field in outer.items() if field is not listed}
     if any(map(_holds_messages, beside.values())):  # then the lists have only their names
-        beside = {"title": next(key for key, field in outer.items() if field is listed)}
+        name = next(key for key, field in outer.items() if field is listed)
+        beside = {"title": name, "id": f"{name} {digest(listed[0])}"}  # others may have the name
     if format_ := best_format({**beside, **messages}):
         yield Found(place, {**beside, **messages}, format_)
 

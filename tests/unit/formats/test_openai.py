@@ -294,9 +294,15 @@ class TestBareLists:
         assert refusals == []
 
     def test_named_lists_have_their_names(self, tmp_path: Path) -> None:
-        chats, refusals = read_all(write(tmp_path / "c.json", {"one": [HI, HO], "two": [HI]}))
-        assert [chat.key for chat in chats] == ["one", "two"]
+        file = write(
+            tmp_path / "c.json", [{"one": [HI, HO], "two": [HI]}, {"one": [HO], "two": [HO]}]
+        )
+        chats, refusals = read_all(file)
+        assert [chat.title for chat in chats] == ["one", "two", "one", "two"]
+        assert len({chat.key for chat in chats}) == 4
         assert refusals == []
+        [grown, _] = read_all(write(file, {"one": [HI, HO, HI], "two": [HI]}))[0]
+        assert grown.key == chats[0].key
 
     @pytest.mark.parametrize("key", ["conversation_id", "chatId", "session_id", "thread_id"])
     def test_messages_on_lines_are_grouped(self, tmp_path: Path, key: str) -> None:
