@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus constraints clean
+.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus fuzz constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -106,6 +106,12 @@ test-python: LEG_TESTS += tests/integration/test_prompt.py
 test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest --event-loop=uvloop $(LEG)
+
+SECONDS ?= 60
+fuzz: $(INSTALLED) ## Fuzz the readers of chats for so long (SECONDS=60), guided by what they run
+	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/fuzz atheris
+	@PYTHONPATH=build/fuzz:. $(BIN)/python -m tests.fuzz_readers -max_total_time=$(SECONDS) \
+	  -max_len=20000 -timeout=20 -rss_limit_mb=2000 -artifact_prefix=build/fuzz/ -verbosity=0
 
 test-uvloop: $(INSTALLED) ## Run a leg in uvloop's event loop
 	@$(BIN)/pytest --event-loop=uvloop $(LEG)
