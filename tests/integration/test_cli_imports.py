@@ -123,3 +123,20 @@ def test_a_dry_run_says_what_would_be_stored_and_stores_nothing(
     assert first["preview"]["chats"] == {"openai": 1}
     assert total["total"] == {"chats": {"openai": 2}, "messages": 8, "refused": 0, "asides": {}}
     assert faceplate("conversations", "--user", user.email).stderr == "no conversations\n"
+
+
+def test_a_message_that_is_a_file_is_shown_with_its_name(
+    faceplate: Run, user: User, tmp_path: Path
+) -> None:
+    plan = {"attachments": [{"id": "file-1", "name": "plan.pdf"}]}
+    asked = node("q", None, "user", "", metadata=plan)
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([chatgpt([asked, node("a", "q", "assistant", "Three steps.")])]))
+    result = faceplate("import", path, "--user", user.email)
+    assert result.stderr.splitlines()[-1] == (
+        "1 new chat with 2 messages; kept beside the text: attachments (1)"
+    )
+    [line] = lines(faceplate("conversations", "--user", user.email, "--json").stdout)
+    shown = faceplate("show", line["conversation"]["id"], "--user", user.email).stdout
+    assert "[plan.pdf]" in shown
+    assert "[attached: plan.pdf]" in shown

@@ -114,7 +114,7 @@ def describe_preview(preview: Preview) -> str:
 
 
 def _describe_asides(asides: Mapping[str, int]) -> str:
-    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(asides.items()) if number)
+    kinds = ", ".join(f"{kind} ({number:,})" for kind, number in sorted(asides.items()) if number)
     return f"; kept beside the text: {kinds}" if kinds else ""
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faceplate.cli.output import printable
+from faceplate.importers.assembly import ATTACHED
 from faceplate.records import Conversation, Message
 
 ROLE_STYLES: Final = {
@@ -79,6 +80,8 @@ class Transcript:
             self._print_text(message)
         for part in message.metadata.get("content_parts", ()):
             self._print_part(part)
+        for attachment in _attachments(message):
+            self._print(Text(f"[attached: {printable(attachment)}]", "dim"))
         for call in message.tool_calls or ():
             self._print_call(call)
         for result in message.tool_results or ():
@@ -148,3 +151,12 @@ class _ChatMarkdown(Markdown):
 
 def _title(conversation: Conversation) -> Text:
     return Text(" ".join(printable(conversation.title).split()), "bold")
+
+
+def _attachments(message: Message) -> list[str]:
+    """Return the names, or else the kinds, of what an import keeps in the body of a message."""
+    if message.body is None or not message.body.startswith(ATTACHED):
+        return []
+    listed = message.parsed_body()["attachments"]
+    files = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return [str(file.get("name") or file.get("kind")) for file in files]

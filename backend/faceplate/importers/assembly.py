@@ -19,6 +19,8 @@ from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, na
 from faceplate.importers.unread import count_text, find_text
 from faceplate.services.messages import NewMessage
 
+ATTACHED: Final = '{"attachments": '
+"""How the body of a message with attachments begins."""
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
 
 
