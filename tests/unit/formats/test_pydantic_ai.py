@@ -37,7 +37,7 @@ class TestExample:
             ("assistant", ""),
             ("tool", '[{"title": "Cats"}]'),
             ("assistant", "A cat."),
-            ("assistant", "Say more."),
+            ("user", "Say more."),
             ("system", "Be very brief."),
             ("user", "And now?"),
             ("assistant", "Still a"),

@@ -166,3 +166,20 @@ class TestModelMessages:
             "attachments"
         ]
         assert (file["kind"], file["reference"]) == ("image/png", "https://a.test/i.png")
+
+
+def test_what_stands_beside_the_parts_is_kept(tmp_path: Path) -> None:
+    """The rows of a database have files and calls in columns of their own."""
+    file = {"name": "plum.png", "url": "https://example.com/plum.png", "contentType": "image/png"}
+    message = {
+        "id": "m-1",
+        "role": "user",
+        "parts": [{"type": "text", "text": "Ripe?"}],
+        "attachments": [file],
+    }
+    [chats, refusals] = read_all(write(tmp_path / "c.json", [message]))
+    assert refusals == []
+    [asked] = chats[0].messages
+    assert asked.content == "Ripe?"
+    assert asked.body is not None
+    assert file["url"] in asked.body

@@ -270,7 +270,8 @@ def _are_linked(messages: Sequence[JsonObject]) -> bool:
         return True
     ids = {read_id(message.get("id")) for message in messages} - {""}
     parents = {read_id(first_of(message, *_PARENTS)) for message in messages} - {""}
-    if any(isinstance(child, dict) for m in messages for child in as_list(m.get("children"))):
+    children = [child for message in messages for child in as_list(message.get("children"))]
+    if any(isinstance(child, dict) for child in children) or (children and not parents):
         return False
     return not parents or (parents <= ids and len(ids) == len(messages))
 

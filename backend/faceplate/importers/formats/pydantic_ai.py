@@ -49,6 +49,7 @@ _ROLES: Final = {
     "instruction": "system",
     "user-prompt": "user",
     "speech": "user",
+    "retry-prompt": "user",
     "tool-return": "tool",
 }
 

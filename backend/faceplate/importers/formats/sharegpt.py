@@ -59,6 +59,11 @@ def fits(value: JsonObject) -> int:
     if key == "data" or not messages:
         is_of_texts = all(isinstance(each, str) for each in listed)
         return 2 if is_of_texts and len(listed) >= _MIN_TEXTS else 0
+    is_chat = any(map(_is_of_a_chat, messages)) and not any(map(_is_of_a_tree, messages))
+    return _features(value, key, messages) if is_chat else 0
+
+
+def _features(value: JsonObject, key: str | None, messages: Sequence[JsonObject]) -> int:
     if all(_SPEAKERS[0] in each and first_of(each, *_TEXTS) is not None for each in messages):
         return 2
     if any(map(_has_values, messages)) or (key != "items" and any(map(_pair_of, messages))):
@@ -113,6 +118,18 @@ def is_turn(value: object) -> bool:
     )
 
 
+def _is_of_a_chat(turn: JsonObject) -> bool:
+    """Return whether a turn has a speaker of chats: a mail has a sender and a text as well."""
+    speaker = first_of(turn, *_SPEAKERS)
+    is_named = isinstance(speaker, str) and _normal(speaker) in _ROLE_OF
+    return is_named or _has_values(turn) or _pair_of(turn) is not None
+
+
+def _is_of_a_tree(turn: JsonObject) -> bool:
+    """Return whether a turn has answers of its own, which a list would put in a row."""
+    return any(isinstance(turn.get(key), list) and turn[key] for key in ("children", "ancestors"))
+
+
 def _named_text(turn: object) -> JsonObject | None:
     """Return a turn that is a list of its speaker and its text as an object."""
     match turn:
@@ -122,7 +139,7 @@ def _named_text(turn: object) -> JsonObject | None:
 
 
 def _normal(speaker: str) -> str:
-    return speaker.lower().replace("-", "_")
+    return speaker.strip().lower().replace("-", "_")
 
 
 def _has_values(turn: JsonObject) -> bool:

@@ -82,7 +82,7 @@ def _read_message(message: JsonObject) -> Message:
     found = openai.read_message({**without(message, *_OWN_FIELDS), "content": ""})
     return found._replace(
         role="assistant" if role == "data" else found.role,
-        pieces=list(_pieces(message)),
+        pieces=[*_pieces(message), *(piece for piece in found.pieces if piece != Text(""))],
         created=first_of({"": found.created, **about}, "", *_ABOUT),
         model=first_text(found.model, about.get("model"), about.get("modelId")) or None,
         input_tokens=first_of(usage, "inputTokens", "promptTokens"),
