@@ -1,7 +1,7 @@
 """One timer of the event loop for the time limits of many commands."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from faceplate._driver.timers import CommandTimer
 
@@ -29,6 +29,40 @@ async def test_many_commands_in_a_row_take_one_timer() -> None:
         assert timer.set(60, _never).is_set
         timer.cancel()
         assert not timer.is_set
+    assert loop.timers == 1
+
+
+class RoundingTimer(NamedTuple):
+    """A timer of a loop whose clock rounds."""
+
+    due_s: float
+
+    def when(self) -> float:
+        return self.due_s + 1e-9
+
+    def cancel(self) -> None:
+        """Nothing waits for it."""
+
+
+class RoundingLoop:
+    """A loop in which no time passes."""
+
+    timers = 0
+
+    def time(self) -> float:
+        return 1_000.0
+
+    def call_later(self, delay_s: float, *_: Any) -> RoundingTimer:
+        self.timers += 1
+        return RoundingTimer(self.time() + delay_s)
+
+
+async def test_a_clock_that_rounds_takes_no_more_timers() -> None:
+    """Else a command on uvloop sets a timer of its own whenever the clock happens to round up."""
+    loop: Any = RoundingLoop()
+    timer = CommandTimer(loop)
+    for _ in range(100):
+        timer.set(60, _never).cancel()
     assert loop.timers == 1
 
 

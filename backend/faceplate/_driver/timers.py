@@ -36,7 +36,8 @@ class CommandTimer:
         """Call ``callback`` after ``delay_s``, unless the limit is cancelled before."""
         self._call = callback, args
         self._due_s = self._loop.time() + delay_s
-        if self._timer is None or self._timer.when() > self._due_s:
+        # A loop that counts milliseconds, as uvloop does, rounds when its timers are due.
+        if self._timer is None or self._timer.when() > self._due_s + RESOLUTION_S:
             self._start(delay_s)
         return self
 
