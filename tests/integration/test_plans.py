@@ -368,7 +368,7 @@ CASES = {
     "usage.BY_CONVERSATION": usage(after_total=2**63 - 1, after_id=UUID(int=0)),
     # Of the user's messages with tokens, or of the conversation's messages: the fewer ones.
     "usage.OF_CONVERSATION": usage(conversation_id=None, after_day="2026-03-02")._replace(
-        filters=True
+        filters=True, instead=POSITION
     ),
     "users.CREATE": system(set(), id=uuid7(), subject_id="a", email=None),
     "users.CREATE_ONCE": system(set(), id=uuid7(), subject_id="a", email=None),
