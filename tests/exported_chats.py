@@ -47,7 +47,7 @@ def chat_of(*said: dict[str, Any], **changes: Any) -> tuple[Conversation, list[M
 
 
 def tree_of(messages: Sequence[Message]) -> list[TreeMessage]:
-    """Return the messages with those that branch off from them, as statements read them."""
+    """Return each message with the branches that begin at it, as statements read them."""
     children: dict[int, list[Any]] = {}
     for message in messages:
         if message.parent_position not in {None, message.position}:

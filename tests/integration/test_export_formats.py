@@ -151,7 +151,7 @@ class TestRoundTrips:
 
 
 async def test_the_statement_reads_the_tree_that_is_stored(db: Database, user: User) -> None:
-    """Else the parents of a tree are others than those that the tests of the format assume."""
+    """Else the tests of the formats assume other parents than a tree has."""
     chat = new_chat(*BRANCHED, parents=PARENTS, head=7)
     await store(db, user, chat)
 

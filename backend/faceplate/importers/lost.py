@@ -67,7 +67,7 @@ def _beside_contents(chat: Chat) -> list[object]:
 
 
 def _add_strings(value: object, found: set[str]) -> None:
-    """Add the strings in a value to those that were found."""
+    """Add the strings in a value to ``found``."""
     if isinstance(value, str):
         found.add(value)
     elif isinstance(value, dict):

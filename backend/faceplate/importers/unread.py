@@ -64,7 +64,7 @@ def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) 
 
 
 def _collect(value: object, known: Collection[str], found: list[str], *, is_text: bool) -> None:
-    """Add the texts in a value to those that were found."""
+    """Add the texts in a value to ``found``."""
     if isinstance(value, str):
         if is_text and value:
             found.append(value)

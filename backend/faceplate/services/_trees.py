@@ -1,8 +1,8 @@
-"""All messages of a conversation, of every branch, each with those that branch off from it.
+"""All messages of a conversation, each with the branches that begin at it.
 
-Two streams go through the conversation side by side: the messages by their positions, and those
-that name what they follow, by that one's position. So a reader of a conversation of any length
-holds a few messages.
+Two streams go through the conversation side by side: the messages by their positions, and the
+messages that begin a branch by the position of the message that they follow. So a reader of a
+conversation of any length holds a few messages.
 """
 
 from collections.abc import AsyncIterator

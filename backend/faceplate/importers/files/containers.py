@@ -88,7 +88,7 @@ def left_files(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return select(archive.namelist()).left
-    except NotImplementedError:
+    except NotImplementedError:  # zipfile raises it for a kind of archive that it does not read
         return []
     except DAMAGED as error:
         check_damage(error)
@@ -172,7 +172,7 @@ def _open_archive(opened: Opened) -> Iterator[Opened | Refusal]:
         check_damage(error)
         yield opened.refuse(here, "the archive is damaged: nothing was read from it")
         return
-    except NotImplementedError:
+    except NotImplementedError:  # zipfile raises it for a kind of archive that it does not read
         yield opened.refuse(here, "an archive of an unknown kind")
         return
     with archive:
@@ -190,7 +190,7 @@ def _open_archive(opened: Opened) -> Iterator[Opened | Refusal]:
                 continue
             try:
                 file = cast("BufferedIOBase", archive.open(members[name]))
-            except NotImplementedError:
+            except NotImplementedError:  # zipfile raises it for an unknown compression
                 yield member.refuse(here, "an archive of an unknown compression")
             except DAMAGED as error:
                 check_damage(error)

@@ -126,7 +126,7 @@ def _said(file: JsonObject) -> str:
 def _read_text(message: JsonObject, beside: JsonObject) -> list[Piece]:
     """Return the pieces of the blocks; without text in them, also of the text beside them.
 
-    That text repeats the blocks, with a placeholder for those that are not text.
+    That text repeats the blocks, and has a placeholder for each block without text.
     """
     pieces = [
         piece for block in _blocks(message.get("content")) for piece in _read_block(block, beside)
@@ -203,7 +203,7 @@ def _result_part(part: object, beside: JsonObject) -> object:
 
 
 def _keep(rest: JsonObject, beside: JsonObject) -> list[Piece]:
-    """Keep the fields of a call or result; return those that have text and are not known."""
+    """Keep the details of a call or result, and return its unknown fields with text."""
     if details := {name: item for name, item in rest.items() if item and name in _DETAILS}:
         beside.setdefault("tool_details", []).append(details)
     others = {name: item for name, item in rest.items() if item and name not in _DETAILS}

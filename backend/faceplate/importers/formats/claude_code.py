@@ -244,7 +244,7 @@ def _file(line: JsonObject) -> Attachment | None:
 
 
 def _rest(group: Sequence[Line], common: JsonObject) -> JsonObject:
-    """Return the other fields of the lines, without those that the chat has."""
+    """Return the other fields of the lines, where they differ from the chat's."""
     rest: JsonObject = {}
     for line in group:
         rest |= {

@@ -184,7 +184,7 @@ def _pieces(data: JsonObject) -> Iterator[Piece]:
 
 
 def _part(part: object) -> list[Piece]:
-    """Return the pieces of a part; the other kinds are those that formats share."""
+    """Return the pieces of a part: LangChain's own kinds here, all others by `read_part`."""
     fields = as_object(part)
     kind = fields.get("type")
     if kind == "text-plain" and isinstance(fields.get("text"), str):
