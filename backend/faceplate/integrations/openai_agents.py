@@ -27,8 +27,14 @@ from faceplate.column_types import Count
 from faceplate.database import Database
 from faceplate.errors import InvalidInput, NotFound
 from faceplate.importers.turns import model_name
-from faceplate.integrations._response_items import items_of, items_of_message, new_message
+from faceplate.integrations._response_items import (
+    items_of,
+    items_of_bodies,
+    items_of_message,
+    new_message,
+)
 from faceplate.integrations._tool_links import append_linked, store
+from faceplate.records import Message, MessageBody
 from faceplate.scope import Scope, read_only
 from faceplate.services import conversations, messages, usage
 from faceplate.services.messages import NewConversation, NewMessage
@@ -43,6 +49,7 @@ SOURCE: Final = "openai-agents"
 
 _MAX_TITLE_CHARS: Final = 80
 _DIGEST: Final = "sha256:"
+_MOST_ROWS: Final = Count.MAXIMUM - 1
 
 
 class FaceplateSession:
@@ -102,7 +109,12 @@ class FaceplateSession:
             self._run_of(wrapper)
         if limit is not None and limit < 1:
             return []
-        return await self._call(_items, limit)
+        rows = await self._call(_bodies, None if limit is None else min(limit, _MOST_ROWS))
+        items = items_of_bodies(rows)
+        if items is None or (limit is not None and len(items) < limit == len(rows)):
+            # The bodies of other programs, or messages that say nothing, are among the rows.
+            items = items_of(await self._call(_whole))
+        return items if limit is None else items[-limit:]
 
     async def add_items(
         self,
@@ -218,18 +230,19 @@ class _Run:
 
 
 @read_only
-async def _items(scope: Scope, conversation_id: UUID, limit: int | None) -> list[Any]:
+async def _bodies(scope: Scope, conversation_id: UUID, limit: int | None) -> list[MessageBody]:
     try:
-        if limit is not None and limit <= messages.MAX_LIMIT:
-            rows = await messages.history(scope, conversation_id, limit=limit)
-            items = items_of(rows)
-            if len(items) >= limit or len(rows) < limit:
-                return items[-limit:]
-            # Some of the messages say nothing.
-        items = items_of(await messages.everything(scope, conversation_id))
+        return await messages.bodies(scope, conversation_id, limit=limit)
     except NotFound:
         return []
-    return items if limit is None else items[-limit:]
+
+
+@read_only
+async def _whole(scope: Scope, conversation_id: UUID) -> list[Message]:
+    try:
+        return await messages.everything(scope, conversation_id)
+    except NotFound:
+        return []
 
 
 async def _pop(scope: Scope, conversation_id: UUID) -> Any:
