@@ -32,7 +32,7 @@ test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own
 	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus fuzz constraints clean
+.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus test-sdks fuzz constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -106,6 +106,24 @@ test-python: LEG_TESTS += tests/integration/test_prompt.py
 test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest --event-loop=uvloop $(LEG)
+
+# The versions of an SDK that its extra allows, the oldest and the newest, each in a folder in front
+# of .venv: the release of one cannot break the tests of another.
+SDKS := $(filter-out __%,$(notdir $(patsubst %/,%,$(wildcard tests/sdks/*/))))
+NEEDS := import sys, tomllib; \
+  extra = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]]; \
+  print(*(one.split(",")[0].replace(">=", "==") if sys.argv[2] == "oldest" else one for one in extra))
+test-sdks: $(patsubst %,test-sdk-%,$(subst _,-,$(SDKS))) ## Run the tests of each SDK
+
+test-sdk-%: $(INSTALLED) ## Run the tests of an SDK with its oldest and its newest version (ARGS= for pytest)
+	@for version in oldest newest; do \
+	  folder=build/sdks/$*-$$version; \
+	  $(BIN)/pip install --quiet --upgrade --target $$folder $$($(BIN)/python -c '$(NEEDS)' $* $$version); \
+	  PYTHONPATH=$$folder $(BIN)/pytest tests/sdks --sdk=$(subst -,_,$*) $(ARGS); \
+	done
+	@PYTHONPATH=build/sdks/$*-newest MYPYPATH=backend $(BIN)/mypy --config-file= --strict \
+	  --explicit-package-bases --cache-dir=.mypy_cache/sdks \
+	  $(wildcard backend/faceplate/integrations/$(subst -,_,$*)*)
 
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## Fuzz the readers of chats for so long (SECONDS=60), guided by what they run
