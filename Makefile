@@ -29,7 +29,7 @@ serve: $(INSTALLED) ## Chat in a browser, on a local PostgreSQL 18 (PORT=8000)
 # A file of tests at a time on each processor, with a server of its own.
 PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own arguments instead)
-	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
+	@$(BIN)/pytest $(or $(ARGS),--cov --durations=30 $(PARALLEL))
 
 ##@ Develop
 .PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus test-sdks fuzz constraints clean
@@ -76,9 +76,10 @@ test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported 
 	  for step in import 'import a list' export walk 'export chatgpt' 'export html'; do \
 	    echo "$$step: $$($(BIN)/python -m tests.memory "$$step" $(or $(MESSAGES),1000000))"; done
 
-# What a driver, an event loop, SQLAlchemy or Python can break: not what a server, the command line,
-# the example and the documentation alone decide.
-LEG_TESTS := tests/unit tests/contracts tests/migrations/test_migrations.py \
+# What a driver, an event loop or SQLAlchemy can break: not what a server, the command line, the
+# example, the readers of files and the documentation alone decide.
+LEG_TESTS := $(filter-out %export.py %export_pages.py %html_text.py %importers.py %sharegpt.py, \
+    $(filter-out tests/unit/test_import_%,$(wildcard tests/unit/test_*.py))) tests/contracts tests/migrations/test_migrations.py \
   $(patsubst %,tests/faults/test_%.py,bad_values contention event_loops exactly_once last_words \
     passwords pgbouncer pgbouncer_changes pgbouncer_flights pgbouncer_state round_trips tls \
     unit_programs) \
@@ -102,7 +103,7 @@ test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
 	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(LEG)
 
-test-python: LEG_TESTS += tests/integration/test_prompt.py
+test-python: LEG_TESTS += tests/unit tests/integration/test_prompt.py
 test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest --event-loop=uvloop $(LEG)
@@ -150,7 +151,8 @@ test-sharing: $(INSTALLED) ## Run a leg in which units share flights however few
 # what the client alone decides, nor what starts the command of the wheel's PostgreSQL.
 SERVER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \
   $(patsubst %,--ignore=tests/integration/test_%.py,alerts cancellation cli confidentiality cookbook \
-    docs embedded events fairness import import_exports llms logging memory outages owner_criterion \
+    cli_imports docs embedded events export_command export_formats fairness import import_branches \
+    import_examples import_exports import_threads llms logging memory outages owner_criterion \
     owner_filled_in pages production prompt properties shutdown site startup survival telemetry) \
   $(patsubst %,tests/faults/test_%.py,bad_values contention last_words promotion round_trips \
     server_versions)
