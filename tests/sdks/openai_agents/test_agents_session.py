@@ -10,7 +10,7 @@ import pytest
 from agents import SQLiteSession
 from agents.memory import Session, SessionSettings
 
-from faceplate import Database, InvalidInput, User, exporters
+from faceplate import Database, InvalidInput, User
 from faceplate.integrations.openai_agents import SOURCE, FaceplateSession
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
