@@ -31,7 +31,8 @@ async def run(url: str, user_id: str, first: int) -> None:
     async with Database(Settings(database_url=SecretStr(url))) as db:
         for number in range(first, first + 1_000):
             session = Telling(db, UUID(user_id), "killed")
-            script = [[calls("weather", f"c{number}", city="Oslo")], [says(f"Answer {number}")]]
+            ask = calls("weather", f"c{number}", city="Oslo")
+            script: list[Any] = [[ask], [says(f"Answer {number}")]]
             question = f"Question {number}"
             await Runner.run(agent(*script, tools=[weather]), question, session=session)
 

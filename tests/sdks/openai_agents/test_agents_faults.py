@@ -45,7 +45,8 @@ def check_run(names: list[str], number: int) -> None:
 
 
 async def one_run(session: FaceplateSession, number: int) -> None:
-    script = [[calls("weather", f"c{number}", city="Oslo")], [says(f"Answer {number}")]]
+    ask = calls("weather", f"c{number}", city="Oslo")
+    script: list[Any] = [[ask], [says(f"Answer {number}")]]
     await Runner.run(agent(*script, tools=[weather]), f"Question {number}", session=session)
 
 

@@ -22,7 +22,7 @@ def weather(city: str) -> str:
 
 
 def weather_agent(**fields: Any) -> Agent[Any]:
-    script = [[calls("weather", "c1", city="Oslo")], [says("It rains.")]]
+    script: list[Any] = [[calls("weather", "c1", city="Oslo")], [says("It rains.")]]
     return agent(*script, tools=[weather], **fields)
 
 
@@ -42,7 +42,7 @@ async def test_a_run_goes_on_where_the_one_before_it_ended(db: Database, user: U
         weather_agent(), "Will it rain?", session=FaceplateSession(db, user.id, "support")
     )
     session = FaceplateSession(db, user.id, "support")
-    second = agent([says("Take a coat.")])
+    second: Any = agent([says("Take a coat.")])
     result = await Runner.run(second, "What do I wear?", session=session)
     assert result.final_output == "Take a coat."
     [given] = second.model.inputs
@@ -101,7 +101,7 @@ async def test_the_settings_of_the_sdk_are_honoured(db: Database, user: User) ->
     settings = SessionSettings(limit=2)
     session = FaceplateSession(db, user.id, "a", session_settings=settings)
     await session.add_items([{"role": "user", "content": str(number)} for number in range(5)])
-    one = agent([says("a")], [says("b")])
+    one: Any = agent([says("a")], [says("b")])
     await Runner.run(one, "first", session=session)
     config = RunConfig(session_settings=SessionSettings(limit=1))
     await Runner.run(one, "second", session=session, run_config=config)
@@ -123,7 +123,7 @@ async def test_a_run_that_waits_for_an_approval_goes_on(db: Database, user: User
     def pay(amount: int) -> str:
         return f"paid {amount}"
 
-    script = [[calls("pay", "c1", amount=5)], [says("Paid.")]]
+    script: list[Any] = [[calls("pay", "c1", amount=5)], [says("Paid.")]]
     buyer = agent(*script, tools=[pay])
     session = FaceplateSession(db, user.id, "a")
     result = await Runner.run(buyer, "Pay 5", session=session)
