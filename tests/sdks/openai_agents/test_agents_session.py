@@ -10,7 +10,7 @@ import pytest
 from agents import SQLiteSession
 from agents.memory import Session, SessionSettings
 
-from faceplate import Database, InvalidInput, User
+from faceplate import Database, InvalidInput, User, export
 from faceplate.integrations.openai_agents import SOURCE, FaceplateSession
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
@@ -251,6 +251,17 @@ async def test_the_other_pages_show_what_the_sdk_adds(db: Database, user: User) 
     page = await db.run(user.id, messages.page, chat.id, limit=2)
     assert page.items == rows[:2]
     assert [row.parsed_body() for row in rows] == TURN
+
+
+async def test_an_export_has_what_was_said_and_the_items(db: Database, user: User) -> None:
+    session = FaceplateSession(db, user.id, "support-42")
+    await session.add_items(TURN)
+    lines: list[bytes] = []
+    await export.write(db, user.id, lines.append)
+    rows = list(map(json.loads, lines))
+    exported = [row["message"] for row in rows if "message" in row]
+    assert [row["content"] for row in exported] == [HI["content"], "", "", "Yes."]
+    assert [json.loads(row["body"]) for row in exported] == TURN
 
 
 async def test_the_session_reads_what_faceplate_appends(db: Database, user: User) -> None:
