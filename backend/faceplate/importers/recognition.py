@@ -9,6 +9,7 @@ from faceplate.importers.fields import first_text
 from faceplate.importers.files import Value
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import FORMATS, Format
+from faceplate.importers.json_text import decode_fields
 from faceplate.importers.unread import find_text
 
 _MAX_WRAPPING_LEVELS: Final = 3
@@ -78,6 +79,17 @@ def _ask_formats(value: JsonObject) -> Format | None:
     return format_ if features else None
 
 
+def _fit(value: JsonObject) -> tuple[JsonObject, Format | None]:
+    """Return a value, with the JSON in its texts if it only so is a chat, and its format."""
+    format_ = best_format(value)
+    if format_ is None and joined_id(value) is None and (decoded := decode_fields(value)):
+        format_ = best_format(decoded)
+        return (
+            (value, None) if format_ is None and joined_id(decoded) is None else (decoded, format_)
+        )
+    return value, format_
+
+
 def joined_id(value: JsonObject) -> str | None:
     """Return the id of the chat to which a value belongs that is one message, or None.
 
@@ -126,7 +138,7 @@ class _Finder:
         if not isinstance(value, dict):
             yield Refusal(item.place, "not an object")
             return
-        format_ = best_format(value)
+        value, format_ = _fit(value)
         if format_ is None and (id_ := joined_id(value)) is not None:
             self._loose.setdefault(id_, (item.place, []))[1].append(value)
             return
@@ -140,9 +152,9 @@ class _Finder:
 
     def _take_beside(self, item: Value) -> Iterator[Found | Refusal]:
         """Yield the chats beside the lists of chats, and a Refusal if other text is there."""
-        format_ = None if self._fixed else best_format(item.value)
+        value, format_ = (item.value, None) if self._fixed else _fit(item.value)
         if format_ is not None:
-            yield Found(item.place, item.value, format_)
+            yield Found(item.place, value, format_)
             return
         wrapped, rest = ([], item.value) if self._fixed else _unwrap(item.place, item.value)
         yield from wrapped
@@ -188,27 +200,35 @@ def _unwrap(place: Place, value: JsonObject, level: int = 0) -> tuple[list[Found
     for key, inner in value.items():
         found: list[Found] = []
         beside: object = inner
-        if isinstance(inner, dict) and (format_ := best_format(inner)):
-            found, beside = [Found(place, inner, format_)], None
-        elif isinstance(inner, dict):
-            found, beside = _unwrap(place, inner, level + 1)
+        if isinstance(inner, dict):
+            found, [beside] = _in_list(place, [inner], level)
         elif isinstance(inner, list) and (chat := _join(place, value, key)):
             found, beside = [chat], None
             if chat.value.keys() >= value.keys() - {key}:  # then it has the other fields as well
                 return [chat], {}
         elif isinstance(inner, list):
-            found, beside = _in_list(place, inner)
+            found, beside = _in_list(place, inner, level)
         chats += found
         rest[key] = beside
     return chats, rest
 
 
-def _in_list(place: Place, listed: list[Any]) -> tuple[list[Found], list[Any]]:
-    """Return the chats in a list, and its other elements."""
-    formats = [best_format(each) if isinstance(each, dict) else None for each in listed]
-    pairs = list(zip(listed, formats, strict=True))
-    found = [Found(place, each, format_) for each, format_ in pairs if format_]
-    return found, [each for each, format_ in pairs if format_ is None]
+def _in_list(place: Place, listed: list[Any], level: int) -> tuple[list[Found], list[Any]]:
+    """Return the chats in a list, and what is beside them in each of its elements."""
+    chats: list[Found] = []
+    rest: list[Any] = []
+    for each in listed:
+        found: list[Found] = []
+        beside: object = each
+        if isinstance(each, dict):
+            value, format_ = _fit(each)
+            if format_ is not None:
+                found, beside = [Found(place, value, format_)], None
+            else:
+                found, beside = _unwrap(place, each, level + 1)
+        chats += found
+        rest.append(beside)
+    return chats, rest
 
 
 def _join(place: Place, outer: JsonObject, key: str) -> Found | None:
