@@ -15,6 +15,7 @@ from faceplate.importers.formats import (
     deepseek,
     exchanges,
     gemini,
+    gemini_cli,
     gemini_takeout,
     gemini_workspace,
     grok,
@@ -45,6 +46,7 @@ FORMATS: Final = {
     for format_ in (
         claude_code.FORMAT,
         codex.FORMAT,
+        gemini_cli.FORMAT,
         langchain.FORMAT,
         pydantic_ai.FORMAT,
         oasst.FORMAT,
