@@ -81,6 +81,8 @@ def _ask_formats(value: JsonObject) -> Format | None:
 
 def _fit(value: JsonObject) -> tuple[JsonObject, Format | None]:
     """Return a value, with the JSON in its texts if it only so is a chat, and its format."""
+    if not value:
+        return value, None
     format_ = best_format(value)
     if format_ is None and joined_id(value) is None and (decoded := decode_fields(value)):
         format_ = best_format(decoded)
@@ -139,7 +141,7 @@ class _Finder:
             yield Refusal(item.place, "not an object")
             return
         value, format_ = _fit(value)
-        if format_ is None and (id_ := joined_id(value)) is not None:
+        if value and format_ is None and (id_ := joined_id(value)) is not None:
             self._loose.setdefault(id_, (item.place, []))[1].append(value)
             return
         if format_ is None and item.place.number == 1 and _is_flat(value):

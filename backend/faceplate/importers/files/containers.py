@@ -56,11 +56,11 @@ def open_files(
             yield from _unpack(opened, has_chats, may_be_archive=True)
         return
     selection = _select_in(path)
-    is_one_of_several = len(selection.read) + len(selection.others) > 1
     is_empty = True
     before_bytes = 0
     for number, name in enumerate((*selection.read, *selection.others)):
-        opened = Opened(name, BytesIO(), int, is_one_of_several)
+        is_other = number >= len(selection.read)
+        opened = Opened(name, BytesIO(), int, is_other or len(selection.read) > 1)
         try:
             raw = (path / name).open("rb")
         except OSError as error:
@@ -70,10 +70,10 @@ def open_files(
         with raw:
             done_bytes = partial(_done_bytes, raw, before_bytes)
             opened = opened._replace(file=raw, done_bytes=done_bytes)
-            if number < len(selection.read):
-                items = _unpack(opened, has_chats, may_be_archive=True)
-            else:
+            if is_other:
                 items = _open_other(opened, has_chats)
+            else:
+                items = _unpack(opened, has_chats, may_be_archive=True)
             for item in items:
                 is_empty = False
                 yield item
@@ -206,14 +206,14 @@ def _open_archive(
             yield opened.refuse(here, reason, is_unread=True)
             return
         selection = select(members)
-        is_one_of_several = opened.is_one_of_several or len(members) > 1
+        is_one_of_several = opened.is_one_of_several or len(selection.read) > 1
         is_empty = True
         for number, name in enumerate((*selection.read, *selection.others)):
+            is_other = number >= len(selection.read)
             member = opened._replace(
                 name=f"{opened.name}/{name}" if opened.is_one_of_several else name,
-                is_one_of_several=is_one_of_several,
+                is_one_of_several=is_one_of_several or is_other,
             )
-            is_other = number >= len(selection.read)
             for item in _open_member(member, archive, members[name], has_chats, is_other=is_other):
                 is_empty = False
                 yield item

@@ -120,7 +120,7 @@ def _file(file: Any) -> Any:
 
 FORMAT: Final = Format(
     "message-tree",
-    "Trees of messages",
+    "trees of messages",
     fits,
     read,
     known=("updates", "routerMetadata"),
