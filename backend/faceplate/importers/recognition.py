@@ -16,6 +16,7 @@ _MAX_WRAPPING_LEVELS: Final = 3
 _MAX_REMEMBERED_SHAPES: Final = 1_000
 _MAX_SHAPE_MESSAGES: Final = 100
 _MAX_SHOWN_KEYS: Final = 6
+_NO_FORMAT: Final = "of no format that can be read"
 _MAX_KEY_CHARS: Final = 30  # a longer one may be content
 
 
@@ -276,6 +277,17 @@ def _holds_messages(value: object) -> bool:
 
 def _describe(value: Mapping[str, object]) -> str:
     """Return in words what a value is that no format reads, without its content."""
+    shown = _keys(value)
+    listed = value.get("messages")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    if isinstance(first, dict) and len(value) == 1:
+        return f"{_NO_FORMAT}; it is a list, and the keys of its first object are {_keys(first)}"
+    if isinstance(first, dict):
+        shown += f", and those of its first message {_keys(first)}"
+    return f"{_NO_FORMAT}; its keys are {shown}"
+
+
+def _keys(value: Mapping[str, object]) -> str:
+    """Return the keys of an object that can be quoted."""
     keys = [key for key in value if key.isidentifier() and len(key) <= _MAX_KEY_CHARS]
-    shown = ", ".join(sorted(keys)[:_MAX_SHOWN_KEYS]) or "none that can be quoted"
-    return f"of no format that can be read; its keys are {shown}"
+    return ", ".join(sorted(keys)[:_MAX_SHOWN_KEYS]) or "none that can be quoted"
