@@ -33,10 +33,17 @@ EXPORT: dict[str, Any] = {
     "message_feedback.json": [{"id": "f-1", "conversation_id": "a", "rating": "thumbs_up"}],
     "shared_conversations.json": [{"id": "s-1", "conversation_id": "a", "title": "Pears"}],
     "archived.json": [{"note": 1}, chat("b")],
+    "file-1-training.json": [chat("uploaded")],
     "more/old.txt": [chat("c")],
     "more/No suffix": [chat("d")],
 }
-LEFT = ["message_feedback.json", "photo.jpg", "shared_conversations.json", "user.json"]
+LEFT = [
+    "file-1-training.json",
+    "message_feedback.json",
+    "photo.jpg",
+    "shared_conversations.json",
+    "user.json",
+]
 
 
 def fill(folder: Path) -> Path:
@@ -66,6 +73,15 @@ def test_a_file_with_chats_is_read_whatever_its_name_is(
     assert keys == ["a", "b", "d", "c"]
     assert refused == ["archived.json chat 1: of no format that can be read; its keys are note"]
     assert left_files(path) == LEFT
+
+
+def test_two_files_of_one_name_in_an_archive_are_read(tmp_path: Path) -> None:
+    """As programs write them that add to an archive, and do not replace."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("conversations.json", json.dumps([chat("a")]))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("conversations.json", json.dumps([chat("b")]))
+    assert read(tmp_path / "x.zip") == (["a", "b"], [])
 
 
 def test_what_is_beside_the_lists_of_chats_is_read_or_reported(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def read_part(part: object) -> list[Piece]:
 def read_result(content: object) -> tuple[str, list[Attachment], list[JsonObject]]:
     """Return the text of a tool's result, its attachments, and the parts that are unknown."""
     parts = content if isinstance(content, list) else [content]
-    if isinstance(content, str) or not _are_parts(parts):
+    is_value = isinstance(content, str) or (isinstance(content, dict) and "type" not in content)
+    if is_value or not _are_parts(parts):
         return "" if content is None else to_text(content), [], []
     pieces = read_content(parts)
     texts = [piece.text for piece in pieces if isinstance(piece, Text)]

@@ -201,8 +201,11 @@ def _open_archive(
         yield opened.refuse(here, "an archive of an unknown kind")
         return
     with archive:
-        members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-        if reason := refuse_sizes(opened.file, members.values()):
+        members: dict[str, list[zipfile.ZipInfo]] = {}  # a name may stand there twice
+        for info in archive.infolist():
+            if not info.is_dir():
+                members.setdefault(info.filename, []).append(info)
+        if reason := refuse_sizes(opened.file, archive.infolist()):
             yield opened.refuse(here, reason, is_unread=True)
             return
         selection = select(members)
@@ -214,9 +217,10 @@ def _open_archive(
                 name=f"{opened.name}/{name}" if opened.is_one_of_several else name,
                 is_one_of_several=is_one_of_several or is_other,
             )
-            for item in _open_member(member, archive, members[name], has_chats, is_other=is_other):
-                is_empty = False
-                yield item
+            for info in members[name]:
+                for item in _open_member(member, archive, info, has_chats, is_other=is_other):
+                    is_empty = False
+                    yield item
         if is_empty:
             yield opened.refuse(here, "an archive without a file of chats")
 

@@ -1,12 +1,13 @@
 """The JSON values of files, one at a time, each with its place."""
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import count
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from faceplate.importers.chats import Place, Refusal, Unreadable
 from faceplate.importers.files import parser as parsing
@@ -17,6 +18,8 @@ from faceplate.importers.files.kinds import HEAD_BYTES, may_be_json
 from faceplate.importers.files.layout import find_outline, is_lines
 from faceplate.importers.files.lines import Lines, LongLine
 from faceplate.importers.files.text import DAMAGED, Text, check_damage
+
+_ATTACHED: Final = re.compile("file[-_]")
 
 
 class Value(NamedTuple):
@@ -80,7 +83,12 @@ def may_have_chats(
     is_message: Callable[[Any], bool],
     has_chats: Callable[[Iterable[Value | Refusal]], bool],
 ) -> bool:
-    """Return whether a file is JSON, and ``has_chats`` says so of its values."""
+    """Return whether a file is JSON, and ``has_chats`` says so of its values.
+
+    A file that was attached to a chat of ChatGPT is not: somebody may have asked about a data set.
+    """
+    if _ATTACHED.match(opened.name.rpartition("/")[2]):
+        return False
     try:
         head = opened.file.read(HEAD_BYTES)
         opened.file.seek(0)
