@@ -219,12 +219,12 @@ def _read_call(call: object) -> Iterator[Piece]:
 
 def _output(part: Any) -> Any:
     """Return what a tool has returned, without the frames of Gemini's interface."""
-    response = as_object(as_object(part).get("functionResponse")).get("response")
-    for value, keys in ((response, ("output", "error")), (part, ("text",))):
-        fields = as_object(value)
-        if len(fields) == 1 and fields.keys() <= {*keys}:
-            return next(iter(fields.values()))
-    return part if response is None else response
+    inner = as_object(as_object(part).get("functionResponse"))
+    is_plain = bool(inner) and len(part) == 1 and inner.keys() <= {"id", "name", "response"}
+    value = inner.get("response") if is_plain else part
+    fields = as_object(value)
+    is_text = len(fields) == 1 and fields.keys() <= {"output", "error", "text"}
+    return next(iter(fields.values())) if is_text else value
 
 
 FORMAT: Final = Format(
