@@ -238,14 +238,14 @@ async def test_the_path_that_is_read_is_the_thread(
 async def test_attachments_are_documents(
     store: FaceplateStore[UUID], user: User, other_user: User, db: Database
 ) -> None:
-    file = FileAttachment(id="atc_1", name="a.txt", mime_type="text/plain", metadata={"n": 1})
+    file = FileAttachment(id="atc_1", name="a.txt", mime_type="text/plain")
     with pytest.raises(NotFoundError):
         await store.load_attachment("atc_1", user.id)
     await store.save_attachment(file, user.id)
-    await store.save_attachment(file.model_copy(update={"thread_id": "thr"}), user.id)
-    assert (await store.load_attachment("atc_1", user.id)).thread_id == "thr"
+    await store.save_attachment(file.model_copy(update={"name": "b.txt"}), user.id)
+    assert (await store.load_attachment("atc_1", user.id)).name == "b.txt"
     found = await db.run(user.id, documents.get, ATTACHMENTS, "atc_1")
-    assert json.loads(found.body)["metadata"] == {"n": 1}
+    assert json.loads(found.body)["name"] == "b.txt"
     with pytest.raises(NotFoundError):
         await store.load_attachment("atc_1", other_user.id)
     for _ in range(2):
