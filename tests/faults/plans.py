@@ -221,6 +221,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         ),
         "messages.remove": _plan(u["messages.remove"], conversation, own.message_id),
         "messages.remove, the last one": _plan(u["messages.remove"], conversation, own.draft_id),
+        "messages.remove_one": _plan(u["messages.remove_one"], conversation, own.message_id),
         "messages.remove_after": _plan(u["messages.remove_after"], conversation, 0),
         "messages.remove_last": _plan(u["messages.remove_last"], conversation),
         "usage.record": _plan(

@@ -164,6 +164,9 @@ ATTEMPTS = {
     "messages.remove": Attempt(
         lambda their: given(their.conversation_id, their.message_id), Conversation
     ),
+    "messages.remove_one": Attempt(
+        lambda their: given(their.conversation_id, their.message_id), Conversation
+    ),
     "messages.remove_after": in_conversation(0),
     "messages.remove_last": in_conversation(),
     "tasks.create": Attempt(

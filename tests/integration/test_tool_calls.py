@@ -9,6 +9,7 @@ from tests.units import calls, results
 from uuid6 import uuid7
 
 from faceplate import Conversation, Database, InvalidInput, Message, Scope, User
+from faceplate.integrations.openai import to_openai
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
 
@@ -87,6 +88,21 @@ async def test_a_crashed_turn_is_removed_or_answered(
     assert await thread.pending() == ["a"]
     await thread.answer("a")
     assert await thread.pending() == []
+
+
+async def test_a_call_is_pending_again_where_its_result_alone_was_removed(
+    db: Database, user: User, thread: Thread
+) -> None:
+    """Else nobody can answer it, and no model takes the conversation."""
+    await thread.call("a")
+    await thread.answer("a")
+    call, result = await db.run(user.id, messages.history, thread.id)
+    await db.run(user.id, messages.remove_one, thread.id, result.id)
+    assert await thread.pending() == ["a"]
+    await thread.answer("a")
+    await db.run(user.id, messages.remove_one, thread.id, call.id)
+    assert await thread.pending() == []
+    assert to_openai(await db.run(user.id, messages.history, thread.id)) == []
 
 
 async def test_ids_that_a_model_counts_anew_each_turn_may_come_again(thread: Thread) -> None:

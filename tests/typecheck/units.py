@@ -55,6 +55,7 @@ async def said(db: Database, user_id: UUID, chat_id: UUID) -> None:
     calls = await db.run(user_id, messages.pending_tool_calls, chat_id)
     assert_type(calls, list[PendingToolCall])
     assert_type(await db.run(user_id, messages.remove_after, chat_id, 3), int)
+    assert_type(await db.run(user_id, messages.remove_one, chat_id, user_id), records.Message)
     found = await db.run(user_id, messages.branches, chat_id, 3)
     assert_type(found, list[records.Branch])
     assert_type(await db.run(user_id, conversations.switch, chat_id, 3), records.Conversation)

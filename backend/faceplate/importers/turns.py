@@ -94,8 +94,8 @@ def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Tur
     }
     whole = {
         "rest": message.rest or None,
-        "input_tokens": _tokens(message.input_tokens),
-        "output_tokens": _tokens(message.output_tokens),
+        "input_tokens": token_count(message.input_tokens),
+        "output_tokens": token_count(message.output_tokens),
     }
     turns = [Turn(**{"id": name, **about, **whole, **_fill(first, 0, is_exact=is_exact)})]
     at = len(first)
@@ -194,7 +194,7 @@ def model_name(value: object) -> str | None:
     return name if name.strip() and len(name) <= _MAX_NAME_CHARS else None
 
 
-def _tokens(value: object) -> int | None:
+def token_count(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if 0 <= value <= _MAX_TOKENS else None

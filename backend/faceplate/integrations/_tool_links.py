@@ -12,6 +12,7 @@ from uuid import UUID
 
 from faceplate.database import Database
 from faceplate.errors import NotFound
+from faceplate.integrations._response_items import fit_text
 from faceplate.integrations._speech import text_of
 from faceplate.scope import Scope, replayable
 from faceplate.services import conversations, messages, tool_calls
@@ -52,20 +53,28 @@ async def append_linked(
     conversation_id: UUID,
     batch: Sequence[NewMessage],
     *,
+    after: int | None = None,
     opens: NewConversation | None = None,
 ) -> None:
-    """Append messages, which have ids and bodies, with the tool calls and results that fit."""
+    """Append messages, which have ids and bodies, with the tool calls and results that fit.
+
+    ``after`` is the position that they follow, where they begin a branch.
+    """
     pending: set[str] = set()
-    if not tool_calls.answers_itself(batch):
+    if after != 0 and not tool_calls.answers_itself(batch):
         try:
             await conversations.lock(scope, conversation_id)
         except NotFound:
             pass  # the append makes it, or says that there is none
         else:
-            found = await messages.pending_tool_calls(scope, conversation_id)
+            found = await messages.pending_tool_calls(scope, conversation_id, leaf=after)
             pending = {call.id for call in found}
     for chunk in _chunks(linked(batch, pending)):
-        await messages.append_many(scope, conversation_id, chunk, opens=opens)
+        branch = after is not None
+        await messages.append_many(
+            scope, conversation_id, chunk, after=after, branch=branch, opens=opens
+        )
+        after = None
 
 
 def linked(batch: Sequence[NewMessage], pending: set[str]) -> list[NewMessage]:
@@ -92,7 +101,7 @@ def without_links(message: NewMessage) -> NewMessage:
     text = "\n".join(filter(None, [message.content, *calls, *results]))
     # A model should not read a call as what the assistant said.
     role = message.role if message.content or results else None
-    return message._replace(role=role, content=text, tool_calls=None, tool_results=None)
+    return message._replace(role=role, content=fit_text(text), tool_calls=None, tool_results=None)
 
 
 def _call_text(call: dict[str, object]) -> str:

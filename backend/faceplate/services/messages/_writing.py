@@ -183,14 +183,31 @@ async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
     """Remove a message and everything that follows it, in all branches; return how many.
 
     Where the path loses its end, it ends at the message before; where it loses its first message,
-    at the newest message that is left, which is in another branch. To take a message's text away
-    and leave what follows it, `replace` it.
+    at the newest message that is left, which is in another branch. To leave what follows it, use
+    `remove_one`, or `replace` what it says.
 
     Raises NotFound if the message does not exist, InvalidInput.
     """
     check_kind("message_id", message_id, UUID)
     tree = await _path_changes.lock(scope, conversation_id)
     return await tree.remove(await _path_reading.position_of(scope, conversation_id, message_id))
+
+
+async def remove_one(scope: Scope, conversation_id: UUID, message_id: UUID) -> records.Message:
+    """Remove one message, leave what follows it, and return the message.
+
+    What followed it, in any branch, follows the message before it from then on; where there is
+    none, it is a first message. A path that ended at the message ends at the one before it.
+
+    A tool call whose result is removed is pending again. A result whose call is removed stays in
+    the conversation, and requests to a model leave it out.
+
+    Raises NotFound if the message does not exist, InvalidInput.
+    """
+    check_kind("message_id", message_id, UUID)
+    tree = await _path_changes.lock(scope, conversation_id)
+    position = await _path_reading.position_of(scope, conversation_id, message_id)
+    return await tree.remove_one(position)
 
 
 async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:
