@@ -1,51 +1,21 @@
 """The API on loopback, and OpenAI's clients for it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
-import uvicorn
 from openai import AsyncOpenAI
-from starlette.requests import Request
+from tests.sdks.openai_conversations.serving import Serving, serving, sign_in
 
 from faceplate import Database, User
 from faceplate.integrations.openai_conversations import application
 
-Serving = Callable[[Any], AbstractAsyncContextManager[str]]
 
-
-async def sign_in(request: Request) -> UUID | str | None:
-    """Tell the user by a token that is their id, or ``sub:`` and their subject."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        return None
-    if token.startswith("sub:"):
-        return token.removeprefix("sub:")
-    try:
-        return UUID(token)
-    except ValueError:
-        return None
-
-
-@asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """Serve an application on loopback, in this event loop; yield its URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())  # without handlers of signals
-    try:
-        while not server.started:
-            assert not task.done(), task.exception()
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await task
+@pytest.fixture
+def serving_api() -> Serving:
+    """``async with serving_api(app) as url:``."""
+    return serving
 
 
 @pytest.fixture
@@ -61,19 +31,16 @@ Client = Callable[..., AsyncOpenAI]
 @pytest.fixture
 async def client_for(url: str) -> AsyncIterator[Client]:
     """Make OpenAI's client for a token, or for a user's id."""
-    async with AsyncExitStack() as stack:
-        clients: list[AsyncOpenAI] = []
+    clients: list[AsyncOpenAI] = []
 
-        def make(token: object, **options: Any) -> AsyncOpenAI:
-            given = {"base_url": f"{url}/v1", "max_retries": 0, **options}
-            client = AsyncOpenAI(api_key=str(token), **given)
-            clients.append(client)
-            return client
+    def make(token: object, **options: Any) -> AsyncOpenAI:
+        given = {"base_url": f"{url}/v1", "max_retries": 0, **options}
+        clients.append(AsyncOpenAI(api_key=str(token), **given))
+        return clients[-1]
 
-        yield make
-        for client in clients:
-            await client.close()
-        await stack.aclose()
+    yield make
+    for client in clients:
+        await client.close()
 
 
 @pytest.fixture

@@ -2,20 +2,24 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import httpx
 import openai
 import pytest
-from openai import AsyncOpenAI
+from tests.units import calls, results
 from uuid6 import uuid7
 
 from faceplate import Database, User, exporters
 from faceplate.integrations.openai_conversations import conversation_id
-from faceplate.services import conversations, messages
+from faceplate.services import conversations, messages, users
 from faceplate.services.messages import NewConversation, NewMessage
-from tests.units import calls, results
 
-HELLO = {"type": "message", "role": "user", "content": "Hello!"}
+HELLO: Any = {"type": "message", "role": "user", "content": "Hello!"}
+
+
+def _uuid(id_: str) -> UUID:
+    return UUID(id_.removeprefix("conv_"))
 
 
 def said(number: int) -> dict[str, Any]:
@@ -26,11 +30,11 @@ def text_of(item: Any) -> str:
     return str(item.content[0].text)
 
 
-async def texts(client: AsyncOpenAI, id_: str, **given: Any) -> list[str]:
+async def texts(client: Any, id_: str, **given: Any) -> list[str]:
     return [text_of(item) async for item in client.conversations.items.list(id_, **given)]
 
 
-async def filled(client: AsyncOpenAI, count: int) -> str:
+async def filled(client: Any, count: int) -> str:
     """Make a conversation of so many items; return its id."""
     chat = await client.conversations.create()
     for start in range(0, count, 20):
@@ -42,7 +46,7 @@ async def filled(client: AsyncOpenAI, count: int) -> str:
 # Conversations
 
 
-async def test_a_conversation_is_made_read_changed_and_deleted(client: AsyncOpenAI) -> None:
+async def test_a_conversation_is_made_read_changed_and_deleted(client: Any) -> None:
     made = await client.conversations.create(metadata={"topic": "demo"}, items=[HELLO])
     assert (made.object, made.metadata) == ("conversation", {"topic": "demo"})
     assert made.id.startswith("conv_")
@@ -59,7 +63,7 @@ async def test_a_conversation_is_made_read_changed_and_deleted(client: AsyncOpen
 
 
 async def test_a_conversation_has_the_title_of_what_was_said_first(
-    client: AsyncOpenAI, db: Database, user: User
+    client: Any, db: Database, user: User
 ) -> None:
     """Else the product's list shows nothing but New Chat."""
     long = "How do I\nget to Bergen? " * 10
@@ -72,7 +76,7 @@ async def test_a_conversation_has_the_title_of_what_was_said_first(
 
 
 async def test_the_programs_own_metadata_is_left_alone(
-    client: AsyncOpenAI, db: Database, user: User
+    client: Any, db: Database, user: User
 ) -> None:
     """Else a page of the product loses what it keeps, or the client gets what it cannot read."""
     own = {"pinned": True, "tags": ["a"], "topic": "old", "long": "a" * 513}
@@ -86,7 +90,7 @@ async def test_the_programs_own_metadata_is_left_alone(
 
 
 async def test_a_conversation_from_openai_keeps_its_id(
-    client: AsyncOpenAI, db: Database, user: User
+    client: Any, db: Database, user: User
 ) -> None:
     """Else the ids that a product has stored lead nowhere after the move."""
     theirs = "conv_689667905b048191b4740501625afd940c7533ace33a2dab"
@@ -106,7 +110,7 @@ async def test_a_conversation_from_openai_keeps_its_id(
 # Items
 
 
-async def test_items_are_listed_a_page_at_a_time(client: AsyncOpenAI) -> None:
+async def test_items_are_listed_a_page_at_a_time(client: Any) -> None:
     id_ = await filled(client, 45)
     expected = [f"{number}" for number in range(45)]
     assert await texts(client, id_) == expected[::-1]
@@ -123,7 +127,7 @@ async def test_items_are_listed_a_page_at_a_time(client: AsyncOpenAI) -> None:
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_a_page_that_is_full_to_the_last_item_says_that_there_is_no_more(
-    client: AsyncOpenAI, order: Any
+    client: Any, order: Any
 ) -> None:
     id_ = await filled(client, 6)
     page = await client.conversations.items.list(id_, limit=6, order=order)
@@ -132,7 +136,7 @@ async def test_a_page_that_is_full_to_the_last_item_says_that_there_is_no_more(
     assert (len(page.data), page.has_more) == (5, True)
 
 
-async def test_an_empty_conversation_has_no_items(client: AsyncOpenAI) -> None:
+async def test_an_empty_conversation_has_no_items(client: Any) -> None:
     made = await client.conversations.create(items=[])
     page = await client.conversations.items.list(made.id)
     assert (page.data, page.has_more) == ([], False)
@@ -141,7 +145,7 @@ async def test_an_empty_conversation_has_no_items(client: AsyncOpenAI) -> None:
     assert added.data == []
 
 
-async def test_an_item_is_answered_as_openai_answers_it(client: AsyncOpenAI) -> None:
+async def test_an_item_is_answered_as_openai_answers_it(client: Any) -> None:
     chat = await client.conversations.create()
     image = {"type": "input_image", "image_url": "https://example.com/a.png"}
     items: list[Any] = [
@@ -197,7 +201,7 @@ ODD: list[dict[str, Any]] = [
 
 
 async def test_an_item_is_kept_to_the_letter(
-    client: AsyncOpenAI, http: httpx.AsyncClient, db: Database, user: User
+    client: Any, http: httpx.AsyncClient, db: Database, user: User
 ) -> None:
     chat = await client.conversations.create()
     sent = json.dumps({"items": ODD})
@@ -214,13 +218,7 @@ async def test_an_item_is_kept_to_the_letter(
     assert [list(json.loads(str(row.body))) for row in stored] == [list(item) for item in ODD]
 
 
-def _uuid(id_: str) -> Any:
-    from uuid import UUID
-
-    return UUID(id_.removeprefix("conv_"))
-
-
-async def test_ids_that_are_none_are_not_taken_for_ids(client: AsyncOpenAI) -> None:
+async def test_ids_that_are_none_are_not_taken_for_ids(client: Any) -> None:
     """Else the Agents SDK, with another model than OpenAI's, cannot append its second message."""
     chat = await client.conversations.create()
     items: list[Any] = [{**HELLO, "id": id_} for id_ in ("__fake_id__", "__fake_id__", "a/b", "")]
@@ -232,7 +230,7 @@ async def test_ids_that_are_none_are_not_taken_for_ids(client: AsyncOpenAI) -> N
     assert await texts(client, chat.id) == []
 
 
-async def test_one_item_is_deleted_and_the_others_stay(client: AsyncOpenAI) -> None:
+async def test_one_item_is_deleted_and_the_others_stay(client: Any) -> None:
     id_ = await filled(client, 5)
     page = await client.conversations.items.list(id_, order="asc")
     for index, left in ((2, "0134"), (0, "134"), (4, "13")):
@@ -251,7 +249,7 @@ async def test_one_item_is_deleted_and_the_others_stay(client: AsyncOpenAI) -> N
 
 
 async def test_a_chat_of_the_product_is_seen_and_continued(
-    client: AsyncOpenAI, db: Database, user: User
+    client: Any, db: Database, user: User
 ) -> None:
     chat = await db.run(user.id, conversations.create, title="Weather")
     turn = [
@@ -270,7 +268,7 @@ async def test_a_chat_of_the_product_is_seen_and_continued(
         assert await client.conversations.items.retrieve(item.id, conversation_id=id_) == item
     for order, expected in (("asc", items), ("desc", items[::-1])):
         for limit in (1, 2, 3, 4):
-            listed = client.conversations.items.list(id_, order=order, limit=limit)  # type: ignore[arg-type]  # one of two words
+            listed = client.conversations.items.list(id_, order=order, limit=limit)
             assert [item async for item in listed] == expected
     await client.conversations.items.create(id_, items=[HELLO])
     history = await db.run(user.id, messages.history, chat.id)
@@ -278,7 +276,7 @@ async def test_a_chat_of_the_product_is_seen_and_continued(
 
 
 async def test_one_item_of_a_message_with_several_is_deleted(
-    client: AsyncOpenAI, db: Database, user: User
+    client: Any, db: Database, user: User
 ) -> None:
     """Else the text goes with the call, or the call cannot be taken back."""
     chat = await db.run(user.id, conversations.create)
@@ -296,13 +294,13 @@ async def test_one_item_of_a_message_with_several_is_deleted(
             item.call_id if hasattr(item, "call_id") else "text"
             for item in items
             if item.id not in gone
-        ]  # type: ignore[union-attr]  # of a call
+        ]
         assert [getattr(item, "call_id", "text") for item in left] == expected
     assert await db.run(user.id, messages.history, chat.id) == []
 
 
 async def test_a_reply_that_is_being_written_is_no_item_yet(
-    client: AsyncOpenAI, db: Database, user: User
+    client: Any, db: Database, user: User
 ) -> None:
     id_ = await filled(client, 3)
     await db.run(user.id, messages.append_draft, _uuid(id_))
@@ -311,7 +309,7 @@ async def test_a_reply_that_is_being_written_is_no_item_yet(
 
 
 async def test_items_of_another_program_are_found_by_their_ids(
-    client: AsyncOpenAI, db: Database, user: User
+    client: Any, db: Database, user: User
 ) -> None:
     """Else what the Agents SDK has stored cannot be removed here."""
     chat = await db.run(user.id, conversations.open, source="openai-agents", key="s")
@@ -330,11 +328,9 @@ async def test_items_of_another_program_are_found_by_their_ids(
     assert await texts(client, id_, order="asc") == expected
 
 
-async def test_only_the_path_that_is_read_is_listed(
-    client: AsyncOpenAI, db: Database, user: User
-) -> None:
+async def test_only_the_path_that_is_read_is_listed(client: Any, db: Database, user: User) -> None:
     id_ = await filled(client, 4)
-    branch = {"role": "user", "content": "other", "after": 2, "branch": True}
+    branch: Any = {"role": "user", "content": "other", "after": 2, "branch": True}
     await db.run(user.id, messages.append, _uuid(id_), **branch)
     assert await texts(client, id_, order="asc") == ["0", "1", "other"]
     assert await texts(client, id_, limit=1) == ["other", "1", "0"]
@@ -345,9 +341,7 @@ async def test_only_the_path_that_is_read_is_listed(
     assert await texts(client, id_, order="asc") == ["0", "2", "3"]
 
 
-async def test_what_the_client_says_is_in_every_view(
-    client: AsyncOpenAI, db: Database, user: User
-) -> None:
+async def test_what_the_client_says_is_in_every_view(client: Any, db: Database, user: User) -> None:
     """Else a chat of this API is missing from the product's pages."""
     made = await client.conversations.create(items=[HELLO])
     turn: list[Any] = [
@@ -368,13 +362,16 @@ async def test_what_the_client_says_is_in_every_view(
     found = await db.run(user.id, conversations.search, "hello")
     assert [chat.id for chat in found.items] == [id_]
     assert (found.items[0].source, found.items[0].message_count) == ("openai", 4)
+    written: list[bytes] = []
+    await exporters.write(db, user.id, written.append, format="markdown", conversation_id=id_)
+    assert all(text in b"".join(written) for text in (b"Hello!", b"weather", b"Take a coat."))
 
 
 # Who may see what
 
 
 async def test_two_users_see_nothing_of_each_other(
-    client: AsyncOpenAI, client_for: Any, other_user: User
+    client: Any, client_for: Any, other_user: User
 ) -> None:
     made = await client.conversations.create(items=[{**HELLO, "id": "msg_mine"}])
     other = client_for(other_user.id)
@@ -400,6 +397,18 @@ async def test_a_subject_is_a_user_who_may_be_new(client_for: Any) -> None:
     assert (await again.conversations.retrieve(made.id)).id == made.id
     with pytest.raises(openai.NotFoundError):
         await client_for(f"sub:{uuid7()}").conversations.retrieve(made.id)
+
+
+async def test_a_user_who_was_deleted_may_come_back(client_for: Any, db: Database) -> None:
+    """Else the process answers them with errors until it ends."""
+    subject = f"{uuid7()}"
+    client = client_for(f"sub:{subject}")
+    made = await client.conversations.create()
+    gone = await db.run_system(users.by_subject, subject)
+    await db.run_system(users.delete, gone.id)
+    with pytest.raises(openai.NotFoundError, match="user does not exist"):
+        await client.conversations.create()
+    assert (await client.conversations.create()).id != made.id
 
 
 async def test_whoever_is_not_signed_in_is_refused(client_for: Any) -> None:

@@ -125,12 +125,18 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     return error_response(error.status_code, message, code=code, headers=error.headers)
 
 
-async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    request_id = request.scope.get("request_id")
+async def _answer_unexpected(_request: Request, error: Exception) -> Response:
+    request_id = new_request_id()  # Starlette answers these outside of the middleware
     logger.error("request %s answered with status 500: %s", request_id, type(error).__name__)
     return error_response(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "An internal error occurred and was logged."
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "An internal error occurred and was logged.",
+        headers={REQUEST_ID: request_id},
     )
+
+
+def new_request_id() -> str:
+    return f"req_{uuid4().hex}"
 
 
 HANDLERS: Final[Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]] = {
@@ -151,11 +157,11 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"req_{uuid4().hex}"
+        request_id = new_request_id()
 
         async def send_with_id(event: Event) -> None:
             if event["type"] == "http.response.start":
                 MutableHeaders(scope=event)[REQUEST_ID] = request_id
             await send(event)
 
-        await self._app({**scope, "request_id": request_id}, receive, send_with_id)
+        await self._app(scope, receive, send_with_id)

@@ -1,6 +1,7 @@
 """What a client sends, checked by OpenAI's rules."""
 
 import json
+import re
 from typing import Any, Final, NoReturn
 
 from starlette.requests import Request
@@ -14,7 +15,9 @@ DEFAULT_LIMIT: Final = 20
 MAX_PAIRS: Final = 16
 MAX_KEY_CHARS: Final = 64
 MAX_VALUE_CHARS: Final = 512
+MAX_DEPTH: Final = 200
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
+_IDEMPOTENCY_KEY: Final = re.compile(rf"[!-~]{{1,{MAX_IDEMPOTENCY_KEY_CHARS}}}")
 ORDERS: Final = ("asc", "desc")
 
 
@@ -35,12 +38,25 @@ async def read_body(request: Request, *, max_bytes: int, fields: tuple[str, ...]
         body = json.loads(received.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise Refused("We could not parse the JSON body of your request.") from None
+    if received.count(b"[") + received.count(b"{") > MAX_DEPTH and _is_deep(body):
+        raise Refused(f"The JSON body of your request has more than {MAX_DEPTH} levels.")
     if not isinstance(body, dict):
         raise Refused("The JSON body of your request must be an object.", code="invalid_type")
     for name in body:
         if name not in fields:
             raise Refused(f"Unknown parameter: {name!a}.", name, "unknown_parameter")
     return body
+
+
+def _is_deep(body: Any) -> bool:
+    """Return whether JSON has more levels than are read back whatever the stack is."""
+    level = [body] if isinstance(body, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [one for values in inner for one in values if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -174,9 +190,9 @@ def is_descending(request: Request) -> bool:
 def idempotency_key(request: Request) -> str | None:
     """Return the key by which a retry is known, if the client sends one."""
     key = request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= MAX_IDEMPOTENCY_KEY_CHARS:
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise Refused(
-            f"Invalid Idempotency-Key: 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.",
+            f"Invalid Idempotency-Key: 1 to {MAX_IDEMPOTENCY_KEY_CHARS} visible ASCII characters.",
             "Idempotency-Key",
             "invalid_value",
         )

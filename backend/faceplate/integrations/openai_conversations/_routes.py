@@ -14,11 +14,11 @@ from uuid6 import uuid7
 
 from faceplate.column_types import JsonObject
 from faceplate.database import Database
-from faceplate.errors import Conflict, UsageError
+from faceplate.errors import NotFound, UsageError
 from faceplate.integrations._response_items import new_message
 from faceplate.integrations._tool_links import append_linked
 from faceplate.integrations.openai_conversations import _ids, _units
-from faceplate.integrations.openai_conversations._errors import MAY_REPEAT, Refused, json_response
+from faceplate.integrations.openai_conversations._errors import MAY_REPEAT, json_response
 from faceplate.integrations.openai_conversations._items import resource
 from faceplate.integrations.openai_conversations._openapi import DOCUMENT
 from faceplate.integrations.openai_conversations._requests import (
@@ -32,7 +32,7 @@ from faceplate.integrations.openai_conversations._requests import (
     shown_metadata,
 )
 from faceplate.integrations.web import UserRunner
-from faceplate.records import Conversation
+from faceplate.records import Conversation, User
 from faceplate.services import conversations, messages, tool_calls, users
 from faceplate.services.messages import NewMessage
 
@@ -72,7 +72,12 @@ class Endpoints:
     def _for_user(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             runner = await self._runner(request)
-            return json_response(await handler(runner, request))
+            try:
+                return json_response(await handler(runner, request))
+            except NotFound as error:
+                if error.record is User:  # deleted: the next request makes them anew
+                    self._user_ids.clear()
+                raise
 
         return endpoint
 
@@ -107,7 +112,11 @@ async def _create(runner: UserRunner, request: Request) -> JsonObject:
     key = f"idempotency-key {once}" if once else uuid7().hex
     conversation_id = conversations.id_of(runner.user_id, source=_ids.SOURCE, key=key)
     batch = _messages(conversation_id, items, once)
-    return _resource(await runner.run(_units.create, key, metadata, batch))
+    if batch:
+        return _resource(await runner.run(_units.create, key, metadata, batch))
+    made = await runner.run(conversations.open, source=_ids.SOURCE, key=key, metadata=metadata)
+    _units.check_same(made, metadata)
+    return _resource(made)
 
 
 async def _retrieve(runner: UserRunner, request: Request) -> JsonObject:
@@ -202,10 +211,7 @@ def _messages(
             id_ = _ids.of_attempt(conversation_id, once, number)
         else:
             id_ = uuid7()
-        try:
-            batch.append(new_message(item, id=id_))
-        except RecursionError:
-            raise Refused(f"'items[{number}]' is nested too deeply.", f"items[{number}]") from None
+        batch.append(new_message(item, id=id_))
     return batch
 
 
@@ -214,19 +220,13 @@ async def _append(
 ) -> int | None:
     """Append messages; return the position of the first, or None where it is not known."""
     chars = sum(len(message.body or "") for message in batch)
-    try:
-        if chars > messages.MAX_BATCH_CHARS or not tool_calls.answers_itself(batch):
-            await runner.run(append_linked, conversation_id, batch)
-            return None
-        if len(batch) == 1:
-            new: dict[str, Any] = batch[0]._asdict()
-            return (await runner.run(messages.append, conversation_id, **new)).position
-        return (await runner.run(messages.append_many, conversation_id, batch))[0].position
-    except Conflict:  # of a retry, or of an id that exists
-        # What a retry appends may have lost its links: the first attempt has answered the call.
-        if not await runner.run(_units.are_stored, conversation_id, batch):
-            raise
-    return None
+    if chars > messages.MAX_BATCH_CHARS or not tool_calls.answers_itself(batch):
+        await runner.run(append_linked, conversation_id, batch)
+        return None
+    if len(batch) == 1:
+        new: dict[str, Any] = batch[0]._asdict()
+        return (await runner.run(messages.append, conversation_id, **new)).position
+    return (await runner.run(messages.append_many, conversation_id, batch))[0].position
 
 
 def _resource(conversation: Conversation) -> JsonObject:

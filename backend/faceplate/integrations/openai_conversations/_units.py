@@ -33,27 +33,15 @@ async def create(
     conversation = await conversations.open(
         scope, source=_ids.SOURCE, key=key, title=title_of(batch), metadata=metadata
     )
-    if conversation.metadata != metadata:
-        raise Conflict("the Idempotency-Key belongs to a request with other metadata")
-    is_new = conversation.message_count == 0
-    if batch and (is_new or not await are_stored(scope, conversation.id, batch)):
-        await append_linked(scope, conversation.id, batch)
+    check_same(conversation, metadata)
+    await append_linked(scope, conversation.id, batch)
     return conversation
 
 
-@read_only
-async def are_stored(scope: Scope, conversation_id: UUID, batch: Sequence[NewMessage]) -> bool:
-    """Return whether all of the messages are stored with the same bodies."""
-    for message in batch:
-        if message.id is None:
-            return False
-        try:
-            stored = await messages.get(scope, conversation_id, message.id)
-        except NotFound:
-            return False
-        if stored.body != message.body:
-            return False
-    return True
+def check_same(conversation: Conversation, metadata: JsonObject) -> None:
+    """Raise Conflict unless a conversation that was there already has this metadata."""
+    if conversation.metadata != metadata:
+        raise Conflict("the Idempotency-Key belongs to a request with other metadata")
 
 
 async def entitle(scope: Scope, conversation_id: UUID, title: str) -> None:
