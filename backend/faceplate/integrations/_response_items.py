@@ -5,10 +5,13 @@ body of its message is the item to the letter; role, content, tool calls and too
 people and other programs read. A message of another program becomes one item or several.
 """
 
+import gc
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
+
+import orjson
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.contents import read_content, read_part, read_result
@@ -18,7 +21,7 @@ from faceplate.importers.source import Aside, Attachment, Call, Result, Text
 from faceplate.importers.turns import can_be_stored
 from faceplate.integrations._speech import text_of
 from faceplate.models import ROLES
-from faceplate.records import Message, parse_body
+from faceplate.records import Message, MessageBody, parse_body
 from faceplate.services.messages import NewMessage
 
 _TEXTS: Final = ("input_text", "output_text", "text")
@@ -26,6 +29,8 @@ _CALLS: Final = {"function_call": "function", "custom_tool_call": "custom"}
 _CALL_TEXTS: Final = {"function": "arguments", "custom": "input"}
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
 _CUT: Final = "…"
+_LONG_NUMBER: Final = b"0" * 19
+_DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
 def to_json(item: Any) -> str:
@@ -73,7 +78,7 @@ def items_of(messages: Iterable[Message]) -> list[Any]:
     return [item for message in messages for item in items_of_message(message, custom)]
 
 
-def items_of_message(message: Message, custom_calls: set[str]) -> list[Any]:
+def items_of_message(message: Message | MessageBody, custom_calls: set[str]) -> list[Any]:
     """Return the items of one message.
 
     ``custom_calls`` has the ids of the calls of custom tools so far; the function adds to it.
@@ -87,9 +92,49 @@ def items_of_message(message: Message, custom_calls: set[str]) -> list[Any]:
     return list(_items_of_row(message, custom_calls))
 
 
-def _items_of_row(message: Message, custom_calls: set[str]) -> Iterator[JsonObject]:
+def items_of_bodies(rows: Sequence[MessageBody]) -> list[Any] | None:
+    """Return the items of what `messages.bodies` returns, in order.
+
+    It returns None where a body is no item: the message has to be read whole.
+    """
+    parsed = iter(_parse_all([row.body for row in rows if row.body is not None]))
+    custom: set[str] = set()
+    items: list[Any] = []
+    for row in rows:
+        if row.body is None:
+            items += items_of_message(row, custom)
+            continue
+        item = next(parsed)
+        if row.role is not None and not _is_item(item):
+            return None
+        items.append(item)
+    return items
+
+
+def _parse_all(texts: Sequence[str]) -> list[Any]:
+    """Return what each of many JSON texts says, in about half the time that `from_json` takes."""
+    array = f"[{','.join(texts)}]"
+    # orjson makes a float of an integer beyond 64 bits, which has 19 digits or more.
+    if _LONG_NUMBER not in array.encode().translate(_DIGITS_AS_ZEROS):
+        # JSON has no cycles. The collector would look for them in all that the process holds, once
+        # for each few thousand objects: for long histories that takes twice as long as the rest.
+        is_collecting = gc.isenabled()
+        gc.disable()
+        try:
+            parsed: list[Any] = orjson.loads(array)
+        except ValueError:  # lone surrogates, which it refuses
+            pass
+        else:
+            return parsed
+        finally:
+            if is_collecting:
+                gc.enable()
+    return [from_json(text) for text in texts]
+
+
+def _items_of_row(message: Message | MessageBody, custom_calls: set[str]) -> Iterator[JsonObject]:
     """Yield the items of a message by its role, content, tool calls and results."""
-    if message.role != "tool" and message.content.strip():
+    if message.role != "tool" and message.content and message.content.strip():
         yield {"role": message.role, "content": message.content}
     for call in message.tool_calls or ():
         kind = call.get("type", "function")
