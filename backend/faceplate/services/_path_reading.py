@@ -60,9 +60,7 @@ async def up_to(
 
     Raises NotFound if there is no such message.
     """
-    rows = await scope.all(
-        sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit
-    )
+    rows = await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit)
     if not rows or rows[0].position != leaf:
         await conversations.get(scope, conversation_id)
         raise NotFound(records.Message)

@@ -40,7 +40,10 @@ class Item(NamedTuple):
         return own if is_derived else self.alias
 
     def answered(self) -> JsonObject:
-        return resource(self.stored, self.id)
+        """Return the item as OpenAI answers it."""
+        is_whole = self.message.body is not None or self.message.status == "complete"
+        stored = self.stored if is_whole else {**self.stored, "status": "incomplete"}
+        return resource(stored, self.id)
 
 
 def items_in(messages: Sequence[Message]) -> list[Item]:
