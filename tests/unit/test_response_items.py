@@ -8,14 +8,27 @@ import pytest
 from uuid6 import uuid7
 
 from faceplate import Message
-from faceplate.integrations._response_items import from_json, items_of, new_message, to_json
+from faceplate.integrations._response_items import (
+    from_json,
+    items_of,
+    items_of_bodies,
+    new_message,
+    to_json,
+)
+from faceplate.records import MessageBody
 
 NOW = datetime.now(UTC)
 
 
 def row(**fields: Any) -> Message:
     """A message as a read returns it."""
-    whole = {"role": None, "content": "", "tool_calls": None, "tool_results": None, "body": None}
+    whole: dict[str, Any] = {
+        "role": None,
+        "content": "",
+        "tool_calls": None,
+        "tool_results": None,
+        "body": None,
+    }
     whole |= {"metadata": {}, "status": "complete", "model": None, "parent_position": None}
     whole |= {"input_tokens": None, "output_tokens": None, "created_at": NOW, "updated_at": NOW}
     return Message(conversation_id=uuid7(), id=uuid7(), position=1, **(whole | fields))
@@ -148,8 +161,8 @@ def test_calls_and_their_outputs_have_openais_shape() -> None:
     function = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
     custom = {"type": "custom_tool_call", "call_id": "c2", "name": "sql", "input": "SELECT 1"}
     output = {"type": "function_call_output", "call_id": "c1", "output": "rain"}
-    parts = {"type": "custom_tool_call_output", "call_id": "c2"}
-    parts |= {"output": [{"type": "input_text", "text": "1"}]}
+    said = [{"type": "input_text", "text": "1"}]
+    parts = {"type": "custom_tool_call_output", "call_id": "c2", "output": said}
 
     assert new_message(function).tool_calls == [
         {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -215,6 +228,26 @@ def test_an_integer_of_more_digits_than_python_reads_is_read() -> None:
     text = '{"role": "user", "content": "a", "n": 1' + "0" * 5_000 + "}"
     assert from_json(text)["n"] == 10**5_000
     assert to_json({"a": "\ud800"}) == '{"a":"\\ud800"}'
+
+
+def test_bodies_are_read_as_whole_messages_are() -> None:
+    """Else a long history reads otherwise than a short one."""
+    stored = [
+        new_message(item)._asdict() for item in [*HOSTILE, *(p[0] for p in PROJECTIONS.values())]
+    ]
+    rows = [row(**{name: new[name] for name in ("role", "content", "body")}) for new in stored]
+    for part in (rows, *([each] for each in rows)):
+        bodies = [
+            MessageBody(each.position, None, each.status, each.role, each.body, None, None, None)
+            for each in part
+        ]
+        assert json.dumps(items_of_bodies(bodies)) == json.dumps(items_of(part))
+
+
+def test_the_body_of_another_protocol_is_no_item() -> None:
+    body = MessageBody(1, None, "complete", "user", '{"attachments": []}', None, None, None)
+    assert items_of_bodies([body]) is None
+    assert items_of_bodies([body._replace(role=None)]) == [{"attachments": []}]
 
 
 def test_messages_of_other_programs_become_items() -> None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -77,11 +77,13 @@ class FaceplateSession:
 
         ``session_id`` is any text. ``session_settings`` has the ``limit`` of `get_items`.
 
-        Raises InvalidInput for a ``session_id`` that is no text.
+        Raises InvalidInput for a ``session_id`` that is no text, TypeError for unknown settings.
         """
         if not isinstance(session_id, str):
             raise InvalidInput("session_id", "must be text")
         if isinstance(session_settings, dict):
+            if unknown := session_settings.keys() - {each.name for each in fields(SessionSettings)}:
+                raise TypeError(f"Unknown session settings: {', '.join(sorted(unknown))}")
             session_settings = SessionSettings(**session_settings)
         self.session_id = session_id
         self.session_settings = session_settings or SessionSettings()

@@ -12,6 +12,7 @@ reads any path, so a memory that is out of date costs time and nothing else.
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from operator import attrgetter
+from typing import TypeVar
 from uuid import UUID
 
 from faceplate import records
@@ -21,7 +22,7 @@ from faceplate.scope import Scope
 from faceplate.services import _path_statements as sql
 from faceplate.services import conversations
 
-R = sql.R
+R = TypeVar("R", records.Message, records.MessageBody)
 
 _parent_position = attrgetter("parent_position")
 
@@ -32,7 +33,7 @@ MOST_REMEMBERED = 10_000
 
 
 async def newest(
-    scope: Scope, conversation_id: UUID, limit: int, reading: sql.Reading[R] = sql.MESSAGES
+    scope: Scope, conversation_id: UUID, limit: int, reading: sql.Reading[R]
 ) -> list[R]:
     """Return the last ``limit`` messages of the path, the last one first."""
     if has_branched(scope, conversation_id):
@@ -167,7 +168,7 @@ async def after(
     limit: int | None,
     leaf: int | None,
     *,
-    reading: sql.Reading[R] = sql.MESSAGES,
+    reading: sql.Reading[R],
 ) -> list[R]:
     """Return the first ``limit`` messages of a path after ``position``, in order."""
     key = {"conversation_id": conversation_id, "position": position}

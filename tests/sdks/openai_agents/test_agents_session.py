@@ -10,7 +10,7 @@ import pytest
 from agents import SQLiteSession
 from agents.memory import Session, SessionSettings
 
-from faceplate import Database, InvalidInput, User, exporters
+from faceplate import Database, InvalidInput, User
 from faceplate.integrations.openai_agents import SOURCE, FaceplateSession
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
@@ -55,9 +55,9 @@ def numbered(count: int) -> list[Any]:
 
 async def test_it_is_a_session(make: Make) -> None:
     session = make("a")
-    assert isinstance(session, Session)
     assert session.session_id == "a"
     assert session.session_settings.limit is None
+    assert isinstance(session, Session)
 
 
 async def test_items_come_back_in_order_and_to_the_letter(make: Make) -> None:
@@ -168,13 +168,15 @@ async def test_thousands_of_items_are_added_at_once(make: Make) -> None:
 async def test_all_items_are_added_or_none(db: Database, user: User) -> None:
     session = FaceplateSession(db, user.id, "a")
     await session.add_items([HI])
-    too_long = {"role": "user", "content": "x" * 17_000_000}
+    too_long: Any = {"role": "user", "content": "x" * 17_000_000}
     with pytest.raises(InvalidInput):
         await session.add_items([*numbered(2_000), too_long])
+    no_json: Any = {"role": "user", "content": float("nan")}
     with pytest.raises(InvalidInput):
-        await session.add_items([HI, {"role": "user", "content": float("nan")}])
+        await session.add_items([HI, no_json])
+    no_json = {"role": "user", "content": object()}
     with pytest.raises(TypeError):
-        await session.add_items([HI, {"role": "user", "content": object()}])
+        await session.add_items([HI, no_json])
     assert await session.get_items() == [HI]
 
 
@@ -367,7 +369,8 @@ TITLES = {
 @pytest.mark.parametrize("said", TITLES)
 async def test_the_title_is_what_the_user_says_first(db: Database, user: User, said: str) -> None:
     session = FaceplateSession(db, user.id, "a" + said[:5].strip("\0"))
-    await session.add_items([{"role": "system", "content": "Be brief."}, {**HI, "content": said}])
+    items: list[Any] = [{"role": "system", "content": "Be brief."}, {**HI, "content": said}]
+    await session.add_items(items)
     chat = await db.run(user.id, conversations.get, session.conversation_id)
     assert chat.title == TITLES[said]
 
