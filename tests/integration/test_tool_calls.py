@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,6 +104,20 @@ async def test_a_call_is_pending_again_where_its_result_alone_was_removed(
     await db.run(user.id, messages.remove_one, thread.id, call.id)
     assert await thread.pending() == []
     assert to_openai(await db.run(user.id, messages.history, thread.id)) == []
+
+
+async def test_a_call_may_be_taken_out_of_its_message_and_none_put_in(
+    db: Database, user: User, thread: Thread
+) -> None:
+    made = await thread.call("a", "b")
+    replace = partial(db.run, user.id, messages.replace, thread.id, made.id, role="assistant")
+    await replace(tool_calls=calls("b"))
+    assert await thread.pending() == ["b"]
+    for others in (calls("a"), calls("a") + calls("b")):
+        with pytest.raises(InvalidInput, match="must have ids that they had"):
+            await replace(tool_calls=others)
+    await replace(content="Never mind.")
+    assert await thread.pending() == []
 
 
 async def test_ids_that_a_model_counts_anew_each_turn_may_come_again(thread: Thread) -> None:

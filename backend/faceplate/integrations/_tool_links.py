@@ -7,7 +7,7 @@ content says what it was.
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 from faceplate.database import Database
@@ -67,6 +67,8 @@ async def append_linked(
         except NotFound:
             pass  # the append makes it, or says that there is none
         else:
+            if await _are_stored(scope, conversation_id, batch):
+                return  # by an earlier attempt, which has taken the calls that are pending no more
             found = await messages.pending_tool_calls(scope, conversation_id, leaf=after)
             pending = {call.id for call in found}
     for chunk in _chunks(linked(batch, pending)):
@@ -75,6 +77,18 @@ async def append_linked(
             scope, conversation_id, chunk, after=after, branch=branch, opens=opens
         )
         after = None
+
+
+async def _are_stored(scope: Scope, conversation_id: UUID, batch: Sequence[NewMessage]) -> bool:
+    """Return whether all of the messages are stored with the same bodies."""
+    for message in batch:
+        try:
+            stored = await messages.get(scope, conversation_id, cast("UUID", message.id))
+        except NotFound:
+            return False
+        if stored.body != message.body:
+            return False
+    return True
 
 
 def linked(batch: Sequence[NewMessage], pending: set[str]) -> list[NewMessage]:

@@ -145,8 +145,9 @@ async def replace(
     """Replace what a message says, in its place; return it.
 
     What is not given is empty afterwards. The message keeps its position, status, ``created_at``,
-    model and tokens; ``updated_at`` says when it was replaced. Its tool calls and results must have
-    the ids that they had. To keep what it said before, append a branch instead.
+    model and tokens; ``updated_at`` says when it was replaced. Its tool calls and results must be
+    among those that it had: a call whose result is left out is pending again. To keep what it said
+    before, append a branch instead.
 
     Raises NotFound if the message does not exist, Conflict if it is a draft, InvalidInput.
     """
@@ -160,8 +161,8 @@ async def replace(
         tool_ids(new),
         strict=True,
     ):
-        if had != has:
-            raise InvalidInput(field, "must have the ids that they had")
+        if not has <= had:
+            raise InvalidInput(field, "must have ids that they had")
     with body_errors(scope, BODY, body):
         replaced = await scope.first(
             sql.REPLACE,
