@@ -78,7 +78,7 @@ class Tool(NamedTuple):
 
 
 class Refused(Exception):  # noqa: N818 - named for what it says
-    """The tool did nothing. The message is for the model, and shows no content."""
+    """The tool failed. The message is for the model, and shows no content."""
 
 
 async def call(runner: UserRunner, tools: dict[str, Tool], name: str, given: Any) -> JsonObject:
