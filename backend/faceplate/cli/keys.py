@@ -40,21 +40,24 @@ def rotate_keys(*, as_json: AsJson = False) -> None:
             " keys in use"
         )
 
-    async def work(db: Database) -> tuple[int, int]:
-        return await _rotate(db), len(db.settings.encryption_keys)
+    async def work(db: Database) -> tuple[int, int, int]:
+        return *await _rotate(db), len(db.settings.encryption_keys)
 
     with interruptible("what was re-encrypted is kept; run it again for the rest"):
-        rotated, keys = run(work)
+        configs, tokens, keys = run(work)
     if as_json:
-        emit({"rotated": rotated})
+        emit({"rotated": configs + tokens})
         return
-    note(f"Re-encrypted {count(rotated, 'secret')} with the first key.")
+    done = f"the secrets of {count(configs, 'configuration')}"
+    if tokens:
+        done += f" and {count(tokens, 'document')} of tokens"
+    note(f"Re-encrypted {done} with the first key.")
     if keys > 1:
         note("When every program has that key first, run this again; then remove the other keys.")
 
 
-async def _rotate(db: Database) -> int:
-    """Rotate a batch per transaction; return the number of rows that hold secrets."""
+async def _rotate(db: Database) -> tuple[int, int]:
+    """Rotate a batch per transaction; return the numbers of configurations and of tokens."""
     total = await db.run_system(mcp_configs.count_secrets) + await db.run_system(_mcp_tokens.count)
     with progress_bar("rotating", "secret", total) as update:
         rotated = 0
@@ -63,9 +66,10 @@ async def _rotate(db: Database) -> int:
             rotated += len(configs)
             update(completed=rotated)
             configs = await db.run_system(mcp_configs.rotate_secrets, configs[-1])
+        of_configs = rotated
         tokens = await db.run_system(_mcp_tokens.rotate)
         while tokens:
             rotated += len(tokens)
             update(completed=rotated)
             tokens = await db.run_system(_mcp_tokens.rotate, tokens[-1])
-    return rotated
+    return of_configs, rotated - of_configs
