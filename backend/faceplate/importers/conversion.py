@@ -14,6 +14,7 @@ from faceplate.importers.unread import find_text
 
 _MAX_TITLE_CHARS: Final = 255
 _MAX_KEY_CHARS: Final = 2_000
+_MIN_OWN_ID_CHARS: Final = 16  # a shorter id of a message may be a number in its chat
 
 
 class Origin(NamedTuple):
@@ -48,7 +49,7 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
         raise Unreadable(f"none of its {len(turns):,} messages has text")
     opening = next((node for node in nodes if thread.is_shown(node)), None)
     head = None if visible is None else assembly.ends[places[visible]]
-    name = _name(source, origin, opening if opening in thread.named else None)
+    name = _name(source, origin, turns.get(opening or "") if opening in thread.named else None)
     yield _make_chat(source, name, origin, assembly, head)
     yield from _explain(origin.place, assembly)
 
@@ -109,11 +110,15 @@ def _number(number: int, taken: Collection[str]) -> str:
     return name
 
 
-def _name(source: SourceChat, origin: Origin, opening: str | None) -> str:
-    """Return the name of a chat at its source."""
+def _name(source: SourceChat, origin: Origin, opening: Turn | None) -> str:
+    """Return the name of a chat at its source; a short id of a message may be in others as well."""
     if source.id:
         return source.id
-    return digest(origin.value) if opening is None else f"message:{opening}"
+    if opening is None:
+        return digest(origin.value)
+    is_short = len(opening.id) < _MIN_OWN_ID_CHARS
+    said = digest([opening.role, opening.content, str(opening.created_at)]) if is_short else ""
+    return f"message:{opening.id} {said}".rstrip()
 
 
 def _make_chat(

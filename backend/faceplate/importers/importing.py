@@ -41,7 +41,7 @@ class Preview(NamedTuple):
     """What an import of a file would store where nothing of it is stored already."""
 
     chats: Mapping[str, int]
-    """The chats of each format, by its key."""
+    """The chats of each format, by its key; one that stands in two places counts once."""
     messages: int
     refused: int
     """Refusals, of chats and of parts of chats."""
@@ -107,12 +107,15 @@ async def preview_file(
         raise InvalidInput("path", "must be a file of chats; this one is an export of a user")
     chats: Counter[str] = Counter()
     asides: Counter[str] = Counter()
+    known: set[int] = set()
     messages = refused = 0
     fixed = None if format is None else _format(format)
     async with aclosing(read_batches(path, fixed, on_progress)) as batches:
         async for batch in batches:
             for chat in batch.chats:
-                chats[chat.source] += 1
+                name = hash((chat.source, chat.key))
+                chats[chat.source] += name not in known
+                known.add(name)
                 asides.update(chat.asides)
                 messages += len(chat.messages)
             for refusal in batch.refusals:
