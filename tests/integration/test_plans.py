@@ -329,6 +329,15 @@ CASES = {
     "documents.VERSION": Case(DOCUMENT, DOCUMENT_NAME),
     "documents.PAGE": page(DOCUMENT, kind="kind 1", first="key", last="key\U0010ffff"),
     "documents.DELETE": Case(DOCUMENT, DOCUMENT_NAME),
+    "_mcp_tokens.BODY": Case(DOCUMENT, DOCUMENT_NAME),
+    "_mcp_tokens.DELETE": Case(DOCUMENT, {"kind": "kind 1", "tokens_key": "a", "client_key": "b"}),
+    "_mcp_tokens.NEXT": page(
+        DOCUMENT, kind="kind 1", after_user=UUID(int=0), after_key=""
+    )._replace(across_users=True),
+    "_mcp_tokens.FIND": system(DOCUMENT, of_user=None, kind="kind 1", key="key 1"),
+    "_mcp_tokens.REPLACE": system(
+        DOCUMENT, of_user=None, kind="kind 1", key="key 1", expected=1, body="1"
+    ),
     "mcp_configs.PUT": by_id(set(), name="config 1", **CONFIG_VALUES),
     "mcp_configs.GET": by_id(CONFIG),
     "mcp_configs.BY_NAME": Case(NAME, {"name": "config 1"}),
@@ -426,6 +435,7 @@ CASES = {
     "users.DELETE": system(PK["users"], id=uuid7()),
 }
 READS_ALL = {
+    "_mcp_tokens.COUNT",
     "mcp_configs.COUNT_SECRETS",
     "archives.HOLDINGS",
     "retention.IDLE_OF_USERS",
