@@ -71,13 +71,16 @@ def to_events(rows: Iterable[Message], app_name: str) -> list[Event]:
     """Return the events of messages.
 
     A message without the body of an event is one of the agent that spoke last; before any has
-    spoken, of one that has the name of the app.
+    spoken, of one that has the name of the app. One that says nothing, or is being written, is left
+    out.
     """
     agent = app_name
     names: dict[str, str] = {}
     events = []
     for row in rows:
         event = _loaded(row.body) or _made(row, agent, names)
+        if event is None:
+            continue
         if event.author != USER and row.role == "assistant":
             agent = event.author
         names |= {
@@ -186,9 +189,11 @@ def _tokens(count: int | None) -> int | None:
     return count if count is not None and 0 <= count <= _MAX_TOKENS else None
 
 
-def _made(row: Message, agent: str, names: dict[str, str]) -> Event:
-    """Return an event of a message that another program appended."""
-    parts = [types.Part(text=row.content)] if row.content else []
+def _made(row: Message, agent: str, names: dict[str, str]) -> Event | None:
+    """Return an event of a message that another program appended, if it says something."""
+    if row.status == "streaming":
+        return None
+    parts = [types.Part(text=row.content)] if row.content.strip() else []
     for call in row.tool_calls or ():
         function = call.get("function") or call.get("custom") or {}
         arguments = _object(function.get("arguments", function.get("input", "")), "input")
@@ -199,13 +204,15 @@ def _made(row: Message, agent: str, names: dict[str, str]) -> Event:
         response = _object(result.get("content"), "result")
         answer = types.FunctionResponse(id=id_, name=names.get(id_, "tool"), response=response)
         parts.append(types.Part(function_response=answer))
+    if not parts:
+        return None
     author = {"user": USER, "system": "system", "developer": "system"}.get(row.role or "", agent)
     content = types.Content(role="model" if row.role == "assistant" else "user", parts=parts)
     return Event(
         id=str(row.id),
         invocation_id=str(row.id),
         author=author,
-        content=content if parts else None,
+        content=content,
         timestamp=row.created_at.timestamp(),
     )
 

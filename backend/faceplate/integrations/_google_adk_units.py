@@ -39,6 +39,7 @@ USER_STATE: Final = "google-adk.user-state"
 
 _MAX_APP_CHARS: Final = 128
 _MAX_KEY_CHARS: Final = 2_000
+_DIGEST: Final = "sha256:"
 _MAX_PAGE: Final = 1_000
 _NEW_CHAT: Final = NewConversation().title
 
@@ -243,12 +244,13 @@ async def merge(scope: Scope, kind: str, key: str, delta: dict[str, Any]) -> dic
 
 
 def key_of(app_name: str, session_id: str) -> str:
-    """Return the key of a session's conversation. One that is too long gets a digest."""
+    """Return the key of a session's conversation; a digest for an id that no key can hold."""
     key = f"{_prefix(app_name)}{session_id}"
-    if len(key) <= _MAX_KEY_CHARS and text_problem(session_id) is None:
+    is_name = text_problem(session_id) is None and not session_id.startswith(_DIGEST)
+    if is_name and len(key) <= _MAX_KEY_CHARS:
         return key
     digest = sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{_prefix(app_name)}sha256:{digest}"
+    return f"{_prefix(app_name)}{_DIGEST}{digest}"
 
 
 def _prefix(app_name: str) -> str:
