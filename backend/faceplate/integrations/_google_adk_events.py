@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from google.adk.events.event import Event
 from google.genai import types
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from faceplate.column_types import JsonObject
 from faceplate.errors import InvalidInput
@@ -34,12 +34,18 @@ def message_id(conversation_id: UUID, event_id: str) -> UUID:
 def dump_json(value: Any) -> str:
     """Return a value as JSON: any text to the letter, what JSON has no form for as text."""
     try:
-        plain = to_jsonable_python(value, inf_nan_mode="null")
-    except (PydanticSerializationError, UnicodeDecodeError):
-        plain = to_jsonable_python(
-            value, inf_nan_mode="null", bytes_mode="base64", serialize_unknown=True
+        return json.dumps(value, allow_nan=False, default=_plain)
+    except (TypeError, ValueError):  # a key that is no text, NaN
+        return json.dumps(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return to_jsonable_python(value, inf_nan_mode="null", serialize_unknown=True)
+    except UnicodeDecodeError:  # bytes that are no text
+        return to_jsonable_python(
+            value, inf_nan_mode="null", serialize_unknown=True, bytes_mode="base64"
         )
-    return json.dumps(plain)
 
 
 def to_message(conversation_id: UUID, event: Event) -> NewMessage:
@@ -93,7 +99,7 @@ def to_events(rows: Iterable[Message], app_name: str) -> list[Event]:
 def _dump(event: Event) -> str:
     try:
         return event.model_dump_json(exclude_none=True)
-    except PydanticSerializationError:  # a lone surrogate, among others
+    except ValueError:  # a lone surrogate, among others
         return json.dumps(event.model_dump(mode="json", exclude_none=True))
 
 
