@@ -58,9 +58,7 @@ UPDATE = Statement(
     .returning(Document.version),
 )
 GET = Statement(records.Document, sa.select(*_columns).where(_by_key))
-LOCK = Statement(
-    records.Document, sa.select(*_columns).where(_by_key).with_for_update()
-)
+LOCK = Statement(records.Document, sa.select(*_columns).where(_by_key).with_for_update())
 VERSION = Statement(int, sa.select(Document.version).where(_by_key))
 PAGE = Statement(
     records.Document,

@@ -181,7 +181,11 @@ ODD: dict[str, list[Event]] = {
             types.Part(function_response=types.FunctionResponse(id="c", name="f", response={})),
         )
     ],
-    "hostile text": [said(HOSTILE), changes(**{HOSTILE.replace("\ud800", ""): HOSTILE}), said(HOSTILE, author=HOSTILE)],
+    "hostile text": [
+        said(HOSTILE),
+        changes(**{HOSTILE.replace("\ud800", ""): HOSTILE}),
+        said(HOSTILE, author=HOSTILE),
+    ],
     "a hostile call": [
         with_parts(
             "bot",
