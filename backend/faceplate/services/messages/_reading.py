@@ -5,10 +5,11 @@ from typing import Final
 from uuid import UUID
 
 from faceplate import records
+from faceplate.column_types import Count
 from faceplate.errors import InvalidInput
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
 from faceplate.scope import Scope, read_only, replayable
-from faceplate.services import _branches, _path_reading, tool_calls
+from faceplate.services import _branches, _path_reading, _path_statements, tool_calls
 from faceplate.services import message_statements as sql
 from faceplate.services._arguments import check_kind, checked_position, optional_position
 from faceplate.services.tool_calls import PendingToolCall
@@ -133,6 +134,26 @@ async def everything(
     """
     path_end = optional_position("leaf", leaf)
     return await _path_reading.after(scope, conversation_id, 0, None, path_end)
+
+
+@read_only
+async def bodies(
+    scope: Scope, conversation_id: UUID, *, limit: int | None = None
+) -> list[records.MessageBody]:
+    """Return the bodies of the path's messages, in order: all of them, or the last ``limit``.
+
+    It serves a program that keeps its own objects in messages: a body is read without what it says
+    in the other columns. A message without a body is read with its text, tool calls and results.
+
+    Raises NotFound if the conversation does not exist, InvalidInput.
+    """
+    reading = _path_statements.BODIES
+    if limit is None:
+        return await _path_reading.after(scope, conversation_id, 0, None, None, reading=reading)
+    check_limit(limit, Count.MAXIMUM - 1)
+    rows = await _path_reading.newest(scope, conversation_id, limit, reading)
+    rows.reverse()
+    return rows
 
 
 async def walk(

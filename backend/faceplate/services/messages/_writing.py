@@ -9,7 +9,7 @@ from uuid import UUID
 from faceplate import records
 from faceplate.column_types import JsonObject
 from faceplate.errors import Conflict, InvalidInput, NotFound
-from faceplate.scope import Scope, one_statement, replayable, shareable
+from faceplate.scope import Scope, one_statement, shareable
 from faceplate.services import _appending, _path_changes, _path_reading
 from faceplate.services import message_statements as sql
 from faceplate.services._arguments import check_kind, checked_after, checked_position
@@ -88,7 +88,7 @@ async def append(
         )
 
 
-@replayable
+@one_statement
 async def append_many(
     scope: Scope,
     conversation_id: UUID,
