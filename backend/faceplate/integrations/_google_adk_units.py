@@ -7,7 +7,6 @@ of its own.
 
 import json
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -19,9 +18,9 @@ from google.adk.sessions.state import State
 from sqlalchemy import bindparam, select  # noqa: TID251 - for Statements, which get the owner
 
 from faceplate import records
-from faceplate.column_types.json_values import text_problem
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.importers.chats import derive_title
+from faceplate.integrations import _session_keys
 from faceplate.integrations._google_adk_events import dump_json
 from faceplate.models import Conversation, Document, Message, User
 from faceplate.scope import Scope, SystemScope
@@ -38,8 +37,6 @@ USER_STATE: Final = "google-adk.user-state"
 """The kind of the documents with the state of a user."""
 
 _MAX_APP_CHARS: Final = 128
-_MAX_KEY_CHARS: Final = 2_000
-_DIGEST: Final = "sha256:"
 _MAX_PAGE: Final = 1_000
 _NEW_CHAT: Final = NewConversation().title
 
@@ -227,8 +224,13 @@ async def user_state_of(scope: Scope, app_name: str) -> dict[str, Any]:
         return {}
 
 
-async def merge(scope: Scope, kind: str, key: str, delta: dict[str, Any]) -> dict[str, Any]:
-    """Set the keys of ``delta`` in a document, in turn with other writers; return all of it."""
+async def merge(
+    scope: Scope, kind: str, key: str, delta: dict[str, Any], *, wins: bool = True
+) -> dict[str, Any]:
+    """Set the keys of ``delta`` in a document, in turn with other writers; return all of it.
+
+    Where ``delta`` does not win, a key that is there stays.
+    """
     try:
         stored = await documents.lock(scope, kind, key)
     except NotFound:
@@ -238,19 +240,15 @@ async def merge(scope: Scope, kind: str, key: str, delta: dict[str, Any]) -> dic
             stored = await documents.lock(scope, kind, key)
         else:
             return delta
-    merged = read_json(stored.body) | delta
+    there = read_json(stored.body)
+    merged = there | delta if wins else delta | there
     await documents.update(scope, kind, key, dump_json(merged), version=stored.version)
     return merged
 
 
 def key_of(app_name: str, session_id: str) -> str:
     """Return the key of a session's conversation; a digest for an id that no key can hold."""
-    key = f"{_prefix(app_name)}{session_id}"
-    is_name = text_problem(session_id) is None and not session_id.startswith(_DIGEST)
-    if is_name and len(key) <= _MAX_KEY_CHARS:
-        return key
-    digest = sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{_prefix(app_name)}{_DIGEST}{digest}"
+    return _session_keys.key_of(session_id, prefix=_prefix(app_name))[0]
 
 
 def _prefix(app_name: str) -> str:
