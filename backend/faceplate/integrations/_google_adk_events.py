@@ -99,8 +99,15 @@ def to_events(rows: Iterable[Message], app_name: str) -> list[Event]:
 def _dump(event: Event) -> str:
     try:
         return event.model_dump_json(exclude_none=True)
-    except ValueError:  # a lone surrogate, among others
-        return json.dumps(event.model_dump(mode="json", exclude_none=True))
+    except ValueError:  # a lone surrogate, or what JSON has no form for
+        plain = to_jsonable_python(
+            event,
+            exclude_none=True,
+            inf_nan_mode="null",
+            bytes_mode="base64",
+            serialize_unknown=True,
+        )
+        return json.dumps(plain)
 
 
 def _loaded(body: str | None) -> Event | None:

@@ -186,6 +186,13 @@ ODD: dict[str, list[Event]] = {
         changes(**{HOSTILE.replace("\ud800", ""): HOSTILE}),
         said(HOSTILE, author=HOSTILE),
     ],
+    "hostile text beside bytes": [
+        with_parts(
+            "bot",
+            types.Part(text=HOSTILE),
+            types.Part.from_bytes(data=b"\xff\x00\xfe?>", mime_type="image/png"),
+        )
+    ],
     "a hostile call": [
         with_parts(
             "bot",
