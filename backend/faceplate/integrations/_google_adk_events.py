@@ -98,7 +98,7 @@ def to_events(rows: Iterable[Message], app_name: str) -> list[Event]:
 
 def _dump(event: Event) -> str:
     try:
-        return event.model_dump_json(exclude_none=True)
+        text: str = event.model_dump_json(exclude_none=True)
     except ValueError:  # a lone surrogate, or what JSON has no form for
         plain = to_jsonable_python(
             event,
@@ -108,6 +108,7 @@ def _dump(event: Event) -> str:
             serialize_unknown=True,
         )
         return json.dumps(plain)
+    return text
 
 
 def _loaded(body: str | None) -> Event | None:
@@ -167,15 +168,16 @@ def _text(event: Event, *, with_tools: bool = False) -> str:
 
 
 def _piece(part: types.Part) -> str | None:
+    text: str | None = None
     if part.text:
-        return None if part.thought else part.text
-    if part.executable_code:
-        return part.executable_code.code
-    if part.code_execution_result:
-        return part.code_execution_result.output
-    if file := part.inline_data or part.file_data:
-        return f"[{file.mime_type or 'file'}]"
-    return None
+        text = None if part.thought else part.text
+    elif part.executable_code:
+        text = part.executable_code.code
+    elif part.code_execution_result:
+        text = part.code_execution_result.output
+    elif file := part.inline_data or part.file_data:
+        text = f"[{file.mime_type or 'file'}]"
+    return text
 
 
 def _readable(value: Any) -> str:

@@ -40,7 +40,7 @@ async def fill(source: str, name: str, *, is_old: bool = False) -> list[Session]
         async with engine.begin() as connection:
             await connection.run_sync(v0.Base.metadata.create_all)
     service = DatabaseSessionService(db_engine=engine)
-    sessions = []
+    sessions: list[Session] = []
     for user in (f"ann {name}", f"bob {name}"):
         state = {"user:who": user, "app:n": 1, "k": [1]}
         session = await service.create_session(

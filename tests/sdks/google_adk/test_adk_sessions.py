@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -442,10 +442,10 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def test_a_process_that_is_killed_leaves_whole_events(
-    db: Database, settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
+    db: Database, database_url: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it has acknowledged is there once, with its state, beside the other process's."""
-    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
+    monkeypatch.setenv("DATABASE_URL", database_url)
     service = FaceplateSessionService(db)
     await start(service, name)
     workers = [
@@ -479,7 +479,7 @@ async def test_a_process_that_is_killed_leaves_whole_events(
 
 
 @pytest.fixture(scope="module")
-def own_steady_server() -> AsyncIterator[OwnServer]:
+def own_steady_server() -> Iterator[OwnServer]:
     with own_server(script=TABLES, **QUICK) as server:
         yield server
 
