@@ -96,8 +96,10 @@ def import_(
             raise UsageError("give files or --from-database")
         import_from_database(SecretStr(source), sdk, who, dry_run=dry_run, as_json=as_json)
         return
-    if not files or who is None:
-        raise UsageError("give files and --user, or --from-database and --sdk")
+    if not files:
+        raise UsageError("Missing argument 'FILE', or --from-database and --sdk")
+    if who is None:
+        raise UsageError("Missing option '--user'")
     if format_ is not None and format_ not in FORMATS:
         raise InvalidInput("--format", f"must be one of {', '.join(FORMATS)}")
     with ExitStack() as stack:
