@@ -290,7 +290,7 @@ READS = {
     "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
-    *(f"documents.{name}" for name in ("get", "page")),
+    *(f"documents.{name}" for name in ("get", "lock", "page")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email", "page")),
     *(f"archives.{name}" for name in ("holdings", "tables", "walk")),
     *(f"retention.{name}" for name in ("idle_rows", "idle_since", "idle_users")),

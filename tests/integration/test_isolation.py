@@ -196,6 +196,7 @@ ATTEMPTS = {
         own=lambda version, _: version == 1,
     ),
     "documents.get": of_document(),
+    "documents.lock": of_document(),
     "documents.update": of_document('"stolen"', version=1),
     "documents.page": Attempt(
         lambda _: given(DOCUMENT_KIND),

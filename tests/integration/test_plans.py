@@ -326,6 +326,7 @@ CASES = {
     "documents.CREATE": by_id(set(), **DOCUMENT_VALUES),
     "documents.UPDATE": Case(DOCUMENT, {**DOCUMENT_VALUES, "expected": 1}),
     "documents.GET": Case(DOCUMENT, DOCUMENT_NAME),
+    "documents.LOCK": Case(DOCUMENT, DOCUMENT_NAME),
     "documents.VERSION": Case(DOCUMENT, DOCUMENT_NAME),
     "documents.PAGE": page(DOCUMENT, kind="kind 1", first="key", last="key\U0010ffff"),
     "documents.DELETE": Case(DOCUMENT, DOCUMENT_NAME),

@@ -76,6 +76,7 @@ async def rest(db: Database, user_id: UUID, row_id: UUID) -> None:
     assert_type(await db.run(user_id, documents.put, "kind", "key", "{}"), int)
     assert_type(await db.run(user_id, documents.update, "kind", "key", "{}", version=1), int)
     assert_type(await db.run(user_id, documents.get, "kind", "key"), records.Document)
+    assert_type(await db.run(user_id, documents.lock, "kind", "key"), records.Document)
     assert_type(await db.run(user_id, documents.page, "kind"), Page[records.Document])
     since = datetime(2026, 3, 1, tzinfo=UTC)
     days = await db.run(user_id, usage.by_day, since=since)
