@@ -43,7 +43,6 @@ async def test_what_is_listed_by_creation_goes_on_after_any_row(
     if descending:
         expected_chats.reverse()
         expected_said.reverse()
-    how = {"limit": 1, "descending": descending}
     listed: list[UUID] = []
     while rows := await db.run(
         user.id,
@@ -67,7 +66,14 @@ async def test_what_is_listed_by_creation_goes_on_after_any_row(
         read += [row.id for row in found]
     assert read == expected_said
     with pytest.raises(NotFound):
-        await db.run(user.id, _by_creation.list_messages, chats[0], after=user.id, **how)
+        await db.run(
+            user.id,
+            _by_creation.list_messages,
+            chats[0],
+            after=user.id,
+            limit=1,
+            descending=descending,
+        )
 
 
 async def test_the_end_of_a_path_is_known_with_its_conversation(db: Database, user: User) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from tests.units import calls, results
 from uuid6 import uuid7
 
 from faceplate import Conversation, Database, InvalidInput, Message, Scope, User
+from faceplate.column_types import JsonObject
 from faceplate.integrations.openai import to_openai
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
@@ -110,13 +110,24 @@ async def test_a_call_may_be_taken_out_of_its_message_and_none_put_in(
     db: Database, user: User, thread: Thread
 ) -> None:
     made = await thread.call("a", "b")
-    replace = partial(db.run, user.id, messages.replace, thread.id, made.id, role="assistant")
-    await replace(tool_calls=calls("b"))
+
+    async def replace(tool_calls: list[JsonObject] | None, content: str = "") -> None:
+        await db.run(
+            user.id,
+            messages.replace,
+            thread.id,
+            made.id,
+            role="assistant",
+            tool_calls=tool_calls,
+            content=content,
+        )
+
+    await replace(calls("b"))
     assert await thread.pending() == ["b"]
     for others in (calls("a"), calls("a") + calls("b")):
         with pytest.raises(InvalidInput, match="must have ids that they had"):
-            await replace(tool_calls=others)
-    await replace(content="Never mind.")
+            await replace(others)
+    await replace(None, "Never mind.")
     assert await thread.pending() == []
 
 

@@ -306,8 +306,14 @@ async def test_a_reply_that_is_being_written_is_no_item_yet(
     draft = await db.run(user.id, messages.append_draft, _uuid(id_))
     assert await texts(client, id_, order="asc") == ["0", "1", "2"]
     assert await texts(client, id_, limit=1) == ["2", "1", "0"]
-    end = {"content": "Ber", "status": "interrupted"}
-    await db.run(user.id, messages.save_draft, _uuid(id_), draft.id, **end)
+    await db.run(
+        user.id,
+        messages.save_draft,
+        _uuid(id_),
+        draft.id,
+        content="Ber",
+        status="interrupted",
+    )
     [item] = (await client.conversations.items.list(id_, limit=1)).data
     assert (text_of(item), item.role, item.status) == ("Ber", "assistant", "incomplete")
 
