@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
 from google.adk.sessions.database_session_service import DatabaseSessionService
+from google.adk.sessions.schemas import v0
 from google.adk.sessions.session import Session
 from google.genai import types
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -33,13 +34,11 @@ def source(make_database: Callable[[], str]) -> str:
 
 async def fill(source: str, name: str, *, is_old: bool = False) -> list[Session]:
     """Two users with a session each, of an app that has a state."""
-    engine = create_async_engine(source.replace("postgresql://", "postgresql+asyncpg://", 1))
+    url = source.replace("postgresql://", "postgresql+asyncpg://", 1)
+    service = DatabaseSessionService(url)
     if is_old:
-        from google.adk.sessions.schemas import v0
-
-        async with engine.begin() as connection:
+        async with service.db_engine.begin() as connection:
             await connection.run_sync(v0.Base.metadata.create_all)
-    service = DatabaseSessionService(db_engine=engine)
     sessions: list[Session] = []
     for user in (f"ann {name}", f"bob {name}"):
         state = {"user:who": user, "app:n": 1, "k": [1]}
@@ -64,7 +63,7 @@ async def fill(source: str, name: str, *, is_old: bool = False) -> list[Session]
         found = await service.get_session(app_name=name, user_id=user, session_id="s")
         assert found is not None
         sessions.append(found)
-    await engine.dispose()
+    await service.db_engine.dispose()
     return sessions
 
 
@@ -128,12 +127,11 @@ async def test_a_second_import_adds_what_is_new(db: Database, source: str) -> No
     assert ann is not None
     change = EventActions(state_delta={"user:who": "changed here"})
     await service.append_event(ann, Event(author="bot", actions=change))
-    engine = create_async_engine(source.replace("postgresql://", "postgresql+asyncpg://", 1))
-    theirs = DatabaseSessionService(db_engine=engine)
+    theirs = DatabaseSessionService(source.replace("postgresql://", "postgresql+asyncpg://", 1))
     session = await theirs.get_session(app_name=name, user_id=f"ann {name}", session_id="s")
     assert session is not None
     await theirs.append_event(session, Event(author="bot", id="later", invocation_id="i"))
-    await engine.dispose()
+    await theirs.db_engine.dispose()
     report = await import_tables(db, settings_of(source), SOURCE)
     assert report == Imported(sessions=1, continued=1, messages=5)
     found = await service.get_session(app_name=name, user_id=f"ann {name}", session_id="s")
