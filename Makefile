@@ -120,12 +120,19 @@ test-sdks: $(patsubst %,test-sdk-%,$(subst _,-,$(SDKS))) ## Run the tests of eac
 test-sdk-%: $(INSTALLED) ## Run the tests of an SDK with its oldest and its newest version (ARGS= for pytest)
 	@for version in oldest newest; do \
 	  folder=build/sdks/$*-$$version; \
-	  $(BIN)/pip install --quiet --upgrade --target $$folder $$($(BIN)/python -c '$(NEEDS)' $* $$version); \
+	  $(BIN)/pip install --quiet --upgrade --target $$folder $$($(BIN)/python -c '$(NEEDS)' $* $$version) \
+	    $(addprefix --requirement ,$(wildcard tests/sdks/$(subst -,_,$*)/requirements.txt)); \
 	  PYTHONPATH=$$folder $(BIN)/pytest tests/sdks --sdk=$(subst -,_,$*) $(ARGS); \
 	done
 	@PYTHONPATH=build/sdks/$*-newest MYPYPATH=backend $(BIN)/mypy --config-file= --strict \
 	  --explicit-package-bases --cache-dir=.mypy_cache/sdks \
 	  $(wildcard backend/faceplate/integrations/$(subst -,_,$*)*)
+
+ifneq ($(shell command -v npm),)
+test-sdk-openai-conversations: build/sdks/javascript/node_modules/openai
+endif
+build/sdks/javascript/node_modules/openai:
+	@npm install --silent --prefix build/sdks/javascript openai
 
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## Fuzz the readers of chats for so long (SECONDS=60), guided by what they run

@@ -22,8 +22,8 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from faceplate import Database, Settings, encryption
-from faceplate.integrations.mcp_clients import open_session
-from faceplate.integrations.mcp_server import McpApplication
+from faceplate.integrations.mcp.clients import open_session
+from faceplate.integrations.mcp.server import McpApplication
 from faceplate.integrations.web import UserRunner
 from faceplate.services import conversations, mcp_configs, messages, users
 from faceplate.services.messages import NewMessage

@@ -91,9 +91,7 @@ async def test_items_of_the_agents_sdk_are_kept_to_the_letter(
     assert again == Imported(continued=1, skipped=2, messages=1)
     assert (await db.run(user.id, messages.history, id_))[-1].content == "And now?"
     titles = (await db.run(user.id, conversations.page)).items
-    assert sorted(json.loads(chat.body)["session_id"] for chat in titles if chat.body) == sorted(
-        names[1:]
-    )
+    assert sorted(json.loads(chat.body)["id"] for chat in titles if chat.body) == sorted(names[1:])
 
 
 async def test_messages_of_langchain_are_imported(db: Database, fresh_database_url: str) -> None:

@@ -33,7 +33,7 @@ def mcp(
 
     async def work(db: Database) -> None:
         user = await db.run_system(_find, who)
-        from faceplate.integrations.mcp_server import serve_stdio  # noqa: PLC0415 - an extra
+        from faceplate.integrations.mcp.server import serve_stdio  # noqa: PLC0415 - an extra
 
         await serve_stdio(db, user.id, write=write)
 

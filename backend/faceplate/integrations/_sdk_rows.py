@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from faceplate.integrations._response_items import new_message
-from faceplate.integrations._session_keys import key_of
+from faceplate.integrations._sessions import body_of, key_of
 from faceplate.services import conversations
 from faceplate.services.messages import NewMessage
 
@@ -60,8 +60,7 @@ async def agents_sessions(connection: AsyncConnection) -> AsyncIterator[Session]
             {"session_id": session_id},
         )
         found = [(str(row.id), row.message_data, _in_utc(row.created_at)) for row in rows]
-        key, is_whole = key_of(session_id)
-        body = None if is_whole else json.dumps({"session_id": session_id})
+        key, body = key_of(session_id), body_of(session_id)
 
         def messages(to: UUID, found: list[Any] = found) -> list[NewMessage]:
             return [_item(to, *row) for row in found]
@@ -103,8 +102,8 @@ async def adk_sessions(connection: AsyncConnection) -> AsyncIterator[Session]:
     """
     from google.adk.sessions.schemas import v0, v1  # noqa: PLC0415 - an extra
 
-    from faceplate.integrations import _google_adk_units as units  # noqa: PLC0415 - an extra
-    from faceplate.integrations._google_adk_events import dump_json, to_message  # noqa: PLC0415 - an extra
+    from faceplate.integrations.google_adk import _units as units  # noqa: PLC0415 - an extra
+    from faceplate.integrations.google_adk._events import dump_json, to_message  # noqa: PLC0415 - an extra
 
     is_new = await connection.scalar(
         sa.text("SELECT to_regclass('adk_internal_metadata') IS NOT NULL")

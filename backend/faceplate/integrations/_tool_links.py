@@ -6,17 +6,21 @@ content says what it was.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, cast
 from uuid import UUID
 
+from faceplate.column_types import JsonObject
 from faceplate.database import Database
-from faceplate.errors import NotFound
+from faceplate.errors import InvalidInput, NotFound
+from faceplate.importers.source import Call
+from faceplate.importers.turns import can_be_stored, make_call
 from faceplate.integrations._response_items import fit_text
 from faceplate.integrations._speech import text_of
 from faceplate.scope import Scope, replayable
 from faceplate.services import conversations, messages, tool_calls
 from faceplate.services.messages import NewConversation, NewMessage
+from faceplate.services.tool_calls import check_calls, check_results
 
 _MAX_CHARS: Final = messages.MAX_BATCH_CHARS
 
@@ -143,3 +147,27 @@ def _chunks(batch: Sequence[NewMessage]) -> Iterator[Sequence[NewMessage]]:
         contents, bodies = contents + content, bodies + body
     if chunk:
         yield chunk
+
+
+def calls_of(calls: Iterable[Call]) -> list[JsonObject] | None:
+    """Return tool calls as their column has them, or None if it would refuse them."""
+    made = {call["id"]: call for call in map(make_call, calls) if can_be_stored(call)}
+    return _checked(check_calls, list(made.values()))
+
+
+def results_of(results: Iterable[tuple[str, str]]) -> list[JsonObject] | None:
+    """Return results, each a call's id and a text, as their column has them, or None."""
+    made = {
+        call_id: {"tool_call_id": call_id, "content": fit_text(text)} for call_id, text in results
+    }
+    return _checked(check_results, list(made.values()))
+
+
+def _checked(
+    check: Callable[[list[JsonObject]], None], links: list[JsonObject]
+) -> list[JsonObject] | None:
+    try:
+        check(links)
+    except InvalidInput:
+        return None
+    return links

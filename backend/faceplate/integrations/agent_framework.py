@@ -23,9 +23,10 @@ from faceplate.database import Database
 from faceplate.errors import ConfigurationError, NotFound
 from faceplate.importers.source import Call
 from faceplate.integrations import _tool_links
-from faceplate.integrations._foreign import calls_of, key_of, opening, results_of
 from faceplate.integrations._response_items import fit_text, from_json, to_json
+from faceplate.integrations._sessions import key_of, opening
 from faceplate.integrations._speech import text_of
+from faceplate.integrations._tool_links import calls_of, results_of
 from faceplate.models import ROLES
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage

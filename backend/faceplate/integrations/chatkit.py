@@ -17,15 +17,10 @@ from uuid import UUID
 from faceplate import records
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, NotFound
-from faceplate.integrations._foreign import (
-    DEFAULT_TITLE,
-    Subjects,
-    aware,
-    key_of,
-    message_id,
-    title_of,
-)
+from faceplate.importers.chats import derive_title
 from faceplate.integrations._response_items import fit_text, from_json, to_json
+from faceplate.integrations._sessions import DEFAULT_TITLE, aware, key_of, message_id, title_of
+from faceplate.integrations._subjects import Subjects
 from faceplate.scope import Scope
 from faceplate.services import _by_creation, conversations, documents, messages
 from faceplate.services.messages import MAX_LIMIT, NewConversation, NewMessage
@@ -60,7 +55,6 @@ SOURCE: Final = "openai-chatkit"
 """The source of the conversations; their key is the thread's id."""
 ATTACHMENTS: Final = "openai-chatkit attachment"
 """The kind of the documents that hold the records of attachments, by their ids."""
-TITLE_CHARS: Final = 80
 
 _THREAD = TypeAdapter(ThreadMetadata)
 _ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
@@ -140,8 +134,8 @@ class FaceplateStore(Store[Context], Generic[Context]):
         user_id, id_ = await self._place(thread_id, context)
         new, opens = _new_message(id_, item), _opens(thread_id, item)
         stored = await self._db.run(user_id, messages.append, id_, **new._asdict(), opens=opens)
-        title = title_of(new.content, TITLE_CHARS)
-        if stored.position == 1 and new.role == "user" and title:
+        title = derive_title([new])
+        if stored.position == 1 and title != DEFAULT_TITLE:
             await self._db.run(user_id, _name, id_, title)
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: Context) -> None:
@@ -175,7 +169,8 @@ class FaceplateStore(Store[Context], Generic[Context]):
             await self._db.run(user_id, documents.remove, ATTACHMENTS, key)
 
     async def _user_id(self, context: Context) -> UUID:
-        return await self._subjects.id_of(self._user_of(context))
+        who = self._user_of(context)
+        return who if isinstance(who, UUID) else await self._subjects.ensure(who)
 
     async def _place(self, thread_id: str, context: Context) -> tuple[UUID, UUID]:
         user_id = await self._user_id(context)

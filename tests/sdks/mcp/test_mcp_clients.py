@@ -22,8 +22,8 @@ from tests.sdks.mcp.serving import STDIO, WARNINGS_OF_1, Gate, served, weather_s
 
 from faceplate import Conflict, Database, InvalidInput, NotFound, UsageError, User
 from faceplate._tracebacks import linked_errors
-from faceplate.integrations.mcp_clients import McpServerError, open_session
-from faceplate.integrations.mcp_tokens import FaceplateTokenStorage
+from faceplate.integrations.mcp.clients import McpServerError, open_session
+from faceplate.integrations.mcp.tokens import FaceplateTokenStorage
 from faceplate.services import mcp_configs
 
 pytestmark = WARNINGS_OF_1

@@ -9,15 +9,15 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import AnyUrl, SecretStr
 
 from faceplate import CommitOutcomeUnknown, ConnectionLost, Database, Settings, User
-from faceplate.integrations import _mcp_tools
-from faceplate.integrations.mcp_tokens import FaceplateTokenStorage
+from faceplate.integrations.mcp import _tools
+from faceplate.integrations.mcp.tokens import FaceplateTokenStorage
 from faceplate.integrations.web import UserRunner
 from faceplate.services import _mcp_tokens, conversations, documents, messages
 from faceplate.testing._faults import Faults
 from faceplate.testing._proxy import Proxy
 
 URL = "https://example.com/mcp"
-TOOLS = {tool.name: tool for tool in _mcp_tools.ALL}
+TOOLS = {tool.name: tool for tool in _tools.ALL}
 CLIENT = OAuthClientInformationFull(client_id="c", redirect_uris=[AnyUrl("https://a.example/")])
 
 
@@ -105,7 +105,7 @@ async def test_a_note_is_appended_once_over_a_connection_that_is_lost(
     chat = await db.run(user.id, conversations.create)
     faults.lose_connection()
     given = {"conversation_id": str(chat.id), "content": "Noted."}
-    await _mcp_tools.call(UserRunner(database, user.id), TOOLS, "append_message", given)
+    await _tools.call(UserRunner(database, user.id), TOOLS, "append_message", given)
     assert len(await db.run(user.id, messages.history, chat.id)) == 1
 
 
@@ -116,6 +116,6 @@ async def test_an_agent_is_told_that_an_outcome_is_unknown(
     chat = await db.run(user.id, conversations.create)
     faults.lose_connection(times=2)
     given = {"conversation_id": str(chat.id), "content": "canary"}
-    with pytest.raises(_mcp_tools.Refused, match="not known whether this was done") as caught:
-        await _mcp_tools.call(UserRunner(database, user.id), TOOLS, "append_message", given)
+    with pytest.raises(_tools.Refused, match="not known whether this was done") as caught:
+        await _tools.call(UserRunner(database, user.id), TOOLS, "append_message", given)
     assert "canary" not in str(caught.value)

@@ -20,7 +20,7 @@ from tests.sdks.mcp.serving import IS_2, WARNINGS_OF_1, http_client, served
 from uuid6 import uuid7
 
 from faceplate import Database, User
-from faceplate.integrations.mcp_server import McpApplication
+from faceplate.integrations.mcp.server import McpApplication
 from faceplate.integrations.web import UserRunner, lifespan
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
@@ -372,14 +372,14 @@ async def test_a_bad_call_is_refused_without_its_content(
 async def test_a_fault_shows_the_agent_nothing_of_the_server(
     db: Database, user: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from faceplate.integrations import _mcp_tools
+    from faceplate.integrations.mcp import _tools
 
     async def fail(*_: Any) -> Any:
         raise RuntimeError("canary")
 
-    broken = {"a": _mcp_tools.ALL[0]._replace(run=fail)}
-    with pytest.raises(_mcp_tools.Refused, match="internal error") as caught:
-        await _mcp_tools.call(UserRunner(db, user.id), broken, "a", None)
+    broken = {"a": _tools.ALL[0]._replace(run=fail)}
+    with pytest.raises(_tools.Refused, match="internal error") as caught:
+        await _tools.call(UserRunner(db, user.id), broken, "a", None)
     assert "canary" not in str(caught.value) + caplog.text
     assert "the MCP tool a failed: RuntimeError" in caplog.text
 

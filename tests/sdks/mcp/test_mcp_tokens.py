@@ -29,7 +29,7 @@ from faceplate import (
 )
 from faceplate.erasure import erase
 from faceplate.export import write
-from faceplate.integrations.mcp_tokens import FaceplateTokenStorage
+from faceplate.integrations.mcp.tokens import FaceplateTokenStorage
 from faceplate.services import _mcp_tokens, documents, mcp_configs, users
 
 URL = "https://example.com/mcp?workspace=" + "w" * 5_000 + "&key=canary-url"

@@ -16,8 +16,8 @@ from faceplate import records
 from faceplate.errors import Conflict, NotFound
 from faceplate.importers.fields import as_object, first_text
 from faceplate.integrations import _tool_links
-from faceplate.integrations._foreign import canonical_uuid, key_of, message_id, opening
 from faceplate.integrations._response_items import from_json, to_json
+from faceplate.integrations._sessions import canonical_uuid, key_of, message_id, opening
 from faceplate.integrations.pydantic_ai import _codec, _shown
 from faceplate.scope import Scope, read_only
 from faceplate.services import _ends, _forking, conversations, messages

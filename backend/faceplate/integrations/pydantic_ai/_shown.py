@@ -14,9 +14,10 @@ from faceplate.importers.fields import as_list, as_object, first_of, first_text,
 from faceplate.importers.formats.pydantic_ai import read_part
 from faceplate.importers.source import Attachment, Call, Piece, Result, Text
 from faceplate.importers.turns import model_name, token_count
-from faceplate.integrations._foreign import aware, calls_of, results_of
 from faceplate.integrations._response_items import fit_text, from_json
+from faceplate.integrations._sessions import aware
 from faceplate.integrations._speech import text_of
+from faceplate.integrations._tool_links import calls_of, results_of
 from faceplate.records import Message
 from faceplate.services.messages import NewMessage
 

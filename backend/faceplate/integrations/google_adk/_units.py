@@ -20,8 +20,8 @@ from sqlalchemy import bindparam, select  # noqa: TID251 - for Statements, which
 from faceplate import records
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.importers.chats import derive_title
-from faceplate.integrations import _session_keys
-from faceplate.integrations._google_adk_events import dump_json
+from faceplate.integrations import _sessions
+from faceplate.integrations.google_adk._events import dump_json
 from faceplate.models import Conversation, Document, Message, User
 from faceplate.scope import Scope, SystemScope
 from faceplate.services import conversations, documents, messages
@@ -31,6 +31,8 @@ from faceplate.statement import Statement
 
 SOURCE: Final = "google-adk"
 """The ``source`` of the conversations."""
+APP_SUBJECT: Final = "google-adk·app·"
+"""What the subject of an app's own user begins with. The ``sub`` of an OpenID provider is ASCII."""
 APP_STATE: Final = "google-adk.app-state"
 """The kind of the document with the state of an app."""
 USER_STATE: Final = "google-adk.user-state"
@@ -246,9 +248,16 @@ async def merge(
     return merged
 
 
+def subject_of(user_id: str) -> str:
+    """Return the subject of a user. Raises InvalidInput for that of an app."""
+    if user_id.startswith(APP_SUBJECT):
+        raise InvalidInput("user_id", f"must not begin with {APP_SUBJECT}")
+    return user_id
+
+
 def key_of(app_name: str, session_id: str) -> str:
     """Return the key of a session's conversation; a digest for an id that no key can hold."""
-    return _session_keys.key_of(session_id, prefix=_prefix(app_name))[0]
+    return _sessions.key_of(session_id, prefix=_prefix(app_name))
 
 
 def _prefix(app_name: str) -> str:

@@ -23,7 +23,7 @@ from uuid import UUID
 from faceplate.column_types import JsonObject
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, UsageError
-from faceplate.integrations import _mcp_tools
+from faceplate.integrations.mcp import _tools
 from faceplate.integrations.web import UserRunner
 from faceplate.services import users
 
@@ -116,13 +116,13 @@ async def _runner_for(request: Request, who: UUID | str | UserRunner) -> UserRun
 
 def _server(runner: UserRunner, *, write: bool) -> Any:
     """Return a server of the SDK for one user."""
-    tools = {tool.name: tool for tool in _mcp_tools.ALL if write or not tool.writes}
+    tools = {tool.name: tool for tool in _tools.ALL if write or not tool.writes}
     listed = types.ListToolsResult(tools=[*map(_declared, tools.values())])
 
     async def answer(name: str, arguments: JsonObject | None) -> types.CallToolResult:
         try:
-            found = await _mcp_tools.call(runner, tools, name, arguments)
-        except _mcp_tools.Refused as error:
+            found = await _tools.call(runner, tools, name, arguments)
+        except _tools.Refused as error:
             return _result(str(error), isError=True)
         return _result(json.dumps(found, ensure_ascii=False), structuredContent=found)
 
@@ -152,7 +152,7 @@ def _server(runner: UserRunner, *, write: bool) -> Any:
 
 
 @cache
-def _declared(tool: _mcp_tools.Tool) -> types.Tool:
+def _declared(tool: _tools.Tool) -> types.Tool:
     hints = {"readOnlyHint": not tool.writes, "destructiveHint": False, "openWorldHint": False}
     return types.Tool.model_validate(
         {

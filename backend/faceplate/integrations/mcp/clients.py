@@ -26,7 +26,7 @@ from uuid import UUID
 from faceplate.column_types import JsonObject
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, Conflict, FaceplateError, UsageError
-from faceplate.integrations.mcp_tokens import FaceplateTokenStorage
+from faceplate.integrations.mcp.tokens import FaceplateTokenStorage
 from faceplate.scope import Scope, read_only
 from faceplate.services import mcp_configs
 from faceplate.services._mcp_shapes import checked_transport

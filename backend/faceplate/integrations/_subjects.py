@@ -1,4 +1,4 @@
-"""The users of Google ADK, which names one by any text, and the users that keep the state of apps.
+"""The users of a program that names them with each call, by any text.
 
 The text is the subject of a user. It is looked up once, and remembered.
 """
@@ -8,7 +8,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 from uuid import UUID
 
 from faceplate.database import Database
-from faceplate.errors import InvalidInput, NotFound
+from faceplate.errors import NotFound
 from faceplate.records import User
 from faceplate.scope import Scope
 from faceplate.services import users
@@ -16,19 +16,10 @@ from faceplate.services import users
 P = ParamSpec("P")
 T = TypeVar("T")
 
-APP_SUBJECT: Final = "google-adk·app·"
-"""What the subject of an app's own user begins with. The ``sub`` of an OpenID provider is ASCII."""
 MOST_REMEMBERED: Final = 100_000
 
 
-def subject_of(user_id: str) -> str:
-    """Return the subject of a user. Raises InvalidInput for that of an app."""
-    if user_id.startswith(APP_SUBJECT):
-        raise InvalidInput("user_id", f"must not begin with {APP_SUBJECT}")
-    return user_id
-
-
-class Users:
+class Subjects:
     """The ids of users by their subjects, and the running of units for them."""
 
     def __init__(self, db: Database) -> None:

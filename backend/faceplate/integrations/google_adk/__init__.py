@@ -31,16 +31,16 @@ from google.adk.sessions.state import State
 from faceplate import records
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput, NotFound
-from faceplate.integrations import _google_adk_units as units
-from faceplate.integrations._google_adk_events import (
+from faceplate.integrations._subjects import Subjects
+from faceplate.integrations.google_adk import _units as units
+from faceplate.integrations.google_adk._events import (
     dump_json,
     message_id,
     to_events,
     to_message,
     without_tools,
 )
-from faceplate.integrations._google_adk_units import SOURCE
-from faceplate.integrations._google_adk_users import APP_SUBJECT, Users, subject_of
+from faceplate.integrations.google_adk._units import APP_SUBJECT, SOURCE, subject_of
 from faceplate.scope import Scope
 from faceplate.services import conversations, documents, messages, tool_calls
 from faceplate.services.conversations import NewConversation
@@ -72,7 +72,7 @@ class FaceplateSessionService(BaseSessionService):
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._users = Users(db)
+        self._users = Subjects(db)
         # Agents that run at the same time append to one session.
         self._appending: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = (
             WeakValueDictionary()
