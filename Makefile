@@ -120,7 +120,8 @@ test-sdks: $(patsubst %,test-sdk-%,$(subst _,-,$(SDKS))) ## Run the tests of eac
 test-sdk-%: $(INSTALLED) ## Run the tests of an SDK with its oldest and its newest version (ARGS= for pytest)
 	@for version in oldest newest; do \
 	  folder=build/sdks/$*-$$version; \
-	  $(BIN)/pip install --quiet --upgrade --target $$folder $$($(BIN)/python -c '$(NEEDS)' $* $$version) \
+	  $(BIN)/pip install --quiet --upgrade --no-warn-conflicts --target $$folder \
+	    $$($(BIN)/python -c '$(NEEDS)' $* $$version) \
 	    $(addprefix --requirement ,$(wildcard tests/sdks/$(subst -,_,$*)/requirements.txt)); \
 	  PYTHONPATH=$$folder $(BIN)/pytest tests/sdks --sdk=$(subst -,_,$*) $(ARGS); \
 	done

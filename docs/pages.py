@@ -2,7 +2,7 @@
 
 import inspect
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import faceplate
@@ -29,6 +29,16 @@ NAVIGATION = {
         "docs/web/prometheus-and-sentry",
         "docs/web/example-chat",
         "docs/models",
+        "docs/sdks",
+        "docs/sdks/openai-agents",
+        "docs/sdks/openai-conversations",
+        "docs/sdks/pydantic-ai",
+        "docs/sdks/google-adk",
+        "docs/sdks/agent-framework",
+        "docs/sdks/chatkit",
+        "docs/sdks/mcp",
+        "docs/sdks/vercel",
+        "docs/sdks/importing-tables",
         "docs/testing",
         "docs/faq",
     ],
@@ -70,6 +80,8 @@ DECISIONS = "docs/decisions/"
 # What people import, in the order of the reference; services and integrations come by themselves.
 RETURNED = ("faceplate.records", "faceplate.pagination", "faceplate.health")
 AROUND = ("faceplate.drafts", "faceplate.migrate", "faceplate.own_tables", "faceplate.models")
+# An SDK is not installed where the site is built: docs/sdks/ has a page for each.
+OF_SDKS = {"agent_framework", "chatkit", "google_adk", "mcp", "openai_agents", "pydantic_ai"}
 BESIDE = (
     "faceplate.column_types",
     "faceplate.encryption",
@@ -133,7 +145,7 @@ def reference() -> str:
         "Units": _modules_of(services),
         "What they return": RETURNED,
         "Around the units": AROUND,
-        "Integrations": _modules_of(integrations),
+        "Integrations": _modules_of(integrations, without=OF_SDKS),
         "Beside it": BESIDE,
     }
     return "\n".join(
@@ -142,9 +154,9 @@ def reference() -> str:
     )
 
 
-def _modules_of(package: Any) -> list[str]:
-    names = (info.name for info in pkgutil.iter_modules(package.__path__))
-    return [f"{package.__name__}.{name}" for name in names if not name.startswith("_")]
+def _modules_of(package: Any, *, without: Collection[str] = ()) -> list[str]:
+    names = {info.name for info in pkgutil.iter_modules(package.__path__)} - {*without}
+    return [f"{package.__name__}.{name}" for name in sorted(names) if not name.startswith("_")]
 
 
 def _automodule(name: str) -> str:

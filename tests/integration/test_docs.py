@@ -32,7 +32,10 @@ COOKBOOK = DOCS / "units.md"  # test_cookbook.py runs it, with a user
 ELSEWHERE = {
     *[DOCS / "production.md", *(DOCS / "production").glob("*.md")],  # test_production.py, with TLS
     DOCS / "models.md",  # tests/providers/test_page.py, with a provider
-    *(DOCS / "sdks").glob("*.md"),  # tests/sdks/test_sdk_pages.py, where the SDK is installed
+    *[  # tests/sdks/test_sdk_pages.py, where the SDK is installed
+        DOCS / "sdks" / f"{folder.name.replace('_', '-')}.md"
+        for folder in (ROOT / "tests" / "sdks").iterdir()
+    ],
 }
 RUNNABLE = [page for page in PAGES if runnable_blocks(page) and page not in {COOKBOOK, *ELSEWHERE}]
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))

@@ -87,12 +87,12 @@ PROJECTIONS: dict[str, tuple[dict[str, Any], str | None, str]] = {
             "summary": [{"type": "summary_text", "text": "Think of rain."}],
             "encrypted_content": "secret",
         },
-        "assistant",
+        None,
         "Think of rain.",
     ),
     "reasoning without a summary": (
         {"type": "reasoning", "id": "rs_1", "summary": []},
-        "assistant",
+        None,
         "",
     ),
     "a search": (

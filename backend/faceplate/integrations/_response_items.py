@@ -176,7 +176,7 @@ def _projection(item: Any) -> _Projection:
         return "tool", "" if is_link else text, None, results
     if kind == "reasoning":
         parts = as_list(item.get("summary")) or as_list(item.get("content"))
-        return "assistant", fit_text(_content(parts)), None, None
+        return None, fit_text(_content(parts)), None, None  # no request says it for the assistant
     role = item.get("role")
     if isinstance(role, str) and role in ROLES and "content" in item:
         return role, fit_text(_content(item["content"])), None, None

@@ -369,8 +369,8 @@ async def test_calls_match_their_outputs_in_later_calls(db: Database, user: User
 
 
 TITLES = {
-    "  Will\n it rain?  ": "Will it rain?",
-    "x" * 300: "x" * 80,
+    "  Will  it rain?\nToday, I mean. ": "Will it rain?",
+    "x" * 300: f"{'x' * 79}…",
     "\0": "\ufffd",
     "": "New Chat",
     " \n": "New Chat",

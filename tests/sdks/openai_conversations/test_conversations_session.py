@@ -2,12 +2,12 @@
 
 from typing import Any
 
+import agents
 import pytest
 
 from faceplate import Database, User
 from faceplate.services import conversations, messages
 
-agents = import agents
 
 TURN: list[Any] = [
     {"role": "user", "content": "Will it rain?"},
