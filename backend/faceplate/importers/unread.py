@@ -8,18 +8,25 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from faceplate.column_types import JsonObject
+from faceplate.importers.fields import REPEATED
+
 _TEXT_KEYS: Final = frozenset(
     (
         *("text", "content", "contents", "parts", "value", "say", "said", "body", "output"),
         *("output_text", "answer", "question", "prompt", "completion", "reasoning"),
         *("reasoning_content", "thinking", "thought", "thoughts", "transcript", "markdown"),
         *("html", "code", "result", "results", "extracted_content", "blocks", "refusal"),
+        *("note", "notes", "comment", "comments", "alternative", "alternatives"),
+        *("instruction", "instructions", "additional_instructions", "preprompt", "promptprefix"),
+        *("system", "system_prompt", "systemprompt", "system_message", "systemmessage"),
+        *("system_instruction", "systeminstruction", "system_role", "systemrole"),
     )
 )
 _CONTAINER_KEYS: Final = frozenset(
     (
         *("messages", "message", "history", "fragments", "response", "responses"),
-        *("tool_calls", "function_call", "replies", "children"),
+        *("tool_calls", "function_call", "replies", "children", "feedback", "annotations"),
     )
 )
 """The keys of text, or of objects whose own keys say what is text in them."""
@@ -30,9 +37,14 @@ _LABELS: Final = frozenset(
     )
 )
 """The keys of words that name a thing, and are nobody's text."""
+_NAMES: Final = ("name", "title")
+"""How the keys of other such words end."""
 _HOLDERS: Final = (str, list, dict)
 _WORD: Final = re.compile(r"\w")
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_MIN_PROSE_WORDS: Final = 3
+_MIN_PROSE_SIGNS: Final = 5  # of a script that may have no spaces
+_MAX_LOOKED_AT: Final = 20
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}(?: \(repeated\))?")
 
 
 def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str, int]]:
@@ -48,6 +60,36 @@ def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str
             chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
             if chars:
                 yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
+
+
+def count_asides(fields: JsonObject | None, known: Collection[str]) -> Iterator[str]:
+    """Yield the key of each field that has text which `find_text` does not report.
+
+    It is text if it has some words.
+    """
+    for key, value in (fields or {}).items():
+        if not value or not isinstance(value, _HOLDERS) or key.lower().endswith(_NAMES):
+            continue
+        if _has_prose(value) or (key in known and any(find_text({key: value}))):
+            is_reported = key not in known and any(find_text({key: value}, known))
+            if not is_reported:
+                yield key if _PLAIN_KEY.fullmatch(key) else "other fields"
+
+
+def _has_prose(value: object) -> bool:
+    """Return whether a value has a text of some words."""
+    if isinstance(value, str):
+        return _is_prose(value)
+    if isinstance(value, list):
+        return any(map(_has_prose, value))
+    return isinstance(value, dict) and any(map(_has_prose, value.values()))
+
+
+def _is_prose(text: str) -> bool:
+    if not text.isascii():
+        return sum(not sign.isascii() for sign in text[:100]) >= _MIN_PROSE_SIGNS
+    words = text.split(maxsplit=_MAX_LOOKED_AT) if text.count(" ") + 1 >= _MIN_PROSE_WORDS else []
+    return sum(word.strip(".,:;!?()'\"").isalpha() for word in words) >= _MIN_PROSE_WORDS
 
 
 def count_text(part: object, known: Collection[str]) -> int:
@@ -84,7 +126,7 @@ def _collect_field(
         _collect_direct(item, found)
         _collect(item, known, found, is_text=False)
         return
-    is_said = is_text or name in _TEXT_KEYS
+    is_said = is_text or name in _TEXT_KEYS or name.endswith(REPEATED)
     if isinstance(item, str) and (name in _LABELS or not is_said):
         return
     _collect(item, known, found, is_text=is_said)

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import ItemsView, Iterator, ValuesView
 from typing import Any, Final, NamedTuple
 
+from faceplate.importers.fields import REPEATED
 from faceplate.importers.files.decoding import JSON
 
 _CHUNK_CHARS: Final = 16 * 1024
@@ -58,9 +59,13 @@ class SpilledDict(dict[str, Any]):
         super().__init__()
         self._spill = spill
         self._last: tuple[Place | None, Any] = (None, None)
+        self._repeated = 0
 
     def put(self, key: str, value: Any, text: str) -> None:
-        """Set a member, whose JSON is ``text``."""
+        """Set a member, whose JSON is ``text``; an earlier one of its key gets another key."""
+        if key in self and self[key] and self[key] != value:
+            self._repeated += 1
+            self[f"{key} {self._repeated}{REPEATED}"] = super().__getitem__(key)
         self[key] = value if _is_held(value, text) else self._spill.write(text)
 
     def __getitem__(self, key: str) -> Any:
