@@ -16,7 +16,7 @@ from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, spli
 from faceplate.importers.pairing import call_at, find_answers
 from faceplate.importers.source import Attachment
 from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, name_of, text_of
-from faceplate.importers.unread import count_text, find_text
+from faceplate.importers.unread import count_asides, count_text, find_text
 from faceplate.services.messages import NewMessage
 
 ATTACHED: Final = '{"attachments": '
@@ -127,9 +127,8 @@ def _left_out(message: NewMessage) -> list[JsonObject]:
 
 def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:
     """Count the known fields that have text, and say which other ones have some."""
-    rest = turn.rest or {}
-    result.asides.update(key for key in rest if key in known and any(find_text({key: rest[key]})))
-    for key, chars in find_text(rest, known):
+    result.asides.update(count_asides(turn.rest, known))
+    for key, chars in find_text(turn.rest, known):
         problem = f"{key} was not understood, with {chars:,} characters of text"
         result.problems.append((len(result.messages) + 1, problem))
 
@@ -148,9 +147,10 @@ def _messages(
         (calls if is_kept else lone_calls).append(call)
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
     blocks = [turn.content] if turn.content else []
-    blocks += [code_block(text_of(call)) for call in lone_calls]
+    blocks += [f"[{name_of(call)}]\n{code_block(text_of(call))}" for call in lone_calls]
     if turn.attachments:
-        blocks += _describe(turn.attachments, is_alone=not (blocks or calls))
+        is_alone = not (turn.content.strip() or turn.calls)
+        blocks += _describe(turn.attachments, is_alone=is_alone)
     content, replaced_chars = clean_text("\n\n".join(blocks))
     first, *others = split_text(content, MAX_TOOL_CHARS if call_id else MAX_CONTENT_CHARS)
     about = {

@@ -5,11 +5,12 @@ result or results without a call. So a result answers a call between the same tw
 user: the one that it names, or else the oldest open one of its tool.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.turns import Step, Turn, can_be_stored, name_of
+from faceplate.importers.turns import Step, Turn, can_be_stored, ids_of, name_of
 
 _MAX_PENDING: Final = 100  # calls on a path; an older one is not answered any more
 
@@ -85,8 +86,10 @@ class _Pairing:
                     self._wait(call["id"], (index, place))
         elif turn.role == "tool":
             names = {id_: name_of(call_at(self._steps, at)) for id_, at in self.pending.items()}
-            call_id = turn.call_id or _find_call(turn.tool, names)
-            if call_id is not None and call_id in self.pending:
+            call_id = (
+                _find_named(turn.call_id, names) if turn.call_id else _find_call(turn.tool, names)
+            )
+            if call_id is not None:
                 self.answers[index] = self.pending.pop(call_id)
 
     def _wait(self, call_id: str, call: Call) -> None:
@@ -95,6 +98,11 @@ class _Pairing:
         self.pending[call_id] = call
         if len(self.pending) > _MAX_PENDING:
             self.lone.add(self.pending.pop(next(iter(self.pending))))
+
+
+def _find_named(call_id: str, pending: Collection[str]) -> str | None:
+    """Return the oldest pending call that has this id in the source."""
+    return next((id_ for id_ in islice(ids_of(call_id), _MAX_PENDING) if id_ in pending), None)
 
 
 def _find_call(tool: str, pending: Mapping[str, str]) -> str | None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
@@ -159,11 +160,28 @@ def _fill(pieces: Sequence[Piece], begin: int, *, is_exact: bool) -> dict[str, A
         return {"content": content}
     return {
         "content": content,
-        "calls": [make_call(piece) for piece in others if isinstance(piece, Call)],
+        "calls": _calls(others),
         "attachments": [piece for piece in others if isinstance(piece, Attachment)],
         "asides": [piece for piece in others if isinstance(piece, Aside)],
         "unknown": list(_unknown(pieces, begin)),
     }
+
+
+def _calls(pieces: Iterable[Piece]) -> list[JsonObject]:
+    """Return the calls among the pieces; of those with one id, the later ones get others."""
+    calls: dict[str, JsonObject] = {}
+    for piece in pieces:
+        if isinstance(piece, Call):
+            call = make_call(piece)
+            id_ = next(each for each in ids_of(call["id"]) if each not in calls)
+            calls[id_] = {**call, "id": id_}
+    return [*calls.values()]
+
+
+def ids_of(id_: str) -> Iterator[str]:
+    """Yield the ids of the calls that have one id in the source, in their order."""
+    yield id_
+    yield from (f"{id_} ({number})" for number in count(2))
 
 
 def _fill_result(result: Result, pieces: Sequence[Piece], *, is_exact: bool) -> dict[str, Any]:

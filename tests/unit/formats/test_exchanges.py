@@ -146,7 +146,7 @@ def test_a_reply_that_calls_a_tool_does_not_wait(tmp_path: Path) -> None:
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     value = {"messages": [ASKED], "choices": [{"message": message}]}
     [_, answer] = path(read_one(tmp_path, value))
-    assert (answer.tool_calls, answer.content) == (None, '```\n{"a": 1}\n```')
+    assert (answer.tool_calls, answer.content) == (None, '[f]\n```\n{"a": 1}\n```')
 
 
 def test_the_error_of_a_request_is_said(tmp_path: Path) -> None:
