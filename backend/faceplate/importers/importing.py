@@ -6,18 +6,20 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers import faceplate_export
 from faceplate.importers.batches import Batch, read_batches
-from faceplate.importers.chats import Chat, Refusal
+from faceplate.importers.chats import Chat, Place, Refusal
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.versions import import_chats
 
 T = TypeVar("T")
+
+_EMPTY: Final = Refusal(Place("file", 1), "none of its chats has a message")
 
 
 class Report(NamedTuple):
@@ -35,6 +37,8 @@ class Report(NamedTuple):
     """Chats that were stored already and had new messages."""
     asides: Mapping[str, int] = MappingProxyType({})
     """What the file's chats keep beside their text: how many, by the kind."""
+    empty: int = 0
+    """The chats of the file that have no message."""
 
 
 class Preview(NamedTuple):
@@ -47,6 +51,8 @@ class Preview(NamedTuple):
     """Refusals, of chats and of parts of chats."""
     asides: Mapping[str, int]
     """What is kept beside the text: how many, by the kind."""
+    empty: int = 0
+    """The chats that have no message."""
 
 
 async def import_file(
@@ -82,7 +88,13 @@ async def import_file(
     storing = _Storing(db, user_id, on_refusal, on_stored)
     fixed = None if format is None else _format(format)
     await _one_ahead(read_batches(path, fixed, on_progress), storing.take)
+    storing.end()
     return storing.report
+
+
+def _is_empty(chats: int, empty: int) -> bool:
+    """Return whether a file has chats, and none of them has a message."""
+    return 0 < chats == empty
 
 
 def _format(key: str) -> Format:
@@ -107,7 +119,7 @@ async def preview_file(
         raise InvalidInput("path", "must be a file of chats; this one is an export of a user")
     chats: Counter[str] = Counter()
     asides: Counter[str] = Counter()
-    messages = refused = 0
+    messages = refused = empty = 0
     fixed = None if format is None else _format(format)
     async with aclosing(read_batches(path, fixed, on_progress)) as batches:
         async for batch in batches:
@@ -115,11 +127,16 @@ async def preview_file(
                 chats[chat.source] += 1
                 asides.update(chat.asides)
                 messages += len(chat.messages)
+                empty += not chat.messages
             for refusal in batch.refusals:
                 refused += 1
                 if on_refusal:
                     on_refusal(refusal)
-    return Preview(chats, messages, refused, asides)
+    if _is_empty(sum(chats.values()), empty):
+        refused += 1
+        if on_refusal:
+            on_refusal(_EMPTY)
+    return Preview(chats, messages, refused, asides, empty)
 
 
 class _Storing:
@@ -146,6 +163,12 @@ class _Storing:
         for refusal in batch.refusals:
             self._refuse(refusal)
 
+    def end(self) -> None:
+        """Refuse a file whose chats were all empty."""
+        report = self.report
+        if _is_empty(report.imported + report.continued + report.skipped, report.empty):
+            self._refuse(_EMPTY)
+
     async def _store(self, chats: Sequence[Chat]) -> None:
         """Store the chats that can be stored, and refuse the others."""
         try:
@@ -167,6 +190,7 @@ class _Storing:
                     messages=stored.messages,
                     skipped=not (stored.is_new or is_continued),
                     continued=is_continued,
+                    empty=not chat.messages,
                 )
             if self._on_stored:
                 self._on_stored(self.report)
