@@ -316,7 +316,9 @@ class TestContent:
     def test_an_unknown_author_is_kept_beside_the_text(self, tmp_path: Path, role: Any) -> None:
         told = node("b", None, "user", "Boo")
         told["message"]["author"] = {"role": role}
-        [message] = read_thread(tmp_path, told)
+        [[chat], refusals] = read_all(write(tmp_path / "c.json", [chatgpt([told])]))
+        assert "message 1: its role was not understood" in str(refusals)
+        [message] = chat.messages
         assert (message.role, message.content) == ("assistant", "Boo")
         assert message.metadata is not None
         assert message.metadata["role"] == (role if isinstance(role, str) else "unknown")
@@ -369,7 +371,7 @@ class TestTools:
             node("c", None, "assistant", "Remember me", recipient="bio"),
             node("q", None, "user", "Do you?"),
         )
-        assert (call.role, call.content) == ("assistant", "```\nRemember me\n```")
+        assert (call.role, call.content) == ("assistant", "[bio]\n```\nRemember me\n```")
         assert call.tool_calls is None
         assert call.metadata is not None
         assert call.metadata["lone_tool_calls"] == [{"id": "c", "name": "bio"}]
@@ -427,7 +429,7 @@ class TestTools:
         )
         assert [message.role for message in chat.messages] == ["assistant", "assistant", "user"]
         assert [message.content for message in chat.messages] == [
-            *("```\n1 + 2\n```", "3", "Never mind")
+            *("[python]\n```\n1 + 2\n```", "3", "Never mind")
         ]
 
     def test_a_hidden_result_still_answers_its_call(self, tmp_path: Path) -> None:
@@ -549,8 +551,9 @@ class TestFiles:
 
     def test_nodes_of_any_shape_are_passed_over(self, tmp_path: Path) -> None:
         mapping = {"a": None, "b": 7, "c": {"message": "odd"}, "d": {"message": {"author": 1}}}
-        [chat] = read(tmp_path, {"mapping": mapping})
+        [[chat], refusals] = read_all(write(tmp_path / "c.json", [{"mapping": mapping}]))
         assert spoken(chat) == [("assistant", "odd")]
+        assert len(refusals) == 1
 
     def test_an_archive_is_read_as_it_arrived(self, tmp_path: Path) -> None:
         """Nobody should have to unpack it, or to find the right file in it."""

@@ -7,10 +7,11 @@ from faceplate.importers.assembly import Assembly, Rules, assemble, hide
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable, derive_title, shorten
 from faceplate.importers.fields import to_seconds, to_time
 from faceplate.importers.fitting import clean_text, digest, fit
-from faceplate.importers.source import Message, SourceChat
+from faceplate.importers.openings import is_of_opening, with_opening
+from faceplate.importers.source import KNOWN_ROLES, Message, SourceChat
 from faceplate.importers.trees import Node, arrange
 from faceplate.importers.turns import Step, Turn, turns_of
-from faceplate.importers.unread import find_text
+from faceplate.importers.unread import count_asides, find_text
 
 _MAX_TITLE_CHARS: Final = 255
 _MAX_KEY_CHARS: Final = 2_000
@@ -33,6 +34,7 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     Its path ends where the source's visible thread does. Raises Unreadable if the chat has messages
     and none of them has text.
     """
+    source = with_opening(source)
     thread = _thread(source)
     turns = thread.turns
     nodes, parents, visible = arrange(thread.nodes, thread.is_shown, thread.current)
@@ -43,10 +45,11 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     for name, turn in turns.items():
         if name not in places:
             hide(assembly, turn, origin.known)
-    said = (message.content or message.tool_calls for message in assembly.messages)
+    said = (message.content.strip() or message.tool_calls for message in assembly.messages)
     if not any(said) and any(not turn.is_hidden for turn in turns.values()):
         raise Unreadable(f"none of its {len(turns):,} messages has text")
-    opening = next((node for node in nodes if thread.is_shown(node)), None)
+    shown = (node for node in nodes if thread.is_shown(node) and not is_of_opening(node))
+    opening = next(shown, None)
     head = None if visible is None else assembly.ends[places[visible]]
     name = _name(source, origin, opening if opening in thread.named else None)
     yield _make_chat(source, name, origin, assembly, head)
@@ -63,7 +66,17 @@ class _Thread(NamedTuple):
     current: object
 
     def is_shown(self, name: str) -> bool:
-        return name in self.turns and self.turns[name].is_shown
+        turn = self.turns.get(name)
+        return turn is not None and (turn.is_shown or self._may_answer(name, turn))
+
+    def _may_answer(self, name: str, turn: Turn) -> bool:
+        """Return whether a message without content may be the result of a call before it."""
+        before = self.turns.get(self.nodes[name].parent or "")
+        return (
+            turn.role == "tool"
+            and before is not None
+            and bool(before.calls or before.role == "tool")
+        )
 
 
 def _thread(source: SourceChat) -> _Thread:
@@ -135,6 +148,7 @@ def _make_chat(
     metadata, left_out_chars = fit({name: value for name, value in about.items() if value})
     if left_out_chars:
         assembly.problems.insert(0, (0, f"{left_out_chars:,} characters of metadata left out"))
+    assembly.asides.update(count_asides(rest, origin.known))
     for field, chars in find_text(source.rest, origin.known):
         problem = f"{field} was not understood, with {chars:,} characters of text"
         assembly.problems.insert(0, (0, problem))
@@ -157,6 +171,22 @@ def _make_chat(
 
 
 def _explain(place: Place, assembly: Assembly) -> Iterator[Refusal]:
-    for number, problem in assembly.problems:
+    for number, problem in sorted([*assembly.problems, *_other_roles(assembly)], key=_position):
         which = f"message {number}: " if number else ""
         yield Refusal(place, f"imported, but {which}{problem}")
+
+
+def _position(problem: tuple[int, str]) -> int:
+    return problem[0]
+
+
+def _other_roles(assembly: Assembly) -> Iterator[tuple[int, str]]:
+    """Yield the first message of each role that is none of a chat, and how many have the role."""
+    places: dict[str, list[int]] = {}
+    for number, message in enumerate(assembly.messages, start=1):
+        role = (message.metadata or {}).get("role")
+        if role is not None and role not in KNOWN_ROLES and message.role == "assistant":
+            places.setdefault(role, []).append(number)
+    for numbers in places.values():
+        more = f", and {len(numbers) - 1:,} more of this role" if len(numbers) > 1 else ""
+        yield numbers[0], f"its role was not understood, and is now the assistant's{more}"

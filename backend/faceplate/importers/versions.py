@@ -16,6 +16,7 @@ from faceplate import records
 from faceplate.errors import NotFound
 from faceplate.importers.chats import Chat
 from faceplate.importers.fitting import fit
+from faceplate.importers.openings import is_of_opening
 from faceplate.scope import Scope
 from faceplate.services import _chat_rows as sql
 from faceplate.services import conversations
@@ -114,6 +115,9 @@ def _give_ids(user_id: UUID, chat: Chat) -> _Given:
 def _message_ids(chat: NewChat, names: Sequence[str] | None) -> Iterator[UUID]:
     """Yield the id of each message, derived from its parent, its name and its content.
 
+    What stands before the first message of the source is no parent, so that a message keeps its id
+    when a system prompt was changed.
+
     An id begins with the number of messages before it on its path, so that the ids of a
     conversation go into the index nearly in order.
     """
@@ -126,8 +130,9 @@ def _message_ids(chat: NewChat, names: Sequence[str] | None) -> Iterator[UUID]:
         hashed = blake2b(ids[parent] + text.encode("utf-8", "surrogatepass"), digest_size=10)
         depth = depths[parent] + 1
         id_ = uuid8(depth, int.from_bytes(hashed.digest(), "big"))
-        depths.append(depth)
-        ids.append(id_.bytes)
+        is_parent = not is_of_opening(name.partition(":")[2])
+        depths.append(depth if is_parent else depths[parent])
+        ids.append(id_.bytes if is_parent else ids[parent])
         yield id_
 
 

@@ -24,6 +24,7 @@ from faceplate.importers.fields import (
 )
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
+from faceplate.importers.openings import take_prompts
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -54,10 +55,7 @@ _CHAT_IDS: Final = (
     *("id", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId"),
     *("session_id", "sessionId"),
 )
-_PROMPT: Final = "system prompt"
-"""The id of a prompt that stands beside the messages."""
 _MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
-_SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
 _SETTINGS: Final = ("text", "reasoning", "thinking")
 _PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
 _LINKS: Final = frozenset((*_PARENTS, "children"))
@@ -116,23 +114,21 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     """Return the chat with these messages, and with the fields that formats have beside them."""
     fields = without(value, "messages")
     id_key = next((key for key in _CHAT_IDS if read_id(value.get(key))), "id")
-    prompt = next((read_content(fields.pop(key)) for key in _SYSTEMS if fields.get(key)), [])
-    is_said = any(m.pieces == prompt for m in messages if m.role in ("system", "developer"))
-    first = [Message("system", prompt, id=_PROMPT)] if prompt and not is_said else []
+    prompts = take_prompts(fields)
     is_tree = any(message.parent is not None for message in messages)
     if not is_tree and _is_newest_first(messages):
         messages = messages[::-1]
-    hung = _hang(messages, _PROMPT if first else None, is_tree=is_tree)
     if model := value.get("model"):
-        hung = [message if message.model else message._replace(model=model) for message in hung]
+        messages = [each if each.model else each._replace(model=model) for each in messages]
     return SourceChat(
-        [*first, *hung],
-        id=read_id(value.get(id_key)) or _name(value, [*first, *messages]),
+        messages,
+        id=read_id(value.get(id_key)) or _name(value, messages),
         title=value.get("title"),
         created=take_time(fields, *_TIMES),
         updated=take_time(fields, *_UPDATES),
         is_tree=is_tree,
         current=first_of(value, *_CURRENTS),
+        opening=prompts,
         is_exact=True,
         rest=_rest(without(fields, id_key, "title", *(_CURRENTS if is_tree else ())), messages),
     )
@@ -167,13 +163,6 @@ def _name(value: JsonObject, messages: Sequence[Message]) -> str:
     if not 0 < len(first) < _MIN_OWN_ID_CHARS:
         return ""
     return digest([value, *(message.original for message in messages)])
-
-
-def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
-    """Return the messages of a tree with its roots after the opening one."""
-    if not is_tree or opening is None:
-        return messages
-    return [m if m.parent is not None else m._replace(parent=opening) for m in messages]
 
 
 def read_message(message: JsonObject) -> Message:
@@ -214,7 +203,8 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
     if not rest:
         return pieces
     asides = [Aside("reasoning", rest.pop(key)) for key in _REASONING if rest.get(key)]
-    if rest.get("annotations"):
+    sources = as_list(rest.get("annotations"))
+    if sources and all(as_object(source).get("type") for source in sources):
         asides.append(Aside("sources", rest.pop("annotations")))
     if isinstance(rest.get("refusal"), str):
         pieces.append(Text(rest.pop("refusal")))
