@@ -7,7 +7,7 @@ from faceplate.importers.assembly import Assembly, Rules, assemble, hide
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable, derive_title, shorten
 from faceplate.importers.fields import to_seconds, to_time
 from faceplate.importers.fitting import clean_text, digest, fit
-from faceplate.importers.openings import is_of_opening, with_opening
+from faceplate.importers.prologue import is_of_prologue, with_prologue
 from faceplate.importers.source import KNOWN_ROLES, Message, SourceChat
 from faceplate.importers.trees import Node, arrange
 from faceplate.importers.turns import Step, Turn, turns_of
@@ -34,7 +34,7 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     Its path ends where the source's visible thread does. Raises Unreadable if the chat has messages
     and none of them has text.
     """
-    source = with_opening(source)
+    source = with_prologue(source)
     thread = _thread(source)
     turns = thread.turns
     nodes, parents, visible = arrange(thread.nodes, thread.is_shown, thread.current)
@@ -48,7 +48,7 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     said = (message.content.strip() or message.tool_calls for message in assembly.messages)
     if not any(said) and any(not turn.is_hidden for turn in turns.values()):
         raise Unreadable(f"none of its {len(turns):,} messages has text")
-    shown = (node for node in nodes if thread.is_shown(node) and not is_of_opening(node))
+    shown = (node for node in nodes if thread.is_shown(node) and not is_of_prologue(node))
     opening = next(shown, None)
     head = None if visible is None else assembly.ends[places[visible]]
     name = _name(source, origin, opening if opening in thread.named else None)

@@ -92,11 +92,6 @@ async def import_file(
     return storing.report
 
 
-def _is_empty(chats: int, empty: int) -> bool:
-    """Return whether a file has chats, and none of them has a message."""
-    return 0 < chats == empty
-
-
 def _format(key: str) -> Format:
     if key not in FORMATS:
         raise InvalidInput("format", f"must be one of {', '.join(FORMATS)}")
@@ -119,7 +114,8 @@ async def preview_file(
         raise InvalidInput("path", "must be a file of chats; this one is an export of a user")
     chats: Counter[str] = Counter()
     asides: Counter[str] = Counter()
-    messages = refused = empty = 0
+    emptiness = _Emptiness()
+    messages = refused = 0
     fixed = None if format is None else _format(format)
     async with aclosing(read_batches(path, fixed, on_progress)) as batches:
         async for batch in batches:
@@ -127,16 +123,36 @@ async def preview_file(
                 chats[chat.source] += 1
                 asides.update(chat.asides)
                 messages += len(chat.messages)
-                empty += not chat.messages
+                emptiness.note(chat)
             for refusal in batch.refusals:
                 refused += 1
                 if on_refusal:
                     on_refusal(refusal)
-    if _is_empty(sum(chats.values()), empty):
+    if emptiness.is_complete():
         refused += 1
         if on_refusal:
             on_refusal(_EMPTY)
-    return Preview(chats, messages, refused, asides, empty)
+    return Preview(chats, messages, refused, asides, emptiness.count())
+
+
+class _Emptiness:
+    """Which chats of a file have no message; a chat may stand in several places."""
+
+    def __init__(self) -> None:
+        self._has_messages: dict[int, bool] = {}
+
+    def note(self, chat: Chat) -> None:
+        """Remember whether a chat has a message."""
+        name = hash((chat.source, chat.key))
+        self._has_messages[name] = bool(chat.messages) or self._has_messages.get(name, False)
+
+    def count(self) -> int:
+        """Return how many chats are empty."""
+        return sum(not has_messages for has_messages in self._has_messages.values())
+
+    def is_complete(self) -> bool:
+        """Return whether there are chats, and all of them are empty."""
+        return 0 < len(self._has_messages) == self.count()
 
 
 class _Storing:
@@ -154,6 +170,7 @@ class _Storing:
         self._on_refusal = on_refusal
         self._on_stored = on_stored
         self._asides: Counter[str] = Counter()
+        self._emptiness = _Emptiness()
         self.report = Report()
 
     async def take(self, batch: Batch) -> None:
@@ -164,9 +181,9 @@ class _Storing:
             self._refuse(refusal)
 
     def end(self) -> None:
-        """Refuse a file whose chats were all empty."""
-        report = self.report
-        if _is_empty(report.imported + report.continued + report.skipped, report.empty):
+        """Count the empty chats at the end of the file, and refuse it if there are no others."""
+        self._count(empty=self._emptiness.count())
+        if self._emptiness.is_complete():
             self._refuse(_EMPTY)
 
     async def _store(self, chats: Sequence[Chat]) -> None:
@@ -183,6 +200,7 @@ class _Storing:
         else:
             for chat, stored in zip(chats, made, strict=True):
                 self._asides.update(chat.asides)
+                self._emptiness.note(chat)
                 self.report = self.report._replace(asides=dict(self._asides))
                 is_continued = not stored.is_new and stored.messages > 0
                 self._count(
@@ -190,7 +208,6 @@ class _Storing:
                     messages=stored.messages,
                     skipped=not (stored.is_new or is_continued),
                     continued=is_continued,
-                    empty=not chat.messages,
                 )
             if self._on_stored:
                 self._on_stored(self.report)

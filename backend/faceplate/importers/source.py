@@ -112,7 +112,7 @@ class SourceChat(NamedTuple):
     """Whether the parents of the messages count; else each follows the one before it."""
     current: object = None
     """The id of the last message that the source shows; without one, the newest."""
-    opening: Sequence[Message] = ()
+    prologue: Sequence[Message] = ()
     """What the source has beside the messages and sends before them, such as a system prompt.
 
     These messages need no ids.

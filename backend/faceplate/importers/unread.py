@@ -71,8 +71,9 @@ def count_asides(fields: JsonObject | None, known: Collection[str]) -> Iterator[
         if not value or not isinstance(value, _HOLDERS) or key.lower().endswith(_NAMES):
             continue
         if _has_prose(value) or (key in known and any(find_text({key: value}))):
-            is_reported = key not in known and any(find_text({key: value}, known))
-            if not is_reported:
+            if key not in known and isinstance(value, dict):
+                yield from count_asides(value, known)
+            elif key in known or not any(find_text({key: value}, known)):
                 yield key if _PLAIN_KEY.fullmatch(key) else "other fields"
 
 
@@ -133,8 +134,11 @@ def _collect_field(
 
 
 def _collect_direct(value: object, found: list[str]) -> None:
-    """Add the text under the key of a container: alone, or in a list with objects."""
+    """Add the text under the key of a container; a word in a list of words alone is a name."""
     if isinstance(value, str):
         found.append(value)
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        found.extend(item for item in value if isinstance(item, str))
+    elif isinstance(value, list):
+        has_objects = any(isinstance(item, dict) for item in value)
+        found.extend(
+            item for item in value if isinstance(item, str) and (has_objects or " " in item)
+        )

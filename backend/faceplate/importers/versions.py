@@ -16,7 +16,7 @@ from faceplate import records
 from faceplate.errors import NotFound
 from faceplate.importers.chats import Chat
 from faceplate.importers.fitting import fit
-from faceplate.importers.openings import is_of_opening
+from faceplate.importers.prologue import is_of_prologue
 from faceplate.scope import Scope
 from faceplate.services import _chat_rows as sql
 from faceplate.services import conversations
@@ -130,7 +130,7 @@ def _message_ids(chat: NewChat, names: Sequence[str] | None) -> Iterator[UUID]:
         hashed = blake2b(ids[parent] + text.encode("utf-8", "surrogatepass"), digest_size=10)
         depth = depths[parent] + 1
         id_ = uuid8(depth, int.from_bytes(hashed.digest(), "big"))
-        is_parent = not is_of_opening(name.partition(":")[2])
+        is_parent = not is_of_prologue(name.partition(":")[2])
         depths.append(depth if is_parent else depths[parent])
         ids.append(id_.bytes if is_parent else ids[parent])
         yield id_

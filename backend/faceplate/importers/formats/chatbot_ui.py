@@ -12,7 +12,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.openings import PROMPTS, take_prompts
+from faceplate.importers.prologue import PROMPTS, take_prompts
 from faceplate.importers.source import SourceChat
 
 _DUMPED: Final = "conversationHistory"
@@ -61,7 +61,7 @@ def _read_chat(chat: JsonObject, listed: list[JsonObject]) -> SourceChat:
         messages,
         id=openai.read_id(chat.get("id")),
         title=chat.get("name"),
-        opening=take_prompts(rest, ("prompt", *PROMPTS)),
+        prologue=take_prompts(rest, ("prompt", *PROMPTS)),
         rest=rest,
     )
 

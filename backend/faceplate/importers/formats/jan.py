@@ -14,7 +14,7 @@ from faceplate.importers.contents import read_part
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.openings import take_prompts
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Attachment,
     Message,
@@ -71,7 +71,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         title=first_text(value.get("title"), value.get("summary")),
         created=value.get("created"),
         updated=value.get("updated"),
-        opening=prompts,
+        prologue=prompts,
         rest=rest,
     )
 

@@ -13,7 +13,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_part
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.description import Format
-from faceplate.importers.openings import PROMPTS, take_prompts
+from faceplate.importers.prologue import PROMPTS, take_prompts
 from faceplate.importers.source import Aside, Message, Piece, SourceChat, Text
 from faceplate.importers.thoughts import read_thoughts, unmark_thoughts
 
@@ -53,7 +53,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         id=first_text(value.get("conversationId"), value.get("id")),
         title=value.get("title"),
         is_tree=True,
-        opening=prompts,
+        prologue=prompts,
         rest=rest,
     )
 

@@ -14,7 +14,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_part
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats.description import Format
-from faceplate.importers.openings import take_prompts
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
 _CONV_FIELDS: Final = ("id", "name", "lastModified", "currNode", "type", "harness")
@@ -65,7 +65,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         updated=conv.get("lastModified"),
         is_tree=True,
         current=_id(conv.get("currNode")),
-        opening=take_prompts(rest),
+        prologue=take_prompts(rest),
         rest=rest,
     )
 

@@ -15,7 +15,7 @@ from faceplate.importers.fields import as_list, as_object, first_of, first_text,
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.openai import read_id
-from faceplate.importers.openings import take_prompts
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -86,7 +86,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         updated=first_of(value, *_UPDATES),
         is_tree=True,
         current=parent,
-        opening=prompts,
+        prologue=prompts,
         rest=rest,
     )
 

@@ -13,7 +13,7 @@ from faceplate.importers.contents import attachment, read_content
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_seconds, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.lobechat_tables import Tables
-from faceplate.importers.openings import take_prompts
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -106,7 +106,7 @@ def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: Tables) -
         updated=topic.get("updatedAt"),
         is_tree=True,
         current=main[-1] if main else None,
-        opening=prompts,
+        prologue=prompts,
         rest={
             name: fields
             for name, fields in (

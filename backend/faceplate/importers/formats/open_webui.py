@@ -15,7 +15,7 @@ from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.open_webui_markup import unmark
 from faceplate.importers.formats.open_webui_parts import read_files, read_pieces
-from faceplate.importers.openings import take_prompts
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import Message, SourceChat, Text
 
 _NUMBERED: Final = "message {}"  # the id of a message without one, which cannot name the chat
@@ -44,9 +44,9 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
     _drop_repeated_files(chat)
-    opening = take_prompts(chat, inside=("params",))
+    prologue = take_prompts(chat, inside=("params",))
     if files := _take_read_files(chat):
-        opening.append(Message("user", list(read_files(files)), original=files))
+        prologue.append(Message("user", list(read_files(files)), original=files))
     messages, current = _take_messages(chat)
     is_numbered = any(message.id == _NUMBERED.format(1) for message in messages)
     chat_id = first_text(outer.get("id"), chat.get("id"), digest(value) if is_numbered else "")
@@ -63,7 +63,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         updated=outer.get("updated_at"),
         is_tree=True,
         current=current,
-        opening=opening,
+        prologue=prologue,
         rest={**outer, "chat": chat} if is_wrapped else chat,
     )
 

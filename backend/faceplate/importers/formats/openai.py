@@ -24,7 +24,7 @@ from faceplate.importers.fields import (
 )
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
-from faceplate.importers.openings import take_prompts
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -128,7 +128,7 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         updated=take_time(fields, *_UPDATES),
         is_tree=is_tree,
         current=first_of(value, *_CURRENTS),
-        opening=prompts,
+        prologue=prompts,
         is_exact=True,
         rest=_rest(without(fields, id_key, "title", *(_CURRENTS if is_tree else ())), messages),
     )

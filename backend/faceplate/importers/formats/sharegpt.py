@@ -16,7 +16,7 @@ from faceplate.importers.fitting import digest
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives
-from faceplate.importers.openings import take_prompts
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
 _LISTS: Final = ("conversations", "conversation", "items", "messages", "data")
@@ -98,7 +98,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         id=openai.read_id(first_of(value, *_IDS)) or digest(value),
         title=value.get("title"),
         created=first_of(value, *_TIMES),
-        opening=prompts,
+        prologue=prompts,
         rest=rest,
     )
 

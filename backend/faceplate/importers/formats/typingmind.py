@@ -13,7 +13,7 @@ from faceplate.importers.contents import attachment
 from faceplate.importers.fields import as_object, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.openings import PROMPTS, take_prompts
+from faceplate.importers.prologue import PROMPTS, take_prompts
 from faceplate.importers.source import Message, Piece, SourceChat
 
 _CHAT_FIELDS: Final = ("chatID", "chatTitle", "messages", "createdAt", "updatedAt")
@@ -48,7 +48,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         title=value.get("chatTitle"),
         created=value.get("createdAt"),
         updated=value.get("updatedAt"),
-        opening=prompts,
+        prologue=prompts,
         rest=rest,
     )
 

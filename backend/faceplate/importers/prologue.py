@@ -15,7 +15,7 @@ PROMPTS: Final = frozenset(
     )
 )
 """The names that formats give to a system prompt beside the messages."""
-_ID: Final = "\0opening "
+_ID: Final = "\0prologue "
 _SYSTEM_ROLES: Final = ("system", "developer")
 
 
@@ -39,28 +39,28 @@ def take_prompts(
     return prompts
 
 
-def with_opening(source: SourceChat) -> SourceChat:
-    """Return a chat with its opening before its messages.
+def with_prologue(source: SourceChat) -> SourceChat:
+    """Return a chat with its prologue before its messages.
 
     A prompt that a message repeats is left out. In a tree, every message without a parent follows
-    the opening.
+    the prologue.
     """
     said = {_text(message) for message in source.messages if message.role in _SYSTEM_ROLES}
-    opening: list[Message] = []
-    for message in source.opening:
+    prologue: list[Message] = []
+    for message in source.prologue:
         text = _text(message)
         if message.role == "system" and text in said:
             continue
         said.add(text)
-        before = opening[-1].id if opening else None
-        opening.append(message._replace(id=f"{_ID}{len(opening) + 1}", parent=before))
-    if not opening:
+        before = prologue[-1].id if prologue else None
+        prologue.append(message._replace(id=f"{_ID}{len(prologue) + 1}", parent=before))
+    if not prologue:
         return source
-    messages = _hang(source.messages, opening[-1].id) if source.is_tree else source.messages
-    return source._replace(messages=[*opening, *messages], opening=())
+    messages = _hang(source.messages, prologue[-1].id) if source.is_tree else source.messages
+    return source._replace(messages=[*prologue, *messages], prologue=())
 
 
-def is_of_opening(name: str) -> bool:
+def is_of_prologue(name: str) -> bool:
     """Return whether a message stands before those that the chat has."""
     return name.startswith(_ID)
 
@@ -71,7 +71,7 @@ def _text(message: Message) -> str:
 
 
 def _hang(messages: Sequence[Message], end: str) -> list[Message]:
-    """Return the messages of a tree, whose roots follow the end of the opening."""
+    """Return the messages of a tree, whose roots follow the end of the prologue."""
     ids = {message.id for message in messages}
     listed = {child for message in messages for child in message.children}
     return [
