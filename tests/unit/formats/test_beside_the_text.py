@@ -79,6 +79,14 @@ def result(id_: str, content: str) -> Any:
     return {"role": "tool", "tool_call_id": id_, "content": content}
 
 
+def test_words_beside_a_call_are_kept_and_counted(tmp_path: Path) -> None:
+    noted = {**call("c", "f"), "purpose": WORDS}
+    called = {"role": "assistant", "content": None, "tool_calls": [noted]}
+    chat, refusals = read(tmp_path, {"messages": [ASKED, called, result("c", "of f"), ANSWERED]})
+    assert (chat.asides, refusals) == ({"notes of calls": 1}, [])
+    assert WORDS in json.dumps(chat.messages[1].metadata)
+
+
 def test_parallel_calls_with_one_id_have_their_results_in_order(tmp_path: Path) -> None:
     called = {"role": "assistant", "content": None, "tool_calls": [call("c", "f"), call("c", "g")]}
     messages = [ASKED, called, result("c", "of f"), result("c", "of g"), ANSWERED]
