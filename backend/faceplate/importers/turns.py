@@ -170,11 +170,14 @@ def _fill(pieces: Sequence[Piece], begin: int, *, is_exact: bool) -> dict[str, A
 def _calls(pieces: Iterable[Piece]) -> list[JsonObject]:
     """Return the calls among the pieces; of those with one id, the later ones get others."""
     calls: dict[str, JsonObject] = {}
+    other_ids: dict[str, Iterator[str]] = {}
     for piece in pieces:
         if isinstance(piece, Call):
             call = make_call(piece)
-            id_ = next(each for each in ids_of(call["id"]) if each not in calls)
-            calls[id_] = {**call, "id": id_}
+            if call["id"] in calls:
+                ids = other_ids.setdefault(call["id"], ids_of(call["id"]))
+                call = {**call, "id": next(id_ for id_ in ids if id_ not in calls)}
+            calls[call["id"]] = call
     return [*calls.values()]
 
 

@@ -44,7 +44,7 @@ _WORD: Final = re.compile(r"\w")
 _MIN_PROSE_WORDS: Final = 3
 _MIN_PROSE_SIGNS: Final = 5  # of a script that may have no spaces
 _MAX_LOOKED_AT: Final = 20
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}(?: \(repeated\))?")
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}(?:(?: \d+)? \(repeated\))?")
 
 
 def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str, int]]:
