@@ -6,8 +6,8 @@ fields of their own for times, reasoning and files. Other interfaces have the sa
 so their modules read theirs by `read_message`.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -24,6 +24,7 @@ from faceplate.importers.fields import (
 )
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -109,7 +110,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = value.get("messages")
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise Unreadable("messages must be a list of objects")
-    yield read_chat(value, [read_message(message) for message in messages])
+    yield read_chat(value, Shelf(map(read_message, messages)))
 
 
 def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
@@ -121,13 +122,15 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     first = [Message("system", prompt, id=_PROMPT)] if prompt and not is_said else []
     is_tree = any(message.parent is not None for message in messages)
     if not is_tree and _is_newest_first(messages):
-        messages = messages[::-1]
-    hung = _hang(messages, _PROMPT if first else None, is_tree=is_tree)
+        messages = Shelf(reversed(messages))
+    hung: Iterable[Message] = messages
+    if is_tree and first:  # its roots follow the prompt
+        hung = (m._replace(parent=_PROMPT) if m.parent is None else m for m in hung)
     if model := value.get("model"):
-        hung = [message if message.model else message._replace(model=model) for message in hung]
+        hung = (m if m.model else m._replace(model=model) for m in hung)
     return SourceChat(
-        [*first, *hung],
-        id=read_id(value.get(id_key)) or _name(value, [*first, *messages]),
+        chain(first, hung),
+        id=read_id(value.get(id_key)) or _name(value, first, messages),
         title=value.get("title"),
         created=take_time(fields, *_TIMES),
         updated=take_time(fields, *_UPDATES),
@@ -151,7 +154,10 @@ def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
 
     Settings that have the name of a text get another one.
     """
-    said = {piece.text for each in messages for piece in each.pieces if isinstance(piece, Text)}
+    said = {field for field in fields.values() if isinstance(field, str)}
+    if said:
+        pieces = (piece for each in messages for piece in each.pieces)
+        said = {piece.text for piece in pieces if isinstance(piece, Text) and piece.text in said}
     rest: JsonObject = {}
     for key, field in fields.items():
         if key in _SETTINGS and isinstance(field, dict):
@@ -161,19 +167,13 @@ def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
     return rest
 
 
-def _name(value: JsonObject, messages: Sequence[Message]) -> str:
+def _name(value: JsonObject, prompts: Sequence[Message], messages: Sequence[Message]) -> str:
     """Return a name for a chat whose first message has no id that is its own everywhere."""
-    first = messages[0].id if messages else ""
+    listed = [*prompts, *messages[:1]]
+    first = listed[0].id if listed else ""
     if not 0 < len(first) < _MIN_OWN_ID_CHARS:
         return ""
-    return digest([value, *(message.original for message in messages)])
-
-
-def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
-    """Return the messages of a tree with its roots after the opening one."""
-    if not is_tree or opening is None:
-        return messages
-    return [m if m.parent is not None else m._replace(parent=opening) for m in messages]
+    return digest([value, *(message.original for message in (*prompts, *messages))])
 
 
 def read_message(message: JsonObject) -> Message:
