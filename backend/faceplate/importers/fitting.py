@@ -105,13 +105,15 @@ def _is_plain(metadata: JsonObject) -> bool:
     """Return whether a quick test shows that ``metadata`` can be stored."""
     try:
         text = _ENCODER.encode(metadata)
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except (ValueError, RecursionError):
         return False
     return (
         len(text) < _METADATA.MAX_VALUES - 2  # no value takes less than one
         and text.count("{") + text.count("[") <= _MAX_LEVELS
-        and not any(sign in text for sign in ("\\u0000", "e+"))
+        and "\\u0000" not in text
+        and "e+" not in text
         and not _MAY_BE_LARGE.search(text)
     )
 

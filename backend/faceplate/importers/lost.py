@@ -37,12 +37,14 @@ def count_lost(value: object, chats: Sequence[Chat], format_: Format) -> int:
     each_text(value, format_.known, take)
     if not missing:
         return 0
+    waiting = {*map(hash, missing)}
     for part in (part for chat in chats for part in _beside_contents(chat)):
-        _add_strings(part, kept)
-    if any(hash(text) not in kept for text in missing) and not any(map(_is_cut, chats)):
-        said = (text for text in missing if hash(text) not in kept)
-        return _count_lost_lines(said, chats, format_)
-    return 0
+        _remove_strings(part, waiting)
+        if not waiting:
+            return 0
+    if any(map(_is_cut, chats)):
+        return 0
+    return _count_lost_lines((text for text in missing if hash(text) in waiting), chats, format_)
 
 
 def _is_cut(chat: Chat) -> bool:
@@ -77,18 +79,18 @@ def _beside_contents(chat: Chat) -> Iterator[object]:
         yield from (message.metadata, message.tool_calls, message.body, message.model)
 
 
-def _add_strings(value: object, found: set[int]) -> None:
-    """Add the hashes of the strings in a value to ``found``."""
+def _remove_strings(value: object, waiting: set[int]) -> None:
+    """Remove the hashes of the strings in a value from those that are ``waiting``."""
     if isinstance(value, str):
-        found.add(hash(value))
+        waiting.discard(hash(value))
     elif isinstance(value, dict):
         for item in value.values():
             if item:
-                _add_strings(item, found)
+                _remove_strings(item, waiting)
     elif isinstance(value, list):
         for item in value:
             if item:
-                _add_strings(item, found)
+                _remove_strings(item, waiting)
 
 
 def _lines_of(chat: Chat) -> Iterator[str]:

@@ -46,7 +46,7 @@ _ROLES: Final = {
 }
 _TEXTS: Final = ("content", "parts", "text", "message", "value")
 _CALLS: Final = ("tool_calls", "function_call")
-_SAYING: Final = frozenset((*_TEXTS, *_CALLS, "refusal", "audio"))
+_PLAIN: Final = {"role", "content"}
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
 )
@@ -178,6 +178,10 @@ def _name(value: JsonObject, prompts: Sequence[Message], messages: Sequence[Mess
 
 def read_message(message: JsonObject) -> Message:
     """Return a message with its calls, or with the result that it is."""
+    if message.keys() == _PLAIN and isinstance(message["content"], str):  # as most are
+        role = _ROLES.get(first_text(message["role"]).lower())
+        if role is not None and role != "tool":
+            return Message(role, [Text(message["content"])], rest={}, original=message)
     rest = dict(message)
     given = first_text(rest.pop("role", None), "unknown")
     role = _ROLES.get(given.lower(), given)
