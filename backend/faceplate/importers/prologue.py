@@ -1,6 +1,7 @@
 """What stands before the first message of a chat: its system prompts and its files."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from faceplate.column_types import JsonObject
@@ -42,10 +43,14 @@ def take_prompts(
 def with_prologue(source: SourceChat) -> SourceChat:
     """Return a chat with its prologue before its messages.
 
-    A prompt that a message repeats is left out. In a tree, every message without a parent follows
-    the prologue.
+    A prompt that a message at the begin repeats is left out. In a tree, every message without a
+    parent follows the prologue.
     """
-    said = {_text(message) for message in source.messages if message.role in _SYSTEM_ROLES}
+    if not source.prologue:
+        return source
+    messages = iter(source.messages)
+    begin = list(_take_begin(messages))
+    said = {_text(message) for message in begin if message.role in _SYSTEM_ROLES}
     prologue: list[Message] = []
     for message in source.prologue:
         text = _text(message)
@@ -54,10 +59,19 @@ def with_prologue(source: SourceChat) -> SourceChat:
         said.add(text)
         before = prologue[-1].id if prologue else None
         prologue.append(message._replace(id=f"{_ID}{len(prologue) + 1}", parent=before))
-    if not prologue:
-        return source
-    messages = _hang(source.messages, prologue[-1].id) if source.is_tree else source.messages
-    return source._replace(messages=[*prologue, *messages], prologue=())
+    others: Iterable[Message] = chain(begin, messages)
+    if prologue and source.is_tree:
+        end = prologue[-1].id
+        others = (m if m.parent is not None else m._replace(parent=end) for m in others)
+    return source._replace(messages=chain(prologue, others), prologue=())
+
+
+def _take_begin(messages: Iterator[Message]) -> Iterator[Message]:
+    """Yield the messages up to the first that is no system's."""
+    for message in messages:
+        yield message
+        if message.role and message.role not in _SYSTEM_ROLES:
+            return
 
 
 def is_of_prologue(name: str) -> bool:
@@ -68,13 +82,3 @@ def is_of_prologue(name: str) -> bool:
 def _text(message: Message) -> str:
     texts = (piece.text for piece in message.pieces if isinstance(piece, Text))
     return "\n".join(texts).strip()
-
-
-def _hang(messages: Sequence[Message], end: str) -> list[Message]:
-    """Return the messages of a tree, whose roots follow the end of the prologue."""
-    ids = {message.id for message in messages}
-    listed = {child for message in messages for child in message.children}
-    return [
-        message if message.parent in ids or message.id in listed else message._replace(parent=end)
-        for message in messages
-    ]

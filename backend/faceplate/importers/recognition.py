@@ -1,5 +1,6 @@
 """The recognition of formats: which of them reads a value, and which values are one chat."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
@@ -10,6 +11,7 @@ from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.fields import first_text
 from faceplate.importers.files import LIST_KEYS, Value, read_values
+from faceplate.importers.files.spilled import Spill, SpilledList, is_large, opening
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.unread import find_text
@@ -77,6 +79,8 @@ _PLAIN_ROLES: Final = ("system", "user", "assistant")
 
 
 def _ask_formats(value: JsonObject) -> Format | None:
+    if is_large(value) and (format_ := _ask_formats(opening(value))):
+        return format_
     fitting = [(format_.fits(value), format_) for format_ in FORMATS.values()]
     features, format_ = max(fitting, key=lambda each: each[0])  # the first of equals
     return format_ if features else None
@@ -114,7 +118,8 @@ class _Finder:
     def __init__(self, fixed: Format | None) -> None:
         self._fixed = fixed
         self._document = 0
-        self._loose: dict[str, tuple[Place, list[JsonObject]]] = {}
+        self._loose: dict[str, tuple[Place, SpilledList]] = {}
+        self._spill = Spill()
         self._header: tuple[Place, JsonObject] | None = None
         """The first value, which says something about the messages after it."""
 
@@ -129,7 +134,9 @@ class _Finder:
             return
         format_ = best_format(value)
         if format_ is None and (id_ := joined_id(value)) is not None:
-            self._loose.setdefault(id_, (item.place, []))[1].append(value)
+            if id_ not in self._loose:
+                self._loose[id_] = (item.place, SpilledList(self._spill))
+            self._loose[id_][1].put(value, json.dumps(value))
             return
         if format_ is None and item.place.number == 1 and _is_flat(value):
             self._header = (item.place, value)
@@ -149,11 +156,13 @@ class _Finder:
                 header = {}
         self._header = None
         for id_, (place, messages) in self._loose.items():
+            messages.end()
             value: JsonObject = {**header, "messages": messages}
             if id_:
                 value["id"] = id_
             yield from self._found(place, value, best_format(value))
         self._loose.clear()
+        self._spill = Spill()
 
     def _found(
         self, place: Place, value: JsonObject, format_: Format | None

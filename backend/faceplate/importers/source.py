@@ -4,7 +4,7 @@ A reader says what is a message, a branch, a time and a part. Everything after t
 every format, and happens in `conversion`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
@@ -102,7 +102,8 @@ class Message(NamedTuple):
 class SourceChat(NamedTuple):
     """A chat with its messages in the order of the source."""
 
-    messages: Sequence[Message]
+    messages: Iterable[Message]
+    """They are read once, and only as the conversion goes on: a large chat is not held whole."""
     id: str = ""
     """Without one, the chat is named by its first message, or by its content."""
     title: object = None

@@ -5,7 +5,7 @@ has text, the import says so, since it may be what somebody wrote.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from faceplate.column_types import JsonObject
@@ -55,9 +55,17 @@ def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str
     """
     if not isinstance(fields, dict):
         return
+    chars = 0
+
+    def count(text: str) -> None:
+        nonlocal chars
+        if _WORD.search(text):
+            chars += len(text)
+
     for key, value in fields.items():
-        if value:
-            chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
+        if value and isinstance(value, _HOLDERS) and key not in known:
+            chars = 0
+            each_text({key: value}, known, count)
             if chars:
                 yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
 
@@ -102,43 +110,37 @@ def count_text(part: object, known: Collection[str]) -> int:
 def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> list[str]:
     """Return the texts in a value, as `find_text` counts them, and none that is empty."""
     found: list[str] = []
-    _collect(value, known, found, is_text=is_text)
+    each_text(value, known, found.append, is_text=is_text)
     return found
 
 
-def _collect(value: object, known: Collection[str], found: list[str], *, is_text: bool) -> None:
-    """Add the texts in a value to ``found``."""
-    if isinstance(value, str):
-        if is_text and value:
-            found.append(value)
-    elif isinstance(value, list):
-        for item in value:
-            _collect(item, known, found, is_text=is_text)
-    elif isinstance(value, dict):
+def each_text(
+    value: object, known: Collection[str], take: Callable[[str], None], *, is_text: bool = False
+) -> None:
+    """Call ``take`` with each text in a value, which is not empty, as `texts` returns them."""
+    if isinstance(value, dict):
         for key, item in value.items():
             if item and isinstance(item, _HOLDERS) and key not in known:
-                _collect_field(key.lower(), item, known, found, is_text=is_text)
-
-
-def _collect_field(
-    name: str, item: object, known: Collection[str], found: list[str], *, is_text: bool
-) -> None:
-    if name in _CONTAINER_KEYS:
-        _collect_direct(item, found)
-        _collect(item, known, found, is_text=False)
-        return
-    is_said = is_text or name in _TEXT_KEYS or name.endswith(REPEATED)
-    if isinstance(item, str) and (name in _LABELS or not is_said):
-        return
-    _collect(item, known, found, is_text=is_said)
-
-
-def _collect_direct(value: object, found: list[str]) -> None:
-    """Add the text under the key of a container; a word in a list of words alone is a name."""
-    if isinstance(value, str):
-        found.append(value)
+                name = key.lower()
+                is_container = name in _CONTAINER_KEYS
+                is_said = is_text or name in _TEXT_KEYS or name.endswith(REPEATED)
+                if not isinstance(item, str):
+                    if is_container and isinstance(item, list):
+                        _each_direct(item, take)
+                    each_text(item, known, take, is_text=is_said and not is_container)
+                elif is_container or (is_said and name not in _LABELS):
+                    take(item)
     elif isinstance(value, list):
-        has_objects = any(isinstance(item, dict) for item in value)
-        found.extend(
-            item for item in value if isinstance(item, str) and (has_objects or " " in item)
-        )
+        for item in value:
+            each_text(item, known, take, is_text=is_text)
+    elif is_text and value and isinstance(value, str):
+        take(value)
+
+
+def _each_direct(listed: Sequence[object], take: Callable[[str], None]) -> None:
+    """Take the texts in the list of a container; a word in a list of words alone is a name."""
+    strings = [item for item in listed if isinstance(item, str)]
+    has_objects = bool(strings) and any(isinstance(item, dict) for item in listed)
+    for text in strings:
+        if has_objects or " " in text:
+            take(text)

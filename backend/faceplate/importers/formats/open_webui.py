@@ -5,7 +5,7 @@ A file has one chat or a list, each bare or in a ``chat`` with an id. A chat is 
 ``messages``. docs/importing/formats.md says what becomes of each field.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -48,8 +48,9 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if files := _take_read_files(chat):
         prologue.append(Message("user", list(read_files(files)), original=files))
     messages, current = _take_messages(chat)
-    is_numbered = any(message.id == _NUMBERED.format(1) for message in messages)
-    chat_id = first_text(outer.get("id"), chat.get("id"), digest(value) if is_numbered else "")
+    chat_id = first_text(outer.get("id"), chat.get("id"))
+    if not chat_id and isinstance(messages, list) and messages:
+        chat_id = digest(value) if messages[0].id == _NUMBERED.format(1) else ""
     title = first_text(chat.get("title"), outer.get("title"))
     for fields in (outer, chat):
         for name, known in (("id", chat_id), ("title", title)):
@@ -95,7 +96,7 @@ def _file_id(file: object) -> str:
     return first_text(fields.get("id"), fields.get("url"))
 
 
-def _take_messages(chat: JsonObject) -> tuple[list[Message], object]:
+def _take_messages(chat: JsonObject) -> tuple[Iterable[Message], object]:
     """Remove the messages from the chat; return them and the visible leaf."""
     history, listed = chat.get("history"), chat.get("messages")
     tree = history.get("messages") if isinstance(history, dict) else None
@@ -105,8 +106,7 @@ def _take_messages(chat: JsonObject) -> tuple[list[Message], object]:
             chat.pop("messages", None)
         if not chat["history"]:
             del chat["history"]
-        messages = [_read_node(id_, message) for id_, message in tree.items()]
-        return _with_merged(messages, tree, history.get("currentId"))
+        return _with_merged(tree, history.get("currentId"))
     if not isinstance(listed, list):
         raise Unreadable("history.messages must be an object, or messages a list")
     chat.pop("messages")
@@ -151,37 +151,45 @@ def _read_node(id_: str, message: object) -> Message:
     return place if message is None else _read_message(place, fields)
 
 
-def _with_merged(
-    messages: list[Message], tree: JsonObject, current: object
-) -> tuple[list[Message], object]:
-    """Return the messages with the merged answers, and the visible leaf.
+def _with_merged(tree: JsonObject, current: object) -> tuple[Iterable[Message], object]:
+    """Return the messages of a tree with the merged answers, and the visible leaf.
 
     What the user goes on from is the answer that a model has merged from those of several models.
     So it is one more answer to the question, and what follows the answer that has it follows it.
     """
-    merged: dict[str, Message] = {}
-    for message in messages:
-        said = as_object(as_object(tree[message.id]).get("merged")).get("content")
-        if isinstance(said, str) and said.strip():
-            answer = message if message.role == "assistant" else message._replace(parent=message.id)
-            merged[message.id] = answer._replace(
+    names = {
+        id_: f"{id_}:merged"
+        for id_, message in tree.items()
+        if _merged_text(message).strip() and as_object(message).get("role") == "assistant"
+    }
+    return _read_tree(tree, names), names.get(first_text(current), current)
+
+
+def _merged_text(message: object) -> str:
+    return first_text(as_object(as_object(message).get("merged")).get("content"))
+
+
+def _read_tree(tree: JsonObject, names: Mapping[str, str]) -> Iterator[Message]:
+    """Yield the messages, each with its merged answer behind it.
+
+    ``names`` has the names of merged answers by the answers whose places they take.
+    """
+    for id_, fields in tree.items():
+        message = _read_node(id_, fields)
+        if (parent := names.get(message.parent or "")) is not None:
+            message = message._replace(parent=parent)
+        yield message._replace(children=()) if id_ in names else message
+        if (said := _merged_text(fields)).strip():
+            answer = message if id_ in names else message._replace(parent=id_)
+            yield answer._replace(
                 role="assistant",
-                id=f"{message.id}:merged",
+                id=f"{id_}:merged",
                 pieces=[Text(said)],
                 model=None,
                 input_tokens=None,
                 output_tokens=None,
-                rest={"merged": without(tree[message.id]["merged"], "content")},
+                rest={"merged": without(fields["merged"], "content")},
             )
-    names = {name: answer.id for name, answer in merged.items() if answer.parent != name}
-    placed: list[Message] = []
-    for message in messages:
-        parent = names.get(message.parent or "", message.parent)
-        children = () if message.id in names else message.children
-        placed.append(message._replace(parent=parent, children=children))
-        if message.id in merged:
-            placed.append(merged[message.id])
-    return placed, names.get(current, current) if isinstance(current, str) else current
 
 
 def _read_message(place: Message, message: JsonObject) -> Message:

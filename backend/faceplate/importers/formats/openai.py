@@ -6,7 +6,7 @@ fields of their own for times, reasoning and files. Other interfaces have the sa
 so their modules read theirs by `read_message`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from faceplate.importers.fields import (
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.prologue import take_prompts
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -46,7 +47,7 @@ _ROLES: Final = {
 }
 _TEXTS: Final = ("content", "parts", "text", "message", "value")
 _CALLS: Final = ("tool_calls", "function_call")
-_SAYING: Final = frozenset((*_TEXTS, *_CALLS, "refusal", "audio"))
+_PLAIN: Final = {"role", "content"}
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
 )
@@ -107,7 +108,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = value.get("messages")
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise Unreadable("messages must be a list of objects")
-    yield read_chat(value, [read_message(message) for message in messages])
+    yield read_chat(value, Shelf(map(read_message, messages)))
 
 
 def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
@@ -117,11 +118,12 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     prompts = take_prompts(fields)
     is_tree = any(message.parent is not None for message in messages)
     if not is_tree and _is_newest_first(messages):
-        messages = messages[::-1]
+        messages = Shelf(reversed(messages))
+    named: Iterable[Message] = messages
     if model := value.get("model"):
-        messages = [each if each.model else each._replace(model=model) for each in messages]
+        named = (m if m.model else m._replace(model=model) for m in messages)
     return SourceChat(
-        messages,
+        named,
         id=read_id(value.get(id_key)) or _name(value, messages),
         title=value.get("title"),
         created=take_time(fields, *_TIMES),
@@ -147,7 +149,10 @@ def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
 
     Settings that have the name of a text get another one.
     """
-    said = {piece.text for each in messages for piece in each.pieces if isinstance(piece, Text)}
+    said = {field for field in fields.values() if isinstance(field, str)}
+    if said:
+        pieces = (piece for each in messages for piece in each.pieces)
+        said = {piece.text for piece in pieces if isinstance(piece, Text) and piece.text in said}
     rest: JsonObject = {}
     for key, field in fields.items():
         if key in _SETTINGS and isinstance(field, dict):
@@ -167,6 +172,10 @@ def _name(value: JsonObject, messages: Sequence[Message]) -> str:
 
 def read_message(message: JsonObject) -> Message:
     """Return a message with its calls, or with the result that it is."""
+    if message.keys() == _PLAIN and isinstance(message["content"], str):  # as most are
+        role = _ROLES.get(first_text(message["role"]).lower())
+        if role is not None and role != "tool":
+            return Message(role, [Text(message["content"])], rest={}, original=message)
     rest = dict(message)
     given = first_text(rest.pop("role", None), "unknown")
     role = _ROLES.get(given.lower(), given)
