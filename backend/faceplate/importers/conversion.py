@@ -123,6 +123,8 @@ def _thread(source: SourceChat) -> _Thread:
         else:
             tree.add(name, before, are_shown)
         before = name
+        if is_of_prologue(name):
+            tree.trunk = name
     thread.current = source.current if source.is_tree else before
     return thread
 

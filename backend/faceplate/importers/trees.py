@@ -51,6 +51,8 @@ class Tree:
         self._are_shown = bytearray()
         self._moments = array("d")
         self._is_chain = True
+        self.trunk = ""
+        """The message that all later ones without a parent follow."""
 
     def __contains__(self, name: object) -> bool:
         return name in self._numbers
@@ -137,6 +139,10 @@ class Tree:
                 )
                 if _find_top(tops, node) != child:
                     parents[child] = tops[child] = node
+        if (end := self._find(self.trunk)) != _NONE:
+            for node in range(end + 1, len(parents)):
+                if parents[node] == _NONE:
+                    parents[node] = end
 
     def _find_kept(self) -> bytearray:
         kept = bytearray(len(self._parents))
