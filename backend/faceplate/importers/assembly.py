@@ -76,7 +76,8 @@ def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
             hide(result, turn, rules.known)
         elif turn is not None:
             time = turn.created_at or time
-            kept = [(index, place) in answers.kept for place in range(len(turn.calls))]
+            places = [(index, place) for place in range(len(turn.calls))] if turn.calls else ()
+            kept = [place in answers.kept for place in places]
             messages = _messages(turn, kept, call_id, result.hidden, time)
             result.hidden.clear()
             if messages[0].metadata or messages[0].body or turn.asides:
@@ -146,8 +147,10 @@ def _messages(
     time: datetime | None,
 ) -> list[NewMessage]:
     """Return the messages of a turn: one, or more if its content is too long."""
-    calls = [call for call, is_kept in zip(turn.calls, kept, strict=True) if is_kept]
-    lone_calls = [call for call, is_kept in zip(turn.calls, kept, strict=True) if not is_kept]
+    calls: list[JsonObject] = []
+    lone_calls: list[JsonObject] = []
+    for call, is_kept in zip(turn.calls, kept, strict=True):
+        (calls if is_kept else lone_calls).append(call)
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
     content = turn.content
     if lone_calls or turn.attachments:

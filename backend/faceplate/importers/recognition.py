@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -44,7 +44,7 @@ def best_format(value: JsonObject) -> Format | None:
     return _remembered[shape]
 
 
-_Shape = tuple[str, ...]
+_Shape = tuple[object, ...]
 _remembered: Final[dict[_Shape, Format | None]] = {}
 """The formats of plain chats by their shapes; data sets have thousands of the same shape."""
 
@@ -61,20 +61,22 @@ def _plain_shape(value: JsonObject) -> _Shape | None:
     fields = [key for key in value if key != "messages"]
     if not all(key in _PLAIN_FIELDS and first_text(value[key]) for key in fields):
         return None
-    roles = [
-        message["role"]
-        for message in messages
-        if isinstance(message, dict)
-        and message.keys() == _PLAIN_MESSAGE
-        and message["role"] in _PLAIN_ROLES
-        and isinstance(message["content"], str)
-        and message["content"]
-    ]
-    return (*fields, "messages", *roles) if len(roles) == len(messages) else None
+    roles = [message["role"] for message in messages if _is_plain(message)]
+    if len(roles) < len(messages):
+        return None
+    # Which roles follow each other, and not how often: else each long chat has its own shape.
+    return *fields, len(roles) > 1, roles[0], roles[-1], frozenset(pairwise(roles))
+
+
+def _is_plain(message: object) -> bool:
+    if not isinstance(message, dict) or len(message) != _PLAIN_MESSAGE_FIELDS:
+        return False
+    content = message.get("content")
+    return isinstance(content, str) and content != "" and message.get("role") in _PLAIN_ROLES
 
 
 _PLAIN_FIELDS: Final = ("id", "title")
-_PLAIN_MESSAGE: Final = {"role", "content"}
+_PLAIN_MESSAGE_FIELDS: Final = 2
 _PLAIN_ROLES: Final = ("system", "user", "assistant")
 
 

@@ -16,6 +16,7 @@ from faceplate.importers.formats.claude_code_lines import (
     TYPES,
     Line,
     Thread,
+    find_titles,
     is_line,
     is_question,
     is_spoken,
@@ -59,7 +60,7 @@ def _lines(value: JsonObject) -> Iterator[JsonObject]:
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
     """Yield the chat of each session and of each agent in a log."""
-    titles = _find_titles(_lines(value))
+    titles = find_titles(_lines(value))
     for thread in threads(_lines(value)):
         if any(is_spoken(line) for line in thread.lines):
             yield _read_thread(thread, titles)
@@ -128,22 +129,6 @@ def _title(thread: Thread, titles: Mapping[str, str]) -> str | None:
     spoken = (question for question in questions if not question.startswith("<command-"))
     is_command = bool(questions) and questions[0].startswith("<command-")
     return next(spoken, "").partition("\n")[0][:_MAX_TITLE_CHARS] or None if is_command else None
-
-
-def _find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
-    """Return the title of each session, the user's before the program's, and of each leaf."""
-    given: dict[str, str] = {}
-    found: dict[str, str] = {}
-    for line in lines:
-        session = f"session {first_text(line.get('sessionId'))}"
-        match line:
-            case {"type": "custom-title", "customTitle": str() as title}:
-                given[session] = title
-            case {"type": "ai-title", "aiTitle": str() as title}:
-                found[session] = title
-            case {"type": "summary", "summary": str() as title}:
-                found[f"leaf {line.get('leafUuid')}"] = title
-    return found | given
 
 
 def _latest_progress(lines: Iterable[JsonObject]) -> set[int]:

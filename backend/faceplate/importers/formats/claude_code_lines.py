@@ -112,6 +112,22 @@ def _agent(line: JsonObject, roots: dict[str, str]) -> str:
     return first_text(line.get("agentId"), line.get("parent_tool_use_id"), root)
 
 
+def find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
+    """Return the title of each session, the user's before the program's, and of each leaf."""
+    given: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for line in lines:
+        session = f"session {first_text(line.get('sessionId'))}"
+        match line:
+            case {"type": "custom-title", "customTitle": str() as title}:
+                given[session] = title
+            case {"type": "ai-title", "aiTitle": str() as title}:
+                found[session] = title
+            case {"type": "summary", "summary": str() as title}:
+                found[f"leaf {line.get('leafUuid')}"] = title
+    return found | given
+
+
 def link(
     lines: Iterable[JsonObject], is_message: Callable[[int, JsonObject], bool]
 ) -> Iterator[Line]:

@@ -7,7 +7,7 @@ becomes a message only if no item says the same.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final
 
@@ -27,48 +27,29 @@ from faceplate.importers.formats.codex_items import (
     text_of,
     without_space,
 )
+from faceplate.importers.formats.codex_lines import LINES, is_header, is_wrapped, sessions_of
 from faceplate.importers.formats.description import Format
 from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Aside, Message, SourceChat, Text
-
-_LINES: Final = frozenset(
-    (
-        *("session_meta", "response_item", "event_msg", "turn_context", "compacted"),
-        *("world_state", "inter_agent_communication", "inter_agent_communication_metadata"),
-    )
-)
 
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a line: a file is read as a whole."""
     is_state = value.get("record_type") == "state"
-    is_line = _is_wrapped(value) or _is_header(value) or is_state or is_item(value)
+    is_line = is_wrapped(value) or is_header(value) or is_state or is_item(value)
     return "" if is_line else None
-
-
-def _is_wrapped(value: JsonObject) -> bool:
-    kind = first_text(value.get("type"))
-    has_payload = bool(kind) and isinstance(value.get("payload"), dict)
-    return has_payload and (kind in _LINES or "timestamp" in value)
-
-
-def _is_header(value: JsonObject) -> bool:
-    """Return whether a value is the first line of a log without wrapped lines."""
-    return {"id", "timestamp", "instructions"} <= value.keys() and "type" not in value
 
 
 def fits(value: JsonObject) -> int:
     """Return 4 for the lines of a log, or its document."""
     lines = as_list(value.get("messages"))
     first = as_object(next((line for line in lines if isinstance(line, dict)), None))
-    if any(
-        _is_wrapped(line) and line["type"] in _LINES for line in lines if isinstance(line, dict)
-    ):
+    if any(is_wrapped(line) and line["type"] in LINES for line in lines if isinstance(line, dict)):
         return 4
     items, session = as_list(value.get("items")), as_object(value.get("session"))
     if "id" in session and all(isinstance(item, dict) and "type" in item for item in items):
         return 4
-    return 4 if _is_header(first) else 0
+    return 4 if is_header(first) else 0
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
@@ -77,34 +58,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if "session" in value:
         items = map(as_object, as_list(value.get("items")))
         lines = (line for line in chain([as_object(value["session"])], items))
-    for session in _sessions(lines):
+    for session in sessions_of(lines):
         yield _Reader(session).read()
-
-
-def _sessions(lines: Iterable[JsonObject]) -> list[Shelf[JsonObject]]:
-    """Return the lines of each session; what a session repeats of its parent is its own."""
-    sessions: list[Shelf[JsonObject]] = []
-    known: set[str] = set()
-    for line in lines:
-        header = as_object(line.get("payload")) if line.get("type") == "session_meta" else line
-        is_header = header is not line or _is_header(line)
-        if not sessions or (is_header and first_text(header.get("id")) not in known):
-            sessions.append(Shelf())
-            known = set()
-        if is_header:
-            source = _find(header.get("source"), "parent_thread_id")
-            parents = (header.get(key) for key in ("id", "forked_from_id", "parent_thread_id"))
-            known |= {first_text(parent) for parent in (*parents, source)}
-        sessions[-1].append(line)
-    return sessions
-
-
-def _find(value: object, key: str) -> object:
-    """Return the value of a key that may be some levels below."""
-    fields = as_object(value)
-    if key in fields:
-        return fields[key]
-    return next((found for each in fields.values() if (found := _find(each, key))), None)
 
 
 class _Reader:
@@ -176,7 +131,7 @@ class _Reader:
             self._take_item(item, line)
         elif event := _event(line):
             self._take_event(event, line)
-        elif line.get("type") == "session_meta" or _is_header(line) or is_first:
+        elif line.get("type") == "session_meta" or is_header(line) or is_first:
             self._about.setdefault("session_meta", payload or line)
         elif line.get("type") in ("turn_context", "world_state"):
             self._about[line["type"]] = payload  # the last one says what was so at the end

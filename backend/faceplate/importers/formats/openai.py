@@ -138,6 +138,8 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
 
 def _is_newest_first(messages: Sequence[Message]) -> bool:
     """Return whether each message has a time, and none is newer than the one before it."""
+    if not messages or messages[0].created is None:
+        return False
     times = [to_seconds(message.created) for message in messages]
     known = [time for time in times if time is not None]
     is_falling = all(later <= earlier for earlier, later in pairwise(known))
