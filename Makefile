@@ -29,10 +29,10 @@ serve: $(INSTALLED) ## Chat in a browser, on a local PostgreSQL 18 (PORT=8000)
 # A file of tests at a time on each processor, with a server of its own.
 PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 test: $(INSTALLED) ## Run the suite with branch coverage (ARGS= for pytest's own arguments instead)
-	@$(BIN)/pytest $(or $(ARGS),--cov $(PARALLEL))
+	@$(BIN)/pytest $(or $(ARGS),--cov --durations=30 $(PARALLEL))
 
 ##@ Develop
-.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus fuzz constraints clean
+.PHONY: install check format docs erd llms pictures test-package test-faults test-memory test-matrix test-oldest test-uvloop test-plain test-sharing test-python test-server test-server-15 test-server-16 test-server-17 test-container test-citus test-sdks fuzz constraints clean
 install: $(INSTALLED) ## Install faceplate and its tools into .venv
 	@:
 
@@ -76,9 +76,10 @@ test-memory: $(INSTALLED) ## Show the MB that a million messages take, imported 
 	  for step in import 'import a list' export walk 'export chatgpt' 'export html'; do \
 	    echo "$$step: $$($(BIN)/python -m tests.memory "$$step" $(or $(MESSAGES),1000000))"; done
 
-# What a driver, an event loop, SQLAlchemy or Python can break: not what a server, the command line,
-# the example and the documentation alone decide.
-LEG_TESTS := tests/unit tests/contracts tests/migrations/test_migrations.py \
+# What a driver, an event loop or SQLAlchemy can break: not what a server, the command line, the
+# example, the readers of files and the documentation alone decide.
+LEG_TESTS := $(filter-out %export.py %export_pages.py %html_text.py %importers.py %sharegpt.py, \
+    $(filter-out tests/unit/test_import_%,$(wildcard tests/unit/test_*.py))) tests/contracts tests/migrations/test_migrations.py \
   $(patsubst %,tests/faults/test_%.py,bad_values contention event_loops exactly_once last_words \
     passwords pgbouncer pgbouncer_changes pgbouncer_flights pgbouncer_state round_trips tls \
     unit_programs) \
@@ -102,10 +103,28 @@ test-sqlalchemy-%: $(INSTALLED)
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target build/sqlalchemy-$* 'sqlalchemy==$*.*'
 	@PYTHONPATH=build/sqlalchemy-$* $(BIN)/pytest $(LEG)
 
-test-python: LEG_TESTS += tests/integration/test_prompt.py
+test-python: LEG_TESTS += tests/unit tests/integration/test_prompt.py
 test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=python3.13)
 	@$(MAKE) VENV=build/python install
 	@build/python/bin/pytest --event-loop=uvloop $(LEG)
+
+# The versions of an SDK that its extra allows, the oldest and the newest, each in a folder in front
+# of .venv: the release of one cannot break the tests of another.
+SDKS := $(filter-out __%,$(notdir $(patsubst %/,%,$(wildcard tests/sdks/*/))))
+NEEDS := import sys, tomllib; \
+  extra = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]]; \
+  print(*(one.split(",")[0].replace(">=", "==") if sys.argv[2] == "oldest" else one for one in extra))
+test-sdks: $(patsubst %,test-sdk-%,$(subst _,-,$(SDKS))) ## Run the tests of each SDK
+
+test-sdk-%: $(INSTALLED) ## Run the tests of an SDK with its oldest and its newest version (ARGS= for pytest)
+	@for version in oldest newest; do \
+	  folder=build/sdks/$*-$$version; \
+	  $(BIN)/pip install --quiet --upgrade --target $$folder $$($(BIN)/python -c '$(NEEDS)' $* $$version); \
+	  PYTHONPATH=$$folder $(BIN)/pytest tests/sdks --sdk=$(subst -,_,$*) $(ARGS); \
+	done
+	@PYTHONPATH=build/sdks/$*-newest MYPYPATH=backend $(BIN)/mypy --config-file= --strict \
+	  --explicit-package-bases --cache-dir=.mypy_cache/sdks \
+	  $(wildcard backend/faceplate/integrations/$(subst -,_,$*)*)
 
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## Fuzz the readers of chats for so long (SECONDS=60), guided by what they run
@@ -132,7 +151,8 @@ test-sharing: $(INSTALLED) ## Run a leg in which units share flights however few
 # what the client alone decides, nor what starts the command of the wheel's PostgreSQL.
 SERVER_TESTS := tests/integration $(wildcard tests/migrations/*.py) \
   $(patsubst %,--ignore=tests/integration/test_%.py,alerts cancellation cli confidentiality cookbook \
-    docs embedded events fairness import import_exports llms logging memory outages owner_criterion \
+    cli_imports docs embedded events export_command export_formats fairness import import_branches \
+    import_examples import_exports import_threads llms logging memory outages owner_criterion \
     owner_filled_in pages production prompt properties shutdown site startup survival telemetry) \
   $(patsubst %,tests/faults/test_%.py,bad_values contention last_words promotion round_trips \
     server_versions)

@@ -36,6 +36,7 @@ from tests.on_citus import OnCitus
 from tests.postgres import ROLE, TEST_URL, Server, dsn, execute, prepare, start, use_programs
 
 ROOT = Path(__file__).parent.parent
+SDKS = ROOT / "tests" / "sdks"
 CLEANUP = pytest.StashKey[ExitStack]()
 EMBEDDED_DIRECTORY = pytest.StashKey[Path]()
 SERVER = pytest.StashKey[Server]()
@@ -75,6 +76,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("asyncio", "uvloop"),
         default="asyncio",
         help="the event loop that the tests run in (default: %(default)s)",
+    )
+    group.addoption(
+        "--sdk",
+        metavar="NAME",
+        help="the folder of tests/sdks whose SDK is installed; no other is collected",
     )
     group.addoption(
         "--no-pipelining",
@@ -138,6 +144,15 @@ class OnUvloop:
 
     def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
         return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests of the SDKs that are not installed: make test-sdk-NAME runs them."""
+    if SDKS not in collection_path.parents:
+        return None
+    place = collection_path.relative_to(SDKS).parts[0]
+    about_each = place.endswith(".py")
+    return None if config.option.sdk and (about_each or place == config.option.sdk) else True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -103,6 +103,23 @@ class Message(NamedTuple):
         )
 
 
+class MessageBody(NamedTuple):
+    """What another program reads of a message: its body or, without one, what it says."""
+
+    position: int
+    parent_position: int | None
+    status: str
+    role: str | None
+    body: str | None
+    content: str | None
+    """None where there is a body, as are tool calls and results."""
+    tool_calls: list[JsonObject] | None
+    tool_results: list[JsonObject] | None
+
+    def __repr__(self) -> str:
+        return f"MessageBody(position={self.position}, role={self.role!r})"
+
+
 class Branch(NamedTuple):
     """One of the alternatives at a place of a conversation."""
 

@@ -223,6 +223,9 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         "messages.remove, the last one": _plan(u["messages.remove"], conversation, own.draft_id),
         "messages.remove_after": _plan(u["messages.remove_after"], conversation, 0),
         "messages.remove_last": _plan(u["messages.remove_last"], conversation),
+        "usage.record": _plan(
+            u["usage.record"], conversation, own.message_id, model="a", input_tokens=1
+        ),
         "tasks.create": _plan(u["tasks.create"], title="b", description="c"),
         "tasks.edit": _plan(u["tasks.edit"], own.task_id, title="edited"),
         "tasks.complete": _plan(u["tasks.complete"], own.task_id),
@@ -282,7 +285,7 @@ def plans(own: Belongings) -> dict[str, Plan]:
 READS = {
     *(f"conversations.{name}" for name in ("get", "lock", "page", "search")),
     *(f"messages.{name}" for name in ("get", "history", "before", "after", "page", "walk")),
-    *(f"messages.{name}" for name in ("branches", "branches_at", "everything")),
+    *(f"messages.{name}" for name in ("bodies", "branches", "branches_at", "everything")),
     "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),

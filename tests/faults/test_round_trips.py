@@ -18,6 +18,11 @@ from faceplate.services.messages import NewMessage
 
 CONTENT = "a question of one hundred characters " * 3
 TURN = [NewMessage("user", CONTENT), NewMessage("assistant", CONTENT)]
+WEATHER = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+TOOL_TURN = [
+    NewMessage("assistant", tool_calls=[WEATHER]),
+    NewMessage("tool", tool_results=[{"tool_call_id": "c", "content": "rain"}]),
+]
 
 
 class Cost(NamedTuple):
@@ -61,7 +66,11 @@ HOT: dict[str, tuple[Call, Cost]] = {
     ),
     "append_many": (
         lambda db, own: db.run(own.user_id, messages.append_many, own.conversation_id, TURN),
-        Cost(2, 4, 900, 800),
+        Cost(1, 2, 900, 800),
+    ),
+    "append_many of a tool call and its result": (
+        lambda db, own: db.run(own.user_id, messages.append_many, own.conversation_id, TOOL_TURN),
+        Cost(1, 2, 900, 800),
     ),
     "append_draft": (
         lambda db, own: db.run(own.user_id, messages.append_draft, own.conversation_id),

@@ -29,8 +29,11 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
 COOKBOOK = DOCS / "units.md"  # test_cookbook.py runs it, with a user
-# test_production.py runs these on a server with TLS, tests/providers/test_page.py with a provider.
-ELSEWHERE = {DOCS / "production.md", *(DOCS / "production").glob("*.md"), DOCS / "models.md"}
+ELSEWHERE = {
+    *[DOCS / "production.md", *(DOCS / "production").glob("*.md")],  # test_production.py, with TLS
+    DOCS / "models.md",  # tests/providers/test_page.py, with a provider
+    *(DOCS / "sdks").glob("*.md"),  # tests/sdks/test_sdk_pages.py, where the SDK is installed
+}
 RUNNABLE = [page for page in PAGES if runnable_blocks(page) and page not in {COOKBOOK, *ELSEWHERE}]
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 

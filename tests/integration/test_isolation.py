@@ -152,6 +152,7 @@ ATTEMPTS = {
     "messages.after": in_conversation(0),
     "messages.page": in_conversation(),
     "messages.everything": in_conversation(),
+    "messages.bodies": in_conversation(),
     "messages.walk": in_conversation(),
     "messages.branches": in_conversation(1),
     "messages.branches_at": in_conversation([1, 2]),
@@ -227,6 +228,9 @@ ATTEMPTS = {
     ),
     "retention.remove_rows": Attempt(
         lambda _: given("tasks"), own=lambda ids, mine: ids == [mine.task_id]
+    ),
+    "usage.record": Attempt(
+        lambda their: given(their.conversation_id, their.message_id, model="stolen"), Message
     ),
     "usage.by_day": Attempt(
         lambda their: given(since=EARLIEST[0], conversation_id=their.conversation_id), Conversation

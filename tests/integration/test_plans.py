@@ -199,6 +199,12 @@ CASES = {
     "_path_statements.LINEAR_AFTER": in_conversation(
         POSITION | BRANCHES, limit=LIMIT, position=LONG // 2
     ),
+    "_path_statements.NEWEST_BODIES": page(POSITION, conversation_id=None, upto=LONG // 2),
+    "_path_statements.BODIES_PAGE": on_path(limit=LIMIT),
+    "_path_statements.BODIES_AFTER": on_path(limit=LIMIT, position=LONG // 2),
+    "_path_statements.LINEAR_BODIES_AFTER": in_conversation(
+        POSITION | BRANCHES, limit=LIMIT, position=LONG // 2
+    ),
     "_path_statements.AT": in_conversation(POSITION, position=LONG // 2),
     "_path_statements.LAST": in_conversation(POSITION, upto=LONG // 2),
     "_path_statements.POSITION": in_conversation(PK["messages"], id=uuid7()),
@@ -364,6 +370,9 @@ CASES = {
     "tasks.SET_COMPLETED": by_id(PK["tasks"], completed=True),
     "tasks.DELETE": by_id(PK["tasks"]),
     "tool_calls.PENDING": on_path({"ix_messages_tools"}),
+    "usage.RECORD": in_conversation(
+        PK["messages"], id=uuid7(), **{f"new_{name}": None for name in WRITTEN if name != "body"}
+    ),
     "usage.BY_DAY": usage(after_day="2026-03-02"),
     "usage.BY_CONVERSATION": usage(after_total=2**63 - 1, after_id=UUID(int=0)),
     # Of the user's messages with tokens, or of the conversation's messages: the fewer ones.

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def read(tmp_path: Path, *chats: object) -> list[Chat]:
     return found
 
 
-def read_thread(tmp_path: Path, *nodes: dict[str, Any]) -> list[NewMessage]:
+def read_thread(tmp_path: Path, *nodes: dict[str, Any]) -> Sequence[NewMessage]:
     """The messages of a chat without branches; each node follows the one before it."""
     previous = None
     for each in nodes:
@@ -619,3 +620,9 @@ class TestFiles:
         assert [len(chat.messages) for chat in chats] == lengths
         roles = [role for role, _ in spoken(chats[0])]
         assert roles == ["user", "assistant"] * (len(roles) // 2)
+
+
+def test_a_node_may_have_an_empty_name(tmp_path: Path) -> None:
+    nodes = [node("", "a", "user", "Which tea?"), node("a", "b", "assistant", "The green one.")]
+    [chat] = read(tmp_path, {**chatgpt(nodes), "current_node": ""})
+    assert spoken(chat) == [("assistant", "The green one."), ("user", "Which tea?")]

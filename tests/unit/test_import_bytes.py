@@ -99,7 +99,7 @@ def reading(block: int, large: int) -> Iterator[Path]:
 def read(path: Path) -> tuple[list[Any], list[Refusal]]:
     items = list(read_values(path))
     return (
-        [item.value for item in items if isinstance(item, Value)],
+        [item.value for item in items if isinstance(item, Value) and not item.is_beside],
         [item for item in items if isinstance(item, Refusal)],
     )
 

@@ -215,7 +215,7 @@ class TestFolders:
 
     def test_what_is_no_json_is_named(self, tmp_path: Path) -> None:
         fill(
-            tmp_path, {"a.json": '[{"id": 1}', "b.json": "<html>", "c.json": " \n", "d.json": "[]"}
+            tmp_path, {"a.json": '[{"id": 1}', "b.json": "hunter2", "c.json": " \n", "d.json": "[]"}
         )
         assert read(tmp_path) == (
             [{"id": 1}],

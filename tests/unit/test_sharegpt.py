@@ -176,16 +176,9 @@ def test_every_chat_of_a_file_is_read(path: Path, number: int, said: int) -> Non
         [{"from": "Ann <ann@example.com>", "to": "Bo", "subject": "Plums", "text": "Ripe."}],
         {"messages": [{"from": "+43 1", "text": "Ripe."}, {"from": "+43 2", "text": "Yes."}]},
         {"items": [{"from": "Graz", "to": "Wien", "value": "2 h"}]},
-        {
-            "messages": [
-                {"id": "a", "from": "user", "content": "Ripe?", "children": ["b", "c"]},
-                {"id": "b", "from": "assistant", "content": "Yes."},
-                {"id": "c", "from": "assistant", "content": "No."},
-            ]
-        },
     ],
 )
 def test_what_only_looks_like_a_chat_is_refused(tmp_path: Path, value: object) -> None:
-    """Mail would be a chat in which everybody is the assistant; a tree, one with both answers."""
+    """Mail would be a chat in which everybody is the assistant."""
     chats, refusals = read_all(write(tmp_path / "chats.json", value))
     assert (chats, len(refusals)) == ([], 1)

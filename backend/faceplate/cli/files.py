@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 import typer
 
-from faceplate.cli.output import note
+from faceplate.cli.output import err, note
 from faceplate.errors import UsageError
 from faceplate.importers import FORMATS, recognise
 from faceplate.importers.files import STDIN, spooled
@@ -59,12 +60,10 @@ def check_chats(file: Path) -> bool:
 
 def tell_formats(name: str) -> None:
     """Print that nothing could be read from a file, and which formats can be."""
-    titles = ", ".join(format_.title for format_ in FORMATS.values())
-    note(
-        f"error: {name}: is of no format that can be read: {titles}, or a file of"
-        " `faceplate export`",
-        style="red",
-    )
+    titles = sorted((format_.title for format_ in FORMATS.values()), key=str.lower)
+    note(f"error: {name}: is of no format that can be read", style="red")
+    listed = ", ".join([*titles, "a file of `faceplate export`"])
+    note(fill(f"these can be: {listed}", err.width - 1, subsequent_indent="  "))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from faceplate.cli.files import Input, named
 from faceplate.cli.output import emit, note
 from faceplate.cli.rendering import count
 from faceplate.importers import FORMATS, Preview, Refusal, Report, recognise
-from faceplate.importers.files import left_files
+from faceplate.importers.opening import left_files
 
 _MAX_NAMES = 5
 

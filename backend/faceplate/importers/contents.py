@@ -44,7 +44,8 @@ def read_part(part: object) -> list[Piece]:
 def read_result(content: object) -> tuple[str, list[Attachment], list[JsonObject]]:
     """Return the text of a tool's result, its attachments, and the parts that are unknown."""
     parts = content if isinstance(content, list) else [content]
-    if isinstance(content, str) or not _are_parts(parts):
+    is_value = isinstance(content, str) or (isinstance(content, dict) and "type" not in content)
+    if is_value or not _are_parts(parts):
         return "" if content is None else to_text(content), [], []
     pieces = read_content(parts)
     texts = [piece.text for piece in pieces if isinstance(piece, Text)]
@@ -57,7 +58,8 @@ def read_result(content: object) -> tuple[str, list[Attachment], list[JsonObject
 def _are_parts(content: object) -> bool:
     """Return whether a value is a list of parts of a content."""
     return isinstance(content, list) and all(
-        isinstance(part, str) or (isinstance(part, dict) and isinstance(part.get("type"), str))
+        isinstance(part, str)
+        or (isinstance(part, dict) and (isinstance(part.get("type"), str) or {*part} == {"text"}))
         for part in content
     )
 
@@ -208,10 +210,16 @@ def _name_in_type(part: JsonObject) -> str:
     return kind.removeprefix("tool-") if kind.startswith("tool-") else kind.removesuffix("_call")
 
 
-_INNER_CALLS: Final = ("function", "custom", "toolInvocation", "functionCall", "function_call")
-_INNER_RESULTS: Final = ("functionResponse", "function_response")
-_CALL_IDS: Final = ("call_id", "callId", "tool_call_id", "toolCallId", "tool_use_id", "id")
-_RESULT_IDS: Final = ("tool_use_id", "call_id", "callId", "tool_call_id", "toolCallId", "id")
+_INNER_CALLS: Final = (
+    *("function", "custom", "toolInvocation", "functionCall", "function_call", "toolUse"),
+)
+_INNER_RESULTS: Final = ("functionResponse", "function_response", "toolResult")
+_CALL_IDS: Final = (
+    *("call_id", "callId", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "id"),
+)
+_RESULT_IDS: Final = (
+    *("tool_use_id", "toolUseId", "call_id", "callId", "tool_call_id", "toolCallId", "id"),
+)
 _TOOL_NAMES: Final = ("name", "toolName", "tool_name")
 _INPUTS: Final = (
     *("input", "rawInput", "arguments", "args", "parameters", "action", "actions", "operation"),
@@ -223,13 +231,13 @@ _CONTENTS: Final = ("content", "text")
 
 def _read_untyped(part: JsonObject) -> list[Piece]:
     """Return the pieces of a part without a type, as Gemini writes it."""
-    if "functionCall" in part or "function_call" in part:
+    if any(key in part for key in ("functionCall", "function_call", "toolUse")):
         return _call(part)
-    if "functionResponse" in part or "function_response" in part:
+    if any(key in part for key in ("functionResponse", "function_response", "toolResult")):
         return _result(part)
     if any(key in part for key in ("inlineData", "inline_data", "fileData", "file_data")):
         return [attachment(part, "file")]
-    if part.get("thought") is True:
+    if part.get("thought") is True or isinstance(part.get("reasoningContent"), dict):
         return _reasoning(part)
     if isinstance(parts := part.get("parts"), list):
         rest = without(part, "parts")

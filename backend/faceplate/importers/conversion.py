@@ -16,6 +16,7 @@ from faceplate.importers.unread import count_asides, find_text
 
 _MAX_TITLE_CHARS: Final = 255
 _MAX_KEY_CHARS: Final = 2_000
+_MIN_OWN_ID_CHARS: Final = 16  # a shorter id of a message may be a number in its chat
 
 
 class Origin(NamedTuple):
@@ -143,8 +144,15 @@ def _name(source: SourceChat, origin: Origin, thread: _Thread, nodes: Sequence[i
     for node in nodes:
         turn = thread.turns[node]
         if turn is not None and turn.is_shown and not is_of_prologue(turn.id):
-            return f"message:{turn.id}" if thread.are_named[node] else digest(origin.value)
+            return _name_by(turn) if thread.are_named[node] else digest(origin.value)
     return digest(origin.value)
+
+
+def _name_by(opening: Turn) -> str:
+    """Return the name of a chat with this message; other chats may have its id if it is short."""
+    is_short = len(opening.id) < _MIN_OWN_ID_CHARS
+    said = digest([opening.role, opening.content, str(opening.created_at)]) if is_short else ""
+    return f"message:{opening.id} {said}".rstrip()
 
 
 def _make_chat(

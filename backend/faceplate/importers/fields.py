@@ -23,8 +23,12 @@ def to_text(value: object) -> str:
 def to_seconds(value: object) -> float | None:
     """Return a time in seconds since 1970.
 
-    ``value`` is a number of s, ms, us or ns, such a number as text, or ISO 8601.
+    ``value`` is a number of s, ms, us or ns, such a number as text, or ISO 8601; also in the object
+    that MongoDB writes around it.
     """
+    if isinstance(value, dict) and len(value) == 1:
+        inner = value.get("$date", value.get("$numberLong"))
+        return None if inner is None else to_seconds(inner)
     if isinstance(value, str):
         try:
             return to_seconds(float(value)) if value.isdigit() else _from_iso(value)

@@ -45,7 +45,7 @@ class Preview(NamedTuple):
     """What an import of a file would store where nothing of it is stored already."""
 
     chats: Mapping[str, int]
-    """The chats of each format, by its key."""
+    """The chats of each format, by its key; one that stands in two places counts once."""
     messages: int
     refused: int
     """Refusals, of chats and of parts of chats."""
@@ -120,10 +120,9 @@ async def preview_file(
     async with aclosing(read_batches(path, fixed, on_progress)) as batches:
         async for batch in batches:
             for chat in batch.chats:
-                chats[chat.source] += 1
+                chats[chat.source] += emptiness.note(chat)
                 asides.update(chat.asides)
                 messages += len(chat.messages)
-                emptiness.note(chat)
             for refusal in batch.refusals:
                 refused += 1
                 if on_refusal:
@@ -141,10 +140,12 @@ class _Emptiness:
     def __init__(self) -> None:
         self._has_messages: dict[int, bool] = {}
 
-    def note(self, chat: Chat) -> None:
-        """Remember whether a chat has a message."""
+    def note(self, chat: Chat) -> bool:
+        """Remember whether a chat has a message, and return whether the chat is new."""
         name = hash((chat.source, chat.key))
+        is_new = name not in self._has_messages
         self._has_messages[name] = bool(chat.messages) or self._has_messages.get(name, False)
+        return is_new
 
     def count(self) -> int:
         """Return how many chats are empty."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from faceplate.importers.chats import Chat, Refusal, Unreadable
 from faceplate.importers.conversion import Origin, convert
-from faceplate.importers.files import read_values
 from faceplate.importers.formats import Format
 from faceplate.importers.lost import count_lost
-from faceplate.importers.recognition import Found, find_chats, list_keys
+from faceplate.importers.opening import open_values
+from faceplate.importers.recognition import Found, find_chats
 
 
 def read_chats(
@@ -23,7 +23,7 @@ def read_chats(
     memory at a time. ``on_progress`` is called with the number of bytes read. Raises OSError if the
     file cannot be read.
     """
-    with closing(read_values(path, on_progress, list_keys=list_keys(path))) as values:
+    with closing(open_values(path, on_progress)) as values:
         for item in find_chats(values, format):
             if isinstance(item, Refusal):
                 yield item

@@ -2,25 +2,25 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
-from itertools import islice, pairwise
-from pathlib import Path
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.fields import first_text
-from faceplate.importers.files import LIST_KEYS, Value, read_values
-from faceplate.importers.files.spilled import Spill, SpilledList, is_large, opening
+from faceplate.importers.files import Value
+from faceplate.importers.files.spilled import Spill, SpilledList, encode, is_large, opening
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import FORMATS, Format
+from faceplate.importers.json_text import decode_fields
 from faceplate.importers.unread import find_text
 
-_MAX_TRIED_VALUES: Final = 20
 _MAX_WRAPPING_LEVELS: Final = 3
 _MAX_REMEMBERED_SHAPES: Final = 1_000
 _MAX_SHAPE_MESSAGES: Final = 100
 _MAX_SHOWN_KEYS: Final = 6
+_NO_FORMAT: Final = "of no format that can be read"
+_ENCODER: Final = json.JSONEncoder()
 _MAX_KEY_CHARS: Final = 30  # a longer one may be content
 
 
@@ -88,6 +88,19 @@ def _ask_formats(value: JsonObject) -> Format | None:
     return format_ if features else None
 
 
+def _fit(value: JsonObject) -> tuple[JsonObject, Format | None]:
+    """Return a value, with the JSON in its texts if it only so is a chat, and its format."""
+    if not value:
+        return value, None
+    format_ = best_format(value)
+    if format_ is None and joined_id(value) is None and (decoded := decode_fields(value)):
+        format_ = best_format(decoded)
+        return (
+            (value, None) if format_ is None and joined_id(decoded) is None else (decoded, format_)
+        )
+    return value, format_
+
+
 def joined_id(value: JsonObject) -> str | None:
     """Return the id of the chat to which a value belongs that is one message, or None.
 
@@ -130,15 +143,18 @@ class _Finder:
         if item.document != self._document:
             yield from self.flush()
             self._document = item.document
+        if item.is_beside:
+            yield from self._take_beside(item)
+            return
         value = {"messages": item.value} if isinstance(item.value, list) else item.value
         if not isinstance(value, dict):
             yield Refusal(item.place, "not an object")
             return
-        format_ = best_format(value)
-        if format_ is None and (id_ := joined_id(value)) is not None:
+        value, format_ = _fit(value)
+        if value and format_ is None and (id_ := joined_id(value)) is not None:
             if id_ not in self._loose:
                 self._loose[id_] = (item.place, SpilledList(self._spill))
-            self._loose[id_][1].put(value, json.dumps(value))
+            self._loose[id_][1].put(value, "".join(encode(value, _ENCODER)))
             return
         if format_ is None and item.place.number == 1 and _is_flat(value):
             self._header = (item.place, value)
@@ -147,6 +163,16 @@ class _Finder:
             yield Refusal(self._header[0], _describe(self._header[1]))
             self._header = None
         yield from self._found(item.place, value, format_)
+
+    def _take_beside(self, item: Value) -> Iterator[Found | Refusal]:
+        """Yield the chats beside the lists of chats, and a Refusal if other text is there."""
+        value, format_ = (item.value, None) if self._fixed else _fit(item.value)
+        if format_ is not None:
+            yield Found(item.place, value, format_)
+            return
+        wrapped, rest = ([], item.value) if self._fixed else _unwrap(item.place, item.value)
+        yield from wrapped
+        yield from _report_beside(item.place, rest)
 
     def flush(self) -> Iterator[Found | Refusal]:
         """Yield the chats of the messages that were values of their own."""
@@ -169,61 +195,86 @@ class _Finder:
     def _found(
         self, place: Place, value: JsonObject, format_: Format | None
     ) -> Iterator[Found | Refusal]:
-        if self._fixed is not None:
-            yield Found(place, value, self._fixed)
-        elif format_ is not None:
+        format_ = self._fixed or format_
+        if format_ is not None:
             yield Found(place, value, format_)
-        elif wrapped := list(_unwrap(place, value)):
+            return
+        wrapped, rest = _unwrap(place, value)
+        if wrapped:
             yield from wrapped
-            chars = sum(chars for _, chars in find_text(_beside(value, wrapped)))
-            if chars:
-                yield Refusal(place, f"{chars:,} characters of text beside its chats were not read")
+            yield from _report_beside(place, rest)
         else:
             yield Refusal(place, _describe(value))
 
 
-def _unwrap(place: Place, value: JsonObject, level: int = 0) -> Iterator[Found]:
-    """Yield the chats in the lists of an object that is none itself."""
+def _unwrap(place: Place, value: JsonObject, level: int = 0) -> tuple[list[Found], JsonObject]:
+    """Return the chats in an object that is none itself, and the fields beside them."""
     if level == _MAX_WRAPPING_LEVELS:
-        return
-    for inner in value.values():
+        return [], value
+    chats: list[Found] = []
+    rest: JsonObject = {}
+    for key, inner in value.items():
+        found: list[Found] = []
+        beside: object = inner
         if isinstance(inner, dict):
-            format_ = best_format(inner)
-            if format_ is None:
-                yield from _unwrap(place, inner, level + 1)
-            else:
-                yield Found(place, inner, format_)
+            found, [beside] = _in_list(place, [inner], level)
+        elif isinstance(inner, list) and (chat := _join(place, value, key)):
+            found, beside = [chat], None
+            if chat.value.keys() >= value.keys() - {key}:  # then it has the other fields as well
+                return [chat], {}
         elif isinstance(inner, list):
-            yield from _in_list(place, value, inner)
+            found, beside = _in_list(place, inner, level)
+        chats += found
+        rest[key] = beside
+    return chats, rest
 
 
-def _beside(value: JsonObject, found: Iterable[Found]) -> JsonObject:
-    """Return the fields of a value without the chats that were found in it."""
-    taken = {id(part) for item in found for part in (item.value, *item.value.values())}
-    return {
-        key: _beside(inner, found)
-        if isinstance(inner, dict)
-        else [each for each in inner if id(each) not in taken]
-        if isinstance(inner, list)
-        else inner
-        for key, inner in value.items()
-        if id(inner) not in taken
-    }
+def _in_list(place: Place, listed: list[Any], level: int) -> tuple[list[Found], list[Any]]:
+    """Return the chats in a list, and what is beside them in each of its elements."""
+    chats: list[Found] = []
+    rest: list[Any] = []
+    for each in listed:
+        found: list[Found] = []
+        beside: object = each
+        if isinstance(each, dict):
+            value, format_ = _fit(each)
+            if format_ is not None:
+                found, beside = [Found(place, value, format_)], None
+            else:
+                found, beside = _unwrap(place, each, level + 1)
+        chats += found
+        rest.append(beside)
+    return chats, rest
 
 
-def _in_list(place: Place, outer: JsonObject, listed: list[Any]) -> Iterator[Found]:
-    chats = [each for each in listed if isinstance(each, dict)]
-    found = [Found(place, each, format_) for each in chats if (format_ := best_format(each))]
-    if found or not chats or any(joined_id(each) is None for each in chats):
-        yield from found
-        return
-    messages: JsonObject = {"messages": listed}
-    beside = {key: field for key, field in outer.items() if field is not listed}
+def _join(place: Place, outer: JsonObject, key: str) -> Found | None:
+    """Return the chat whose messages are the list under a key, or None if they are none."""
+    listed = outer[key]
+    if not _are_messages(listed):
+        return None
+    beside = {name: field for name, field in outer.items() if name != key}
     if any(map(_holds_messages, beside.values())):  # then the lists have only their names
-        name = next(key for key, field in outer.items() if field is listed)
-        beside = {"title": name, "id": f"{name} {digest(listed[0])}"}  # others may have the name
-    if format_ := best_format({**beside, **messages}):
-        yield Found(place, {**beside, **messages}, format_)
+        beside = {"title": key, "id": f"{key} {digest(listed[0])}"}  # others may have the name
+    value: JsonObject = {**beside, "messages": listed}
+    format_ = best_format(value)
+    return None if format_ is None else Found(place, value, format_)
+
+
+def _are_messages(listed: Iterable[Any]) -> bool:
+    """Return whether the objects in a list are messages, and no chats."""
+    objects = [each for each in listed if isinstance(each, dict)]
+    return bool(objects) and all(
+        joined_id(each) is not None and best_format(each) is None for each in objects
+    )
+
+
+def _report_beside(place: Place, rest: JsonObject) -> Iterator[Refusal]:
+    """Yield a Refusal if there is text beside the chats that were found in an object."""
+    chars = dict(find_text(rest))
+    if chars:
+        total, keys = sum(chars.values()), ", ".join(sorted(chars)[:_MAX_SHOWN_KEYS])
+        reason = f"{total:,} characters of text beside its chats were not read, under {keys}"
+        yield Refusal(place, reason)
 
 
 def _is_flat(value: JsonObject) -> bool:
@@ -239,27 +290,17 @@ def _holds_messages(value: object) -> bool:
 
 def _describe(value: Mapping[str, object]) -> str:
     """Return in words what a value is that no format reads, without its content."""
+    shown = _keys(value)
+    listed = value.get("messages")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    if isinstance(first, dict) and len(value) == 1:
+        return f"{_NO_FORMAT}; it is a list, and the keys of its first object are {_keys(first)}"
+    if isinstance(first, dict):
+        shown += f", and those of its first message {_keys(first)}"
+    return f"{_NO_FORMAT}; its keys are {shown}"
+
+
+def _keys(value: Mapping[str, object]) -> str:
+    """Return the keys of an object that can be quoted."""
     keys = [key for key in value if key.isidentifier() and len(key) <= _MAX_KEY_CHARS]
-    shown = ", ".join(sorted(keys)[:_MAX_SHOWN_KEYS]) or "none that can be quoted"
-    return f"of no format that can be read; its keys are {shown}"
-
-
-def list_keys(path: Path) -> tuple[str, ...]:
-    """Return the keys under which the values of a file are chats, and not messages of one."""
-    with closing(read_values(path)) as items:
-        first = next((item for item in items if isinstance(item, Value)), None)
-    value = first.value if first is not None else None
-    if not isinstance(value, dict) or best_format(value) is not None:
-        return LIST_KEYS
-    return LIST_KEYS if joined_id(value) is None else ()
-
-
-def recognise(path: Path) -> str | None:
-    """Return the key in `FORMATS` of the format of most chats near the begin of a file.
-
-    None if there is no chat that is recognised. Raises OSError if the file cannot be read.
-    """
-    with closing(read_values(path, list_keys=list_keys(path))) as items:
-        found = list(find_chats(islice(items, _MAX_TRIED_VALUES), None))
-    keys = [item.format.key for item in found if isinstance(item, Found)]
-    return max(keys, key=keys.count, default=None)
+    return ", ".join(sorted(keys)[:_MAX_SHOWN_KEYS]) or "none that can be quoted"

@@ -51,7 +51,7 @@ class Tree:
         self._are_shown = bytearray()
         self._moments = array("d")
         self._is_chain = True
-        self.trunk = ""
+        self.trunk: str | None = None
         """The message that all later ones without a parent follow."""
 
     def __contains__(self, name: object) -> bool:
@@ -139,7 +139,8 @@ class Tree:
                 )
                 if _find_top(tops, node) != child:
                     parents[child] = tops[child] = node
-        if (end := self._find(self.trunk)) != _NONE:
+        if self.trunk is not None:
+            end = self._find(self.trunk)
             for node in range(end + 1, len(parents)):
                 if parents[node] == _NONE:
                     parents[node] = end

@@ -1,8 +1,8 @@
 """How messages are appended: in one statement, or after the conversation was locked.
 
-One statement is enough for a message without tools whose path ends at the newest message. It does
-nothing for any other message, nor for one that is stored: then the conversation is locked, and its
-path tells where the message belongs.
+One statement is enough for a message without tools whose path ends at the newest message, and for
+messages that answer their own tool calls. It does nothing for any other message, nor for one that
+is stored: then the conversation is locked, and its path tells where the message belongs.
 """
 
 import logging
@@ -74,7 +74,7 @@ async def append_batch(
     for message in batch:
         check_shape(message)
     check_opens(scope, conversation_id, opens)
-    if after is None and not any(message.uses_tools for message in batch):
+    if after is None and tool_calls.answers_itself(batch):
         stamps = await insert(scope, sql.APPEND_MANY, conversation_id, **_arrays(batch))
         if stamps:
             return _stored_batch(conversation_id, batch, stamps)
@@ -129,7 +129,7 @@ async def append_placed(
     if tree is None:
         return await _stored_before(scope, conversation_id, batch)
     parent = await _parent(tree, after, branch=branch)
-    if any(message.uses_tools for message in batch):
+    if not tool_calls.answers_itself(batch):
         await _check_tools(scope, conversation_id, batch, parent)
     stamps = await insert(
         scope,

@@ -12,6 +12,7 @@ reads any path, so a memory that is out of date costs time and nothing else.
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from operator import attrgetter
+from typing import TypeVar
 from uuid import UUID
 
 from faceplate import records
@@ -21,6 +22,8 @@ from faceplate.scope import Scope
 from faceplate.services import _path_statements as sql
 from faceplate.services import conversations
 
+R = TypeVar("R", records.Message, records.MessageBody)
+
 _parent_position = attrgetter("parent_position")
 
 branched_lately: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
@@ -29,24 +32,26 @@ MOST_REMEMBERED = 10_000
 """How many conversations are remembered, at about 300 bytes each."""
 
 
-async def newest(scope: Scope, conversation_id: UUID, limit: int) -> list[records.Message]:
+async def newest(
+    scope: Scope, conversation_id: UUID, limit: int, reading: sql.Reading[R]
+) -> list[R]:
     """Return the last ``limit`` messages of the path, the last one first."""
     if has_branched(scope, conversation_id):
-        path = await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
+        path = await scope.all(reading.page, conversation_id=conversation_id, limit=limit)
         if path:
             return path
     rows = await scope.all(
-        sql.NEWEST, conversation_id=conversation_id, upto=Count.MAXIMUM, limit=limit
+        reading.newest, conversation_id=conversation_id, upto=Count.MAXIMUM, limit=limit
     )
     if not rows:
         await conversations.get(scope, conversation_id)
         return []
     if rows[0].parent_position is None:  # else the head may be elsewhere
-        path = await _completed(scope, conversation_id, rows, limit)
+        path = await _completed(scope, conversation_id, rows, limit, reading)
         if path:
             return path
     remember(scope, conversation_id)
-    return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, limit=limit)
+    return await scope.all(reading.page, conversation_id=conversation_id, limit=limit)
 
 
 async def up_to(
@@ -81,7 +86,7 @@ async def before(
             sql.NEWEST, conversation_id=conversation_id, upto=position, limit=limit + 1
         )
         if rows and rows[0].position == position:
-            path = await _completed(scope, conversation_id, rows, limit + 1)
+            path = await _completed(scope, conversation_id, rows, limit + 1, sql.MESSAGES)
             if path:
                 return path[1:]
     found = await scope.all(sql.PATH_PAGE, leaf=leaf, limit=limit, **key)
@@ -108,8 +113,8 @@ async def check_leaf(scope: Scope, conversation_id: UUID, leaf: int | None) -> N
 
 
 async def _completed(
-    scope: Scope, conversation_id: UUID, rows: list[records.Message], limit: int
-) -> list[records.Message]:
+    scope: Scope, conversation_id: UUID, rows: list[R], limit: int, reading: sql.Reading[R]
+) -> list[R]:
     """Return the path that ends at the first of ``rows``, which are in descending order.
 
     The rows hold the beginning of it; the rest takes another statement. Nothing is returned if the
@@ -117,7 +122,7 @@ async def _completed(
     """
     if not any(map(_parent_position, rows)):
         return rows
-    path: list[records.Message] = []
+    path: list[R] = []
     end: int | None = rows[0].position
     for row in rows:
         if end is None or row.position == end:
@@ -130,7 +135,7 @@ async def _completed(
     remember(scope, conversation_id)
     last = path[-1].position
     rest = await scope.all(
-        sql.PATH_PAGE,
+        reading.page,
         conversation_id=conversation_id,
         leaf=last,
         before=last,
@@ -140,7 +145,7 @@ async def _completed(
         return path + rest
     # The conversation begins later than at 1, or `last` was removed between the two statements.
     leaf = rows[0].position
-    return await scope.all(sql.PATH_PAGE, conversation_id=conversation_id, leaf=leaf, limit=limit)
+    return await scope.all(reading.page, conversation_id=conversation_id, leaf=leaf, limit=limit)
 
 
 def has_branched(scope: Scope, conversation_id: UUID) -> bool:
@@ -157,15 +162,21 @@ def remember(scope: Scope, conversation_id: UUID) -> None:
 
 
 async def after(
-    scope: Scope, conversation_id: UUID, position: int, limit: int | None, leaf: int | None
-) -> list[records.Message]:
+    scope: Scope,
+    conversation_id: UUID,
+    position: int,
+    limit: int | None,
+    leaf: int | None,
+    *,
+    reading: sql.Reading[R],
+) -> list[R]:
     """Return the first ``limit`` messages of a path after ``position``, in order."""
     key = {"conversation_id": conversation_id, "position": position}
-    rows: list[records.Message] = []
+    rows: list[R] = []
     if leaf is None:
-        rows = await scope.all(sql.LINEAR_AFTER, limit=limit, **key)
+        rows = await scope.all(reading.linear_after, limit=limit, **key)
     if not rows:
-        rows = await scope.all(sql.PATH_AFTER, limit=limit, leaf=leaf, **key)
+        rows = await scope.all(reading.after, limit=limit, leaf=leaf, **key)
     if not rows:
         await check_leaf(scope, conversation_id, leaf)
     return rows

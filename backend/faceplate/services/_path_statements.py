@@ -6,7 +6,8 @@ message that has a parent_position, and ends where the range after it begins to 
 that is read ends at the conversation's head or, without one, at its newest message.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ from faceplate import records
 from faceplate.column_types import Count
 from faceplate.models import Conversation, Message
 from faceplate.statement import Statement
+
+R = TypeVar("R", records.Message, records.MessageBody)
 
 _integer = sa.Integer()
 _conversation_id = bindparam("conversation_id", type_=Message.conversation_id.type)
@@ -117,12 +120,28 @@ def is_on_path(message: Any = Message, *, first_after: Any = _zero) -> Any:
     return sa.case((is_within, sa.true()), else_=sa.false())
 
 
-def _page() -> sa.Select[Any]:
+def _whole(message: Any) -> Sequence[Any]:
+    """Return the columns of a `records.Message`."""
+    return Message.columns(message)
+
+
+def _body(message: Any) -> Sequence[Any]:
+    """Return the columns of a `records.MessageBody`: what a body says is read once."""
+    has_none = message.body.is_(None)
+    spoken = [
+        sa.case((has_none, getattr(message, name))).label(name)
+        for name in ("content", "tool_calls", "tool_results")
+    ]
+    first = ("position", "parent_position", "status", "role", "body")
+    return (*(getattr(message, name) for name in first), *spoken)
+
+
+def _page(columns: Callable[[Any], Sequence[Any]]) -> sa.Select[Any]:
     """Return the last messages of the path before a position, the last one first."""
     path = _path(wanted=_limit)
     message = aliased(Message)
     of_range = (
-        sa.select(*Message.columns(message))
+        sa.select(*columns(message))
         .where(
             _of_conversation(message),
             message.position >= path.c.first,
@@ -141,9 +160,9 @@ def _page() -> sa.Select[Any]:
     )
 
 
-def _after(condition: Any) -> sa.Select[Any]:
+def _after(columns: Callable[[Any], Sequence[Any]], condition: Any) -> sa.Select[Any]:
     return (
-        sa.select(*Message.columns())
+        sa.select(*columns(Message))
         .where(
             Message.conversation_id == _conversation_id,
             Message.position > bindparam("position", type_=_integer),
@@ -202,24 +221,42 @@ def _place() -> sa.Select[Any]:
     )
 
 
+def _newest_first(columns: Callable[[Any], Sequence[Any]]) -> sa.Select[Any]:
+    return (
+        sa.select(*columns(Message))
+        .where(
+            Message.conversation_id == _conversation_id,
+            Message.position <= bindparam("upto", type_=_integer),
+        )
+        .order_by(Message.position.desc())
+        .limit(_limit)
+    )
+
+
+class Reading(NamedTuple, Generic[R]):
+    """The statements that read a path, each with the same columns."""
+
+    newest: Statement[R]
+    page: Statement[R]
+    after: Statement[R]
+    linear_after: Statement[R]
+
+
+_on_path = is_on_path(first_after=bindparam("position", type_=_integer))
 # The newest messages by position. They are the path unless one that is not the last of them has a
 # parent_position: see `_path_reading`.
-NEWEST = Statement(
-    records.Message,
-    sa.select(*Message.columns())
-    .where(
-        Message.conversation_id == _conversation_id,
-        Message.position <= bindparam("upto", type_=_integer),
-    )
-    .order_by(Message.position.desc())
-    .limit(_limit),
-)
-PATH_PAGE = Statement(records.Message, _page())
-PATH_AFTER = Statement(
-    records.Message, _after(is_on_path(first_after=bindparam("position", type_=_integer)))
-)
+NEWEST = Statement(records.Message, _newest_first(_whole))
+PATH_PAGE = Statement(records.Message, _page(_whole))
+PATH_AFTER = Statement(records.Message, _after(_whole, _on_path))
 # The same, as long as nothing branches off after the position; else no row.
-LINEAR_AFTER = Statement(records.Message, _after(_is_linear_after()))
+LINEAR_AFTER = Statement(records.Message, _after(_whole, _is_linear_after()))
+MESSAGES = Reading(NEWEST, PATH_PAGE, PATH_AFTER, LINEAR_AFTER)
+# The same four, for what other programs keep in messages.
+NEWEST_BODIES = Statement(records.MessageBody, _newest_first(_body))
+BODIES_PAGE = Statement(records.MessageBody, _page(_body))
+BODIES_AFTER = Statement(records.MessageBody, _after(_body, _on_path))
+LINEAR_BODIES_AFTER = Statement(records.MessageBody, _after(_body, _is_linear_after()))
+BODIES = Reading(NEWEST_BODIES, BODIES_PAGE, BODIES_AFTER, LINEAR_BODIES_AFTER)
 AT = Statement(
     int,
     sa.select(Message.position).where(

@@ -112,6 +112,20 @@ def check_results(results: list[JsonObject]) -> None:
     _check_distinct(RESULTS, [result["tool_call_id"] for result in results])
 
 
+def answers_itself(messages: Iterable[Any]) -> bool:
+    """Return whether each result answers a call before it in ``messages``, and all are answered.
+
+    Then the path's calls do not matter. `check_calls` and `check_results` have checked them.
+    """
+    pending: set[str] = set()
+    try:
+        for message in messages:
+            update_pending(pending, message.tool_calls, message.tool_results)
+    except InvalidInput:
+        return False
+    return not pending
+
+
 def update_pending(
     pending: set[str],
     calls: Iterable[JsonObject] | None,

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func
 from faceplate import records
 from faceplate.models import Message
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
-from faceplate.scope import Scope, read_only
+from faceplate.scope import Scope, one_statement, read_only
 from faceplate.services import conversations
 from faceplate.statement import Statement
 
@@ -121,6 +121,58 @@ OF_CONVERSATION = Statement(
     records.DailyUsage, _by_day(Message.conversation_id == bindparam("conversation_id"))
 )
 BY_CONVERSATION = Statement(records.ConversationUsage, _by_conversation())
+
+
+def _record() -> Any:
+    """Return an UPDATE that fills what is empty; the message says the same as before."""
+    columns = (Message.model, Message.input_tokens, Message.output_tokens)
+    return (
+        sa.update(Message)
+        .where(
+            Message.conversation_id == bindparam("conversation_id"),
+            Message.id == bindparam("id"),
+        )
+        .values(
+            {
+                **{
+                    column: func.coalesce(column, bindparam(f"new_{column.key}", type_=column.type))
+                    for column in columns
+                },
+                Message.updated_at: Message.updated_at,
+            }
+        )
+        .returning(*Message.columns())
+    )
+
+
+RECORD = Statement(records.Message, _record())
+
+
+@one_statement
+async def record(
+    scope: Scope,
+    conversation_id: UUID,
+    message_id: UUID,
+    *,
+    model: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+) -> records.Message:
+    """Say what it took to write a message, after it was stored; return the message.
+
+    What the message has already stays as it is, so that a second call changes nothing. A program
+    that knows the numbers in time gives them to `messages.append`.
+
+    Raises NotFound if the message does not exist, InvalidInput.
+    """
+    return await scope.one(
+        RECORD,
+        conversation_id=conversation_id,
+        id=message_id,
+        new_model=model,
+        new_input_tokens=input_tokens,
+        new_output_tokens=output_tokens,
+    )
 
 
 @read_only

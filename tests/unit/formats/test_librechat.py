@@ -178,3 +178,18 @@ def test_reasoning_in_the_text_is_set_apart(tmp_path: Path) -> None:
     [reply] = read_answer(tmp_path, text=":::thinking\nGreen, so\nnot hot.\n:::\n\n75 degrees.")
     assert reply.content == "75 degrees."
     assert (reply.metadata or {})["asides"]["reasoning"] == [{"text": "Green, so\nnot hot."}]
+
+
+def test_a_missing_parent_counts_in_whatever_order_the_list_is(tmp_path: Path) -> None:
+    """Else a question would follow an answer that was given after it."""
+    late = said("c", "gone", "And the cup?", is_user=True, createdAt="2025-01-02T03:05:00.000Z")
+    reply = said("d", "c", "A warm one.", createdAt="2025-01-02T03:06:00.000Z")
+    [chat], refusals = read_all(
+        write(tmp_path / "chat.json", {**BARE, "messages": [reply, late, OTHER, QUESTION]})
+    )
+    assert refusals == []
+    ends = [spoken(chat, end)[-1][1] for end in range(1, 5) if len(spoken(chat, end)) == 2]
+    assert sorted(ends) == ["A warm one.", "Not too hot."]
+    assert [text for _, text in spoken(chat)] == ["And the cup?", "A warm one."]
+    [chat], _ = read_all(write(tmp_path / "x.json", {**BARE, "messages": [QUESTION, OTHER, late]}))
+    assert [text for _, text in spoken(chat)][-2:] == ["Not too hot.", "And the cup?"]

@@ -4,15 +4,16 @@ A path is a file, a zip archive, a gzip file, or a folder of these. `containers`
 it, `text` decodes the file, and `values` yields its JSON values one at a time.
 """
 
-from faceplate.importers.files.containers import left_files, size_bytes
+from faceplate.importers.files.containers import Opened, left_files, size_bytes
 from faceplate.importers.files.spooling import STDIN, spooled
-from faceplate.importers.files.values import LIST_KEYS, Value, read_values
+from faceplate.importers.files.values import Value, may_have_chats, read_values
 
 __all__ = [
-    "LIST_KEYS",
     "STDIN",
+    "Opened",
     "Value",
     "left_files",
+    "may_have_chats",
     "read_values",
     "size_bytes",
     "spooled",

@@ -1,6 +1,5 @@
 """The files with chats in a file, an archive or a folder, opened one after the other."""
 
-import gzip
 import os
 import zipfile
 from collections.abc import Callable, Generator, Iterator
@@ -11,6 +10,8 @@ from typing import BinaryIO, Final, NamedTuple, cast
 
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.export_lines import archive_version
+from faceplate.importers.files.bounds import BoundedGzip, refuse_sizes
+from faceplate.importers.files.kinds import HEAD_BYTES, is_activity, refuse_kind
 from faceplate.importers.files.selection import Selection, select
 from faceplate.importers.files.text import DAMAGED, check_damage
 
@@ -40,63 +41,74 @@ class Opened(NamedTuple):
         return Refusal(self.within(place), prefix + reason)
 
 
-def open_files(path: Path) -> Generator[Opened | Refusal, None, None]:
+def open_files(
+    path: Path, has_chats: Callable[[Opened], bool]
+) -> Generator[Opened | Refusal, None, None]:
     """Yield each file with chats, open until the next one, and what is wrong with the others.
 
-    In an archive or a folder these are the files that `select` names, in that order. A folder may
-    have archives, but an archive within an archive is refused. Raises OSError if ``path`` cannot be
-    read.
+    In an archive or a folder these are the files that `select` names, in that order: first those to
+    read, then each other one of which ``has_chats`` says so. A folder may have archives, but an
+    archive within an archive is refused. Raises OSError if ``path`` cannot be read.
     """
     if not path.is_dir():
         with path.open("rb") as raw:
             opened = Opened(path.name, raw, raw.tell, is_one_of_several=False)
-            yield from _unpack(opened, may_be_archive=True)
+            yield from _unpack(opened, has_chats, may_be_archive=True)
         return
-    names = _select_in(path).read
-    if not names:
-        yield Refusal(Place("file", 1), "a folder without a file of chats")
+    selection = _select_in(path)
+    is_empty = True
     before_bytes = 0
-    for name in names:
-        opened = Opened(name, BytesIO(), int, is_one_of_several=len(names) > 1)
+    for number, name in enumerate((*selection.read, *selection.others)):
+        is_other = number >= len(selection.read)
+        opened = Opened(name, BytesIO(), int, is_other or len(selection.read) > 1)
         try:
             raw = (path / name).open("rb")
         except OSError as error:
+            is_empty = False
             yield opened.refuse(Place("file", 1), error.strerror or "unreadable", is_unread=True)
             continue
         with raw:
             done_bytes = partial(_done_bytes, raw, before_bytes)
-            yield from _unpack(
-                opened._replace(file=raw, done_bytes=done_bytes), may_be_archive=True
-            )
+            opened = opened._replace(file=raw, done_bytes=done_bytes)
+            if is_other:
+                items = _open_other(opened, has_chats)
+            else:
+                items = _unpack(opened, has_chats, may_be_archive=True)
+            for item in items:
+                is_empty = False
+                yield item
             before_bytes += os.fstat(raw.fileno()).st_size
+    if is_empty:
+        yield Refusal(Place("file", 1), "a folder without a file of chats")
 
 
 def size_bytes(path: Path) -> int:
-    """Return the size of a file, or of the files in a folder that are read. Raises OSError."""
+    """Return the size of a file, or of the files in a folder. Raises OSError."""
     if not path.is_dir():
         return path.stat().st_size
-    return sum((path / name).stat().st_size for name in _select_in(path).read)
+    return sum((path / name).stat().st_size for names in _select_in(path) for name in names)
 
 
-def left_files(path: Path) -> list[str]:
-    """Return the names of the JSON files in a folder or an archive that are not read.
+def left_files(path: Path, has_chats: Callable[[Opened], bool]) -> list[str]:
+    """Return the names of the files in a folder or an archive that are not read.
 
-    Raises OSError.
+    Hidden files are not among them. Raises OSError.
     """
-    if path.is_dir():
-        return _select_in(path).left
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return select(archive.namelist()).left
-    except NotImplementedError:  # zipfile raises it for a kind of archive that it does not read
-        return []
-    except DAMAGED as error:
-        check_damage(error)
-        return []
+    left: list[str] = []
+
+    def look(opened: Opened) -> bool:
+        is_read = has_chats(opened)
+        if not is_read:
+            left.append(opened.name)
+        return is_read
+
+    for _ in open_files(path, look):
+        pass
+    return left
 
 
 def _select_in(folder: Path) -> Selection:
-    """Return which files in a folder, and in the folders in it, are read and left.
+    """Return which files in a folder, and in the folders in it, are read.
 
     Symbolic links are not followed.
     """
@@ -116,27 +128,39 @@ def _done_bytes(raw: BufferedReader, before_bytes: int) -> int:
     return before_bytes + raw.tell()
 
 
-def _unpack(opened: Opened, *, may_be_archive: bool) -> Iterator[Opened | Refusal]:
+def _unpack(
+    opened: Opened, has_chats: Callable[[Opened], bool], *, may_be_archive: bool
+) -> Iterator[Opened | Refusal]:
     """Yield the file, or the file in it if it is packed, or the files in it."""
-    magic = _read_magic(opened.file)
+    magic = _read_head(opened.file, _MAGIC_BYTES)
     if magic in _ZIP and may_be_archive:
-        yield from _open_archive(opened)
+        yield from _open_archive(opened, has_chats)
     elif magic in _ZIP:
         reason = "an archive within an archive: unpack it first"
         yield opened.refuse(Place("file", 1), reason, is_unread=True)
     elif magic.startswith(_GZIP):
-        with gzip.GzipFile(fileobj=opened.file) as file:
+        with BoundedGzip(opened.file, opened.done_bytes) as file:
             unpacked = opened._replace(name=_without_gz(opened.name), file=file)
-            if _read_magic(file) in _ZIP:
-                yield from _unpack(unpacked, may_be_archive=False)
+            if _read_head(file, _MAGIC_BYTES) in _ZIP:
+                yield from _unpack(unpacked, has_chats, may_be_archive=False)
             else:
-                yield _without_exports(unpacked)
+                yield _without_others(unpacked)
     else:
-        yield _without_exports(opened)
+        yield _without_others(opened)
 
 
-def _without_exports(opened: Opened) -> Opened | Refusal:
-    """Return the file, or a refusal if it is an export of a user, which has no chats in it."""
+def _open_other(opened: Opened, has_chats: Callable[[Opened], bool]) -> Iterator[Opened | Refusal]:
+    """Yield a file that is not named as one with chats, if it has some."""
+    if is_activity(_read_head(opened.file, HEAD_BYTES)):
+        yield _without_others(opened)
+    elif has_chats(opened):
+        opened.file.seek(0)
+        yield opened
+
+
+def _without_others(opened: Opened) -> Opened | Refusal:
+    """Return the file, or a refusal if it is of a kind that has no chats in it."""
+    reason = refuse_kind(_read_head(opened.file, HEAD_BYTES))
     try:
         is_export = archive_version(cast("BinaryIO", opened.file)) is not None
     except DAMAGED as error:
@@ -145,14 +169,13 @@ def _without_exports(opened: Opened) -> Opened | Refusal:
     opened.file.seek(0)
     if is_export:
         reason = "a file of `faceplate export`: import it by itself, unpacked"
-        return opened.refuse(Place("file", 1), reason, is_unread=True)
-    return opened
+    return opened.refuse(Place("file", 1), reason, is_unread=True) if reason else opened
 
 
-def _read_magic(file: BufferedIOBase) -> bytes:
+def _read_head(file: BufferedIOBase, size_bytes: int) -> bytes:
     """Return the first bytes of a file, and go back to its begin."""
     try:
-        return file.read(_MAGIC_BYTES)
+        return file.read(size_bytes)
     except DAMAGED as error:
         check_damage(error)
         return b""  # the reader of the file meets the same damage
@@ -164,7 +187,9 @@ def _without_gz(name: str) -> str:
     return name[:-3] if name.lower().endswith(".gz") else name
 
 
-def _open_archive(opened: Opened) -> Iterator[Opened | Refusal]:
+def _open_archive(
+    opened: Opened, has_chats: Callable[[Opened], bool]
+) -> Iterator[Opened | Refusal]:
     here = Place("file", 1)
     try:
         archive = zipfile.ZipFile(opened.file)
@@ -176,25 +201,58 @@ def _open_archive(opened: Opened) -> Iterator[Opened | Refusal]:
         yield opened.refuse(here, "an archive of an unknown kind")
         return
     with archive:
-        members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-        names = select(members).read
-        if not names:
-            yield opened.refuse(here, "an archive without a file of chats")
-        for name in names:
+        members: dict[str, list[zipfile.ZipInfo]] = {}  # a name may stand there twice
+        for info in archive.infolist():
+            if not info.is_dir():
+                members.setdefault(info.filename, []).append(info)
+        if reason := refuse_sizes(opened.file, archive.infolist()):
+            yield opened.refuse(here, reason, is_unread=True)
+            return
+        selection = select(members)
+        is_one_of_several = opened.is_one_of_several or len(selection.read) > 1
+        is_empty = True
+        for number, name in enumerate((*selection.read, *selection.others)):
+            is_other = number >= len(selection.read)
             member = opened._replace(
                 name=f"{opened.name}/{name}" if opened.is_one_of_several else name,
-                is_one_of_several=opened.is_one_of_several or len(names) > 1,
+                is_one_of_several=is_one_of_several or is_other,
             )
-            if members[name].flag_bits & _IS_ENCRYPTED:
-                yield member.refuse(here, "an archive that is encrypted")
-                continue
-            try:
-                file = cast("BufferedIOBase", archive.open(members[name]))
-            except NotImplementedError:  # zipfile raises it for an unknown compression
-                yield member.refuse(here, "an archive of an unknown compression")
-            except DAMAGED as error:
-                check_damage(error)
-                yield member.refuse(here, "the archive is damaged: the file was not read")
+            for info in members[name]:
+                for item in _open_member(member, archive, info, has_chats, is_other=is_other):
+                    is_empty = False
+                    yield item
+        if is_empty:
+            yield opened.refuse(here, "an archive without a file of chats")
+
+
+def _open_member(
+    member: Opened,
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    has_chats: Callable[[Opened], bool],
+    *,
+    is_other: bool,
+) -> Iterator[Opened | Refusal]:
+    """Yield a file of an archive, or why it cannot be read; nothing of one without chats."""
+    reason = ""
+    if info.flag_bits & _IS_ENCRYPTED:
+        reason = "an archive that is encrypted"
+    else:
+        try:
+            file = cast("BufferedIOBase", archive.open(info))
+        except NotImplementedError:  # zipfile raises it for an unknown compression
+            reason = "an archive of an unknown compression"
+        except DAMAGED as error:
+            check_damage(error)
+            reason = "the archive is damaged: the file was not read"
+    if reason and is_other:
+        has_chats(member)  # it has none, and is left
+    elif reason:
+        yield member.refuse(Place("file", 1), reason)
+    else:
+        with file:
+            member = member._replace(file=file)
+            if is_other:
+                yield from _open_other(member, has_chats)
             else:
-                with file:
-                    yield from _unpack(member._replace(file=file), may_be_archive=False)
+                yield from _unpack(member, has_chats, may_be_archive=False)

@@ -99,6 +99,21 @@ class Parser:
             return None
         return value
 
+    def peek_element(self) -> Any:
+        """Return the first element of the list that comes next, and read nothing.
+
+        None for an empty list, and for an element of more than `LARGE_CHARS`.
+        """
+        self.peek()
+        while True:
+            found = _SPACE.match(self._buffer, self._at + 1)
+            try:
+                return JSON.raw_decode(self._buffer, found.end() if found else self._at + 1)[0]
+            except (ValueError, RecursionError):
+                if self._is_read or len(self._buffer) - self._at >= LARGE_CHARS:
+                    return None
+            self._grow()
+
     def _large_value(self) -> Any:
         outer = self._spill
         self._spill = outer or Spill()

@@ -16,24 +16,24 @@ class Selection(NamedTuple):
     """The names of files, in order."""
 
     read: list[str]
-    left: list[str]
-    """The names of JSON files that are beside conversations.json, such as users.json."""
+    others: list[str]
+    """The names of files that are only read if they have chats."""
 
 
 def select(names: Iterable[str]) -> Selection:
     """Return which of the files with these names, in one archive or folder, are read.
 
-    These are .json, .jsonl and .ndjson files, also with .gz, and .zip archives; hidden files and
-    __MACOSX are not. They are in the order of their names, but a thread.json, which has the title
-    of the messages beside it, is the first in its folder. A folder that has conversations.json, or
-    conversations-000.json and so on, is an export whose other JSON files are about other things
-    than chats; they are left.
+    These are .json, .jsonl and .ndjson files, also with .gz, and .zip archives. They are in the
+    order of their names, but a thread.json, which has the title of the messages beside it, is the
+    first in its folder. A folder that has conversations.json, or conversations-000.json and so on,
+    is an export whose other JSON files are most often about other things than chats; they are among
+    the others. Hidden files and __MACOSX are in neither list.
     """
-    files = sorted((name for name in names if _is_read(_path(name))), key=_order)
+    files = sorted((name for name in names if not _is_hidden(_path(name))), key=_order)
     exports = {_path(name).parent for name in files if _CHATS.fullmatch(_path(name).name)}
-    left = [name for name in files if _is_left(_path(name), exports)]
-    read = [name for name in files if not _is_left(_path(name), exports)]
-    return Selection(read, left)
+    read = [name for name in files if _is_read(_path(name), exports)]
+    others = [name for name in files if not _is_read(_path(name), exports)]
+    return Selection(read, others)
 
 
 def _order(name: str) -> str:
@@ -44,18 +44,13 @@ def _path(name: str) -> PurePosixPath:
     return PurePosixPath(name.replace("\\", "/"))  # as some programs of Windows write it
 
 
-def _is_read(path: PurePosixPath) -> bool:
-    is_hidden = any(part.startswith(".") and part != ".." for part in path.parts)
-    return (
-        path.name.lower().removesuffix(".gz").endswith((*_JSON, _ARCHIVE))
-        and not is_hidden
-        and "__MACOSX" not in path.parts
-    )
+def _is_hidden(path: PurePosixPath) -> bool:
+    parts = path.parts
+    return "__MACOSX" in parts or any(part.startswith(".") and part != ".." for part in parts)
 
 
-def _is_left(path: PurePosixPath, exports: set[PurePosixPath]) -> bool:
-    return (
-        path.parent in exports
-        and not path.name.lower().endswith(_ARCHIVE)
-        and not _CHATS.fullmatch(path.name)
-    )
+def _is_read(path: PurePosixPath, exports: set[PurePosixPath]) -> bool:
+    if path.name.lower().endswith(_ARCHIVE):
+        return True
+    is_json = path.name.lower().removesuffix(".gz").endswith(_JSON)
+    return is_json and (path.parent not in exports or bool(_CHATS.fullmatch(path.name)))

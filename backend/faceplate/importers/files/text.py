@@ -8,6 +8,7 @@ import zlib
 from io import BufferedIOBase
 from typing import Final
 
+from faceplate.importers.files.bounds import Bomb
 from faceplate.importers.files.encodings import HEAD_BYTES, Decoder, detect
 
 BLOCK_BYTES: Final = 64 * 1024
@@ -28,11 +29,11 @@ def check_damage(error: Exception) -> None:
 class Text:
     """The characters of a file.
 
-    Where unpacking fails, the text ends, and ``is_damaged`` is True.
+    Where unpacking fails, the text ends, and ``damage`` says why.
     """
 
     def __init__(self, file: BufferedIOBase) -> None:
-        self.is_damaged = False
+        self.damage = ""
         self._file = file
         self._head = b""
         while len(self._head) < HEAD_BYTES and (data := self._read_bytes()):
@@ -46,17 +47,17 @@ class Text:
         while True:
             data, self._head = self._head or self._read_bytes(), b""
             is_end = not data
-            text = self.decoder.decode(data, is_final=is_end and not self.is_damaged)
+            text = self.decoder.decode(data, is_final=is_end and not self.damage)
             if text or is_end:
                 return text
 
     def _read_bytes(self) -> bytes:
-        if self.is_damaged:
+        if self.damage:
             return b""
         try:
             # Not read(): it would lose what it has read before an error.
             return self._file.read1(BLOCK_BYTES)
         except DAMAGED as error:
             check_damage(error)
-            self.is_damaged = True
+            self.damage = str(error) if isinstance(error, Bomb) else "is damaged"
             return b""

@@ -1,6 +1,7 @@
 """The JSON values of files, one at a time, each with its place."""
 
-from collections.abc import Callable, Generator, Iterator
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import count
@@ -12,12 +13,13 @@ from faceplate.importers.chats import Place, Refusal, Unreadable
 from faceplate.importers.files import parser as parsing
 from faceplate.importers.files.containers import Opened, open_files, size_bytes
 from faceplate.importers.files.decoding import JSON, explain
-from faceplate.importers.files.documents import Documents
+from faceplate.importers.files.documents import Beside, Documents
+from faceplate.importers.files.kinds import HEAD_BYTES, may_be_json
 from faceplate.importers.files.layout import find_outline, is_lines
 from faceplate.importers.files.lines import Lines, LongLine
-from faceplate.importers.files.text import Text
+from faceplate.importers.files.text import DAMAGED, Text, check_damage
 
-LIST_KEYS: Final = ("chats", "conversations")
+_ATTACHED: Final = re.compile("file[-_]")
 
 
 class Value(NamedTuple):
@@ -27,34 +29,45 @@ class Value(NamedTuple):
     value: Any
     document: int
     """Values of different documents never belong to one chat."""
+    is_beside: bool = False
+    """Whether it is what an object has beside its lists of chats."""
+
+
+def is_never(_: object) -> bool:
+    """Return False: of no value, and of no file."""
+    return False
 
 
 def read_values(
     path: Path,
     on_progress: Callable[[int], None] | None = None,
     *,
-    list_keys: tuple[str, ...] = LIST_KEYS,
+    is_message: Callable[[Any], bool] = is_never,
+    has_chats: Callable[[Iterable[Value | Refusal]], bool] = is_never,
 ) -> Generator[Value | Refusal, None, None]:
     """Yield the values of a file or a folder in order; one of them is in memory at a time.
 
     A file is JSON lines if `is_lines` says so. A bad line is then refused by its number, and the
     next line is read. Any other file has one JSON document, or several in a row, and the first
     syntax error ends it. The values of a list are its elements; those of an object with a list
-    under one of ``list_keys`` are the elements of that list.
+    under one of `LIST_KEYS` are the elements of that list, and then what is beside it. A list that
+    begins with what ``is_message`` is no such list.
 
-    `open_files` says which files of an archive or a folder are read. Each file is a document of its
-    own, and so is each further document in a file. ``on_progress`` is called before each value,
-    with the number of bytes read out of `size_bytes`. Raises OSError if the file cannot be read.
+    `open_files` says which files of an archive or a folder are read; ``has_chats`` decides on the
+    values of the others. Each file is a document of its own, and so is each further document in a
+    file. ``on_progress`` is called before each value, with the number of bytes read out of
+    `size_bytes`. Raises OSError if the file cannot be read.
     """
     total_bytes = size_bytes(path)
     numbers = count()
     done_bytes = 0
-    with closing(open_files(path)) as files:
+    look = partial(may_have_chats, is_message=is_message, has_chats=has_chats)
+    with closing(open_files(path, look)) as files:
         for opened in files:
             if isinstance(opened, Refusal):
                 yield opened
                 continue
-            with closing(_read_file(opened, list_keys, numbers)) as items:
+            with closing(_read_file(opened, is_message, numbers)) as items:
                 for item in items:
                     done_bytes = max(done_bytes, opened.done_bytes())
                     if on_progress:
@@ -65,8 +78,31 @@ def read_values(
         on_progress(total_bytes)
 
 
+def may_have_chats(
+    opened: Opened,
+    is_message: Callable[[Any], bool],
+    has_chats: Callable[[Iterable[Value | Refusal]], bool],
+) -> bool:
+    """Return whether a file is JSON, and ``has_chats`` says so of its values.
+
+    A file that was attached to a chat of ChatGPT is not: somebody may have asked about a data set.
+    """
+    if _ATTACHED.match(opened.name.rpartition("/")[2]):
+        return False
+    try:
+        head = opened.file.read(HEAD_BYTES)
+        opened.file.seek(0)
+    except DAMAGED as error:
+        check_damage(error)
+        return False
+    if not may_be_json(head):
+        return False
+    with closing(_read_file(opened, is_message, count())) as items:
+        return has_chats(items)
+
+
 def _read_file(
-    opened: Opened, list_keys: tuple[str, ...], numbers: Iterator[int]
+    opened: Opened, is_message: Callable[[Any], bool], numbers: Iterator[int]
 ) -> Generator[Value | Refusal, None, None]:
     outline = find_outline(Text(opened.file))
     opened.file.seek(0)
@@ -74,19 +110,20 @@ def _read_file(
     if is_lines(opened.name, outline):
         items, unit = _read_lines(text, numbers), "line"
     else:
-        items, unit = _read_documents(text, list_keys, numbers), "chat"
+        items, unit = _read_documents(text, is_message, numbers), "chat"
     number = 0
     has_values = unit == "line"
     for item in items:
-        number = item.place.number
         if isinstance(item, Refusal):
+            number = item.place.number
             yield opened.refuse(item.place, item.reason, is_unread=not has_values)
         else:
+            number = number if item.is_beside else item.place.number
             has_values = True
             yield item._replace(place=opened.within(item.place))
         del item
-    if text.is_damaged:
-        reason = "the file is damaged; from here on it was not read"
+    if text.damage:
+        reason = f"the file {text.damage}; from here on it was not read"
         yield opened.refuse(Place(unit, number + 1), reason)
     elif not outline.first:
         yield opened.refuse(Place("file", 1), "the file is empty", is_unread=True)
@@ -117,7 +154,7 @@ def _read_line(
         column = f" (column {error.colno})" if isinstance(error, JSONDecodeError) else ""
         reason = explain(error) + column
     # The end of a damaged file, of which the file's own refusal tells, is no line.
-    return None if text.is_damaged else Refusal(place, reason)
+    return None if text.damage else Refusal(place, reason)
 
 
 def _read_long_line(place: Place, document: int, line: LongLine) -> Value | None:
@@ -131,16 +168,20 @@ def _read_long_line(place: Place, document: int, line: LongLine) -> Value | None
 
 
 def _read_documents(
-    text: Text, list_keys: tuple[str, ...], numbers: Iterator[int]
+    text: Text, is_message: Callable[[Any], bool], numbers: Iterator[int]
 ) -> Iterator[Value | Refusal]:
-    documents = Documents(text, list_keys)
+    documents = Documents(text, is_message)
     seen = number = document = 0
     try:
-        for number, value in enumerate(documents.values(), start=1):
+        for value in documents.values():
             if documents.number > seen:
                 seen, document = documents.number, next(numbers)
-            yield Value(Place("chat", number), value, document)
+            if isinstance(value, Beside):
+                yield Value(Place("file", 1), value.value, document, is_beside=True)
+            else:
+                number += 1
+                yield Value(Place("chat", number), value, document)
     except Unreadable as error:
-        if not text.is_damaged:
+        if not text.damage:
             reason = f"{error}; the rest of the file was not read"
             yield Refusal(Place("chat", number + 1), reason)

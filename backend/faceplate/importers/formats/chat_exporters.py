@@ -20,6 +20,7 @@ from faceplate.importers.fields import (
     to_text,
     without,
 )
+from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Message, Piece, SourceChat, Text
 from faceplate.importers.turns import code_block
@@ -28,10 +29,22 @@ _LISTS: Final = ("messages", "chats", "conversations")
 _ROLES: Final = {"prompt": "user", "human": "user", "response": "assistant"}
 _TURNS: Final = {"prompt", "response"}
 _SPEAKERS: Final = ("user", "assistant")
+_NAMES: Final = ("sender", "author", "speaker", "by", "type", "isUser", "is_user")
+"""The keys of who says a message, where its text is under one of the next."""
+_IS_USER: Final = ("isUser", "is_user")
+_TEXTS: Final = ("text", "content", "message", "utterance", "body")
+_SPOKEN: Final[dict[str | bool, str]] = {
+    **dict.fromkeys(("user", "human", "me", "you", "prompt", True), "user"),
+    **dict.fromkeys(("assistant", "bot", "ai", "model", "chatbot", False), "assistant"),
+    **dict.fromkeys(("chatgpt", "claude", "gemini", "copilot", "response"), "assistant"),
+    "system": "system",
+}
 _TIMES: Final = (
     *("%Y/%m/%d %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y, %I:%M:%S %p", "%m/%d/%Y"),
     *("%d/%m/%Y %H:%M:%S", "%d/%m/%Y", "%Y/%m/%d"),
 )
+_IDS: Final = ("id", "messageId", "message_id", "_id")
+_MOMENTS: Final = ("timestamp", "createdAt", "created_at", "time", "date", "ts")
 _HEADINGS: Final = {f"h{level}": "#" * level + " " for level in range(1, 7)}
 
 
@@ -40,6 +53,8 @@ def fits(value: JsonObject) -> int:
     features = [_features(message) for message in _messages(value)]
     if not features:
         return 0
+    if all(features) and min(features) == 1:  # who speaks is known, if both do
+        return int({_spoken_by(message) for message in _messages(value)} >= {*_SPEAKERS})
     return min(features) if all(features) else 2 if max(features) > 2 else 0
 
 
@@ -60,7 +75,19 @@ def _features(value: object) -> int:
     if len(fields) == 1 and any(isinstance(fields.get(name), str) for name in _SPEAKERS):
         return 2
     is_typed = {*fields} == {"type", "content"} and isinstance(fields["content"], str)
-    return 2 if is_typed and isinstance(kind, str) and kind in _SPEAKERS else 0
+    if is_typed and isinstance(kind, str) and kind in _SPEAKERS:
+        return 2
+    return int(bool(_spoken_by(fields)) and any(isinstance(fields.get(k), str) for k in _TEXTS))
+
+
+def _spoken_by(message: object) -> str:
+    """Return the role of who says a message, or empty text if that is not known."""
+    fields = as_object(message)
+    if "role" in fields:  # as programs write it
+        return ""
+    names = [fields[key] for key in _NAMES if isinstance(fields.get(key), str | bool)]
+    said = [name.strip().lower() if isinstance(name, str) else name for name in names]
+    return next((_SPOKEN[name] for name in said if name in _SPOKEN), "")
 
 
 def _is_turn(kind: object) -> bool:
@@ -110,6 +137,9 @@ def _read_messages(value: object) -> Iterator[Message]:
                 original=value,
             )
         return
+    if _features(value) == 1:
+        yield _read_spoken(fields)
+        return
     moment, time = read_time(fields.get("time"), _TIMES), fields.get("time")
     role = first_text(fields.get("role"), fields.get("type"), "unknown").lower()
     key = next((key for key in ("say", "message", "content") if key in fields), "say")
@@ -126,6 +156,22 @@ def _read_messages(value: object) -> Iterator[Message]:
             **({"time": time} if time and not moment else {}),
         },
         original=value,
+    )
+
+
+def _read_spoken(fields: JsonObject) -> Message:
+    """Return a message of whom a key names, whatever the keys are."""
+    text = next(key for key in _TEXTS if isinstance(fields.get(key), str))
+    rest = {key: field for key, field in fields.items() if key != text}
+    id_ = openai.read_id(next((rest.pop(key) for key in _IDS if openai.read_id(rest.get(key))), ""))
+    role = _spoken_by(fields)
+    return Message(
+        role,
+        [Text(fields[text])],
+        id=id_,
+        created=openai.take_time(rest, *_MOMENTS),
+        rest={key: field for key, field in rest.items() if field != role and key not in _IS_USER},
+        original=fields,
     )
 
 

@@ -77,17 +77,23 @@ def _is_message(value: object) -> bool:
 def _flatten(listed: list[Any]) -> Iterator[Message]:
     """Yield the messages of a list and of their children, each with its parent.
 
-    In a list without children a message follows the one that it names, or else the one before it.
+    In a list without children a message follows the one that it names, or else, if the list is in
+    order, the one before it.
     """
     is_nested = any(as_list(message.get("children")) for message in listed)
-    ids = {message["messageId"] for message in listed}
+    ids = {message["messageId"]: number for number, message in enumerate(listed)}
+    is_ordered = all(
+        ids.get(first_text(message.get("parentMessageId")), -1) < number
+        for number, message in enumerate(listed)
+    )
     before: str | None = None
     waiting: list[tuple[str | None, JsonObject]] = [(None, each) for each in reversed(listed)]
     while waiting:
         parent, message = waiting.pop()
         if not is_nested:
             named = first_text(message.get("parentMessageId"))
-            parent = named if named in ids else None if named == _NO_PARENT else before
+            is_first = named == _NO_PARENT or not is_ordered
+            parent = named if named in ids else None if is_first else before
         yield _read_message(message, parent)
         before = message["messageId"]
         children = as_list(message.get("children"))

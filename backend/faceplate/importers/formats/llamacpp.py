@@ -1,7 +1,8 @@
 """Exports of llama.cpp's web UI: ``{"conv", "messages"}``, a list of these, or JSON lines.
 
 A chat is a tree under a root that is no message; ``conv.currNode`` is its visible leaf. In JSON
-lines a line of type ``session`` is the chat, and each line of type ``message`` is a message of it.
+lines a line of type ``session`` is the chat, and each line of type ``message`` is a message of it;
+or the lines are what ``conv`` is, and its messages.
 """
 
 import json
@@ -44,12 +45,10 @@ def fits(value: JsonObject) -> int:
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a line: a message, or what is said about the chat."""
-    if value.get("type") == "session" and "currNode" in value:
+    if "currNode" in value and ("lastModified" in value or value.get("type") == "session"):
         return first_text(value.get("id"))
-    message = as_object(value.get("message"))
-    if value.get("type") == "message" and _is_message(message):
-        return first_text(message.get("convId"))
-    return None
+    message = as_object(value.get("message")) if value.get("type") == "message" else value
+    return first_text(message.get("convId")) if _is_message(message) else None
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
@@ -78,8 +77,9 @@ def _take_apart(value: JsonObject) -> tuple[JsonObject, list[Any]]:
     lines = [as_object(line) for line in listed]
     if not any(joins(line) is not None for line in lines):
         return {}, []
-    conv = next((line for line in lines if line.get("type") == "session"), {})
-    return conv, [line.get("message") for line in lines if line.get("type") != "session"]
+    conv = next((line for line in lines if "currNode" in line), {})
+    said = [line for line in lines if line is not conv]
+    return conv, [line["message"] if line.get("type") == "message" else line for line in said]
 
 
 def _is_message(message: JsonObject) -> bool:

@@ -47,7 +47,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     mask = as_object(value.get("mask"))
     context = [each for each in as_list(mask.get("context")) if isinstance(each, dict)]
     yield SourceChat(
-        [_read_message(message) for message in messages],
+        map(_read_message, messages),
         id=openai.read_id(value.get("id")),
         title=value.get("topic"),
         updated=value.get("lastUpdate"),

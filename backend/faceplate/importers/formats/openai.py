@@ -45,12 +45,15 @@ _ROLES: Final = {
     "bot": "assistant",
     "model": "assistant",
 }
-_TEXTS: Final = ("content", "parts", "text", "message", "value")
+_TEXTS: Final = (
+    *("content", "parts", "text", "message", "value", "contentParts", "contentChunks"),
+)
 _CALLS: Final = ("tool_calls", "function_call")
 _PLAIN: Final = {"role", "content"}
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
 )
+_TITLES: Final = ("title", "name", "topic", "chatTitle", "chat_title")
 _UPDATES: Final = ("updated_at", "updatedAt", "update_time")
 _CHAT_IDS: Final = (
     *("id", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId"),
@@ -115,6 +118,7 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     """Return the chat with these messages, and with the fields that formats have beside them."""
     fields = without(value, "messages")
     id_key = next((key for key in _CHAT_IDS if read_id(value.get(key))), "id")
+    title_key = next((key for key in _TITLES if first_text(value.get(key))), "title")
     prompts = take_prompts(fields)
     is_tree = any(message.parent is not None for message in messages)
     if not is_tree and _is_newest_first(messages):
@@ -125,14 +129,14 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     return SourceChat(
         named,
         id=read_id(value.get(id_key)) or _name(value, messages),
-        title=value.get("title"),
+        title=value.get(title_key),
         created=take_time(fields, *_TIMES),
         updated=take_time(fields, *_UPDATES),
         is_tree=is_tree,
         current=first_of(value, *_CURRENTS),
         prologue=prompts,
         is_exact=True,
-        rest=_rest(without(fields, id_key, "title", *(_CURRENTS if is_tree else ())), messages),
+        rest=_rest(without(fields, id_key, title_key, *(_CURRENTS if is_tree else ())), messages),
     )
 
 

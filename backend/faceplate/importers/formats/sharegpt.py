@@ -25,7 +25,10 @@ _SPEAKERS: Final = ("from", "role")
 _TEXTS: Final = ("value", "content", "text")
 _TIMES: Final = ("timestamp", "created_at", "create_time", "tstamp")
 _CHOICES: Final = ("chosen", "rejected")
-_PAIRS: Final = (("human", "assistant"), ("input", "output"))
+_PAIRS: Final = (
+    *(("human", "assistant"), ("user", "assistant"), ("human", "gpt"), ("input", "output")),
+    *(("question", "answer"), ("prompt", "response"), ("instruction", "output")),
+)
 _IDS: Final = ("id", "conversation_id", "conversation_hash")
 _ROLES: Final = {
     "user": ("human", "user", "person", "prompter"),

@@ -5,12 +5,14 @@ from typing import Final
 from uuid import UUID
 
 from faceplate import records
+from faceplate.column_types import Count
 from faceplate.errors import InvalidInput
 from faceplate.pagination import DEFAULT_LIMIT, Page, check_limit, page_of, unseal
 from faceplate.scope import Scope, read_only, replayable
 from faceplate.services import _branches, _path_reading, tool_calls
 from faceplate.services import message_statements as sql
 from faceplate.services._arguments import check_kind, checked_position, optional_position
+from faceplate.services._path_statements import BODIES, MESSAGES
 from faceplate.services.tool_calls import PendingToolCall
 
 MAX_LIMIT: Final = 1_000
@@ -33,7 +35,7 @@ async def history(
     """
     check_limit(limit, MAX_LIMIT)
     if leaf is None:
-        rows = await _path_reading.newest(scope, conversation_id, limit)
+        rows = await _path_reading.newest(scope, conversation_id, limit, MESSAGES)
     else:
         rows = await _path_reading.up_to(
             scope, conversation_id, checked_position("leaf", leaf), limit
@@ -86,7 +88,7 @@ async def after(
     check_limit(limit, MAX_LIMIT)
     at = await _position(scope, conversation_id, position)
     path_end = optional_position("leaf", leaf)
-    return await _path_reading.after(scope, conversation_id, at, limit, path_end)
+    return await _path_reading.after(scope, conversation_id, at, limit, path_end, reading=MESSAGES)
 
 
 @read_only
@@ -112,13 +114,15 @@ async def page(
     listing = f"messages {conversation_id} {descending} {path_end}"
     position = None if cursor is None else int(unseal(scope, listing, cursor))
     if not descending:
-        rows = await _path_reading.after(scope, conversation_id, position or 0, limit + 1, path_end)
+        rows = await _path_reading.after(
+            scope, conversation_id, position or 0, limit + 1, path_end, reading=MESSAGES
+        )
     elif position is not None:
         rows = await _path_reading.before(scope, conversation_id, position, limit + 1, path_end)
     elif path_end is not None:
         rows = await _path_reading.up_to(scope, conversation_id, path_end, limit + 1)
     else:
-        rows = await _path_reading.newest(scope, conversation_id, limit + 1)
+        rows = await _path_reading.newest(scope, conversation_id, limit + 1, MESSAGES)
     return page_of(scope, listing, rows, limit, lambda row: str(row.position))
 
 
@@ -132,7 +136,26 @@ async def everything(
     conversation, or a message at ``leaf``, does not exist; InvalidInput.
     """
     path_end = optional_position("leaf", leaf)
-    return await _path_reading.after(scope, conversation_id, 0, None, path_end)
+    return await _path_reading.after(scope, conversation_id, 0, None, path_end, reading=MESSAGES)
+
+
+@read_only
+async def bodies(
+    scope: Scope, conversation_id: UUID, *, limit: int | None = None
+) -> list[records.MessageBody]:
+    """Return the bodies of the path's messages, in order: all of them, or the last ``limit``.
+
+    It serves a program that keeps its own objects in messages: a body is read without what it says
+    in the other columns. A message without a body is read with its text, tool calls and results.
+
+    Raises NotFound if the conversation does not exist, InvalidInput.
+    """
+    if limit is None:
+        return await _path_reading.after(scope, conversation_id, 0, None, None, reading=BODIES)
+    check_limit(limit, Count.MAXIMUM - 1)
+    rows = await _path_reading.newest(scope, conversation_id, limit, BODIES)
+    rows.reverse()
+    return rows
 
 
 async def walk(

@@ -9,8 +9,8 @@ from uuid import UUID
 from faceplate import records
 from faceplate.column_types import JsonObject
 from faceplate.errors import Conflict, InvalidInput, NotFound
-from faceplate.scope import Scope, one_statement, replayable, shareable
-from faceplate.services import _appending, _path_changes, _path_reading
+from faceplate.scope import Scope, one_statement, shareable
+from faceplate.services import _appending, _path_changes, _path_reading, _path_statements
 from faceplate.services import message_statements as sql
 from faceplate.services._arguments import check_kind, checked_after, checked_position
 from faceplate.services._bodies import body_errors
@@ -88,7 +88,7 @@ async def append(
         )
 
 
-@replayable
+@one_statement
 async def append_many(
     scope: Scope,
     conversation_id: UUID,
@@ -214,7 +214,7 @@ async def remove_last(scope: Scope, conversation_id: UUID) -> records.Message:
     Raises NotFound if the conversation does not exist or has no message, InvalidInput.
     """
     tree = await _path_changes.lock(scope, conversation_id)
-    path = await _path_reading.newest(scope, conversation_id, 1)
+    path = await _path_reading.newest(scope, conversation_id, 1, _path_statements.MESSAGES)
     if not path:
         raise NotFound(records.Message)
     await tree.remove(path[0].position)

@@ -1,0 +1,157 @@
+"""Chats of GitHub Copilot in Visual Studio Code: ``{"requests": [{"message", "response"}]}``.
+
+A request has the user's words and the parts of the answer: Markdown, thoughts, calls of tools and
+references to files, each of a ``kind``; Markdown may have none.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.chats import Unreadable
+from faceplate.importers.fields import as_list, as_object, first_text, without
+from faceplate.importers.formats.description import Format
+from faceplate.importers.source import (
+    Aside,
+    Call,
+    Message,
+    Piece,
+    Result,
+    SourceChat,
+    Text,
+    Unknown,
+)
+
+_CHAT_FIELDS: Final = ("sessionId", "customTitle", "creationDate", "lastMessageDate", "requests")
+_FIELDS: Final = ("requestId", "message", "response", "timestamp", "modelId", "isCanceled")
+_MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning")
+_TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
+
+
+def fits(value: JsonObject) -> int:
+    """Return 4 for requests that each have a message and a response."""
+    requests = as_list(value.get("requests"))
+    return 4 if requests and all(map(_is_request, requests)) else 0
+
+
+def _is_request(value: object) -> bool:
+    fields = as_object(value)
+    message, response = fields.get("message"), fields.get("response")
+    is_said = isinstance(message, str) or "text" in as_object(message)
+    return is_said and (response is None or isinstance(response, list))
+
+
+def read(value: JsonObject) -> Iterator[SourceChat]:
+    """Yield the chat of a value."""
+    requests = value.get("requests")
+    if not isinstance(requests, list) or not all(map(_is_request, requests)):
+        raise Unreadable("requests must be a list of objects with message and response")
+    yield SourceChat(
+        (message for request in requests for message in _read_request(request)),
+        id=first_text(value.get("sessionId")),
+        title=value.get("customTitle"),
+        created=value.get("creationDate"),
+        updated=value.get("lastMessageDate"),
+        rest=without(value, *_CHAT_FIELDS),
+    )
+
+
+def _read_request(request: JsonObject) -> Iterator[Message]:
+    id_, given = first_text(request.get("requestId")), request["message"]
+    said, beside = as_object(given), {}
+    if parts := without(said, "text", "parts"):
+        beside["message"] = parts
+    yield Message(
+        "user",
+        [Text(first_text(given, said.get("text")))],
+        id=id_,
+        created=request.get("timestamp"),
+        rest={**without(request, *_FIELDS), **beside},
+        original=request,
+    )
+    pieces = [piece for part in as_list(request.get("response")) for piece in _read_part(part)]
+    error = first_text(
+        as_object(as_object(request.get("result")).get("errorDetails")).get("message")
+    )
+    if error:
+        pieces.append(Text(error))
+    if pieces:
+        is_cut = request.get("isCanceled") is True
+        yield Message(
+            "assistant",
+            list(_joined(pieces)),
+            id=f"{id_}.answer" if id_ else "",
+            created=request.get("timestamp"),
+            model=request.get("modelId"),
+            status="interrupted" if is_cut else "failed" if error else None,
+            original=request.get("response"),
+        )
+
+
+def _joined(pieces: list[Piece]) -> Iterator[Piece]:
+    """Yield the pieces with texts that go on as one: a reference stands within a sentence."""
+    text = ""
+    for piece in pieces:
+        if isinstance(piece, Text):
+            text += piece.text
+            continue
+        if text:
+            yield Text(text)
+            text = ""
+        yield piece
+    if text:
+        yield Text(text)
+
+
+def _read_part(part: Any) -> Iterator[Piece]:
+    fields = as_object(part)
+    kind = first_text(fields.get("kind"))
+    value = fields.get("value")
+    content = as_object(fields.get("content")).get("value")
+    if isinstance(part, str):
+        yield Text(part)
+    elif not kind and isinstance(value, str):
+        yield Text(value)
+    elif kind in _MARKDOWN and isinstance(content, str):
+        yield Text(content)
+    elif kind == "thinking":
+        yield Aside("reasoning", without(fields, "kind"))
+    elif kind == "inlineReference":
+        yield Text(_reference(fields))
+    elif kind.startswith("toolInvocation"):
+        yield from _read_call(fields)
+    elif kind:
+        yield Aside("steps", part)
+    else:
+        yield Unknown(part)
+
+
+def _reference(fields: JsonObject) -> str:
+    """Return a file or a symbol that is named within a text, as Markdown."""
+    inner = as_object(fields.get("inlineReference"))
+    path = first_text(
+        inner.get("path"), as_object(as_object(inner.get("location")).get("uri")).get("path")
+    )
+    name = first_text(fields.get("name"), inner.get("name"), path.rpartition("/")[2])
+    return f"`{name}`" if name else ""
+
+
+def _read_call(fields: JsonObject) -> Iterator[Piece]:
+    id_, tool = first_text(fields.get("toolCallId")), first_text(fields.get("toolId"), "tool")
+    details = fields.get("resultDetails")
+    given = as_object(details).get("input")
+    yield Call(tool, without(fields, *_TOOL_FIELDS) if given is None else given, id_)
+    if details is not None:
+        output = as_object(details).get("output")
+        yield Result(details if output is None else output, id_, tool)
+    if given is not None:
+        yield Aside("steps", without(fields, *_TOOL_FIELDS))
+
+
+FORMAT: Final = Format(
+    "copilot-chat",
+    "GitHub Copilot chat of Visual Studio Code",
+    fits,
+    read,
+    known=("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
+)
