@@ -113,18 +113,26 @@ test-python: ## Run a leg on another Python, in uvloop's event loop (PYTHON=pyth
 SDKS := $(filter-out __%,$(notdir $(patsubst %/,%,$(wildcard tests/sdks/*/))))
 NEEDS := import sys, tomllib; \
   extra = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]]; \
-  print(*(one.split(",")[0].replace(">=", "==") if sys.argv[2] == "oldest" else one for one in extra))
+  print(*(one.split(",")[0].replace(">=", "==") if sys.argv[2] == "oldest" else one \
+    for one in extra if not one.startswith("faceplate")))
 test-sdks: $(patsubst %,test-sdk-%,$(subst _,-,$(SDKS))) ## Run the tests of each SDK
 
 test-sdk-%: $(INSTALLED) ## Run the tests of an SDK with its oldest and its newest version (ARGS= for pytest)
 	@for version in oldest newest; do \
 	  folder=build/sdks/$*-$$version; \
-	  $(BIN)/pip install --quiet --upgrade --target $$folder $$($(BIN)/python -c '$(NEEDS)' $* $$version); \
+	  $(BIN)/pip install --quiet --upgrade --target $$folder $$($(BIN)/python -c '$(NEEDS)' $* $$version) \
+	    $(addprefix --requirement ,$(wildcard tests/sdks/$(subst -,_,$*)/requirements.txt)); \
 	  PYTHONPATH=$$folder $(BIN)/pytest tests/sdks --sdk=$(subst -,_,$*) $(ARGS); \
 	done
 	@PYTHONPATH=build/sdks/$*-newest MYPYPATH=backend $(BIN)/mypy --config-file= --strict \
 	  --explicit-package-bases --cache-dir=.mypy_cache/sdks \
 	  $(wildcard backend/faceplate/integrations/$(subst -,_,$*)*)
+
+ifneq ($(shell command -v npm),)
+test-sdk-openai-conversations: build/sdks/javascript/node_modules/openai
+endif
+build/sdks/javascript/node_modules/openai:
+	@npm install --silent --prefix build/sdks/javascript openai
 
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## Fuzz the readers of chats for so long (SECONDS=60), guided by what they run

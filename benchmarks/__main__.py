@@ -13,12 +13,14 @@ from benchmarks import closed_loops, data, growth, measuring, open_loop, pgbench
 from benchmarks.report import write_pages
 from benchmarks.results import Results
 from benchmarks.run import PARTS, Plan, Say, run
+from benchmarks.sdks import base as sdks
 from benchmarks.server import forget_environment
 from benchmarks.tables import overview
 
 FULL = Plan(
     size=data.FULL,
     pace=measuring.FULL,
+    sdks=sdks.FULL,
     closed=closed_loops.FULL,
     arrivals=open_loop.FULL,
     beside=pgbench.FULL,
@@ -33,6 +35,7 @@ QUICK = FULL._replace(
     quick=True,
     size=data.QUICK,
     pace=measuring.QUICK,
+    sdks=sdks.QUICK,
     closed=closed_loops.QUICK,
     arrivals=open_loop.QUICK,
     beside=pgbench.QUICK,

@@ -7,6 +7,7 @@ from benchmarks.figures import Cell, Wire
 from benchmarks.markdown import spread
 from benchmarks.measuring import Spread
 from benchmarks.results import Results
+from benchmarks.sdks.base import SDK_WORKLOADS
 from benchmarks.sides.orm import PlainOrm
 from benchmarks.sides.ours import Faceplate, OwnUnit
 from benchmarks.sides.raw import Asyncpg
@@ -24,6 +25,13 @@ HOT: Bounds = {
 POOLED: Bounds = {"append": (0.95, 0.90), "last-of-100": (0.95, 0.90)}
 ORM_UNIT: Bounds = {"append": (1.6, 1.5), "last-of-100": (1.6, 1.4)}
 """The least throughput, to a plain ORM service."""
+SDKS: Bounds = {
+    "add": (2.5, 2.5),
+    "last-of-5000": (5, 5),
+    "everything": (1.5, 1.5),
+    "turn": (2.5, 2.5),
+}
+"""The least throughput of an SDK over faceplate, to its own store."""
 CALLERS = (21, 40, 200)
 """On a pool of 20."""
 SHARED = {20: 1.3, 50: 1.6, 200: 1.6}
@@ -33,6 +41,7 @@ OF_FULL_POOL = 0.95
 IN_ONE_TRIP = ("append", "last-of-100", "list")
 """The operations that are one round trip behind a pooler, too."""
 TITLES = {workload.name: workload.title for workload in WORKLOADS}
+SDK_TITLES = {workload.name: workload.title for workload in SDK_WORKLOADS}
 
 
 class Aim(NamedTuple):
@@ -54,6 +63,7 @@ def aims(results: Results) -> list[Aim]:
         *_under_load(results),
         *_shared(results),
         *_orm_unit(near),
+        *_sdks(results),
     ]
 
 
@@ -134,3 +144,14 @@ def _orm_unit(cells: list[Cell]) -> Iterator[Aim]:
             quotients = [one / other for one, other in zip(ours, plain, strict=False)]
             what = f"{TITLES[workload]}, {concurrency} at a time: own ORM unit to a plain service"
             yield _at_least(what, bound, Spread.of(quotients))
+
+
+def _sdks(results: Results) -> Iterator[Aim]:
+    for pair in results.sdks:
+        found = {
+            (c.workload, c.concurrency): c.ratio for c in pair.cells if c.side == Faceplate.name
+        }
+        for workload, concurrency, bound in _bounds(SDKS):
+            if (workload, concurrency) in found:
+                what = f"{pair.what}, {SDK_TITLES[workload]}, {concurrency} at a time"
+                yield _at_least(f"{what}: to its own store", bound, found[workload, concurrency])

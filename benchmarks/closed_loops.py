@@ -11,7 +11,7 @@ from benchmarks.data import Data, Rotation
 from benchmarks.figures import ClosedLoop
 from benchmarks.measuring import Block, Blocks, Spread, mean_rate, run_block, warm
 from benchmarks.sides.base import Side
-from benchmarks.workloads import WORKLOADS, Operation, Workload, done_by
+from benchmarks.workloads import WORKLOADS, Operation, Workload, can_do
 
 LOOPED = tuple(w for w in WORKLOADS if w.name in {"append", "last-of-100"})
 
@@ -52,7 +52,7 @@ async def measure_closed_loops(compared: Comparison, loops: Loops) -> list[Close
     figures: list[ClosedLoop] = []
     async with compared.opened(compared.url, loops.connections):
         for workload in LOOPED:
-            sides = [side for side in compared.sides if workload in done_by(side)]
+            sides = [side for side in compared.sides if can_do(side, workload)]
             found = await _measure(workload, compared.data, sides, loops)
             latest = [
                 _figure(workload, callers, name, blocks, loops.connections)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import asyncpg
 from uuid6 import uuid7
@@ -18,7 +19,7 @@ from benchmarks.peers import reason_of
 from benchmarks.relay import Traffic
 from benchmarks.server import Target
 from benchmarks.sides.base import Side, Turn
-from benchmarks.workloads import WORKLOADS, Workload, done_by
+from benchmarks.workloads import WORKLOADS, Workload, can_do
 
 DELAY_S = 0.5e-3
 """What a round trip takes longer through the slower network."""
@@ -126,7 +127,7 @@ class Comparison:
         operations = {
             side.name: workload.of(side, Rotation(self.data, workload.name))
             for side in self.sides
-            if workload in self._done_by(side)
+            if can_do(side, workload)
         }
         limit = self.sides[0].name
         results = await take_turns(limit, operations, concurrency, self.pace, self.data.seed)
@@ -149,7 +150,7 @@ class Comparison:
         for side in self.sides:
             self.say(f"counting what {side.name} sends")
             await side.open(url, 1)
-            for workload in self._done_by(side):
+            for workload in filter(partial(can_do, side), self.workloads):
                 operation = workload.of(side, Rotation(self.data, "count"))
                 for _ in range(WARM_CALLS):
                     await operation()
@@ -162,10 +163,6 @@ class Comparison:
                 wires.append(Wire(workload=workload.name, side=side.name, **passed))
             await side.close()
         return wires
-
-    def _done_by(self, side: Side) -> list[Workload]:
-        done = done_by(side)
-        return [workload for workload in self.workloads if workload in done]
 
     async def measure_imports(self, rounds: int) -> list[Import]:
         """Store a conversation of 10,000 messages, with raw COPY before and after each side."""

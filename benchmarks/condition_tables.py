@@ -1,15 +1,21 @@
 """The hot operations through PgBouncer, on uvloop and beside pgbench, as tables."""
 
+from collections.abc import Sequence
+
 from benchmarks.figures import Condition
 from benchmarks.markdown import MISSING, count, figure, spread, table
 from benchmarks.results import Results
-from benchmarks.workloads import WORKLOADS
+from benchmarks.sdks.base import SDK_WORKLOADS
+from benchmarks.workloads import WORKLOADS, Workload
 
 POOLER = """\
 PgBouncer in transaction mode stands between the sides and the server. It has as many connections to
 the server as a side has to it. The ratio is to raw asyncpg through the same pooler."""
 UVLOOP = """\
 All sides run on uvloop, and the ratio is to raw asyncpg on uvloop."""
+SDKS = """\
+Two sides of each SDK, used by the same code through the SDK's interface. The ratio is to the SDK's
+own store in PostgreSQL, whose own row shows the noise."""
 PGBENCH = """\
 pgbench sends the same statements from C, prepared, over connections that it holds: what the server
 can do beside a client that takes next to no processor time. The ratio is to pgbench, whose own row
@@ -26,10 +32,15 @@ def uvloop(results: Results) -> str:
     return _condition(results.uvloop)
 
 
-def _condition(condition: Condition | None) -> str:
+def sdks(results: Results) -> str:
+    """Return ratios and latencies of each SDK over faceplate and over its own store."""
+    return "\n\n".join(_condition(pair, SDK_WORKLOADS) for pair in results.sdks)
+
+
+def _condition(condition: Condition | None, of: Sequence[Workload] = WORKLOADS) -> str:
     if condition is None:
         return ""
-    workloads = [w for w in WORKLOADS if w.name in {cell.workload for cell in condition.cells}]
+    workloads = [w for w in of if w.name in {cell.workload for cell in condition.cells}]
     head = ["", *(workload.title for workload in workloads)]
 
     def rows(cells: dict[tuple[str, str], str]) -> list[list[str]]:
@@ -51,7 +62,8 @@ def _condition(condition: Condition | None) -> str:
         (w.side, w.workload): f"{count(w.round_trips)} / {w.bytes_sent:,.0f}"
         for w in condition.wires
     }
-    parts.append(f"**Round trips / bytes sent**\n\n{table(head, rows(trips))}")
+    if trips:
+        parts.append(f"**Round trips / bytes sent**\n\n{table(head, rows(trips))}")
     return "\n\n".join(parts)
 
 

@@ -40,6 +40,7 @@ PARTS = (
     "pooler",
     "uvloop",
     "pgbench",
+    "sdks",
     "imports",
     "growth",
     "written",
@@ -85,6 +86,7 @@ class Results(BaseModel):
     pooler: Condition | None = None
     uvloop: Condition | None = None
     pgbench: list[ServerLimit] = []
+    sdks: list[Condition] = []
     imports: list[Import] = []
     growth: list[Growth] = []
     written: list[Written] = []

@@ -15,6 +15,7 @@ from benchmarks.measuring import Pace
 from benchmarks.memory import remember
 from benchmarks.profile import profile
 from benchmarks.results import Results, environment_of
+from benchmarks.sdks.pairs import compare_sdks
 from benchmarks.server import Target, make_database, running_server, tidy
 from benchmarks.sides.base import Side
 from benchmarks.sides.orm import PlainOrm
@@ -30,6 +31,7 @@ PARTS = {
     "pooler": "the hot operations through PgBouncer",
     "uvloop": "the hot operations on uvloop",
     "pgbench": "append and history beside pgbench",
+    "sdks": "SDKs over faceplate, beside the same SDKs over their own stores",
     "growth": "conversations and tables of growing size, up to so many messages",
     "memory": "import and export of a million messages",
     "profile": "append and history under cProfile",
@@ -49,6 +51,8 @@ class Plan(NamedTuple):
 
     size: Size
     pace: Pace
+    sdks: Size
+    """What the sides of SDKs hold: less, since they load it through the SDK."""
     closed: closed_loops.Loops
     arrivals: open_loop.Arrivals
     beside: pgbench.Beside
@@ -96,6 +100,7 @@ async def run(plan: Plan, say: Say, keep: Callable[[Results], object]) -> Result
             "pooler": _measure_pooled,
             "uvloop": _measure_on_uvloop,
             "pgbench": partial(_measure_beside_pgbench, server),
+            "sdks": partial(_measure_sdks, server),
         }
         for part, measure in measures.items():
             if part in plan.parts:
@@ -176,3 +181,10 @@ async def _measure_beside_pgbench(
         results.pgbench = await pgbench.measure_beside_pgbench(
             program, compared, plan.near_concurrencies, plan.beside
         )
+
+
+async def _measure_sdks(server: Server, compared: Comparison, plan: Plan, results: Results) -> None:
+    compared = replace(compared, data=Data(plan.sdks, plan.seed))
+    results.sdks, missing = await compare_sdks(server, compared, plan.near_concurrencies)
+    if missing:
+        results.not_run["sdks"] = "; ".join(f"{name}: {why}" for name, why in missing.items())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.aims import aims
-from benchmarks.condition_tables import PGBENCH, POOLER, UVLOOP, pgbench, pooler, uvloop
+from benchmarks.condition_tables import PGBENCH, POOLER, SDKS, UVLOOP, pgbench, pooler, sdks, uvloop
 from benchmarks.figures import Cell
 from benchmarks.growth_tables import SOAK, WRITTEN, growth, soak, written
 from benchmarks.load_tables import CLOSED_LOOPS, OPEN_LOOP, closed_loops, open_loop
@@ -206,6 +206,7 @@ BLOCKS: dict[str, Block] = {
     "pooler": Block("Through PgBouncer", pooler, POOLER),
     "uvloop": Block("On uvloop", uvloop, UVLOOP),
     "pgbench": Block("Beside pgbench", pgbench, PGBENCH),
+    "sdks": Block("SDKs over faceplate", sdks, SDKS),
     "imports": Block("Import", imports),
     "growth": Block("Growth", growth),
     "written": Block("What an append writes", written, WRITTEN),

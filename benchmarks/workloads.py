@@ -51,8 +51,8 @@ WORKLOADS = (
 """A chat turn reads the last 50 messages and appends the question and the answer."""
 
 
-def done_by(side: Side) -> tuple[Workload, ...]:
-    """Return the workloads that ``side`` can do."""
+def can_do(side: Side, workload: Workload) -> bool:
+    """Return whether ``side`` can do the workload."""
     if side.appends_alone:
-        return WORKLOADS[:1]
-    return tuple(w for w in WORKLOADS if side.lists or w.name != "list")
+        return workload.name == "append"
+    return side.lists or workload.name != "list"

@@ -71,7 +71,8 @@ class Shared:
             assert len(stored) == len(told) - self.removed, "a message was stored twice"
             assert sorted(by_position) == [*range(1, len(told) + 1)], "a position was skipped"
         for position, after in self.answered.items():
-            assert tree.parents.get(position, after) == after, "a message follows another one"
+            if after in {0, *tree.ids}:
+                assert tree.parents.get(position, after) == after, "a message follows another one"
         for leaf in tree.ids:
             read = await self.run(messages.history, self.id, leaf=leaf, limit=1000)
             assert [message.id for message in read] == path_of(tree, leaf)
@@ -115,7 +116,11 @@ class Writer:
                 * 2,
                 *[self.reply, self.draft, self.read, self.fork, self.replace],
                 # What was removed before its retry is appended once more.
-                *([self.remove, self.remove_after] if chat.removals else [self.send_twice]),
+                *(
+                    [self.remove, self.remove_one, self.remove_after]
+                    if chat.removals
+                    else [self.send_twice]
+                ),
             ]
             try:
                 await self.dice.choice(moves)(chat)
@@ -204,6 +209,11 @@ class Writer:
             id_ = self.dice.choice([*chat.told])
             removed = await chat.run(messages.remove, chat.id, id_)
             chat.removed += removed
+
+    async def remove_one(self, chat: Shared) -> None:
+        if chat.told:
+            await chat.run(messages.remove_one, chat.id, self.dice.choice([*chat.told]))
+            chat.removed += 1
 
     async def remove_after(self, chat: Shared) -> None:
         position = self.dice.randint(max(len(chat.told) - 5, 0), len(chat.told) + 1)

@@ -85,6 +85,15 @@ class Model:
             self.end = parent or max(self.messages, default=0)
         return len(gone)
 
+    def remove_one(self, position: int) -> None:
+        """Remove a message: what follows it follows what it followed."""
+        parent = self.parents[position]
+        for child in self.children(position):
+            self.parents[child] = parent
+        del self.messages[position], self.parents[position]
+        if self.end == position:
+            self.end = parent or max(self.messages, default=0)
+
     def branches(self, position: int) -> list[Branch]:
         """Return the alternatives at the place of a message."""
         path = self.positions()

@@ -60,6 +60,7 @@ class Play:
             *[self.branch, self.branch_many, self.switch] * 3,
             *[self.draft, self.branch_with_a_draft, self.retry, self.reply_too_late],
             *[self.replace, self.remove, self.remove_last, self.remove_after, self.fork],
+            *[self.remove_one] * 2,
             *[self.look_for_what_is_not_there, self.read_around, self.list_alternatives],
         ]
         try:
@@ -228,6 +229,13 @@ class Play:
             removed = await self.run(messages.remove, self.id, message.id)
             assert removed == self.model.remove(message.position)
 
+    async def remove_one(self) -> None:
+        if self.model.messages:
+            message = self.model.messages[self.dice.choice([*self.model.messages])]
+            self.gone.append(message.id)
+            self._check([await self.run(messages.remove_one, self.id, message.id)], [message])
+            self.model.remove_one(message.position)
+
     async def remove_last(self) -> None:
         if not self.model.messages:
             await self._refused(NotFound, messages.remove_last)
@@ -306,6 +314,7 @@ class Play:
         await self._refused(NotFound, messages.get, id_)
         await self._refused(NotFound, messages.before, id_)
         await self._refused(NotFound, messages.remove, id_)
+        await self._refused(NotFound, messages.remove_one, id_)
         await self._refused(NotFound, messages.replace, id_, role="user")
         if position:
             new = self.new()

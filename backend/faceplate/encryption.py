@@ -23,12 +23,25 @@ def encrypt(settings: Settings, user_id: UUID, config_id: UUID, secrets: JsonObj
 
     Raises ConfigurationError without a key.
     """
-    text = json.dumps({"for": _name_of(user_id, config_id), "secrets": secrets})
+    return encrypt_for(settings, name_of(user_id, config_id), secrets)
+
+
+def encrypt_for(settings: Settings, row: str, secrets: JsonObject) -> bytes:
+    """Return ``secrets``, encrypted for the row that is called ``row``.
+
+    Raises ConfigurationError without a key.
+    """
+    text = json.dumps({"for": row, "secrets": secrets})
     return _cipher(settings).encrypt(text.encode())
 
 
 def decrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes) -> JsonObject:
-    """Return the decrypted secrets of this row.
+    """Return the decrypted secrets of an MCP configuration. Raises the errors of `decrypt_for`."""
+    return decrypt_for(settings, name_of(user_id, config_id), encrypted)
+
+
+def decrypt_for(settings: Settings, row: str, encrypted: bytes) -> JsonObject:
+    """Return the decrypted secrets of the row that is called ``row``.
 
     Raises ConfigurationError without a key; DatabaseError if none of the keys fits, or if they
     were encrypted for another row.
@@ -40,7 +53,7 @@ def decrypt(settings: Settings, user_id: UUID, config_id: UUID, encrypted: bytes
         raise DatabaseError(
             "no key in FACEPLATE_ENCRYPTION_KEYS decrypts the stored secrets"
         ) from None
-    if content.get("for") != _name_of(user_id, config_id):
+    if content.get("for") != row:
         raise DatabaseError("the stored secrets were encrypted for another row")
     secrets: JsonObject = content["secrets"]
     return secrets
@@ -61,7 +74,8 @@ def generate_key() -> str:
     return key.decode()
 
 
-def _name_of(user_id: UUID, config_id: UUID) -> str:
+def name_of(user_id: UUID, config_id: UUID) -> str:
+    """Return the name of the row of an MCP configuration, for `decrypt_for`."""
     return f"mcp_configs.secrets {user_id} {config_id}"
 
 

@@ -14,7 +14,8 @@
 A line holds a record as the units return it. A conversation is followed by the messages of all its
 branches, in the order of their positions. A ``body`` is text that holds JSON, so that it is read
 back to the letter. A file without the last line is incomplete. The secrets of MCP configurations
-are not exported; ``has_secrets`` says whether a configuration has any.
+are not exported; ``has_secrets`` says whether a configuration has any. Neither are the tokens for
+MCP servers.
 
 A row of the application's own `Owned` tables has a line, too, behind the rows that it refers to::
 

@@ -40,7 +40,7 @@ class GoogleAdk(Side):
             await connection.execute(
                 insert(StorageSession),
                 [
-                    {**_key(place), "id": str(place.conversation_id), "state": {}}
+                    {**key_of(place), "id": str(place.conversation_id), "state": {}}
                     for place, _ in data.conversations()
                 ],
             )
@@ -63,7 +63,7 @@ class GoogleAdk(Side):
 
     async def _get(self, place: Place, events: int) -> Session:
         session = await self.service.get_session(
-            **_key(place),
+            **key_of(place),
             session_id=str(place.conversation_id),
             config=GetSessionConfig(num_recent_events=events),
         )
@@ -73,38 +73,38 @@ class GoogleAdk(Side):
 
     async def append(self, place: Place, text: str) -> object:
         session = self._kept.get(place) or await self._get(place, 0)
-        return await self.service.append_event(session, _event("user", text))
+        return await self.service.append_event(session, event_of("user", text))
 
     async def last(self, place: Place) -> Sequence[Any]:
         events: list[Event] = (await self._get(place, LAST)).events
         return events
 
     async def list(self, place: Place) -> Sequence[Any]:
-        listed = await self.service.list_sessions(**_key(place))
+        listed = await self.service.list_sessions(**key_of(place))
         sessions: list[Session] = listed.sessions
         return sessions[-LISTED:]
 
     async def turn(self, place: Place, turn: Turn) -> None:
         session = await self._get(place, LAST)
-        await self.service.append_event(session, _event("user", turn.question))
-        await self.service.append_event(session, _event("assistant", turn.answer))
+        await self.service.append_event(session, event_of("user", turn.question))
+        await self.service.append_event(session, event_of("assistant", turn.answer))
 
     async def bring(self, place: Place, lines: Sequence[Line]) -> None:
         session = await self.service.create_session(
-            **_key(place), session_id=str(place.conversation_id)
+            **key_of(place), session_id=str(place.conversation_id)
         )
         for line in lines:
-            await self.service.append_event(session, _event(line.role, line.content))
+            await self.service.append_event(session, event_of(line.role, line.content))
 
     def content(self, message: Any) -> str:
         return str(message.content.parts[0].text)
 
 
-def _key(place: Place) -> dict[str, Any]:
+def key_of(place: Place) -> dict[str, Any]:
     return {"app_name": APP, "user_id": str(place.user_id)}
 
 
-def _event(role: str, text: str) -> Event:
+def event_of(role: str, text: str) -> Event:
     role = "user" if role == "user" else "model"
     content = types.Content(role=role, parts=[types.Part(text=text)])
     return Event(author=role, content=content, invocation_id="bench")
@@ -113,7 +113,7 @@ def _event(role: str, text: str) -> Event:
 def _rows(data: Data) -> Iterator[dict[str, Any]]:
     """Yield the rows of the events, all made from one of each role."""
     examples = {
-        role: _event(role, "").model_dump(exclude_none=True, mode="json")
+        role: event_of(role, "").model_dump(exclude_none=True, mode="json")
         for role in ("user", "assistant")
     }
     for place, count in data.conversations():
@@ -121,7 +121,7 @@ def _rows(data: Data) -> Iterator[dict[str, Any]]:
             stored = examples[line.role]
             content = {**stored["content"], "parts": [{"text": line.content}]}
             yield {
-                **_key(place),
+                **key_of(place),
                 "session_id": str(place.conversation_id),
                 "id": str(line.id),
                 "invocation_id": "bench",

@@ -1,0 +1,1 @@
+"""Programs that show each SDK over faceplate."""

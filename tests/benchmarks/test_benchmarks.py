@@ -8,6 +8,7 @@ from benchmarks.figures import Condition
 from benchmarks.report import PAGE, TABLES, fill, page_of, write_pages
 from benchmarks.results import Results
 from benchmarks.run import PARTS, Plan, run
+from benchmarks.sdks import base as sdks
 
 from benchmarks import (
     closed_loops,
@@ -24,6 +25,7 @@ from benchmarks import (
 SMALLEST = Plan(
     size=data.TINY,
     pace=measuring.TINY,
+    sdks=sdks.TINY,
     closed=closed_loops.TINY,
     arrivals=open_loop.TINY,
     beside=pgbench.TINY,

@@ -221,6 +221,7 @@ def _owned_plans(own: Belongings) -> dict[str, Plan]:
         ),
         "messages.remove": _plan(u["messages.remove"], conversation, own.message_id),
         "messages.remove, the last one": _plan(u["messages.remove"], conversation, own.draft_id),
+        "messages.remove_one": _plan(u["messages.remove_one"], conversation, own.message_id),
         "messages.remove_after": _plan(u["messages.remove_after"], conversation, 0),
         "messages.remove_last": _plan(u["messages.remove_last"], conversation),
         "usage.record": _plan(
@@ -289,7 +290,7 @@ READS = {
     "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),
-    *(f"documents.{name}" for name in ("get", "page")),
+    *(f"documents.{name}" for name in ("get", "lock", "page")),
     *(f"users.{name}" for name in ("get", "by_subject", "by_email", "page")),
     *(f"archives.{name}" for name in ("holdings", "tables", "walk")),
     *(f"retention.{name}" for name in ("idle_rows", "idle_since", "idle_users")),

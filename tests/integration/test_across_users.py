@@ -36,6 +36,7 @@ from faceplate._operations import stats
 from faceplate.models import SCHEMA, Message
 from faceplate.records import User
 from faceplate.services import (
+    _mcp_tokens,
     _user_tables,
     archives,
     conversations,
@@ -73,6 +74,8 @@ async def count_by_session(scope: SystemScope) -> int:
 UNITS: dict[str, Callable[[SystemScope], Awaitable[object]]] = {
     "count": count,
     "count_by_session": count_by_session,
+    "_mcp_tokens.count": _mcp_tokens.count,
+    "_mcp_tokens.rotate": _mcp_tokens.rotate,
     "_user_tables.count": lambda scope: _user_tables.count(scope, MESSAGES, uuid4()),
     "archives.restore_user": lambda scope: archives.restore_user(scope, NOBODY),
     "mcp_configs.count_secrets": mcp_configs.count_secrets,

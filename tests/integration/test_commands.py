@@ -97,6 +97,7 @@ TABLE: dict[str, Sequence[Bad]] = {
         Bad(f"{NO_ID} --user {ME}", 1, "conversation not found"),
         Bad(f"{NO_ID} --user nobody@example.com", 1, "user not found"),
     ),
+    "mcp": (NO_USER, UNKNOWN_USER, UNKNOWN_ID, Bad("--user nobody", 1, "user not found")),
     "users": (
         Bad("nobody@example.com", 1, "user not found"),
         Bad(NO_ID, 1, "user not found"),
@@ -166,6 +167,7 @@ WORKS = {
     "conversations": f"--user {ME}",
     "show": f"{NO_ID} --user {ME}",
     "export": f"--user {ME}",
+    "mcp": f"--user {ME}",
     "erase": f"--user {ME} --yes",
     "purge": "--older-than 90d --yes",
     "distribute": "--yes",
@@ -268,7 +270,7 @@ def test_help_shows_no_type_beside_a_flag(call: Callable[..., Result], command: 
         assert result.stdout.startswith(f"Usage: faceplate {command}")
         assert "bool" not in result.stdout
         assert re.search(r"\n  --json +Print JSON, for scripts\.\n", result.stdout) or (
-            command == "demo"
+            command in {"demo", "mcp"}
         )
 
 

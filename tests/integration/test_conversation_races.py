@@ -57,6 +57,10 @@ def remove_after(position: int) -> Change:
     return lambda scope, chat: messages.remove_after(scope, chat.id, position)
 
 
+def remove_one(position: int) -> Change:
+    return lambda scope, chat: messages.remove_one(scope, chat.id, chat.messages[position])
+
+
 def remove_last(scope: Scope, chat: Chat) -> Awaitable[Any]:
     return messages.remove_last(scope, chat.id)
 
@@ -102,6 +106,15 @@ RACES = {
     "a removal of what is above": Race(remove(3), remove(2), [1]),
     "a removal after a switch": Race(switch(1), remove_last, []),
     "a removal of the rest after a switch": Race(switch(2), remove_after(2), [1, 2]),
+    "a removal of one and of what follows": Race(remove_one(2), remove(3), [1]),
+    "a removal of one of what was removed": Race(remove(2), remove_one(3), [1], NotFound),
+    "two removals of one": Race(remove_one(2), remove_one(2), [1, 3], NotFound),
+    "removals of neighbours": Race(remove_one(2), remove_one(1), [3]),
+    "a branch of what was removed alone": Race(
+        remove_one(2), append(after=2, branch=True), [1, 3], NotFound
+    ),
+    "a removal of where a branch begins": Race(append(after=2, branch=True), remove_one(2), [1, 4]),
+    "a message after a removal of one": Race(remove_one(3), append(), [1, 2, 4]),
     "a change of what was removed": Race(remove(2), replace(3), [1], NotFound),
     "a removal of what was changed": Race(replace(3), remove(2), [1]),
     "a removal of what was appended": Race(append(), remove_last, [1, 2, 3]),

@@ -21,7 +21,7 @@ from tests.unusable import free_port
 from faceplate import Settings, encryption
 from faceplate._operations import checks, doctor
 from faceplate._operations.findings import Finding, Level
-from faceplate.services import conversations, mcp_configs, messages, users
+from faceplate.services import _mcp_tokens, conversations, mcp_configs, messages, users
 
 KEY, OTHER_KEY = (SecretStr(encryption.generate_key()) for _ in range(2))
 
@@ -244,12 +244,13 @@ async def test_secrets_that_no_key_opens(fresh_database_url: str) -> None:
         server = {"url": "https://mcp.example.com"}
         secrets = {"headers": {"Authorization": "canary"}}
         await db.run(user.id, mcp_configs.put, "mine", server, secrets=secrets)
+        await db.run(user.id, _mcp_tokens.put, server["url"], "tokens", secrets)
     wrong_key = settings_of(fresh_database_url, encryption_keys=(OTHER_KEY,))
-    assert await checked("secrets", wrong_key) == (Level.PROBLEM, "the keys decrypt 0 of 1")
+    assert await checked("secrets", wrong_key) == (Level.PROBLEM, "the keys decrypt 0 of 2")
     level, words = await checked("secrets", settings)
     assert (level, "set FACEPLATE_ENCRYPTION_KEYS" in words) == (Level.PROBLEM, True)
     both = settings_of(fresh_database_url, encryption_keys=(OTHER_KEY, KEY))
-    assert await checked("secrets", both) == (Level.OK, "the keys decrypt all 1 that were tried")
+    assert await checked("secrets", both) == (Level.OK, "the keys decrypt all 2 that were tried")
 
 
 async def test_drafts_of_a_dead_process(fresh_database_url: str) -> None:

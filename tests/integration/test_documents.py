@@ -178,6 +178,24 @@ async def test_no_update_is_lost_among_concurrent_writers(settings: Settings, us
     assert stored.version == WRITERS * times
 
 
+async def test_who_locks_a_document_changes_it_in_turn(settings: Settings, user: User) -> None:
+    """Else each of many writers of one state has to try again until it is the fastest."""
+
+    async def add(scope: Scope, writer: int) -> int:
+        stored = await documents.lock(scope, "state", "shared")
+        body = json.dumps([*stored.parsed_body(), writer])
+        return await documents.update(scope, "state", "shared", body, version=stored.version)
+
+    async with opened(settings, pool_size=WRITERS) as db:
+        with pytest.raises(NotFound, match=r"document not found$"):
+            await db.run(user.id, documents.lock, "state", "shared")
+        await db.run(user.id, documents.put, "state", "shared", "[]")
+        versions = await asyncio.gather(*(db.run(user.id, add, n) for n in range(WRITERS)))
+        stored = await db.run(user.id, documents.get, "state", "shared")
+    assert sorted(versions) == list(range(2, WRITERS + 2))
+    assert sorted(stored.parsed_body()) == list(range(WRITERS))
+
+
 async def test_of_concurrent_updates_of_a_version_one_succeeds(
     settings: Settings, user: User
 ) -> None:

@@ -164,6 +164,9 @@ ATTEMPTS = {
     "messages.remove": Attempt(
         lambda their: given(their.conversation_id, their.message_id), Conversation
     ),
+    "messages.remove_one": Attempt(
+        lambda their: given(their.conversation_id, their.message_id), Conversation
+    ),
     "messages.remove_after": in_conversation(0),
     "messages.remove_last": in_conversation(),
     "tasks.create": Attempt(
@@ -193,6 +196,7 @@ ATTEMPTS = {
         own=lambda version, _: version == 1,
     ),
     "documents.get": of_document(),
+    "documents.lock": of_document(),
     "documents.update": of_document('"stolen"', version=1),
     "documents.page": Attempt(
         lambda _: given(DOCUMENT_KIND),

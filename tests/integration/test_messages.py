@@ -255,6 +255,30 @@ async def test_the_last_message_is_removed_until_there_is_none(
     assert await read(db, user, conversation) == ""
 
 
+async def test_one_message_is_removed_and_what_follows_it_stays(
+    db: Database, user: User, conversation: Conversation
+) -> None:
+    written = await fill(db, user, conversation, "abcd")
+    for index, left in ((1, "acd"), (0, "cd"), (3, "c"), (2, "")):
+        removed = await db.run(user.id, messages.remove_one, conversation.id, written[index].id)
+        assert removed == written[index]
+        assert await read(db, user, conversation) == left
+        with pytest.raises(NotFound, match=r"message not found$"):
+            await db.run(user.id, messages.remove_one, conversation.id, removed.id)
+    await fill(db, user, conversation, "E")
+    [last] = await db.run(user.id, messages.history, conversation.id)
+    assert last.position == 5
+
+
+async def test_removing_one_message_touches_no_other_row(
+    db: Database, user: User, conversation: Conversation
+) -> None:
+    """Else a removal would take as long as the conversation is, and caches of messages age."""
+    written = await fill(db, user, conversation, "abcd")
+    await db.run(user.id, messages.remove_one, conversation.id, written[1].id)
+    assert await db.run(user.id, messages.history, conversation.id) == [written[0], *written[2:]]
+
+
 async def test_content_of_none_is_empty(
     db: Database, user: User, conversation: Conversation
 ) -> None:
@@ -324,6 +348,7 @@ async def test_a_parameter_of_a_units_own_follows_its_column(db: Database, user:
         (messages.remove_after, {"position": -1}, "position"),
         (messages.remove_after, {"position": True}, "position"),
         (messages.remove_last, {"conversation_id": 7}, "conversations.id"),
+        (messages.remove_one, {"message_id": "7"}, "message_id"),
     ],
 )
 async def test_what_breaks_a_rule_is_refused_by_name(

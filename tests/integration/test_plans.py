@@ -217,10 +217,15 @@ CASES = {
     ),
     "_path_statements.LOCK": in_conversation(PK["conversations"]),
     "_path_changes.REMOVE": in_conversation(POSITION, first=LONG - 2, ranges=f"{{[{LONG - 2},)}}"),
+    "_path_changes.REMOVE_ONE": in_conversation(POSITION, position=LONG - 2),
+    "_path_changes.MOVE_BRANCHES": in_conversation(CHILDREN, position=LONG - 2, parent=1),
+    "_path_changes.MOVE_NEXT": in_conversation(POSITION, position=LONG - 2, parent=1),
     "_path_changes.MARK_NEWEST": in_conversation(POSITION, newest=LONG),
     "_path_changes.MOVE_HEAD": in_conversation(PK["conversations"], new_head=1),
     "_path_changes.SHRINK": in_conversation(PK["conversations"], count=1, new_head=1),
-    "_forking.COPY_CONVERSATION": in_conversation(PK["conversations"], new_id=uuid7(), title="a"),
+    "_forking.COPY_CONVERSATION": in_conversation(
+        PK["conversations"], new_id=uuid7(), title="a", source="a", key="b"
+    ),
     # Up to the end of the path alone: here it has no message.
     "_forking.COPY_MESSAGES": in_conversation(
         POSITION, new_id=uuid7(), end=0, ranges="{}"
@@ -229,6 +234,38 @@ CASES = {
         instead=COUNTED
     ),
     "_forking.BEGINS_ALIKE": in_conversation(POSITION | PK["messages"], new_id=uuid7()),
+    # No index has the order of creation: all of a source, or of a path, is sorted.
+    **{
+        f"_by_creation.{order}_CONVERSATIONS": Case(
+            {"ix_conversations_source"},
+            {"source": "sheep", "begin_time": moment, "begin": edge, "limit": LIMIT},
+            sorts=True,
+            filters=True,
+            instead={"ix_conversations_active_hour"},  # here a user has one source
+        )
+        for order, moment, edge in (
+            ("OLDEST", retention.EARLIEST[0], UUID(int=0)),
+            ("NEWEST", LATEST, UUID(int=2**128 - 1)),
+        )
+    },
+    **{
+        f"_by_creation.{order}_MESSAGES": on_path(
+            begin_time=moment, begin=edge, limit=LIMIT
+        )._replace(instead=PATH | PK["messages"])
+        for order, moment, edge in (
+            ("OLDEST", retention.EARLIEST[0], 0),
+            ("NEWEST", LATEST, LONG + 1),
+        )
+    },
+    "_ends.GET": by_id(PK["conversations"] | POSITION),
+    "_ends.LOCK": by_id(PK["conversations"] | POSITION),
+    "_ends.OF_SOURCE": Case(
+        {"ix_conversations_source"} | POSITION,
+        {"source": "sheep"},
+        filters=True,
+        instead={"ix_conversations_active_hour"} | POSITION,
+    ),
+    "_ends.FIND": by_id(PK["messages"]),
     "archives.PRESENT": Case(set(), {"names": ["one", "two"]}, filters=True),
     "_trees.MESSAGES": in_conversation(POSITION)._replace(is_streamed=True),
     "_trees.CHILDREN": in_conversation(CHILDREN)._replace(
@@ -289,9 +326,19 @@ CASES = {
     "documents.CREATE": by_id(set(), **DOCUMENT_VALUES),
     "documents.UPDATE": Case(DOCUMENT, {**DOCUMENT_VALUES, "expected": 1}),
     "documents.GET": Case(DOCUMENT, DOCUMENT_NAME),
+    "documents.LOCK": Case(DOCUMENT, DOCUMENT_NAME),
     "documents.VERSION": Case(DOCUMENT, DOCUMENT_NAME),
     "documents.PAGE": page(DOCUMENT, kind="kind 1", first="key", last="key\U0010ffff"),
     "documents.DELETE": Case(DOCUMENT, DOCUMENT_NAME),
+    "_mcp_tokens.BODY": Case(DOCUMENT, DOCUMENT_NAME),
+    "_mcp_tokens.DELETE": Case(DOCUMENT, {"kind": "kind 1", "tokens_key": "a", "client_key": "b"}),
+    "_mcp_tokens.NEXT": page(
+        DOCUMENT, kind="kind 1", after_user=UUID(int=0), after_key=""
+    )._replace(across_users=True),
+    "_mcp_tokens.FIND": system(DOCUMENT, of_user=None, kind="kind 1", key="key 1"),
+    "_mcp_tokens.REPLACE": system(
+        DOCUMENT, of_user=None, kind="kind 1", key="key 1", expected=1, body="1"
+    ),
     "mcp_configs.PUT": by_id(set(), name="config 1", **CONFIG_VALUES),
     "mcp_configs.GET": by_id(CONFIG),
     "mcp_configs.BY_NAME": Case(NAME, {"name": "config 1"}),
@@ -389,6 +436,7 @@ CASES = {
     "users.DELETE": system(PK["users"], id=uuid7()),
 }
 READS_ALL = {
+    "_mcp_tokens.COUNT",
     "mcp_configs.COUNT_SECRETS",
     "archives.HOLDINGS",
     "retention.IDLE_OF_USERS",

@@ -9,6 +9,8 @@ from tests.units import calls, results
 from uuid6 import uuid7
 
 from faceplate import Conversation, Database, InvalidInput, Message, Scope, User
+from faceplate.column_types import JsonObject
+from faceplate.integrations.openai import to_openai
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
 
@@ -86,6 +88,46 @@ async def test_a_crashed_turn_is_removed_or_answered(
     await db.run(user.id, messages.remove_last, thread.id)
     assert await thread.pending() == ["a"]
     await thread.answer("a")
+    assert await thread.pending() == []
+
+
+async def test_a_call_is_pending_again_where_its_result_alone_was_removed(
+    db: Database, user: User, thread: Thread
+) -> None:
+    """Else nobody can answer it, and no model takes the conversation."""
+    await thread.call("a")
+    await thread.answer("a")
+    call, result = await db.run(user.id, messages.history, thread.id)
+    await db.run(user.id, messages.remove_one, thread.id, result.id)
+    assert await thread.pending() == ["a"]
+    await thread.answer("a")
+    await db.run(user.id, messages.remove_one, thread.id, call.id)
+    assert await thread.pending() == []
+    assert to_openai(await db.run(user.id, messages.history, thread.id)) == []
+
+
+async def test_a_call_may_be_taken_out_of_its_message_and_none_put_in(
+    db: Database, user: User, thread: Thread
+) -> None:
+    made = await thread.call("a", "b")
+
+    async def replace(tool_calls: list[JsonObject] | None, content: str = "") -> None:
+        await db.run(
+            user.id,
+            messages.replace,
+            thread.id,
+            made.id,
+            role="assistant",
+            tool_calls=tool_calls,
+            content=content,
+        )
+
+    await replace(calls("b"))
+    assert await thread.pending() == ["b"]
+    for others in (calls("a"), calls("a") + calls("b")):
+        with pytest.raises(InvalidInput, match="must have ids that they had"):
+            await replace(others)
+    await replace(None, "Never mind.")
     assert await thread.pending() == []
 
 

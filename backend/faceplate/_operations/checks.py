@@ -8,6 +8,7 @@ from faceplate._operations.cluster_checks import check_cluster
 from faceplate._operations.findings import Check, Finding, Level, Subject
 from faceplate._operations.replication_checks import check_replicas, check_standbys
 from faceplate.errors import ConfigurationError, DatabaseError
+from faceplate.services import _mcp_tokens
 
 SLOW_MS = 20.0
 SKEW_S = 2.0
@@ -34,6 +35,9 @@ WHERE datname = current_database()
 """
 SECRETS = """
 SELECT user_id, id, secrets FROM faceplate.mcp_configs WHERE secrets IS NOT NULL LIMIT $1
+"""
+TOKENS = """
+SELECT user_id, key, body FROM faceplate.documents WHERE kind = $1 LIMIT $2
 """
 STALE_DRAFTS = """
 SELECT count(*) FROM faceplate.messages
@@ -190,13 +194,22 @@ async def _wraparound(subject: Subject) -> list[Finding]:
 async def _secrets(subject: Subject) -> list[Finding]:
     if subject.revision is None:
         return [Finding(Level.SKIPPED, NO_SCHEMA)]
-    rows = await (await subject.all_rows()).fetch(SECRETS, MAX_SECRETS)
+    connection = await subject.all_rows()
+    rows = [
+        (encryption.name_of(user_id, config_id), encrypted)
+        for user_id, config_id, encrypted in await connection.fetch(SECRETS, MAX_SECRETS)
+    ]
+    if subject.revision == migrate.head():  # an older schema may have no documents
+        rows += [
+            (_mcp_tokens.row_name(user_id, key), _mcp_tokens.encrypted_in(body))
+            for user_id, key, body in await connection.fetch(TOKENS, _mcp_tokens.KIND, MAX_SECRETS)
+        ]
     if not rows:
         return [Finding(Level.SKIPPED, "none are stored")]
     unreadable = 0
-    for user_id, config_id, encrypted in rows:
+    for row, encrypted in rows:
         try:
-            encryption.decrypt(subject.settings, user_id, config_id, encrypted)
+            encryption.decrypt_for(subject.settings, row, encrypted)
         except ConfigurationError as error:
             return [Finding(Level.PROBLEM, f"secrets are stored, but {error.message}")]
         except DatabaseError:

@@ -10,6 +10,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from pydantic import SecretStr
 from rich.progress import DownloadColumn
 
 from faceplate.cli.export import import_archive
@@ -26,14 +27,22 @@ from faceplate.cli.import_reports import (
 )
 from faceplate.cli.output import AsJson, emit, note
 from faceplate.cli.progress import progress_bar
-from faceplate.cli.session import Who, find_or_create_user, interruptible, run
+from faceplate.cli.sdk_imports import Sdk, Source, import_from_database
+from faceplate.cli.session import find_or_create_user, interruptible, run
 from faceplate.database import Database
 from faceplate.errors import InvalidInput, UsageError
 from faceplate.importers import FORMATS, Preview, Report, import_file, preview_file
 from faceplate.importers.faceplate_export import is_archive
 from faceplate.importers.files import size_bytes
 
-ChatFiles = Annotated[list[Path], typer.Argument(metavar="FILE", show_default=False)]
+ChatFiles = Annotated[list[Path] | None, typer.Argument(metavar="FILE", show_default=False)]
+
+Owner = Annotated[
+    str | None,
+    typer.Option(
+        "--user", metavar="EMAIL|ID", show_default=False, help="The user's e-mail address or id."
+    ),
+]
 
 ChatFormat = Annotated[
     str | None,
@@ -51,10 +60,12 @@ DryRun = Annotated[
 
 
 def import_(
-    files: ChatFiles,
-    who: Who,
+    files: ChatFiles = None,
+    who: Owner = None,
     *,
     format_: ChatFormat = None,
+    source: Source = None,
+    sdk: Sdk = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,6 +80,10 @@ def import_(
 
     --dry-run reads the files in the same way and prints what would be imported, by format.
 
+    --from-database reads the sessions of an SDK from its own tables. Those of openai-agents and
+    langchain go to --user; each user of google-adk becomes one here, or --user alone, by the
+    subject. It is safe to import them again.
+
     A file of `faceplate export` is restored with its ids, positions and times. If the exported user
     no longer exists, it is created as it was.
 
@@ -76,6 +91,15 @@ def import_(
     {"preview": ...} with --dry-run; with several files, such a line for each of them and a last
     line {"total": ...}.
     """
+    if source is not None:
+        if files:
+            raise UsageError("give files or --from-database")
+        import_from_database(SecretStr(source), sdk, who, dry_run=dry_run, as_json=as_json)
+        return
+    if not files:
+        raise UsageError("Missing argument 'FILE', or --from-database and --sdk")
+    if who is None:
+        raise UsageError("Missing option '--user'")
     if format_ is not None and format_ not in FORMATS:
         raise InvalidInput("--format", f"must be one of {', '.join(FORMATS)}")
     with ExitStack() as stack:

@@ -7,7 +7,7 @@ from faceplate.cli.rendering import count
 from faceplate.cli.session import find_settings, interruptible, run
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError
-from faceplate.services import mcp_configs
+from faceplate.services import _mcp_tokens, mcp_configs
 
 
 def generate_key(*, as_json: AsJson = False) -> None:
@@ -40,28 +40,36 @@ def rotate_keys(*, as_json: AsJson = False) -> None:
             " keys in use"
         )
 
-    async def work(db: Database) -> tuple[int, int]:
-        return await _rotate(db), len(db.settings.encryption_keys)
+    async def work(db: Database) -> tuple[int, int, int]:
+        return *await _rotate(db), len(db.settings.encryption_keys)
 
     with interruptible("what was re-encrypted is kept; run it again for the rest"):
-        rotated, keys = run(work)
+        configs, tokens, keys = run(work)
     if as_json:
-        emit({"rotated": rotated})
+        emit({"rotated": configs + tokens})
         return
-    note(f"Re-encrypted the secrets of {count(rotated, 'configuration')} with the first key.")
+    done = f"the secrets of {count(configs, 'configuration')}"
+    if tokens:
+        done += f" and {count(tokens, 'document')} of tokens"
+    note(f"Re-encrypted {done} with the first key.")
     if keys > 1:
         note("When every program has that key first, run this again; then remove the other keys.")
 
 
-async def _rotate(db: Database) -> int:
-    """Rotate a batch per transaction; return the number of configurations."""
-    with progress_bar(
-        "rotating", "configuration", await db.run_system(mcp_configs.count_secrets)
-    ) as update:
+async def _rotate(db: Database) -> tuple[int, int]:
+    """Rotate a batch per transaction; return the numbers of configurations and of tokens."""
+    total = await db.run_system(mcp_configs.count_secrets) + await db.run_system(_mcp_tokens.count)
+    with progress_bar("rotating", "secret", total) as update:
         rotated = 0
-        batch = await db.run_system(mcp_configs.rotate_secrets)
-        while batch:
-            rotated += len(batch)
+        configs = await db.run_system(mcp_configs.rotate_secrets)
+        while configs:
+            rotated += len(configs)
             update(completed=rotated)
-            batch = await db.run_system(mcp_configs.rotate_secrets, batch[-1])
-    return rotated
+            configs = await db.run_system(mcp_configs.rotate_secrets, configs[-1])
+        of_configs = rotated
+        tokens = await db.run_system(_mcp_tokens.rotate)
+        while tokens:
+            rotated += len(tokens)
+            update(completed=rotated)
+            tokens = await db.run_system(_mcp_tokens.rotate, tokens[-1])
+    return of_configs, rotated - of_configs

@@ -91,8 +91,8 @@ def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Tur
         is_shown_empty=is_exact,
         created_at=fields.to_time(message.created),
         model=model_name(message.model) if is_reply else None,
-        input_tokens=_tokens(message.input_tokens),
-        output_tokens=_tokens(message.output_tokens),
+        input_tokens=token_count(message.input_tokens),
+        output_tokens=token_count(message.output_tokens),
         status=message.status if is_reply else None,
         rest=message.rest or None,
         original=None if is_shown and len(texts) == len(pieces) else message.original,
@@ -219,7 +219,7 @@ def model_name(value: object) -> str | None:
     return name if name.strip() and len(name) <= _MAX_NAME_CHARS else None
 
 
-def _tokens(value: object) -> int | None:
+def token_count(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if 0 <= value <= _MAX_TOKENS else None

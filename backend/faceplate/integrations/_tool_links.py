@@ -6,16 +6,21 @@ content says what it was.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, cast
 from uuid import UUID
 
+from faceplate.column_types import JsonObject
 from faceplate.database import Database
-from faceplate.errors import NotFound
+from faceplate.errors import InvalidInput, NotFound
+from faceplate.importers.source import Call
+from faceplate.importers.turns import can_be_stored, make_call
+from faceplate.integrations._response_items import fit_text
 from faceplate.integrations._speech import text_of
 from faceplate.scope import Scope, replayable
 from faceplate.services import conversations, messages, tool_calls
 from faceplate.services.messages import NewConversation, NewMessage
+from faceplate.services.tool_calls import check_calls, check_results
 
 _MAX_CHARS: Final = messages.MAX_BATCH_CHARS
 
@@ -52,20 +57,42 @@ async def append_linked(
     conversation_id: UUID,
     batch: Sequence[NewMessage],
     *,
+    after: int | None = None,
     opens: NewConversation | None = None,
 ) -> None:
-    """Append messages, which have ids and bodies, with the tool calls and results that fit."""
+    """Append messages, which have ids and bodies, with the tool calls and results that fit.
+
+    ``after`` is the position that they follow, where they begin a branch.
+    """
     pending: set[str] = set()
-    if not tool_calls.answers_itself(batch):
+    if after != 0 and not tool_calls.answers_itself(batch):
         try:
             await conversations.lock(scope, conversation_id)
         except NotFound:
             pass  # the append makes it, or says that there is none
         else:
-            found = await messages.pending_tool_calls(scope, conversation_id)
+            if await _are_stored(scope, conversation_id, batch):
+                return  # by an earlier attempt, which has taken the calls that are pending no more
+            found = await messages.pending_tool_calls(scope, conversation_id, leaf=after)
             pending = {call.id for call in found}
     for chunk in _chunks(linked(batch, pending)):
-        await messages.append_many(scope, conversation_id, chunk, opens=opens)
+        branch = after is not None
+        await messages.append_many(
+            scope, conversation_id, chunk, after=after, branch=branch, opens=opens
+        )
+        after = None
+
+
+async def _are_stored(scope: Scope, conversation_id: UUID, batch: Sequence[NewMessage]) -> bool:
+    """Return whether all of the messages are stored with the same bodies."""
+    for message in batch:
+        try:
+            stored = await messages.get(scope, conversation_id, cast("UUID", message.id))
+        except NotFound:
+            return False
+        if stored.body != message.body:
+            return False
+    return True
 
 
 def linked(batch: Sequence[NewMessage], pending: set[str]) -> list[NewMessage]:
@@ -92,7 +119,7 @@ def without_links(message: NewMessage) -> NewMessage:
     text = "\n".join(filter(None, [message.content, *calls, *results]))
     # A model should not read a call as what the assistant said.
     role = message.role if message.content or results else None
-    return message._replace(role=role, content=text, tool_calls=None, tool_results=None)
+    return message._replace(role=role, content=fit_text(text), tool_calls=None, tool_results=None)
 
 
 def _call_text(call: dict[str, object]) -> str:
@@ -120,3 +147,27 @@ def _chunks(batch: Sequence[NewMessage]) -> Iterator[Sequence[NewMessage]]:
         contents, bodies = contents + content, bodies + body
     if chunk:
         yield chunk
+
+
+def calls_of(calls: Iterable[Call]) -> list[JsonObject] | None:
+    """Return tool calls as their column has them, or None if it would refuse them."""
+    made = {call["id"]: call for call in map(make_call, calls) if can_be_stored(call)}
+    return _checked(check_calls, list(made.values()))
+
+
+def results_of(results: Iterable[tuple[str, str]]) -> list[JsonObject] | None:
+    """Return results, each a call's id and a text, as their column has them, or None."""
+    made = {
+        call_id: {"tool_call_id": call_id, "content": fit_text(text)} for call_id, text in results
+    }
+    return _checked(check_results, list(made.values()))
+
+
+def _checked(
+    check: Callable[[list[JsonObject]], None], links: list[JsonObject]
+) -> list[JsonObject] | None:
+    try:
+        check(links)
+    except InvalidInput:
+        return None
+    return links

@@ -7,8 +7,6 @@ The extra ``openai-agents`` brings the SDK. A run takes a session by one argumen
     await session.store_run_usage(result)
 """
 
-import hashlib
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -33,11 +31,12 @@ from faceplate.integrations._response_items import (
     items_of_message,
     new_message,
 )
+from faceplate.integrations._sessions import key_of, opening
 from faceplate.integrations._tool_links import append_linked, store
 from faceplate.records import Message, MessageBody
 from faceplate.scope import Scope, read_only
 from faceplate.services import conversations, messages, usage
-from faceplate.services.messages import NewConversation, NewMessage
+from faceplate.services.messages import NewMessage
 
 __all__ = ["SOURCE", "FaceplateSession"]
 
@@ -47,8 +46,6 @@ T = TypeVar("T")
 SOURCE: Final = "openai-agents"
 """The source of the conversations that are sessions. Their key is the session's id."""
 
-_MAX_TITLE_CHARS: Final = 80
-_DIGEST: Final = "sha256:"
 _MOST_ROWS: Final = Count.MAXIMUM - 1
 
 
@@ -89,9 +86,8 @@ class FaceplateSession:
         self.session_settings = session_settings or SessionSettings()
         self._db = db
         self._user_id = user_id
-        self._key, self._body = _key(user_id, session_id)
         self._runs: WeakKeyDictionary[RunContextWrapper[Any], _Run] = WeakKeyDictionary()
-        self.conversation_id = conversations.id_of(user_id, source=SOURCE, key=self._key)
+        self.conversation_id = conversations.id_of(user_id, source=SOURCE, key=key_of(session_id))
         """The id of the conversation, for the units of faceplate."""
 
     def __repr__(self) -> str:
@@ -137,7 +133,7 @@ class FaceplateSession:
             return
         ids = [uuid7() for _ in items]
         batch = [new_message(item, id=id_) for item, id_ in zip(items, ids, strict=True)]
-        opens = NewConversation(SOURCE, self._key, title=_title(batch), body=self._body)
+        opens = opening(SOURCE, self.session_id, batch)
         run = None if wrapper is None else self._run_of(wrapper)
         total = None if wrapper is None else _Tokens.of(wrapper.usage)
         written = None
@@ -274,21 +270,6 @@ async def _record(
             ids = [row.id for row in rows if row.role == "assistant"][-1:]
         for id_ in ids:
             await usage.record(scope, conversation_id, id_, model=model, **tokens.columns())
-
-
-def _key(user_id: UUID, session_id: str) -> tuple[str, str | None]:
-    """Return the key of a session, and the conversation's body if that is not its whole name."""
-    if not session_id.startswith(_DIGEST):
-        with suppress(InvalidInput):
-            conversations.id_of(user_id, source=SOURCE, key=session_id)
-            return session_id, None
-    digest = hashlib.sha256(session_id.encode(errors="surrogatepass")).hexdigest()
-    return f"{_DIGEST}{digest}", json.dumps({"session_id": session_id})
-
-
-def _title(batch: Sequence[NewMessage]) -> str:
-    said = next((message.content for message in batch if message.role == "user"), "")
-    return " ".join(said.split())[:_MAX_TITLE_CHARS].strip() or NewConversation().title
 
 
 def _last_written(batch: Sequence[NewMessage]) -> int:

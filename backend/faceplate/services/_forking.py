@@ -31,6 +31,8 @@ def _copy_conversation() -> Any:
             bindparam("title", type_=Conversation.title.type.optional()), Conversation.title
         ),
         "metadata": Conversation.metadata_,
+        "source": bindparam("source", type_=Conversation.source.type),
+        "key": bindparam("key", type_=Conversation.key.type),
         # As it is stored, and not as text.
         "body": sa.type_coerce(Conversation.__table__.c.body, postgresql.JSON()),
     }
@@ -119,7 +121,14 @@ COUNT_COPIES = Statement(
 
 
 async def fork(
-    scope: Scope, conversation_id: UUID, at: int | None, title: str | None, new_id: UUID
+    scope: Scope,
+    conversation_id: UUID,
+    at: int | None,
+    title: str | None,
+    new_id: UUID,
+    *,
+    source: str | None = None,
+    key: str | None = None,
 ) -> records.Conversation | None:
     """Copy the path that ends at ``at`` into a new conversation; return that one.
 
@@ -131,7 +140,12 @@ async def fork(
     if at is not None and not await tree.has(at):
         raise NotFound(records.Message)
     is_new = await scope.first(
-        COPY_CONVERSATION, conversation_id=conversation_id, new_id=new_id, title=title
+        COPY_CONVERSATION,
+        conversation_id=conversation_id,
+        new_id=new_id,
+        title=title,
+        source=source,
+        key=key,
     )
     if is_new is None:
         if not await _is_copy(scope, tree, conversation_id, at, new_id):

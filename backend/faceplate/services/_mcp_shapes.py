@@ -23,6 +23,16 @@ def check_config(config: JsonObject) -> None:
     The error names the path of a secret, such as ``args[2]``, and never its value.
     """
     cast("Json", McpConfig.__table__.c.config.type).validate(config)
+    checked_transport(config)
+    if (path := find_secret(config)) is not None:
+        raise InvalidInput(CONFIG, f"{path} may hold a secret: give it in secrets instead")
+
+
+def checked_transport(config: JsonObject) -> str:
+    """Return the transport that ``config`` is for: stdio, sse or streamable_http.
+
+    Raises InvalidInput where another one is named, or its command or URL does not fit.
+    """
     transport = config.get("transport", config.get("type"))
     if transport is None:
         transport = "stdio" if "command" in config else "streamable_http"
@@ -30,10 +40,9 @@ def check_config(config: JsonObject) -> None:
         raise InvalidInput(CONFIG, f"transport must be one of {', '.join(TRANSPORTS)}")
     if transport == "stdio":
         _check_command(config)
-    else:
-        _check_url(config)
-    if (path := find_secret(config)) is not None:
-        raise InvalidInput(CONFIG, f"{path} may hold a secret: give it in secrets instead")
+        return "stdio"
+    _check_url(config)
+    return "sse" if transport == "sse" else "streamable_http"
 
 
 def check_secrets(secrets: JsonObject) -> None:

@@ -1,9 +1,11 @@
-"""The changes of a conversation's path: its end is moved, or a subtree is removed.
+"""The changes of a conversation's path: its end is moved, or messages are removed.
 
-Each locks the conversation first, as an append does. A removal takes whole subtrees, so that a
-message without a parent_position still follows the message before it. Where the head is not the
-newest message, the newest message gets a parent_position even if it follows the message before it:
-this is how a page, which reads the newest messages alone, sees that the path ends elsewhere.
+Each locks the conversation first, as an append does. A removal takes a whole subtree, so that a
+message without a parent_position still follows the message before it. The removal of one message
+moves its children to its parent, unless the parent is the message before them anyway. Where the
+head is not the newest message, the newest message gets a parent_position even if it follows the
+message before it: this is how a page, which reads the newest messages alone, sees that the path
+ends elsewhere.
 """
 
 from collections.abc import Sequence
@@ -48,6 +50,31 @@ def _mark_newest() -> sa.Update:
     )
 
 
+def _follow_parent() -> sa.Update:
+    """Return an UPDATE by which messages follow ``parent``, or nothing where it is None."""
+    parent: Any = bindparam("parent", type_=_integer)
+    return (
+        sa.update(Message)
+        .where(_in_conversation)
+        .values(
+            parent_position=func.coalesce(parent, Message.position),
+            updated_at=Message.updated_at,
+        )
+    )
+
+
+def _next() -> Any:
+    later = aliased(Message)
+    return (
+        sa.select(func.min(later.position))
+        .where(
+            later.conversation_id == bindparam("conversation_id", type_=Message.id.type),
+            later.position > bindparam("position", type_=_integer),
+        )
+        .scalar_subquery()
+    )
+
+
 is_in_ranges: Any = Message.position.op("<@", is_comparison=True)(
     sa.cast(bindparam("ranges", type_=sa.Text()), postgresql.INT4MULTIRANGE())
 )
@@ -57,6 +84,23 @@ REMOVE = Statement(
     sa.delete(Message).where(
         _in_conversation, Message.position >= bindparam("first", type_=_integer), is_in_ranges
     ),
+)
+REMOVE_ONE = Statement(
+    records.Message,
+    sa.delete(Message)
+    .where(_in_conversation, Message.position == bindparam("position", type_=_integer))
+    .returning(*Message.columns()),
+)
+MOVE_BRANCHES = Statement(
+    int,
+    _follow_parent().where(
+        Message.parent_position == bindparam("position", type_=_integer),
+        Message.position > bindparam("position", type_=_integer),
+    ),
+)
+MOVE_NEXT = Statement(
+    int,
+    _follow_parent().where(Message.position == _next(), Message.parent_position.is_(None)),
 )
 MARK_NEWEST = Statement(int, _mark_newest())
 MOVE_HEAD = Statement(
@@ -120,6 +164,24 @@ class Tree:
         head = await self._head(end, newest)
         await self._scope.execute(SHRINK, conversation_id=self._id, count=count, new_head=head)
         return count
+
+    async def remove_one(self, position: int) -> records.Message:
+        """Remove the message at ``position`` alone, and return it.
+
+        What followed it follows the message that it followed. Where the path loses its end, it
+        ends at that one.
+        """
+        parent = await self._last_up_to(self.ranges.parent_of(position))
+        moved = {"conversation_id": self._id, "position": position, "parent": parent or None}
+        if self.ranges.has_branch(position):
+            await self._scope.execute(MOVE_BRANCHES, **moved)
+        if self.ranges.begins_branch(position):
+            await self._scope.execute(MOVE_NEXT, **moved)
+        removed = await self._scope.one(REMOVE_ONE, conversation_id=self._id, position=position)
+        newest = await self._last_up_to(self.newest)
+        head = await self._head(parent if position == self.end else self.end, newest)
+        await self._scope.execute(SHRINK, conversation_id=self._id, count=1, new_head=head)
+        return removed
 
     async def _head(self, end: int, newest: int) -> int | None:
         """Return the head for a path that ends at ``end``, and mark the newest message."""

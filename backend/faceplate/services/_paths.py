@@ -43,6 +43,15 @@ class Ranges:
         """Return the first position of the range that ``position`` is in."""
         return self._firsts[self._index(position)]
 
+    def begins_branch(self, position: int) -> bool:
+        """Return whether the message at ``position`` has a parent_position."""
+        return position in self._firsts[1:]
+
+    def has_branch(self, position: int) -> bool:
+        """Return whether a later message names the one at ``position`` as its parent."""
+        later = zip(self._firsts[1:], self._parents[1:], strict=True)
+        return any(parent == position < first for first, parent in later)
+
     def path(self, end: int) -> list[Range]:
         """Return the ranges of the path that ends at the message ``end``, in order."""
         found: list[Range] = []

@@ -20,7 +20,7 @@ from faceplate import records
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.models import Conversation, Message, User
 from faceplate.scope import AnyScope, Scope, SystemScope
-from faceplate.services import _row_statements, users
+from faceplate.services import _mcp_tokens, _row_statements, users
 from faceplate.services._arguments import check_kind, check_repeatable
 from faceplate.services._bodies import body_errors
 from faceplate.services._kinds import Kind, all_kinds, in_order
@@ -97,10 +97,10 @@ async def walk(scope: Scope) -> AsyncIterator[Any]:
     """Yield everything of the user, however much: up to a thousand rows at a time.
 
     First the user, then tasks, configurations without their secrets, documents, and conversations,
-    each of these by id; behind each conversation its messages in order. A row of another table is
-    its record or, where the model names none, a tuple of its columns; it comes behind what it
-    refers to. All of it is from one snapshot where the transaction is REPEATABLE READ, as
-    `faceplate.export.write` has it.
+    each of these by id; behind each conversation its messages in order. Documents that hold tokens
+    for MCP servers are left out. A row of another table is its record or, where the model names
+    none, a tuple of its columns; it comes behind what it refers to. All of it is from one snapshot
+    where the transaction is REPEATABLE READ, as `faceplate.export.write` has it.
 
     Raises NotFound where there is no such user.
     """
@@ -112,7 +112,12 @@ async def walk(scope: Scope) -> AsyncIterator[Any]:
                 yield item
         elif kind.key is not None and not kind.is_chats:
             async for row in _stream(scope, kind.model, _row_statements.read(kind.model)):
-                yield row
+                if not _is_secret(row):
+                    yield row
+
+
+def _is_secret(row: Any) -> bool:
+    return isinstance(row, records.Document) and row.kind == _mcp_tokens.KIND
 
 
 async def _walk_chats(scope: Scope) -> AsyncIterator[records.Conversation | records.Message]:

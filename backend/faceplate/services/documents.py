@@ -58,6 +58,7 @@ UPDATE = Statement(
     .returning(Document.version),
 )
 GET = Statement(records.Document, sa.select(*_columns).where(_by_key))
+LOCK = Statement(records.Document, sa.select(*_columns).where(_by_key).with_for_update())
 VERSION = Statement(int, sa.select(Document.version).where(_by_key))
 PAGE = Statement(
     records.Document,
@@ -90,6 +91,15 @@ async def put(scope: Scope, kind: str, key: str, body: str) -> int:
 async def get(scope: Scope, kind: str, key: str) -> records.Document:
     """Return a document. Raises NotFound, InvalidInput."""
     return await scope.one(GET, kind=kind, key=key)
+
+
+async def lock(scope: Scope, kind: str, key: str) -> records.Document:
+    """Return a document, which no other transaction can change until this one ends.
+
+    It serves a change that has to be made in turn with others: lock, compute, `update`. Raises
+    NotFound, InvalidInput.
+    """
+    return await scope.one(LOCK, kind=kind, key=key)
 
 
 async def update(scope: Scope, kind: str, key: str, body: str, *, version: int) -> int:

@@ -122,7 +122,7 @@ async def test_a_session_id_that_a_column_refuses_is_one_too(
     await session.add_items([HI])
     assert await FaceplateSession(db, user.id, session_id).get_items() == [HI]
     stored = await db.run(user.id, conversations.get, session.conversation_id)
-    assert stored.parsed_body() == {"session_id": session_id}
+    assert stored.parsed_body() == {"id": session_id}
 
 
 async def test_a_session_id_is_text(db: Database, user: User) -> None:

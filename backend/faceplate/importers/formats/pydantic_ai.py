@@ -50,6 +50,7 @@ _ROLES: Final = {
     "user-prompt": "user",
     "speech": "user",
     "retry-prompt": "user",
+    "retry-feedback": "user",
     "tool-return": "tool",
 }
 
@@ -126,7 +127,7 @@ def _read_request(message: JsonObject) -> Iterator[Message]:
         is_answer = kind == "retry-prompt" and isinstance(part.get("tool_name"), str)
         yield Message(
             "tool" if is_answer else _ROLES.get(kind, kind),
-            list(_pieces("tool-return" if is_answer else kind, part)),
+            list(read_part("tool-return" if is_answer else kind, part)),
             created=first_of(part, "timestamp") or message.get("timestamp"),
             rest=rest,
             original=part,
@@ -140,7 +141,7 @@ def _read_response(message: JsonObject) -> Message:
     is_whole = message.get("state") in (None, "complete")
     return Message(
         "assistant",
-        [piece for part in parts for piece in _pieces(first_text(part.get("part_kind")), part)],
+        [piece for part in parts for piece in read_part(first_text(part.get("part_kind")), part)],
         created=message.get("timestamp"),
         model=message.get("model_name"),
         input_tokens=first_of(usage, "input_tokens", "request_tokens"),
@@ -151,8 +152,8 @@ def _read_response(message: JsonObject) -> Message:
     )
 
 
-def _pieces(kind: str, part: JsonObject) -> Iterator[Piece]:
-    """Yield the pieces of a part, and what else it says."""
+def read_part(kind: str, part: JsonObject) -> Iterator[Piece]:
+    """Yield the pieces of a part of this kind, and what else it says."""
     call_id, tool = first_text(part.get("tool_call_id")), first_text(part.get("tool_name"))
     if kind in _ASIDES:
         yield Aside(_ASIDES[kind], without(part, "part_kind"))
@@ -163,7 +164,7 @@ def _pieces(kind: str, part: JsonObject) -> Iterator[Piece]:
         yield Result(_typed(part.get("content")), call_id, tool)
     elif kind == "speech":
         yield from _content([part.get("transcript"), part.get("audio")])
-    elif kind == "retry-prompt":
+    elif kind in ("retry-prompt", "retry-feedback"):
         yield Text(to_text(part.get("content")))
     elif kind in (*_ROLES, "text", "file"):
         yield from _content(part.get("content"))

@@ -31,6 +31,7 @@ from faceplate.services.messages._writing import (
     remove,
     remove_after,
     remove_last,
+    remove_one,
     replace,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "remove",
     "remove_after",
     "remove_last",
+    "remove_one",
     "replace",
     "save_draft",
     "sweep_drafts",

@@ -145,8 +145,9 @@ async def replace(
     """Replace what a message says, in its place; return it.
 
     What is not given is empty afterwards. The message keeps its position, status, ``created_at``,
-    model and tokens; ``updated_at`` says when it was replaced. Its tool calls and results must have
-    the ids that they had. To keep what it said before, append a branch instead.
+    model and tokens; ``updated_at`` says when it was replaced. Its tool calls and results must be
+    among those that it had: a call whose result is left out is pending again. To keep what it said
+    before, append a branch instead.
 
     Raises NotFound if the message does not exist, Conflict if it is a draft, InvalidInput.
     """
@@ -160,8 +161,8 @@ async def replace(
         tool_ids(new),
         strict=True,
     ):
-        if had != has:
-            raise InvalidInput(field, "must have the ids that they had")
+        if not has <= had:
+            raise InvalidInput(field, "must have ids that they had")
     with body_errors(scope, BODY, body):
         replaced = await scope.first(
             sql.REPLACE,
@@ -183,14 +184,31 @@ async def remove(scope: Scope, conversation_id: UUID, message_id: UUID) -> int:
     """Remove a message and everything that follows it, in all branches; return how many.
 
     Where the path loses its end, it ends at the message before; where it loses its first message,
-    at the newest message that is left, which is in another branch. To take a message's text away
-    and leave what follows it, `replace` it.
+    at the newest message that is left, which is in another branch. To leave what follows it, use
+    `remove_one`, or `replace` what it says.
 
     Raises NotFound if the message does not exist, InvalidInput.
     """
     check_kind("message_id", message_id, UUID)
     tree = await _path_changes.lock(scope, conversation_id)
     return await tree.remove(await _path_reading.position_of(scope, conversation_id, message_id))
+
+
+async def remove_one(scope: Scope, conversation_id: UUID, message_id: UUID) -> records.Message:
+    """Remove one message, leave what follows it, and return the message.
+
+    What followed it, in any branch, follows the message before it from then on; where there is
+    none, it is a first message. A path that ended at the message ends at the one before it.
+
+    A tool call whose result is removed is pending again. A result whose call is removed stays in
+    the conversation, and requests to a model leave it out.
+
+    Raises NotFound if the message does not exist, InvalidInput.
+    """
+    check_kind("message_id", message_id, UUID)
+    tree = await _path_changes.lock(scope, conversation_id)
+    position = await _path_reading.position_of(scope, conversation_id, message_id)
+    return await tree.remove_one(position)
 
 
 async def remove_after(scope: Scope, conversation_id: UUID, position: int) -> int:

@@ -1,0 +1,90 @@
+"""What ``faceplate import --from-database`` does: the import of an SDK's own tables."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+
+from faceplate.cli.output import emit, note
+from faceplate.cli.progress import progress_bar
+from faceplate.cli.rendering import count
+from faceplate.cli.session import find_user, interruptible, run
+from faceplate.config import Settings
+from faceplate.database import Database
+from faceplate.errors import InvalidInput, NotFound, UsageError
+from faceplate.integrations.sdk_tables import SDKS, Imported, import_tables
+
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--from-database",
+        metavar="URL",
+        envvar="FACEPLATE_IMPORT_URL",
+        show_envvar=True,
+        show_default=False,
+        help="The database with the tables of an SDK, in place of files.",
+    ),
+]
+
+Sdk = Annotated[
+    str | None,
+    typer.Option(
+        "--sdk",
+        metavar="SDK",
+        show_default=False,
+        help=f"Whose tables they are: {', '.join(SDKS)}.",
+    ),
+]
+
+
+def import_from_database(
+    url: SecretStr, sdk: str | None, who: str | None, *, dry_run: bool, as_json: bool
+) -> None:
+    """Import the tables of an SDK with a progress bar, and print what was stored."""
+    if sdk is None:
+        raise UsageError(f"--from-database needs --sdk, one of {', '.join(SDKS)}")
+    source = Settings(database_url=url)
+
+    async def work(db: Database) -> Imported:
+        subject = None if who is None else await _subject_of(db, who)
+        with progress_bar("importing", "session", 0) as update:
+            return await import_tables(
+                db,
+                source,
+                sdk,
+                subject=subject,
+                is_dry_run=dry_run,
+                on_progress=partial(_advance, update),
+            )
+
+    with interruptible("what was imported is kept; run it again to go on from there"):
+        imported = run(work)
+    if as_json:
+        emit({"preview" if dry_run else "report": imported._asdict()})
+    else:
+        note(describe(imported))
+
+
+def describe(imported: Imported) -> str:
+    """Return the result of an import in one line."""
+    new, said = count(imported.sessions, "new session"), count(imported.messages, "message")
+    parts = [f"{new} with {said}"]
+    if imported.continued:
+        parts.append(f"{imported.continued} continued")
+    if imported.skipped:
+        parts.append(f"{imported.skipped} already there")
+    return ", ".join(parts)
+
+
+async def _subject_of(db: Database, who: str) -> str:
+    """Return the subject of the user with this e-mail address or id, or else what was given."""
+    try:
+        return (await db.run_system(find_user, who)).subject_id
+    except (NotFound, InvalidInput):
+        return who
+
+
+def _advance(update: Callable[..., None], done: int, total: int) -> None:
+    update(completed=done, total=total)

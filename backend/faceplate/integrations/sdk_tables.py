@@ -1,0 +1,208 @@
+"""The import of an SDK's own PostgreSQL tables.
+
+::
+
+    report = await import_tables(db, "postgresql://...", "google-adk")
+
+The adapter of the SDK finds each session under its own id afterwards. Nothing is written to the
+tables. An import may be run again: it adds the sessions and messages that are new.
+"""
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from faceplate._driver.engine import create_migration_engine
+from faceplate.config import Settings
+from faceplate.database import Database
+from faceplate.errors import InvalidInput
+from faceplate.importers import import_file, preview_file
+from faceplate.importers.chats import derive_title
+from faceplate.integrations import _sdk_rows as rows
+from faceplate.integrations._sdk_rows import GOOGLE_ADK, LANGCHAIN, OPENAI_AGENTS, Session
+from faceplate.integrations._tool_links import append_linked, linked
+from faceplate.scope import Scope
+from faceplate.services import chats, messages, users
+from faceplate.services.chats import NewChat
+
+__all__ = ["SDKS", "Imported", "import_tables"]
+
+SDKS: Final = (OPENAI_AGENTS, GOOGLE_ADK, LANGCHAIN)
+"""The SDKs whose tables can be imported. Those of Google ADK need its extra."""
+_TABLES: Final = {
+    OPENAI_AGENTS: "agent_sessions",
+    GOOGLE_ADK: "sessions",
+    LANGCHAIN: "message_store",
+}
+
+
+class Imported(NamedTuple):
+    """What an import has stored, or would store."""
+
+    sessions: int = 0
+    """New sessions."""
+    continued: int = 0
+    """Sessions that were there, and had new messages."""
+    skipped: int = 0
+    """Sessions that were there, and had nothing new."""
+    messages: int = 0
+    """New messages."""
+
+    def plus(self, *, is_new: bool, messages: int) -> "Imported":
+        """Return the sum with one more session."""
+        return Imported(
+            self.sessions + is_new,
+            self.continued + (not is_new and messages > 0),
+            self.skipped + (not is_new and not messages),
+            self.messages + messages,
+        )
+
+
+async def import_tables(
+    db: Database,
+    source: Settings,
+    sdk: str,
+    *,
+    subject: str | None = None,
+    is_dry_run: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Imported:
+    """Import the sessions of an SDK from the database of ``source``; return what was stored.
+
+    ``sdk`` is one of `SDKS`. ``subject`` is the user who gets the sessions, and is made if there is
+    none. Google ADK's tables have users: each becomes the user with its id as the subject, and with
+    a ``subject`` only that one is imported. ``on_progress`` gets the number of sessions so far, and
+    of all. A dry run stores nothing and counts all sessions as new.
+
+    Raises InvalidInput for an unknown SDK or a missing subject, and the errors of `Database.run`.
+    What was stored before an error stays, and a second import goes on from there.
+    """
+    if sdk not in SDKS:
+        raise InvalidInput("sdk", f"must be one of {', '.join(SDKS)}")
+    if subject is None and sdk != GOOGLE_ADK:
+        raise InvalidInput("subject", f"is required: the tables of {sdk} have no users")
+    async with _snapshot(source) as connection:
+        if sdk == LANGCHAIN:
+            return await _import_langchain(db, connection, subject or "", is_dry_run=is_dry_run)
+        importing = _Importing(db, subject, is_dry_run, on_progress)
+        importing.total = await rows.count(connection, _TABLES[sdk])
+        reading = rows.adk_sessions if sdk == GOOGLE_ADK else rows.agents_sessions
+        async for session in reading(connection):
+            await importing.take(session)
+        if sdk == GOOGLE_ADK and not is_dry_run:
+            for state in await rows.adk_states(connection):
+                await importing.take_state(*state)
+        return importing.report
+
+
+@asynccontextmanager
+async def _snapshot(source: Settings) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection that sees one moment of the database, and cannot write."""
+    engine = create_migration_engine(source)
+    try:
+        async with engine.connect() as connection:
+            level = await connection.execution_options(isolation_level="REPEATABLE READ")
+            async with level.begin():
+                await level.execute(sa.text("SET TRANSACTION READ ONLY"))
+                yield level
+    finally:
+        await engine.dispose()
+
+
+class _Importing:
+    """An import under way."""
+
+    def __init__(
+        self,
+        db: Database,
+        subject: str | None,
+        is_dry_run: bool,  # noqa: FBT001 - what the caller has said
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.report = Imported()
+        self.total = self.done = 0
+        self._db = db
+        self._subject = subject
+        self._is_dry_run = is_dry_run
+        self._on_progress = on_progress
+        self._users: dict[str, UUID] = {}
+
+    async def take(self, session: Session) -> None:
+        """Store a session, unless it is another user's than the chosen one."""
+        subject = session.user or self._subject or ""
+        if self._subject in {None, subject}:
+            if self._is_dry_run:
+                new = len(session.messages(UUID(int=0)))
+                self.report = self.report.plus(is_new=True, messages=new)
+            else:
+                user_id = await self._user(subject)
+                is_new, count = await self._db.run(user_id, store, session)
+                self.report = self.report.plus(is_new=is_new, messages=count)
+        self.done += 1
+        if self._on_progress is not None:
+            self._on_progress(self.done, self.total)
+
+    async def take_state(self, app: str, user: str | None, state: dict[str, object]) -> None:
+        """Store the state of an app or a user of Google ADK where no key of it is stored yet."""
+        from faceplate.integrations.google_adk import _units as units  # noqa: PLC0415 - an extra
+
+        if user is not None and self._subject not in {None, user}:
+            return
+        owner = await self._user(units.APP_SUBJECT + app if user is None else user)
+        kind = units.APP_STATE if user is None else units.USER_STATE
+        await self._db.run(owner, units.merge, kind, app, state, wins=False)
+
+    async def _user(self, subject: str) -> UUID:
+        if subject not in self._users:
+            self._users[subject] = (await self._db.run_system(users.ensure, subject)).id
+        return self._users[subject]
+
+
+async def store(scope: Scope, session: Session) -> tuple[bool, int]:
+    """Store a session, or the messages that it has had since; return whether it is new, how many.
+
+    New messages follow the path of the conversation as it is now.
+    """
+    id_ = session.id_for(scope.user_id)
+    given = session.messages(id_)
+    title = derive_title(given)
+    chat = NewChat(
+        id_,
+        title,
+        linked(given, set()),
+        source=session.source,
+        key=session.key,
+        body=session.body,
+        created_at=session.created_at,
+    )
+    if await chats.store(scope, [chat]):
+        return True, len(given)
+    known = {message.id for message in await messages.everything(scope, id_)}
+    fresh = [message for message in given if message.id not in known]
+    if fresh:
+        await append_linked(scope, id_, fresh)
+    return False, len(fresh)
+
+
+async def _import_langchain(
+    db: Database, connection: AsyncConnection, subject: str, *, is_dry_run: bool
+) -> Imported:
+    """Import LangChain's messages by the importer's format, over a file of their values."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "message_store.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            async for value in rows.langchain_values(connection):
+                file.write(json.dumps(value) + "\n")
+        if is_dry_run:
+            preview = await preview_file(path, format=LANGCHAIN)
+            return Imported(sessions=sum(preview.chats.values()), messages=preview.messages)
+        user = await db.run_system(users.ensure, subject)
+        report = await import_file(db, user.id, path, format=LANGCHAIN)
+    return Imported(report.imported, report.continued, report.skipped, report.messages)

@@ -1,0 +1,133 @@
+"""The import of the tables of SDKs: nothing is lost, and a second one adds what is new."""
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.databases import settings_of
+
+from faceplate import Database, InvalidInput
+from faceplate.integrations.sdk_tables import Imported, import_tables
+from faceplate.services import conversations, messages, users
+
+AGENTS = """
+CREATE TABLE agent_sessions (
+    session_id varchar PRIMARY KEY,
+    created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+CREATE TABLE agent_messages (
+    id serial PRIMARY KEY,
+    session_id varchar NOT NULL REFERENCES agent_sessions ON DELETE CASCADE,
+    message_data text NOT NULL,
+    created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+"""
+LANGCHAIN = """
+CREATE TABLE message_store (
+    id serial PRIMARY KEY, session_id text NOT NULL, message jsonb NOT NULL
+);
+"""
+ITEMS = [
+    '{"role":"user","content":"Will it rain?"}',
+    '{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}',
+    '{"type":"function_call_output","call_id":"c","output":"4"}',
+    '{"type":"function_call_output","call_id":"nowhere","output":"5"}',
+    r'{"type": "reasoning", "id": "r", "b": 1, "a": "\u0000 \ud800", "n": 1e400}',
+    '{"role":"assistant","content":"No."}',
+    "no JSON",
+]
+
+
+async def run(url: str, sql: str, *values: Any) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql, *values)
+    finally:
+        await connection.close()
+
+
+async def add_item(url: str, session: str, item: str) -> None:
+    await run(url, "INSERT INTO agent_sessions VALUES ($1) ON CONFLICT DO NOTHING", session)
+    add = "INSERT INTO agent_messages (session_id, message_data) VALUES ($1, $2)"
+    await run(url, add, session, item)
+
+
+async def test_items_of_the_agents_sdk_are_kept_to_the_letter(
+    db: Database, fresh_database_url: str
+) -> None:
+    source = fresh_database_url
+    await run(source, AGENTS + LANGCHAIN)
+    names = ["s-1", "x" * 3_000, "sha256:1"]
+    for name in names:
+        for item in ITEMS:
+            await add_item(source, name, item)
+    settings = settings_of(source)
+    wanted = Imported(sessions=3, messages=3 * len(ITEMS))
+    told: list[tuple[int, int]] = []
+    dry = await import_tables(db, settings, "openai-agents", subject=source, is_dry_run=True)
+    assert dry == wanted
+    imported = await import_tables(
+        db,
+        settings,
+        "openai-agents",
+        subject=source[-200:],
+        on_progress=lambda done, total: told.append((done, total)),
+    )
+    assert imported == wanted
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    user = await db.run_system(users.by_subject, source[-200:])
+    id_ = conversations.id_of(user.id, source="openai-agents", key="s-1")
+    rows = await db.run(user.id, messages.history, id_)
+    assert [row.body for row in rows] == [*ITEMS[:-1], '"no JSON"']
+    assert rows[1].tool_calls
+    assert rows[2].tool_results
+    assert not rows[3].tool_results
+    assert (await db.run(user.id, conversations.get, id_)).title == "Will it rain?"
+
+    await add_item(source, "s-1", '{"role":"user","content":"And now?"}')
+    again = await import_tables(db, settings, "openai-agents", subject=user.subject_id)
+    assert again == Imported(continued=1, skipped=2, messages=1)
+    assert (await db.run(user.id, messages.history, id_))[-1].content == "And now?"
+    titles = (await db.run(user.id, conversations.page)).items
+    assert sorted(json.loads(chat.body)["id"] for chat in titles if chat.body) == sorted(names[1:])
+
+
+async def test_messages_of_langchain_are_imported(db: Database, fresh_database_url: str) -> None:
+    source = fresh_database_url
+    await run(source, AGENTS + LANGCHAIN)
+    add = "INSERT INTO message_store (session_id, message) VALUES ($1, $2)"
+    for session in ("one", "two"):
+        for kind, text in (("human", f"Hi {session}"), ("ai", "Hello")):
+            message = {"type": kind, "data": {"content": text, "type": kind}}
+            await run(source, add, session, json.dumps(message))
+    settings = settings_of(source)
+    subject = source[-200:]
+    wanted = Imported(sessions=2, messages=4)
+    assert (
+        await import_tables(db, settings, "langchain", subject=subject, is_dry_run=True) == wanted
+    )
+    assert await import_tables(db, settings, "langchain", subject=subject) == wanted
+    later = {"type": "human", "data": {"content": "Bye", "type": "human"}}
+    await run(source, add, "two", json.dumps(later))
+    again = await import_tables(db, settings, "langchain", subject=subject)
+    assert again == Imported(continued=1, skipped=1, messages=1)
+    user = await db.run_system(users.by_subject, subject)
+    id_ = conversations.id_of(user.id, source="langchain", key="two")
+    rows = await db.run(user.id, messages.history, id_)
+    assert [(row.role, row.content) for row in rows] == [
+        ("user", "Hi two"),
+        ("assistant", "Hello"),
+        ("user", "Bye"),
+    ]
+
+
+async def test_what_cannot_be_imported_is_refused(db: Database, fresh_database_url: str) -> None:
+    source = fresh_database_url
+    await run(source, AGENTS + LANGCHAIN)
+    settings = settings_of(source)
+    with pytest.raises(InvalidInput, match="must be one of"):
+        await import_tables(db, settings, "another")
+    with pytest.raises(InvalidInput, match="have no users"):
+        await import_tables(db, settings, "langchain")
