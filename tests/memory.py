@@ -56,6 +56,30 @@ def write_chats(path: Path, count: int) -> None:
         file.write("]" if as_list else "\n")
 
 
+def write_chat(path: Path, count: int) -> None:
+    """Write one chat with this many messages, as OpenAI has them."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write('[{"id": "1", "messages": [')
+        for index in range(count):
+            said = {"role": "user", "content": f"{CONTENT}{index}"}
+            file.write(f"{',' if index else ''}{json.dumps(said)}")
+        file.write("]}]")
+
+
+def write_tree(path: Path, count: int) -> None:
+    """Write one chat with this many messages of 100 characters, as ChatGPT has them."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write('[{"id": "1", "mapping": {')
+        for index in range(count):
+            said = {
+                "author": {"role": "user"},
+                "content": {"content_type": "text", "parts": [f"{CONTENT[:90]}{index}"]},
+            }
+            node = {"message": said, "parent": str(index - 1), "children": [str(index + 1)]}
+            file.write(f"{',' if index else ''}{json.dumps(str(index))}: {json.dumps(node)}")
+        file.write("}}]")
+
+
 async def fill(db: Database, user_id: UUID, *, chats: int, length: int) -> None:
     """A few chats at a time, as a statement has a time limit."""
     for first in range(0, chats, 100):
@@ -107,6 +131,8 @@ def export_as(key: str) -> Callable[[Database, UUID, Path], Awaitable[int]]:
 STEPS: dict[str, Callable[[Database, UUID, Path], Awaitable[int]]] = {
     "import": import_chats,
     "import a list": import_chats,
+    "import one chat": import_chats,
+    "import one tree": import_chats,
     "export": export,
     "walk": walk,
     **{f"export {key}": export_as(key) for key in exporters.FORMATS},
@@ -115,7 +141,7 @@ STEPS: dict[str, Callable[[Database, UUID, Path], Awaitable[int]]] = {
 
 async def measure(step: str, count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / ("chats.json" if step == "import a list" else "chats.jsonl")
+        path = Path(directory) / ("chats.jsonl" if step == "import" else "chats.json")
         async with Database() as db:
             user = await db.run_system(users.create, subject_id=secrets.token_hex())
             try:
@@ -124,6 +150,10 @@ async def measure(step: str, count: int) -> dict[str, Any]:
                         await fill(db, user.id, chats=count // PER_CHAT, length=PER_CHAT)
                     case "import" | "import a list":
                         write_chats(path, count)
+                    case "import one chat":
+                        write_chat(path, count)
+                    case "import one tree":
+                        write_tree(path, count)
                     case _:
                         await fill(db, user.id, chats=1, length=count)
                 before_mb = resident_mb("VmRSS")

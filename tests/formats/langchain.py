@@ -75,7 +75,7 @@ MESSAGES: list[dict[str, Any]] = [
     ),
     dumped("function", "18 degrees", name="weather"),
     dumped("ai", "Mild.", additional_kwargs={"reasoning_content": "18 is mild."}),
-    dumped("chat", "Thank you.", role="guest"),
+    dumped("chat", "Thank you.", role="assistant"),
 ]
 EXAMPLE: dict[str, Any] = {
     "thread_id": "thread-1",

@@ -70,7 +70,7 @@ def test_several_files_are_summed_up_and_each_is_named(
     assert (first["report"]["skipped"], second["report"]["skipped"]) == (1, 1)
     assert total["total"] == {
         "imported": 0, "messages": 0, "skipped": 2, "refused": 1, "continued": 0,
-        "asides": {},
+        "asides": {}, "empty": 0,
     }  # fmt: skip
 
 
@@ -121,7 +121,9 @@ def test_a_dry_run_says_what_would_be_stored_and_stores_nothing(
     assert result.returncode == 0
     first, _, total = lines(result.stdout)
     assert first["preview"]["chats"] == {"openai": 1}
-    assert total["total"] == {"chats": {"openai": 2}, "messages": 8, "refused": 0, "asides": {}}
+    assert total["total"] == {
+        "chats": {"openai": 2}, "messages": 8, "refused": 0, "asides": {}, "empty": 0,
+    }  # fmt: skip
     assert faceplate("conversations", "--user", user.email).stderr == "no conversations\n"
 
 

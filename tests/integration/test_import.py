@@ -12,7 +12,7 @@ import pytest
 from tests.chat_files import DATA, MORE
 
 from faceplate import Database, Settings
-from faceplate.importers import Refusal, Report, assembly, import_file
+from faceplate.importers import Refusal, Report, assembly, import_file, preview_file
 from faceplate.records import Conversation, Message, User
 from faceplate.services import conversations, messages
 
@@ -210,9 +210,22 @@ async def test_a_chat_without_messages_is_a_conversation(
     db: Database, user: User, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "chats.jsonl", [chat(1)])
-    assert await import_file(db, user.id, path) == Report(imported=1)
+    assert await import_file(db, user.id, path) == Report(imported=1, refused=1, empty=1)
     [(conversation, history)] = await stored(db, user)
     assert (conversation.title, conversation.message_count, history) == ("Chat 1", 0, [])
+
+
+async def test_a_file_of_nothing_but_empty_chats_is_an_error(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Else an export that has lost its messages looks as if all of them were imported."""
+    refusals: list[Refusal] = []
+    path = write(tmp_path / "chats.jsonl", [chat(1), chat(2)])
+    report = await import_file(db, user.id, path, on_refusal=refusals.append)
+    assert report == Report(imported=2, refused=1, empty=2)
+    assert [refusal.reason for refusal in refusals] == ["none of its chats has a message"]
+    again = await preview_file(path, on_refusal=refusals.append)
+    assert (again.empty, again.refused, len(refusals)) == (2, 1, 2)
 
 
 async def test_a_chat_of_any_length_is_stored_in_order(

@@ -328,3 +328,17 @@ async def test_whatever_an_author_does_every_version_is_there_once(
             again = write(tmp_path / "older.json", [older])
             assert await import_file(db, user.id, again) == Report(skipped=1)
         older = source.export()
+
+
+async def test_a_chat_whose_system_prompt_was_changed_is_stored_once(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Else whoever edits the prompt of an assistant gets each of its chats once more."""
+    value = open_webui([reply("q", None, "user", "Hi"), reply("a", "q", "assistant", "Ho")])
+    path = tmp_path / "c.json"
+    value["chat"]["params"] = {"system": "Be brief."}
+    await import_file(db, user.id, write(path, [value]))
+    value["chat"]["params"] = {"system": "Be kind."}
+    assert await import_file(db, user.id, write(path, [value])) == Report(continued=1, messages=1)
+    assert await import_file(db, user.id, path) == Report(skipped=1)
+    assert contents(await stored(db, user)) == {"Plums": ["Be brief.", "Hi", "Ho"]}

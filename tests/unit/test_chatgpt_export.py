@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def read(tmp_path: Path, *chats: object) -> list[Chat]:
     return found
 
 
-def read_thread(tmp_path: Path, *nodes: dict[str, Any]) -> list[NewMessage]:
+def read_thread(tmp_path: Path, *nodes: dict[str, Any]) -> Sequence[NewMessage]:
     """The messages of a chat without branches; each node follows the one before it."""
     previous = None
     for each in nodes:
@@ -316,7 +317,9 @@ class TestContent:
     def test_an_unknown_author_is_kept_beside_the_text(self, tmp_path: Path, role: Any) -> None:
         told = node("b", None, "user", "Boo")
         told["message"]["author"] = {"role": role}
-        [message] = read_thread(tmp_path, told)
+        [[chat], refusals] = read_all(write(tmp_path / "c.json", [chatgpt([told])]))
+        assert "message 1: its role was not understood" in str(refusals)
+        [message] = chat.messages
         assert (message.role, message.content) == ("assistant", "Boo")
         assert message.metadata is not None
         assert message.metadata["role"] == (role if isinstance(role, str) else "unknown")
@@ -369,7 +372,7 @@ class TestTools:
             node("c", None, "assistant", "Remember me", recipient="bio"),
             node("q", None, "user", "Do you?"),
         )
-        assert (call.role, call.content) == ("assistant", "```\nRemember me\n```")
+        assert (call.role, call.content) == ("assistant", "[bio]\n```\nRemember me\n```")
         assert call.tool_calls is None
         assert call.metadata is not None
         assert call.metadata["lone_tool_calls"] == [{"id": "c", "name": "bio"}]
@@ -427,7 +430,7 @@ class TestTools:
         )
         assert [message.role for message in chat.messages] == ["assistant", "assistant", "user"]
         assert [message.content for message in chat.messages] == [
-            *("```\n1 + 2\n```", "3", "Never mind")
+            *("[python]\n```\n1 + 2\n```", "3", "Never mind")
         ]
 
     def test_a_hidden_result_still_answers_its_call(self, tmp_path: Path) -> None:
@@ -549,8 +552,9 @@ class TestFiles:
 
     def test_nodes_of_any_shape_are_passed_over(self, tmp_path: Path) -> None:
         mapping = {"a": None, "b": 7, "c": {"message": "odd"}, "d": {"message": {"author": 1}}}
-        [chat] = read(tmp_path, {"mapping": mapping})
+        [[chat], refusals] = read_all(write(tmp_path / "c.json", [{"mapping": mapping}]))
         assert spoken(chat) == [("assistant", "odd")]
+        assert len(refusals) == 1
 
     def test_an_archive_is_read_as_it_arrived(self, tmp_path: Path) -> None:
         """Nobody should have to unpack it, or to find the right file in it."""
@@ -616,3 +620,9 @@ class TestFiles:
         assert [len(chat.messages) for chat in chats] == lengths
         roles = [role for role, _ in spoken(chats[0])]
         assert roles == ["user", "assistant"] * (len(roles) // 2)
+
+
+def test_a_node_may_have_an_empty_name(tmp_path: Path) -> None:
+    nodes = [node("", "a", "user", "Which tea?"), node("a", "b", "assistant", "The green one.")]
+    [chat] = read(tmp_path, {**chatgpt(nodes), "current_node": ""})
+    assert spoken(chat) == [("assistant", "The green one."), ("user", "Which tea?")]

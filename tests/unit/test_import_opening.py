@@ -144,6 +144,7 @@ ACTIVITY = (
         (b"\xef\xbb\xbf\n<!DOCTYPE html>", "HTML: ask for the export as JSON"),
         (ACTIVITY.encode(), "Gemini's activity as HTML: choose JSON in Google Takeout"),
     ],
+    ids=["gzip in gzip", "tar", "Zstandard", "SQLite", "HTML", "activity"],
 )
 def test_a_file_that_cannot_be_read_says_what_to_do(
     tmp_path: Path, content: bytes, reason: str

@@ -318,7 +318,7 @@ class TestMessages:
         [_, call] = read_one(tmp_path, chat_of(asked, made)).messages
         assert (call.content, call.tool_calls) == ("", [CALL])
         [_, left, _] = read_one(tmp_path, chat_of(asked, made, asked)).messages
-        assert (left.content, left.tool_calls) == ("```\n{}\n```", None)
+        assert (left.content, left.tool_calls) == ("[add]\n```\n{}\n```", None)
 
     @pytest.mark.parametrize(
         "messages",

@@ -92,7 +92,9 @@ class TestTurns:
         ],
     )
     def test_speakers_become_roles(self, tmp_path: Path, speaker: Any, role: str) -> None:
-        chat = read_one(tmp_path, talk(("human", "Hi"), (speaker, "Boo")))
+        talk_ = talk(("human", "Hi"), (speaker, "Boo"))
+        [[chat], refusals] = read_all(write(tmp_path / "chats.json", [talk_]))
+        assert bool(refusals) == (speaker in ("Gandalf", None))
         assert spoken(chat)[1] == (role, "Boo")
         source = (chat.messages[1].metadata or {}).get("source", {})
         is_plain = speaker in ("human", "User", "gpt", "system", "developer")
@@ -137,23 +139,20 @@ class TestTurns:
         )
         assert spoken(chat) == [
             ("assistant", "early"),
-            ("assistant", "```\ngo()\n```"),
+            ("assistant", "[function]\n```\ngo()\n```"),
             ("user", "Hm"),
             ("assistant", "late"),
         ]
 
     def test_values_and_turns_of_any_shape_are_kept(self, tmp_path: Path) -> None:
-        chat = read_one(
-            tmp_path,
-            {
-                "conversations": [
-                    {"from": "human", "value": {"a": [1]}, "weight": 0.5},
-                    "loose",
-                    7,
-                    {"from": "gpt", "value": None, "text": "By another name"},
-                ]
-            },
-        )
+        turns = [
+            {"from": "human", "value": {"a": [1]}, "weight": 0.5},
+            "loose",
+            7,
+            {"from": "gpt", "value": None, "text": "By another name"},
+        ]
+        [[chat], refusals] = read_all(write(tmp_path / "c.json", [{"conversations": turns}]))
+        assert len(refusals) == 1  # two of the turns have no speaker
         assert [content for _, content in spoken(chat)] == [
             '{"a": [1]}',
             "loose",

@@ -95,7 +95,7 @@ async def test_a_file_is_imported_once_however_often_it_comes(http: httpx.AsyncC
     *progress, last = await send(http, body)
     assert {event.name for event in progress} == {"progress"}
     counts = {"imported": 2, "messages": 3, "skipped": 0, "refused": 0, "continued": 0}
-    assert last == Event("done", counts | {"asides": {}})
+    assert last == Event("done", counts | {"asides": {}, "empty": 0})
     size = {"read_bytes": len(body), "total_bytes": len(body)}
     assert progress[-1].data == last.data | size
     assert sorted(await titles_of(http)) == ["Chat 1", "Chat 2"]
@@ -145,7 +145,7 @@ async def test_a_preview_stores_nothing(http: httpx.AsyncClient) -> None:
     *_, last = await send(http, lines(chat(1, "one", "two"), {}), preview=True)
     assert last.name == "done"
     chats = {"OpenAI chat messages": 1}
-    assert last.data == {"chats": chats, "messages": 2, "refused": 1, "asides": {}}
+    assert last.data == {"chats": chats, "messages": 2, "refused": 1, "asides": {}, "empty": 0}
     assert await titles_of(http) == []
 
 

@@ -76,6 +76,7 @@ def add_up(reports: Sequence[Report]) -> Report:
         refused=sum(report.refused for report in reports),
         continued=sum(report.continued for report in reports),
         asides=_add_counts(report.asides for report in reports),
+        empty=sum(report.empty for report in reports),
     )
 
 
@@ -86,6 +87,7 @@ def add_up_previews(previews: Sequence[Preview]) -> Preview:
         sum(preview.messages for preview in previews),
         sum(preview.refused for preview in previews),
         _add_counts(preview.asides for preview in previews),
+        sum(preview.empty for preview in previews),
     )
 
 
@@ -96,6 +98,8 @@ def describe_report(report: Report) -> str:
         parts.append(f"{report.continued} continued")
     if report.skipped:
         parts.append(f"{report.skipped} already there")
+    if report.empty:
+        parts.append(f"{report.empty} empty")
     if report.refused:
         parts.append(f"{report.refused} refused")
     return ", ".join(parts) + _describe_asides(report.asides)
@@ -108,6 +112,8 @@ def describe_preview(preview: Preview) -> str:
     if preview.chats:
         formats = [f"{FORMATS[key].title}: {number}" for key, number in preview.chats.items()]
         line += f" ({', '.join(formats)})"
+    if preview.empty:
+        line += f", {preview.empty} empty"
     if preview.refused:
         line += f", {preview.refused} not understood"
     return line + _describe_asides(preview.asides)

@@ -13,10 +13,11 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
-from faceplate.importers.pairing import call_at, find_answers
+from faceplate.importers.pairing import Answers, find_answers
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Attachment
 from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, name_of, text_of
-from faceplate.importers.unread import count_text, find_text
+from faceplate.importers.unread import count_asides, count_text, find_text
 from faceplate.services.messages import NewMessage
 
 ATTACHED: Final = '{"attachments": '
@@ -27,7 +28,7 @@ _SPEAKERS: Final = ("user", "assistant", "system", "developer")
 class Assembly(NamedTuple):
     """The messages of a chat, and what is not in them."""
 
-    messages: list[NewMessage]
+    messages: Shelf[NewMessage]
     names: list[str]
     """A name of each message, which is the same in each export of the chat."""
     parents: list[int | None]
@@ -49,6 +50,8 @@ class Rules(NamedTuple):
     """The time of messages that have none before them."""
     keeps_open_calls: bool
     """Whether a call at the end of the only path stays a call."""
+    uses_tools: bool
+    """Whether it has calls or results at all."""
     known: Collection[str]
     """The keys whose text is known to be no part of what was said."""
 
@@ -59,23 +62,26 @@ def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
     Each child follows its parent, and no subtree is without a shown turn: so what is hidden belongs
     to the next message.
     """
-    answers = find_answers(steps, keeps_open_calls=rules.keeps_open_calls)
-    result = Assembly([], [], [], [], [], [], Counter())
+    answers = Answers({}, set())
+    if rules.uses_tools:
+        answers = find_answers(steps, keeps_open_calls=rules.keeps_open_calls)
+    result = Assembly(Shelf(), [], [], [], [], [], Counter())
     times: list[datetime | None] = []
     for index, (turn, parent) in enumerate(steps):
         end, time = (
             (0, rules.created_at) if parent is None else (result.ends[parent], times[parent])
         )
-        answer = answers.calls.get(index)
-        if turn is not None and answer is None and not turn.is_shown:
+        call_id = answers.calls.get(index)
+        if turn is not None and call_id is None and not turn.is_shown:
             hide(result, turn, rules.known)
         elif turn is not None:
             time = turn.created_at or time
-            kept = [(index, place) in answers.kept for place in range(len(turn.calls))]
-            call_id = call_at(steps, answer)["id"] if answer else None
+            places = [(index, place) for place in range(len(turn.calls))] if turn.calls else ()
+            kept = [place in answers.kept for place in places]
             messages = _messages(turn, kept, call_id, result.hidden, time)
             result.hidden.clear()
-            _explain(result, turn, messages[0], rules.known)
+            if messages[0].metadata or messages[0].body or turn.asides:
+                _explain(result, turn, messages[0], rules.known)
             for number, message in enumerate(messages, start=1):
                 position = len(result.messages) + 1
                 result.messages.append(message)
@@ -127,9 +133,8 @@ def _left_out(message: NewMessage) -> list[JsonObject]:
 
 def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:
     """Count the known fields that have text, and say which other ones have some."""
-    rest = turn.rest or {}
-    result.asides.update(key for key in rest if key in known and any(find_text({key: rest[key]})))
-    for key, chars in find_text(rest, known):
+    result.asides.update(count_asides(turn.rest, known))
+    for key, chars in find_text(turn.rest, known):
         problem = f"{key} was not understood, with {chars:,} characters of text"
         result.problems.append((len(result.messages) + 1, problem))
 
@@ -147,32 +152,26 @@ def _messages(
     for call, is_kept in zip(turn.calls, kept, strict=True):
         (calls if is_kept else lone_calls).append(call)
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
-    blocks = [turn.content] if turn.content else []
-    blocks += [code_block(text_of(call)) for call in lone_calls]
-    if turn.attachments:
-        blocks += _describe(turn.attachments, is_alone=not (blocks or calls))
-    content, replaced_chars = clean_text("\n\n".join(blocks))
+    content = turn.content
+    if lone_calls or turn.attachments:
+        content = "\n\n".join(_blocks(turn, calls, lone_calls))
+    content, replaced_chars = clean_text(content)
     first, *others = split_text(content, MAX_TOOL_CHARS if call_id else MAX_CONTENT_CHARS)
-    about = {
-        "status": turn.status,
-        "role": None if role == turn.role else turn.role,
-        "tool": turn.tool,
-        "tool_call_id": None if call_id else turn.call_id,
-        "lone_tool_calls": [{"id": call["id"], "name": name_of(call)} for call in lone_calls],
-        "replaced_chars": replaced_chars,
-        "pieces": len(others) + 1 if others else None,
-        "content_parts": list(turn.unknown),
-        "asides": _by_kind(turn),
-        "hidden": list(hidden),
-        "source": turn.rest,
-    }
-    metadata, _ = fit({key: value for key, value in about.items() if value})
+    about = _about(turn, role, lone_calls)
+    if turn.call_id and not call_id:
+        about["tool_call_id"] = turn.call_id
+    if replaced_chars:
+        about["replaced_chars"] = replaced_chars
+    if others:
+        about["pieces"] = len(others) + 1
+    if hidden:
+        about["hidden"] = list(hidden)
     message = NewMessage(
         role=role,
         content=first,
         tool_calls=calls or None,
         tool_results=[{"tool_call_id": call_id, "content": first}] if call_id else None,
-        metadata=metadata,
+        metadata=fit(about)[0],
         body=_body(turn.attachments),
         model=turn.model,
         input_tokens=turn.input_tokens,
@@ -189,6 +188,39 @@ def _messages(
         for number, text in enumerate(others, start=2)
     ]
     return [message, *pieces]
+
+
+def _about(turn: Turn, role: str, lone_calls: Sequence[JsonObject]) -> JsonObject:
+    """Return what the metadata of a message say about its turn."""
+    about: JsonObject = {}
+    if turn.status:
+        about["status"] = turn.status
+    if turn.role != role:
+        about["role"] = turn.role
+    if turn.tool:
+        about["tool"] = turn.tool
+    if lone_calls:
+        named = [{"id": call["id"], "name": name_of(call)} for call in lone_calls]
+        about["lone_tool_calls"] = named
+    if turn.unknown:
+        about["content_parts"] = list(turn.unknown)
+    if turn.asides:
+        about["asides"] = _by_kind(turn)
+    if turn.rest:
+        about["source"] = turn.rest
+    return about
+
+
+def _blocks(
+    turn: Turn, calls: Sequence[JsonObject], lone_calls: Sequence[JsonObject]
+) -> Iterator[str]:
+    """Yield the blocks of a content: text, the calls that stay none, and the attachments."""
+    is_alone = not (turn.content.strip() or calls or lone_calls)
+    if turn.content:
+        yield turn.content
+    for call in lone_calls:
+        yield f"[{name_of(call)}]\n{code_block(text_of(call))}"
+    yield from _describe(turn.attachments, is_alone=is_alone)
 
 
 def _describe(attachments: Sequence[Attachment], *, is_alone: bool) -> Iterator[str]:

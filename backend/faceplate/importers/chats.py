@@ -1,7 +1,7 @@
 """The items that every reader of chat files yields: chats and refusals."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -44,7 +44,7 @@ class Chat(NamedTuple):
     key: str
     """Its name there, which is the same whenever the same chat is read."""
     title: str
-    messages: list[NewMessage]
+    messages: Sequence[NewMessage]
     metadata: dict[str, Any]
     created_at: datetime | None = None
     updated_at: datetime | None = None

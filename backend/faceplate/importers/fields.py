@@ -11,6 +11,9 @@ from faceplate.column_types import JsonObject
 _MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
 _MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
 
+REPEATED: Final = " (repeated)"
+"""What the key of a value ends with that a file has under a key which comes again."""
+
 
 def to_text(value: object) -> str:
     """Return a value as text: text as it is, any other as JSON."""

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from faceplate.column_types import Json, JsonObject, Text
 from faceplate.errors import InvalidInput
 from faceplate.importers.chats import shorten
+from faceplate.importers.files.spilled import SpilledDict, SpilledList, encode, is_large
 from faceplate.models import Message
 
 MAX_CONTENT_CHARS: Final = cast("Text", Message.__table__.c["content"].type).max_chars
@@ -31,6 +32,7 @@ _Piece = tuple[Any, Any, str, str]  # the container, the key in it, the path, th
 
 _MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+_SORTING_ENCODER: Final = json.JSONEncoder(sort_keys=True)
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 LEFT_OUT: Final = "left_out"
 """The key in metadata of what did not fit."""
@@ -61,8 +63,7 @@ def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
     metadata = _clean(metadata, _MAX_LEVELS)
     if _fits(metadata):
         return metadata, 0
-    left_out: list[JsonObject] = []
-    metadata[LEFT_OUT] = left_out
+    left_out: list[JsonObject] = metadata.setdefault(LEFT_OUT, [])
     for container, key, at, text in _largest_first(metadata):
         container[key] = None
         sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -74,21 +75,45 @@ def fit(metadata: JsonObject) -> tuple[JsonObject, int]:
 
 def digest(value: Any) -> str:
     """Return an id for a value without one; equal values have the same."""
-    text = json.dumps(value, sort_keys=True)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    hashed = hashlib.sha256()
+    for text in encode(value, _SORTING_ENCODER):
+        hashed.update(text.encode())
+    return f"sha256:{hashed.hexdigest()}"
+
+
+def leave_out_large(fields: JsonObject, at: str, left_out: list[JsonObject]) -> JsonObject:
+    """Return the fields of a chat without large values, which get a record in ``left_out``."""
+    kept: JsonObject = {}
+    for name, item in fields.items():
+        where = f"{at}.{name}"
+        if isinstance(item, SpilledDict | SpilledList):
+            chars, hashed = 0, hashlib.sha256()
+            for text in encode(item, _ENCODER):
+                chars += len(text)
+                hashed.update(text.encode("utf-8", "surrogatepass"))
+            shown = shorten(where, _MAX_PATH_CHARS)
+            left_out.append({"at": shown, "chars": chars, "sha256": hashed.hexdigest()})
+            kept[name] = None
+        elif is_large(item):
+            kept[name] = leave_out_large(item, where, left_out)
+        else:
+            kept[name] = item
+    return kept
 
 
 def _is_plain(metadata: JsonObject) -> bool:
     """Return whether a quick test shows that ``metadata`` can be stored."""
     try:
         text = _ENCODER.encode(metadata)
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except (ValueError, RecursionError):
         return False
     return (
         len(text) < _METADATA.MAX_VALUES - 2  # no value takes less than one
         and text.count("{") + text.count("[") <= _MAX_LEVELS
-        and not any(sign in text for sign in ("\\u0000", "e+"))
+        and "\\u0000" not in text
+        and "e+" not in text
         and not _MAY_BE_LARGE.search(text)
     )
 

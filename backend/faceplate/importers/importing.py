@@ -6,18 +6,20 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput
 from faceplate.importers import faceplate_export
 from faceplate.importers.batches import Batch, read_batches
-from faceplate.importers.chats import Chat, Refusal
+from faceplate.importers.chats import Chat, Place, Refusal
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.versions import import_chats
 
 T = TypeVar("T")
+
+_EMPTY: Final = Refusal(Place("file", 1), "none of its chats has a message")
 
 
 class Report(NamedTuple):
@@ -35,6 +37,8 @@ class Report(NamedTuple):
     """Chats that were stored already and had new messages."""
     asides: Mapping[str, int] = MappingProxyType({})
     """What the file's chats keep beside their text: how many, by the kind."""
+    empty: int = 0
+    """The chats of the file that have no message."""
 
 
 class Preview(NamedTuple):
@@ -47,6 +51,8 @@ class Preview(NamedTuple):
     """Refusals, of chats and of parts of chats."""
     asides: Mapping[str, int]
     """What is kept beside the text: how many, by the kind."""
+    empty: int = 0
+    """The chats that have no message."""
 
 
 async def import_file(
@@ -82,6 +88,7 @@ async def import_file(
     storing = _Storing(db, user_id, on_refusal, on_stored)
     fixed = None if format is None else _format(format)
     await _one_ahead(read_batches(path, fixed, on_progress), storing.take)
+    storing.end()
     return storing.report
 
 
@@ -107,22 +114,46 @@ async def preview_file(
         raise InvalidInput("path", "must be a file of chats; this one is an export of a user")
     chats: Counter[str] = Counter()
     asides: Counter[str] = Counter()
-    known: set[int] = set()
+    emptiness = _Emptiness()
     messages = refused = 0
     fixed = None if format is None else _format(format)
     async with aclosing(read_batches(path, fixed, on_progress)) as batches:
         async for batch in batches:
             for chat in batch.chats:
-                name = hash((chat.source, chat.key))
-                chats[chat.source] += name not in known
-                known.add(name)
+                chats[chat.source] += emptiness.note(chat)
                 asides.update(chat.asides)
                 messages += len(chat.messages)
             for refusal in batch.refusals:
                 refused += 1
                 if on_refusal:
                     on_refusal(refusal)
-    return Preview(chats, messages, refused, asides)
+    if emptiness.is_complete():
+        refused += 1
+        if on_refusal:
+            on_refusal(_EMPTY)
+    return Preview(chats, messages, refused, asides, emptiness.count())
+
+
+class _Emptiness:
+    """Which chats of a file have no message; a chat may stand in several places."""
+
+    def __init__(self) -> None:
+        self._has_messages: dict[int, bool] = {}
+
+    def note(self, chat: Chat) -> bool:
+        """Remember whether a chat has a message, and return whether the chat is new."""
+        name = hash((chat.source, chat.key))
+        is_new = name not in self._has_messages
+        self._has_messages[name] = bool(chat.messages) or self._has_messages.get(name, False)
+        return is_new
+
+    def count(self) -> int:
+        """Return how many chats are empty."""
+        return sum(not has_messages for has_messages in self._has_messages.values())
+
+    def is_complete(self) -> bool:
+        """Return whether there are chats, and all of them are empty."""
+        return 0 < len(self._has_messages) == self.count()
 
 
 class _Storing:
@@ -140,6 +171,7 @@ class _Storing:
         self._on_refusal = on_refusal
         self._on_stored = on_stored
         self._asides: Counter[str] = Counter()
+        self._emptiness = _Emptiness()
         self.report = Report()
 
     async def take(self, batch: Batch) -> None:
@@ -148,6 +180,12 @@ class _Storing:
             await self._store(batch.chats)
         for refusal in batch.refusals:
             self._refuse(refusal)
+
+    def end(self) -> None:
+        """Count the empty chats at the end of the file, and refuse it if there are no others."""
+        self._count(empty=self._emptiness.count())
+        if self._emptiness.is_complete():
+            self._refuse(_EMPTY)
 
     async def _store(self, chats: Sequence[Chat]) -> None:
         """Store the chats that can be stored, and refuse the others."""
@@ -163,6 +201,7 @@ class _Storing:
         else:
             for chat, stored in zip(chats, made, strict=True):
                 self._asides.update(chat.asides)
+                self._emptiness.note(chat)
                 self.report = self.report._replace(asides=dict(self._asides))
                 is_continued = not stored.is_new and stored.messages > 0
                 self._count(

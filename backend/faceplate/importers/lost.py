@@ -6,13 +6,15 @@ noticing, whatever its format is: so a mistake in a reader costs an exit code, a
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from faceplate.importers.chats import Chat
 from faceplate.importers.fitting import LEFT_OUT, clean_text
 from faceplate.importers.formats import Format
-from faceplate.importers.unread import texts
+from faceplate.importers.shelf import Shelf
+from faceplate.importers.unread import each_text, texts
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -20,21 +22,29 @@ _WORD: Final = re.compile(r"\w+")
 def count_lost(value: object, chats: Sequence[Chat], format_: Format) -> int:
     """Return how many characters of text in a value are in none of the chats.
 
-    It compares whole texts, then lines, and at last the words of a line that was changed. Text
+    It compares whole texts, then lines, and at last the words of a line that was changed; their
+    hashes, as a chat may be larger than what fits in memory. Text
     below a key that the format knows, or below a key that does not name a text, does not count, nor
     do the format's marks.
     """
-    said = texts(value, format_.known)
-    missing = set(said).difference(message.content for chat in chats for message in chat.messages)
-    for part in (part for chat in chats for part in _beside_contents(chat)):
-        if not missing:
-            return 0
-        strings: set[str] = set()
-        _add_strings(part, strings)
-        missing -= strings
-    if not missing or any(map(_is_cut, chats)):
+    kept = {hash(message.content) for chat in chats for message in chat.messages}
+    missing = Shelf[str]()
+
+    def take(text: str) -> None:
+        if hash(text) not in kept:
+            missing.append(text)
+
+    each_text(value, format_.known, take)
+    if not missing:
         return 0
-    return _count_lost_lines([text for text in said if text in missing], chats, format_)
+    waiting = {*map(hash, missing)}
+    for part in (part for chat in chats for part in _beside_contents(chat)):
+        _remove_strings(part, waiting)
+        if not waiting:
+            return 0
+    if any(map(_is_cut, chats)):
+        return 0
+    return _count_lost_lines((text for text in missing if hash(text) in waiting), chats, format_)
 
 
 def _is_cut(chat: Chat) -> bool:
@@ -46,42 +56,46 @@ def _is_cut(chat: Chat) -> bool:
 
 
 def _count_lost_lines(said: Iterable[str], chats: Sequence[Chat], format_: Format) -> int:
-    kept = {line for chat in chats for line in _lines_of(chat)}
+    kept = {hash(line) for chat in chats for line in _lines_of(chat)}
     lines = (
         line
         for marked in said
         for text in format_.unmark(marked)
         for line in _inside(text, format_.known)
     )
-    lost = [line for line in lines if line not in kept]
-    if not lost:
-        return 0
-    words = {word for line in kept for word in _WORD.findall(line)}
-    return sum(len(word) for line in lost for word in _WORD.findall(line) if word not in words)
+    lost = Counter(word for line in lines if hash(line) not in kept for word in _WORD.findall(line))
+    for line in (line for chat in chats for line in _lines_of(chat)):
+        if not lost:
+            return 0
+        for word in _WORD.findall(line):
+            lost.pop(word, None)
+    return sum(len(word) * count for word, count in lost.items())
 
 
-def _beside_contents(chat: Chat) -> list[object]:
-    """Return what a chat has beside the contents of its messages."""
-    beside = [(m.metadata, m.tool_calls, m.body, m.model) for m in chat.messages]
-    return [chat.title, chat.metadata, *(value for values in beside for value in values)]
+def _beside_contents(chat: Chat) -> Iterator[object]:
+    """Yield what a chat has beside the contents of its messages."""
+    yield from (chat.title, chat.metadata)
+    for message in chat.messages:
+        yield from (message.metadata, message.tool_calls, message.body, message.model)
 
 
-def _add_strings(value: object, found: set[str]) -> None:
-    """Add the strings in a value to ``found``."""
+def _remove_strings(value: object, waiting: set[int]) -> None:
+    """Remove the hashes of the strings in a value from those that are ``waiting``."""
     if isinstance(value, str):
-        found.add(value)
+        waiting.discard(hash(value))
     elif isinstance(value, dict):
         for item in value.values():
             if item:
-                _add_strings(item, found)
+                _remove_strings(item, waiting)
     elif isinstance(value, list):
         for item in value:
             if item:
-                _add_strings(item, found)
+                _remove_strings(item, waiting)
 
 
 def _lines_of(chat: Chat) -> Iterator[str]:
-    yield from _strings(_beside_contents(chat))
+    for value in _beside_contents(chat):
+        yield from _strings(value)
     whole = ""
     for message in chat.messages:
         is_piece = "piece" in (message.metadata or {})  # of a content that was too long

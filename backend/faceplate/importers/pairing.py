@@ -5,25 +5,26 @@ result or results without a call. So a result answers a call between the same tw
 user: the one that it names, or else the oldest open one of its tool.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
-from faceplate.column_types import JsonObject
-from faceplate.importers.turns import Step, Turn, can_be_stored, name_of
+from faceplate.importers.turns import Step, Turn, can_be_stored, ids_of, name_of
 
 _MAX_PENDING: Final = 100  # calls on a path; an older one is not answered any more
 
 Call = tuple[int, int]
 """The index of a step, and the place of the call in its turn."""
 
-_Pending = dict[str, Call]  # by the ids of the calls, the newest last
+_Pending = dict[str, tuple[Call, str]]
+"""The calls by their ids, each with the name of its tool; the newest last."""
 
 
 class Answers(NamedTuple):
     """The calls that stay calls."""
 
-    calls: dict[int, Call]
-    """The call of each result, by the index of its step."""
+    calls: dict[int, str]
+    """The id of the call of each result, by the index of its step."""
     kept: set[Call]
     """The calls that have a result, or may still get one."""
 
@@ -34,11 +35,10 @@ def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
     A call that is not answered on each path through it has no result: on the other paths it would
     look pending. With ``keeps_open_calls`` a call at the end of its only path is kept.
     """
-    if not any(turn and (turn.calls or turn.role == "tool") for turn, _ in steps):
-        return Answers({}, set())
-    branch_points = {parent for index, (_, parent) in enumerate(steps) if parent != index - 1}
+    parents = [parent for _, parent in steps]
+    branch_points = {parent for index, parent in enumerate(parents) if parent != index - 1}
     pairing_at: dict[int | None, _Pending] = {None: {}}
-    pairing = _Pairing(steps)
+    pairing = _Pairing()
     for index, (turn, parent) in enumerate(steps):
         if parent is None or parent != index - 1:
             pairing.give_up()
@@ -47,32 +47,27 @@ def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
             pairing.take(index, turn)
         if index in branch_points:
             pairing_at[index] = dict(pairing.pending)
-    has_one_path = all(parent == index - 1 for index, (_, parent) in enumerate(steps) if index)
-    waiting = set(pairing.pending.values()) if keeps_open_calls and has_one_path else set()
+    has_one_path = branch_points <= {None} and parents.count(None) == 1
+    waits = keeps_open_calls and has_one_path
+    waiting = {call for call, _ in pairing.pending.values()} if waits else set()
     pairing.give_up()
-    calls = {index: call for index, call in pairing.answers.items() if call not in pairing.lone}
-    return Answers(calls, {*calls.values(), *waiting})
-
-
-def call_at(steps: Sequence[Step], place: Call) -> JsonObject:
-    """Return the call at this place."""
-    turn = steps[place[0]].turn
-    return turn.calls[place[1]] if turn else {}
+    found = {index: each for index, each in pairing.answers.items() if each[0] not in pairing.lone}
+    calls = {index: call_id for index, (_, call_id) in found.items()}
+    return Answers(calls, {call for call, _ in found.values()} | waiting)
 
 
 class _Pairing:
     """The calls of a path that wait for their results, and what was found on all paths."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
+    def __init__(self) -> None:
         self.pending: _Pending = {}
-        self.answers: dict[int, Call] = {}
+        self.answers: dict[int, tuple[Call, str]] = {}
         self.lone: set[Call] = set()
         """The calls that have no result on some path."""
 
     def give_up(self) -> None:
         """Begin without pending calls; those until now have no result."""
-        self.lone.update(self.pending.values())
+        self.lone.update(call for call, _ in self.pending.values())
         self.pending = {}
 
     def take(self, index: int, turn: Turn) -> None:
@@ -82,19 +77,26 @@ class _Pairing:
         elif turn.role == "assistant" and turn.is_shown:
             for place, call in enumerate(turn.calls):
                 if can_be_stored(call):
-                    self._wait(call["id"], (index, place))
+                    self._wait(call["id"], (index, place), name_of(call))
         elif turn.role == "tool":
-            names = {id_: name_of(call_at(self._steps, at)) for id_, at in self.pending.items()}
-            call_id = turn.call_id or _find_call(turn.tool, names)
-            if call_id is not None and call_id in self.pending:
-                self.answers[index] = self.pending.pop(call_id)
+            names = {id_: tool for id_, (_, tool) in self.pending.items()}
+            call_id = (
+                _find_named(turn.call_id, names) if turn.call_id else _find_call(turn.tool, names)
+            )
+            if call_id is not None:
+                self.answers[index] = self.pending.pop(call_id)[0], call_id
 
-    def _wait(self, call_id: str, call: Call) -> None:
+    def _wait(self, call_id: str, call: Call, tool: str) -> None:
         if earlier := self.pending.pop(call_id, None):
-            self.lone.add(earlier)
-        self.pending[call_id] = call
+            self.lone.add(earlier[0])
+        self.pending[call_id] = call, tool
         if len(self.pending) > _MAX_PENDING:
-            self.lone.add(self.pending.pop(next(iter(self.pending))))
+            self.lone.add(self.pending.pop(next(iter(self.pending)))[0])
+
+
+def _find_named(call_id: str, pending: Collection[str]) -> str | None:
+    """Return the oldest pending call that has this id in the source."""
+    return next((id_ for id_ in islice(ids_of(call_id), _MAX_PENDING) if id_ in pending), None)
 
 
 def _find_call(tool: str, pending: Mapping[str, str]) -> str | None:

@@ -1,12 +1,15 @@
 """The recognition of formats: which of them reads a value, and which values are one chat."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.fields import first_text
 from faceplate.importers.files import Value
+from faceplate.importers.files.spilled import Spill, SpilledList, encode, is_large, opening
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.json_text import decode_fields
@@ -17,6 +20,7 @@ _MAX_REMEMBERED_SHAPES: Final = 1_000
 _MAX_SHAPE_MESSAGES: Final = 100
 _MAX_SHOWN_KEYS: Final = 6
 _NO_FORMAT: Final = "of no format that can be read"
+_ENCODER: Final = json.JSONEncoder()
 _MAX_KEY_CHARS: Final = 30  # a longer one may be content
 
 
@@ -40,7 +44,7 @@ def best_format(value: JsonObject) -> Format | None:
     return _remembered[shape]
 
 
-_Shape = tuple[str, ...]
+_Shape = tuple[object, ...]
 _remembered: Final[dict[_Shape, Format | None]] = {}
 """The formats of plain chats by their shapes; data sets have thousands of the same shape."""
 
@@ -57,24 +61,28 @@ def _plain_shape(value: JsonObject) -> _Shape | None:
     fields = [key for key in value if key != "messages"]
     if not all(key in _PLAIN_FIELDS and first_text(value[key]) for key in fields):
         return None
-    roles = [
-        message["role"]
-        for message in messages
-        if isinstance(message, dict)
-        and message.keys() == _PLAIN_MESSAGE
-        and message["role"] in _PLAIN_ROLES
-        and isinstance(message["content"], str)
-        and message["content"]
-    ]
-    return (*fields, "messages", *roles) if len(roles) == len(messages) else None
+    roles = [message["role"] for message in messages if _is_plain(message)]
+    if len(roles) < len(messages):
+        return None
+    # Which roles follow each other, and not how often: else each long chat has its own shape.
+    return *fields, len(roles) > 1, roles[0], roles[-1], frozenset(pairwise(roles))
+
+
+def _is_plain(message: object) -> bool:
+    if not isinstance(message, dict) or len(message) != _PLAIN_MESSAGE_FIELDS:
+        return False
+    content = message.get("content")
+    return isinstance(content, str) and content != "" and message.get("role") in _PLAIN_ROLES
 
 
 _PLAIN_FIELDS: Final = ("id", "title")
-_PLAIN_MESSAGE: Final = {"role", "content"}
+_PLAIN_MESSAGE_FIELDS: Final = 2
 _PLAIN_ROLES: Final = ("system", "user", "assistant")
 
 
 def _ask_formats(value: JsonObject) -> Format | None:
+    if is_large(value) and (format_ := _ask_formats(opening(value))):
+        return format_
     fitting = [(format_.fits(value), format_) for format_ in FORMATS.values()]
     features, format_ = max(fitting, key=lambda each: each[0])  # the first of equals
     return format_ if features else None
@@ -125,7 +133,8 @@ class _Finder:
     def __init__(self, fixed: Format | None) -> None:
         self._fixed = fixed
         self._document = 0
-        self._loose: dict[str, tuple[Place, list[JsonObject]]] = {}
+        self._loose: dict[str, tuple[Place, SpilledList]] = {}
+        self._spill = Spill()
         self._header: tuple[Place, JsonObject] | None = None
         """The first value, which says something about the messages after it."""
 
@@ -143,7 +152,9 @@ class _Finder:
             return
         value, format_ = _fit(value)
         if value and format_ is None and (id_ := joined_id(value)) is not None:
-            self._loose.setdefault(id_, (item.place, []))[1].append(value)
+            if id_ not in self._loose:
+                self._loose[id_] = (item.place, SpilledList(self._spill))
+            self._loose[id_][1].put(value, "".join(encode(value, _ENCODER)))
             return
         if format_ is None and item.place.number == 1 and _is_flat(value):
             self._header = (item.place, value)
@@ -173,11 +184,13 @@ class _Finder:
                 header = {}
         self._header = None
         for id_, (place, messages) in self._loose.items():
+            messages.end()
             value: JsonObject = {**header, "messages": messages}
             if id_:
                 value["id"] = id_
             yield from self._found(place, value, best_format(value))
         self._loose.clear()
+        self._spill = Spill()
 
     def _found(
         self, place: Place, value: JsonObject, format_: Format | None

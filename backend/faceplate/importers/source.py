@@ -4,8 +4,8 @@ A reader says what is a message, a branch, a time and a part. Everything after t
 every format, and happens in `conversion`.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 
@@ -66,6 +66,9 @@ class Unknown(NamedTuple):
     value: object
 
 
+KNOWN_ROLES: Final = ("user", "assistant", "system", "developer", "tool", "summary", "program")
+"""The roles of messages: ``summary`` is of messages before, ``program`` of an agent's program."""
+
 Piece = Text | Call | Result | Attachment | Aside | Unknown
 
 
@@ -73,7 +76,7 @@ class Message(NamedTuple):
     """A message, or a place in the tree that holds none: then it has no role and no pieces."""
 
     role: str = ""
-    """user, assistant, system, developer or tool; any other is stored as an assistant's."""
+    """One of `KNOWN_ROLES`; any other is reported. The last two are stored as an assistant's."""
     pieces: Sequence[Piece] = ()
     """The parts in their order."""
     id: str = ""
@@ -99,7 +102,8 @@ class Message(NamedTuple):
 class SourceChat(NamedTuple):
     """A chat with its messages in the order of the source."""
 
-    messages: Sequence[Message]
+    messages: Iterable[Message]
+    """They are read once, and only as the conversion goes on: a large chat is not held whole."""
     id: str = ""
     """Without one, the chat is named by its first message, or by its content."""
     title: object = None
@@ -109,6 +113,11 @@ class SourceChat(NamedTuple):
     """Whether the parents of the messages count; else each follows the one before it."""
     current: object = None
     """The id of the last message that the source shows; without one, the newest."""
+    prologue: Sequence[Message] = ()
+    """What the source has beside the messages and sends before them, such as a system prompt.
+
+    These messages need no ids.
+    """
     is_exact: bool = False
     """Whether a program has written it to go on with it: then an empty message is a message, and a
     call at the end of the path waits for its result."""

@@ -3,171 +3,259 @@
 Exports keep a chat as a tree: editing a question, or asking for another answer, adds a sibling, and
 the user sees the path to one leaf. A tree may be broken: a parent may be missing, a node may be its
 own ancestor, the visible leaf may not exist. Each node is in the repaired tree nevertheless.
+
+A node is the number at which it was added, and arrays say what is known of all nodes: a chat may
+have some hundred thousand.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-_LAST: Final = float("inf")
-
-
-class Node(NamedTuple):
-    """A node as its source has it.
-
-    ``children`` may be incomplete, and ``parent`` may not exist.
-    """
-
-    parent: str | None
-    children: Sequence[str] = ()
-    moment: float | None = None
-    """When it was written, in seconds; it only orders siblings that nothing else orders."""
+_NONE: Final = -1
+_NEVER: Final = float("inf")
 
 
 class Arrangement(NamedTuple):
-    """The messages of a repaired tree in which something is shown."""
+    """The nodes of a repaired tree, without the subtrees in which nothing is shown."""
 
-    nodes: Sequence[str]
+    nodes: Sequence[int]
     """Each before its children, and the oldest child's subtree first."""
-    parents: Mapping[str, str | None]
-    visible: str | None
-    """The last node of the visible path, as `Tree.find_visible` finds it."""
+    parents: Sequence[int]
+    """Where in ``nodes`` the parent of each of them is; -1 for none."""
+    removed: Sequence[int]
+    """The other nodes."""
+    visible: int | None
+    """Where in ``nodes`` the visible path ends.
 
-
-def arrange(
-    nodes: Mapping[str, Node], is_shown: Callable[[str], bool], current: object
-) -> Arrangement:
-    """Return the nodes in the order of their branches; most chats have none."""
-    names = list(nodes)
-    parents = [None, *names]
-    if all(node.parent == before for node, before in zip(nodes.values(), parents, strict=False)):
-        return _arrange_chain(names, [is_shown(name) for name in names], current)
-    tree = Tree(nodes, is_shown)
-    return Arrangement(list(tree.depth_first()), tree.parents, tree.find_visible(current))
-
-
-def _arrange_chain(names: Sequence[str], are_shown: Sequence[bool], current: object) -> Arrangement:
-    """Return the same for nodes each of which follows the one before it."""
-    count = max((number for number, shown in enumerate(are_shown, start=1) if shown), default=0)
-    kept = names[:count]
-    parents: dict[str, str | None] = dict(zip(kept, [None, *kept], strict=False))
-    if not kept:
-        return Arrangement(kept, parents, None)
-    end = names.index(current) + 1 if isinstance(current, str) and current in names else 0
-    visible = kept[:end][-1] if any(are_shown[:end]) else kept[-1]
-    return Arrangement(kept, parents, visible)
+    It ends at the current node, or its last ancestor that was kept. If there is neither, or if no
+    node on the path is shown, it ends at the newest leaf.
+    """
 
 
 class Tree:
-    """The repaired tree: each node has one parent or none, and there is no cycle.
+    """The messages of a chat; most are one node, others are several that follow each other."""
 
-    A subtree in which no node ``is_shown`` is removed; ``kept`` has the remaining nodes.
-    """
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        """The first node of each message."""
+        self._last_nodes: dict[int, int] = {}
+        """The last node of each message that has several, by the first one."""
+        self._parents = array("i")
+        self._waiting: dict[int, str] = {}
+        """The parents that were not there when their children were added."""
+        self._listed: dict[int, Sequence[str]] = {}
+        """The children that a node names, unless the only one has named it as well."""
+        self._are_only = bytearray()
+        """Whether a node is such an only child."""
+        self._are_shown = bytearray()
+        self._moments = array("d")
+        self._is_chain = True
+        self.trunk: str | None = None
+        """The message that all later ones without a parent follow."""
 
-    def __init__(self, nodes: Mapping[str, Node], is_shown: Callable[[str], bool]) -> None:
-        self._nodes = nodes
-        self._is_shown = is_shown
-        self.parents = _find_parents(nodes)
-        self.kept = self._find_kept(is_shown)
-        self._children, self._roots = _find_children(nodes, self.parents, self.kept)
+    def __contains__(self, name: object) -> bool:
+        return name in self._numbers
 
-    def depth_first(self) -> Iterator[str]:
-        """Yield each kept node before its children, and the oldest child's subtree first."""
-        waiting = self._roots[::-1]
+    def add(
+        self,
+        name: str,
+        parent: str | None,
+        are_shown: Sequence[bool],
+        children: Sequence[str] = (),
+        moment: float | None = None,
+    ) -> None:
+        """Add a message with a node for each of ``are_shown``.
+
+        ``parent`` may be added later or never, and ``children`` may be incomplete. The moment only
+        orders siblings that nothing else orders.
+        """
+        first = len(self._parents)
+        above = _NONE if parent is None else self._find(parent)
+        if above == _NONE and parent is not None:
+            self._waiting[first] = parent
+        self._numbers[name] = first
+        self._is_chain = self._is_chain and above == first - 1
+        is_only = above in self._listed and [*self._listed[above]] == [name]
+        if is_only:
+            del self._listed[above]
+        for node, is_shown in enumerate(are_shown, start=first):
+            self._parents.append(above)
+            self._are_only.append(is_only)
+            self._are_shown.append(is_shown)
+            self._moments.append(_NEVER if moment is None else moment)
+            above = node
+        if children:
+            self._listed[above] = children
+        if above != first:
+            self._last_nodes[first] = above
+
+    def _find(self, name: str) -> int:
+        """Return the last node of a message, -1 if it was not added."""
+        number = self._numbers.get(name, _NONE)
+        return self._last_nodes.get(number, number)
+
+    def arrange(self, current: object) -> Arrangement:
+        """Return the nodes in the order of their branches; most chats have none."""
+        end = self._find(current) if isinstance(current, str) else _NONE
+        if self._is_chain:
+            return self._arrange_chain(end)
+        self._repair()
+        kept = self._find_kept()
+        roots, children = self._find_children(kept)
+        nodes = array("i", children.depth_first(roots))
+        places = array("i", [_NONE]) * len(kept)
+        for place, node in enumerate(nodes):
+            places[node] = place
+        above = (self._parents[node] for node in nodes)
+        parents = array("i", (places[parent] if parent != _NONE else _NONE for parent in above))
+        removed = array("i", (node for node, is_kept in enumerate(kept) if not is_kept))
+        visible = places[self._find_visible(end, kept, children)] if nodes else None
+        return Arrangement(nodes, parents, removed, visible)
+
+    def _arrange_chain(self, end: int) -> Arrangement:
+        """Return the same for nodes each of which follows the one before it."""
+        count = self._are_shown.rfind(1) + 1
+        is_shown = self._are_shown.find(1, 0, end + 1) >= 0
+        last = min(end, count - 1) if is_shown else count - 1
+        nodes, removed = range(count), range(count, len(self._parents))
+        return Arrangement(nodes, range(-1, count - 1), removed, last if count else None)
+
+    def _repair(self) -> None:
+        """Give each node its parent: the one that it names, or else that lists it."""
+        parents = self._parents
+        for node, name in self._waiting.items():
+            parents[node] = self._find(name)
+        for node in _break_cycles(parents):
+            self._waiting[node] = ""
+            self._are_only[node] = False
+        tops = array("i")
+        for node, names in self._listed.items():
+            for child in (self._numbers.get(name, _NONE) for name in names):
+                if child == _NONE or parents[child] != _NONE:
+                    continue
+                tops = tops or array(
+                    "i", (n if parent == _NONE else parent for n, parent in enumerate(parents))
+                )
+                if _find_top(tops, node) != child:
+                    parents[child] = tops[child] = node
+        if self.trunk is not None:
+            end = self._find(self.trunk)
+            for node in range(end + 1, len(parents)):
+                if parents[node] == _NONE:
+                    parents[node] = end
+
+    def _find_kept(self) -> bytearray:
+        kept = bytearray(len(self._parents))
+        for node, is_shown in enumerate(self._are_shown):
+            step = node if is_shown else _NONE
+            while step != _NONE and not kept[step]:
+                kept[step] = True
+                step = self._parents[step]
+        return kept
+
+    def _find_children(self, kept: bytearray) -> tuple[list[int], "_Children"]:
+        """Return the kept roots, and the kept children of each node, oldest first."""
+        children = _Children(len(kept))
+        roots: list[int] = []
+        for node in range(len(kept) - 1, -1, -1):
+            if kept[node] and self._parents[node] == _NONE:
+                roots.append(node)
+            elif kept[node]:
+                children.put_first(self._parents[node], node)
+        for node, below in children.forks():
+            listed = {name: at for at, name in enumerate(self._listed.get(node, ()))}
+            places = {self._numbers.get(name): at for name, at in listed.items()}
+            below.sort(key=lambda child: self._age(child, places))
+            children.put_all(node, below)
+        roots.sort(key=lambda root: (root in self._waiting, root))
+        return roots, children
+
+    def _age(self, node: int, places: Mapping[int | None, int]) -> tuple[float, float]:
+        """Return where a node is among its siblings, whose ``places`` their parent has named."""
+        place = 0 if self._are_only[node] else places.get(node, _NEVER)
+        return place, self._moments[node]
+
+    def _find_visible(self, end: int, kept: bytearray, children: "_Children") -> int:
+        last, step = _NONE, end
+        while step != _NONE:
+            if kept[step] and last == _NONE:
+                last = step
+            if self._are_shown[step]:
+                return last
+            step = self._parents[step]
+        leaves = (node for node, is_kept in enumerate(kept) if is_kept and children.is_leaf(node))
+        return max(leaves, key=lambda leaf: (self._moment(leaf), leaf))
+
+    def _moment(self, node: int) -> float:
+        moment = self._moments[node]
+        return 0 if moment == _NEVER else moment
+
+
+class _Children:
+    """The children of each node: its first one, and for each the one that follows it."""
+
+    def __init__(self, count: int) -> None:
+        self._first = array("i", [_NONE]) * count
+        self._next = array("i", [_NONE]) * count
+
+    def put_first(self, parent: int, child: int) -> None:
+        self._next[child] = self._first[parent]
+        self._first[parent] = child
+
+    def put_all(self, parent: int, children: Sequence[int]) -> None:
+        self._first[parent] = _NONE
+        for child in reversed(children):
+            self.put_first(parent, child)
+
+    def is_leaf(self, node: int) -> bool:
+        return self._first[node] == _NONE
+
+    def of(self, node: int) -> list[int]:
+        found = []
+        child = self._first[node]
+        while child != _NONE:
+            found.append(child)
+            child = self._next[child]
+        return found
+
+    def forks(self) -> Iterator[tuple[int, list[int]]]:
+        """Yield each node that has several children, with these."""
+        for node, first in enumerate(self._first):
+            if first != _NONE and self._next[first] != _NONE:
+                yield node, self.of(node)
+
+    def depth_first(self, roots: Sequence[int]) -> Iterator[int]:
+        """Yield each node before its children, and the first child's subtree first."""
+        waiting = [*reversed(roots)]
         while waiting:
             node = waiting.pop()
             yield node
-            waiting.extend(reversed(self._children[node]))
-
-    def find_visible(self, current: object) -> str | None:
-        """Return the last node of the visible path, or None if no node is shown.
-
-        It is ``current``, or its last ancestor that was kept. If there is neither, or if no node on
-        the path is shown, it is the newest leaf.
-        """
-        if not self.kept:
-            return None
-        if isinstance(current, str) and current in self._nodes:
-            path = [node for node in self._path(current) if node in self.kept]
-            if any(map(self._is_shown, path)):
-                return path[-1]
-        leaves = [node for node in self._nodes if node in self.kept and not self._children[node]]
-        moments = [self._nodes[leaf].moment or 0 for leaf in leaves]
-        newest = max(range(len(leaves)), key=lambda index: (moments[index], index))
-        return leaves[newest]
-
-    def _path(self, node: str) -> list[str]:
-        """Return the nodes from the root to ``node``."""
-        path = []
-        step: str | None = node
-        while step is not None:
-            path.append(step)
-            step = self.parents[step]
-        path.reverse()
-        return path
-
-    def _find_kept(self, is_shown: Callable[[str], bool]) -> set[str]:
-        kept: set[str] = set()
-        for node in self._nodes:
-            step: str | None = node if is_shown(node) else None
-            while step is not None and step not in kept:
-                kept.add(step)
-                step = self.parents[step]
-        return kept
+            waiting.extend(reversed(self.of(node)))
 
 
-def _find_parents(nodes: Mapping[str, Node]) -> dict[str, str | None]:
-    """Return each node's parent: the one it names, or that lists it."""
-    parents = {id_: node.parent if node.parent in nodes else None for id_, node in nodes.items()}
-    _break_cycles(parents)
-    tops = {id_: id_ if parent is None else parent for id_, parent in parents.items()}
-    for id_, node in nodes.items():
-        for child in node.children:
-            if child in nodes and parents[child] is None and _find_top(tops, id_) != child:
-                parents[child] = tops[child] = id_
-    return parents
-
-
-def _break_cycles(parents: dict[str, str | None]) -> None:
-    """Make the first node of each cycle a root."""
-    places = {id_: place for place, id_ in enumerate(parents)}
-    done: set[str] = set()
-    for start in parents:
-        path: dict[str, None] = {}
-        step: str | None = start
-        while step is not None and step not in done and step not in path:
+def _break_cycles(parents: "array[int]") -> list[int]:
+    """Make the first node of each cycle a root, and return these."""
+    broken: list[int] = []
+    are_seen = bytearray(len(parents))
+    for start in range(len(parents)):
+        path: dict[int, None] = {}
+        step = start
+        while step != _NONE and not are_seen[step]:
+            are_seen[step] = True
             path[step] = None
             step = parents[step]
         if step in path:
-            ids = list(path)
-            parents[min(ids[ids.index(step) :], key=places.__getitem__)] = None
-        done.update(path)
+            nodes = list(path)
+            first = min(nodes[nodes.index(step) :])
+            parents[first] = _NONE
+            broken.append(first)
+    return broken
 
 
-def _find_top(tops: dict[str, str], node: str) -> str:
+def _find_top(tops: "array[int]", node: int) -> int:
     """Return the root of a node's tree, and shorten the links that lead to it."""
     while tops[node] != node:
         tops[node] = tops[tops[node]]
         node = tops[node]
     return node
-
-
-def _find_children(
-    nodes: Mapping[str, Node], parents: Mapping[str, str | None], kept: Container[str]
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the kept children, oldest first, and the kept roots."""
-    children: dict[str, list[str]] = {id_: [] for id_ in nodes}
-    roots: list[str] = []
-    for id_, parent in parents.items():
-        if id_ in kept:
-            (roots if parent is None else children[parent]).append(id_)
-    for id_, below in children.items():
-        if len(below) > 1:
-            listed = {child: place for place, child in enumerate(nodes[id_].children)}
-            ages = {child: (listed.get(child, _LAST), _moment(nodes[child])) for child in below}
-            below.sort(key=ages.__getitem__)
-    roots.sort(key=lambda root: nodes[root].parent is not None)
-    return children, roots
-
-
-def _moment(node: Node) -> float:
-    return _LAST if node.moment is None else node.moment

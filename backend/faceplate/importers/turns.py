@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
@@ -77,31 +78,38 @@ def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Tur
     ``is_exact``, an empty message is a message.
     """
     pieces = message.pieces
+    texts = [piece.text for piece in pieces if isinstance(piece, Text)]
+    content = "\n".join(texts)
+    # The whole message is only kept where nothing of it is shown.
+    is_shown = not message.is_hidden and content.strip()
+    is_reply = message.role == "assistant"
+    whole = Turn(
+        name,
+        message.role or "unknown",
+        content,
+        is_hidden=message.is_hidden,
+        is_shown_empty=is_exact,
+        created_at=fields.to_time(message.created),
+        model=model_name(message.model) if is_reply else None,
+        input_tokens=token_count(message.input_tokens),
+        output_tokens=token_count(message.output_tokens),
+        status=message.status if is_reply else None,
+        rest=message.rest or None,
+        original=None if is_shown and len(texts) == len(pieces) else message.original,
+    )
+    if len(texts) == len(pieces):  # as in most messages
+        return [whole]
     if any(isinstance(piece, Call) for piece in pieces):
         pieces = list(_with_ids(name, pieces))
     if message.role == "user" and len(pieces) > 1:
         pieces = sorted(pieces, key=lambda piece: not isinstance(piece, Result))
-    first, *others = _split(pieces) or [[]]
-    is_reply = message.role == "assistant"
-    about: dict[str, Any] = {
-        "role": message.role or "unknown",
-        "is_hidden": message.is_hidden,
-        "is_shown_empty": is_exact,
-        "created_at": fields.to_time(message.created),
-        "model": model_name(message.model) if is_reply else None,
-        "status": message.status if is_reply else None,
-        "original": message.original,
-    }
-    whole = {
-        "rest": message.rest or None,
-        "input_tokens": token_count(message.input_tokens),
-        "output_tokens": token_count(message.output_tokens),
-    }
-    turns = [Turn(**{"id": name, **about, **whole, **_fill(first, 0, is_exact=is_exact)})]
+    first, *others = _split(pieces)
+    turns = [whole._replace(**_fill(first, 0, is_exact=is_exact))]
     at = len(first)
+    rest = whole._replace(rest=None, input_tokens=None, output_tokens=None)
     for number, group in enumerate(others, start=2):
         filled = _fill(group, at, is_exact=is_exact)
-        turns.append(Turn(**{"id": f"{name}\0{number}", **about, **filled}))
+        turns.append(rest._replace(id=f"{name}\0{number}", **filled))
         at += len(group)
     return turns
 
@@ -154,16 +162,33 @@ def _fill(pieces: Sequence[Piece], begin: int, *, is_exact: bool) -> dict[str, A
     others = [piece for piece in pieces if not isinstance(piece, Text)]
     if others and others[0] is pieces[0] and isinstance(others[0], Result):
         return _fill_result(others[0], others, is_exact=is_exact)
-    content = "\n".join(piece.text for piece in pieces if isinstance(piece, Text))
-    if not others:
-        return {"content": content}
     return {
-        "content": content,
-        "calls": [make_call(piece) for piece in others if isinstance(piece, Call)],
+        "content": "\n".join(piece.text for piece in pieces if isinstance(piece, Text)),
+        "calls": _calls(others),
         "attachments": [piece for piece in others if isinstance(piece, Attachment)],
         "asides": [piece for piece in others if isinstance(piece, Aside)],
         "unknown": list(_unknown(pieces, begin)),
     }
+
+
+def _calls(pieces: Iterable[Piece]) -> list[JsonObject]:
+    """Return the calls among the pieces; of those with one id, the later ones get others."""
+    calls: dict[str, JsonObject] = {}
+    other_ids: dict[str, Iterator[str]] = {}
+    for piece in pieces:
+        if isinstance(piece, Call):
+            call = make_call(piece)
+            if call["id"] in calls:
+                ids = other_ids.setdefault(call["id"], ids_of(call["id"]))
+                call = {**call, "id": next(id_ for id_ in ids if id_ not in calls)}
+            calls[call["id"]] = call
+    return [*calls.values()]
+
+
+def ids_of(id_: str) -> Iterator[str]:
+    """Yield the ids of the calls that have one id in the source, in their order."""
+    yield id_
+    yield from (f"{id_} ({number})" for number in count(2))
 
 
 def _fill_result(result: Result, pieces: Sequence[Piece], *, is_exact: bool) -> dict[str, Any]:

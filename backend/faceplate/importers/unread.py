@@ -5,8 +5,11 @@ has text, the import says so, since it may be what somebody wrote.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
+
+from faceplate.column_types import JsonObject
+from faceplate.importers.fields import REPEATED
 
 _TEXT_KEYS: Final = frozenset(
     (
@@ -14,12 +17,16 @@ _TEXT_KEYS: Final = frozenset(
         *("output_text", "answer", "question", "prompt", "completion", "reasoning"),
         *("reasoning_content", "thinking", "thought", "thoughts", "transcript", "markdown"),
         *("html", "code", "result", "results", "extracted_content", "blocks", "refusal"),
+        *("note", "notes", "comment", "comments", "alternative", "alternatives"),
+        *("instruction", "instructions", "additional_instructions", "preprompt", "promptprefix"),
+        *("system", "system_prompt", "systemprompt", "system_message", "systemmessage"),
+        *("system_instruction", "systeminstruction", "system_role", "systemrole"),
     )
 )
 _CONTAINER_KEYS: Final = frozenset(
     (
         *("messages", "message", "history", "fragments", "response", "responses"),
-        *("tool_calls", "function_call", "replies", "children"),
+        *("tool_calls", "function_call", "replies", "children", "feedback", "annotations"),
     )
 )
 """The keys of text, or of objects whose own keys say what is text in them."""
@@ -30,9 +37,14 @@ _LABELS: Final = frozenset(
     )
 )
 """The keys of words that name a thing, and are nobody's text."""
+_NAMES: Final = ("name", "title")
+"""How the keys of other such words end."""
 _HOLDERS: Final = (str, list, dict)
 _WORD: Final = re.compile(r"\w")
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_MIN_PROSE_WORDS: Final = 3
+_MIN_PROSE_SIGNS: Final = 5  # of a script that may have no spaces
+_MAX_LOOKED_AT: Final = 20
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}(?:(?: \d+)? \(repeated\))?")
 
 
 def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str, int]]:
@@ -43,11 +55,50 @@ def find_text(fields: object, known: Collection[str] = ()) -> Iterator[tuple[str
     """
     if not isinstance(fields, dict):
         return
+    chars = 0
+
+    def count(text: str) -> None:
+        nonlocal chars
+        if _WORD.search(text):
+            chars += len(text)
+
     for key, value in fields.items():
-        if value:
-            chars = sum(len(text) for text in texts({key: value}, known) if _WORD.search(text))
+        if value and isinstance(value, _HOLDERS) and key not in known:
+            chars = 0
+            each_text({key: value}, known, count)
             if chars:
                 yield key if _PLAIN_KEY.fullmatch(key) else "a field", chars
+
+
+def count_asides(fields: JsonObject | None, known: Collection[str]) -> Iterator[str]:
+    """Yield the key of each field that has text which `find_text` does not report.
+
+    It is text if it has some words.
+    """
+    for key, value in (fields or {}).items():
+        if not value or not isinstance(value, _HOLDERS) or key.lower().endswith(_NAMES):
+            continue
+        if _has_prose(value) or (key in known and any(find_text({key: value}))):
+            if key not in known and isinstance(value, dict):
+                yield from count_asides(value, known)
+            elif key in known or not any(find_text({key: value}, known)):
+                yield key if _PLAIN_KEY.fullmatch(key) else "other fields"
+
+
+def _has_prose(value: object) -> bool:
+    """Return whether a value has a text of some words."""
+    if isinstance(value, str):
+        return _is_prose(value)
+    if isinstance(value, list):
+        return any(map(_has_prose, value))
+    return isinstance(value, dict) and any(map(_has_prose, value.values()))
+
+
+def _is_prose(text: str) -> bool:
+    if not text.isascii():
+        return sum(not sign.isascii() for sign in text[:100]) >= _MIN_PROSE_SIGNS
+    words = text.split(maxsplit=_MAX_LOOKED_AT) if text.count(" ") + 1 >= _MIN_PROSE_WORDS else []
+    return sum(word.strip(".,:;!?()'\"").isalpha() for word in words) >= _MIN_PROSE_WORDS
 
 
 def count_text(part: object, known: Collection[str]) -> int:
@@ -59,40 +110,37 @@ def count_text(part: object, known: Collection[str]) -> int:
 def texts(value: object, known: Collection[str] = (), *, is_text: bool = False) -> list[str]:
     """Return the texts in a value, as `find_text` counts them, and none that is empty."""
     found: list[str] = []
-    _collect(value, known, found, is_text=is_text)
+    each_text(value, known, found.append, is_text=is_text)
     return found
 
 
-def _collect(value: object, known: Collection[str], found: list[str], *, is_text: bool) -> None:
-    """Add the texts in a value to ``found``."""
-    if isinstance(value, str):
-        if is_text and value:
-            found.append(value)
-    elif isinstance(value, list):
-        for item in value:
-            _collect(item, known, found, is_text=is_text)
-    elif isinstance(value, dict):
+def each_text(
+    value: object, known: Collection[str], take: Callable[[str], None], *, is_text: bool = False
+) -> None:
+    """Call ``take`` with each text in a value, which is not empty, as `texts` returns them."""
+    if isinstance(value, dict):
         for key, item in value.items():
             if item and isinstance(item, _HOLDERS) and key not in known:
-                _collect_field(key.lower(), item, known, found, is_text=is_text)
+                name = key.lower()
+                is_container = name in _CONTAINER_KEYS
+                is_said = is_text or name in _TEXT_KEYS or name.endswith(REPEATED)
+                if not isinstance(item, str):
+                    if is_container and isinstance(item, list):
+                        _each_direct(item, take)
+                    each_text(item, known, take, is_text=is_said and not is_container)
+                elif is_container or (is_said and name not in _LABELS):
+                    take(item)
+    elif isinstance(value, list):
+        for item in value:
+            each_text(item, known, take, is_text=is_text)
+    elif is_text and value and isinstance(value, str):
+        take(value)
 
 
-def _collect_field(
-    name: str, item: object, known: Collection[str], found: list[str], *, is_text: bool
-) -> None:
-    if name in _CONTAINER_KEYS:
-        _collect_direct(item, found)
-        _collect(item, known, found, is_text=False)
-        return
-    is_said = is_text or name in _TEXT_KEYS
-    if isinstance(item, str) and (name in _LABELS or not is_said):
-        return
-    _collect(item, known, found, is_text=is_said)
-
-
-def _collect_direct(value: object, found: list[str]) -> None:
-    """Add the text under the key of a container: alone, or in a list with objects."""
-    if isinstance(value, str):
-        found.append(value)
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        found.extend(item for item in value if isinstance(item, str))
+def _each_direct(listed: Sequence[object], take: Callable[[str], None]) -> None:
+    """Take the texts in the list of a container; a word in a list of words alone is a name."""
+    strings = [item for item in listed if isinstance(item, str)]
+    has_objects = bool(strings) and any(isinstance(item, dict) for item in listed)
+    for text in strings:
+        if has_objects or " " in text:
+            take(text)

@@ -7,7 +7,7 @@ follows it in the source.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -16,12 +16,13 @@ from faceplate import records
 from faceplate.errors import NotFound
 from faceplate.importers.chats import Chat
 from faceplate.importers.fitting import fit
+from faceplate.importers.prologue import is_of_prologue
 from faceplate.scope import Scope
 from faceplate.services import _chat_rows as sql
 from faceplate.services import conversations
 from faceplate.services._chat_rows import Row, insert_messages
 from faceplate.services._new_messages import newest_time
-from faceplate.services.chats import NewChat, predecessors, store, uuid8
+from faceplate.services.chats import NewChat, place_of, predecessors, store, uuid8
 
 SHOWN: Final = "shown_position"
 """The key in a conversation's metadata of the position at which the source's path ended."""
@@ -107,28 +108,34 @@ def _give_ids(user_id: UUID, chat: Chat) -> _Given:
         source=chat.source,
         key=chat.key,
     )
-    ids = list(_message_ids(new, chat.names))
+    ids = _message_ids(new, chat.names)
     return _Given(new._replace(ids=ids), ids)
 
 
-def _message_ids(chat: NewChat, names: Sequence[str] | None) -> Iterator[UUID]:
-    """Yield the id of each message, derived from its parent, its name and its content.
+def _message_ids(chat: NewChat, names: Sequence[str] | None) -> list[UUID]:
+    """Return the id of each message, derived from its parent, its name and its content.
+
+    What stands before the first message of the source is no parent, so that a message keeps its id
+    when a system prompt was changed.
 
     An id begins with the number of messages before it on its path, so that the ids of a
     conversation go into the index nearly in order.
     """
-    depths, ids = [0], [chat.id.bytes]
+    ids: list[UUID] = []
+    parents: list[UUID | None] = []
+    """For each message, the parent of those that follow it."""
     for index, (message, parent) in enumerate(zip(chat.messages, predecessors(chat), strict=True)):
+        before = parents[parent - 1] if parent else None
         name, role, content = names[index] if names else "", message.role, message.content
         text = f"{len(name)} {name} {role} {len(content)} {content}"
         if message.tool_calls or message.tool_results:
             text += json.dumps([message.tool_calls, message.tool_results], sort_keys=True)
-        hashed = blake2b(ids[parent] + text.encode("utf-8", "surrogatepass"), digest_size=10)
-        depth = depths[parent] + 1
-        id_ = uuid8(depth, int.from_bytes(hashed.digest(), "big"))
-        depths.append(depth)
-        ids.append(id_.bytes)
-        yield id_
+        path = (before or chat.id).bytes
+        hashed = blake2b(path + text.encode("utf-8", "surrogatepass"), digest_size=10)
+        depth = 1 if before is None else place_of(before) + 1
+        ids.append(uuid8(depth, int.from_bytes(hashed.digest(), "big")))
+        parents.append(before if is_of_prologue(name.partition(":")[2]) else ids[-1])
+    return ids
 
 
 async def _continue(scope: Scope, given: _Given) -> Stored:

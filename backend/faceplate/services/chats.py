@@ -156,6 +156,11 @@ def uuid8(place: int, rest: int) -> UUID:
     return UUID(int=place << 80 | rest & _REST | _VERSION_8)
 
 
+def place_of(id_: UUID) -> int:
+    """Return the place in an id of `uuid8`."""
+    return id_.int >> 80
+
+
 def _rows(chat: NewChat) -> Iterator[Row]:
     size = len(chat.messages)
     is_moved = chat.head is not None and chat.head != size

@@ -89,9 +89,11 @@ def test_times_without_a_zone_are_read(tmp_path: Path, time: str, moment: dateti
     assert ("the day before" in json.dumps(message.metadata)) == (moment is None)
 
 
-def test_a_role_of_its_own_is_kept(tmp_path: Path) -> None:
+def test_a_role_of_its_own_is_kept_and_reported(tmp_path: Path) -> None:
     value = {"messages": [{"role": "Narrator", "say": "Once"}]}
-    [message] = read_one(tmp_path, value).messages
+    [chat], [refusal] = read_all(write(tmp_path / "chat.json", value))
+    assert "message 1: its role was not understood" in refusal.reason
+    [message] = chat.messages
     assert (message.role, (message.metadata or {})["role"]) == ("assistant", "narrator")
 
 

@@ -122,7 +122,7 @@ def test_calls_without_ids_and_results_are_kept(tmp_path: Path) -> None:
     assert [each.content for each in answers] == ["r1", "r2"]
     ids = [call["id"] for call in asked.tool_calls or ()]
     assert ids == [(each.tool_results or [{}])[0]["tool_call_id"] for each in answers]
-    assert asked.content == '```\n{"n": 3}\n```'  # nobody answered it
+    assert asked.content == '[bash]\n```\n{"n": 3}\n```'  # nobody answered it
 
 
 def test_thoughts_after_a_result_are_kept_once(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ class TestForms:
         [chat] = read_lines(
             tmp_path, [user("u1", None, "Go"), answer("a2", "u1", "m1", call("t1", "ls\npwd"))]
         )
-        assert spoken(chat)[-1] == ("assistant", '```\n{"command": "ls\\npwd"}\n```')
+        assert spoken(chat)[-1] == ("assistant", '[Bash]\n```\n{"command": "ls\\npwd"}\n```')
 
     def test_a_line_of_an_unknown_type_is_reported(self, tmp_path: Path) -> None:
         file = tmp_path / "session.jsonl"

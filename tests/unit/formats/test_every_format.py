@@ -4,7 +4,7 @@ import contextlib
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +51,7 @@ def stored(value: object) -> Iterator[str]:
         for key, item in value.items():
             yield from stored(key)
             yield from stored(item)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, Sequence):
         for item in value:
             yield from stored(item)
 

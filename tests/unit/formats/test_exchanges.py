@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from tests.chat_files import path, read_all, spoken, write
@@ -146,7 +146,7 @@ def test_a_reply_that_calls_a_tool_does_not_wait(tmp_path: Path) -> None:
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     value = {"messages": [ASKED], "choices": [{"message": message}]}
     [_, answer] = path(read_one(tmp_path, value))
-    assert (answer.tool_calls, answer.content) == (None, '```\n{"a": 1}\n```')
+    assert (answer.tool_calls, answer.content) == (None, '[f]\n```\n{"a": 1}\n```')
 
 
 def test_the_error_of_a_request_is_said(tmp_path: Path) -> None:
@@ -162,3 +162,33 @@ def test_choices_of_another_kind_are_no_replies(tmp_path: Path, choices: Any) ->
     [chat], _ = read_all(write(tmp_path / "test.json", value))
     assert (chat.source, spoken(chat)) == ("openai", BOTH[:1])
     assert chat.metadata["source"]["choices"] == choices
+
+
+ONE: Final = {"role": "assistant", "content": "One."}
+TWO: Final = {"role": "assistant", "content": "Two."}
+HI: Final = {"role": "user", "content": "Hi"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"messages": [HI], "choices": [{"message": ONE}, {"message": TWO}]},
+        {"messages": [HI, ONE], "choices": [{"message": ONE}, {"message": TWO}]},
+        {"messages": [HI], "responses": ["One.", "Two."]},
+        {"messages": [HI], "candidates": [ONE, TWO]},
+        {"prompt": "Hi", "responses": ["One.", "Two."]},
+        {"prompt": "Hi", "choices": [{"text": "One."}, {"text": "Two."}]},
+    ],
+)
+def test_several_replies_to_one_request_are_branches(tmp_path: Path, value: Any) -> None:
+    """Else they stand one after the other, or one of them is only in the metadata."""
+    [chat], refusals = read_all(write(tmp_path / "log.json", value))
+    assert refusals == []
+    assert spoken(chat) == [("user", "Hi"), ("assistant", "One.")]
+    assert spoken(chat, 3) == [("user", "Hi"), ("assistant", "Two.")]
+
+
+def test_several_replies_without_their_request_are_branches(tmp_path: Path) -> None:
+    value = {"object": "chat.completion", "choices": [{"message": ONE}, {"message": TWO}]}
+    [chat], _ = read_all(write(tmp_path / "log.json", value))
+    assert (spoken(chat), spoken(chat, 2)) == ([("assistant", "One.")], [("assistant", "Two.")])

@@ -49,7 +49,7 @@ def test_what_is_not_known_is_kept_and_reported(tmp_path: Path, strange: dict[st
     [[found], refusals] = read_all(write(tmp_path / "c.json", value))
     kept = [message.content + json.dumps(message.metadata) for message in found.messages]
     assert "seven words" in "".join([*kept, json.dumps(found.metadata)])
-    assert len(refusals) == 1
+    assert 1 <= len(refusals) <= 2
 
 
 @pytest.mark.parametrize("turns", [[], "none", [{"turn": "user"}]])

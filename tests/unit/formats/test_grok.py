@@ -44,7 +44,7 @@ def test_everything_is_where_a_reader_finds_it(tmp_path: Path, value: object) ->
         "https://i.example/red.png",
     ]
     assert spoken(found, 5)[-1] == ("assistant", "Dust.")
-    assert found.asides == {"reasoning": 3, "attachments": 3}
+    assert found.asides == {"reasoning": 3, "attachments": 3, "card_attachments_json": 1}
 
 
 def test_responses_without_parents_keep_the_order_of_the_list(tmp_path: Path) -> None:
@@ -108,7 +108,11 @@ def test_calls_without_results_stay_readable(tmp_path: Path) -> None:
     steps = [{"tagged_text": tagged}, {"tagged_text": {"raw_function_result": "a page"}}]
     value = chat(response("a", None, "human", "Hi"), response("b", "a", "grok", "Ok", steps=steps))
     _, called, result, answer = read_one(tmp_path, value).messages
-    assert (called.content, result.content, answer.content) == ("```\nplain\n```", "a page", "Ok")
+    assert (called.content, result.content, answer.content) == (
+        "[see]\n```\nplain\n```",
+        "a page",
+        "Ok",
+    )
     assert [call["id"] for call in called.tool_calls or ()] == ["x"]
 
 

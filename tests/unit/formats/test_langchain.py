@@ -39,8 +39,12 @@ class TestExample:
         chat = read_one(tmp_path, EXAMPLE)
         assert (chat.source, chat.key, chat.title) == ("langchain", "thread-1", "Weather")
         assert spoken(chat) == TALK
-        assert chat.messages[-1].metadata is not None
-        assert chat.messages[-1].metadata["role"] == "guest"
+
+    def test_another_role_is_kept_and_reported(self, tmp_path: Path) -> None:
+        messages = [*MESSAGES, dumped("chat", "Hello.", role="guest")]
+        [chat], refusals = read_all(write(tmp_path / "messages.json", messages))
+        assert (chat.messages[-1].metadata or {})["role"] == "guest"
+        assert "message 12: its role was not understood" in str(refusals)
 
     def test_a_call_counts_once_and_has_its_result(self, tmp_path: Path) -> None:
         chat = read_one(tmp_path, EXAMPLE)
@@ -156,4 +160,4 @@ class TestRecognition:
 def test_every_thread_is_read(value: dict[str, Any]) -> None:
     """No shape of a thread may stop the import."""
     [chat] = langchain.read(value)
-    assert len(chat.messages) == len(value["messages"])
+    assert len([*chat.messages]) == len(value["messages"])

@@ -11,6 +11,9 @@ from tests.formats.librechat import ANSWER, EXAMPLE, NO_PARENT, OTHER, QUESTION,
 from faceplate.importers import Chat
 from faceplate.services.messages import NewMessage
 
+BARE = {key: field for key, field in EXAMPLE.items() if key != "options"}
+"""The export without its options, and so without the system prompt in them."""
+
 
 def read(tmp_path: Path, value: object = EXAMPLE) -> Chat:
     [chat], refusals = read_all(write(tmp_path / "chat.json", value))
@@ -23,7 +26,7 @@ def read_answer(tmp_path: Path, *parts: Any, **fields: Any) -> list[NewMessage]:
     """What follows a question of which the answer has these parts."""
     question = said("q", NO_PARENT, "Tea?", is_user=True)
     answer = said("a", "q", fields.pop("text", ""), content=list(parts), **fields)
-    return path(read(tmp_path, {**EXAMPLE, "messages": [question, answer]}))[1:]
+    return path(read(tmp_path, {**BARE, "messages": [question, answer]}))[1:]
 
 
 def test_all_of_an_export_is_where_a_reader_finds_it(tmp_path: Path) -> None:
@@ -32,6 +35,7 @@ def test_all_of_an_export_is_where_a_reader_finds_it(tmp_path: Path) -> None:
     assert chat.created_at is not None
     assert chat.created_at.isoformat() == "2025-01-02T03:04:01+00:00"
     assert spoken(chat) == [
+        ("system", "Be brief."),
         (
             "user",
             (
@@ -44,7 +48,7 @@ def test_all_of_an_export_is_where_a_reader_finds_it(tmp_path: Path) -> None:
         ("assistant", "Between 75 and 80 degrees."),
         ("user", "Thanks!"),
     ]
-    question, call, result, answer, _ = path(chat)
+    _, question, call, result, answer, _ = path(chat)
     files = json.loads(question.body or "")["attachments"]
     assert [(file["kind"], file["name"], file["reference"]) for file in files] == [
         ("image/png", "leaf.png", "/images/leaf.png"),
@@ -68,7 +72,7 @@ def test_the_other_answer_is_a_branch(tmp_path: Path) -> None:
     """Else two answers to one question stand one after the other."""
     chat = read(tmp_path)
     other = next(place for place, each in enumerate(chat.messages, 1) if "Not" in each.content)
-    assert spoken(chat, other)[1:] == [("assistant", "Not too hot.")]
+    assert spoken(chat, other)[2:] == [("assistant", "Not too hot.")]
     assert (chat.messages[other - 1].metadata or {})["status"] == "interrupted"
 
 
@@ -84,13 +88,13 @@ def test_nested_messages_are_the_same_chat(tmp_path: Path, key: str) -> None:
 
 def test_a_message_whose_parent_is_not_in_the_file_follows_the_one_before(tmp_path: Path) -> None:
     messages = [said("q", "gone", "Tea?", is_user=True), said("a", "lost", "Yes.")]
-    chat = read(tmp_path, {**EXAMPLE, "branches": False, "messages": messages})
+    chat = read(tmp_path, {**BARE, "branches": False, "messages": messages})
     assert spoken(chat) == [("user", "Tea?"), ("assistant", "Yes.")]
 
 
 def test_two_first_questions_are_branches(tmp_path: Path) -> None:
     messages = [said(id_, NO_PARENT, f"Tea {id_}?", is_user=True) for id_ in ("a", "bb")]
-    assert spoken(read(tmp_path, {**EXAMPLE, "messages": messages})) == [("user", "Tea bb?")]
+    assert spoken(read(tmp_path, {**BARE, "messages": messages})) == [("user", "Tea bb?")]
 
 
 def test_messages_of_a_dump_are_collected_by_their_chat(tmp_path: Path) -> None:
@@ -140,7 +144,11 @@ def test_calls_of_every_kind_have_their_results(
 def test_a_call_without_a_result_is_text(tmp_path: Path) -> None:
     part = {"type": "tool_call", "tool_call": {"id": "t", "name": "f", "args": "tea"}}
     [asked] = read_answer(tmp_path, part)
-    assert (asked.role, asked.content, asked.tool_calls) == ("assistant", "```\ntea\n```", None)
+    assert (asked.role, asked.content, asked.tool_calls) == (
+        "assistant",
+        "[f]\n```\ntea\n```",
+        None,
+    )
 
 
 def test_text_beside_the_parts_is_said_once(tmp_path: Path) -> None:
@@ -160,7 +168,7 @@ def test_an_error_is_the_text_of_a_reply_that_failed(tmp_path: Path) -> None:
 
 def test_what_is_no_message_is_reported(tmp_path: Path) -> None:
     question = {**QUESTION, "children": [{"text": "No id"}]}
-    _, refusals = read_all(write(tmp_path / "chat.json", {**EXAMPLE, "messages": [question]}))
+    _, refusals = read_all(write(tmp_path / "chat.json", {**BARE, "messages": [question]}))
     assert [str(each.reason) for each in refusals] == [
         "imported, but message 1: messages was not understood, with 5 characters of text"
     ]
@@ -177,13 +185,11 @@ def test_a_missing_parent_counts_in_whatever_order_the_list_is(tmp_path: Path) -
     late = said("c", "gone", "And the cup?", is_user=True, createdAt="2025-01-02T03:05:00.000Z")
     reply = said("d", "c", "A warm one.", createdAt="2025-01-02T03:06:00.000Z")
     [chat], refusals = read_all(
-        write(tmp_path / "chat.json", {**EXAMPLE, "messages": [reply, late, OTHER, QUESTION]})
+        write(tmp_path / "chat.json", {**BARE, "messages": [reply, late, OTHER, QUESTION]})
     )
     assert refusals == []
     ends = [spoken(chat, end)[-1][1] for end in range(1, 5) if len(spoken(chat, end)) == 2]
     assert sorted(ends) == ["A warm one.", "Not too hot."]
     assert [text for _, text in spoken(chat)] == ["And the cup?", "A warm one."]
-    [chat], _ = read_all(
-        write(tmp_path / "x.json", {**EXAMPLE, "messages": [QUESTION, OTHER, late]})
-    )
+    [chat], _ = read_all(write(tmp_path / "x.json", {**BARE, "messages": [QUESTION, OTHER, late]}))
     assert [text for _, text in spoken(chat)][-2:] == ["Not too hot.", "And the cup?"]

@@ -154,4 +154,4 @@ def test_no_calls_are_no_calls(tmp_path: Path, calls: object) -> None:
 
 def test_calls_that_are_no_json_are_text(tmp_path: Path) -> None:
     [answer] = read_answer(tmp_path, "Yes.", toolCalls="[{broken")
-    assert answer.content == "Yes.\n\n```\n[{broken\n```"
+    assert answer.content == "Yes.\n\n[function]\n```\n[{broken\n```"

@@ -164,7 +164,7 @@ def test_a_call_that_has_not_ended_is_text(tmp_path: Path) -> None:
         'arguments="&quot;{}&quot;">\n<summary>Executing...</summary>\n</details>'
     )
     [answer] = read_answer(tmp_path, content=content)
-    assert (answer.content, answer.tool_calls) == ("```\n{}\n```", None)
+    assert (answer.content, answer.tool_calls) == ("[search]\n```\n{}\n```", None)
 
 
 def test_markup_in_a_question_is_the_question(tmp_path: Path) -> None:

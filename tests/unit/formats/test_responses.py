@@ -40,7 +40,7 @@ def test_all_of_a_reply_is_where_a_reader_finds_it(tmp_path: Path) -> None:
         ("assistant", ""),
         ("tool", "sketched"),
         ("tool", "four islands"),
-        ("assistant", '```\n{"type": "search", "query": "steep islands"}\n```'),
+        ("assistant", '[web_search]\n```\n{"type": "search", "query": "steep islands"}\n```'),
         ("tool", json.dumps(results)),
         ("assistant", ""),
         ("tool", "4"),

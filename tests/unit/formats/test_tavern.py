@@ -66,7 +66,7 @@ def test_the_time_of_a_message_has_many_forms(tmp_path: Path, date: object) -> N
 
 
 def test_what_a_swipe_says_besides_is_kept(tmp_path: Path) -> None:
-    told: dict[str, Any] = {"swipes": ["Ho"], "swipe_id": 0, "swipe_info": [{"note": "a remark"}]}
+    told: dict[str, Any] = {"swipes": ["Ho"], "swipe_id": 0, "swipe_info": [{"tag": "a remark"}]}
     found = read_one(write(tmp_path / "chat.json", [HEAD, line("Baker", "Ho", 1, **told)]))
     assert "a remark" in json.dumps(found.messages[0].metadata)
     assert len(found.messages) == 1

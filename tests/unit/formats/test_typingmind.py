@@ -38,11 +38,14 @@ def test_all_of_an_export_is_where_a_reader_finds_it(tmp_path: Path, value: Any)
     assert chat.metadata["source"]["folderID"] == "f-1"
 
 
-def test_a_system_message_of_the_chat_counts(tmp_path: Path) -> None:
+def test_a_system_message_of_the_chat_follows_that_of_its_settings(tmp_path: Path) -> None:
     message = {"role": "system", "uuid": "s", "content": "Answer kindly."}
     value = {**CHAT, "messages": [message, *CHAT["messages"]]}
     [chat], _ = read_all(write(tmp_path / "chats.json", value))
-    assert [text for role, text in spoken(chat) if role == "system"] == ["Answer kindly."]
+    assert [text for role, text in spoken(chat) if role == "system"] == [
+        "Answer briefly.",
+        "Answer kindly.",
+    ]
 
 
 def test_the_chats_of_a_large_export_are_in_further_files(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_tools_have_their_results(tmp_path: Path, part: dict[str, Any], said: st
 @pytest.mark.parametrize("state", ["input-streaming", "input-available", "approval-requested"])
 def test_a_call_without_a_result_does_not_wait_for_one(tmp_path: Path, state: str) -> None:
     chat = read_one(tmp_path, answer(tool(state)))
-    assert spoken(chat)[1:] == [("assistant", '```\n{"a": 1}\n```')]
+    assert spoken(chat)[1:] == [("assistant", '[f]\n```\n{"a": 1}\n```')]
 
 
 def test_version_3_has_no_parts(tmp_path: Path) -> None:

@@ -9,11 +9,15 @@ import os
 import tempfile
 import weakref
 from bisect import bisect_right
-from collections.abc import ItemsView, Iterator, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, ValuesView
+from itertools import islice
+from json import JSONEncoder
 from typing import Any, Final, NamedTuple
 
+from faceplate.importers.fields import REPEATED
 from faceplate.importers.files.decoding import JSON
 
+_OPENING_MEMBERS: Final = 200
 _CHUNK_CHARS: Final = 16 * 1024
 _MAX_HELD_CHARS: Final = 100
 """The length of a string or a number up to which it is held in memory."""
@@ -58,9 +62,13 @@ class SpilledDict(dict[str, Any]):
         super().__init__()
         self._spill = spill
         self._last: tuple[Place | None, Any] = (None, None)
+        self._repeated = 0
 
     def put(self, key: str, value: Any, text: str) -> None:
-        """Set a member, whose JSON is ``text``."""
+        """Set a member, whose JSON is ``text``; an earlier one of its key gets another key."""
+        if key in self and self[key] and self[key] != value:
+            self._repeated += 1
+            self[f"{key} {self._repeated}{REPEATED}"] = super().__getitem__(key)
         self[key] = value if _is_held(value, text) else self._spill.write(text)
 
     def __getitem__(self, key: str) -> Any:
@@ -204,6 +212,27 @@ class SpilledList(list[Any]):
 
     def __repr__(self) -> str:
         return f"SpilledList of {self._size}"
+
+
+def is_large(value: object) -> bool:
+    """Return whether a value is in a file, or a field of an object that a reader has made."""
+    large = (SpilledDict, SpilledList)
+    fields = value.values() if type(value) is dict else ()
+    return isinstance(value, large) or any(isinstance(field, large) for field in fields)
+
+
+def encode(value: object, encoder: JSONEncoder) -> Iterable[str]:
+    """Return the JSON of a value, in small pieces if it is large."""
+    return encoder.iterencode(value) if is_large(value) else (encoder.encode(value),)
+
+
+def opening(value: Any) -> Any:
+    """Return a value of which each large list or dictionary has only the first members."""
+    if isinstance(value, SpilledList):
+        return [*islice(value, _OPENING_MEMBERS)]
+    if not is_large(value):
+        return value
+    return {name: opening(item) for name, item in islice(value.items(), _OPENING_MEMBERS)}
 
 
 def _is_held(value: Any, text: str) -> bool:

@@ -14,6 +14,7 @@ from faceplate.importers.contents import read_content
 from faceplate.importers.fields import as_list, as_object, first_text
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Aside, Message, Piece, SourceChat, Unknown
 
 _OWN_BLOCKS: Final = {
@@ -61,8 +62,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = value.get("messages")
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise Unreadable("messages must be a list of objects")
-    listed = [part for message in messages for part in _split(openai.read_message(message))]
-    yield openai.read_chat(value, listed)._replace(is_exact=False)
+    listed = (part for message in messages for part in _split(openai.read_message(message)))
+    yield openai.read_chat(value, Shelf(listed))._replace(is_exact=False)
 
 
 def _split(message: Message) -> Sequence[Message]:

@@ -53,7 +53,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     titles = (value.get("userTitle"), value.get("autoTitle"))
     other = {"autoTitle": titles[1]} if all(titles) and titles[0] != titles[1] else {}
     yield SourceChat(
-        [_read_message(message) for message in messages],
+        map(_read_message, messages),
         id=first_text(value.get("id")),
         title=first_text(*titles),
         created=value.get("created"),

@@ -12,7 +12,8 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.source import Message, SourceChat, Text
+from faceplate.importers.prologue import PROMPTS, take_prompts
+from faceplate.importers.source import SourceChat
 
 _DUMPED: Final = "conversationHistory"
 _FIRST_VERSION: Final = {"id", "name", "messages"}
@@ -56,10 +57,12 @@ def _read_chat(chat: JsonObject, listed: list[JsonObject]) -> SourceChat:
     messages = [openai.read_message(message) for message in listed]
     messages = [each._replace(model=each.model or model) for each in messages]
     rest = without(chat, "id", "name", "messages")
-    if isinstance(prompt := rest.get("prompt"), str) and prompt.strip():
-        messages.insert(0, Message("system", [Text(rest.pop("prompt"))], id="prompt"))
     return SourceChat(
-        messages, id=openai.read_id(chat.get("id")), title=chat.get("name"), rest=rest
+        messages,
+        id=openai.read_id(chat.get("id")),
+        title=chat.get("name"),
+        prologue=take_prompts(rest, ("prompt", *PROMPTS)),
+        rest=rest,
     )
 
 

@@ -6,7 +6,7 @@ instructions and the model's reasoning. docs/importing/formats.md says what beco
 of content.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -69,7 +69,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     is_ours = WRITER in rest.items()
     if is_ours:
         del rest[WRITER[0]]
-    messages = [_read_node(id_, node, mapping) for id_, node in mapping.items()]
+    messages = _read_nodes(mapping)
     current = value.get("current_node")
     if is_ours:
         messages, current = _join(messages, current)
@@ -86,7 +86,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     )
 
 
-def _join(nodes: Sequence[Message], current: object) -> tuple[list[Message], object]:
+def _join(nodes: Iterable[Message], current: object) -> tuple[Iterator[Message], object]:
     """Return the messages that faceplate has written as several nodes each, and the current one."""
     joined: dict[str, Message] = {}
     firsts: dict[str, str] = {}
@@ -101,7 +101,12 @@ def _join(nodes: Sequence[Message], current: object) -> tuple[list[Message], obj
             firsts[node.id] = first.id
             pieces = [*first.pieces, *node.pieces]
             joined[first.id] = first._replace(pieces=pieces, children=node.children)
-    return [*joined.values()], firsts.get(first_text(current), current)
+    return iter(joined.values()), firsts.get(first_text(current), current)
+
+
+def _read_nodes(mapping: JsonObject) -> Iterator[Message]:
+    for id_, node in mapping.items():
+        yield _read_node(id_, node, mapping)
 
 
 def _read_node(id_: str, node: object, mapping: Mapping[str, object]) -> Message:

@@ -70,14 +70,9 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not isinstance(listed, list):
         raise Unreadable("chat_messages must be a list of messages")
     ids = {first_text(as_object(message).get("uuid")) for message in listed} - {""}
-    messages: list[Message] = []
-    for number, fields in enumerate(listed, start=1):
-        message = _read_message(fields, ids, messages[-1].id if messages else None)
-        messages.append(message._replace(id=message.id or f"message {number}"))
-    model = value.get("model")
     yield SourceChat(
-        [message._replace(model=message.model or model) for message in messages],
-        id=first_text(value.get("uuid")) or ("" if len(ids) == len(messages) else digest(value)),
+        _read_messages(listed, ids, value.get("model")),
+        id=first_text(value.get("uuid")) or ("" if len(ids) == len(listed) else digest(value)),
         title=value.get("name"),
         created=value.get("created_at"),
         updated=value.get("updated_at"),
@@ -85,6 +80,14 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         current=value.get("current_leaf_message_uuid"),
         rest=without(value, *_CHAT_FIELDS),
     )
+
+
+def _read_messages(listed: list[Any], ids: Collection[str], model: object) -> Iterator[Message]:
+    before: str | None = None
+    for number, fields in enumerate(listed, start=1):
+        message = _read_message(fields, ids, before)
+        before = message.id or f"message {number}"
+        yield message._replace(id=before, model=message.model or model)
 
 
 def _read_message(fields: object, ids: Collection[str], before: str | None) -> Message:

@@ -16,6 +16,7 @@ from faceplate.importers.formats.claude_code_lines import (
     TYPES,
     Line,
     Thread,
+    find_titles,
     is_line,
     is_question,
     is_spoken,
@@ -24,6 +25,7 @@ from faceplate.importers.formats.claude_code_lines import (
     threads,
 )
 from faceplate.importers.formats.description import Format
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Attachment, Message, Piece, SourceChat, Text
 
 _LISTS: Final = ("messages", "loglines")
@@ -46,15 +48,20 @@ def joins(value: JsonObject) -> str | None:
 
 def fits(value: JsonObject) -> int:
     """Return 4 for the lines of a log."""
-    lines = [line for key in _LISTS for line in as_list(value.get(key)) if isinstance(line, dict)]
-    return 4 if any(is_spoken(line) for line in lines) else 0
+    return 4 if any(is_spoken(line) for line in _lines(value)) else 0
+
+
+def _lines(value: JsonObject) -> Iterator[JsonObject]:
+    for key in _LISTS:
+        for line in as_list(value.get(key)):
+            if isinstance(line, dict):
+                yield line
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
     """Yield the chat of each session and of each agent in a log."""
-    lines = [line for key in _LISTS for line in as_list(value.get(key)) if isinstance(line, dict)]
-    titles = _find_titles(lines)
-    for thread in threads(lines):
+    titles = find_titles(_lines(value))
+    for thread in threads(_lines(value)):
         if any(is_spoken(line) for line in thread.lines):
             yield _read_thread(thread, titles)
 
@@ -62,36 +69,52 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
 def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
     common = next(line for line in thread.lines if is_spoken(line))
     lost = _Lost(thread.lines)
-    latest = {id(line) for line in _latest_progress(thread.lines)}
-    groups: list[list[Line]] = []
+    latest = _latest_progress(thread.lines)
+    messages = Shelf[Message]()
+    answers: list[tuple[str, JsonObject]] = []
+    """The id of the answer that each message is a part of, and the usage that its lines tell."""
+    current: str | None = None
+    lines = link(
+        thread.lines,
+        lambda number, line: _is_message(line) or lost.has(line) or number in latest,
+    )
     ids: dict[str | None, str] = {}
-    for line in link(
-        thread.lines, lambda line: _is_message(line) or lost.has(line) or id(line) in latest
-    ):
-        if groups and _continues(groups[-1], line):
-            groups[-1].append(line)
-        else:
-            groups.append([line])
-        ids[line.id] = groups[-1][0].id
-    messages = [_read_group(group, ids.get(group[0].parent), common) for group in groups]
-    ends = {_answer_id(group[0].fields): number for number, group in enumerate(groups)}
-    for number, group in enumerate(groups):
-        if ends[_answer_id(group[0].fields)] == number:  # the whole answer has one usage
-            messages[number] = _with_usage(messages[number], group[-1].fields)
-    shown = [message.id for message in messages if not message.is_hidden]
+    for group in _groups(lines):
+        ids.update((line.id, group[0].id) for line in group)
+        message = _read_group(group, ids.get(group[0].parent), common)
+        messages.append(message)
+        answers.append((_answer_id(group[0].fields), _usage(group[-1].fields)))
+        current = current if message.is_hidden else message.id
+    ends = {answer: number for number, (answer, _) in enumerate(answers)}
+    are_last = [ends[answer] == number for number, (answer, _) in enumerate(answers)]
     others = [line for line in thread.lines if first_text(line.get("type")) not in TYPES]
     return SourceChat(
-        messages,
+        (  # the whole answer has one usage
+            _with_usage(message, usage) if is_last else message
+            for message, (_, usage), is_last in zip(messages, answers, are_last, strict=True)
+        ),
         id="/".join(name for name in (thread.session, thread.agent) if name)
-        or digest(thread.lines),
+        or digest([*thread.lines]),
         title=_title(thread, titles),
         is_tree=True,
-        current=shown[-1] if shown else None,
+        current=current,
         rest={
             **without(common, *_LINE_FIELDS, "toolUseResult", "requestId"),
             **({"other_lines": others} if others else {}),
         },
     )
+
+
+def _groups(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Yield the lines of each message."""
+    group: list[Line] = []
+    for line in lines:
+        if group and not _continues(group, line):
+            yield group
+            group = []
+        group.append(line)
+    if group:
+        yield group
 
 
 def _title(thread: Thread, titles: Mapping[str, str]) -> str | None:
@@ -108,26 +131,14 @@ def _title(thread: Thread, titles: Mapping[str, str]) -> str | None:
     return next(spoken, "").partition("\n")[0][:_MAX_TITLE_CHARS] or None if is_command else None
 
 
-def _find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
-    """Return the title of each session, the user's before the program's, and of each leaf."""
-    found: dict[str, str] = {}
-    for kind, key in (("ai-title", "aiTitle"), ("custom-title", "customTitle")):
-        for line in lines:
-            if line.get("type") == kind and isinstance(title := line.get(key), str):
-                found[f"session {first_text(line.get('sessionId'))}"] = title
-    for line in lines:
-        if line.get("type") == "summary" and isinstance(title := line.get("summary"), str):
-            found[f"leaf {line.get('leafUuid')}"] = title
-    return found
-
-
-def _latest_progress(lines: Iterable[JsonObject]) -> Iterable[JsonObject]:
-    """Return the last line about the progress of each call: it has all that those before have."""
-    return {
-        first_text(line.get("toolUseID"), line.get("parentToolUseID")): line
-        for line in lines
+def _latest_progress(lines: Iterable[JsonObject]) -> set[int]:
+    """Return the number of the last line about the progress of each call: it has all the others."""
+    latest = {
+        first_text(line.get("toolUseID"), line.get("parentToolUseID")): number
+        for number, line in enumerate(lines, start=1)
         if line.get("type") == "progress"
-    }.values()
+    }
+    return {*latest.values()}
 
 
 class _Lost:
@@ -135,7 +146,7 @@ class _Lost:
 
     def __init__(self, lines: Iterable[JsonObject]) -> None:
         self._said = {
-            row.strip()
+            hash(row.strip())
             for line in lines
             for content in (
                 as_object(line.get("message")).get("content"),
@@ -143,13 +154,13 @@ class _Lost:
             )
             for row in _text(content).splitlines()
         }
+        """The hashes of what messages say."""
 
     def has(self, line: JsonObject) -> bool:
         """Return whether a line has such a text, the first time it is asked for it."""
         is_queued = line.get("type") == "queue-operation"
-        rows = (
-            {row.strip() for row in _text(line.get("content")).splitlines()} if is_queued else set()
-        )
+        queued = _text(line.get("content")) if is_queued else ""
+        rows = {hash(row.strip()) for row in queued.splitlines()}
         is_lost = not rows <= self._said
         self._said |= rows
         return is_lost
@@ -201,9 +212,12 @@ def _read_group(group: Sequence[Line], parent: str | None, common: JsonObject) -
     )
 
 
-def _with_usage(message: Message, line: JsonObject) -> Message:
+def _usage(line: JsonObject) -> JsonObject:
+    return as_object(as_object(line.get("message")).get("usage"))
+
+
+def _with_usage(message: Message, usage: JsonObject) -> Message:
     """Return a message with the numbers of tokens that its last line has."""
-    usage = as_object(as_object(line.get("message")).get("usage"))
     counts = [usage[key] for key in _INPUT_TOKENS if isinstance(usage.get(key), int)]
     return message._replace(
         input_tokens=sum(counts) if counts else None, output_tokens=usage.get("output_tokens")

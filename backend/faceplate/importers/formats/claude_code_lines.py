@@ -7,11 +7,12 @@ question follows already: the user went back there.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fields import as_list, as_object, first_text
+from faceplate.importers.shelf import Shelf
 
 SPEAKERS: Final = ("user", "assistant")
 TYPES: Final = frozenset(
@@ -44,7 +45,7 @@ class Thread(NamedTuple):
 
     session: str
     agent: str
-    lines: list[JsonObject]
+    lines: Shelf[JsonObject]
 
 
 def is_line(value: JsonObject) -> bool:
@@ -88,7 +89,7 @@ def threads(lines: Iterable[object]) -> list[Thread]:
         seen.add((session, uuid))
         is_agents = line.get("isSidechain") is True or line.get("parent_tool_use_id")
         agent = _agent(line, roots) if is_agents else ""
-        thread = found.setdefault((session, agent), Thread(session, agent, []))
+        thread = found.setdefault((session, agent), Thread(session, agent, Shelf()))
         thread.lines.append(line)
     return list(found.values())
 
@@ -111,12 +112,30 @@ def _agent(line: JsonObject, roots: dict[str, str]) -> str:
     return first_text(line.get("agentId"), line.get("parent_tool_use_id"), root)
 
 
-def link(lines: Sequence[JsonObject], is_message: Callable[[JsonObject], bool]) -> Iterator[Line]:
+def find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
+    """Return the title of each session, the user's before the program's, and of each leaf."""
+    given: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for line in lines:
+        session = f"session {first_text(line.get('sessionId'))}"
+        match line:
+            case {"type": "custom-title", "customTitle": str() as title}:
+                given[session] = title
+            case {"type": "ai-title", "aiTitle": str() as title}:
+                found[session] = title
+            case {"type": "summary", "summary": str() as title}:
+                found[f"leaf {line.get('leafUuid')}"] = title
+    return found | given
+
+
+def link(
+    lines: Iterable[JsonObject], is_message: Callable[[int, JsonObject], bool]
+) -> Iterator[Line]:
     """Yield the lines that are messages, each with the one that it follows."""
     links = _Links()
     for number, line in enumerate(lines, start=1):
         uuid = first_text(line.get("uuid"), f"line {number}")
-        if is_message(line):
+        if is_message(number, line):
             yield from links.follow(uuid, line)
         else:
             links.stands_for[uuid] = links.find_parent(line)
@@ -134,7 +153,8 @@ class _Links:
         """Whether any line has named another one."""
         self._asked: set[str | None] = set()
         """The messages that a user's question follows."""
-        self._written: dict[tuple[str | None, str], str] = {}
+        self._written: dict[tuple[str | None, int], str] = {}
+        """The messages, by those that they follow and by the hashes of their texts."""
 
     def find_parent(self, line: JsonObject) -> str | None:
         """Return the message that a line names as the one before it, or the last one."""
@@ -150,7 +170,7 @@ class _Links:
     def follow(self, uuid: str, line: JsonObject) -> Iterator[Line]:
         """Yield the line with the message that it follows, unless it repeats another one."""
         parent = self.find_parent(line)
-        text = json.dumps([line.get("timestamp"), line.get("message")], sort_keys=True)
+        text = hash(json.dumps([line.get("timestamp"), line.get("message")], sort_keys=True))
         if "timestamp" in line and (original := self._written.get((parent, text))):
             self.stands_for[uuid] = original  # a compaction writes lines again
             return

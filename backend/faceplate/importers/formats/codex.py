@@ -7,7 +7,8 @@ becomes a message only if no item says the same.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -26,126 +27,97 @@ from faceplate.importers.formats.codex_items import (
     text_of,
     without_space,
 )
+from faceplate.importers.formats.codex_lines import LINES, is_header, is_wrapped, sessions_of
 from faceplate.importers.formats.description import Format
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Aside, Message, SourceChat, Text
-
-_LINES: Final = frozenset(
-    (
-        *("session_meta", "response_item", "event_msg", "turn_context", "compacted"),
-        *("world_state", "inter_agent_communication", "inter_agent_communication_metadata"),
-    )
-)
 
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a line: a file is read as a whole."""
     is_state = value.get("record_type") == "state"
-    is_line = _is_wrapped(value) or _is_header(value) or is_state or is_item(value)
+    is_line = is_wrapped(value) or is_header(value) or is_state or is_item(value)
     return "" if is_line else None
-
-
-def _is_wrapped(value: JsonObject) -> bool:
-    kind = first_text(value.get("type"))
-    has_payload = bool(kind) and isinstance(value.get("payload"), dict)
-    return has_payload and (kind in _LINES or "timestamp" in value)
-
-
-def _is_header(value: JsonObject) -> bool:
-    """Return whether a value is the first line of a log without wrapped lines."""
-    return {"id", "timestamp", "instructions"} <= value.keys() and "type" not in value
 
 
 def fits(value: JsonObject) -> int:
     """Return 4 for the lines of a log, or its document."""
-    lines = [line for line in as_list(value.get("messages")) if isinstance(line, dict)]
-    if any(_is_wrapped(line) and line["type"] in _LINES for line in lines):
+    lines = as_list(value.get("messages"))
+    first = as_object(next((line for line in lines if isinstance(line, dict)), None))
+    if any(is_wrapped(line) and line["type"] in LINES for line in lines if isinstance(line, dict)):
         return 4
     items, session = as_list(value.get("items")), as_object(value.get("session"))
     if "id" in session and all(isinstance(item, dict) and "type" in item for item in items):
         return 4
-    return 4 if lines and _is_header(lines[0]) else 0
+    return 4 if is_header(first) else 0
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
     """Yield the chat of each session of a log."""
-    lines = [line for line in as_list(value.get("messages")) if isinstance(line, dict)]
+    lines = (line for line in as_list(value.get("messages")) if isinstance(line, dict))
     if "session" in value:
-        lines = [as_object(value["session"]), *map(as_object, as_list(value.get("items")))]
-    for session in _sessions(lines):
+        items = map(as_object, as_list(value.get("items")))
+        lines = (line for line in chain([as_object(value["session"])], items))
+    for session in sessions_of(lines):
         yield _Reader(session).read()
-
-
-def _sessions(lines: Iterable[JsonObject]) -> list[list[JsonObject]]:
-    """Return the lines of each session; what a session repeats of its parent is its own."""
-    sessions: list[list[JsonObject]] = []
-    known: set[str] = set()
-    for line in lines:
-        header = as_object(line.get("payload")) if line.get("type") == "session_meta" else line
-        is_header = header is not line or _is_header(line)
-        if not sessions or (is_header and first_text(header.get("id")) not in known):
-            sessions.append([])
-            known = set()
-        if is_header:
-            source = _find(header.get("source"), "parent_thread_id")
-            parents = (header.get(key) for key in ("id", "forked_from_id", "parent_thread_id"))
-            known |= {first_text(parent) for parent in (*parents, source)}
-        sessions[-1].append(line)
-    return sessions
-
-
-def _find(value: object, key: str) -> object:
-    """Return the value of a key that may be some levels below."""
-    fields = as_object(value)
-    if key in fields:
-        return fields[key]
-    return next((found for each in fields.values() if (found := _find(each, key))), None)
 
 
 class _Reader:
     """The messages of a session, as far as its lines are read."""
 
-    def __init__(self, lines: list[JsonObject]) -> None:
+    def __init__(self, lines: Shelf[JsonObject]) -> None:
         self._lines = lines
-        self._messages: list[Message] = []
+        self._messages = Shelf[Message]()
+        self._last: list[Message] = []
+        """The last answer and what follows it: events may say more about the answer."""
         self._path: list[str] = []
         self._asked: list[int] = []
         """How long the path was before each question on it."""
-        self._answer: int | None = None
-        """The last answer, if the user has said nothing since."""
         self._asides: list[Aside] = []
         self._model: object = None
         self._about: JsonObject = {}
         self._others: list[JsonObject] = []
         self._title: object = None
-        items = [item for line in lines if (item := _item(line))]
-        self._written = {json.dumps(item, sort_keys=True) for item in items}
-        self._answered = {first_text(item.get("call_id")) for item in items if "output" in item}
-        messages = [read_item(item) for item in items if item.get("type") == "message"]
-        self._copies = Counter((message.role, said(message)) for message in messages)
-        self._copies.update(
-            ("reasoning", without_space(text))
-            for item in items
-            if item.get("type") == "reasoning"
-            for text in _parts(item)
-        )
-        events = (event for line in lines if (event := _event(line)))
-        typed = (event for event in events if event.get("kind") in (None, "plain"))
-        prompts = (message_of_event(event) for event in typed)
-        self._typed = {said(each) for each in prompts if each is not None and each.role == "user"}
+        self._written: set[int] = set()
+        """The hashes of the items; a log may be larger than what fits in memory."""
+        self._answered: set[str] = set()
+        self._copies: Counter[tuple[str, int]] = Counter()
+        self._typed: set[int] = set()
+        for line in lines:
+            self._look_at(line)
+
+    def _look_at(self, line: JsonObject) -> None:
+        """Note what items and events repeat of each other."""
+        if item := _item(line):
+            self._written.add(hash(json.dumps(item, sort_keys=True)))
+            if "output" in item:
+                self._answered.add(first_text(item.get("call_id")))
+            if item.get("type") == "message":
+                message = read_item(item)
+                self._copies[message.role, hash(said(message))] += 1
+            if item.get("type") == "reasoning":
+                self._copies.update(
+                    ("reasoning", hash(without_space(text))) for text in _parts(item)
+                )
+        event = _event(line)
+        prompt = message_of_event(event) if event.get("kind") in (None, "plain") else None
+        if prompt is not None and prompt.role == "user":
+            self._typed.add(hash(said(prompt)))
 
     def read(self) -> SourceChat:
         """Return the chat."""
-        for line in self._lines:
-            self._take(line)
+        for number, line in enumerate(self._lines):
+            self._take(line, is_first=not number)
         if self._asides:
             self._add(
                 Message("assistant", (), original=[aside.value for aside in self._asides]), {}
             )
+        self._put_last()
         header = as_object(self._about.get("session_meta"))
         rest = {**self._about, **({"other_lines": self._others} if self._others else {})}
         return SourceChat(
             self._messages,
-            id=first_text(header.get("id")) or digest(self._lines),
+            id=first_text(header.get("id")) or digest([*self._lines]),
             title=self._title,
             created=header.get("timestamp"),
             is_tree=True,
@@ -153,13 +125,13 @@ class _Reader:
             rest=rest,
         )
 
-    def _take(self, line: JsonObject) -> None:
+    def _take(self, line: JsonObject, *, is_first: bool) -> None:
         payload = as_object(line.get("payload"))
         if item := _item(line):
             self._take_item(item, line)
         elif event := _event(line):
             self._take_event(event, line)
-        elif line.get("type") == "session_meta" or _is_header(line) or line is self._lines[0]:
+        elif line.get("type") == "session_meta" or is_header(line) or is_first:
             self._about.setdefault("session_meta", payload or line)
         elif line.get("type") in ("turn_context", "world_state"):
             self._about[line["type"]] = payload  # the last one says what was so at the end
@@ -176,7 +148,7 @@ class _Reader:
         replaced = [
             item
             for item in as_list(payload.get("replacement_history"))
-            if json.dumps(item, sort_keys=True) not in self._written
+            if hash(json.dumps(item, sort_keys=True)) not in self._written
         ]
         if replaced:
             rest["replacement_history"] = replaced
@@ -190,7 +162,9 @@ class _Reader:
         if asides and len(asides) == len(message.pieces):
             self._asides += asides
         elif (
-            message.role == "user" and text not in self._typed and _opens(item).startswith(INJECTED)
+            message.role == "user"
+            and hash(text) not in self._typed
+            and _opens(item).startswith(INJECTED)
         ):
             self._add(message._replace(is_hidden=True), line)
         else:
@@ -229,27 +203,39 @@ class _Reader:
 
     def _mark_answer(self, **fields: Any) -> None:
         """Set fields of the last answer."""
-        if self._answer is not None:
-            self._messages[self._answer] = self._messages[self._answer]._replace(**fields)
+        if self._last:
+            self._last[0] = self._last[0]._replace(**fields)
 
     def _is_copy(self, role: str, text: str) -> bool:
         """Return whether an item says the same; each item has one copy."""
-        self._copies[role, text] -= 1
-        return not text or self._copies[role, text] >= 0
+        copy = role, hash(text)
+        self._copies[copy] -= 1
+        return not text or self._copies[copy] >= 0
 
     def _add(self, message: Message, line: JsonObject) -> None:
-        name = str(len(self._messages) + 1)
-        if message.role == "assistant":
+        name = str(len(self._messages) + len(self._last) + 1)
+        is_answer = message.role == "assistant"
+        is_question = message.role == "user" and not message.is_hidden
+        if is_answer:
             message = message._replace(pieces=[*self._asides, *message.pieces], model=self._model)
             self._asides = []
-            self._answer = len(self._messages)
-        if message.role == "user" and not message.is_hidden:
+        if is_question:
             self._asked.append(len(self._path))
-            self._answer = None
+        if is_answer or is_question:
+            self._put_last()
         parent = self._path[-1] if self._path else None
         created = line.get("timestamp") if "payload" in line else None
-        self._messages.append(message._replace(id=name, parent=parent, created=created))
+        message = message._replace(id=name, parent=parent, created=created)
+        if is_answer or self._last:
+            self._last.append(message)
+        else:
+            self._messages.append(message)
         self._path.append(name)
+
+    def _put_last(self) -> None:
+        for message in self._last:
+            self._messages.append(message)
+        self._last.clear()
 
     def _roll_back(self, turns: object) -> None:
         """Go back before the last questions; what follows is a branch."""

@@ -47,7 +47,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not isinstance(requests, list) or not all(map(_is_request, requests)):
         raise Unreadable("requests must be a list of objects with message and response")
     yield SourceChat(
-        [message for request in requests for message in _read_request(request)],
+        (message for request in requests for message in _read_request(request)),
         id=first_text(value.get("sessionId")),
         title=value.get("customTitle"),
         created=value.get("creationDate"),

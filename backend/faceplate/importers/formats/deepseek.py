@@ -34,7 +34,7 @@ _FRAGMENT_FIELDS: Final = ("id", "status", "stage_id", "elapsed_secs")
 _UNFINISHED: Final = {"WIP", "INCOMPLETE", "STOPPED", "ABORTED"}
 _MESSAGE_FIELDS: Final = (
     *("message_id", "parent_id", "role", "fragments", "files", "model", "inserted_at"),
-    *("content", "thinking_content", "status"),
+    *("content", "thinking_content", "reasoning_content", "status"),
 )
 _CHAT_FIELDS: Final = (
     *("id", "title", "inserted_at", "updated_at", "mapping", "current_message_id"),
@@ -149,13 +149,15 @@ def _read_message(place: Message, message: JsonObject, usual_role: str) -> Messa
 
 def _older(message: JsonObject, pieces: list[Piece]) -> list[Piece]:
     """Return the pieces with the text and the thoughts that stand beside fragments, or for them."""
-    content, thoughts = message.get("content"), message.get("thinking_content")
+    content = message.get("content")
+    thoughts = {"thinking_content", "reasoning_content"} & message.keys()
+    asides = [Aside("reasoning", message[key]) for key in sorted(thoughts) if message[key]]
     said = {piece.text for piece in pieces if isinstance(piece, Text)}
     if isinstance(content, str) and content and content not in said:
         pieces = [*pieces, Text(content)]
     elif content and not isinstance(content, str):
         pieces = [*pieces, Unknown({"content": content})]
-    return [Aside("reasoning", thoughts), *pieces] if thoughts else pieces
+    return [*asides, *pieces]
 
 
 def _read_fragment(fragment: Any, beside: JsonObject) -> list[Piece]:

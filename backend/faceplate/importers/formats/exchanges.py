@@ -28,6 +28,8 @@ _REPLIES: Final = (
 _INSIDE_REPLIES: Final = ("body", "message", "json", "response")
 _SAID: Final = {"message", "text"}
 _PREFERENCES: Final = ("preferred_output", "non_preferred_output")
+_ALTERNATIVES: Final = (*_PREFERENCES, "responses", "candidates", "generations")
+"""The keys of lists of replies, of which the first is the shown one."""
 _HEADER: Final = ("model", "usage", "created", "created_at")
 _LOG_TIMES: Final = ("startTime", "start_time", "request_time")
 _MAX_LEVELS: Final = 3
@@ -44,8 +46,8 @@ class _Exchange(NamedTuple):
 def fits(value: JsonObject) -> int:
     """Return 4 for a request with replies, 3 for one of them in the shape of a log or a batch."""
     exchange = _find(value)
-    has_replies = exchange.reply is not None or any(as_list(value.get(key)) for key in _PREFERENCES)
-    if exchange.has_request and has_replies:
+    has_replies = exchange.reply is not None or any(_listed(value.get(k)) for k in _PREFERENCES)
+    if exchange.has_request and (has_replies or _has_alternatives(value)):
         return 4
     return 3 if has_replies or (exchange.has_request and "custom_id" in value) else 0
 
@@ -63,20 +65,19 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if responses.fits({**fields, **reply}):
         yield from responses.read({**fields, **reply, **_pick(fields, ("id", "created_at"))})
         return
-    header = _pick(reply, _HEADER)
-    replies = [{**header, **message} for message in _messages_of(reply)]
-    for key in _PREFERENCES:
-        replies += as_list(fields.pop(key, None))
+    replies = _take_replies(fields, reply)
     if about := without(reply, "choices", "content", "message", "role", "type", *_HEADER):
         fields["reply"] = about
     asked = _asked(fields)
+    if asked and replies and _said(asked[-1]) == _said(replies[0]):
+        replies[0] = {**asked.pop(), **replies[0]}
     fields["messages"] = _join(asked, replies)
-    if len(fields["messages"]) > len(asked) + 1:
+    if len(replies) > 1:
         fields["current"] = str(len(asked) + 1)
     fields["id"] = first_text(fields.get("id"), reply.get("id"))
     format_ = anthropic if anthropic.fits(fields) else openai
     for chat in format_.read(fields):
-        yield chat._replace(is_exact=False)
+        yield chat._replace(is_exact=False, is_tree=chat.is_tree or len(replies) > 1)
 
 
 def _pick(fields: JsonObject, keys: Sequence[str]) -> JsonObject:
@@ -140,7 +141,8 @@ def _is_request(value: Any) -> bool:
 
 
 def _has_messages(value: JsonObject) -> bool:
-    has_prompt = isinstance(value.get("prompt"), str) and ("choices" in value or "model" in value)
+    has_reply = "choices" in value or "model" in value or _has_alternatives(value)
+    has_prompt = isinstance(value.get("prompt"), str) and has_reply
     return isinstance(value.get("messages"), list) or has_prompt
 
 
@@ -175,6 +177,30 @@ def _read_choice(choice: JsonObject) -> JsonObject:
     return {"role": "assistant", **without(choice, "message", "text", "index"), **said}
 
 
+def _take_replies(fields: JsonObject, reply: JsonObject) -> list[JsonObject]:
+    """Return the replies to a request, and remove those that are among its fields."""
+    header = _pick(reply, _HEADER)
+    replies = [{**header, **message} for message in _messages_of(reply)]
+    for key in _ALTERNATIVES:
+        if listed := _listed(fields.get(key)):
+            del fields[key]
+            replies += listed
+    return replies
+
+
+def _has_alternatives(value: JsonObject) -> bool:
+    return any(_listed(value.get(key)) for key in _ALTERNATIVES)
+
+
+def _listed(replies: object) -> list[JsonObject]:
+    """Return the messages of a list of replies, each a text or a message; else none."""
+    listed = [
+        {"role": "assistant", "content": each} if isinstance(each, str) else each
+        for each in as_list(replies)
+    ]
+    return listed if all(map(openai.is_message, listed)) else []
+
+
 def _expects_reply(fields: JsonObject) -> bool:
     last = as_object((as_list(fields.get("messages")) or [None])[-1])
     return last.get("role") != "assistant"
@@ -185,13 +211,11 @@ def _asked(fields: JsonObject) -> list[Any]:
     if isinstance(prompt := fields.get("prompt"), str) and "messages" not in fields:
         del fields["prompt"]
         return [{"role": "user", "content": prompt}]
-    return as_list(fields.get("messages"))
+    return [*as_list(fields.get("messages"))]
 
 
 def _join(asked: Sequence[Any], replies: Sequence[Any]) -> list[Any]:
     """Return all messages; several replies are branches, by their parents."""
-    if asked and replies and _said(asked[-1]) == _said(replies[0]):
-        replies = replies[1:]
     if len(replies) < 2:
         return [*asked, *replies]
     messages: list[Any] = []

@@ -15,8 +15,8 @@ from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
-_ROLES: Final = {"user": "user", "gemini": "assistant"}
-_TYPES: Final = (*_ROLES, "info", "warning", "error")
+_NOTES: Final = ("info", "warning", "error")
+_ROLES: Final = {"user": "user", "gemini": "assistant", **dict.fromkeys(_NOTES, "program")}
 _ABOUT: Final = ("sessionId", "projectHash")
 _CHAT_FIELDS: Final = ("sessionId", "summary", "startTime", "lastUpdated", "messages")
 _FIELDS: Final = ("id", "timestamp", "type", "content", "toolCalls", "thoughts", "tokens", "model")
@@ -42,7 +42,7 @@ def _is_about(value: object) -> bool:
 def _is_message(value: object) -> bool:
     fields = as_object(value)
     is_named = all(isinstance(fields.get(key), str) for key in ("id", "timestamp"))
-    return is_named and first_text(fields.get("type")) in _TYPES and "content" in fields
+    return is_named and first_text(fields.get("type")) in _ROLES and "content" in fields
 
 
 def _is_line(value: object) -> bool:
@@ -176,7 +176,7 @@ def _read_message(fields: JsonObject) -> Message:
     kind = first_text(fields.get("type"), "unknown")
     calls, thoughts = fields.get("toolCalls"), fields.get("thoughts")
     usage = as_object(fields.get("tokens"))
-    beside: JsonObject = {}
+    beside: JsonObject = {"type": kind} if kind in _NOTES else {}
     if notes := [
         note for call in as_list(calls) if (note := without(as_object(call), *_CALL_FIELDS))
     ]:

@@ -14,6 +14,7 @@ from faceplate.importers.contents import read_part
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Attachment,
     Message,
@@ -58,13 +59,20 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = value.get("messages", [])
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise Unreadable("messages must be a list of objects")
+    rest = without(value, "messages", "id", "title", "created", "updated", "object")
+    prompts: list[Message] = []
+    if messages:  # else they are in another file, and a prompt here would not be before them
+        assistants = [dict(as_object(each)) for each in as_list(value.get("assistants"))]
+        prompts = [prompt for each in assistants for prompt in take_prompts(each)]
+        rest |= {"assistants": assistants} if assistants else {}
     yield SourceChat(
         [_read_message(message) for message in messages],
         id=first_text(value.get("id")),
         title=first_text(value.get("title"), value.get("summary")),
         created=value.get("created"),
         updated=value.get("updated"),
-        rest=without(value, "messages", "id", "title", "created", "updated", "object"),
+        prologue=prompts,
+        rest=rest,
     )
 
 

@@ -13,6 +13,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_part
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.description import Format
+from faceplate.importers.prologue import PROMPTS, take_prompts
 from faceplate.importers.source import Aside, Message, Piece, SourceChat, Text
 from faceplate.importers.thoughts import read_thoughts, unmark_thoughts
 
@@ -20,6 +21,7 @@ _MARKS: Final = (":::thinking", ":::")  # around reasoning in the text, in versi
 _NO_PARENT: Final = "00000000-0000-0000-0000-000000000000"
 _LISTS: Final = ("messages", "messagesTree")
 _INNER_CALLS: Final = ("function", "code_interpreter", "file_search", "retrieval")
+_PROMPTS: Final = {*PROMPTS, "context"}
 _CHAT_FIELDS: Final = ("conversationId", "title", *_LISTS)
 _FIELDS: Final = (
     *("messageId", "parentMessageId", "children", "isCreatedByUser", "createdAt", "model"),
@@ -44,12 +46,15 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     listed = _listed(value)
     if not _are_messages(listed):
         raise Unreadable("messages must be a list of objects with messageId and isCreatedByUser")
+    rest = without(value, *_CHAT_FIELDS)
+    prompts = take_prompts(rest, _PROMPTS, inside=("options",))
     yield SourceChat(
         list(_flatten(listed)),
         id=first_text(value.get("conversationId"), value.get("id")),
         title=value.get("title"),
         is_tree=True,
-        rest=without(value, *_CHAT_FIELDS),
+        prologue=prompts,
+        rest=rest,
     )
 
 

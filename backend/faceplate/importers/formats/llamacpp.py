@@ -15,6 +15,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_part
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats.description import Format
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
 _CONV_FIELDS: Final = ("id", "name", "lastModified", "currNode", "type", "harness")
@@ -55,6 +56,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     conv, messages = _take_apart(value)
     if not all(isinstance(message, dict) for message in messages):
         raise Unreadable("messages must be a list of objects")
+    rest = without(conv, *_CONV_FIELDS) | without(value, "conv", "messages", "id")
     yield SourceChat(
         [_read_message(message) for message in messages],
         id=first_text(conv.get("id"), value.get("id")),
@@ -62,7 +64,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         updated=conv.get("lastModified"),
         is_tree=True,
         current=_id(conv.get("currNode")),
-        rest=without(conv, *_CONV_FIELDS) | without(value, "conv", "messages", "id"),
+        prologue=take_prompts(rest),
+        rest=rest,
     )
 
 

@@ -15,6 +15,7 @@ from faceplate.importers.fields import as_list, as_object, first_of, first_text,
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.openai import read_id
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -28,7 +29,7 @@ from faceplate.importers.source import (
 )
 from faceplate.importers.unread import find_text
 
-_CHAT_FIELDS: Final = ("name", "messages", "createdAt", "systemPrompt")
+_CHAT_FIELDS: Final = ("name", "messages", "createdAt")
 _FIELDS: Final = ("role", "type", "content", "steps")
 _CALL_FIELDS: Final = ("type", "name", "callId", "toolCallRequestId", "toolCallId")
 _BLOCK_FIELDS: Final = ("type", "content", "style", "stepIdentifier", "roleOverride")
@@ -63,12 +64,10 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not isinstance(listed, list) or not all(map(_has_versions, listed)):
         raise Unreadable("messages must be a list of objects with versions")
     model = as_object(value.get("lastUsedModel"))
-    prompt = first_text(value.get("systemPrompt"), _configured_prompt(value))
+    rest = without(value, *_CHAT_FIELDS)
+    prompts = take_prompts(rest) + take_prompts({"system": _configured_prompt(value)})
     messages: list[Message] = []
     parent: str | None = None
-    if prompt.strip():
-        messages.append(Message("system", [Text(prompt)], id="prompt"))
-        parent = "prompt"
     for number, message in enumerate(listed, start=1):
         versions = message["versions"]
         selected = message.get("currentlySelected")
@@ -76,8 +75,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         beside = without(message, "versions", "currentlySelected")
         for place, version in enumerate(versions):
             made = _read_version(version, first_of(model, "identifier", "indexedModelIdentifier"))
-            rest = {**beside, **(made.rest or {})}
-            messages.append(made._replace(id=f"{number}.{place + 1}", parent=parent, rest=rest))
+            about = {**beside, **(made.rest or {})}
+            messages.append(made._replace(id=f"{number}.{place + 1}", parent=parent, rest=about))
         parent = f"{number}.{shown + 1}" if versions else parent
     yield SourceChat(
         messages,
@@ -87,7 +86,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         updated=first_of(value, *_UPDATES),
         is_tree=True,
         current=parent,
-        rest=without(value, *_CHAT_FIELDS),
+        prologue=prompts,
+        rest=rest,
     )
 
 

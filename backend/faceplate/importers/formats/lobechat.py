@@ -4,14 +4,16 @@ A chat is what has one topic, or what has none in one session. The tables are un
 exports of the browser's database, and under ``data`` in later ones.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_content
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_seconds, without
 from faceplate.importers.formats.description import Format
+from faceplate.importers.formats.lobechat_tables import Tables
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -43,18 +45,6 @@ _FIELDS: Final = (
 )
 
 
-class _Tables(NamedTuple):
-    """The rows that belong to the messages, by the ids of their messages or by their own."""
-
-    topics: Mapping[str, JsonObject]
-    sessions: Mapping[str, JsonObject]
-    threads: Mapping[str, JsonObject]
-    plugins: Mapping[str, JsonObject]
-    translations: Mapping[str, JsonObject]
-    files: Mapping[str, JsonObject]
-    files_of: Mapping[str, list[object]]
-
-
 def fits(value: JsonObject) -> int:
     """Return 3 for tables in the object of an export, 2 for bare ones."""
     tables = _take_tables(value)
@@ -72,17 +62,12 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = as_list(rows.get("messages"))
     if not all(_is_message(message) for message in messages):
         raise Unreadable("messages must be a list of objects with a role and a topic or session")
-    tables = _Tables(
-        **{name: _by_id(rows.get(name)) for name in ("topics", "sessions", "threads", "files")},
-        plugins=_by_id(rows.get("messagePlugins")),
-        translations=_by_id(rows.get("messageTranslates")),
-        files_of=_files_of(rows.get("messagesFiles")),
-    )
+    tables = Tables(rows)
     chats: dict[tuple[str, str], list[JsonObject]] = {}
     for message in messages:
         place = next((key for key in _PLACES if message.get(key)), "sessionId")
         chats.setdefault((place, first_text(message.get(place), "inbox")), []).append(message)
-    strays = _strays(rows, {message["id"] for message in messages})
+    strays = tables.find_strays(messages)
     for (place, id_), listed in chats.items():
         chat = _read_chat(place, id_, listed, tables)
         yield chat._replace(rest={**(chat.rest or {}), **strays})
@@ -103,38 +88,10 @@ def _is_message(value: object) -> bool:
     )
 
 
-def _by_id(rows: object) -> dict[str, JsonObject]:
-    return {
-        row["id"]: row
-        for row in as_list(rows)
-        if isinstance(row, dict) and isinstance(row.get("id"), str)
-    }
-
-
-def _strays(rows: JsonObject, ids: Collection[str]) -> JsonObject:
-    """Return the rows that belong to messages which the export does not have."""
-    strays = {
-        name: [
-            row
-            for row in as_list(rows.get(name))
-            if first_text(as_object(row).get("id")) not in ids
-        ]
-        for name in ("messagePlugins", "messageTranslates")
-    }
-    return {name: listed for name, listed in strays.items() if listed}
-
-
-def _files_of(rows: object) -> dict[str, list[object]]:
-    found: dict[str, list[object]] = {}
-    for row in map(as_object, as_list(rows)):
-        found.setdefault(first_text(row.get("messageId")), []).append(row.get("fileId"))
-    return found
-
-
-def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: _Tables) -> SourceChat:
+def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: Tables) -> SourceChat:
     topic = tables.topics.get(id_, {}) if place == "topicId" else {}
-    session_id = first_text(topic.get("sessionId"), listed[0].get("sessionId"))
-    session = tables.sessions.get(session_id, {})
+    session, agent = (dict(row) for row in tables.behind(listed[0]))
+    prompts = take_prompts(agent) + take_prompts(session, inside=("config",))
     title = first_text(topic.get("title"))
     if not topic:
         title = first_text(session.get("title"), as_object(session.get("meta")).get("title"))
@@ -149,9 +106,14 @@ def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: _Tables) 
         updated=topic.get("updatedAt"),
         is_tree=True,
         current=main[-1] if main else None,
+        prologue=prompts,
         rest={
             name: fields
-            for name, fields in (("topic", without(topic, "id", "title")), ("session", session))
+            for name, fields in (
+                ("topic", without(topic, "id", "title")),
+                ("session", session),
+                ("agent", agent),
+            )
             if fields
         },
     )
@@ -192,7 +154,7 @@ def _parent(message: JsonObject) -> str:
     return first_text(message.get("parentId"))
 
 
-def _read_message(message: JsonObject, parent: str | None, tables: _Tables) -> Message:
+def _read_message(message: JsonObject, parent: str | None, tables: Tables) -> Message:
     id_, role = message["id"], message["role"]
     plugin = {**tables.plugins.get(id_, {}), **as_object(message.get("plugin"))}
     extra, metadata = as_object(message.get("extra")), as_object(message.get("metadata"))
@@ -264,7 +226,7 @@ def _tool_name(fields: JsonObject) -> str:
     return ".".join(name for name in names if isinstance(name, str) and name) or "function"
 
 
-def _files(message: JsonObject, tables: _Tables) -> Iterator[Attachment]:
+def _files(message: JsonObject, tables: Tables) -> Iterator[Attachment]:
     """Yield the files of a message: from its lists, or from the tables."""
     listed = [file for key in _FILE_LISTS for file in as_list(message.get(key))]
     for file in listed + tables.files_of.get(message["id"], []):
@@ -285,7 +247,7 @@ FORMAT: Final = Format(
     fits,
     read,
     known=(
-        *("search", "meta", "config", "agents", "chunks"),
+        *("search", "meta", "config", "agents", "sessions", "chunks"),
         *("userInstalledPlugins", "aiModels", "aiProviders", "embeddings", "documents"),
     ),
 )

@@ -12,13 +12,13 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Message, SourceChat
 
 _SPEAKERS: Final = ("from", "role")
 _TEXTS: Final = ("content", "value", "text")
 _LINKS: Final = ("children", "ancestors")
-_PROMPT: Final = "preprompt"
-_CHAT_FIELDS: Final = ("_id", "rootMessageId", _PROMPT, "messages")
+_CHAT_FIELDS: Final = ("_id", "rootMessageId", "messages")
 
 
 def fits(value: JsonObject) -> int:
@@ -56,14 +56,12 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not isinstance(listed, list) or not all(map(_is_message, listed)):
         raise Unreadable("messages must be a list of objects with from or role, and a text")
     fields = without(value, *_CHAT_FIELDS)
-    if prompt := first_text(value.get(_PROMPT)):
-        fields["system"] = prompt
     given = value.get("_id")
     if "id" not in fields and (id_ := first_text(given, as_object(given).get("$oid"))):
         fields["id"] = id_
     elif given is not None:
         fields["_id"] = given
-    yield openai.read_chat(fields, list(_flatten(listed)))._replace(is_exact=False)
+    yield openai.read_chat(fields, Shelf(_flatten(listed)))._replace(is_exact=False)
 
 
 def _flatten(listed: list[Any]) -> Iterator[Message]:

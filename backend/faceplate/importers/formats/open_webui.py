@@ -5,7 +5,7 @@ A file has one chat or a list, each bare or in a ``chat`` with an id. A chat is 
 ``messages``. docs/importing/formats.md says what becomes of each field.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -15,6 +15,7 @@ from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.open_webui_markup import unmark
 from faceplate.importers.formats.open_webui_parts import read_files, read_pieces
+from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import Message, SourceChat, Text
 
 _NUMBERED: Final = "message {}"  # the id of a message without one, which cannot name the chat
@@ -43,9 +44,13 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     is_wrapped = isinstance(outer.get("chat"), dict)
     chat: JsonObject = dict(outer.pop("chat")) if is_wrapped else outer
     _drop_repeated_files(chat)
+    prologue = take_prompts(chat, inside=("params",))
+    if files := _take_read_files(chat):
+        prologue.append(Message("user", list(read_files(files)), original=files))
     messages, current = _take_messages(chat)
-    is_numbered = any(message.id == _NUMBERED.format(1) for message in messages)
-    chat_id = first_text(outer.get("id"), chat.get("id"), digest(value) if is_numbered else "")
+    chat_id = first_text(outer.get("id"), chat.get("id"))
+    if not chat_id and isinstance(messages, list) and messages:
+        chat_id = digest(value) if messages[0].id == _NUMBERED.format(1) else ""
     title = first_text(chat.get("title"), outer.get("title"))
     for fields in (outer, chat):
         for name, known in (("id", chat_id), ("title", title)):
@@ -59,6 +64,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         updated=outer.get("updated_at"),
         is_tree=True,
         current=current,
+        prologue=prologue,
         rest={**outer, "chat": chat} if is_wrapped else chat,
     )
 
@@ -76,12 +82,21 @@ def _drop_repeated_files(chat: JsonObject) -> None:
         del chat["files"]
 
 
+def _take_read_files(chat: JsonObject) -> list[Any]:
+    """Remove the files of a chat whose text is in the export, and return them."""
+    files = as_list(chat.get("files"))
+    read_ones = [file for file in files if any(each.text for each in read_files([file]))]
+    if read_ones:
+        chat["files"] = [file for file in files if file not in read_ones]
+    return read_ones
+
+
 def _file_id(file: object) -> str:
     fields = as_object(file)
     return first_text(fields.get("id"), fields.get("url"))
 
 
-def _take_messages(chat: JsonObject) -> tuple[list[Message], object]:
+def _take_messages(chat: JsonObject) -> tuple[Iterable[Message], object]:
     """Remove the messages from the chat; return them and the visible leaf."""
     history, listed = chat.get("history"), chat.get("messages")
     tree = history.get("messages") if isinstance(history, dict) else None
@@ -91,8 +106,7 @@ def _take_messages(chat: JsonObject) -> tuple[list[Message], object]:
             chat.pop("messages", None)
         if not chat["history"]:
             del chat["history"]
-        messages = [_read_node(id_, message) for id_, message in tree.items()]
-        return _with_merged(messages, tree, history.get("currentId"))
+        return _with_merged(tree, history.get("currentId"))
     if not isinstance(listed, list):
         raise Unreadable("history.messages must be an object, or messages a list")
     chat.pop("messages")
@@ -137,37 +151,45 @@ def _read_node(id_: str, message: object) -> Message:
     return place if message is None else _read_message(place, fields)
 
 
-def _with_merged(
-    messages: list[Message], tree: JsonObject, current: object
-) -> tuple[list[Message], object]:
-    """Return the messages with the merged answers, and the visible leaf.
+def _with_merged(tree: JsonObject, current: object) -> tuple[Iterable[Message], object]:
+    """Return the messages of a tree with the merged answers, and the visible leaf.
 
     What the user goes on from is the answer that a model has merged from those of several models.
     So it is one more answer to the question, and what follows the answer that has it follows it.
     """
-    merged: dict[str, Message] = {}
-    for message in messages:
-        said = as_object(as_object(tree[message.id]).get("merged")).get("content")
-        if isinstance(said, str) and said.strip():
-            answer = message if message.role == "assistant" else message._replace(parent=message.id)
-            merged[message.id] = answer._replace(
+    names = {
+        id_: f"{id_}:merged"
+        for id_, message in tree.items()
+        if _merged_text(message).strip() and as_object(message).get("role") == "assistant"
+    }
+    return _read_tree(tree, names), names.get(first_text(current), current)
+
+
+def _merged_text(message: object) -> str:
+    return first_text(as_object(as_object(message).get("merged")).get("content"))
+
+
+def _read_tree(tree: JsonObject, names: Mapping[str, str]) -> Iterator[Message]:
+    """Yield the messages, each with its merged answer behind it.
+
+    ``names`` has the names of merged answers by the answers whose places they take.
+    """
+    for id_, fields in tree.items():
+        message = _read_node(id_, fields)
+        if (parent := names.get(message.parent or "")) is not None:
+            message = message._replace(parent=parent)
+        yield message._replace(children=()) if id_ in names else message
+        if (said := _merged_text(fields)).strip():
+            answer = message if id_ in names else message._replace(parent=id_)
+            yield answer._replace(
                 role="assistant",
-                id=f"{message.id}:merged",
+                id=f"{id_}:merged",
                 pieces=[Text(said)],
                 model=None,
                 input_tokens=None,
                 output_tokens=None,
-                rest={"merged": without(tree[message.id]["merged"], "content")},
+                rest={"merged": without(fields["merged"], "content")},
             )
-    names = {name: answer.id for name, answer in merged.items() if answer.parent != name}
-    placed: list[Message] = []
-    for message in messages:
-        parent = names.get(message.parent or "", message.parent)
-        children = () if message.id in names else message.children
-        placed.append(message._replace(parent=parent, children=children))
-        if message.id in merged:
-            placed.append(merged[message.id])
-    return placed, names.get(current, current) if isinstance(current, str) else current
 
 
 def _read_message(place: Message, message: JsonObject) -> Message:

@@ -6,7 +6,7 @@ fields of their own for times, reasoning and files. Other interfaces have the sa
 so their modules read theirs by `read_message`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ from faceplate.importers.fields import (
 )
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
+from faceplate.importers.prologue import take_prompts
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -47,7 +49,7 @@ _TEXTS: Final = (
     *("content", "parts", "text", "message", "value", "contentParts", "contentChunks"),
 )
 _CALLS: Final = ("tool_calls", "function_call")
-_SAYING: Final = frozenset((*_TEXTS, *_CALLS, "refusal", "audio"))
+_PLAIN: Final = {"role", "content"}
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
 )
@@ -57,10 +59,7 @@ _CHAT_IDS: Final = (
     *("id", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId"),
     *("session_id", "sessionId"),
 )
-_PROMPT: Final = "system prompt"
-"""The id of a prompt that stands beside the messages."""
 _MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
-_SYSTEMS: Final = ("system", "system_prompt", "systemPrompt", "instructions")
 _SETTINGS: Final = ("text", "reasoning", "thinking")
 _PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
 _LINKS: Final = frozenset((*_PARENTS, "children"))
@@ -112,7 +111,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = value.get("messages")
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise Unreadable("messages must be a list of objects")
-    yield read_chat(value, [read_message(message) for message in messages])
+    yield read_chat(value, Shelf(map(read_message, messages)))
 
 
 def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
@@ -120,23 +119,22 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     fields = without(value, "messages")
     id_key = next((key for key in _CHAT_IDS if read_id(value.get(key))), "id")
     title_key = next((key for key in _TITLES if first_text(value.get(key))), "title")
-    prompt = next((read_content(fields.pop(key)) for key in _SYSTEMS if fields.get(key)), [])
-    is_said = any(m.pieces == prompt for m in messages if m.role in ("system", "developer"))
-    first = [Message("system", prompt, id=_PROMPT)] if prompt and not is_said else []
+    prompts = take_prompts(fields)
     is_tree = any(message.parent is not None for message in messages)
     if not is_tree and _is_newest_first(messages):
-        messages = messages[::-1]
-    hung = _hang(messages, _PROMPT if first else None, is_tree=is_tree)
+        messages = Shelf(reversed(messages))
+    named: Iterable[Message] = messages
     if model := value.get("model"):
-        hung = [message if message.model else message._replace(model=model) for message in hung]
+        named = (m if m.model else m._replace(model=model) for m in messages)
     return SourceChat(
-        [*first, *hung],
-        id=read_id(value.get(id_key)) or _name(value, [*first, *messages]),
+        named,
+        id=read_id(value.get(id_key)) or _name(value, messages),
         title=value.get(title_key),
         created=take_time(fields, *_TIMES),
         updated=take_time(fields, *_UPDATES),
         is_tree=is_tree,
         current=first_of(value, *_CURRENTS),
+        prologue=prompts,
         is_exact=True,
         rest=_rest(without(fields, id_key, title_key, *(_CURRENTS if is_tree else ())), messages),
     )
@@ -144,6 +142,8 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
 
 def _is_newest_first(messages: Sequence[Message]) -> bool:
     """Return whether each message has a time, and none is newer than the one before it."""
+    if not messages or messages[0].created is None:
+        return False
     times = [to_seconds(message.created) for message in messages]
     known = [time for time in times if time is not None]
     is_falling = all(later <= earlier for earlier, later in pairwise(known))
@@ -155,7 +155,10 @@ def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
 
     Settings that have the name of a text get another one.
     """
-    said = {piece.text for each in messages for piece in each.pieces if isinstance(piece, Text)}
+    said = {field for field in fields.values() if isinstance(field, str)}
+    if said:
+        pieces = (piece for each in messages for piece in each.pieces)
+        said = {piece.text for piece in pieces if isinstance(piece, Text) and piece.text in said}
     rest: JsonObject = {}
     for key, field in fields.items():
         if key in _SETTINGS and isinstance(field, dict):
@@ -173,15 +176,12 @@ def _name(value: JsonObject, messages: Sequence[Message]) -> str:
     return digest([value, *(message.original for message in messages)])
 
 
-def _hang(messages: Sequence[Message], opening: str | None, *, is_tree: bool) -> Sequence[Message]:
-    """Return the messages of a tree with its roots after the opening one."""
-    if not is_tree or opening is None:
-        return messages
-    return [m if m.parent is not None else m._replace(parent=opening) for m in messages]
-
-
 def read_message(message: JsonObject) -> Message:
     """Return a message with its calls, or with the result that it is."""
+    if message.keys() == _PLAIN and isinstance(message["content"], str):  # as most are
+        role = _ROLES.get(first_text(message["role"]).lower())
+        if role is not None and role != "tool":
+            return Message(role, [Text(message["content"])], rest={}, original=message)
     rest = dict(message)
     given = first_text(rest.pop("role", None), "unknown")
     role = _ROLES.get(given.lower(), given)
@@ -218,7 +218,8 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
     if not rest:
         return pieces
     asides = [Aside("reasoning", rest.pop(key)) for key in _REASONING if rest.get(key)]
-    if rest.get("annotations"):
+    sources = as_list(rest.get("annotations"))
+    if sources and all(as_object(source).get("type") for source in sources):
         asides.append(Aside("sources", rest.pop("annotations")))
     if isinstance(rest.get("refusal"), str):
         pieces.append(Text(rest.pop("refusal")))

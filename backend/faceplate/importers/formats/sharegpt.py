@@ -16,13 +16,14 @@ from faceplate.importers.fitting import digest
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives
+from faceplate.importers.prologue import take_prompts
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
 _LISTS: Final = ("conversations", "conversation", "items", "messages", "data")
 _SPEAKERS: Final = ("from", "role")
 _TEXTS: Final = ("value", "content", "text")
 _TIMES: Final = ("timestamp", "created_at", "create_time", "tstamp")
-_SYSTEMS: Final = ("system", "system_prompt")
 _CHOICES: Final = ("chosen", "rejected")
 _PAIRS: Final = (
     *(("human", "assistant"), ("user", "assistant"), ("human", "gpt"), ("input", "output")),
@@ -88,21 +89,23 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     key = _list_key(value)
     if key is None:
         raise Unreadable("conversations must be a list of messages")
-    messages = place_media(list(read_turns(value[key])), take_media(value))
+    messages: Sequence[Message] = Shelf(read_turns(value[key]))
+    if media := take_media(value):
+        messages = place_media(messages, media)
     rest = without(value, key, *_IDS, "title", *MEDIA)
-    prompt = next((name for name in _SYSTEMS if first_text(value.get(name)).strip()), None)
-    if prompt:
-        messages.insert(0, Message("system", [Text(rest.pop(prompt))]))
+    prompts = take_prompts(rest)
     chat = SourceChat(messages)
     if choices := [name for name in _CHOICES if isinstance(value.get(name), dict | str)]:
         answers = [list(read_turns([rest.pop(name)], first="assistant")) for name in choices]
-        chat = with_alternatives(messages, answers)
-    model = value.get("model")
+        chat = with_alternatives([*messages], answers)
+    if model := value.get("model"):
+        named = (each if each.model else each._replace(model=model) for each in chat.messages)
+        chat = chat._replace(messages=named)
     yield chat._replace(
-        messages=[each if each.model else each._replace(model=model) for each in chat.messages],
         id=openai.read_id(first_of(value, *_IDS)) or digest(value),
         title=value.get("title"),
         created=first_of(value, *_TIMES),
+        prologue=prompts,
         rest=rest,
     )
 

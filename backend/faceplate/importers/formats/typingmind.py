@@ -13,9 +13,11 @@ from faceplate.importers.contents import attachment
 from faceplate.importers.fields import as_object, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.source import Message, Piece, SourceChat, Text
+from faceplate.importers.prologue import PROMPTS, take_prompts
+from faceplate.importers.source import Message, Piece, SourceChat
 
 _CHAT_FIELDS: Final = ("chatID", "chatTitle", "messages", "createdAt", "updatedAt")
+_PROMPTS: Final = {*PROMPTS, "instruction"}
 _FILES: Final = {"tm_image_file": "image", "tm_text_file": "text/plain"}
 
 
@@ -39,16 +41,14 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     rest = without(value, *_CHAT_FIELDS)
     if rest.get("id") == chat_id:
         del rest["id"]
-    said = [_read_message(message, value.get("model")) for message in messages]
-    prompt = first_text(as_object(value.get("chatParams")).get("systemMessage"))
-    if prompt.strip() and not any(message.role == "system" for message in said):
-        said.insert(0, Message("system", [Text(prompt)], id="prompt"))
+    prompts = take_prompts(rest, _PROMPTS, inside=("chatParams", "character"))
     yield SourceChat(
-        said,
+        [_read_message(message, value.get("model")) for message in messages],
         id=chat_id,
         title=value.get("chatTitle"),
         created=value.get("createdAt"),
         updated=value.get("updatedAt"),
+        prologue=prompts,
         rest=rest,
     )
 
