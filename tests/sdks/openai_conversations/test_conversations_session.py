@@ -3,11 +3,9 @@
 from typing import Any
 
 import agents
-import pytest
 
 from faceplate import Database, User
 from faceplate.services import conversations, messages
-
 
 TURN: list[Any] = [
     {"role": "user", "content": "Will it rain?"},
