@@ -35,7 +35,7 @@ def session_of(client: Any, id_: str | None = None) -> Any:
 async def test_a_session_keeps_its_items(client: Any, db: Database, user: User) -> None:
     session = session_of(client)
     assert await session.get_items() == []
-    many = [*TURN, *({"role": "user", "content": f"{number}"} for number in range(50))]
+    many = [*TURN, *({"role": "user", "content": f"{number}"} for number in range(15))]
     await session.add_items(many)
     again = session_of(client, session.session_id)
     assert [*map(essence, await again.get_items())] == [*map(essence, many)]
