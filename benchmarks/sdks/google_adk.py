@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-from faceplate.integrations.google_adk import FaceplateSessionService
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 from benchmarks.data import Data, Place
@@ -11,6 +10,7 @@ from benchmarks.peers.google_adk import GoogleAdk, event_of, key_of
 from benchmarks.sdks.base import SdkSide, make_users
 from benchmarks.sides.base import Turn
 from faceplate import Database, Settings
+from faceplate.integrations.google_adk import FaceplateSessionService
 
 CONNECTIONS = 20
 """With which the data is loaded, a conversation on each."""

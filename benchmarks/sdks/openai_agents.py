@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from faceplate.integrations.openai_agents import FaceplateSession
-
 from benchmarks.data import Data, Place
 from benchmarks.peers.openai_agents import OpenAiAgents
 from benchmarks.sdks.base import SdkSide, make_users
 from benchmarks.sides.base import Turn
 from faceplate import Database, Settings
+from faceplate.integrations.openai_agents import FaceplateSession
 
 
 class OwnStore(OpenAiAgents, SdkSide):
