@@ -107,7 +107,8 @@ class FaceplateSessionService(BaseSessionService):
         if given.app:
             app_state = await self._merge_app_state(app_name, given.app)
         else:
-            app_state = await self._app_state(app_name)
+            # The app's user is made by now, so that reads find and remember who it is.
+            app_state = await self._app_state(app_name, self._users.ensure)
         whole = _merged(given.session, user_state, app_state)
         return _session(app_name, user_id, name, whole, made_at)
 
@@ -268,11 +269,13 @@ class FaceplateSessionService(BaseSessionService):
         """Run a unit for one of the SDK's users. Raises NotFound for one who is not there."""
         return self._users.run(self._users.find, subject_of(user_id), unit, *args, **kwargs)
 
-    async def _app_state(self, app_name: str) -> dict[str, Any]:
+    async def _app_state(
+        self, app_name: str, look_up: Callable[[str], Awaitable[UUID]] | None = None
+    ) -> dict[str, Any]:
         """Return the state of an app, which a user of its own keeps."""
-        run, find, owner = self._users.run, self._users.find, APP_SUBJECT + app_name
+        look_up, owner = look_up or self._users.find, APP_SUBJECT + app_name
         try:
-            stored = await run(find, owner, documents.get, units.APP_STATE, app_name)
+            stored = await self._users.run(look_up, owner, documents.get, units.APP_STATE, app_name)
         except NotFound:
             return {}
         return units.read_json(stored.body)
