@@ -182,7 +182,8 @@ class FaceplateSessionService(BaseSessionService):
         """Append an event, merge its state, and return it. One that is partial is not stored.
 
         An event that is stored already is not stored again. The event and the state of the session
-        and the user are one transaction; the state of the app follows in another one.
+        and the user are one transaction; the state of the app follows in another one, so append the
+        event again where the call did not return.
 
         Raises SessionNotFoundError if the session does not exist, StaleSessionError if another
         writer has appended since it was loaded, AlreadyExistsError if another event has this id.
@@ -193,9 +194,11 @@ class FaceplateSessionService(BaseSessionService):
         event = self._trim_temp_delta_state(event)
         name = (session.app_name, session.user_id, session.id)
         async with self._appending.setdefault(name, asyncio.Lock()):
-            if any(one.id == event.id and one == event for one in session.events):
-                return event
             delta = units.ScopedState.of(event.actions.state_delta or {})
+            if any(one.id == event.id and one == event for one in session.events):
+                if delta.app:  # the first attempt may have ended before its second transaction
+                    await self._merge_app_state(session.app_name, delta.app)
+                return event
             try:
                 stored = await self._append(session, event, delta)
             except NotFound as error:
