@@ -11,7 +11,7 @@ from benchmarks.sides.base import Side, Turn
 from benchmarks.workloads import Operation, Workload
 
 # A side loads its data through the SDK, so there is less of it than elsewhere.
-FULL = Size(users=20, read=1, written=11, long=20)
+FULL = Size(users=20, read=1, written=11, long=8)
 QUICK = Size(users=4, read=1, written=5, long=2)
 TINY = Size(users=2, read=1, written=2, messages=60, long=2, long_messages=120)
 
