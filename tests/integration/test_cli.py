@@ -56,8 +56,9 @@ class TestImport:
             "refused": 0,
             "continued": 0,
             "asides": {},
+            "empty": 0,
         }
-        assert lines(result.stdout) == [{"report": {"format": "openai", **counts, "asides": {}}}]
+        assert lines(result.stdout) == [{"report": {"format": "openai", **counts}}]
         assert result.stderr == ""
 
     def test_bad_lines_are_named_and_fail_the_command(

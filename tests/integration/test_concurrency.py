@@ -282,8 +282,7 @@ async def test_the_same_message_from_two_at_a_time_is_stored_once(
     assert await second == first
     # The key refuses the second one, which is retried. What is a transaction by itself is run again
     # in a larger one instead, and `ask` sees that it has waited.
-    is_alone = db.settings.pipelining and unit is not messages.append_many
-    is_retried = not is_alone and unit is not messages.ask
+    is_retried = not db.settings.pipelining and unit is not messages.ask
     assert db.counters.retries.total() == retries + is_retried
     assert len(await db.run(user.id, everything, conversation.id)) == 1
 

@@ -37,7 +37,7 @@ COMMANDS: Final = {
         "chats", "list_conversations", "List a user's conversations, or search them."
     ),
     "show": Command("chats", "show", "Print a conversation with all its messages."),
-    "mcp": Command("mcp", "mcp", "Serve a user's chats to an agent, by MCP on stdin and stdout."),
+    "mcp": Command("mcp", "mcp", "Serve a user's chats to an agent by MCP."),
     "users": Command("users", "list_users", "List users, or find one."),
     "check": Command("database", "check", "Check the connection, schema and isolation."),
     "doctor": Command("doctor", "doctor", "Examine server, schema, settings and data."),

@@ -26,7 +26,7 @@ def mcp(
         bool, typer.Option("--write", help="Also create conversations and append messages.")
     ] = False,
 ) -> None:
-    """Serve a user's chats to an agent, by MCP on stdin and stdout.
+    """Serve a user's chats to an agent by MCP.
 
     The agent starts it: name this command in the agent's list of MCP servers. It ends with stdin.
     """
