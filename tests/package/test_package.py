@@ -17,12 +17,19 @@ IGNORED = re.compile(r"__pycache__|\.")  # what Python and linters leave in a ch
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # What each extra brings to life; the others are for work on faceplate itself.
 BROUGHT = {
+    "agent-framework": "faceplate.integrations.agent_framework",
     "anthropic": "faceplate.integrations.anthropic, anthropic",
+    "chatkit": "faceplate.integrations.chatkit",
     "cli": "faceplate.cli.app",
     "embedded": "faceplate.embedded",
     "encryption": "cryptography.fernet",
     "fastapi": "faceplate.integrations.fastapi",
+    "google-adk": "faceplate.integrations.google_adk",
+    "mcp": "faceplate.integrations.mcp.clients, faceplate.integrations.mcp.server",
     "openai": "faceplate.integrations.openai, openai",
+    "openai-agents": "faceplate.integrations.openai_agents",
+    "openai-conversations": "faceplate.integrations.openai_conversations",
+    "pydantic-ai": "faceplate.integrations.pydantic_ai",
     "telemetry": "faceplate.integrations.telemetry",
     "testing": "faceplate.testing",
 }
