@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
@@ -14,7 +15,7 @@ from uuid6 import uuid7
 
 from faceplate.column_types import JsonObject
 from faceplate.database import Database
-from faceplate.errors import NotFound, UsageError
+from faceplate.errors import FaceplateError, NotFound, UsageError
 from faceplate.integrations._response_items import new_message
 from faceplate.integrations._tool_links import append_linked
 from faceplate.integrations.openai_conversations import _ids, _units
@@ -148,9 +149,8 @@ async def _create_items(runner: UserRunner, request: Request) -> JsonObject:
         return _list([], has_more=False)
     request.scope[MAY_REPEAT] |= all(map(_ids.own_id, items))
     position = await _append(runner, conversation_id, batch)
-    title = _units.title_of(batch)
-    if position in (None, 1) and title != _units.DEFAULT_TITLE:
-        await runner.run(_units.entitle, conversation_id, title)
+    if position in (None, 1):
+        await _entitle(runner, conversation_id, batch)
     answered = [
         resource(item, _ids.own_id(item) or _ids.minted(message.id, item))
         for item, message in zip(items, batch, strict=True)
@@ -227,6 +227,14 @@ async def _append(
         new: dict[str, Any] = batch[0]._asdict()
         return (await runner.run(messages.append, conversation_id, **new)).position
     return (await runner.run(messages.append_many, conversation_id, batch))[0].position
+
+
+async def _entitle(runner: UserRunner, conversation_id: UUID, batch: Sequence[NewMessage]) -> None:
+    """Set the title by the first items. They are stored, so no error may have them sent again."""
+    title = _units.title_of(batch)
+    if title != _units.DEFAULT_TITLE:
+        with suppress(FaceplateError):  # which is logged
+            await runner.run(_units.entitle, conversation_id, title)
 
 
 def _resource(conversation: Conversation) -> JsonObject:
