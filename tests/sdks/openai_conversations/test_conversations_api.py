@@ -275,6 +275,32 @@ async def test_a_chat_of_the_product_is_seen_and_continued(
     assert (len(history), history[-1].content) == (5, "Hello!")
 
 
+async def test_an_output_of_a_custom_tool_keeps_its_id(
+    client: Any, db: Database, user: User
+) -> None:
+    """Else what a list has shown cannot be read, followed or removed."""
+    chat = await db.run(user.id, conversations.create)
+    custom = {"id": "c2", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
+    turn = [
+        NewMessage("assistant", tool_calls=[*calls("c1"), custom]),
+        NewMessage("tool", tool_results=results("c1") + results("c2")),
+        NewMessage("user", "And now?"),
+    ]
+    await db.run(user.id, messages.append_many, chat.id, turn)
+    id_ = conversation_id(chat.id)
+    items = (await client.conversations.items.list(id_, order="asc")).data
+    kinds = ["function_call", "custom_tool_call"]
+    kinds += [f"{kind}_output" for kind in kinds]
+    assert [item.type for item in items] == [*kinds, "message"]
+    assert items[3].id.startswith("ctco_")
+    for item in items:
+        assert await client.conversations.items.retrieve(item.id, conversation_id=id_) == item
+    rest = await client.conversations.items.list(id_, order="asc", after=items[3].id)
+    assert rest.data == items[4:]
+    await client.conversations.items.delete(items[3].id, conversation_id=id_)
+    assert (await client.conversations.items.list(id_, order="asc")).data == items[:3] + items[4:]
+
+
 async def test_one_item_of_a_message_with_several_is_deleted(
     client: Any, db: Database, user: User
 ) -> None:

@@ -1,6 +1,6 @@
 """Items of a conversation, as the API answers them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
@@ -46,9 +46,12 @@ class Item(NamedTuple):
         return resource(stored, self.id)
 
 
-def items_in(messages: Sequence[Message]) -> list[Item]:
-    """Return the items of messages, which are in order."""
-    custom: set[str] = set()
+def items_in(messages: Sequence[Message], custom_calls: Iterable[str] = ()) -> list[Item]:
+    """Return the items of messages, which are in order.
+
+    ``custom_calls`` are ids of calls of custom tools that come before.
+    """
+    custom = set(custom_calls)
     return [item for message in messages for item in _items_of(message, custom)]
 
 

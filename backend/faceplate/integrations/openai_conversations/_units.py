@@ -158,7 +158,7 @@ async def _search(scope: Scope, conversation_id: UUID, item_id: str) -> tuple[It
 
 def _item_with(item_id: str, rows: Sequence[Message]) -> tuple[Item, list[Item]] | None:
     for message in rows:
-        beside = items_in([message])
+        beside = items_in([message], _ids.custom_call(message, item_id))
         for item in beside:
             if item_id in (item.id, item.alias):
                 return item, beside
