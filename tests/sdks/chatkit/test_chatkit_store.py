@@ -25,8 +25,9 @@ from chatkit.types import (
     UserMessageTextContent,
 )
 from tests.lossy import LOSSES, lossy_database
+from uuid6 import uuid7
 
-from faceplate import Conflict, Database, Settings, User, export
+from faceplate import Conflict, Database, Settings, User, erasure, export
 from faceplate.integrations.chatkit import ATTACHMENTS, SOURCE, FaceplateStore
 from faceplate.integrations.openai import to_openai
 from faceplate.services import conversations, documents, messages, users
@@ -285,6 +286,34 @@ async def test_a_subject_is_a_user(db: Database) -> None:
     assert (await store.load_thread("thr", "Ada")).id == "thr"
     with pytest.raises(NotFoundError):
         await store.load_thread("thr", "Bob")
+
+
+@pytest.mark.parametrize("call", ["save_thread", "add", "save", "attach", "load"])
+async def test_a_user_who_was_erased_begins_anew(
+    db: Database, settings: Settings, call: str
+) -> None:
+    """Else the process refuses all that they write until it ends."""
+    subject = f"{uuid7()}"
+    store: FaceplateStore[str] = FaceplateStore(db, lambda context: context)
+    await store.add_thread_item("thr", asked("secret"), subject)
+    await erasure.erase(db, (await db.run_system(users.by_subject, subject)).id)
+    file = FileAttachment(id="atc_1", name="a.txt", mime_type="text/plain")
+    if call == "save_thread":
+        await store.save_thread(thread_at(), subject)
+    elif call == "add":
+        await store.add_thread_item("thr", asked("new"), subject)
+    elif call == "save":
+        await store.save_item("thr", asked("new"), subject)
+    elif call == "attach":
+        await store.save_attachment(file, subject)
+        assert await store.load_attachment("atc_1", subject) == file
+    else:
+        async with Database(settings) as elsewhere:
+            other: FaceplateStore[str] = FaceplateStore(elsewhere, lambda context: context)
+            await other.save_thread(thread_at(), subject)
+        assert await store.load_thread("thr", subject) == thread_at()
+    page = await store.load_thread_items("thr", None, 9, "asc", subject)
+    assert page.data == ([asked("new")] if call in ("add", "save") else [])
 
 
 async def test_names_may_be_of_any_shape(store: FaceplateStore[UUID], user: User) -> None:

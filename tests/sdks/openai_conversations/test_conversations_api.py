@@ -439,12 +439,28 @@ async def test_a_user_who_was_deleted_may_come_back(client_for: Any, db: Databas
     """Else the process answers them with errors until it ends."""
     subject = f"{uuid7()}"
     client = client_for(f"sub:{subject}")
-    made = await client.conversations.create()
+    made = await client.conversations.create(items=[HELLO])
     gone = await db.run_system(users.by_subject, subject)
     await db.run_system(users.delete, gone.id)
-    with pytest.raises(openai.NotFoundError, match="user does not exist"):
-        await client.conversations.create()
-    assert (await client.conversations.create()).id != made.id
+    again = await client.conversations.create(items=[HELLO])
+    assert again.id != made.id
+    assert await texts(client, again.id) == ["Hello!"]
+    with pytest.raises(openai.NotFoundError, match=f"'{made.id}' not found"):
+        await client.conversations.retrieve(made.id)
+
+
+async def test_a_user_who_came_back_elsewhere_is_found(client_for: Any, db: Database) -> None:
+    """Else their new chats are missing where another process has made them."""
+    subject = f"{uuid7()}"
+    client = client_for(f"sub:{subject}")
+    await client.conversations.create()
+    gone = await db.run_system(users.by_subject, subject)
+    await db.run_system(users.delete, gone.id)
+    user = await db.run_system(users.ensure, subject)
+    chat = await db.run(user.id, conversations.create)
+    id_ = conversation_id(chat.id)
+    await client.conversations.items.create(id_, items=[HELLO])
+    assert await texts(client, id_) == ["Hello!"]
 
 
 async def test_whoever_is_not_signed_in_is_refused(client_for: Any) -> None:
