@@ -237,17 +237,21 @@ async def _save_item(
     scope: Scope, conversation_id: UUID, item: ThreadItem, opens: NewConversation
 ) -> None:
     new = _new_message(conversation_id, item)
+    id_ = message_id(conversation_id, item.id)
     try:
-        await messages.replace(
-            scope,
-            conversation_id,
-            message_id(conversation_id, item.id),
-            role=new.role,
-            content=new.content,
-            body=new.body,
-        )
+        stored = await messages.get(scope, conversation_id, id_)
     except NotFound:
         await messages.append(scope, conversation_id, **new._asdict(), opens=opens)
+        return
+    says: dict[str, Any] = {"role": new.role, "content": new.content}
+    if stored.tool_calls or stored.tool_results:  # of another program: no item has them
+        if new.role is None:
+            says = {"role": stored.role, "content": stored.content}
+        if says["role"] == stored.role:
+            says |= {"tool_calls": stored.tool_calls, "tool_results": stored.tool_results}
+    await messages.replace(
+        scope, conversation_id, id_, **says, metadata=stored.metadata, body=new.body
+    )
 
 
 def _conversation_id(user_id: UUID, thread_id: str) -> UUID:

@@ -31,6 +31,7 @@ from faceplate import Conflict, Database, Settings, User, erasure, export
 from faceplate.integrations.chatkit import ATTACHMENTS, SOURCE, FaceplateStore
 from faceplate.integrations.openai import to_openai
 from faceplate.services import conversations, documents, messages, users
+from faceplate.services.messages import NewMessage
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -218,6 +219,40 @@ async def test_what_faceplate_appends_belongs_to_the_thread(
     opened = await db.run(user.id, conversations.open, source=SOURCE, key="other", title="Other")
     thread = await store.load_thread("other", user.id)
     assert (thread.title, thread.created_at) == ("Other", opened.created_at)
+
+
+async def test_a_replaced_item_keeps_what_others_store_with_it(
+    store: FaceplateStore[UUID], user: User, db: Database
+) -> None:
+    """Else a change in ChatKit takes the product's marks away, and makes a call unanswered."""
+    chat = chat_of(user)
+    await db.run(user.id, conversations.open, source=SOURCE, key="thr")
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    results = [{"tool_call_id": "a", "content": "rain"}]
+    turn = [
+        NewMessage("user", "Rain?", metadata={"pinned": True}),
+        NewMessage("assistant", "I look.", [call], metadata={"trace": 1}),
+        NewMessage("tool", tool_results=results, metadata={"trace": 2}),
+    ]
+    before = await db.run(user.id, messages.append_many, chat, turn)
+    page = await store.load_thread_items("thr", None, 9, "asc", user.id)
+    for item in page.data:
+        await store.save_item("thr", item, user.id)
+    assert (await store.load_thread_items("thr", None, 9, "asc", user.id)).data == page.data
+    history = await db.run(user.id, messages.history, chat)
+    unchanged = [
+        row._replace(body=None, updated_at=old.updated_at)
+        for row, old in zip(history, before, strict=True)
+    ]
+    assert unchanged == before
+
+    said = answered("I looked.", id_=str(before[1].id))
+    await store.save_item("thr", said, user.id)
+    row = (await db.run(user.id, messages.history, chat))[1]
+    assert (row.content, row.tool_calls, row.metadata) == ("I looked.", [call], {"trace": 1})
+    await store.save_item("thr", asked("I?", id_=str(before[1].id)), user.id)
+    row = (await db.run(user.id, messages.history, chat))[1]
+    assert (row.role, row.tool_calls, row.metadata) == ("user", None, {"trace": 1})
 
 
 async def test_the_path_that_is_read_is_the_thread(
