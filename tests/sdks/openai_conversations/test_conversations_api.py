@@ -364,6 +364,41 @@ async def test_items_of_another_program_are_found_by_their_ids(
     assert await texts(client, id_, order="asc") == expected
 
 
+async def test_the_objects_of_other_programs_are_not_shown_as_items(
+    client: Any, db: Database, user: User
+) -> None:
+    """Else a client reads what ChatKit hides, and a message without its text."""
+    chat = await db.run(user.id, conversations.create)
+    framework = {"type": "message", "role": "user", "contents": [{"type": "text", "text": "Hi"}]}
+    hidden = {"type": "hidden_context_item", "id": "h", "content": "secret"}
+    look = {"type": "message", "role": "assistant", "contents": [{"call_id": "c1"}, "secret"]}
+    turn = [
+        NewMessage("user", "Hi", body=json.dumps(framework)),
+        NewMessage(None, body=json.dumps(hidden)),
+        NewMessage("assistant", "secret", calls("c1"), body=json.dumps(look)),
+    ]
+    await db.run(user.id, messages.append_many, chat.id, turn)
+    id_ = conversation_id(chat.id)
+    odd: Any = {"type": "unheard_of", "thought": "hm"}
+    added = await client.conversations.items.create(id_, items=[odd, {**odd, "id": "uo_1"}])
+    items = (await client.conversations.items.list(id_, order="asc")).data
+    kinds = ["message", "message", "function_call", "unheard_of", "unheard_of"]
+    assert [item.type for item in items] == kinds
+    assert text_of(items[0]) == "Hi"
+    assert items[3:] == added.data
+    for item in items:
+        assert await client.conversations.items.retrieve(item.id, conversation_id=id_) == item
+    with pytest.raises(openai.NotFoundError):
+        await client.conversations.items.retrieve("h", conversation_id=id_)
+
+    # What was deleted is nowhere any more; what is left keeps its id.
+    await client.conversations.items.delete(items[1].id, conversation_id=id_)
+    left = await client.conversations.items.list(id_, order="asc")
+    assert left.data == [items[0], *items[2:]]
+    rows = await db.run(user.id, messages.everything, chat.id)
+    assert (rows[2].content, rows[2].body) == ("", None)
+
+
 async def test_only_the_path_that_is_read_is_listed(client: Any, db: Database, user: User) -> None:
     id_ = await filled(client, 4)
     branch: Any = {"role": "user", "content": "other", "after": 2, "branch": True}
