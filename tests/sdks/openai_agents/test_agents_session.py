@@ -305,6 +305,26 @@ async def test_the_session_reads_what_faceplate_appends(db: Database, user: User
     assert await session.pop_item() is None
 
 
+async def test_a_products_own_rows_are_not_sent_to_the_model(db: Database, user: User) -> None:
+    """Else a note without a role, which nobody says, is refused by the model's server."""
+    session = FaceplateSession(db, user.id, "a")
+    odd: list[Any] = [{"type": "note", "text": "an item"}, {}]
+    await session.add_items([HI, *odd])
+    note: dict[str, Any] = {
+        "role": None,
+        "content": "",
+        "body": '{"type": "note", "text": "secret"}',
+    }
+    await db.run(user.id, messages.append, session.conversation_id, **note)
+    said: dict[str, Any] = {"role": "user", "content": "Hi"}
+    said["body"] = '{"role": "user", "content": "Hi", "n": 1}'
+    await db.run(user.id, messages.append, session.conversation_id, **said)
+    items = [HI, *odd, {"role": "user", "content": "Hi"}]
+    assert await session.get_items() == items
+    for limit in range(1, 6):
+        assert await session.get_items(limit=limit) == items[-limit:]
+
+
 async def test_a_draft_is_no_item_until_it_is_complete(db: Database, user: User) -> None:
     session = FaceplateSession(db, user.id, "a")
     await session.add_items([HI])
