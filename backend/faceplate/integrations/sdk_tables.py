@@ -151,13 +151,14 @@ class _Importing:
 
     async def take_state(self, app: str, user: str | None, state: dict[str, object]) -> None:
         """Store the state of an app or a user of Google ADK where no key of it is stored yet."""
+        from faceplate.integrations.google_adk import _states as states  # noqa: PLC0415 - an extra
         from faceplate.integrations.google_adk import _units as units  # noqa: PLC0415 - an extra
 
         if user is not None and self._subject not in {None, user}:
             return
         owner = await self._user(units.APP_SUBJECT + app if user is None else user)
-        kind = units.APP_STATE if user is None else units.USER_STATE
-        await self._db.run(owner, units.merge, kind, app, state, wins=False)
+        merge = states.merge_app if user is None else states.merge
+        await self._db.run(owner, merge, app, state, wins=False)
 
     async def _user(self, subject: str) -> UUID:
         if subject not in self._users:

@@ -412,7 +412,7 @@ async def test_sessions_of_a_user_change_its_state_at_the_same_time(
         assert await services[0].get_user_state(app_name=name, user_id=name) == wanted
         owner = await one.run_system(users.by_subject, APP_SUBJECT + name)
         state = await one.run(owner.id, documents.get, "google-adk.app-state", name)
-        assert json.loads(state.body) == wanted
+        assert json.loads(state.body)["state"] == wanted
 
 
 WORKER = """
@@ -565,6 +565,30 @@ async def test_a_retry_by_the_caller_stores_an_event_once(
     # Whoever appends it again has not seen what came after it.
     with pytest.raises(ValueError, match="modified in storage"):
         await service.append_event(unaware, said("late"))
+
+
+async def test_an_event_that_comes_again_sets_no_state_of_the_app_back(
+    db: Database, service: FaceplateSessionService, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the retry of one user undoes what all users of the app see since."""
+    session = await start(service, name, app_name=name)
+    await service.append_event(session, said("first"))
+    unaware = await found(service, name, app_name=name)
+    event = changes(**{"app:k": 1})
+    await service.append_event(session, event)
+    monkeypatch.setattr("faceplate.integrations.google_adk._states._MOST_EVENTS", 2)
+    other = await start(service, f"another {name}", app_name=name)
+    await service.append_event(other, changes(**{"app:k": 2}))
+    for again in (session, unaware, await found(service, name, app_name=name)):
+        await service.append_event(again, event.model_copy(deep=True))
+        assert (await found(service, name, app_name=name)).state == {"app:k": 2}
+    await service.append_event(other, changes(**{"app:k": 3}))
+    owner = await db.run_system(users.by_subject, APP_SUBJECT + name)
+    state = await db.run(owner.id, documents.get, "google-adk.app-state", name)
+    assert len(json.loads(state.body)["events"]) == 2  # it does not grow for ever
+    await erasure.erase(db, (await db.run_system(users.by_subject, name)).id)
+    with pytest.raises(SessionNotFoundError):
+        await FaceplateSessionService(db).append_event(session, event)
 
 
 async def test_an_event_after_one_that_was_removed_is_stale(
