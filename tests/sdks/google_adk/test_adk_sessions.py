@@ -591,6 +591,25 @@ async def test_an_event_that_comes_again_sets_no_state_of_the_app_back(
         await FaceplateSessionService(db).append_event(session, event)
 
 
+@pytest.mark.parametrize("case", ["a result without a call", "a second result"])
+async def test_an_event_without_its_links_can_come_again(
+    service: FaceplateSessionService, name: str, case: str
+) -> None:
+    """Else a caller whose first attempt was cancelled is told that another event has its id."""
+    session = await start(service, name)
+    for event in ODD[case][:-1]:
+        await service.append_event(session, event.model_copy(deep=True))
+    unaware = await found(service, name)
+    last = ODD[case][-1].model_copy(deep=True)
+    last.actions.state_delta["k"] = 1
+    await service.append_event(session, last.model_copy(deep=True))
+    await service.append_event(unaware, last.model_copy(deep=True))
+    assert unaware.events == session.events == (await found(service, name)).events
+    await service.append_event(unaware, said("and on", "bot"))
+    with pytest.raises(AlreadyExistsError):
+        await service.append_event(unaware, answers("elsewhere").model_copy(update={"id": last.id}))
+
+
 async def test_an_event_after_one_that_was_removed_is_stale(
     db: Database, service: FaceplateSessionService, name: str
 ) -> None:

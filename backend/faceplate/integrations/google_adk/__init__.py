@@ -240,11 +240,26 @@ class FaceplateSessionService(BaseSessionService):
         place = units.Place(session.app_name, conversation_id, after, delta)
         message = to_message(conversation_id, event)
         try:
+            return await self._store_fitting(user_id, place, event, message)
+        except Conflict as error:
+            if error.constraint != "pk_messages":
+                raise
+            # An earlier attempt may have stored it when its calls and results did not fit.
+            run, get = self._db.run, messages.get
+            stored = await run(user_id, get, conversation_id, message_id(conversation_id, event.id))
+            if stored.body != message.body:
+                raise
+            return stored
+
+    async def _store_fitting(
+        self, user_id: UUID, place: units.Place, event: Event, message: NewMessage
+    ) -> records.Message:
+        """Store an event's message; without calls and results that its conversation refuses."""
+        try:
             return await self._store(user_id, place, message)
         except InvalidInput as error:
             if error.field not in {tool_calls.CALLS, tool_calls.RESULTS}:
                 raise
-        # Its calls and results do not fit those of the conversation.
         return await self._store(user_id, place, without_tools(event, message))
 
     async def _store(
