@@ -168,6 +168,27 @@ async def test_what_another_program_appends_is_read_as_events(
     await service.append_event(again, said("in time", "bot"))
 
 
+@pytest.mark.parametrize("recent", [None, 0, 1])
+async def test_a_session_goes_on_after_what_is_no_event(
+    db: Database, service: FaceplateSessionService, name: str, recent: int | None
+) -> None:
+    """Else a reply that broke off before its first word ends the session for ever."""
+    await start(service, name)
+    user_id, chat = await chat_of(db, name)
+    config = GetSessionConfig(num_recent_events=recent)
+    draft = await db.run(user_id, messages.append_draft, chat.id)
+    await db.run(user_id, messages.save_draft, chat.id, draft.id, content="", status="interrupted")
+    session = await found(service, name, config=config)
+    assert session.events == []
+    assert session.last_update_time >= draft.created_at.timestamp()
+    await service.append_event(session, said("Once more."))
+    await db.run(user_id, messages.append, chat.id, body='{"another": "program"}')
+    session = await found(service, name, config=config)
+    await service.append_event(session, said("And again."))
+    texts = [event.content.parts[0].text for event in (await found(service, name)).events]
+    assert texts == ["Once more.", "And again."]
+
+
 ODD: dict[str, list[Event]] = {
     "no id": [asks(None), answers(None)],
     "one id twice": [asks("c", "c"), answers("c", "c")],

@@ -137,8 +137,10 @@ class FaceplateSessionService(BaseSessionService):
             states.state_of(stored.body), states.read_json(stored.user_state), app_state
         )
         session = _session(app_name, user_id, name, state, stored.created_at)
-        if events := to_events(rows, app_name):
-            _mark(session, rows[-1].position, events[-1].timestamp)
+        events = to_events(rows, app_name)
+        if rows:  # they may be no events, and still the next one follows them
+            newest = events[-1].timestamp if events else rows[-1].created_at.timestamp()
+            _mark(session, rows[-1].position, newest)
         session.events = _selected(events, config)
         return session
 
