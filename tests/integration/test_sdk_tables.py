@@ -94,6 +94,29 @@ async def test_items_of_the_agents_sdk_are_kept_to_the_letter(
     assert sorted(json.loads(chat.body)["id"] for chat in titles if chat.body) == sorted(names[1:])
 
 
+async def test_what_is_in_another_branch_is_not_imported_again(
+    db: Database, fresh_database_url: str
+) -> None:
+    """Else the second import stops at the first chat in which somebody edited a question."""
+    source = fresh_database_url
+    await run(source, AGENTS)
+    for item in ITEMS:
+        await add_item(source, "s", item)
+    settings, subject = settings_of(source), source[-200:]
+    await import_tables(db, settings, "openai-agents", subject=subject)
+    user = await db.run_system(users.by_subject, subject)
+    id_ = conversations.id_of(user.id, source="openai-agents", key="s")
+    edited = {"role": "user", "content": "Will it snow?", "after": 0, "branch": True}
+    await db.run(user.id, messages.append, id_, **edited)
+    again = await import_tables(db, settings, "openai-agents", subject=subject)
+    assert again == Imported(skipped=1)
+    await add_item(source, "s", '{"role":"user","content":"And now?"}')
+    again = await import_tables(db, settings, "openai-agents", subject=subject)
+    assert again == Imported(continued=1, messages=1)
+    rows = await db.run(user.id, messages.everything, id_)
+    assert [row.content for row in rows] == ["Will it snow?", "And now?"]
+
+
 async def test_messages_of_langchain_are_imported(db: Database, fresh_database_url: str) -> None:
     source = fresh_database_url
     await run(source, AGENTS + LANGCHAIN)

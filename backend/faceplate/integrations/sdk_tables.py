@@ -29,7 +29,8 @@ from faceplate.integrations import _sdk_rows as rows
 from faceplate.integrations._sdk_rows import GOOGLE_ADK, LANGCHAIN, OPENAI_AGENTS, Session
 from faceplate.integrations._tool_links import append_linked, linked
 from faceplate.scope import Scope
-from faceplate.services import chats, messages, users
+from faceplate.services import chats, users
+from faceplate.services._chat_rows import PLACES
 from faceplate.services.chats import NewChat
 
 __all__ = ["SDKS", "Imported", "import_tables"]
@@ -185,7 +186,8 @@ async def store(scope: Scope, session: Session) -> tuple[bool, int]:
     )
     if await chats.store(scope, [chat]):
         return True, len(given)
-    known = {message.id for message in await messages.everything(scope, id_)}
+    places = await scope.all(PLACES, conversation_id=id_)  # in all branches
+    known = {place.id for place in places}
     fresh = [message for message in given if message.id not in known]
     if fresh:
         await append_linked(scope, id_, fresh)
