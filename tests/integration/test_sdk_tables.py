@@ -5,9 +5,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.databases import settings_of
+from tests.databases import opened, settings_of
 
-from faceplate import Database, InvalidInput
+from faceplate import Database, InvalidInput, Settings
+from faceplate.integrations._response_items import items_of
 from faceplate.integrations.sdk_tables import Imported, import_tables
 from faceplate.services import conversations, messages, users
 
@@ -37,7 +38,11 @@ ITEMS = [
     r'{"type": "reasoning", "id": "r", "b": 1, "a": "\u0000 \ud800", "n": 1e400}',
     '{"role":"assistant","content":"No."}',
     "no JSON",
+    '{"role":"user","content":"a","n":NaN}',
+    '{"role":"user","content":"a","n":[-Infinity]}',
+    "[" * 200_000,
 ]
+NO_ITEMS = 4
 
 
 async def run(url: str, sql: str, *values: Any) -> None:
@@ -80,7 +85,11 @@ async def test_items_of_the_agents_sdk_are_kept_to_the_letter(
     user = await db.run_system(users.by_subject, source[-200:])
     id_ = conversations.id_of(user.id, source="openai-agents", key="s-1")
     rows = await db.run(user.id, messages.history, id_)
-    assert [row.body for row in rows] == [*ITEMS[:-1], '"no JSON"']
+    assert [row.body for row in rows[:-NO_ITEMS]] == ITEMS[:-NO_ITEMS]
+    texts = [json.loads(row.body or "") for row in rows[-NO_ITEMS:]]
+    assert texts == ITEMS[-NO_ITEMS:]
+    # What is no item does not reach the SDK.
+    assert len(items_of(rows)) == len(ITEMS) - NO_ITEMS
     assert rows[1].tool_calls
     assert rows[2].tool_results
     assert not rows[3].tool_results
@@ -92,6 +101,38 @@ async def test_items_of_the_agents_sdk_are_kept_to_the_letter(
     assert (await db.run(user.id, messages.history, id_))[-1].content == "And now?"
     titles = (await db.run(user.id, conversations.page)).items
     assert sorted(json.loads(chat.body)["id"] for chat in titles if chat.body) == sorted(names[1:])
+
+
+async def test_a_session_that_is_refused_does_not_stop_the_others(
+    settings: Settings, fresh_database_url: str
+) -> None:
+    """Else nobody gets what comes after one large picture."""
+    source = fresh_database_url
+    await run(source, AGENTS)
+    for name in ("1", "2", "3"):
+        await add_item(source, name, ITEMS[0])
+    large = json.dumps({"role": "user", "content": "x" * (1 << 20)})
+    await add_item(source, "2", large)
+    told: list[tuple[str, str]] = []
+
+    async def import_all(db: Database) -> Imported:
+        return await import_tables(
+            db,
+            settings_of(source),
+            "openai-agents",
+            subject=source[-200:],
+            on_refusal=lambda name, reason: told.append((name, reason)),
+        )
+
+    async with opened(settings, max_body_mb=1) as db:
+        wanted = Imported(sessions=2, messages=2, refused=1)
+        assert await import_all(db) == wanted
+        [(name, reason)] = told
+        assert name == "2"
+        assert "at most 1 MB" in reason
+        assert await import_all(db) == Imported(skipped=2, refused=1)
+    async with opened(settings) as db:
+        assert await import_all(db) == Imported(sessions=1, skipped=2, messages=2)
 
 
 async def test_what_is_in_another_branch_is_not_imported_again(
@@ -106,8 +147,9 @@ async def test_what_is_in_another_branch_is_not_imported_again(
     await import_tables(db, settings, "openai-agents", subject=subject)
     user = await db.run_system(users.by_subject, subject)
     id_ = conversations.id_of(user.id, source="openai-agents", key="s")
-    edited = {"role": "user", "content": "Will it snow?", "after": 0, "branch": True}
-    await db.run(user.id, messages.append, id_, **edited)
+    await db.run(
+        user.id, messages.append, id_, role="user", content="Will it snow?", after=0, branch=True
+    )
     again = await import_tables(db, settings, "openai-agents", subject=subject)
     assert again == Imported(skipped=1)
     await add_item(source, "s", '{"role":"user","content":"And now?"}')

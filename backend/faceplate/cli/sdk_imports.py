@@ -42,7 +42,10 @@ Sdk = Annotated[
 def import_from_database(
     url: SecretStr, sdk: str | None, who: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
-    """Import the tables of an SDK with a progress bar, and print what was stored."""
+    """Import the tables of an SDK with a progress bar, and print what was stored.
+
+    A refused session is printed as it happens, and the exit code is 1 then.
+    """
     if sdk is None:
         raise UsageError(f"--from-database needs --sdk, one of {', '.join(SDKS)}")
     source = Settings(database_url=url)
@@ -57,6 +60,7 @@ def import_from_database(
                 subject=subject,
                 is_dry_run=dry_run,
                 on_progress=partial(_advance, update),
+                on_refusal=partial(_tell_refusal, as_json=as_json),
             )
 
     with interruptible("what was imported is kept; run it again to go on from there"):
@@ -65,6 +69,8 @@ def import_from_database(
         emit({"preview" if dry_run else "report": imported._asdict()})
     else:
         note(describe(imported))
+    if imported.refused:
+        raise typer.Exit(1)
 
 
 def describe(imported: Imported) -> str:
@@ -75,6 +81,8 @@ def describe(imported: Imported) -> str:
         parts.append(f"{imported.continued} continued")
     if imported.skipped:
         parts.append(f"{imported.skipped} already there")
+    if imported.refused:
+        parts.append(f"{imported.refused} refused")
     return ", ".join(parts)
 
 
@@ -84,6 +92,13 @@ async def _subject_of(db: Database, who: str) -> str:
         return (await db.run_system(find_user, who)).subject_id
     except (NotFound, InvalidInput):
         return who
+
+
+def _tell_refusal(name: str, reason: str, *, as_json: bool) -> None:
+    if as_json:
+        emit({"refused": {"session": name, "reason": reason}})
+    else:
+        note(f"session {name}: {reason}", style="yellow")
 
 
 def _advance(update: Callable[..., None], done: int, total: int) -> None:

@@ -71,8 +71,8 @@ def items_of(messages: Iterable[Message]) -> list[Any]:
     """Return the items of messages, in order.
 
     A message with an item as its body is that item. Another one gives its text, an item for each
-    tool call and one for each result; a draft that is being written, and a message that says
-    nothing, give none.
+    tool call and one for each result. A draft that is being written, a message that says nothing,
+    and a body without a role that is no object give none.
     """
     custom: set[str] = set()
     return [item for message in messages for item in items_of_message(message, custom)]
@@ -86,7 +86,7 @@ def items_of_message(message: Message | MessageBody, custom_calls: set[str]) -> 
     if message.body is not None:
         item = from_json(message.body)
         if message.role is None or _is_item(item):
-            return [item]
+            return [item] if isinstance(item, dict) else []
     if message.role is None or message.status == "streaming":
         return []
     return list(_items_of_row(message, custom_calls))
@@ -107,7 +107,8 @@ def items_of_bodies(rows: Sequence[MessageBody]) -> list[Any] | None:
         item = next(parsed)
         if row.role is not None and not _is_item(item):
             return None
-        items.append(item)
+        if isinstance(item, dict):
+            items.append(item)
     return items
 
 
