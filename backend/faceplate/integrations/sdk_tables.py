@@ -19,6 +19,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from faceplate import records
 from faceplate._driver.engine import create_migration_engine
 from faceplate.config import Settings
 from faceplate.database import Database
@@ -29,7 +30,7 @@ from faceplate.integrations import _sdk_rows as rows
 from faceplate.integrations._sdk_rows import GOOGLE_ADK, LANGCHAIN, OPENAI_AGENTS, Session
 from faceplate.integrations._tool_links import append_linked, linked
 from faceplate.scope import Scope
-from faceplate.services import chats, users
+from faceplate.services import chats, conversations, users
 from faceplate.services._chat_rows import PLACES
 from faceplate.services.chats import NewChat
 
@@ -190,7 +191,8 @@ class _Importing:
 async def store(scope: Scope, session: Session) -> tuple[bool, int]:
     """Store a session, or the messages that it has had since; return whether it is new, how many.
 
-    New messages follow the path of the conversation as it is now.
+    New messages follow the path of the conversation as it is now. With them comes the state of a
+    session of Google ADK: where another message was appended here, a key that is there stays.
     """
     id_ = session.id_for(scope.user_id)
     given = session.messages(id_)
@@ -206,12 +208,27 @@ async def store(scope: Scope, session: Session) -> tuple[bool, int]:
     )
     if await chats.store(scope, [chat]):
         return True, len(given)
+    stored = await conversations.lock(scope, id_)
     places = await scope.all(PLACES, conversation_id=id_)  # in all branches
     known = {place.id for place in places}
     fresh = [message for message in given if message.id not in known]
     if fresh:
         await append_linked(scope, id_, fresh)
+        if session.source == GOOGLE_ADK:
+            is_as_imported = known <= {message.id for message in given}
+            await _merge_state(scope, stored, session.body, wins=is_as_imported)
     return False, len(fresh)
+
+
+async def _merge_state(
+    scope: Scope, stored: records.Conversation, theirs: str | None, *, wins: bool
+) -> None:
+    from faceplate.integrations.google_adk import _states as states  # noqa: PLC0415 - an extra
+    from faceplate.integrations.google_adk._events import dump_json  # noqa: PLC0415 - an extra
+
+    state = states.merged(states.state_of(stored.body), states.state_of(theirs), wins=wins)
+    body = states.read_json(stored.body) | {"state": state}
+    await conversations.replace_body(scope, stored.id, dump_json(body))
 
 
 async def _import_langchain(
