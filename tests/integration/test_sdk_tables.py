@@ -1,13 +1,18 @@
 """The import of the tables of SDKs: nothing is lost, and a second one adds what is new."""
 
+import asyncio
 import json
+import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.commands import Result, Run, lines
 from tests.databases import opened, settings_of
 
-from faceplate import Database, InvalidInput, Settings
+from faceplate import Database, InvalidInput, NotFound, Settings
 from faceplate.integrations._response_items import items_of
 from faceplate.integrations.sdk_tables import Imported, import_tables
 from faceplate.services import conversations, messages, users
@@ -196,3 +201,68 @@ async def test_what_cannot_be_imported_is_refused(db: Database, fresh_database_u
         await import_tables(db, settings, "another")
     with pytest.raises(InvalidInput, match="have no users"):
         await import_tables(db, settings, "langchain")
+
+
+def test_whose_the_sessions_become(
+    faceplate: Run, settings: Settings, fresh_database_url: str
+) -> None:
+    """Else a typo in an id or an address makes a user as whom nobody signs in."""
+    source = fresh_database_url
+    asyncio.run(run(source, AGENTS))
+    asyncio.run(add_item(source, "s", ITEMS[0]))
+    own = secrets.token_hex(8)
+
+    def import_for(who: object, *more: str) -> Result:
+        asked = ("import", "--from-database", source, "--sdk", "openai-agents")
+        return faceplate(*asked, "--user", who, *more)
+
+    def call(unit: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        async def work() -> Any:
+            async with Database(settings) as db:
+                return await db.run_system(unit, *args, **kwargs)
+
+        return asyncio.run(work())
+
+    unknown = str(uuid4())
+    refused = import_for(unknown)
+    assert refused.returncode == 1
+    assert "user not found" in refused.stderr
+    with pytest.raises(NotFound):
+        call(users.by_subject, unknown)
+
+    address = f"{own}@example.com"
+    assert import_for(address, "--dry-run").returncode == 0
+    with pytest.raises(NotFound):
+        call(users.by_email, address)
+    assert import_for(address).returncode == 0
+    made = call(users.by_email, address)
+    assert import_for(made.id).stderr.endswith("1 already there\n")
+
+    assert import_for(own).returncode == 0
+    assert call(users.by_subject, own).email is None
+
+    theirs = f"{own}@example.org"
+    call(users.create, subject_id=theirs)
+    call(users.create, subject_id=f"another {own}", email=theirs)
+    refused = import_for(theirs)
+    assert refused.returncode == 2
+    assert "is the subject of one user and names another" in refused.stderr
+
+
+def test_the_command_tells_what_it_refused(faceplate: Run, fresh_database_url: str) -> None:
+    source = fresh_database_url
+    asyncio.run(run(source, AGENTS))
+    asyncio.run(add_item(source, "one", ITEMS[0]))
+    large = json.dumps({"role": "user", "content": "x" * (1 << 20)})
+    asyncio.run(add_item(source, "two", large))
+    asked = ("import", "--from-database", source, "--sdk", "openai-agents", "--user", source[-200:])
+    result = faceplate(*asked, FACEPLATE_MAX_BODY_MB="1")
+    assert result.returncode == 1
+    told, report = result.stderr.splitlines()[-2:]
+    assert told.startswith("session two: messages.body: at most 1 MB")
+    assert report == "1 new session with 1 message, 1 refused"
+    result = faceplate(*asked, "--json", FACEPLATE_MAX_BODY_MB="1")
+    assert result.returncode == 1
+    refusal, last = lines(result.stdout)
+    assert refusal["refused"]["session"] == "two"
+    assert (last["report"]["skipped"], last["report"]["refused"]) == (1, 1)

@@ -10,11 +10,13 @@ from pydantic import SecretStr
 from faceplate.cli.output import emit, note
 from faceplate.cli.progress import progress_bar
 from faceplate.cli.rendering import count
-from faceplate.cli.session import find_user, interruptible, run
+from faceplate.cli.session import find_named, find_or_create_user, id_of, interruptible, run
 from faceplate.config import Settings
 from faceplate.database import Database
-from faceplate.errors import InvalidInput, NotFound, UsageError
+from faceplate.errors import NotFound, UsageError
+from faceplate.integrations._sdk_rows import GOOGLE_ADK
 from faceplate.integrations.sdk_tables import SDKS, Imported, import_tables
+from faceplate.scope import SystemScope
 
 Source = Annotated[
     str | None,
@@ -51,7 +53,9 @@ def import_from_database(
     source = Settings(database_url=url)
 
     async def work(db: Database) -> Imported:
-        subject = None if who is None else await _subject_of(db, who)
+        subject = None
+        if who is not None:
+            subject = await db.run_system(_subject_of, who, sdk, dry_run=dry_run)
         with progress_bar("importing", "session", 0) as update:
             return await import_tables(
                 db,
@@ -86,12 +90,23 @@ def describe(imported: Imported) -> str:
     return ", ".join(parts)
 
 
-async def _subject_of(db: Database, who: str) -> str:
-    """Return the subject of the user with this e-mail address or id, or else what was given."""
+async def _subject_of(scope: SystemScope, who: str, sdk: str, *, dry_run: bool) -> str:
+    """Return the subject of the user with this e-mail address, id or subject (a unit).
+
+    A user with the e-mail address is created if needed. Another text is the subject of a user whom
+    the import makes; so is any that nobody here has, where the tables have users of their own.
+    Raises NotFound for an unknown id, InvalidInput where the text names two users.
+    """
     try:
-        return (await db.run_system(find_user, who)).subject_id
-    except (NotFound, InvalidInput):
-        return who
+        return (await find_named(scope, who)).subject_id
+    except NotFound:
+        if sdk == GOOGLE_ADK:
+            return who
+        if id_of(who) is not None:
+            raise
+    if "@" in who and not dry_run:
+        return (await find_or_create_user(scope, who)).subject_id
+    return who
 
 
 def _tell_refusal(name: str, reason: str, *, as_json: bool) -> None:

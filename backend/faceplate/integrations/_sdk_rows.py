@@ -28,7 +28,7 @@ class Session(NamedTuple):
 
     source: str
     name: str
-    """Its id in the SDK."""
+    """Its id in the SDK; for Google ADK, the app's name and the user's id stand before it."""
     key: str
     user: str | None
     """The subject of its user; None where the SDK knows no users."""
@@ -147,7 +147,7 @@ async def adk_sessions(connection: AsyncConnection) -> AsyncIterator[Session]:
 
         yield Session(
             GOOGLE_ADK,
-            name,
+            f"{row.app_name}/{row.user_id}/{name}",
             units.key_of(row.app_name, name),
             row.user_id,
             row.app_name,

@@ -57,7 +57,7 @@ class Imported(NamedTuple):
     messages: int = 0
     """New messages."""
     refused: int = 0
-    """Sessions of which nothing new was stored, as a part of it breaks a rule."""
+    """Sessions, and states of Google ADK, that break a rule; nothing new of them was stored."""
 
     def plus(self, *, is_new: bool, messages: int) -> "Imported":
         """Return the sum with one more session."""
@@ -150,7 +150,7 @@ class _Importing:
 
     async def take(self, session: Session) -> None:
         """Store a session or refuse it, unless it is another user's than the chosen one."""
-        subject = session.user or self._subject or ""
+        subject = self._subject or "" if session.user is None else session.user
         if self._subject in {None, subject}:
             try:
                 is_new, count = await self._store(session, subject)
@@ -163,6 +163,8 @@ class _Importing:
             self._on_progress(self.done, self.total)
 
     async def _store(self, session: Session, subject: str) -> tuple[bool, int]:
+        if session.user is not None:
+            _check_adk_user(session.user)
         if self._is_dry_run:
             return True, len(session.messages(UUID(int=0)))
         return await self._db.run(await self._user(subject), store, session)
@@ -173,19 +175,35 @@ class _Importing:
 
     async def take_state(self, app: str, user: str | None, state: dict[str, object]) -> None:
         """Store the state of an app or a user of Google ADK where no key of it is stored yet."""
-        from faceplate.integrations.google_adk import _states as states  # noqa: PLC0415 - an extra
-        from faceplate.integrations.google_adk import _units as units  # noqa: PLC0415 - an extra
-
         if user is not None and self._subject not in {None, user}:
             return
-        owner = await self._user(units.APP_SUBJECT + app if user is None else user)
-        merge = states.merge_app if user is None else states.merge
-        await self._db.run(owner, merge, app, state, wins=False)
+        try:
+            await self._merge(app, user, state)
+        except (InvalidInput, Conflict) as error:
+            self._refuse(app if user is None else f"{app}/{user}", error)
+
+    async def _merge(self, app: str, user: str | None, state: dict[str, object]) -> None:
+        from faceplate.integrations.google_adk import _states as states  # noqa: PLC0415 - an extra
+        from faceplate.integrations.google_adk._units import APP_SUBJECT  # noqa: PLC0415 - an extra
+
+        if user is None:
+            owner = await self._user(APP_SUBJECT + app)
+            await self._db.run(owner, states.merge_app, app, state, wins=False)
+        else:
+            _check_adk_user(user)
+            await self._db.run(await self._user(user), states.merge, app, state, wins=False)
 
     async def _user(self, subject: str) -> UUID:
         if subject not in self._users:
             self._users[subject] = (await self._db.run_system(users.ensure, subject)).id
         return self._users[subject]
+
+
+def _check_adk_user(user: str) -> None:
+    """Raise InvalidInput for a user of Google ADK whose name is that of an app's own user."""
+    from faceplate.integrations.google_adk._units import subject_of  # noqa: PLC0415 - an extra
+
+    subject_of(user)
 
 
 async def store(scope: Scope, session: Session) -> tuple[bool, int]:

@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.databases import settings_of
 
 from faceplate import Database
-from faceplate.integrations.google_adk import SOURCE, FaceplateSessionService
+from faceplate.integrations.google_adk import APP_SUBJECT, SOURCE, FaceplateSessionService
 from faceplate.integrations.sdk_tables import Imported, import_tables
-from faceplate.services import conversations, messages, users
+from faceplate.services import conversations, documents, messages, users
 
 
 @pytest.fixture
@@ -188,7 +188,30 @@ async def test_a_session_that_the_sdk_cannot_read_stops_no_other(db: Database, s
         on_refusal=lambda session, reason: told.append((session, reason)),
     )
     assert report == Imported(sessions=1, messages=4, refused=1)
-    assert told == [("s", "events: must be readable by the SDK")]
+    assert told == [(f"{name}/ann {name}/s", "events: must be readable by the SDK")]
+
+
+async def test_nobody_is_imported_as_the_user_of_an_app(db: Database, source: str) -> None:
+    """Else who chose that name as a user wrote what all users of the app read."""
+    name = secrets.token_hex(4)
+    await fill(source, name)
+    theirs = DatabaseSessionService(source.replace("postgresql://", "postgresql+asyncpg://", 1))
+    as_app = APP_SUBJECT + name
+    state = {"k": 1, "user:k": 1}
+    await theirs.create_session(app_name=name, user_id=as_app, session_id="s", state=state)
+    await theirs.db_engine.dispose()
+    told: list[str] = []
+    settings = settings_of(source)
+    report = await import_tables(db, settings, SOURCE, is_dry_run=True)
+    assert report == Imported(sessions=2, messages=8, refused=1)
+    report = await import_tables(
+        db, settings, SOURCE, on_refusal=lambda session, _: told.append(session)
+    )
+    assert report == Imported(sessions=2, messages=8, refused=2)
+    assert told == [f"{name}/{as_app}/s", f"{name}/{as_app}"]
+    owner = await db.run_system(users.by_subject, as_app)
+    assert (await db.run(owner.id, conversations.page)).items == []
+    assert (await db.run(owner.id, documents.page, "google-adk.user-state")).items == []
 
 
 async def test_the_command_imports_and_writes_nothing_there(source: str, database_url: str) -> None:
