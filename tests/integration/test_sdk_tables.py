@@ -193,6 +193,31 @@ async def test_messages_of_langchain_are_imported(db: Database, fresh_database_u
     ]
 
 
+@pytest.mark.parametrize("is_dry_run", [True, False])
+async def test_a_session_of_langchain_that_is_refused_is_named(
+    db: Database,
+    fresh_database_url: str,
+    is_dry_run: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    source = fresh_database_url
+    await run(source, LANGCHAIN)
+    add = "INSERT INTO message_store (session_id, message) VALUES ($1, $2)"
+    hello = json.dumps({"type": "human", "data": {"content": "Hello", "type": "human"}})
+    for session, message in (("one", hello), ("odd", '{"odd": 5}'), ("two", hello)):
+        await run(source, add, session, message)
+    told: list[str] = []
+    imported = await import_tables(
+        db,
+        settings_of(source),
+        "langchain",
+        subject=source[-200:],
+        is_dry_run=is_dry_run,
+        on_refusal=lambda name, _: told.append(name),
+    )
+    assert imported == Imported(sessions=2, messages=2, refused=1)
+    assert told == ["odd"]
+
+
 async def test_what_cannot_be_imported_is_refused(db: Database, fresh_database_url: str) -> None:
     source = fresh_database_url
     await run(source, AGENTS + LANGCHAIN)
