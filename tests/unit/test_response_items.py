@@ -310,6 +310,16 @@ def test_the_body_of_another_program_is_no_item(name: str) -> None:
     assert read_back(OTHERS[name]) == OTHERS[name]  # but it is an item where it was given as one
 
 
+@pytest.mark.parametrize("body", ['"no JSON"', "5", "[{}]", "null"])
+def test_what_is_no_object_is_no_item(body: str) -> None:
+    """Else a run of the SDK fails at an item that is bare text."""
+    kept = MessageBody(1, None, "complete", "user", None, "Hi", None, None)
+    no_item = MessageBody(2, None, "complete", None, body, None, None, None)
+    wanted = [{"role": "user", "content": "Hi"}]
+    assert items_of_bodies([kept, no_item]) == wanted
+    assert items_of([row(role="user", content="Hi"), row(role=None, body=body)]) == wanted
+
+
 def test_messages_of_other_programs_become_items() -> None:
     weather = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     sql = {"id": "c2", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}

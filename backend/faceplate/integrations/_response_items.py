@@ -98,7 +98,8 @@ def item_in_body(message: Message) -> list[Any]:
     if message.body is None:
         return []
     item = from_json(message.body)
-    return [item] if message.metadata.get(_MARK) is True or is_known(item) else []
+    is_marked = message.metadata.get(_MARK) is True and isinstance(item, dict)
+    return [item] if is_marked or is_known(item) else []
 
 
 def items_of_bodies(rows: Sequence[MessageBody]) -> list[Any] | None:
