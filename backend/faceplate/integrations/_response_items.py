@@ -92,8 +92,8 @@ def items_of_message(message: Message | MessageBody, custom_calls: set[str]) -> 
     return list(_items_of_row(message, custom_calls))
 
 
-def items_of_bodies(rows: Sequence[MessageBody]) -> list[Any] | None:
-    """Return the items of what `messages.bodies` returns, in order.
+def items_of_bodies(rows: Sequence[Message | MessageBody]) -> list[Any] | None:
+    """Return the items of what `messages.bodies` returns, or of messages, in order.
 
     It returns None where a body is no item: the message has to be read whole.
     """
