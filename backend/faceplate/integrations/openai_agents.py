@@ -122,9 +122,9 @@ class FaceplateSession:
     ) -> None:
         """Append items in their order, all or none.
 
-        The first items make the conversation. Its title is what the user says first. The SDK gives
-        the ``wrapper``: what its run has used since the last call is stored with the last item of
-        the assistant.
+        The first items make the conversation. Its title is what the user says first among them. The
+        SDK gives the ``wrapper``: what its run has used since the last call is stored with the last
+        item of the assistant.
 
         Raises InvalidInput for an item of more than the setting ``max_body_mb``, and for NaN and
         Infinity, which JSON lacks; TypeError and ValueError as `json.dumps` does.

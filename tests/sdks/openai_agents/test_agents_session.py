@@ -332,7 +332,7 @@ async def test_pop_leaves_what_is_no_item(db: Database, user: User) -> None:
     draft = await db.run(user.id, messages.append_draft, chat)
     assert await session.pop_item() == REPLY
     assert await session.get_items() == [HI]
-    saved = {"content": "Yes.", "status": "complete"}
+    saved: Any = {"content": "Yes.", "status": "complete"}
     await db.run(user.id, messages.save_draft, chat, draft.id, **saved)
     rows = await db.run(user.id, messages.history, chat)
     assert [row.content for row in rows] == [HI["content"], " ", "Yes."]
@@ -450,6 +450,15 @@ async def test_the_title_is_what_the_user_says_first(db: Database, user: User, s
     await session.add_items(items)
     chat = await db.run(user.id, conversations.get, session.conversation_id)
     assert chat.title == TITLES[said]
+
+
+async def test_the_title_is_of_what_is_added_first(db: Database, user: User) -> None:
+    """As the page says: a later call does not look whether there is a title yet."""
+    session = FaceplateSession(db, user.id, "a")
+    await session.add_items([REPLY])
+    await session.add_items([HI])
+    chat = await db.run(user.id, conversations.get, session.conversation_id)
+    assert chat.title == "New Chat"
 
 
 async def test_nothing_that_was_said_is_in_a_repr(db: Database, user: User) -> None:
