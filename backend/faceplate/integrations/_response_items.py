@@ -102,8 +102,8 @@ def item_in_body(message: Message) -> list[Any]:
     return [item] if is_marked or is_known(item) else []
 
 
-def items_of_bodies(rows: Sequence[MessageBody]) -> list[Any] | None:
-    """Return the items of what `messages.bodies` returns, in order.
+def items_of_bodies(rows: Sequence[Message | MessageBody]) -> list[Any] | None:
+    """Return the items of what `messages.bodies` returns, or of messages, in order.
 
     It returns None where a body has not the shape of an item: the message has to be read whole.
     """
