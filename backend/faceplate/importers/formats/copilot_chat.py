@@ -24,7 +24,16 @@ from faceplate.importers.source import (
 
 _CHAT_FIELDS: Final = ("sessionId", "customTitle", "creationDate", "lastMessageDate", "requests")
 _FIELDS: Final = ("requestId", "message", "response", "timestamp", "modelId", "isCanceled")
-_MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning")
+_MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning", "info", "systemNotification")
+_STEPS: Final = (
+    *("textEditGroup", "textEdit", "notebookEditGroup", "notebookEdit", "workspaceEdit"),
+    *("externalEdit", "externalEdits", "multiDiffData", "codeblockUri", "undoStop", "move"),
+    *("progressMessage", "progressTask", "progressTaskSerialized", "progressTaskResult"),
+    *("prepareToolInvocation", "clearToPreviousToolInvocation", "mcpServersStarting"),
+    *("reference", "usedContext", "codeCitation", "treeData", "command"),
+    *("agentDetection", "autoModeResolution", "usage", "voiceProgress", "extensions"),
+)
+"""The kinds of parts that show what was done, and say nothing of the answer."""
 _TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
 
 
@@ -120,7 +129,7 @@ def _read_part(part: Any) -> Iterator[Piece]:
         yield Text(_reference(fields))
     elif kind.startswith("toolInvocation"):
         yield from _read_call(fields)
-    elif kind:
+    elif kind in _STEPS:
         yield Aside("steps", part)
     else:
         yield Unknown(part)
