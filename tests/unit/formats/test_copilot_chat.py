@@ -49,6 +49,7 @@ def read_answer(tmp_path: Path, *parts: Any) -> tuple[list[tuple[str | None, str
             "data": {"q": "the northern one"},
         },
         {"kind": "hologram", "value": "the answer stands here"},
+        {"kind": "inlineReference", "inlineReference": {"place": "a place of another kind"}},
     ],
 )
 def test_a_part_of_an_unknown_kind_is_reported(tmp_path: Path, part: Any) -> None:
@@ -62,3 +63,22 @@ def test_a_part_of_an_unknown_kind_is_reported(tmp_path: Path, part: Any) -> Non
 def test_a_step_is_no_part_of_the_answer(tmp_path: Path, kind: str) -> None:
     part = {"kind": kind, "uri": {"path": "/maps/north.txt"}, "content": {"value": "Drawing"}}
     assert read_answer(tmp_path, part) == ([("assistant", "Ho")], [])
+
+
+FILE = {"path": "/maps/north.txt", "scheme": "file"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        (FILE, "north.txt"),
+        ({"uri": FILE, "range": {"startLineNumber": 1}}, "north.txt"),
+        ({"name": "measure", "kind": 11, "location": {"uri": FILE, "range": {}}}, "measure"),
+        ({"kind": 11, "location": {"uri": FILE, "range": {}}}, "north.txt"),
+    ],
+)
+def test_what_a_sentence_refers_to_is_in_it(tmp_path: Path, reference: Any, name: str) -> None:
+    """Else the sentence has a gap where the name of a file stood."""
+    part = {"kind": "inlineReference", "inlineReference": reference}
+    said, reasons = read_answer(tmp_path, part, {"value": "!"})
+    assert (said, reasons) == ([("assistant", f"Ho`{name}`!")], [])

@@ -125,8 +125,8 @@ def _read_part(part: Any) -> Iterator[Piece]:
         yield Text(content)
     elif kind == "thinking":
         yield Aside("reasoning", without(fields, "kind"))
-    elif kind == "inlineReference":
-        yield Text(_reference(fields))
+    elif kind == "inlineReference" and (reference := _reference(fields)):
+        yield Text(reference)
     elif kind.startswith("toolInvocation"):
         yield from _read_call(fields)
     elif kind in _STEPS:
@@ -136,11 +136,10 @@ def _read_part(part: Any) -> Iterator[Piece]:
 
 
 def _reference(fields: JsonObject) -> str:
-    """Return a file or a symbol that is named within a text, as Markdown."""
+    """Return a file, a place in one or a symbol that is named within a text, as Markdown."""
     inner = as_object(fields.get("inlineReference"))
-    path = first_text(
-        inner.get("path"), as_object(as_object(inner.get("location")).get("uri")).get("path")
-    )
+    uri = inner.get("uri", as_object(inner.get("location")).get("uri"))
+    path = first_text(inner.get("path"), as_object(uri).get("path"))
     name = first_text(fields.get("name"), inner.get("name"), path.rpartition("/")[2])
     return f"`{name}`" if name else ""
 
