@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.chat_files import read_all
 
 from faceplate.importers.files import Value, parser, read_values, text
 from faceplate.importers.files.spilled import SpilledDict, SpilledList
@@ -117,3 +118,21 @@ def test_code_that_would_read_places_fails(large: Any) -> None:
     for value in (large, large["list"]):
         with pytest.raises(TypeError):
             orjson.dumps(value)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_large_field_may_have_a_number_that_json_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    """Python writes such numbers; what is left out of the metadata says so, and the chat stays."""
+    monkeypatch.setattr(parser, "LARGE_CHARS", 1_000)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 100)
+    path = tmp_path / "chat.json"
+    scores = f"[{', '.join([number, *['0.5'] * 1_000])}]"
+    messages = json.dumps([{"role": "user", "content": "Hi"}])
+    path.write_text(f'{{"messages": {messages}, "scores": {scores}}}')
+    [chat], [refusal] = read_all(path)
+    assert [message.content for message in chat.messages] == ["Hi"]
+    [left_out] = chat.metadata["left_out"]
+    assert left_out["at"] == "source.scores"
+    assert "characters of metadata left out" in refusal.reason
