@@ -143,6 +143,9 @@ class _Finder:
         if item.document != self._document:
             yield from self.flush()
             self._document = item.document
+        yield from _bounded(item.place, self._take_one(item))
+
+    def _take_one(self, item: Value) -> Iterator[Found | Refusal]:
         if item.is_beside:
             yield from self._take_beside(item)
             return
@@ -188,9 +191,12 @@ class _Finder:
             value: JsonObject = {**header, "messages": messages}
             if id_:
                 value["id"] = id_
-            yield from self._found(place, value, best_format(value))
+            yield from _bounded(place, self._found_joined(place, value))
         self._loose.clear()
         self._spill = Spill()
+
+    def _found_joined(self, place: Place, value: JsonObject) -> Iterator[Found | Refusal]:
+        yield from self._found(place, value, best_format(value))
 
     def _found(
         self, place: Place, value: JsonObject, format_: Format | None
@@ -205,6 +211,14 @@ class _Finder:
             yield from _report_beside(place, rest)
         else:
             yield Refusal(place, _describe(value))
+
+
+def _bounded(place: Place, items: Iterator[Found | Refusal]) -> Iterator[Found | Refusal]:
+    """Yield the items, and a Refusal where the value that they are read from is too deep."""
+    try:
+        yield from items
+    except RecursionError:
+        yield Refusal(place, "nested too deeply")
 
 
 def _unwrap(place: Place, value: JsonObject, level: int = 0) -> tuple[list[Found], JsonObject]:
