@@ -227,15 +227,16 @@ def _unwrap(place: Place, value: JsonObject, level: int = 0) -> tuple[list[Found
         return [], value
     chats: list[Found] = []
     rest: JsonObject = {}
+    are_named = _several_hold_messages(value.values())
     for key, inner in value.items():
         found: list[Found] = []
         beside: object = inner
         if isinstance(inner, dict):
             found, [beside] = _in_list(place, [inner], level)
-        elif isinstance(inner, list) and (chat := _join(place, value, key)):
-            found, beside = [chat], None
-            if chat.value.keys() >= value.keys() - {key}:  # then it has the other fields as well
+        elif isinstance(inner, list) and (chat := _join(place, value, key, are_named=are_named)):
+            if not are_named:  # then it has the other fields as well
                 return [chat], {}
+            found, beside = [chat], None
         elif isinstance(inner, list):
             found, beside = _in_list(place, inner, level)
         chats += found
@@ -261,14 +262,18 @@ def _in_list(place: Place, listed: list[Any], level: int) -> tuple[list[Found], 
     return chats, rest
 
 
-def _join(place: Place, outer: JsonObject, key: str) -> Found | None:
-    """Return the chat whose messages are the list under a key, or None if they are none."""
+def _join(place: Place, outer: JsonObject, key: str, *, are_named: bool) -> Found | None:
+    """Return the chat whose messages are the list under a key, or None if they are none.
+
+    ``are_named`` says whether others are there as well: then each has only its name.
+    """
     listed = outer[key]
     if not _are_messages(listed):
         return None
-    beside = {name: field for name, field in outer.items() if name != key}
-    if any(map(_holds_messages, beside.values())):  # then the lists have only their names
+    if are_named:
         beside = {"title": key, "id": f"{key} {digest(listed[0])}"}  # others may have the name
+    else:
+        beside = {name: field for name, field in outer.items() if name != key}
     value: JsonObject = {**beside, "messages": listed}
     format_ = best_format(value)
     return None if format_ is None else Found(place, value, format_)
@@ -294,6 +299,11 @@ def _report_beside(place: Place, rest: JsonObject) -> Iterator[Refusal]:
 def _is_flat(value: JsonObject) -> bool:
     """Return whether an object holds no other ones, as a header of messages does."""
     return not any(isinstance(field, dict | list) for field in value.values())
+
+
+def _several_hold_messages(values: Iterable[object]) -> bool:
+    found = map(_holds_messages, values)
+    return any(found) and any(found)  # the second call goes on after the first one's find
 
 
 def _holds_messages(value: object) -> bool:
