@@ -9,6 +9,7 @@ from tests.chat_files import path, read_all, spoken, write
 from tests.formats.responses import EXAMPLE
 
 from faceplate.importers import Chat
+from faceplate.importers.formats import responses
 
 
 def read_one(tmp_path: Path, value: object) -> Chat:
@@ -205,3 +206,23 @@ def test_chats_with_numbered_items_are_told_apart(tmp_path: Path) -> None:
     values = [{"input": [said("user", text, id="item_1"), CALL, OUTPUT]} for text in ("A", "B")]
     chats, refusals = read_all(write(tmp_path / "chats.json", values))
     assert (len({chat.key for chat in chats}), refusals) == (2, [])
+
+
+def test_a_reply_of_any_length_is_read_in_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each item is compared with all others, and a long run of an agent takes minutes."""
+    kind, asked = responses._kind, 0
+
+    def count(item: object) -> str:
+        nonlocal asked
+        asked += 1
+        return kind(item)
+
+    monkeypatch.setattr(responses, "_kind", count)
+    items = [said("user", "How many?"), *[WHY] * 300, CALL, OUTPUT, said("assistant", "Seven.")]
+    chat = read_one(tmp_path, {"model": "m-1", "output": items})
+    assert asked < 50 * len(items)
+    assert spoken(chat) == SPOKEN
+    assert len((chat.messages[1].metadata or {})["asides"]["reasoning"]) == 300
+    assert {message.model for message in chat.messages if message.role == "assistant"} == {"m-1"}
