@@ -226,3 +226,25 @@ def test_a_reply_of_any_length_is_read_in_one_pass(
     assert spoken(chat) == SPOKEN
     assert len((chat.messages[1].metadata or {})["asides"]["reasoning"]) == 300
     assert {message.model for message in chat.messages if message.role == "assistant"} == {"m-1"}
+
+
+ASKED = said("user", "How many?")
+REASONED = [WHY, said("assistant", "Seven.")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"items": [ASKED, *REASONED]},
+        {"data": [ASKED, *REASONED]},
+        {"messages": [ASKED, *REASONED]},
+        {"model": "m-1", "input": "How many?", "output": REASONED},
+        {"request": {"model": "m-1", "input": "How many?"}, "response": {"output": REASONED}},
+    ],
+)
+def test_a_chat_with_reasoning_and_without_calls_is_read(tmp_path: Path, value: Any) -> None:
+    """Else the answer of a model that reasons is refused, or read as another format's."""
+    [chat], refusals = read_all(write(tmp_path / "chat.json", value))
+    assert refusals == []
+    assert spoken(chat) == [("user", "How many?"), ("assistant", "Seven.")]
+    assert chat.asides["reasoning"] == 1

@@ -48,8 +48,8 @@ def fits(value: JsonObject) -> int:
     items = _items(value)
     if items and all(map(_is_item, items)):
         kinds = {_kind(item) for item in items}
-        is_own = bool(kinds & _OWN) or (kinds == {"message"} and not value.get("messages"))
-        return 3 if is_own else 0
+        are_plain = kinds == {"message"} and not value.get("messages")
+        return 3 if are_plain or any(map(_is_own, items)) else 0
     return 2 if isinstance(value.get("input"), str) and _is_question(value) else 0
 
 
@@ -68,9 +68,12 @@ def has_output(value: JsonObject) -> bool:
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of an item that is a value of its own."""
-    kind = _kind(value)
-    is_own = kind in _OWN or (kind == "reasoning" and "summary" in value)
-    return openai.joined_chat(value) if is_own else None
+    return openai.joined_chat(value) if _is_own(value) else None
+
+
+def _is_own(item: JsonObject) -> bool:
+    kind = _kind(item)
+    return kind in _OWN or (kind == "reasoning" and "summary" in item)
 
 
 def _is_item(item: Any) -> bool:
