@@ -1,7 +1,7 @@
 """The recognition of formats: which of them reads a value, and which values are one chat."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -13,15 +13,12 @@ from faceplate.importers.files.spilled import Spill, SpilledList, encode, is_lar
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.json_text import decode_fields
-from faceplate.importers.unread import find_text
+from faceplate.importers.unrecognised import describe, report_beside
 
 _MAX_WRAPPING_LEVELS: Final = 3
 _MAX_REMEMBERED_SHAPES: Final = 1_000
 _MAX_SHAPE_MESSAGES: Final = 100
-_MAX_SHOWN_KEYS: Final = 6
-_NO_FORMAT: Final = "of no format that can be read"
 _ENCODER: Final = json.JSONEncoder()
-_MAX_KEY_CHARS: Final = 30  # a longer one may be content
 
 
 class Found(NamedTuple):
@@ -163,7 +160,7 @@ class _Finder:
             self._header = (item.place, value)
             return
         if self._header is not None and not self._loose:
-            yield Refusal(self._header[0], _describe(self._header[1]))
+            yield Refusal(self._header[0], describe(self._header[1]))
             self._header = None
         yield from self._found(item.place, value, format_)
 
@@ -175,7 +172,7 @@ class _Finder:
             return
         wrapped, rest = ([], item.value) if self._fixed else _unwrap(item.place, item.value)
         yield from wrapped
-        yield from _report_beside(item.place, rest)
+        yield from report_beside(item.place, rest)
 
     def flush(self) -> Iterator[Found | Refusal]:
         """Yield the chats of the messages that were values of their own."""
@@ -183,7 +180,7 @@ class _Finder:
         if self._header is not None:
             place, header = self._header
             if len(self._loose) != 1:
-                yield Refusal(place, _describe(header))
+                yield Refusal(place, describe(header))
                 header = {}
         self._header = None
         for id_, (place, messages) in self._loose.items():
@@ -208,9 +205,9 @@ class _Finder:
         wrapped, rest = _unwrap(place, value)
         if wrapped:
             yield from wrapped
-            yield from _report_beside(place, rest)
+            yield from report_beside(place, rest)
         else:
-            yield Refusal(place, _describe(value))
+            yield Refusal(place, describe(value))
 
 
 def _bounded(place: Place, items: Iterator[Found | Refusal]) -> Iterator[Found | Refusal]:
@@ -287,15 +284,6 @@ def _are_messages(listed: Iterable[Any]) -> bool:
     )
 
 
-def _report_beside(place: Place, rest: JsonObject) -> Iterator[Refusal]:
-    """Yield a Refusal if there is text beside the chats that were found in an object."""
-    chars = dict(find_text(rest))
-    if chars:
-        total, keys = sum(chars.values()), ", ".join(sorted(chars)[:_MAX_SHOWN_KEYS])
-        reason = f"{total:,} characters of text beside its chats were not read, under {keys}"
-        yield Refusal(place, reason)
-
-
 def _is_flat(value: JsonObject) -> bool:
     """Return whether an object holds no other ones, as a header of messages does."""
     return not any(isinstance(field, dict | list) for field in value.values())
@@ -310,21 +298,3 @@ def _holds_messages(value: object) -> bool:
     return isinstance(value, list) and any(
         isinstance(each, dict) and joined_id(each) is not None for each in value
     )
-
-
-def _describe(value: Mapping[str, object]) -> str:
-    """Return in words what a value is that no format reads, without its content."""
-    shown = _keys(value)
-    listed = value.get("messages")
-    first = listed[0] if isinstance(listed, list) and listed else None
-    if isinstance(first, dict) and len(value) == 1:
-        return f"{_NO_FORMAT}; it is a list, and the keys of its first object are {_keys(first)}"
-    if isinstance(first, dict):
-        shown += f", and those of its first message {_keys(first)}"
-    return f"{_NO_FORMAT}; its keys are {shown}"
-
-
-def _keys(value: Mapping[str, object]) -> str:
-    """Return the keys of an object that can be quoted."""
-    keys = [key for key in value if key.isidentifier() and len(key) <= _MAX_KEY_CHARS]
-    return ", ".join(sorted(keys)[:_MAX_SHOWN_KEYS]) or "none that can be quoted"
