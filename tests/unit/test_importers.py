@@ -150,6 +150,21 @@ class TestBadLines:
         }
         assert secret not in str(refused)
 
+    def test_a_message_that_is_nested_too_deeply_does_not_end_the_import(
+        self, tmp_path: Path
+    ) -> None:
+        """Each step of an import takes some of the levels, and so each may be the one to fail."""
+        hi, ho = (json.dumps({"role": "user", "content": text}) for text in ("Hi", "Ho"))
+        for levels in range(900, 1_000):
+            field = f'{{"role": "user", "content": "Ha", "m": {"[" * levels}{"]" * levels}}}'
+            items = list(read(write(tmp_path, f"{hi}\n{field}\n{ho}")))
+            [refusal] = [item for item in items if isinstance(item, Refusal)]
+            assert refusal.reason == "nested too deeply"
+            said = [
+                each.content for chat in items if isinstance(chat, Chat) for each in chat.messages
+            ]
+            assert said == (["Hi", "Ho"] if refusal.place == Place("line", 2) else [])
+
     def test_what_cannot_be_stored_is_replaced_and_counted(self, tmp_path: Path) -> None:
         """One such character must not cost the chat."""
         text = '{"messages": [{"role": "user", "content": "a\\ud800b\\u0000", "score": NaN}]}'

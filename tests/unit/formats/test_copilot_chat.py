@@ -1,7 +1,9 @@
 """Chats of GitHub Copilot in Visual Studio Code."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.chat_files import read_all, spoken, write
 from tests.formats.copilot_chat import EXAMPLE
 
@@ -29,3 +31,54 @@ def test_why_an_answer_failed_is_read(tmp_path: Path) -> None:
     assert refusals == []
     assert spoken(chat) == [("user", "Hi"), ("assistant", "Out of reach.")]
     assert (chat.messages[1].metadata or {})["status"] == "failed"
+
+
+def read_answer(tmp_path: Path, *parts: Any) -> tuple[list[tuple[str | None, str]], list[str]]:
+    """Return what follows a question whose answer has these parts, and the reasons of a report."""
+    value = {"requests": [{"message": "Hi", "response": [{"value": "Ho"}, *parts]}]}
+    [chat], refusals = read_all(write(tmp_path / "chat.json", value))
+    return spoken(chat)[1:], [refusal.reason for refusal in refusals]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {
+            "kind": "questionCarousel",
+            "questions": [{"id": "q", "title": "Which of the paths?"}],
+            "data": {"q": "the northern one"},
+        },
+        {"kind": "hologram", "value": "the answer stands here"},
+        {"kind": "inlineReference", "inlineReference": {"place": "a place of another kind"}},
+    ],
+)
+def test_a_part_of_an_unknown_kind_is_reported(tmp_path: Path, part: Any) -> None:
+    """Programs write new kinds in every version, and some have what somebody has said."""
+    said, [reason] = read_answer(tmp_path, part)
+    assert said == [("assistant", "Ho")]
+    assert "not understood" in reason
+
+
+@pytest.mark.parametrize("kind", ["textEditGroup", "codeblockUri", "undoStop", "progressMessage"])
+def test_a_step_is_no_part_of_the_answer(tmp_path: Path, kind: str) -> None:
+    part = {"kind": kind, "uri": {"path": "/maps/north.txt"}, "content": {"value": "Drawing"}}
+    assert read_answer(tmp_path, part) == ([("assistant", "Ho")], [])
+
+
+FILE = {"path": "/maps/north.txt", "scheme": "file"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        (FILE, "north.txt"),
+        ({"uri": FILE, "range": {"startLineNumber": 1}}, "north.txt"),
+        ({"name": "measure", "kind": 11, "location": {"uri": FILE, "range": {}}}, "measure"),
+        ({"kind": 11, "location": {"uri": FILE, "range": {}}}, "north.txt"),
+    ],
+)
+def test_what_a_sentence_refers_to_is_in_it(tmp_path: Path, reference: Any, name: str) -> None:
+    """Else the sentence has a gap where the name of a file stood."""
+    part = {"kind": "inlineReference", "inlineReference": reference}
+    said, reasons = read_answer(tmp_path, part, {"value": "!"})
+    assert (said, reasons) == ([("assistant", f"Ho`{name}`!")], [])

@@ -24,7 +24,16 @@ from faceplate.importers.source import (
 
 _CHAT_FIELDS: Final = ("sessionId", "customTitle", "creationDate", "lastMessageDate", "requests")
 _FIELDS: Final = ("requestId", "message", "response", "timestamp", "modelId", "isCanceled")
-_MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning")
+_MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning", "info", "systemNotification")
+_STEPS: Final = (
+    *("textEditGroup", "textEdit", "notebookEditGroup", "notebookEdit", "workspaceEdit"),
+    *("externalEdit", "externalEdits", "multiDiffData", "codeblockUri", "undoStop", "move"),
+    *("progressMessage", "progressTask", "progressTaskSerialized", "progressTaskResult"),
+    *("prepareToolInvocation", "clearToPreviousToolInvocation", "mcpServersStarting"),
+    *("reference", "usedContext", "codeCitation", "treeData", "command"),
+    *("agentDetection", "autoModeResolution", "usage", "voiceProgress", "extensions"),
+)
+"""The kinds of parts that show what was done, and say nothing of the answer."""
 _TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
 
 
@@ -116,22 +125,21 @@ def _read_part(part: Any) -> Iterator[Piece]:
         yield Text(content)
     elif kind == "thinking":
         yield Aside("reasoning", without(fields, "kind"))
-    elif kind == "inlineReference":
-        yield Text(_reference(fields))
+    elif kind == "inlineReference" and (reference := _reference(fields)):
+        yield Text(reference)
     elif kind.startswith("toolInvocation"):
         yield from _read_call(fields)
-    elif kind:
+    elif kind in _STEPS:
         yield Aside("steps", part)
     else:
         yield Unknown(part)
 
 
 def _reference(fields: JsonObject) -> str:
-    """Return a file or a symbol that is named within a text, as Markdown."""
+    """Return a file, a place in one or a symbol that is named within a text, as Markdown."""
     inner = as_object(fields.get("inlineReference"))
-    path = first_text(
-        inner.get("path"), as_object(as_object(inner.get("location")).get("uri")).get("path")
-    )
+    uri = inner.get("uri", as_object(inner.get("location")).get("uri"))
+    path = first_text(inner.get("path"), as_object(uri).get("path"))
     name = first_text(fields.get("name"), inner.get("name"), path.rpartition("/")[2])
     return f"`{name}`" if name else ""
 

@@ -61,12 +61,13 @@ _CHAT_IDS: Final = (
 )
 _MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
 _SETTINGS: Final = ("text", "reasoning", "thinking")
-_PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
-_LINKS: Final = frozenset((*_PARENTS, "children"))
+PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
+"""The fields in which a message names the one that it follows, the first first."""
+_LINKS: Final = frozenset((*PARENTS, "children"))
 _CURRENTS: Final = ("current", "current_node", "currentId", "currentNode")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _FILES: Final = ("attachments", "files", "images")
-_PLACED: Final = frozenset(("model", *_PARENTS, *_CHAT_IDS))
+_PLACED: Final = frozenset(("model", *PARENTS, *_CHAT_IDS))
 """The fields of a message that are stored where they belong, or with its chat."""
 _STOPS: Final = ("finish_reason", "stop_reason", "status")
 _INTERRUPTED: Final = (
@@ -194,7 +195,7 @@ def read_message(message: JsonObject) -> Message:
         role,
         pieces,
         id=read_id(rest.pop("id", None)),
-        parent=read_id(first_of(message, *_PARENTS)) or None,
+        parent=read_id(first_of(message, *PARENTS)) or None,
         created=take_time(rest, *_TIMES),
         model=message.get("model"),
         input_tokens=first_of(usage, "input_tokens", "prompt_tokens"),
@@ -274,7 +275,7 @@ def _are_linked(messages: Sequence[JsonObject]) -> bool:
     if all(map(_LINKS.isdisjoint, messages)):
         return True
     ids = {read_id(message.get("id")) for message in messages} - {""}
-    parents = {read_id(first_of(message, *_PARENTS)) for message in messages} - {""}
+    parents = {read_id(first_of(message, *PARENTS)) for message in messages} - {""}
     children = [child for message in messages for child in as_list(message.get("children"))]
     if any(isinstance(child, dict) for child in children) or (children and not parents):
         return False
