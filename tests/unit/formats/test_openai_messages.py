@@ -212,6 +212,11 @@ def test_a_prompt_beside_the_messages_comes_first(tmp_path: Path, key: str) -> N
     assert spoken(again) == [("developer", "Be brief."), *SAID]
 
 
+def test_an_empty_content_is_not_the_text(tmp_path: Path) -> None:
+    said = {"role": "assistant", "content": "", "text": "Ho"}
+    assert spoken(read_messages(tmp_path, HI, said)) == SAID
+
+
 def test_messages_may_be_newest_first(tmp_path: Path) -> None:
     """A table is often read with its newest rows first."""
     times = ["2024-01-01T00:00:02Z", "2024-01-01T00:00:02Z", "2024-01-01T00:00:01Z"]

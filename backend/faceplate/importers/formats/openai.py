@@ -255,8 +255,8 @@ def _take_calls(rest: JsonObject) -> Iterator[Piece]:
 
 
 def _take(fields: JsonObject, *keys: str) -> Any:
-    """Remove the first of the keys that has a value, and return it."""
-    for key in keys:
+    """Remove the first of the keys that has a value, and return it; empty text is the last."""
+    for key in sorted(keys, key=lambda key: fields.get(key) == ""):
         if fields.get(key) is not None:
             return fields.pop(key)
     return fields.pop(keys[0], None)
