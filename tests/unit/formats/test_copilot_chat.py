@@ -82,3 +82,24 @@ def test_what_a_sentence_refers_to_is_in_it(tmp_path: Path, reference: Any, name
     part = {"kind": "inlineReference", "inlineReference": reference}
     said, reasons = read_answer(tmp_path, part, {"value": "!"})
     assert (said, reasons) == ([("assistant", f"Ho`{name}`!")], [])
+
+
+def test_a_session_without_requests_is_an_empty_chat(tmp_path: Path) -> None:
+    """Else a folder of sessions has a refusal for each window that was opened and not used."""
+    value = {"version": 3, "requests": [], "sessionId": "session-2"}
+    [chat], refusals = read_all(write(tmp_path / "chat.json", value))
+    assert (chat.source, chat.key, chat.messages, refusals) == ("copilot-chat", "session-2", [], [])
+    assert read_all(write(tmp_path / "other.json", {"requests": [], "id": "x"}))[0] == []
+
+
+def test_the_state_of_the_input_is_no_text_but_for_what_is_typed(tmp_path: Path) -> None:
+    """Else every session of a newer version is reported, or words that were not sent are not."""
+    extension = {"value": "GitHub.copilot-chat", "_lower": "github.copilot-chat"}
+    model = {"identifier": "copilot/path-1", "metadata": {"extension": extension}}
+    state = {"selectedModel": model, "inputText": "", "attachments": []}
+    _, refusals = read_all(write(tmp_path / "chat.json", {**EXAMPLE, "inputState": state}))
+    assert refusals == []
+    typed = {**EXAMPLE, "inputState": {**state, "inputText": "And the third?"}}
+    [chat], [refusal] = read_all(write(tmp_path / "typed.json", typed))
+    assert "inputText was not understood, with 14 characters" in refusal.reason
+    assert chat.metadata["source"]["inputText"] == {"text": "And the third?"}

@@ -38,9 +38,12 @@ _TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
 
 
 def fits(value: JsonObject) -> int:
-    """Return 4 for requests that each have a message and a response."""
-    requests = as_list(value.get("requests"))
-    return 4 if requests and all(map(_is_request, requests)) else 0
+    """Return 4 for requests that each have a message and a response, or a session without any."""
+    requests = value.get("requests")
+    if requests == []:
+        is_session = all(isinstance(value.get(key), str | int) for key in ("sessionId", "version"))
+        return 4 if is_session else 0
+    return 4 if isinstance(requests, list) and all(map(_is_request, requests)) else 0
 
 
 def _is_request(value: object) -> bool:
@@ -61,8 +64,14 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         title=value.get("customTitle"),
         created=value.get("creationDate"),
         updated=value.get("lastMessageDate"),
-        rest=without(value, *_CHAT_FIELDS),
+        rest={**without(value, *_CHAT_FIELDS), **_unsent(value)},
     )
+
+
+def _unsent(value: JsonObject) -> JsonObject:
+    """Return what the user has typed and not sent, as a text that the import reports."""
+    typed = first_text(as_object(value.get("inputState")).get("inputText"))
+    return {"inputText": {"text": typed}} if typed.strip() else {}
 
 
 def _read_request(request: JsonObject) -> Iterator[Message]:
@@ -161,5 +170,8 @@ FORMAT: Final = Format(
     "GitHub Copilot chat of Visual Studio Code",
     fits,
     read,
-    known=("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
+    known=(
+        *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
+        "inputState",
+    ),
 )

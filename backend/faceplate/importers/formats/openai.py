@@ -142,13 +142,17 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
 
 
 def _is_newest_first(messages: Sequence[Message]) -> bool:
-    """Return whether each message has a time, and none is newer than the one before it."""
+    """Return whether no message is newer than the one before it, by the whole seconds of all.
+
+    A talk that goes from a question to an answer is in order: two clocks may have set its times.
+    """
     if not messages or messages[0].created is None:
         return False
+    is_in_order = messages[0].role != "assistant" and messages[-1].role == "assistant"
     times = [to_seconds(message.created) for message in messages]
-    known = [time for time in times if time is not None]
+    known = [int(time) for time in times if time is not None]
     is_falling = all(later <= earlier for earlier, later in pairwise(known))
-    return len(known) == len(times) > 1 and is_falling and known[0] > known[-1]
+    return len(known) == len(times) > 1 and known[0] > known[-1] and is_falling and not is_in_order
 
 
 def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
@@ -252,8 +256,8 @@ def _take_calls(rest: JsonObject) -> Iterator[Piece]:
 
 
 def _take(fields: JsonObject, *keys: str) -> Any:
-    """Remove the first of the keys that has a value, and return it."""
-    for key in keys:
+    """Remove the first of the keys that has a value, and return it; empty text is the last."""
+    for key in sorted(keys, key=lambda key: fields.get(key) == ""):
         if fields.get(key) is not None:
             return fields.pop(key)
     return fields.pop(keys[0], None)
