@@ -158,12 +158,15 @@ class TestBadLines:
         for levels in range(900, 1_000):
             field = f'{{"role": "user", "content": "Ha", "m": {"[" * levels}{"]" * levels}}}'
             items = list(read(write(tmp_path, f"{hi}\n{field}\n{ho}")))
-            [refusal] = [item for item in items if isinstance(item, Refusal)]
-            assert refusal.reason == "nested too deeply"
+            refused = {item.place: item.reason for item in items if isinstance(item, Refusal)}
+            assert {*refused.values()} <= {"nested too deeply"}
             said = [
                 each.content for chat in items if isinstance(chat, Chat) for each in chat.messages
             ]
-            assert said == (["Hi", "Ho"] if refusal.place == Place("line", 2) else [])
+            if not refused:  # some versions of Python read more levels than others
+                assert said == ["Hi", "Ha", "Ho"]
+            else:
+                assert said == (["Hi", "Ho"] if Place("line", 2) in refused else [])
 
     def test_what_cannot_be_stored_is_replaced_and_counted(self, tmp_path: Path) -> None:
         """One such character must not cost the chat."""
