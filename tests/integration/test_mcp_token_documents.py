@@ -4,10 +4,12 @@ tests/sdks/mcp shows them by the SDK.
 """
 
 import json
+from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
-from faceplate import Database, Settings, User, encryption
+from faceplate import Database, Settings, SystemScope, User, encryption
 from faceplate.export import write
 from faceplate.services import _mcp_tokens, documents, users
 
@@ -64,3 +66,42 @@ async def test_a_rotation_goes_through_the_parts_of_all_users(fresh_database_url
     async with under(new) as db:
         for owner in owners:
             assert await db.run(owner, _mcp_tokens.get, URL, "tokens") == TOKENS
+
+
+class ReadsEarly:
+    """The scope of a rotation, at which something happens once the rows to rotate are read."""
+
+    def __init__(self, scope: SystemScope, happens: Any) -> None:
+        self._scope = scope
+        self._happens = happens
+
+    async def all(self, *of: Any, **values: Any) -> Any:
+        rows = await self._scope.all(*of, **values)
+        await self._happens()
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scope, name)
+
+
+@pytest.mark.parametrize("signs_out", [False, True])
+async def test_a_rotation_does_not_bring_back_what_was_replaced_meanwhile(
+    keyed: Database, user: User, *, signs_out: bool
+) -> None:
+    """A user who signs out and in again would be back on the tokens that were given up."""
+    await keyed.run(user.id, _mcp_tokens.put, URL, "tokens", TOKENS)
+
+    async def sign_in_again() -> None:
+        if signs_out:
+            await keyed.run(user.id, _mcp_tokens.remove, URL)
+        await keyed.run(user.id, _mcp_tokens.put, URL, "tokens", {"access_token": "fresh"})
+
+    async def rotate(scope: SystemScope) -> list[_mcp_tokens.Place]:
+        early: Any = ReadsEarly(scope, sign_in_again)
+        before = (user.id, "")  # the database has tokens of other tests
+        return await _mcp_tokens.rotate(early, before, limit=1)
+
+    [(owner, _)] = await keyed.run_system(rotate)
+    assert owner == user.id
+    stored = await keyed.run(user.id, _mcp_tokens.get, URL, "tokens")
+    assert stored == {"access_token": "fresh"}

@@ -78,7 +78,7 @@ ANALYZE
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)"
 
-PK = {name: {f"pk_{name}"} for name in ("users", "conversations", "messages", "tasks")}
+PK = {name: {f"pk_{name}"} for name in ("users", "conversations", "messages", "tasks", "documents")}
 CONFIG, NAME = {"pk_mcp_configs"}, {"uq_mcp_configs_user_id_name"}
 COUNTED = PK["conversations"] | PK["messages"]
 POSITION = {"uq_messages_user_id_conversation_id_position"}
@@ -336,9 +336,7 @@ CASES = {
         DOCUMENT, kind="kind 1", after_user=UUID(int=0), after_key=""
     )._replace(across_users=True),
     "_mcp_tokens.FIND": system(DOCUMENT, of_user=None, kind="kind 1", key="key 1"),
-    "_mcp_tokens.REPLACE": system(
-        DOCUMENT, of_user=None, kind="kind 1", key="key 1", expected=1, body="1"
-    ),
+    "_mcp_tokens.REPLACE": system(PK["documents"], of_user=None, id=uuid7(), expected=1, body="1"),
     "mcp_configs.PUT": by_id(set(), name="config 1", **CONFIG_VALUES),
     "mcp_configs.GET": by_id(CONFIG),
     "mcp_configs.BY_NAME": Case(NAME, {"name": "config 1"}),

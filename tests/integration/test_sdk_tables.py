@@ -1,13 +1,19 @@
 """The import of the tables of SDKs: nothing is lost, and a second one adds what is new."""
 
+import asyncio
 import json
+import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
-from tests.databases import settings_of
+from tests.commands import Result, Run, lines
+from tests.databases import opened, settings_of
 
-from faceplate import Database, InvalidInput
+from faceplate import Database, InvalidInput, NotFound, Settings
+from faceplate.integrations._response_items import items_of
 from faceplate.integrations.sdk_tables import Imported, import_tables
 from faceplate.services import conversations, messages, users
 
@@ -37,7 +43,11 @@ ITEMS = [
     r'{"type": "reasoning", "id": "r", "b": 1, "a": "\u0000 \ud800", "n": 1e400}',
     '{"role":"assistant","content":"No."}',
     "no JSON",
+    '{"role":"user","content":"a","n":NaN}',
+    '{"role":"user","content":"a","n":[-Infinity]}',
+    "[" * 200_000,
 ]
+NO_ITEMS = 4
 
 
 async def run(url: str, sql: str, *values: Any) -> None:
@@ -80,7 +90,11 @@ async def test_items_of_the_agents_sdk_are_kept_to_the_letter(
     user = await db.run_system(users.by_subject, source[-200:])
     id_ = conversations.id_of(user.id, source="openai-agents", key="s-1")
     rows = await db.run(user.id, messages.history, id_)
-    assert [row.body for row in rows] == [*ITEMS[:-1], '"no JSON"']
+    assert [row.body for row in rows[:-NO_ITEMS]] == ITEMS[:-NO_ITEMS]
+    texts = [json.loads(row.body or "") for row in rows[-NO_ITEMS:]]
+    assert texts == ITEMS[-NO_ITEMS:]
+    # What is no item does not reach the SDK.
+    assert len(items_of(rows)) == len(ITEMS) - NO_ITEMS
     assert rows[1].tool_calls
     assert rows[2].tool_results
     assert not rows[3].tool_results
@@ -92,6 +106,62 @@ async def test_items_of_the_agents_sdk_are_kept_to_the_letter(
     assert (await db.run(user.id, messages.history, id_))[-1].content == "And now?"
     titles = (await db.run(user.id, conversations.page)).items
     assert sorted(json.loads(chat.body)["id"] for chat in titles if chat.body) == sorted(names[1:])
+
+
+async def test_a_session_that_is_refused_does_not_stop_the_others(
+    settings: Settings, fresh_database_url: str
+) -> None:
+    """Else nobody gets what comes after one large picture."""
+    source = fresh_database_url
+    await run(source, AGENTS)
+    for name in ("1", "2", "3"):
+        await add_item(source, name, ITEMS[0])
+    large = json.dumps({"role": "user", "content": "x" * (1 << 20)})
+    await add_item(source, "2", large)
+    told: list[tuple[str, str]] = []
+
+    async def import_all(db: Database) -> Imported:
+        return await import_tables(
+            db,
+            settings_of(source),
+            "openai-agents",
+            subject=source[-200:],
+            on_refusal=lambda name, reason: told.append((name, reason)),
+        )
+
+    async with opened(settings, max_body_mb=1) as db:
+        wanted = Imported(sessions=2, messages=2, refused=1)
+        assert await import_all(db) == wanted
+        [(name, reason)] = told
+        assert name == "2"
+        assert "at most 1 MB" in reason
+        assert await import_all(db) == Imported(skipped=2, refused=1)
+    async with opened(settings) as db:
+        assert await import_all(db) == Imported(sessions=1, skipped=2, messages=2)
+
+
+async def test_what_is_in_another_branch_is_not_imported_again(
+    db: Database, fresh_database_url: str
+) -> None:
+    """Else the second import stops at the first chat in which somebody edited a question."""
+    source = fresh_database_url
+    await run(source, AGENTS)
+    for item in ITEMS:
+        await add_item(source, "s", item)
+    settings, subject = settings_of(source), source[-200:]
+    await import_tables(db, settings, "openai-agents", subject=subject)
+    user = await db.run_system(users.by_subject, subject)
+    id_ = conversations.id_of(user.id, source="openai-agents", key="s")
+    await db.run(
+        user.id, messages.append, id_, role="user", content="Will it snow?", after=0, branch=True
+    )
+    again = await import_tables(db, settings, "openai-agents", subject=subject)
+    assert again == Imported(skipped=1)
+    await add_item(source, "s", '{"role":"user","content":"And now?"}')
+    again = await import_tables(db, settings, "openai-agents", subject=subject)
+    assert again == Imported(continued=1, messages=1)
+    rows = await db.run(user.id, messages.everything, id_)
+    assert [row.content for row in rows] == ["Will it snow?", "And now?"]
 
 
 async def test_messages_of_langchain_are_imported(db: Database, fresh_database_url: str) -> None:
@@ -123,6 +193,31 @@ async def test_messages_of_langchain_are_imported(db: Database, fresh_database_u
     ]
 
 
+@pytest.mark.parametrize("is_dry_run", [True, False])
+async def test_a_session_of_langchain_that_is_refused_is_named(
+    db: Database,
+    fresh_database_url: str,
+    is_dry_run: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    source = fresh_database_url
+    await run(source, LANGCHAIN)
+    add = "INSERT INTO message_store (session_id, message) VALUES ($1, $2)"
+    hello = json.dumps({"type": "human", "data": {"content": "Hello", "type": "human"}})
+    for session, message in (("one", hello), ("odd", '{"odd": 5}'), ("two", hello)):
+        await run(source, add, session, message)
+    told: list[str] = []
+    imported = await import_tables(
+        db,
+        settings_of(source),
+        "langchain",
+        subject=source[-200:],
+        is_dry_run=is_dry_run,
+        on_refusal=lambda name, _: told.append(name),
+    )
+    assert imported == Imported(sessions=2, messages=2, refused=1)
+    assert told == ["odd"]
+
+
 async def test_what_cannot_be_imported_is_refused(db: Database, fresh_database_url: str) -> None:
     source = fresh_database_url
     await run(source, AGENTS + LANGCHAIN)
@@ -131,3 +226,68 @@ async def test_what_cannot_be_imported_is_refused(db: Database, fresh_database_u
         await import_tables(db, settings, "another")
     with pytest.raises(InvalidInput, match="have no users"):
         await import_tables(db, settings, "langchain")
+
+
+def test_whose_the_sessions_become(
+    faceplate: Run, settings: Settings, fresh_database_url: str
+) -> None:
+    """Else a typo in an id or an address makes a user as whom nobody signs in."""
+    source = fresh_database_url
+    asyncio.run(run(source, AGENTS))
+    asyncio.run(add_item(source, "s", ITEMS[0]))
+    own = secrets.token_hex(8)
+
+    def import_for(who: object, *more: str) -> Result:
+        asked = ("import", "--from-database", source, "--sdk", "openai-agents")
+        return faceplate(*asked, "--user", who, *more)
+
+    def call(unit: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        async def work() -> Any:
+            async with Database(settings) as db:
+                return await db.run_system(unit, *args, **kwargs)
+
+        return asyncio.run(work())
+
+    unknown = str(uuid4())
+    refused = import_for(unknown)
+    assert refused.returncode == 1
+    assert "user not found" in refused.stderr
+    with pytest.raises(NotFound):
+        call(users.by_subject, unknown)
+
+    address = f"{own}@example.com"
+    assert import_for(address, "--dry-run").returncode == 0
+    with pytest.raises(NotFound):
+        call(users.by_email, address)
+    assert import_for(address).returncode == 0
+    made = call(users.by_email, address)
+    assert import_for(made.id).stderr.endswith("1 already there\n")
+
+    assert import_for(own).returncode == 0
+    assert call(users.by_subject, own).email is None
+
+    theirs = f"{own}@example.org"
+    call(users.create, subject_id=theirs)
+    call(users.create, subject_id=f"another {own}", email=theirs)
+    refused = import_for(theirs)
+    assert refused.returncode == 2
+    assert "is the subject of one user and names another" in refused.stderr
+
+
+def test_the_command_tells_what_it_refused(faceplate: Run, fresh_database_url: str) -> None:
+    source = fresh_database_url
+    asyncio.run(run(source, AGENTS))
+    asyncio.run(add_item(source, "one", ITEMS[0]))
+    large = json.dumps({"role": "user", "content": "x" * (1 << 20)})
+    asyncio.run(add_item(source, "two", large))
+    asked = ("import", "--from-database", source, "--sdk", "openai-agents", "--user", source[-200:])
+    result = faceplate(*asked, FACEPLATE_MAX_BODY_MB="1")
+    assert result.returncode == 1
+    told, report = result.stderr.splitlines()[-2:]
+    assert told.startswith("session two: messages.body: at most 1 MB")
+    assert report == "1 new session with 1 message, 1 refused"
+    result = faceplate(*asked, "--json", FACEPLATE_MAX_BODY_MB="1")
+    assert result.returncode == 1
+    refusal, last = lines(result.stdout)
+    assert refusal["refused"]["session"] == "two"
+    assert (last["report"]["skipped"], last["report"]["refused"]) == (1, 1)

@@ -1,5 +1,7 @@
 """A shelf is a list whose items are in a file, and a tree keeps what its source says."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from faceplate.importers import shelf
@@ -95,3 +97,19 @@ def test_broken_trees_have_each_node_once() -> None:
     ).arrange("nobody")
     assert [*arranged.nodes] == [4, 3, 0, 1, 2, 5]
     assert [*arranged.parents] == [-1, 0, -1, 2, 3, -1]
+
+
+def test_a_list_of_children_is_not_read_again_for_each_of_them() -> None:
+    """Else a message with some ten thousand answers takes minutes."""
+    reads = 0
+
+    class Names(list[str]):
+        def __iter__(self) -> Iterator[str]:
+            nonlocal reads
+            reads += 1
+            return super().__iter__()
+
+    names = Names(f"n{number}" for number in range(100))
+    made = tree(("root", None, True, names), *[(name, "root", True, []) for name in names])
+    assert len(made.arrange(None).nodes) == 101
+    assert reads < 10

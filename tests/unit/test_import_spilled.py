@@ -9,9 +9,10 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.chat_files import read_all
 
 from faceplate.importers.files import Value, parser, read_values, text
-from faceplate.importers.files.spilled import SpilledDict, SpilledList
+from faceplate.importers.files.spilled import Place, Spill, SpilledDict, SpilledList
 
 PLAIN: dict[str, Any] = {
     "title": "Pears",
@@ -117,3 +118,50 @@ def test_code_that_would_read_places_fails(large: Any) -> None:
     for value in (large, large["list"]):
         with pytest.raises(TypeError):
             orjson.dumps(value)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_large_field_may_have_a_number_that_json_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    """Python writes such numbers; what is left out of the metadata says so, and the chat stays."""
+    monkeypatch.setattr(parser, "LARGE_CHARS", 1_000)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 100)
+    path = tmp_path / "chat.json"
+    scores = f"[{', '.join([number, *['0.5'] * 1_000])}]"
+    messages = json.dumps([{"role": "user", "content": "Hi"}])
+    path.write_text(f'{{"messages": {messages}, "scores": {scores}}}')
+    [chat], [refusal] = read_all(path)
+    assert [message.content for message in chat.messages] == ["Hi"]
+    [left_out] = chat.metadata["left_out"]
+    assert left_out["at"] == "source.scores"
+    assert "characters of metadata left out" in refusal.reason
+
+
+def test_an_object_of_many_chats_is_not_read_again_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a file of some thousand chats, which have names and no list, takes minutes."""
+    monkeypatch.setattr(parser, "LARGE_CHARS", 1_000)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 100)
+    read, reads = Spill.read, 0
+
+    def count(spill: Spill, place: Place) -> Any:
+        nonlocal reads
+        reads += 1
+        return read(spill, place)
+
+    monkeypatch.setattr(Spill, "read", count)
+    counts = []
+    for number in (20, 40):
+        said = [{"role": "user", "content": "x" * 500}, {"role": "assistant", "content": "y"}]
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps({f"chat {n}": said for n in range(number)}))
+        reads = 0
+        chats, refusals = read_all(path)
+        assert ([chat.title for chat in chats], refusals) == (
+            [f"chat {n}" for n in range(number)],
+            [],
+        )
+        counts.append(reads)
+    assert 0 < counts[1] <= 2 * counts[0]

@@ -150,6 +150,24 @@ class TestBadLines:
         }
         assert secret not in str(refused)
 
+    def test_a_message_that_is_nested_too_deeply_does_not_end_the_import(
+        self, tmp_path: Path
+    ) -> None:
+        """Each step of an import takes some of the levels, and so each may be the one to fail."""
+        hi, ho = (json.dumps({"role": "user", "content": text}) for text in ("Hi", "Ho"))
+        for levels in range(900, 1_000):
+            field = f'{{"role": "user", "content": "Ha", "m": {"[" * levels}{"]" * levels}}}'
+            items = list(read(write(tmp_path, f"{hi}\n{field}\n{ho}")))
+            refused = {item.place: item.reason for item in items if isinstance(item, Refusal)}
+            assert {*refused.values()} <= {"nested too deeply"}
+            said = [
+                each.content for chat in items if isinstance(chat, Chat) for each in chat.messages
+            ]
+            if not refused:  # some versions of Python read more levels than others
+                assert said == ["Hi", "Ha", "Ho"]
+            else:
+                assert said == (["Hi", "Ho"] if Place("line", 2) in refused else [])
+
     def test_what_cannot_be_stored_is_replaced_and_counted(self, tmp_path: Path) -> None:
         """One such character must not cost the chat."""
         text = '{"messages": [{"role": "user", "content": "a\\ud800b\\u0000", "score": NaN}]}'

@@ -89,7 +89,27 @@ class TestForms:
         other["chat"]["messages"].append({"id": "z", "content": "lost"})
         [[kept], [refusal]] = read_all(write(tmp_path / "other.json", [other]))
         assert "chat was not understood" in refusal.reason
-        assert kept.metadata["source"]["chat"]["messages"][1] == {"id": "z", "content": "lost"}
+        assert kept.metadata["source"]["chat"]["messages"] == [{"id": "z", "content": "lost"}]
+
+    def test_a_list_of_an_earlier_moment_is_no_other_text(self, tmp_path: Path) -> None:
+        """Else every chat with further questions, or of a closed page, is reported and is there
+        twice."""
+        thought = '<details type="reasoning" done="{}">\n<summary>{}</summary>\n> {}\n</details>\n'
+        whole = thought.format("true", "Thought for 2 seconds", "Soft is ripe.") + "Ripe ones."
+        answer = reply("a", "q", "assistant", whole, followUps=["Which?"], done=True)
+        chat = open_webui([reply("q", None, "user", "Hi"), answer])
+        begun = thought.format("false", "Thinking", "Soft is ri")
+        cut = thought.format("true", "Thought", "Soft is ripe.") + "Ripe on"
+        for content, is_cut in ((whole, False), ("", False), (begun, True), (cut, True)):
+            listed = {"id": "a", "role": "assistant", "content": content, "done": False}
+            chat["chat"]["messages"] = [{"id": "q", "role": "user", "content": "Hi"}, listed]
+            [plain] = read(tmp_path, chat)
+            earlier = {"earlier_messages": [listed]} if is_cut else {}
+            assert plain.metadata["source"]["chat"] == {"models": ["llama"], **earlier}
+        chat["chat"]["messages"][1]["content"] = "Sour ones."
+        [[kept], [refusal]] = read_all(write(tmp_path / "other.json", [chat]))
+        assert "chat was not understood, with 10 characters" in refusal.reason
+        assert kept.metadata["source"]["chat"]["messages"] == [listed]
 
     def test_a_chat_without_messages_is_refused_or_empty(self, tmp_path: Path) -> None:
         path = write(tmp_path / "chats.json", [open_webui([reply("q", None, "user", "Hi")]), {}])

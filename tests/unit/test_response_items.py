@@ -37,8 +37,9 @@ def row(**fields: Any) -> Message:
 def read_back(item: Any) -> Any:
     new = new_message(item)
     fields = new._asdict()
-    for name in ("id", "created_at", "metadata"):
+    for name in ("id", "created_at"):
         del fields[name]
+    fields["metadata"] = new.metadata or {}
     return items_of([row(**fields)])[0]
 
 
@@ -210,6 +211,9 @@ HOSTILE: list[Any] = [
     {"role": "user", "content": [{"type": "input_text", "text": None}, 5, None, "loose"]},
     {"role": ["user"], "content": {"a": 1}},
     {"type": 7, "role": "user", "content": "a"},
+    {"type": ["message"], "role": "user", "content": "a"},
+    {"type": "message", "role": "user", "content": [{"type": ["input_text"]}]},
+    {"role": "assistant", "content": None, "tool_calls": []},
 ]
 
 
@@ -230,24 +234,91 @@ def test_an_integer_of_more_digits_than_python_reads_is_read() -> None:
     assert to_json({"a": "\ud800"}) == '{"a":"\\ud800"}'
 
 
+def bodies_of(rows: list[Message]) -> list[MessageBody]:
+    return [
+        MessageBody(each.position, None, each.status, each.role, each.body, None, None, None)
+        for each in rows
+    ]
+
+
 def test_bodies_are_read_as_whole_messages_are() -> None:
     """Else a long history reads otherwise than a short one."""
-    stored = [
-        new_message(item)._asdict() for item in [*HOSTILE, *(p[0] for p in PROJECTIONS.values())]
+    stored = [new_message(item) for item in [*HOSTILE, *(p[0] for p in PROJECTIONS.values())]]
+    rows = [
+        row(role=new.role, content=new.content, body=new.body, metadata=new.metadata or {})
+        for new in stored
     ]
-    rows = [row(**{name: new[name] for name in ("role", "content", "body")}) for new in stored]
-    for part in (rows, *([each] for each in rows)):
-        bodies = [
-            MessageBody(each.position, None, each.status, each.role, each.body, None, None, None)
-            for each in part
-        ]
-        assert json.dumps(items_of_bodies(bodies)) == json.dumps(items_of(part))
+    plain = [each for each in rows if not each.metadata]
+    assert len(plain) > 10
+    assert json.dumps(items_of_bodies(bodies_of(plain))) == json.dumps(items_of(plain))
+    for each in rows:
+        if each.metadata:  # the bodies alone do not tell
+            assert items_of_bodies(bodies_of([each])) is None
 
 
-def test_the_body_of_another_protocol_is_no_item() -> None:
-    body = MessageBody(1, None, "complete", "user", '{"attachments": []}', None, None, None)
-    assert items_of_bodies([body]) is None
-    assert items_of_bodies([body._replace(role=None)]) == [{"attachments": []}]
+KNOWN: list[Any] = [
+    {"role": "user", "content": "Hi"},
+    {"role": "developer", "content": []},
+    {"type": "message", "role": "user", "content": [{"type": "input_image", "file_id": "f"}]},
+    {"type": "function_call", "call_id": "c", "name": "a", "arguments": "{}", "status": "new"},
+    {"type": "reasoning", "id": "rs_1", "summary": []},
+    {"type": "web_search_call", "id": "ws_1", "action": {}, "status": "completed"},
+    {"type": "mcp_approval_request", "server_label": "s", "name": "a", "arguments": "{}"},
+]
+
+
+@pytest.mark.parametrize("item", KNOWN)
+def test_a_shape_of_openais_needs_no_mark(item: Any) -> None:
+    """Else a session is read twice, and its metadata is not the product's alone."""
+    new = new_message(item)
+    assert new.metadata is None
+    assert items_of_bodies(bodies_of([row(role=new.role, body=new.body)])) == [item]
+
+
+OTHERS: dict[str, Any] = {
+    "a product's": {"attachments": []},
+    "a product's with a type": {"type": "note", "text": "secret"},
+    "a product's message": {"role": "user", "content": "secret", "rating": 5},
+    "Agent Framework's": {
+        "type": "message",
+        "role": "user",
+        "contents": [{"type": "text", "text": "secret"}],
+    },
+    "ChatKit's message": {
+        "id": "msg_1",
+        "type": "user_message",
+        "content": [{"type": "input_text", "text": "secret"}],
+    },
+    "ChatKit's hidden context": {"type": "hidden_context_item", "content": "secret"},
+    "ChatKit's own hidden context": {"type": "sdk_hidden_context_item", "content": "secret"},
+    "Chat Completions'": {"role": "assistant", "content": "secret", "tool_calls": []},
+    "Anthropic's": {"role": "user", "content": [{"type": "text", "text": "secret"}]},
+    "Google's": {"author": "user", "content": {"role": "user", "parts": [{"text": "secret"}]}},
+    "no object": "secret",
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_body_of_another_program_is_no_item(name: str) -> None:
+    """Else a model gets what is not meant for it, or what its server refuses."""
+    body = json.dumps(OTHERS[name])
+    assert items_of([row(body=body)]) == []
+    said = row(role="user", content="Hi", body=body)
+    assert items_of([said]) == [{"role": "user", "content": "Hi"}]
+    assert items_of_bodies(bodies_of([said])) is None
+    if isinstance(OTHERS[name], dict):
+        assert read_back(OTHERS[name]) == OTHERS[name]  # but an item where it was given as one
+
+
+@pytest.mark.parametrize("body", ['"no JSON"', "5", "[{}]", "null"])
+def test_what_is_no_object_is_no_item(body: str) -> None:
+    """Else a run of the SDK fails at an item that is bare text."""
+    kept = MessageBody(1, None, "complete", "user", None, "Hi", None, None)
+    no_item = MessageBody(2, None, "complete", None, body, None, None, None)
+    wanted = [{"role": "user", "content": "Hi"}]
+    assert items_of_bodies([kept, no_item]) is None
+    assert items_of([row(role="user", content="Hi"), row(role=None, body=body)]) == wanted
 
 
 def test_messages_of_other_programs_become_items() -> None:

@@ -154,6 +154,25 @@ async def find_or_create_user(scope: SystemScope, who: str) -> User:
     return await users.ensure(scope, who, email=who)
 
 
+async def find_named(scope: SystemScope, who: str) -> User:
+    """Return the user with this id, e-mail address or subject (a unit).
+
+    Raises NotFound; InvalidInput where they are two users.
+    """
+    found: dict[str, User] = {}
+    for find in (find_user, users.by_subject):
+        try:
+            user = await find(scope, who)
+        except (NotFound, InvalidInput):
+            continue
+        found[str(user.id)] = user
+    if not found:
+        raise NotFound(User)
+    if len(found) > 1:
+        raise InvalidInput("--user", "is the subject of one user and names another: give the id")
+    return found.popitem()[1]
+
+
 def ask(question: str) -> str:
     """Ask on the terminal, by stderr, and return the answer.
 

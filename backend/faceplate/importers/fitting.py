@@ -33,6 +33,7 @@ _Piece = tuple[Any, Any, str, str]  # the container, the key in it, the path, th
 _MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 _SORTING_ENCODER: Final = json.JSONEncoder(sort_keys=True)
+_ANY_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)  # Python reads NaN, and files have it
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 LEFT_OUT: Final = "left_out"
 """The key in metadata of what did not fit."""
@@ -88,7 +89,7 @@ def leave_out_large(fields: JsonObject, at: str, left_out: list[JsonObject]) -> 
         where = f"{at}.{name}"
         if isinstance(item, SpilledDict | SpilledList):
             chars, hashed = 0, hashlib.sha256()
-            for text in encode(item, _ENCODER):
+            for text in encode(item, _ANY_ENCODER):
                 chars += len(text)
                 hashed.update(text.encode("utf-8", "surrogatepass"))
             shown = shorten(where, _MAX_PATH_CHARS)

@@ -96,13 +96,23 @@ def _remove_strings(value: object, waiting: set[int]) -> None:
 def _lines_of(chat: Chat) -> Iterator[str]:
     for value in _beside_contents(chat):
         yield from _strings(value)
-    whole = ""
-    for message in chat.messages:
-        is_piece = "piece" in (message.metadata or {})  # of a content that was too long
-        whole = whole + message.content if is_piece else message.content
-        for line in _lines(whole):
+    for content in _contents(chat):
+        for line in _lines(content):
             yield line
             yield from _strings(_parsed(line))  # of a call that is text
+
+
+def _contents(chat: Chat) -> Iterator[str]:
+    """Yield the contents of a chat; a line that goes on in the next piece of a content is whole."""
+    waiting = ""
+    for message in chat.messages:
+        if "piece" in (message.metadata or {}):
+            before, _, waiting = (waiting + message.content).rpartition("\n")
+            yield before
+        else:
+            yield waiting
+            waiting = message.content
+    yield waiting
 
 
 def _strings(value: object) -> Iterator[str]:

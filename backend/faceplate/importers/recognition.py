@@ -1,7 +1,7 @@
 """The recognition of formats: which of them reads a value, and which values are one chat."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -13,15 +13,12 @@ from faceplate.importers.files.spilled import Spill, SpilledList, encode, is_lar
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import FORMATS, Format
 from faceplate.importers.json_text import decode_fields
-from faceplate.importers.unread import find_text
+from faceplate.importers.unrecognised import describe, report_beside
 
 _MAX_WRAPPING_LEVELS: Final = 3
 _MAX_REMEMBERED_SHAPES: Final = 1_000
 _MAX_SHAPE_MESSAGES: Final = 100
-_MAX_SHOWN_KEYS: Final = 6
-_NO_FORMAT: Final = "of no format that can be read"
 _ENCODER: Final = json.JSONEncoder()
-_MAX_KEY_CHARS: Final = 30  # a longer one may be content
 
 
 class Found(NamedTuple):
@@ -143,6 +140,9 @@ class _Finder:
         if item.document != self._document:
             yield from self.flush()
             self._document = item.document
+        yield from _bounded(item.place, self._take_one(item))
+
+    def _take_one(self, item: Value) -> Iterator[Found | Refusal]:
         if item.is_beside:
             yield from self._take_beside(item)
             return
@@ -160,7 +160,7 @@ class _Finder:
             self._header = (item.place, value)
             return
         if self._header is not None and not self._loose:
-            yield Refusal(self._header[0], _describe(self._header[1]))
+            yield Refusal(self._header[0], describe(self._header[1]))
             self._header = None
         yield from self._found(item.place, value, format_)
 
@@ -172,7 +172,7 @@ class _Finder:
             return
         wrapped, rest = ([], item.value) if self._fixed else _unwrap(item.place, item.value)
         yield from wrapped
-        yield from _report_beside(item.place, rest)
+        yield from report_beside(item.place, rest)
 
     def flush(self) -> Iterator[Found | Refusal]:
         """Yield the chats of the messages that were values of their own."""
@@ -180,7 +180,7 @@ class _Finder:
         if self._header is not None:
             place, header = self._header
             if len(self._loose) != 1:
-                yield Refusal(place, _describe(header))
+                yield Refusal(place, describe(header))
                 header = {}
         self._header = None
         for id_, (place, messages) in self._loose.items():
@@ -188,9 +188,12 @@ class _Finder:
             value: JsonObject = {**header, "messages": messages}
             if id_:
                 value["id"] = id_
-            yield from self._found(place, value, best_format(value))
+            yield from _bounded(place, self._found_joined(place, value))
         self._loose.clear()
         self._spill = Spill()
+
+    def _found_joined(self, place: Place, value: JsonObject) -> Iterator[Found | Refusal]:
+        yield from self._found(place, value, best_format(value))
 
     def _found(
         self, place: Place, value: JsonObject, format_: Format | None
@@ -202,9 +205,17 @@ class _Finder:
         wrapped, rest = _unwrap(place, value)
         if wrapped:
             yield from wrapped
-            yield from _report_beside(place, rest)
+            yield from report_beside(place, rest)
         else:
-            yield Refusal(place, _describe(value))
+            yield Refusal(place, describe(value))
+
+
+def _bounded(place: Place, items: Iterator[Found | Refusal]) -> Iterator[Found | Refusal]:
+    """Yield the items, and a Refusal where the value that they are read from is too deep."""
+    try:
+        yield from items
+    except RecursionError:
+        yield Refusal(place, "nested too deeply")
 
 
 def _unwrap(place: Place, value: JsonObject, level: int = 0) -> tuple[list[Found], JsonObject]:
@@ -213,15 +224,16 @@ def _unwrap(place: Place, value: JsonObject, level: int = 0) -> tuple[list[Found
         return [], value
     chats: list[Found] = []
     rest: JsonObject = {}
+    are_named = _several_hold_messages(value.values())
     for key, inner in value.items():
         found: list[Found] = []
         beside: object = inner
         if isinstance(inner, dict):
             found, [beside] = _in_list(place, [inner], level)
-        elif isinstance(inner, list) and (chat := _join(place, value, key)):
-            found, beside = [chat], None
-            if chat.value.keys() >= value.keys() - {key}:  # then it has the other fields as well
+        elif isinstance(inner, list) and (chat := _join(place, value, key, are_named=are_named)):
+            if not are_named:  # then it has the other fields as well
                 return [chat], {}
+            found, beside = [chat], None
         elif isinstance(inner, list):
             found, beside = _in_list(place, inner, level)
         chats += found
@@ -247,14 +259,18 @@ def _in_list(place: Place, listed: list[Any], level: int) -> tuple[list[Found], 
     return chats, rest
 
 
-def _join(place: Place, outer: JsonObject, key: str) -> Found | None:
-    """Return the chat whose messages are the list under a key, or None if they are none."""
+def _join(place: Place, outer: JsonObject, key: str, *, are_named: bool) -> Found | None:
+    """Return the chat whose messages are the list under a key, or None if they are none.
+
+    ``are_named`` says whether others are there as well: then each has only its name.
+    """
     listed = outer[key]
     if not _are_messages(listed):
         return None
-    beside = {name: field for name, field in outer.items() if name != key}
-    if any(map(_holds_messages, beside.values())):  # then the lists have only their names
+    if are_named:
         beside = {"title": key, "id": f"{key} {digest(listed[0])}"}  # others may have the name
+    else:
+        beside = {name: field for name, field in outer.items() if name != key}
     value: JsonObject = {**beside, "messages": listed}
     format_ = best_format(value)
     return None if format_ is None else Found(place, value, format_)
@@ -268,39 +284,17 @@ def _are_messages(listed: Iterable[Any]) -> bool:
     )
 
 
-def _report_beside(place: Place, rest: JsonObject) -> Iterator[Refusal]:
-    """Yield a Refusal if there is text beside the chats that were found in an object."""
-    chars = dict(find_text(rest))
-    if chars:
-        total, keys = sum(chars.values()), ", ".join(sorted(chars)[:_MAX_SHOWN_KEYS])
-        reason = f"{total:,} characters of text beside its chats were not read, under {keys}"
-        yield Refusal(place, reason)
-
-
 def _is_flat(value: JsonObject) -> bool:
     """Return whether an object holds no other ones, as a header of messages does."""
     return not any(isinstance(field, dict | list) for field in value.values())
+
+
+def _several_hold_messages(values: Iterable[object]) -> bool:
+    found = map(_holds_messages, values)
+    return any(found) and any(found)  # the second call goes on after the first one's find
 
 
 def _holds_messages(value: object) -> bool:
     return isinstance(value, list) and any(
         isinstance(each, dict) and joined_id(each) is not None for each in value
     )
-
-
-def _describe(value: Mapping[str, object]) -> str:
-    """Return in words what a value is that no format reads, without its content."""
-    shown = _keys(value)
-    listed = value.get("messages")
-    first = listed[0] if isinstance(listed, list) and listed else None
-    if isinstance(first, dict) and len(value) == 1:
-        return f"{_NO_FORMAT}; it is a list, and the keys of its first object are {_keys(first)}"
-    if isinstance(first, dict):
-        shown += f", and those of its first message {_keys(first)}"
-    return f"{_NO_FORMAT}; its keys are {shown}"
-
-
-def _keys(value: Mapping[str, object]) -> str:
-    """Return the keys of an object that can be quoted."""
-    keys = [key for key in value if key.isidentifier() and len(key) <= _MAX_KEY_CHARS]
-    return ", ".join(sorted(keys)[:_MAX_SHOWN_KEYS]) or "none that can be quoted"

@@ -76,7 +76,8 @@ class Tree:
             self._waiting[first] = parent
         self._numbers[name] = first
         self._is_chain = self._is_chain and above == first - 1
-        is_only = above in self._listed and [*self._listed[above]] == [name]
+        listed = self._listed.get(above, ())
+        is_only = len(listed) == 1 and listed[0] == name
         if is_only:
             del self._listed[above]
         for node, is_shown in enumerate(are_shown, start=first):

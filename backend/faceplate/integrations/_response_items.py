@@ -3,6 +3,10 @@
 An item is a JSON object: a message, the reasoning of a model, a call of a tool, or its output. The
 body of its message is the item to the letter; role, content, tool calls and tool results are what
 people and other programs read. A message of another program becomes one item or several.
+
+Another program's body is never given out as an item. What is one has the shape of an item that
+OpenAI defines, or a mark in the metadata: whatever else is stored as an item, such as one of a type
+that is not known here, is marked.
 """
 
 import gc
@@ -19,6 +23,7 @@ from faceplate.importers.fields import as_list, to_text
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text
 from faceplate.importers.source import Aside, Attachment, Call, Result, Text
 from faceplate.importers.turns import can_be_stored
+from faceplate.integrations._item_shapes import is_known
 from faceplate.integrations._speech import text_of
 from faceplate.models import ROLES
 from faceplate.records import Message, MessageBody, parse_body
@@ -28,6 +33,7 @@ _TEXTS: Final = ("input_text", "output_text", "text")
 _CALLS: Final = {"function_call": "function", "custom_tool_call": "custom"}
 _CALL_TEXTS: Final = {"function": "arguments", "custom": "input"}
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
+_MARK: Final = "openai_item"
 _CUT: Final = "…"
 _LONG_NUMBER: Final = b"0" * 19
 _DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
@@ -64,48 +70,52 @@ def new_message(item: Any, *, text: str | None = None, id: UUID | None = None) -
     """
     body = to_json(item) if text is None else text
     role, content, calls, results = _projection(item)
-    return NewMessage(role, content, calls, results, id=id, body=body)
+    metadata = None if is_known(item) else {_MARK: True}
+    return NewMessage(role, content, calls, results, metadata, id, body)
 
 
 def items_of(messages: Iterable[Message]) -> list[Any]:
     """Return the items of messages, in order.
 
     A message with an item as its body is that item. Another one gives its text, an item for each
-    tool call and one for each result; a draft that is being written, and a message that says
-    nothing, give none.
+    tool call and one for each result; a draft that is being written, a message without a role, and
+    one that says nothing, give none.
     """
     custom: set[str] = set()
     return [item for message in messages for item in items_of_message(message, custom)]
 
 
-def items_of_message(message: Message | MessageBody, custom_calls: set[str]) -> list[Any]:
+def items_of_message(message: Message, custom_calls: set[str]) -> list[Any]:
     """Return the items of one message.
 
     ``custom_calls`` has the ids of the calls of custom tools so far; the function adds to it.
     """
-    if message.body is not None:
-        item = from_json(message.body)
-        if message.role is None or _is_item(item):
-            return [item]
-    if message.role is None or message.status == "streaming":
+    return item_in_body(message) or items_of_row(message, custom_calls)
+
+
+def item_in_body(message: Message) -> list[Any]:
+    """Return the item that is the body of a message, alone in a list; [] if none is."""
+    if message.body is None:
         return []
-    return list(_items_of_row(message, custom_calls))
+    item = from_json(message.body)
+    is_marked = message.metadata.get(_MARK) is True and isinstance(item, dict)
+    return [item] if is_marked or is_known(item) else []
 
 
-def items_of_bodies(rows: Sequence[MessageBody]) -> list[Any] | None:
-    """Return the items of what `messages.bodies` returns, in order.
+def items_of_bodies(rows: Sequence[Message | MessageBody]) -> list[Any] | None:
+    """Return the items of what `messages.bodies` returns, or of messages, in order.
 
-    It returns None where a body is no item: the message has to be read whole.
+    It returns None where a body has not the shape of an item: the message has to be read whole.
     """
     parsed = iter(_parse_all([row.body for row in rows if row.body is not None]))
     custom: set[str] = set()
     items: list[Any] = []
     for row in rows:
         if row.body is None:
-            items += items_of_message(row, custom)
+            items += items_of_row(row, custom)
             continue
         item = next(parsed)
-        if row.role is not None and not _is_item(item):
+        if not is_known(item):
             return None
         items.append(item)
     return items
@@ -132,8 +142,17 @@ def _parse_all(texts: Sequence[str]) -> list[Any]:
     return [from_json(text) for text in texts]
 
 
-def _items_of_row(message: Message | MessageBody, custom_calls: set[str]) -> Iterator[JsonObject]:
-    """Yield the items of a message by its role, content, tool calls and results."""
+def items_of_row(message: Message | MessageBody, custom_calls: set[str]) -> list[JsonObject]:
+    """Return the items of a message by its role, content, tool calls and results.
+
+    ``custom_calls`` is that of `items_of_message`.
+    """
+    if message.role is None or message.status == "streaming":
+        return []
+    return list(_said(message, custom_calls))
+
+
+def _said(message: Message | MessageBody, custom_calls: set[str]) -> Iterator[JsonObject]:
     if message.role != "tool" and message.content and message.content.strip():
         yield {"role": message.role, "content": message.content}
     for call in message.tool_calls or ():
@@ -151,11 +170,14 @@ def _items_of_row(message: Message | MessageBody, custom_calls: set[str]) -> Ite
         yield {"type": kind, "call_id": call_id, "output": output}
 
 
-def _is_item(item: Any) -> bool:
-    """Return whether a body is an item, and not the object of another protocol."""
+def _kind(item: Any) -> str | None:
+    """Return the type of an item, or None for what says neither its type nor who says what."""
     if not isinstance(item, dict):
-        return False
-    return isinstance(item.get("type"), str) or ("role" in item and "content" in item)
+        return None
+    kind = item.get("type")
+    if isinstance(kind, str):
+        return kind
+    return "message" if "role" in item and "content" in item else None
 
 
 _Projection = tuple[str | None, str, list[JsonObject] | None, list[JsonObject] | None]
@@ -163,9 +185,9 @@ _Projection = tuple[str | None, str, list[JsonObject] | None, list[JsonObject] |
 
 def _projection(item: Any) -> _Projection:
     """Return the role, content, tool calls and tool results that show an item."""
-    if not _is_item(item):
-        return None, fit_text(to_text(item) if isinstance(item, str) else ""), None, None
-    kind = item.get("type", "message")
+    kind = _kind(item)
+    if kind is None:
+        return None, fit_text(item if isinstance(item, str) else ""), None, None
     if kind in _CALLS and (call := _call(item, _CALLS[kind])):
         return "assistant", "", [call], None
     if kind in _OUTPUTS:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from faceplate.errors import InvalidInput
 from faceplate.integrations._response_items import new_message
 from faceplate.integrations._sessions import body_of, key_of
 from faceplate.services import conversations
@@ -26,6 +27,8 @@ class Session(NamedTuple):
     """A session of an SDK, before it is known whose conversation it becomes."""
 
     source: str
+    name: str
+    """Its id in the SDK; for Google ADK, the app's name and the user's id stand before it."""
     key: str
     user: str | None
     """The subject of its user; None where the SDK knows no users."""
@@ -33,7 +36,7 @@ class Session(NamedTuple):
     body: str | None
     created_at: datetime | None
     messages: Callable[[UUID], list[NewMessage]]
-    """Returns its messages for the id of a conversation."""
+    """Returns its messages for the id of a conversation. Raises InvalidInput."""
 
     def id_for(self, user_id: UUID) -> UUID:
         """Return the id of the conversation that it is for a user."""
@@ -65,16 +68,22 @@ async def agents_sessions(connection: AsyncConnection) -> AsyncIterator[Session]
         def messages(to: UUID, found: list[Any] = found) -> list[NewMessage]:
             return [_item(to, *row) for row in found]
 
-        yield Session(OPENAI_AGENTS, key, None, "", body, _in_utc(created_at), messages)
+        made_at = _in_utc(created_at)
+        yield Session(OPENAI_AGENTS, session_id, key, None, "", body, made_at, messages)
 
 
 def _item(to: UUID, name: str, text: str, created_at: datetime) -> NewMessage:
     try:
-        item = json.loads(text)
-    except ValueError:  # the SDK skips it, too; here it stays, as text
+        item = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):  # no JSON to PostgreSQL; here it stays, as text
         text = json.dumps(text)
         item = text
     return new_message(item, text=text, id=uuid5(to, name))._replace(created_at=created_at)
+
+
+def _refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN and Infinity, which Python reads and JSON lacks."""
+    raise ValueError(name)
 
 
 async def langchain_values(connection: AsyncConnection) -> AsyncIterator[dict[str, Any]]:
@@ -122,7 +131,7 @@ async def adk_sessions(connection: AsyncConnection) -> AsyncIterator[Session]:
             )
             .order_by(columns.timestamp, columns.id)
         )
-        events = [event(**each._mapping).to_event() for each in rows]  # noqa: SLF001 - its public name
+        events = _events(event, rows)
         name = row.id.strip()
         body = {
             "app_name": row.app_name,
@@ -131,11 +140,14 @@ async def adk_sessions(connection: AsyncConnection) -> AsyncIterator[Session]:
             "state": dict(row.state),
         }
 
-        def messages(to: UUID, events: list[Any] = events) -> list[NewMessage]:
+        def messages(to: UUID, events: list[Any] | None = events) -> list[NewMessage]:
+            if events is None:
+                raise InvalidInput("events", "must be readable by the SDK")
             return [to_message(to, each) for each in events]
 
         yield Session(
             GOOGLE_ADK,
+            f"{row.app_name}/{row.user_id}/{name}",
             units.key_of(row.app_name, name),
             row.user_id,
             row.app_name,
@@ -143,6 +155,14 @@ async def adk_sessions(connection: AsyncConnection) -> AsyncIterator[Session]:
             _in_utc(row.create_time),
             messages,
         )
+
+
+def _events(kind: Any, found: sa.CursorResult[Any]) -> list[Any] | None:
+    """Return the SDK's events of rows, or None where it cannot read one of them."""
+    try:
+        return [kind(**each._mapping).to_event() for each in found]  # noqa: SLF001 - its public name
+    except Exception:  # noqa: BLE001 - a pickle may raise anything
+        return None
 
 
 async def adk_states(

@@ -38,7 +38,7 @@ def body_of(name: str) -> str | None:
 def opening(source: str, name: str, batch: Sequence[NewMessage]) -> NewConversation:
     """Return the conversation that another program calls ``name``, for its first messages to make.
 
-    Its title is what the user says first.
+    Its title is what the user says first in them; without that, it keeps the default one.
     """
     return NewConversation(source, key_of(name), derive_title(batch), body=body_of(name))
 

@@ -23,18 +23,18 @@ class Subjects:
     """The ids of users by their subjects, and the running of units for them."""
 
     def __init__(self, db: Database) -> None:
-        self._db = db
+        self.db = db
         self._ids: dict[str, UUID] = {}
 
     async def find(self, subject: str) -> UUID:
         """Return the id of a user. Raises NotFound, InvalidInput."""
         known = self._ids.get(subject)
-        return known or self._noted(await self._db.run_system(users.by_subject, subject))
+        return known or self._noted(await self.db.run_system(users.by_subject, subject))
 
     async def ensure(self, subject: str) -> UUID:
         """Return the id of a user, who is made if there is none. Raises InvalidInput."""
         known = self._ids.get(subject)
-        return known or self._noted(await self._db.run_system(users.ensure, subject))
+        return known or self._noted(await self.db.run_system(users.ensure, subject))
 
     async def run(
         self,
@@ -49,10 +49,25 @@ class Subjects:
 
         Raises what they raise, and what `Database.run` raises.
         """
+        return await self.call(
+            look_up, subject, lambda user_id: self.db.run(user_id, unit, *args, **kwargs)
+        )
+
+    async def call(
+        self,
+        look_up: Callable[[str], Awaitable[UUID]],
+        subject: str,
+        act: Callable[[UUID], Awaitable[T]],
+    ) -> T:
+        """Call a function with the id of a user, whom `find` or `ensure` looks up.
+
+        It is called again with the id of who has the subject now, where it raises NotFound for one
+        that was remembered: ``act`` may have changed nothing then.
+        """
         was_known = subject in self._ids
         user_id = await look_up(subject)
         try:
-            return await self._db.run(user_id, unit, *args, **kwargs)
+            return await act(user_id)
         except NotFound:
             if not was_known:
                 raise
@@ -61,7 +76,7 @@ class Subjects:
             again = await look_up(subject)
             if again == user_id:
                 raise
-        return await self._db.run(again, unit, *args, **kwargs)
+        return await act(again)
 
     def _noted(self, user: User) -> UUID:
         if len(self._ids) >= MOST_REMEMBERED:

@@ -9,7 +9,7 @@ A thread is a conversation, an item a message whose body is the item, and the re
 attachment a document.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -49,6 +49,7 @@ except ModuleNotFoundError as missing:
 __all__ = ["ATTACHMENTS", "SOURCE", "FaceplateStore"]
 
 Context = TypeVar("Context")
+T = TypeVar("T")
 R = TypeVar("R", ThreadMetadata, ThreadItem)
 
 SOURCE: Final = "openai-chatkit"
@@ -80,31 +81,36 @@ class FaceplateStore(Store[Context], Generic[Context]):
 
     async def load_thread(self, thread_id: str, context: Context) -> ThreadMetadata:
         """Return a thread, under its newest title. Raises NotFoundError."""
-        user_id, id_ = await self._place(thread_id, context)
         with _found(f"Thread {thread_id}"):
-            return _thread_of(await self._db.run(user_id, conversations.get, id_))
+            row = await self._in_thread(
+                thread_id, context, lambda user, id_: self._db.run(user, conversations.get, id_)
+            )
+        return _thread_of(row)
 
     async def save_thread(self, thread: ThreadMetadata, context: Context) -> None:
         """Store a thread, or replace the one there."""
-        user_id = await self._user_id(context)
-        await self._db.run(user_id, _save_thread, thread)
+        await self._for_user(context, lambda user: self._db.run(user, _save_thread, thread))
 
     async def delete_thread(self, thread_id: str, context: Context) -> None:
         """Delete a thread and its items, if there is one."""
-        user_id, id_ = await self._place(thread_id, context)
         with suppress(NotFound):
-            await self._db.run(user_id, conversations.delete, id_)
+            await self._in_thread(
+                thread_id, context, lambda user, id_: self._db.run(user, conversations.delete, id_)
+            )
 
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: Context
     ) -> Page[ThreadMetadata]:
         """Return up to ``limit`` threads that follow ``after``. Raises NotFoundError."""
-        user_id = await self._user_id(context)
-        last = _conversation_id(user_id, after) if after else None
-        asked = _asked(last, limit, order)
+
+        def load(user: UUID) -> Awaitable[list[records.Conversation]]:
+            last = _conversation_id(user, after) if after else None
+            asked = _asked(last, limit, order)
+            return self._db.run(user, _by_creation.list_conversations, SOURCE, **asked)
+
         with _found(f"Thread {after}"):
-            rows = await self._db.run(user_id, _by_creation.list_conversations, SOURCE, **asked)
-        return _page_of([_thread_of(row) for row in rows], asked["limit"])
+            rows = await self._for_user(context, load)
+        return _page_of([_thread_of(row) for row in rows], limit)
 
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: Context
@@ -113,17 +119,23 @@ class FaceplateStore(Store[Context], Generic[Context]):
 
         A thread that does not exist has no items.
         """
-        user_id, id_ = await self._place(thread_id, context)
-        asked = _asked(message_id(id_, after) if after else None, limit, order)
+
+        def load(user: UUID, id_: UUID) -> Awaitable[list[records.Message]]:
+            asked = _asked(message_id(id_, after) if after else None, limit, order)
+            return self._db.run(user, _by_creation.list_messages, id_, **asked)
+
         with _found(f"Item {after}"):
-            rows = await self._db.run(user_id, _by_creation.list_messages, id_, **asked)
-        return _page_of([_item_of(row, thread_id) for row in rows], asked["limit"])
+            rows = await self._in_thread(thread_id, context, load)
+        return _page_of([_item_of(row, thread_id) for row in rows], limit)
 
     async def load_item(self, thread_id: str, item_id: str, context: Context) -> ThreadItem:
         """Return an item. Raises NotFoundError."""
-        user_id, id_ = await self._place(thread_id, context)
+
+        def load(user: UUID, id_: UUID) -> Awaitable[records.Message]:
+            return self._db.run(user, messages.get, id_, message_id(id_, item_id))
+
         with _found(f"Item {item_id}"):
-            row = await self._db.run(user_id, messages.get, id_, message_id(id_, item_id))
+            row = await self._in_thread(thread_id, context, load)
         return _item_of(row, thread_id)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Context) -> None:
@@ -131,50 +143,64 @@ class FaceplateStore(Store[Context], Generic[Context]):
 
         The same item is stored once. Raises Conflict where another one has its id.
         """
-        user_id, id_ = await self._place(thread_id, context)
-        new, opens = _new_message(id_, item), _opens(thread_id, item)
-        stored = await self._db.run(user_id, messages.append, id_, **new._asdict(), opens=opens)
-        title = derive_title([new])
-        if stored.position == 1 and title != DEFAULT_TITLE:
-            await self._db.run(user_id, _name, id_, title)
+
+        async def add(user: UUID, id_: UUID) -> None:
+            new, opens = _new_message(id_, item), _opens(thread_id, item)
+            stored = await self._db.run(user, messages.append, id_, **new._asdict(), opens=opens)
+            title = derive_title([new])
+            if stored.position == 1 and title != DEFAULT_TITLE:
+                await self._db.run(user, _name, id_, title)
+
+        await self._in_thread(thread_id, context, add)
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: Context) -> None:
         """Replace an item in its place, or add it."""
-        user_id, id_ = await self._place(thread_id, context)
-        await self._db.run(user_id, _save_item, id_, item, _opens(thread_id, item))
+        opens = _opens(thread_id, item)
+        await self._in_thread(
+            thread_id, context, lambda user, id_: self._db.run(user, _save_item, id_, item, opens)
+        )
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: Context) -> None:
         """Remove an item, if there is one; those after it stay."""
-        user_id, id_ = await self._place(thread_id, context)
+
+        def remove(user: UUID, id_: UUID) -> Awaitable[records.Message]:
+            return self._db.run(user, messages.remove_one, id_, message_id(id_, item_id))
+
         with suppress(NotFound):
-            await self._db.run(user_id, messages.remove_one, id_, message_id(id_, item_id))
+            await self._in_thread(thread_id, context, remove)
 
     async def save_attachment(self, attachment: Attachment, context: Context) -> None:
         """Store the record of an attachment, or replace the one there."""
-        user_id, key = await self._user_id(context), key_of(attachment.id)
-        body = _json(_ATTACHMENT, attachment)
-        await self._db.run(user_id, documents.put, ATTACHMENTS, key, body)
+        said = (ATTACHMENTS, key_of(attachment.id), _json(_ATTACHMENT, attachment))
+        await self._for_user(context, lambda user: self._db.run(user, documents.put, *said))
 
     async def load_attachment(self, attachment_id: str, context: Context) -> Attachment:
         """Return the record of an attachment. Raises NotFoundError."""
-        user_id, key = await self._user_id(context), key_of(attachment_id)
+        place = (ATTACHMENTS, key_of(attachment_id))
         with _found(f"Attachment {attachment_id}"):
-            found = await self._db.run(user_id, documents.get, ATTACHMENTS, key)
+            found = await self._for_user(
+                context, lambda user: self._db.run(user, documents.get, *place)
+            )
         return _ATTACHMENT.validate_python(from_json(found.body))
 
     async def delete_attachment(self, attachment_id: str, context: Context) -> None:
         """Remove the record of an attachment, if there is one."""
-        user_id, key = await self._user_id(context), key_of(attachment_id)
+        place = (ATTACHMENTS, key_of(attachment_id))
         with suppress(NotFound):
-            await self._db.run(user_id, documents.remove, ATTACHMENTS, key)
+            await self._for_user(context, lambda user: self._db.run(user, documents.remove, *place))
 
-    async def _user_id(self, context: Context) -> UUID:
+    async def _for_user(self, context: Context, act: Callable[[UUID], Awaitable[T]]) -> T:
         who = self._user_of(context)
-        return who if isinstance(who, UUID) else await self._subjects.ensure(who)
+        if isinstance(who, UUID):
+            return await act(who)
+        return await self._subjects.call(self._subjects.ensure, who, act)
 
-    async def _place(self, thread_id: str, context: Context) -> tuple[UUID, UUID]:
-        user_id = await self._user_id(context)
-        return user_id, _conversation_id(user_id, thread_id)
+    async def _in_thread(
+        self, thread_id: str, context: Context, act: Callable[[UUID, UUID], Awaitable[T]]
+    ) -> T:
+        return await self._for_user(
+            context, lambda user: act(user, _conversation_id(user, thread_id))
+        )
 
 
 @contextmanager
@@ -211,17 +237,21 @@ async def _save_item(
     scope: Scope, conversation_id: UUID, item: ThreadItem, opens: NewConversation
 ) -> None:
     new = _new_message(conversation_id, item)
+    id_ = message_id(conversation_id, item.id)
     try:
-        await messages.replace(
-            scope,
-            conversation_id,
-            message_id(conversation_id, item.id),
-            role=new.role,
-            content=new.content,
-            body=new.body,
-        )
+        stored = await messages.get(scope, conversation_id, id_)
     except NotFound:
         await messages.append(scope, conversation_id, **new._asdict(), opens=opens)
+        return
+    says: dict[str, Any] = {"role": new.role, "content": new.content}
+    if stored.tool_calls or stored.tool_results:  # of another program: no item has them
+        if new.role is None:
+            says = {"role": stored.role, "content": stored.content}
+        if says["role"] == stored.role:
+            says |= {"tool_calls": stored.tool_calls, "tool_results": stored.tool_results}
+    await messages.replace(
+        scope, conversation_id, id_, **says, metadata=stored.metadata, body=new.body
+    )
 
 
 def _conversation_id(user_id: UUID, thread_id: str) -> UUID:
@@ -230,12 +260,16 @@ def _conversation_id(user_id: UUID, thread_id: str) -> UUID:
 
 def _asked(after: UUID | None, limit: int, order: str) -> Any:
     """Return what a list is asked for: one more than its page has."""
-    limit = max(1, min(limit, MAX_LIMIT)) + 1
-    return {"after": after, "limit": limit, "descending": order == "desc"}
+    return {"after": after, "limit": _size(limit) + 1, "descending": order == "desc"}
 
 
-def _page_of(found: list[R], asked: int) -> Page[R]:
-    has_more = len(found) == asked
+def _size(limit: int) -> int:
+    """Return how many a page has."""
+    return max(1, min(limit, MAX_LIMIT))
+
+
+def _page_of(found: list[R], limit: int) -> Page[R]:
+    has_more = len(found) > _size(limit)
     data = found[:-1] if has_more else found
     return Page(data=data, has_more=has_more, after=data[-1].id if has_more else None)
 

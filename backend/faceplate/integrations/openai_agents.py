@@ -32,7 +32,7 @@ from faceplate.integrations._response_items import (
     new_message,
 )
 from faceplate.integrations._sessions import key_of, opening
-from faceplate.integrations._tool_links import append_linked, store
+from faceplate.integrations._tool_links import store
 from faceplate.records import Message, MessageBody
 from faceplate.scope import Scope, read_only
 from faceplate.services import conversations, messages, usage
@@ -122,9 +122,9 @@ class FaceplateSession:
     ) -> None:
         """Append items in their order, all or none.
 
-        The first items make the conversation. Its title is what the user says first. The SDK gives
-        the ``wrapper``: what its run has used since the last call is stored with the last item of
-        the assistant.
+        The first items make the conversation. Its title is what the user says first among them. The
+        SDK gives the ``wrapper``: what its run has used since the last call is stored with the last
+        item of the assistant.
 
         Raises InvalidInput for an item of more than the setting ``max_body_mb``, and for NaN and
         Infinity, which JSON lacks; TypeError and ValueError as `json.dumps` does.
@@ -151,8 +151,10 @@ class FaceplateSession:
     ) -> TResponseInputItem | None:
         """Remove the last item of the conversation's path and return it; None if there is none.
 
-        A message that another program stored may be several items, and the others stay. What
-        follows the message in other branches is removed with it. The SDK gives the ``wrapper``.
+        A message that another program stored may be several items: it stays with its model, tokens
+        and metadata, without the call or result that is removed, and without its body, which says
+        that too. Drafts and other branches stay: where nothing is left of the path, it ends at
+        their newest message. The SDK gives the ``wrapper``.
         """
         del wrapper
         return await self._call(_pop)
@@ -244,15 +246,34 @@ async def _whole(scope: Scope, conversation_id: UUID) -> list[Message]:
 
 
 async def _pop(scope: Scope, conversation_id: UUID) -> Any:
-    items: list[Any] = []
     try:
-        while not items:
-            items = items_of_message(await messages.remove_last(scope, conversation_id), set())
+        await conversations.lock(scope, conversation_id)
     except NotFound:
         return None
-    others = [new_message(item, id=scope.new_id()) for item in items[:-1]]
-    await append_linked(scope, conversation_id, others)
-    return items[-1]
+    rows = await messages.history(scope, conversation_id, limit=1)
+    if not all(row.body and items_of_bodies([row]) for row in rows):
+        # What has no item as its body may be several of them, or none, as a draft is.
+        rows = await messages.everything(scope, conversation_id)
+    custom: set[str] = set()
+    said = [(row, items) for row in rows if (items := items_of_message(row, custom))]
+    if not said:
+        return None
+    row, [*others, last] = said[-1]
+    if not others:
+        await messages.remove_one(scope, conversation_id, row.id)
+        return last
+    # The last item is the last call or the last result; no message has both.
+    await messages.replace(
+        scope,
+        conversation_id,
+        row.id,
+        role=row.role,
+        content=row.content,
+        tool_calls=(row.tool_calls or [])[:-1] or None,
+        tool_results=(row.tool_results or [])[:-1] or None,
+        metadata=row.metadata,
+    )
+    return last
 
 
 async def _clear(scope: Scope, conversation_id: UUID) -> None:

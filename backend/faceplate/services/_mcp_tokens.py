@@ -35,15 +35,16 @@ _of_kind = Document.kind == bindparam("kind")
 
 
 class _Stored(NamedTuple):
+    id: UUID
     user_id: UUID
     key: str
     version: int
     body: str
 
 
-_columns = (Document.user_id, Document.key, Document.version, Document.body)
+_columns = (Document.id, Document.user_id, Document.key, Document.version, Document.body)
 _of_key = sa.and_(_of_kind, Document.key == bindparam("key"))
-_is_place = sa.and_(Document.user_id == bindparam("of_user", type_=Document.user_id.type), _of_key)
+_is_of_user = Document.user_id == bindparam("of_user", type_=Document.user_id.type)
 
 BODY = Statement(str, sa.select(Document.body).where(_of_key))
 DELETE = Statement(
@@ -68,11 +69,11 @@ NEXT = Statement(
     .order_by(Document.user_id, Document.kind, Document.key)
     .limit(bindparam("limit", type_=sa.Integer())),
 )
-FIND = Statement(_Stored, sa.select(*_columns).where(_is_place))
+FIND = Statement(_Stored, sa.select(*_columns).where(_is_of_user, _of_key))
 REPLACE = Statement(
     int,
     sa.update(Document)
-    .where(_is_place, Document.version == bindparam("expected"))
+    .where(_is_of_user, Document.id == bindparam("id"), Document.version == bindparam("expected"))
     .values(body=bindparam("body"), version=Document.version + 1, updated_at=Document.updated_at),
 )
 
@@ -125,13 +126,14 @@ async def rotate(scope: SystemScope, after: Place = START, *, limit: int = 100) 
     )
     for found in batch:
         row: _Stored | None = found
-        place = {"of_user": found.user_id, "kind": KIND, "key": found.key}
-        # A program may store new tokens meanwhile; then those are re-encrypted.
+        # A program may store new tokens meanwhile; then those are re-encrypted. If it removed the
+        # old ones first, the new row may have the same version, but not the same id.
         while row is not None:
             body = _reencrypted(scope.settings, row)
-            if await scope.execute(REPLACE, **place, body=body, expected=row.version):
+            read = {"of_user": row.user_id, "id": row.id, "expected": row.version}
+            if await scope.execute(REPLACE, **read, body=body):
                 break
-            row = await scope.first(FIND, **place)
+            row = await scope.first(FIND, of_user=found.user_id, kind=KIND, key=found.key)
         done.append((found.user_id, found.key))
     return done
 

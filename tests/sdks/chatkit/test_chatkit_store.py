@@ -25,11 +25,13 @@ from chatkit.types import (
     UserMessageTextContent,
 )
 from tests.lossy import LOSSES, lossy_database
+from uuid6 import uuid7
 
-from faceplate import Conflict, Database, Settings, User, export
+from faceplate import Conflict, Database, Settings, User, erasure, export
 from faceplate.integrations.chatkit import ATTACHMENTS, SOURCE, FaceplateStore
 from faceplate.integrations.openai import to_openai
 from faceplate.services import conversations, documents, messages, users
+from faceplate.services.messages import NewMessage
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -219,6 +221,40 @@ async def test_what_faceplate_appends_belongs_to_the_thread(
     assert (thread.title, thread.created_at) == ("Other", opened.created_at)
 
 
+async def test_a_replaced_item_keeps_what_others_store_with_it(
+    store: FaceplateStore[UUID], user: User, db: Database
+) -> None:
+    """Else a change in ChatKit takes the product's marks away, and makes a call unanswered."""
+    chat = chat_of(user)
+    await db.run(user.id, conversations.open, source=SOURCE, key="thr")
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    results = [{"tool_call_id": "a", "content": "rain"}]
+    turn = [
+        NewMessage("user", "Rain?", metadata={"pinned": True}),
+        NewMessage("assistant", "I look.", [call], metadata={"trace": 1}),
+        NewMessage("tool", tool_results=results, metadata={"trace": 2}),
+    ]
+    before = await db.run(user.id, messages.append_many, chat, turn)
+    page = await store.load_thread_items("thr", None, 9, "asc", user.id)
+    for item in page.data:
+        await store.save_item("thr", item, user.id)
+    assert (await store.load_thread_items("thr", None, 9, "asc", user.id)).data == page.data
+    history = await db.run(user.id, messages.history, chat)
+    unchanged = [
+        row._replace(body=None, updated_at=old.updated_at)
+        for row, old in zip(history, before, strict=True)
+    ]
+    assert unchanged == before
+
+    said = answered("I looked.", id_=str(before[1].id))
+    await store.save_item("thr", said, user.id)
+    row = (await db.run(user.id, messages.history, chat))[1]
+    assert (row.content, row.tool_calls, row.metadata) == ("I looked.", [call], {"trace": 1})
+    await store.save_item("thr", asked("I?", id_=str(before[1].id)), user.id)
+    row = (await db.run(user.id, messages.history, chat))[1]
+    assert (row.role, row.tool_calls, row.metadata) == ("user", None, {"trace": 1})
+
+
 async def test_the_path_that_is_read_is_the_thread(
     store: FaceplateStore[UUID], user: User, db: Database
 ) -> None:
@@ -285,6 +321,34 @@ async def test_a_subject_is_a_user(db: Database) -> None:
     assert (await store.load_thread("thr", "Ada")).id == "thr"
     with pytest.raises(NotFoundError):
         await store.load_thread("thr", "Bob")
+
+
+@pytest.mark.parametrize("call", ["save_thread", "add", "save", "attach", "load"])
+async def test_a_user_who_was_erased_begins_anew(
+    db: Database, settings: Settings, call: str
+) -> None:
+    """Else the process refuses all that they write until it ends."""
+    subject = f"{uuid7()}"
+    store: FaceplateStore[str] = FaceplateStore(db, lambda context: context)
+    await store.add_thread_item("thr", asked("secret"), subject)
+    await erasure.erase(db, (await db.run_system(users.by_subject, subject)).id)
+    file = FileAttachment(id="atc_1", name="a.txt", mime_type="text/plain")
+    if call == "save_thread":
+        await store.save_thread(thread_at(), subject)
+    elif call == "add":
+        await store.add_thread_item("thr", asked("new"), subject)
+    elif call == "save":
+        await store.save_item("thr", asked("new"), subject)
+    elif call == "attach":
+        await store.save_attachment(file, subject)
+        assert await store.load_attachment("atc_1", subject) == file
+    else:
+        async with Database(settings) as elsewhere:
+            other: FaceplateStore[str] = FaceplateStore(elsewhere, lambda context: context)
+            await other.save_thread(thread_at(), subject)
+        assert await store.load_thread("thr", subject) == thread_at()
+    page = await store.load_thread_items("thr", None, 9, "asc", subject)
+    assert page.data == ([asked("new")] if call in ("add", "save") else [])
 
 
 async def test_names_may_be_of_any_shape(store: FaceplateStore[UUID], user: User) -> None:

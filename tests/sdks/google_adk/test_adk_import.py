@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.databases import settings_of
 
 from faceplate import Database
-from faceplate.integrations.google_adk import SOURCE, FaceplateSessionService
+from faceplate.integrations.google_adk import APP_SUBJECT, SOURCE, FaceplateSessionService
 from faceplate.integrations.sdk_tables import Imported, import_tables
-from faceplate.services import conversations, messages, users
+from faceplate.services import conversations, documents, messages, users
 
 
 @pytest.fixture
@@ -139,6 +139,79 @@ async def test_a_second_import_adds_what_is_new(db: Database, source: str) -> No
     assert found.events[-1].id == "later"
     assert len(found.events) == 6
     assert found.state["user:who"] == "changed here"
+
+
+async def test_new_events_bring_the_state_of_their_session(db: Database, source: str) -> None:
+    """Else an agent goes on with what was true at the first import."""
+    name = secrets.token_hex(4)
+    sessions = await fill(source, name)
+    await import_tables(db, settings_of(source), SOURCE)
+    theirs = DatabaseSessionService(source.replace("postgresql://", "postgresql+asyncpg://", 1))
+    for session in sessions:
+        later = EventActions(state_delta={"last": "later", "new": 1})
+        await theirs.append_event(session, Event(author="bot", invocation_id="i", actions=later))
+    await theirs.db_engine.dispose()
+    service = FaceplateSessionService(db)
+
+    async def of(user: str) -> Session:
+        user_id = f"{user} {name}"
+        found = await service.get_session(app_name=name, user_id=user_id, session_id="s")
+        assert found is not None
+        return found
+
+    here = EventActions(state_delta={"last": "here"})
+    await service.append_event(await of("bob"), Event(author="bot", actions=here))
+    report = await import_tables(db, settings_of(source), SOURCE)
+    assert report == Imported(continued=2, messages=2)
+    # Nobody has gone on with Ann's session here. Bob's has, and what it changed stays.
+    for user, last in (("ann", "later"), ("bob", "here")):
+        state = (await of(user)).state
+        assert (state["last"], state["new"], state["k"]) == (last, 1, [1])
+    await service.append_event(await of("ann"), Event(author="bot", actions=here))
+    assert await import_tables(db, settings_of(source), SOURCE) == Imported(skipped=2)
+    assert (await of("ann")).state["last"] == "here"
+
+
+async def test_a_session_that_the_sdk_cannot_read_stops_no_other(db: Database, source: str) -> None:
+    name = secrets.token_hex(4)
+    await fill(source, name)
+    engine = create_async_engine(source.replace("postgresql://", "postgresql+asyncpg://", 1))
+    async with engine.begin() as connection:
+        spoil = "UPDATE events SET event_data = '{\"author\": [5]}' WHERE user_id LIKE 'ann%'"
+        await connection.execute(sa.text(spoil))
+    await engine.dispose()
+    told: list[tuple[str, str]] = []
+    report = await import_tables(
+        db,
+        settings_of(source),
+        SOURCE,
+        on_refusal=lambda session, reason: told.append((session, reason)),
+    )
+    assert report == Imported(sessions=1, messages=4, refused=1)
+    assert told == [(f"{name}/ann {name}/s", "events: must be readable by the SDK")]
+
+
+async def test_nobody_is_imported_as_the_user_of_an_app(db: Database, source: str) -> None:
+    """Else who chose that name as a user wrote what all users of the app read."""
+    name = secrets.token_hex(4)
+    await fill(source, name)
+    theirs = DatabaseSessionService(source.replace("postgresql://", "postgresql+asyncpg://", 1))
+    as_app = APP_SUBJECT + name
+    state = {"k": 1, "user:k": 1}
+    await theirs.create_session(app_name=name, user_id=as_app, session_id="s", state=state)
+    await theirs.db_engine.dispose()
+    told: list[str] = []
+    settings = settings_of(source)
+    report = await import_tables(db, settings, SOURCE, is_dry_run=True)
+    assert report == Imported(sessions=2, messages=8, refused=1)
+    report = await import_tables(
+        db, settings, SOURCE, on_refusal=lambda session, _: told.append(session)
+    )
+    assert report == Imported(sessions=2, messages=8, refused=2)
+    assert told == [f"{name}/{as_app}/s", f"{name}/{as_app}"]
+    owner = await db.run_system(users.by_subject, as_app)
+    assert (await db.run(owner.id, conversations.page)).items == []
+    assert (await db.run(owner.id, documents.page, "google-adk.user-state")).items == []
 
 
 async def test_the_command_imports_and_writes_nothing_there(source: str, database_url: str) -> None:

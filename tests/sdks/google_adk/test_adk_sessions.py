@@ -168,6 +168,27 @@ async def test_what_another_program_appends_is_read_as_events(
     await service.append_event(again, said("in time", "bot"))
 
 
+@pytest.mark.parametrize("recent", [None, 0, 1])
+async def test_a_session_goes_on_after_what_is_no_event(
+    db: Database, service: FaceplateSessionService, name: str, recent: int | None
+) -> None:
+    """Else a reply that broke off before its first word ends the session for ever."""
+    await start(service, name)
+    user_id, chat = await chat_of(db, name)
+    config = GetSessionConfig(num_recent_events=recent)
+    draft = await db.run(user_id, messages.append_draft, chat.id)
+    await db.run(user_id, messages.save_draft, chat.id, draft.id, content="", status="interrupted")
+    session = await found(service, name, config=config)
+    assert session.events == []
+    assert session.last_update_time >= draft.created_at.timestamp()
+    await service.append_event(session, said("Once more."))
+    await db.run(user_id, messages.append, chat.id, body='{"another": "program"}')
+    session = await found(service, name, config=config)
+    await service.append_event(session, said("And again."))
+    texts = [event.content.parts[0].text for event in (await found(service, name)).events]
+    assert texts == ["Once more.", "And again."]
+
+
 ODD: dict[str, list[Event]] = {
     "no id": [asks(None), answers(None)],
     "one id twice": [asks("c", "c"), answers("c", "c")],
@@ -412,7 +433,7 @@ async def test_sessions_of_a_user_change_its_state_at_the_same_time(
         assert await services[0].get_user_state(app_name=name, user_id=name) == wanted
         owner = await one.run_system(users.by_subject, APP_SUBJECT + name)
         state = await one.run(owner.id, documents.get, "google-adk.app-state", name)
-        assert json.loads(state.body) == wanted
+        assert json.loads(state.body)["state"] == wanted
 
 
 WORKER = """
@@ -565,6 +586,49 @@ async def test_a_retry_by_the_caller_stores_an_event_once(
     # Whoever appends it again has not seen what came after it.
     with pytest.raises(ValueError, match="modified in storage"):
         await service.append_event(unaware, said("late"))
+
+
+async def test_an_event_that_comes_again_sets_no_state_of_the_app_back(
+    db: Database, service: FaceplateSessionService, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the retry of one user undoes what all users of the app see since."""
+    session = await start(service, name, app_name=name)
+    await service.append_event(session, said("first"))
+    unaware = await found(service, name, app_name=name)
+    event = changes(**{"app:k": 1})
+    await service.append_event(session, event)
+    monkeypatch.setattr("faceplate.integrations.google_adk._states._MOST_EVENTS", 2)
+    other = await start(service, f"another {name}", app_name=name)
+    await service.append_event(other, changes(**{"app:k": 2}))
+    for again in (session, unaware, await found(service, name, app_name=name)):
+        await service.append_event(again, event.model_copy(deep=True))
+        assert (await found(service, name, app_name=name)).state == {"app:k": 2}
+    await service.append_event(other, changes(**{"app:k": 3}))
+    owner = await db.run_system(users.by_subject, APP_SUBJECT + name)
+    state = await db.run(owner.id, documents.get, "google-adk.app-state", name)
+    assert len(json.loads(state.body)["events"]) == 2  # it does not grow for ever
+    await erasure.erase(db, (await db.run_system(users.by_subject, name)).id)
+    with pytest.raises(SessionNotFoundError):
+        await FaceplateSessionService(db).append_event(session, event)
+
+
+@pytest.mark.parametrize("case", ["a result without a call", "a second result"])
+async def test_an_event_without_its_links_can_come_again(
+    service: FaceplateSessionService, name: str, case: str
+) -> None:
+    """Else a caller whose first attempt was cancelled is told that another event has its id."""
+    session = await start(service, name)
+    for event in ODD[case][:-1]:
+        await service.append_event(session, event.model_copy(deep=True))
+    unaware = await found(service, name)
+    last = ODD[case][-1].model_copy(deep=True)
+    last.actions.state_delta["k"] = 1
+    await service.append_event(session, last.model_copy(deep=True))
+    await service.append_event(unaware, last.model_copy(deep=True))
+    assert unaware.events == session.events == (await found(service, name)).events
+    await service.append_event(unaware, said("and on", "bot"))
+    with pytest.raises(AlreadyExistsError):
+        await service.append_event(unaware, answers("elsewhere").model_copy(update={"id": last.id}))
 
 
 async def test_an_event_after_one_that_was_removed_is_stale(

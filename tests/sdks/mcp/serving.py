@@ -101,6 +101,8 @@ class Gate:
         self.app = app
         self.header = header
         self.prefix = prefix
+        self.endpoint = "/messages/"
+        """Where an SSE server says that messages go, relative to where it is."""
         self.seen: list[dict[str, str]] = []
         self.targets: list[str] = []
 
@@ -112,12 +114,19 @@ class Gate:
         self.seen.append(headers)
         self.targets.append(f"{scope['path']}?{scope['query_string'].decode()}")
         path = scope["path"].removeprefix(self.prefix)
-        is_known = scope["path"].startswith(self.prefix) or path.startswith("/messages")
+        is_known = scope["path"].startswith(self.prefix) or path.startswith(self.endpoint)
         if not is_known or (self.header and headers.get("authorization") != self.header):
             await send({"type": "http.response.start", "status": 401, "headers": []})
             await send({"type": "http.response.body", "body": b"canary-body"})
             return
-        await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+
+        async def send_elsewhere(message: Any) -> None:
+            if body := message.get("body"):
+                body = body.replace(b"data: /messages/", f"data: {self.endpoint}".encode())
+                message = {**message, "body": body}
+            await send(message)
+
+        await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, send_elsewhere)
 
 
 if __name__ == "__main__":

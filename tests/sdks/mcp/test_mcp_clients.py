@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,10 +19,11 @@ import pytest
 from mcp.client.auth import OAuthClientProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from pydantic import AnyUrl
-from tests.sdks.mcp.serving import STDIO, WARNINGS_OF_1, Gate, served, weather_server
+from tests.sdks.mcp.serving import IS_2, STDIO, WARNINGS_OF_1, Gate, served, weather_server
 
 from faceplate import Conflict, Database, InvalidInput, NotFound, UsageError, User
 from faceplate._tracebacks import linked_errors
+from faceplate.integrations.mcp._hidden_urls import hidden
 from faceplate.integrations.mcp.clients import McpServerError, open_session
 from faceplate.integrations.mcp.tokens import FaceplateTokenStorage
 from faceplate.services import mcp_configs
@@ -57,6 +59,14 @@ def shows_canary(error: BaseException) -> bool:
             ):
                 return True
     return False
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Has mcp 1 warn of what it leaves open while the test's filters are in force."""
+    yield
+    if not IS_2:
+        gc.collect()
 
 
 @pytest.fixture
@@ -157,6 +167,87 @@ async def test_a_url_that_is_secret_shows_in_no_log(
             assert said(await session.call_tool(*FORECAST)) == "rain in Oslo"
     assert f"/canary-path/{path}?key=canary-query" in gate.targets
     assert "canary" not in logged(caplog)
+
+
+ENDPOINTS = ["messages/", "/canary-path/messages/", "{address}/canary-path/messages/"]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+async def test_what_an_sse_server_names_below_a_secret_url_shows_in_no_log(
+    db: Database, user: User, caplog: pytest.LogCaptureFixture, endpoint: str
+) -> None:
+    """It is as secret, and one that is relative is below the whole URL."""
+    caplog.set_level(logging.DEBUG)
+    gate = Gate(weather_server().sse_app(), prefix="/canary-path")
+    async with served(gate) as address:
+        gate.endpoint = endpoint.format(address=address)
+        config = {"transport": "sse", "url": f"{address}/somewhere"}
+        await put(db, user, config, url=f"{address}/canary-path/sse?key=canary-query")
+        async with open_session(db, user.id, "weather") as session:
+            assert said(await session.call_tool(*FORECAST)) == "rain in Oslo"
+    assert [target for target in gate.targets if target.startswith("/canary-path/messages/")]
+    assert "canary" not in logged(caplog)
+    assert f"POST {address}/…" in logged(caplog)
+
+
+async def test_a_secret_url_that_fails_shows_in_no_log(
+    db: Database, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SDK logs errors with their tracebacks, and the HTTP client's say which URL failed."""
+    caplog.set_level(logging.DEBUG)
+    gate = Gate(weather_server().sse_app(), prefix="/canary-path")
+    gate.endpoint = "canary-nowhere/"
+    async with served(gate) as address:
+        config = {"transport": "sse", "url": address}
+        await put(db, user, config, url=f"{address}/canary-path/sse")
+        with pytest.raises(McpServerError) as caught:
+            async with open_session(db, user.id, "weather", open_timeout_s=3):
+                pytest.fail("it opened")
+    assert not shows_canary(caught.value)
+    assert any(target.startswith("/canary-path/canary-nowhere/") for target in gate.targets)
+    assert "404" in logged(caplog)
+    assert "canary" not in logged(caplog)
+    assert "canary" not in str([record.exc_info for record in caplog.records])
+
+
+async def test_a_sign_in_at_a_secret_url_shows_in_no_log(
+    db: Database, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OAuth asks for the server's metadata at paths that hold the one of the server."""
+    caplog.set_level(logging.DEBUG)
+    metadata = OAuthClientMetadata(redirect_uris=[AnyUrl("http://localhost/callback")])
+
+    def sign_in(url: str, storage: FaceplateTokenStorage) -> OAuthClientProvider:
+        return OAuthClientProvider(url, metadata, storage)
+
+    gate = Gate(weather_server().streamable_http_app(), header=BEARER)
+    async with served(gate) as address:
+        config = {"url": address, "auth": "oauth"}
+        await put(db, user, config, url=f"{address}/canary-path/mcp")
+        with pytest.raises(McpServerError):
+            async with open_session(db, user.id, "weather", sign_in=sign_in, open_timeout_s=20):
+                pytest.fail("it opened")
+    assert any(".well-known" in target and "canary-path" in target for target in gate.targets)
+    assert "canary-path" not in logged(caplog)
+
+
+def test_other_logs_are_as_they_were(caplog: pytest.LogCaptureFixture) -> None:
+    """Those of other servers, and all where no session with a secret URL is open."""
+    caplog.set_level(logging.INFO)
+    http, other = logging.getLogger("httpx"), logging.getLogger("other")
+    with hidden({"secret.example"}):
+        http.info("GET %s", "https://secret.example/canary?a=b")
+        http.info("GET %s", "https://a:canary@SECRET.example:8000/canary")
+        http.info("GET %s", "https://other.example/shown")
+        other.info("GET %s", "https://secret.example/shown")
+    http.info("GET %s", "https://secret.example/shown")
+    assert [record.getMessage() for record in caplog.records] == [
+        "GET https://secret.example/…",
+        "GET https://SECRET.example:8000/…",
+        "GET https://other.example/shown",
+        "GET https://secret.example/shown",
+        "GET https://secret.example/shown",
+    ]
 
 
 async def test_a_password_in_a_secret_url_signs_in(db: Database, user: User) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,26 @@ async def test_the_session_reads_what_faceplate_appends(db: Database, user: User
     assert await session.pop_item() is None
 
 
+async def test_a_products_own_rows_are_not_sent_to_the_model(db: Database, user: User) -> None:
+    """Else a note without a role, which nobody says, is refused by the model's server."""
+    session = FaceplateSession(db, user.id, "a")
+    odd: list[Any] = [{"type": "note", "text": "an item"}, {}]
+    await session.add_items([HI, *odd])
+    note: dict[str, Any] = {
+        "role": None,
+        "content": "",
+        "body": '{"type": "note", "text": "secret"}',
+    }
+    await db.run(user.id, messages.append, session.conversation_id, **note)
+    said: dict[str, Any] = {"role": "user", "content": "Hi"}
+    said["body"] = '{"role": "user", "content": "Hi", "n": 1}'
+    await db.run(user.id, messages.append, session.conversation_id, **said)
+    items = [HI, *odd, {"role": "user", "content": "Hi"}]
+    assert await session.get_items() == items
+    for limit in range(1, 6):
+        assert await session.get_items(limit=limit) == items[-limit:]
+
+
 async def test_a_draft_is_no_item_until_it_is_complete(db: Database, user: User) -> None:
     session = FaceplateSession(db, user.id, "a")
     await session.add_items([HI])
@@ -320,6 +341,71 @@ async def test_a_draft_is_no_item_until_it_is_complete(db: Database, user: User)
         status="complete",
     )
     assert await session.get_items() == [HI, {"role": "assistant", "content": "Yes."}]
+
+
+async def test_pop_leaves_what_is_no_item(db: Database, user: User) -> None:
+    """Else it ends a reply that another request is writing, and takes the question with it."""
+    session = FaceplateSession(db, user.id, "a")
+    await session.add_items([HI, REPLY])
+    chat = session.conversation_id
+    await db.run(user.id, messages.append, chat, role="user", content=" ")
+    draft = await db.run(user.id, messages.append_draft, chat)
+    assert await session.pop_item() == REPLY
+    assert await session.get_items() == [HI]
+    saved: Any = {"content": "Yes.", "status": "complete"}
+    await db.run(user.id, messages.save_draft, chat, draft.id, **saved)
+    rows = await db.run(user.id, messages.history, chat)
+    assert [row.content for row in rows] == [HI["content"], " ", "Yes."]
+    assert await session.get_items() == [HI, {"role": "assistant", "content": "Yes."}]
+
+
+async def test_pop_leaves_other_branches(db: Database, user: User) -> None:
+    session = FaceplateSession(db, user.id, "a")
+    await session.add_items([HI, HI, REPLY])
+    chat = session.conversation_id
+    asked = (await db.run(user.id, messages.history, chat))[1]
+    again: Any = {"role": "assistant", "content": "No."}
+    await db.run(user.id, messages.append, chat, **again, after=asked.position, branch=True)
+    assert [await session.pop_item() for _ in range(2)] == [again, HI]
+    assert await session.get_items() == [HI]
+    chats = await db.run(user.id, conversations.get, chat)
+    assert chats.message_count == 2
+
+
+async def test_pop_leaves_the_rest_of_a_message_as_it_was(db: Database, user: User) -> None:
+    """Else what it took is counted no more, and its links to other pages are broken."""
+    session = FaceplateSession(db, user.id, "a")
+    await session.add_items([HI])
+    chat = session.conversation_id
+    calls: list[Any] = [
+        {"id": "c1", "type": "custom", "custom": {"name": "run", "input": "ls"}},
+        {"id": "c2", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+    ]
+    looked = await db.run(
+        user.id,
+        messages.append,
+        chat,
+        role="assistant",
+        content="I look.",
+        tool_calls=calls,
+        metadata={"of": "shop"},
+        created_at=datetime(2026, 3, 2, tzinfo=UTC),
+        model="gpt-5",
+        input_tokens=7,
+        output_tokens=3,
+    )
+    results = [{"tool_call_id": id_, "content": "rain"} for id_ in ("c2", "c1")]
+    await db.run(user.id, messages.append, chat, role="tool", tool_results=results)
+
+    items = await session.get_items()
+    for count in range(len(items), 2, -1):
+        assert await session.pop_item() == items[count - 1]
+        assert await session.get_items() == items[: count - 1]
+        kept = await db.run(user.id, messages.get, chat, looked.id)
+        had = calls[: min(count - 3, 2)] or None
+        assert kept == looked._replace(tool_calls=had, updated_at=kept.updated_at)
+    assert await session.pop_item() == items[1] == {"role": "assistant", "content": "I look."}
+    assert await session.get_items() == [HI]
 
 
 async def test_the_session_reads_the_path(db: Database, user: User) -> None:
@@ -384,6 +470,15 @@ async def test_the_title_is_what_the_user_says_first(db: Database, user: User, s
     await session.add_items(items)
     chat = await db.run(user.id, conversations.get, session.conversation_id)
     assert chat.title == TITLES[said]
+
+
+async def test_the_title_is_of_what_is_added_first(db: Database, user: User) -> None:
+    """As the page says: a later call does not look whether there is a title yet."""
+    session = FaceplateSession(db, user.id, "a")
+    await session.add_items([REPLY])
+    await session.add_items([HI])
+    chat = await db.run(user.id, conversations.get, session.conversation_id)
+    assert chat.title == "New Chat"
 
 
 async def test_nothing_that_was_said_is_in_a_repr(db: Database, user: User) -> None:

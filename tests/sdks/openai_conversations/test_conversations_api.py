@@ -275,6 +275,32 @@ async def test_a_chat_of_the_product_is_seen_and_continued(
     assert (len(history), history[-1].content) == (5, "Hello!")
 
 
+async def test_an_output_of_a_custom_tool_keeps_its_id(
+    client: Any, db: Database, user: User
+) -> None:
+    """Else what a list has shown cannot be read, followed or removed."""
+    chat = await db.run(user.id, conversations.create)
+    custom = {"id": "c2", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
+    turn = [
+        NewMessage("assistant", tool_calls=[*calls("c1"), custom]),
+        NewMessage("tool", tool_results=results("c1") + results("c2")),
+        NewMessage("user", "And now?"),
+    ]
+    await db.run(user.id, messages.append_many, chat.id, turn)
+    id_ = conversation_id(chat.id)
+    items = (await client.conversations.items.list(id_, order="asc")).data
+    kinds = ["function_call", "custom_tool_call"]
+    kinds += [f"{kind}_output" for kind in kinds]
+    assert [item.type for item in items] == [*kinds, "message"]
+    assert items[3].id.startswith("ctco_")
+    for item in items:
+        assert await client.conversations.items.retrieve(item.id, conversation_id=id_) == item
+    rest = await client.conversations.items.list(id_, order="asc", after=items[3].id)
+    assert rest.data == items[4:]
+    await client.conversations.items.delete(items[3].id, conversation_id=id_)
+    assert (await client.conversations.items.list(id_, order="asc")).data == items[:3] + items[4:]
+
+
 async def test_one_item_of_a_message_with_several_is_deleted(
     client: Any, db: Database, user: User
 ) -> None:
@@ -336,6 +362,41 @@ async def test_items_of_another_program_are_found_by_their_ids(
     await client.conversations.items.delete("msg_7", conversation_id=id_)
     expected.remove("7")
     assert await texts(client, id_, order="asc") == expected
+
+
+async def test_the_objects_of_other_programs_are_not_shown_as_items(
+    client: Any, db: Database, user: User
+) -> None:
+    """Else a client reads what ChatKit hides, and a message without its text."""
+    chat = await db.run(user.id, conversations.create)
+    framework = {"type": "message", "role": "user", "contents": [{"type": "text", "text": "Hi"}]}
+    hidden = {"type": "hidden_context_item", "id": "h", "content": "secret"}
+    look = {"type": "message", "role": "assistant", "contents": [{"call_id": "c1"}, "secret"]}
+    turn = [
+        NewMessage("user", "Hi", body=json.dumps(framework)),
+        NewMessage(None, body=json.dumps(hidden)),
+        NewMessage("assistant", "secret", calls("c1"), body=json.dumps(look)),
+    ]
+    await db.run(user.id, messages.append_many, chat.id, turn)
+    id_ = conversation_id(chat.id)
+    odd: Any = {"type": "unheard_of", "thought": "hm"}
+    added = await client.conversations.items.create(id_, items=[odd, {**odd, "id": "uo_1"}])
+    items = (await client.conversations.items.list(id_, order="asc")).data
+    kinds = ["message", "message", "function_call", "unheard_of", "unheard_of"]
+    assert [item.type for item in items] == kinds
+    assert text_of(items[0]) == "Hi"
+    assert items[3:] == added.data
+    for item in items:
+        assert await client.conversations.items.retrieve(item.id, conversation_id=id_) == item
+    with pytest.raises(openai.NotFoundError):
+        await client.conversations.items.retrieve("h", conversation_id=id_)
+
+    # What was deleted is nowhere any more; what is left keeps its id.
+    await client.conversations.items.delete(items[1].id, conversation_id=id_)
+    left = await client.conversations.items.list(id_, order="asc")
+    assert left.data == [items[0], *items[2:]]
+    rows = await db.run(user.id, messages.everything, chat.id)
+    assert (rows[2].content, rows[2].body) == ("", None)
 
 
 async def test_only_the_path_that_is_read_is_listed(client: Any, db: Database, user: User) -> None:
@@ -413,12 +474,28 @@ async def test_a_user_who_was_deleted_may_come_back(client_for: Any, db: Databas
     """Else the process answers them with errors until it ends."""
     subject = f"{uuid7()}"
     client = client_for(f"sub:{subject}")
-    made = await client.conversations.create()
+    made = await client.conversations.create(items=[HELLO])
     gone = await db.run_system(users.by_subject, subject)
     await db.run_system(users.delete, gone.id)
-    with pytest.raises(openai.NotFoundError, match="user does not exist"):
-        await client.conversations.create()
-    assert (await client.conversations.create()).id != made.id
+    again = await client.conversations.create(items=[HELLO])
+    assert again.id != made.id
+    assert await texts(client, again.id) == ["Hello!"]
+    with pytest.raises(openai.NotFoundError, match=f"'{made.id}' not found"):
+        await client.conversations.retrieve(made.id)
+
+
+async def test_a_user_who_came_back_elsewhere_is_found(client_for: Any, db: Database) -> None:
+    """Else their new chats are missing where another process has made them."""
+    subject = f"{uuid7()}"
+    client = client_for(f"sub:{subject}")
+    await client.conversations.create()
+    gone = await db.run_system(users.by_subject, subject)
+    await db.run_system(users.delete, gone.id)
+    user = await db.run_system(users.ensure, subject)
+    chat = await db.run(user.id, conversations.create)
+    id_ = conversation_id(chat.id)
+    await client.conversations.items.create(id_, items=[HELLO])
+    assert await texts(client, id_) == ["Hello!"]
 
 
 async def test_whoever_is_not_signed_in_is_refused(client_for: Any) -> None:

@@ -15,8 +15,8 @@ from tests.faults.proxy import Action, Fault, Proxy, Traffic, is_commit, is_comm
 from tests.sdks.openai_conversations.serving import sign_in
 from tests.web.servers import running
 
-from faceplate import Database, Settings, User
-from faceplate.errors import CommitOutcomeUnknown
+from faceplate import Conversation, Database, Settings, User
+from faceplate.errors import CommitOutcomeUnknown, NotFound, PoolExhausted, TimedOut
 from faceplate.integrations import openai_conversations
 from faceplate.services import conversations, messages
 
@@ -183,6 +183,28 @@ async def test_a_request_in_doubt_is_sent_again_only_where_that_is_safe(
         assert refusal.value.status_code == 503
         assert refusal.value.response.headers.get("x-should-retry") == expected
         assert refusal.value.response.headers["retry-after"]
+
+
+async def test_a_title_that_cannot_be_set_is_no_error_of_the_items(
+    client_for: Any, db: Database, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the client sends items again that are stored, and they are there twice."""
+    client = client_for(user.id, max_retries=3)
+    failures = [PoolExhausted("canary"), TimedOut("canary"), NotFound(Conversation)]
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise failures[0]
+
+    monkeypatch.setattr(conversations, "lock", fail)
+    for failure in failures:
+        failures[0] = failure
+        made = await client.conversations.create()
+        added = await client.conversations.items.create(made.id, items=[HELLO])
+        assert [item.content[0].text for item in added.data] == ["Hello!"]
+        listed = await client.conversations.items.list(made.id)
+        assert listed.data == added.data
+    titles = {chat.title for chat in (await db.run(user.id, conversations.page)).items}
+    assert titles == {"New Chat"}
 
 
 async def test_clients_at_once_lose_nothing(client_for: Any, db: Database, user: User) -> None:

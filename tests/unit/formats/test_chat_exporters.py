@@ -57,6 +57,29 @@ def test_every_shape_is_read(tmp_path: Path, value: object) -> None:
     assert spoken(read_one(tmp_path, value)) == SAID
 
 
+def test_a_chat_may_have_its_id_title_and_time_beside_the_messages(tmp_path: Path) -> None:
+    """Else chats have no title, and each later export of a chat is another one."""
+    said = [{"sender": "user", "text": "Hi"}, {"sender": "assistant", "text": "Ho"}]
+    value = {"id": "chat-7", "title": "My chat", "created": "2025-01-02T03:04:05Z"}
+    found = read_one(tmp_path, {**value, "model": "fig-1", "system": "Be brief.", "messages": said})
+    assert (found.key, found.title) == ("chat-7", "My chat")
+    assert found.created_at == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert spoken(found) == [("system", "Be brief."), *SAID]
+    assert found.messages[2].model == "fig-1"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"isUser": True, "text": "Hi"}, {"isUser": False, "text": "", "content": "Ho"}],
+        [{"isUser": True, "text": "Hi", "body": "Hi"}, {"isUser": False, "text": "Ho"}],
+        [{"role": "Prompt", "say": "Hi"}, {"role": "Response", "say": "", "content": "Ho"}],
+    ],
+)
+def test_an_empty_text_is_not_the_text(tmp_path: Path, value: object) -> None:
+    assert spoken(read_one(tmp_path, {"messages": value})) == SAID
+
+
 def test_blocks_of_a_page_become_markdown(tmp_path: Path) -> None:
     cells = [{"type": "td", "data": text} for text in ("a", "b")]
     blocks: list[dict[str, Any]] = [

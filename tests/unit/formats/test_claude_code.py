@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.chat_files import read_all, spoken, write
 from tests.formats.claude_code import (
@@ -21,6 +22,7 @@ from tests.formats.claude_code import (
 
 from faceplate.importers import Chat
 from faceplate.importers.formats import claude_code
+from faceplate.importers.opening import left_files
 from faceplate.importers.recognition import best_format
 
 
@@ -241,6 +243,37 @@ class TestForms:
         [chat], [refusal] = read_all(file)
         assert spoken(chat) == [("user", "Hi")]
         assert "other_lines was not understood, with 9 characters" in refusal.reason
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [{"type": "summary", "summary": "Fix the build", "leafUuid": "x9"}],
+            [{"type": "file-history-snapshot", "messageId": "x9", "snapshot": {"messageId": "x9"}}],
+            [{"type": "last-prompt", "lastPrompt": "Fix the build now", "sessionId": SESSION}],
+        ],
+    )
+    def test_a_log_in_which_nobody_speaks_is_an_empty_chat(
+        self, tmp_path: Path, lines: list[dict[str, Any]]
+    ) -> None:
+        """Else nearly every import of a folder of sessions has a refusal."""
+        [chat] = read_lines(tmp_path, lines)
+        assert (chat.source, chat.messages) == ("claude-code", [])
+        assert chat.metadata["source"]["other_lines"] == lines
+        assert chat.title == lines[0].get("summary", "New Chat")
+        assert chat.key == lines[0].get("sessionId", chat.key)
+
+    def test_what_was_queued_in_such_a_log_is_read(self, tmp_path: Path) -> None:
+        queued = {"type": "queue-operation", "content": "Be brief", "sessionId": SESSION}
+        [chat] = read_lines(tmp_path, [{**queued, "operation": "enqueue"}])
+        assert spoken(chat) == [("user", "Be brief")]
+
+    def test_an_index_of_sessions_is_named_and_not_read(self, tmp_path: Path) -> None:
+        read_lines(tmp_path, LINES)
+        index = {"version": 1, "entries": [{"firstPrompt": "Hi"}], "originalPath": "/x"}
+        write(tmp_path / "sessions-index.json", index)
+        found, refusals = read_all(tmp_path)
+        assert (len(found), refusals) == (2, [])
+        assert left_files(tmp_path) == ["sessions-index.json"]
 
     def test_anthropics_messages_are_no_log(self) -> None:
         messages = [{"role": "user", "content": "Hi"}]

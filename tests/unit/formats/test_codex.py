@@ -165,6 +165,43 @@ class TestCopies:
         ]
         assert spoken(read_lines(tmp_path, lines)) == [("user", typed)]
 
+    def test_what_only_an_event_says_is_kept(self, tmp_path: Path) -> None:
+        """Else a plan, a goal or a search that no item repeats is dropped without a word."""
+        steps = [{"step": "Sow beans", "status": "pending"}]
+        plan = event("plan_update", explanation="One row first", plan=steps)
+        done = [{**steps[0], "status": "completed"}]
+        searched = {"id": "w1", "type": "WebSearch", "query": "beans in rows"}
+        told = [
+            plan,
+            event("thread_goal_updated", goal={"objective": "A row of beans", "status": "active"}),
+            event("web_search_end", call_id="w2", query="when to sow"),
+            event("item_completed", item=searched),
+            event("task_complete", last_agent_message="Sown.", turn_id="1"),
+        ]
+        again = event("plan_update", explanation="One row first", plan=done)
+        lines = [line("event_msg", each) for each in (*told, again)]
+        chat = read_lines(tmp_path, [*items(said("user", "Sow")), *lines])
+        assert chat.metadata["source"]["other_lines"] == told
+
+    def test_what_an_item_says_as_well_is_not_kept_twice(self, tmp_path: Path) -> None:
+        steps = [{"step": "Sow beans", "status": "pending"}]
+        arguments = json.dumps({"explanation": "One row\nfirst", "plan": steps})
+        given = {**call("c1", ""), "name": "update_plan", "arguments": arguments}
+        change = {"/b.txt": {"type": "add", "content": "beans\n"}}
+        told = [
+            event("plan_update", explanation="One row\nfirst", plan=steps),
+            event("web_search_end", call_id="w2", query="when to sow"),
+            event("item_completed", item={"id": "p", "type": "FileChange", "changes": change}),
+            event("task_complete", last_agent_message="Sown.", turn_id="1"),
+            event("agent_message", message="Sown."),
+        ]
+        patched = {"type": "custom_tool_call", "name": "apply_patch", "input": PATCH}
+        searched = {"type": "web_search_call", "action": {"query": "when to sow"}}
+        lines = [line("event_msg", each) for each in told]
+        written = items(said("user", "Sow"), given, searched, {**patched, "call_id": "c2"})
+        chat = read_lines(tmp_path, [*written[:2], *lines, *written[2:]])
+        assert "other_lines" not in chat.metadata["source"]
+
     def test_pictures_are_attachments(self, tmp_path: Path) -> None:
         picture = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
         drawn = {"type": "image_generation_call", "id": "i1", "result": "iVBOR", "status": "done"}

@@ -192,3 +192,29 @@ def test_several_replies_without_their_request_are_branches(tmp_path: Path) -> N
     value = {"object": "chat.completion", "choices": [{"message": ONE}, {"message": TWO}]}
     [chat], _ = read_all(write(tmp_path / "log.json", value))
     assert (spoken(chat), spoken(chat, 2)) == ([("assistant", "One.")], [("assistant", "Two.")])
+
+
+LINKED: Final = [
+    {**HI, "id": "m1", "parentId": None},
+    {**ONE, "id": "m2", "parentId": "m1"},
+    {**HI, "id": "m3", "parentId": "m2"},
+]
+
+
+@pytest.mark.parametrize(
+    ("replies", "ends"),
+    [
+        ({"responses": ["Two.", "Three."]}, {4: "Two.", 5: "Three."}),
+        ({"choices": [{"message": {**TWO, "parentId": "gone"}}]}, {4: "Two."}),
+        ({"response": "Two."}, {4: "Two."}),
+    ],
+)
+def test_replies_follow_a_request_whose_messages_name_their_parents(
+    tmp_path: Path, replies: Any, ends: dict[int, str]
+) -> None:
+    """Else the reply stands alone, or each message of the request does."""
+    [chat], refusals = read_all(write(tmp_path / "log.json", {"messages": LINKED, **replies}))
+    assert (chat.source, refusals) == ("exchanges", [])
+    asked = [("user", "Hi"), ("assistant", "One."), ("user", "Hi")]
+    for end, text in ends.items():
+        assert spoken(chat, end) == [*asked, ("assistant", text)]

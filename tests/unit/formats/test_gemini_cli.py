@@ -42,6 +42,21 @@ def test_a_line_of_the_same_message_replaces_it(tmp_path: Path) -> None:
     assert chat.asides["reasoning"] == 1
 
 
+def test_what_a_later_line_replaces_is_kept_beside_it(tmp_path: Path) -> None:
+    """Else a long output is lost when the program puts a remark in its place."""
+    old = json.loads(json.dumps(ANSWER))
+    [call] = old["toolCalls"]
+    call["result"][0]["functionResponse"]["response"] = {"output": "[masked]"}
+    for lines in ([*LINES, old, old], [*LINES[:4], {"$set": {"messages": [LINES[1], old]}}]):
+        [chat], refusals = read_all(write_lines(tmp_path, lines))
+        assert refusals == []
+        result = chat.messages[2]
+        assert result.tool_results == [{"tool_call_id": "look-1", "content": "[masked]"}]
+        [earlier] = (result.metadata or {})["asides"]["earlier versions"]
+        assert earlier["content"] == "four metres"
+        assert chat.asides["earlier versions"] == chat.asides["reasoning"] == 1
+
+
 def test_an_older_session_is_one_object(tmp_path: Path) -> None:
     messages = [LINES[1], ANSWER, LINES[4]]
     [chat], refusals = read_all(write(tmp_path / "x.json", {**ABOUT, "messages": messages}))

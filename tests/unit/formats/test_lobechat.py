@@ -137,3 +137,75 @@ def test_keys_of_providers_are_not_stored(tmp_path: Path) -> None:
     chats = read(tmp_path, EXAMPLE[0])
     assert "secret" not in str(chats)
     assert len(MESSAGES) == sum(len(chat.messages) for chat in chats)
+
+
+def editor(*words: str) -> Any:
+    """The state of the editor in which these words were written."""
+    line = {"type": "paragraph", "children": [{"type": "text", "text": each} for each in words]}
+    return {"root": {"type": "root", "direction": "ltr", "children": [line]}}
+
+
+def test_the_state_of_an_editor_is_no_other_text(tmp_path: Path) -> None:
+    """Else every message of a newer version is reported."""
+    rows = [row("a", "user", "**Ripe** or not?", editorData=editor("Ripe", " or not?"))]
+    topic = {"id": "top-1", "title": "T", "content": "Ripe or not?", "editorData": editor("Ripe")}
+    [chat] = read_rows(tmp_path, *rows, topics=[topic])
+    assert "root" not in json.dumps([chat.metadata, chat.messages[0].metadata])
+    topic["content"] = "Never asked"
+    value = {"data": {"messages": rows, "topics": [topic]}, "schemaHash": "x"}
+    [chat], [refusal] = read_all(write(tmp_path / "chats.json", value))
+    assert "topic was not understood, with 11 characters" in refusal.reason
+    assert chat.metadata["source"]["topic"]["content"] == "Never asked"
+
+
+def test_the_examples_of_an_agent_come_before_the_messages(tmp_path: Path) -> None:
+    shots = [{"role": "user", "content": "Plum?"}, {"role": "assistant", "content": "Ripe."}]
+    agents = [{"id": "ag-1", "systemRole": "Answer briefly.", "fewShots": shots}]
+    rows = [row("a", "user", "Pear?", agentId="ag-1")]
+    expected = [
+        ("system", "Answer briefly."),
+        ("user", "Plum?"),
+        ("assistant", "Ripe."),
+        ("user", "Pear?"),
+    ]
+    assert spoken(read_rows(tmp_path, *rows, agents=agents)[0]) == expected
+    sessions = [{"id": "ses-1", "config": {"systemRole": "Answer briefly.", "fewShots": shots}}]
+    assert spoken(read_rows(tmp_path, row("a", "user", "Pear?"), sessions=sessions)[0]) == expected
+
+
+def test_the_prompt_of_a_group_comes_before_its_messages(tmp_path: Path) -> None:
+    group = {"id": "g-1", "title": "Garden", "config": {"systemPrompt": "Answer in turn."}}
+    other = {"id": "g-2", "config": {"systemPrompt": "Answer at once."}}
+    agents = [{"id": "ag-1", "systemRole": "Be brief."}, {"id": "ag-2", "systemRole": "Be long."}]
+    rows = [
+        row("a", "user", "Pear?", groupId="g-1", agentId="ag-1"),
+        row("bb", "assistant", "Ripe.", groupId="g-1", agentId="ag-2"),
+    ]
+    [chat] = read_rows(tmp_path, *rows, agents=agents, chatGroups=[group, other])
+    assert spoken(chat)[:2] == [("system", "Be brief."), ("system", "Answer in turn.")]
+    about = chat.metadata["source"]
+    assert (about["agents"], about["chatGroups"]) == ([agents[1]], [other])
+
+
+def test_rows_without_a_message_are_kept(tmp_path: Path) -> None:
+    """Else a title, a summary or a text of a file is dropped without a word."""
+    tables: dict[str, Any] = {
+        "topics": [
+            {"id": "top-1", "title": "Pears"},
+            {"id": "top-2", "title": "Plums", "historySummary": "It was about plums."},
+        ],
+        "threads": [
+            {"id": "thr-1", "topicId": "top-1", "title": "On ripe pears"},
+            {"id": "thr-2", "topicId": "top-2", "title": "On ripe plums"},
+        ],
+        "documents": [{"id": "d-1", "content": "Plums ripen in August."}],
+        "chunks": [{"id": "c-1", "text": "in August"}, {"id": "c-2", "text": None}],
+    }
+    [chat] = read_rows(tmp_path, row("a", "user", "Ripe?"), **tables)
+    about = chat.metadata["source"]
+    assert about["threads"] == tables["threads"][:1]
+    assert about["other_threads"] == tables["threads"][1:]
+    assert about["topics"] == tables["topics"][1:]
+    assert about["documents"] == tables["documents"]
+    assert about["chunks"] == tables["chunks"][:1]
+    assert chat.asides["documents"] == 1

@@ -51,3 +51,19 @@ def test_ids_as_openai_writes_them_are_branches_too(tmp_path: Path) -> None:
     assert refusals == []
     assert [spoken(chat, end)[-1][1] for end in (2, 3)] == ["Hello", "Hey"]
     assert chat.parents is not None
+
+
+def test_a_parent_that_a_message_names_counts_beside_children(tmp_path: Path) -> None:
+    """Else the message that no list of children has begins a chat of its own."""
+    messages = [
+        {"id": "1", "role": "user", "content": "Hi", "children": ["2"]},
+        {"id": "2", "role": "assistant", "content": "Hello", "parent": "1"},
+        {"id": "3", "role": "assistant", "content": "Hey", "parent": "1"},
+        {"id": "4", "role": "user", "content": "Bye", "parent": "gone"},
+    ]
+    [chat], refusals = read_all(write(tmp_path / "chat.json", {"messages": messages}))
+    assert refusals == []
+    question = ("user", "Hi")
+    assert spoken(chat, 2) == [question, ("assistant", "Hello")]
+    assert spoken(chat, 3) == [question, ("assistant", "Hey")]
+    assert spoken(chat, 4) == [("user", "Bye")]

@@ -212,6 +212,11 @@ def test_a_prompt_beside_the_messages_comes_first(tmp_path: Path, key: str) -> N
     assert spoken(again) == [("developer", "Be brief."), *SAID]
 
 
+def test_an_empty_content_is_not_the_text(tmp_path: Path) -> None:
+    said = {"role": "assistant", "content": "", "text": "Ho"}
+    assert spoken(read_messages(tmp_path, HI, said)) == SAID
+
+
 def test_messages_may_be_newest_first(tmp_path: Path) -> None:
     """A table is often read with its newest rows first."""
     times = ["2024-01-01T00:00:02Z", "2024-01-01T00:00:02Z", "2024-01-01T00:00:01Z"]
@@ -219,6 +224,20 @@ def test_messages_may_be_newest_first(tmp_path: Path) -> None:
     rows = [{**each, "created_at": time} for each, time in zip(said, times, strict=True)]
     assert spoken(read_messages(tmp_path, *rows)) == [*SAID, ("user", "Bye")]
     assert spoken(read_messages(tmp_path, *rows[:2]))[0] == ("user", "Bye")  # at one time
+
+
+@pytest.mark.parametrize(
+    "times", [(1_700_000_000.9, 1_700_000_000), (1_700_000_002, 1_700_000_000)]
+)
+def test_a_question_and_its_answer_are_in_order(tmp_path: Path, times: tuple[float, float]) -> None:
+    """Else the answer comes first where two programs have set the times."""
+    rows = [{**HI, "timestamp": times[0]}, {**HO, "created": times[1]}]
+    assert spoken(read_messages(tmp_path, *rows)) == SAID
+
+
+def test_a_part_of_a_second_is_no_order(tmp_path: Path) -> None:
+    rows = [{**HO, "timestamp": 1_700_000_000.9}, {**HI, "created": 1_700_000_000}]
+    assert spoken(read_messages(tmp_path, *rows)) == [*reversed(SAID)]
 
 
 def test_what_cannot_be_stored_is_replaced_and_counted(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from tests.chat_files import path, read_all, spoken, write
 from tests.formats.responses import EXAMPLE
 
 from faceplate.importers import Chat
+from faceplate.importers.formats import responses
 
 
 def read_one(tmp_path: Path, value: object) -> Chat:
@@ -205,3 +206,45 @@ def test_chats_with_numbered_items_are_told_apart(tmp_path: Path) -> None:
     values = [{"input": [said("user", text, id="item_1"), CALL, OUTPUT]} for text in ("A", "B")]
     chats, refusals = read_all(write(tmp_path / "chats.json", values))
     assert (len({chat.key for chat in chats}), refusals) == (2, [])
+
+
+def test_a_reply_of_any_length_is_read_in_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each item is compared with all others, and a long run of an agent takes minutes."""
+    kind, asked = responses._kind, 0
+
+    def count(item: object) -> str:
+        nonlocal asked
+        asked += 1
+        return kind(item)
+
+    monkeypatch.setattr(responses, "_kind", count)
+    items = [said("user", "How many?"), *[WHY] * 300, CALL, OUTPUT, said("assistant", "Seven.")]
+    chat = read_one(tmp_path, {"model": "m-1", "output": items})
+    assert asked < 50 * len(items)
+    assert spoken(chat) == SPOKEN
+    assert len((chat.messages[1].metadata or {})["asides"]["reasoning"]) == 300
+    assert {message.model for message in chat.messages if message.role == "assistant"} == {"m-1"}
+
+
+ASKED = said("user", "How many?")
+REASONED = [WHY, said("assistant", "Seven.")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"items": [ASKED, *REASONED]},
+        {"data": [ASKED, *REASONED]},
+        {"messages": [ASKED, *REASONED]},
+        {"model": "m-1", "input": "How many?", "output": REASONED},
+        {"request": {"model": "m-1", "input": "How many?"}, "response": {"output": REASONED}},
+    ],
+)
+def test_a_chat_with_reasoning_and_without_calls_is_read(tmp_path: Path, value: Any) -> None:
+    """Else the answer of a model that reasons is refused, or read as another format's."""
+    [chat], refusals = read_all(write(tmp_path / "chat.json", value))
+    assert refusals == []
+    assert spoken(chat) == [("user", "How many?"), ("assistant", "Seven.")]
+    assert chat.asides["reasoning"] == 1

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 _JSON: Final = (".json", ".jsonl", ".ndjson")
 _ARCHIVE: Final = ".zip"
 _THREAD: Final = "thread.json"
+_INDEX: Final = "sessions-index.json"  # of Claude Code: the titles of the files beside it
 # Large exports of ChatGPT have several files, each with a list.
 _CHATS: Final = re.compile(r"conversations(-\d+)?\.json(\.gz)?", re.IGNORECASE)
 
@@ -27,7 +28,7 @@ def select(names: Iterable[str]) -> Selection:
     order of their names, but a thread.json, which has the title of the messages beside it, is the
     first in its folder. A folder that has conversations.json, or conversations-000.json and so on,
     is an export whose other JSON files are most often about other things than chats; they are among
-    the others. Hidden files and __MACOSX are in neither list.
+    the others, as is an index of sessions. Hidden files and __MACOSX are in neither list.
     """
     files = sorted((name for name in names if not _is_hidden(_path(name))), key=_order)
     exports = {_path(name).parent for name in files if _CHATS.fullmatch(_path(name).name)}
@@ -52,5 +53,7 @@ def _is_hidden(path: PurePosixPath) -> bool:
 def _is_read(path: PurePosixPath, exports: set[PurePosixPath]) -> bool:
     if path.name.lower().endswith(_ARCHIVE):
         return True
+    if path.name == _INDEX:
+        return False
     is_json = path.name.lower().removesuffix(".gz").endswith(_JSON)
     return is_json and (path.parent not in exports or bool(_CHATS.fullmatch(path.name)))

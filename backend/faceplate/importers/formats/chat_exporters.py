@@ -109,14 +109,15 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     messages = [message for fields in listed for message in _read_messages(fields)]
     has_times = any(message.created for message in messages)
     link = first_text(about.get("link"))
-    yield SourceChat(
-        messages,
-        id=link.partition("?")[0].rstrip("/").rpartition("/")[2],
-        title=about.get("title"),
-        created=read_time(dates.get("created"), _TIMES),
-        updated=None if has_times else read_time(dates.get("updated"), _TIMES),
+    chat = openai.read_chat(without(value, *_LISTS, "metadata", "meta"), messages)
+    yield chat._replace(
+        id=link.partition("?")[0].rstrip("/").rpartition("/")[2] or chat.id,
+        title=first_text(about.get("title"), chat.title),
+        created=read_time(dates.get("created"), _TIMES) or chat.created,
+        updated=(None if has_times else read_time(dates.get("updated"), _TIMES)) or chat.updated,
+        is_exact=False,
         rest={
-            **without(value, *_LISTS, "metadata", "meta"),
+            **(chat.rest or {}),
             **({"metadata": rest} if (rest := without(about, "title")) else {}),
         },
     )
@@ -142,7 +143,7 @@ def _read_messages(value: object) -> Iterator[Message]:
         return
     moment, time = read_time(fields.get("time"), _TIMES), fields.get("time")
     role = first_text(fields.get("role"), fields.get("type"), "unknown").lower()
-    key = next((key for key in ("say", "message", "content") if key in fields), "say")
+    key = next((key for key in ("say", "message", "content") if fields.get(key)), "say")
     said = fields.get(key)
     blocks = said if key == "message" and isinstance(said, list) else None
     yield Message(
@@ -161,13 +162,15 @@ def _read_messages(value: object) -> Iterator[Message]:
 
 def _read_spoken(fields: JsonObject) -> Message:
     """Return a message of whom a key names, whatever the keys are."""
-    text = next(key for key in _TEXTS if isinstance(fields.get(key), str))
-    rest = {key: field for key, field in fields.items() if key != text}
+    texts = [field for key in _TEXTS if isinstance(field := fields.get(key), str)]
+    said = next((text for text in texts if text.strip()), texts[0])
+    copies = {key for key in _TEXTS if fields.get(key) in ("", said)}
+    rest = {key: field for key, field in fields.items() if key not in copies}
     id_ = openai.read_id(next((rest.pop(key) for key in _IDS if openai.read_id(rest.get(key))), ""))
     role = _spoken_by(fields)
     return Message(
         role,
-        [Text(fields[text])],
+        [Text(said)],
         id=id_,
         created=openai.take_time(rest, *_MOMENTS),
         rest={key: field for key, field in rest.items() if field != role and key not in _IS_USER},

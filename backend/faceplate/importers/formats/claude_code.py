@@ -18,6 +18,8 @@ from faceplate.importers.formats.claude_code_lines import (
     Thread,
     find_titles,
     is_line,
+    is_note,
+    is_other,
     is_question,
     is_spoken,
     link,
@@ -47,8 +49,11 @@ def joins(value: JsonObject) -> str | None:
 
 
 def fits(value: JsonObject) -> int:
-    """Return 4 for the lines of a log."""
-    return 4 if any(is_spoken(line) for line in _lines(value)) else 0
+    """Return 4 for the lines of a log, 2 if nobody says anything in them."""
+    if any(is_spoken(line) for line in _lines(value)):
+        return 4
+    types = {first_text(line.get("type")) for line in _lines(value)}
+    return 2 if types & TYPES and all(map(is_line, _lines(value))) else 0
 
 
 def _lines(value: JsonObject) -> Iterator[JsonObject]:
@@ -59,15 +64,19 @@ def _lines(value: JsonObject) -> Iterator[JsonObject]:
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
-    """Yield the chat of each session and of each agent in a log."""
+    """Yield the chat of each session and of each agent in a log.
+
+    A log in which nobody says anything, such as one of titles of other sessions, is an empty chat.
+    """
     titles = find_titles(_lines(value))
-    for thread in threads(_lines(value)):
-        if any(is_spoken(line) for line in thread.lines):
-            yield _read_thread(thread, titles)
+    found = threads(_lines(value))
+    spoken = [thread for thread in found if any(map(is_spoken, thread.lines))]
+    for thread in spoken or found:
+        yield _read_thread(thread, titles)
 
 
 def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
-    common = next(line for line in thread.lines if is_spoken(line))
+    common: JsonObject = next((line for line in thread.lines if is_spoken(line)), {})
     lost = _Lost(thread.lines)
     latest = _latest_progress(thread.lines)
     messages = Shelf[Message]()
@@ -87,7 +96,8 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
         current = current if message.is_hidden else message.id
     ends = {answer: number for number, (answer, _) in enumerate(answers)}
     are_last = [ends[answer] == number for number, (answer, _) in enumerate(answers)]
-    others = [line for line in thread.lines if first_text(line.get("type")) not in TYPES]
+    others = [line for line in thread.lines if is_other(line) or (not common and is_note(line))]
+    given = [] if common else [*titles.values()]
     return SourceChat(
         (  # the whole answer has one usage
             _with_usage(message, usage) if is_last else message
@@ -95,7 +105,7 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
         ),
         id="/".join(name for name in (thread.session, thread.agent) if name)
         or digest([*thread.lines]),
-        title=_title(thread, titles),
+        title=_title(thread, titles) or first_text(*given[-1:]),
         is_tree=True,
         current=current,
         rest={

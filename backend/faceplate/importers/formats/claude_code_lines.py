@@ -23,6 +23,7 @@ TYPES: Final = frozenset(
     )
 )
 """The types of lines. What is no message has no words of its own, but for titles."""
+_BESIDE_MESSAGES: Final = ("system", "attachment", "queue-operation", "progress")
 _MARKS: Final = ("sessionId", "session_id", "uuid", "parentUuid", "leafUuid", "messageId")
 PROGRAM_TEXTS: Final = (
     *("<local-command-", "<bash-stdout>", "<bash-stderr>", "<task-notification>"),
@@ -62,6 +63,16 @@ def is_line(value: JsonObject) -> bool:
 def is_spoken(line: JsonObject) -> bool:
     """Return whether a line has a message of the user or the assistant."""
     return line.get("type") in SPEAKERS and "content" in as_object(line.get("message"))
+
+
+def is_other(line: JsonObject) -> bool:
+    """Return whether a line is of an unknown type."""
+    return first_text(line.get("type")) not in TYPES
+
+
+def is_note(line: JsonObject) -> bool:
+    """Return whether a line says something about a session, and has no part in its messages."""
+    return not is_spoken(line) and line.get("type") not in _BESIDE_MESSAGES
 
 
 def opening(line: JsonObject) -> str:

@@ -23,6 +23,8 @@ from faceplate.importers.formats.codex_items import (
     read_item,
     reasoning_of_event,
     result_of_event,
+    rows_of,
+    rows_of_event,
     said,
     text_of,
     without_space,
@@ -85,6 +87,7 @@ class _Reader:
         self._typed: set[int] = set()
         for line in lines:
             self._look_at(line)
+        self._untold = self._find_untold()
 
     def _look_at(self, line: JsonObject) -> None:
         """Note what items and events repeat of each other."""
@@ -103,6 +106,16 @@ class _Reader:
         prompt = message_of_event(event) if event.get("kind") in (None, "plain") else None
         if prompt is not None and prompt.role == "user":
             self._typed.add(hash(said(prompt)))
+
+    def _find_untold(self) -> set[int]:
+        """Return the hashes of the rows of text which only events have that become no message."""
+        untold = {row for line in self._lines for row in rows_of_event(_event(line))}
+        for line in self._lines if untold else ():
+            event = _event(line)
+            untold.difference_update(rows_of(_item(line)))
+            if message_of_event(event) is not None:
+                untold.difference_update(rows_of(event))
+        return untold
 
     def read(self) -> SourceChat:
         """Return the chat."""
@@ -184,6 +197,9 @@ class _Reader:
                 self._add(Message("tool", [result_of_event(event)], original=event), line)
         elif kind in SILENT_EVENTS:
             self._take_mark(kind, event)
+            if untold := self._untold & rows_of_event(event):
+                self._untold -= untold
+                self._others.append(event)
         else:
             self._others.append(event)
 

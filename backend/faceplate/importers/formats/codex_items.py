@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from faceplate.column_types import JsonObject
@@ -33,6 +34,12 @@ SILENT_EVENTS: Final = frozenset(
     )
 )
 """The events that repeat an item, or say nothing to a reader."""
+_TELLING_EVENTS: Final = (
+    *("item_completed", "plan_update", "thread_goal_updated", "web_search_end"),
+    *("task_complete", "turn_complete"),
+)
+"""Those of them with words that may be in no item."""
+_NAMES: Final = ("type", "status", "id", "phase")
 
 
 def is_item(value: JsonObject) -> bool:
@@ -127,6 +134,29 @@ def reasoning_of_event(event: JsonObject) -> str:
     """Return the reasoning that an event has, or empty text."""
     is_reasoning = event.get("type") in ("agent_reasoning", "agent_reasoning_raw_content")
     return text_of(event.get("text")) if is_reasoning else ""
+
+
+def rows_of_event(event: JsonObject) -> set[int]:
+    """Return the hashes of the rows of text in an event that most often repeats an item."""
+    is_telling = event.get("type") in _TELLING_EVENTS and message_of_event(event) is None
+    return set(rows_of(event)) if is_telling else set()
+
+
+def rows_of(value: object) -> Iterator[int]:
+    """Yield the hashes of the rows of text in a value, also of those in the JSON in a text."""
+    if isinstance(value, dict):
+        for key, field in value.items():
+            if not (key in _NAMES or key.endswith("_id")):
+                yield from rows_of(field)
+    elif isinstance(value, list):
+        for each in value:
+            yield from rows_of(each)
+    elif isinstance(value, str):
+        if value.startswith(("{", "[")):
+            with suppress(ValueError, RecursionError):
+                yield from rows_of(json.loads(value))
+        rows = (without_space(row.lstrip("+-")) for row in value.splitlines())  # also of a patch
+        yield from (hash(row) for row in rows if row)
 
 
 def text_of(value: object) -> str:

@@ -24,14 +24,26 @@ from faceplate.importers.source import (
 
 _CHAT_FIELDS: Final = ("sessionId", "customTitle", "creationDate", "lastMessageDate", "requests")
 _FIELDS: Final = ("requestId", "message", "response", "timestamp", "modelId", "isCanceled")
-_MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning")
+_MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning", "info", "systemNotification")
+_STEPS: Final = (
+    *("textEditGroup", "textEdit", "notebookEditGroup", "notebookEdit", "workspaceEdit"),
+    *("externalEdit", "externalEdits", "multiDiffData", "codeblockUri", "undoStop", "move"),
+    *("progressMessage", "progressTask", "progressTaskSerialized", "progressTaskResult"),
+    *("prepareToolInvocation", "clearToPreviousToolInvocation", "mcpServersStarting"),
+    *("reference", "usedContext", "codeCitation", "treeData", "command"),
+    *("agentDetection", "autoModeResolution", "usage", "voiceProgress", "extensions"),
+)
+"""The kinds of parts that show what was done, and say nothing of the answer."""
 _TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
 
 
 def fits(value: JsonObject) -> int:
-    """Return 4 for requests that each have a message and a response."""
-    requests = as_list(value.get("requests"))
-    return 4 if requests and all(map(_is_request, requests)) else 0
+    """Return 4 for requests that each have a message and a response, or a session without any."""
+    requests = value.get("requests")
+    if requests == []:
+        is_session = all(isinstance(value.get(key), str | int) for key in ("sessionId", "version"))
+        return 4 if is_session else 0
+    return 4 if isinstance(requests, list) and all(map(_is_request, requests)) else 0
 
 
 def _is_request(value: object) -> bool:
@@ -52,8 +64,14 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         title=value.get("customTitle"),
         created=value.get("creationDate"),
         updated=value.get("lastMessageDate"),
-        rest=without(value, *_CHAT_FIELDS),
+        rest={**without(value, *_CHAT_FIELDS), **_unsent(value)},
     )
+
+
+def _unsent(value: JsonObject) -> JsonObject:
+    """Return what the user has typed and not sent, as a text that the import reports."""
+    typed = first_text(as_object(value.get("inputState")).get("inputText"))
+    return {"inputText": {"text": typed}} if typed.strip() else {}
 
 
 def _read_request(request: JsonObject) -> Iterator[Message]:
@@ -116,22 +134,21 @@ def _read_part(part: Any) -> Iterator[Piece]:
         yield Text(content)
     elif kind == "thinking":
         yield Aside("reasoning", without(fields, "kind"))
-    elif kind == "inlineReference":
-        yield Text(_reference(fields))
+    elif kind == "inlineReference" and (reference := _reference(fields)):
+        yield Text(reference)
     elif kind.startswith("toolInvocation"):
         yield from _read_call(fields)
-    elif kind:
+    elif kind in _STEPS:
         yield Aside("steps", part)
     else:
         yield Unknown(part)
 
 
 def _reference(fields: JsonObject) -> str:
-    """Return a file or a symbol that is named within a text, as Markdown."""
+    """Return a file, a place in one or a symbol that is named within a text, as Markdown."""
     inner = as_object(fields.get("inlineReference"))
-    path = first_text(
-        inner.get("path"), as_object(as_object(inner.get("location")).get("uri")).get("path")
-    )
+    uri = inner.get("uri", as_object(inner.get("location")).get("uri"))
+    path = first_text(inner.get("path"), as_object(uri).get("path"))
     name = first_text(fields.get("name"), inner.get("name"), path.rpartition("/")[2])
     return f"`{name}`" if name else ""
 
@@ -153,5 +170,8 @@ FORMAT: Final = Format(
     "GitHub Copilot chat of Visual Studio Code",
     fits,
     read,
-    known=("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
+    known=(
+        *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
+        "inputState",
+    ),
 )

@@ -217,13 +217,19 @@ def _asked(fields: JsonObject) -> list[Any]:
 def _join(asked: Sequence[Any], replies: Sequence[Any]) -> list[Any]:
     """Return all messages; several replies are branches, by their parents."""
     if len(replies) < 2:
-        return [*asked, *replies]
+        end = openai.read_id(as_object(asked[-1]).get("id")) if any(map(_parent, asked)) else ""
+        link = {"parent": end} if end else {}
+        return [*asked, *({**link, **without(reply, *openai.PARENTS)} for reply in replies)]
     messages: list[Any] = []
     for number, message in enumerate([*asked, *replies], start=1):
         follows = min(number - 1, len(asked))
         links = {"id": str(number), "parent": str(follows) if follows else None}
-        messages.append({**as_object(message), **links})
+        messages.append({**without(as_object(message), *openai.PARENTS), **links})
     return messages
+
+
+def _parent(message: Any) -> str:
+    return openai.read_id(first_of(as_object(message), *openai.PARENTS))
 
 
 def _said(message: Any) -> tuple[object, object]:

@@ -110,8 +110,7 @@ class _Session:
                 self._current = self._current if name is None else self._messages[name].parent
                 self._follow(message)
             else:
-                known = self._messages[name]
-                self._messages[name] = message._replace(id=name, parent=known.parent)
+                self._put(name, message, self._messages[name].parent)
 
     def _take_about(self, fields: JsonObject) -> None:
         self.about.update(without(fields, "messages"))
@@ -135,8 +134,14 @@ class _Session:
             name = message.id or f"message {len(self._messages) + 1}"
             while name in self._messages:
                 name += "'"
-        self._messages[name] = message._replace(id=name, parent=self._current)
+        self._put(name, message, self._current)
         self._names[message.id or name] = self._current = name
+
+    def _put(self, name: str, message: Message, parent: str | None) -> None:
+        """Set a message, with what only the version that it replaces has beside its text."""
+        if (known := self._messages.get(name)) is not None:
+            message = message._replace(pieces=[*message.pieces, *_only_in(known, message)])
+        self._messages[name] = message._replace(id=name, parent=parent)
 
     def _extends(self, message: Message, name: str) -> bool:
         """Return whether a message has what its version of this name has said."""
@@ -203,6 +208,19 @@ def _read_message(fields: JsonObject) -> Message:
 
 def _said(message: Message) -> str:
     return "".join(piece.text for piece in message.pieces if isinstance(piece, Text))
+
+
+def _only_in(earlier: Message, later: Message) -> Iterator[Aside]:
+    """Yield the pieces that only the earlier version of a message has.
+
+    The program replaces a long output by a remark when the output becomes old.
+    """
+    for piece in earlier.pieces:
+        is_said = isinstance(piece, Text) and piece.text in _said(later)
+        if isinstance(piece, Aside) and piece not in later.pieces:
+            yield piece
+        elif not is_said and piece not in later.pieces:
+            yield Aside("earlier versions", piece._asdict())
 
 
 def _read_call(call: object) -> Iterator[Piece]:

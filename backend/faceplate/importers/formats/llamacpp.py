@@ -79,7 +79,9 @@ def _take_apart(value: JsonObject) -> tuple[JsonObject, list[Any]]:
         return {}, []
     conv = next((line for line in lines if "currNode" in line), {})
     said = [line for line in lines if line is not conv]
-    return conv, [line["message"] if line.get("type") == "message" else line for line in said]
+    return conv, [
+        line.get("message", line) if line.get("type") == "message" else line for line in said
+    ]
 
 
 def _is_message(message: JsonObject) -> bool:

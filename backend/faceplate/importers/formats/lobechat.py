@@ -12,7 +12,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_content
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_seconds, without
 from faceplate.importers.formats.description import Format
-from faceplate.importers.formats.lobechat_tables import Tables
+from faceplate.importers.formats.lobechat_tables import Tables, without_copies
 from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Aside,
@@ -67,7 +67,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     for message in messages:
         place = next((key for key in _PLACES if message.get(key)), "sessionId")
         chats.setdefault((place, first_text(message.get(place), "inbox")), []).append(message)
-    strays = tables.find_strays(messages)
+    strays = tables.find_strays(chats.values())
     for (place, id_), listed in chats.items():
         chat = _read_chat(place, id_, listed, tables)
         yield chat._replace(rest={**(chat.rest or {}), **strays})
@@ -90,8 +90,12 @@ def _is_message(value: object) -> bool:
 
 def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: Tables) -> SourceChat:
     topic = tables.topics.get(id_, {}) if place == "topicId" else {}
-    session, agent = (dict(row) for row in tables.behind(listed[0]))
-    prompts = take_prompts(agent) + take_prompts(session, inside=("config",))
+    session, agent, group = (dict(row) for row in tables.behind(listed[0]))
+    prompts = take_prompts(agent)
+    for row in (session, group):
+        prompts += take_prompts(row, inside=("config",))
+    prompts += _take_shots(agent) or _take_shots(as_object(session.get("config")))
+    said = [message.get("content") for message in listed]
     title = first_text(topic.get("title"))
     if not topic:
         title = first_text(session.get("title"), as_object(session.get("meta")).get("title"))
@@ -110,13 +114,32 @@ def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: Tables) -
         rest={
             name: fields
             for name, fields in (
-                ("topic", without(topic, "id", "title")),
+                ("topic", without_copies(without(topic, "id", "title"), said)),
+                ("threads", [without_copies(row, said) for row in tables.threads_of(listed)]),
                 ("session", session),
                 ("agent", agent),
+                ("group", group),
             )
             if fields
         },
     )
+
+
+def _take_shots(agent: JsonObject) -> list[Message]:
+    """Remove the examples of a talk that an agent begins with, and return them as messages."""
+    shots = as_list(agent.get("fewShots"))
+    if not shots or not all(first_text(as_object(shot).get("role")) for shot in shots):
+        return []
+    del agent["fewShots"]
+    return [
+        Message(
+            shot["role"],
+            read_content(shot.get("content")),
+            rest=without(shot, "role", "content"),
+            original=shot,
+        )
+        for shot in shots
+    ]
 
 
 def _parents(ordered: list[JsonObject], threads: Mapping[str, JsonObject]) -> dict[str, str | None]:
@@ -163,7 +186,7 @@ def _read_message(message: JsonObject, parent: str | None, tables: Tables) -> Me
     for translation in (tables.translations.get(id_), extra.get("translate")):
         if translation:
             pieces.insert(0, Aside("translations", translation))
-    rest = without(message, *_FIELDS)
+    rest = without_copies(without(message, *_FIELDS), [message.get("content")])
     if plugin:
         rest["plugin"] = without(plugin, "id", "arguments", "state", "error")
     if extra:

@@ -1,7 +1,7 @@
 """Trees of messages that name the ones after them, or all before them, as Hugging Face chat-ui's.
 
 A message has ``children``, which are ids or the messages themselves, or ``ancestors``, from the
-first message on. The speaker is under ``from`` or ``role``.
+first message on; some name their parent as well. The speaker is under ``from`` or ``role``.
 """
 
 from collections.abc import Iterator
@@ -80,7 +80,9 @@ def _flatten(listed: list[Any]) -> Iterator[Message]:
         name = _id(message) or f"message {number}"
         before = [id_ for each in as_list(message.get("ancestors")) if (id_ := _known(each, ids))]
         parent = parent or (before[-1] if before else parents.get(_id(message)))
-        yield _read_message(message)._replace(id=name, parent=parent)
+        read_message = _read_message(message)
+        named = _known(read_message.parent, ids)  # the word of the message itself counts
+        yield read_message._replace(id=name, parent=named or parent)
         children = as_list(message.get("children"))
         waiting.extend((name, each) for each in reversed(children) if _is_message(each))
 

@@ -17,11 +17,17 @@ from faceplate.importers.formats.open_webui_markup import unmark
 from faceplate.importers.formats.open_webui_parts import read_files, read_pieces
 from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import Message, SourceChat, Text
+from faceplate.importers.unread import texts
 
 _NUMBERED: Final = "message {}"  # the id of a message without one, which cannot name the chat
 _STRUCTURE: Final = (
     *("parentId", "childrenIds", "content", "files", "output", "content_list", "merged"),
     "reasoning_content",
+)
+_EARLIER: Final = "earlier_messages"
+_KNOWN: Final = (
+    *("sources", "statusHistory", "citations", "models", "params", "tags", "error"),
+    *("code_executions", "annotation", "feature_config", "lang", _EARLIER),
 )
 _INPUT_TOKENS: Final = ("prompt_tokens", "input_tokens", "prompt_eval_count", "prompt_n")
 _OUTPUT_TOKENS: Final = ("completion_tokens", "output_tokens", "eval_count", "predicted_n")
@@ -102,8 +108,8 @@ def _take_messages(chat: JsonObject) -> tuple[Iterable[Message], object]:
     tree = history.get("messages") if isinstance(history, dict) else None
     if isinstance(history, dict) and isinstance(tree, dict) and (tree or not listed):
         chat["history"] = without(history, "messages", "currentId")
-        if _repeats(listed, tree):
-            chat.pop("messages", None)
+        chat.pop("messages", None)
+        chat.update(_find_others(listed, tree))
         if not chat["history"]:
             del chat["history"]
         return _with_merged(tree, history.get("currentId"))
@@ -113,13 +119,28 @@ def _take_messages(chat: JsonObject) -> tuple[Iterable[Message], object]:
     return _as_tree(listed)
 
 
-def _repeats(listed: object, tree: JsonObject) -> bool:
-    """Return whether the list only repeats the visible thread of the tree."""
-    return not listed or (
-        isinstance(listed, list)
-        and all(isinstance(m, dict) and isinstance(m.get("id"), str) for m in listed)
-        and all(tree.get(m["id"]) == m for m in listed)
-    )
+def _find_others(listed: object, tree: JsonObject) -> JsonObject:
+    """Return what a list of messages has that the tree lacks, as fields of the chat.
+
+    The list has the shown thread, but may be of an earlier moment: without the questions that may
+    follow, or with the begin of an answer, if the page was closed before its end.
+    """
+    if not isinstance(listed, list):
+        return {"messages": listed} if listed else {}
+    found: dict[str, list[Any]] = {"messages": [], _EARLIER: []}
+    for message in listed:
+        known = tree.get(first_text(as_object(message).get("id")))
+        said, whole = _texts(message), _texts(known)
+        if known is None or not all(any(each.startswith(text) for each in whole) for text in said):
+            found["messages"].append(message)
+        elif not set(said) <= set(whole):
+            found[_EARLIER].append(message)
+    return {name: messages for name, messages in found.items() if messages}
+
+
+def _texts(message: object) -> list[str]:
+    said = (part for text in texts(message, _KNOWN) for part in unmark(text))
+    return [part for part in said if part]
 
 
 def _as_tree(listed: list[Any]) -> tuple[list[Message], object]:
@@ -219,9 +240,6 @@ FORMAT: Final = Format(
     "Open WebUI export",
     fits,
     read,
-    known=(
-        *("sources", "statusHistory", "citations", "models", "params", "tags", "error"),
-        *("code_executions", "annotation", "feature_config", "lang"),
-    ),
+    known=_KNOWN,
     unmark=unmark,
 )

@@ -61,12 +61,13 @@ _CHAT_IDS: Final = (
 )
 _MIN_OWN_ID_CHARS: Final = 16  # a shorter one may be a number in its chat
 _SETTINGS: Final = ("text", "reasoning", "thinking")
-_PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
-_LINKS: Final = frozenset((*_PARENTS, "children"))
+PARENTS: Final = ("parent_id", "parentId", "parent", "parentMessageId", "parent_message_id")
+"""The fields in which a message names the one that it follows, the first first."""
+_LINKS: Final = frozenset((*PARENTS, "children"))
 _CURRENTS: Final = ("current", "current_node", "currentId", "currentNode")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _FILES: Final = ("attachments", "files", "images")
-_PLACED: Final = frozenset(("model", *_PARENTS, *_CHAT_IDS))
+_PLACED: Final = frozenset(("model", *PARENTS, *_CHAT_IDS))
 """The fields of a message that are stored where they belong, or with its chat."""
 _STOPS: Final = ("finish_reason", "stop_reason", "status")
 _INTERRUPTED: Final = (
@@ -141,13 +142,17 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
 
 
 def _is_newest_first(messages: Sequence[Message]) -> bool:
-    """Return whether each message has a time, and none is newer than the one before it."""
+    """Return whether no message is newer than the one before it, by the whole seconds of all.
+
+    A talk that goes from a question to an answer is in order: two clocks may have set its times.
+    """
     if not messages or messages[0].created is None:
         return False
+    is_in_order = messages[0].role != "assistant" and messages[-1].role == "assistant"
     times = [to_seconds(message.created) for message in messages]
-    known = [time for time in times if time is not None]
+    known = [int(time) for time in times if time is not None]
     is_falling = all(later <= earlier for earlier, later in pairwise(known))
-    return len(known) == len(times) > 1 and is_falling and known[0] > known[-1]
+    return len(known) == len(times) > 1 and known[0] > known[-1] and is_falling and not is_in_order
 
 
 def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
@@ -194,7 +199,7 @@ def read_message(message: JsonObject) -> Message:
         role,
         pieces,
         id=read_id(rest.pop("id", None)),
-        parent=read_id(first_of(message, *_PARENTS)) or None,
+        parent=read_id(first_of(message, *PARENTS)) or None,
         created=take_time(rest, *_TIMES),
         model=message.get("model"),
         input_tokens=first_of(usage, "input_tokens", "prompt_tokens"),
@@ -251,8 +256,8 @@ def _take_calls(rest: JsonObject) -> Iterator[Piece]:
 
 
 def _take(fields: JsonObject, *keys: str) -> Any:
-    """Remove the first of the keys that has a value, and return it."""
-    for key in keys:
+    """Remove the first of the keys that has a value, and return it; empty text is the last."""
+    for key in sorted(keys, key=lambda key: fields.get(key) == ""):
         if fields.get(key) is not None:
             return fields.pop(key)
     return fields.pop(keys[0], None)
@@ -274,7 +279,7 @@ def _are_linked(messages: Sequence[JsonObject]) -> bool:
     if all(map(_LINKS.isdisjoint, messages)):
         return True
     ids = {read_id(message.get("id")) for message in messages} - {""}
-    parents = {read_id(first_of(message, *_PARENTS)) for message in messages} - {""}
+    parents = {read_id(first_of(message, *PARENTS)) for message in messages} - {""}
     children = [child for message in messages for child in as_list(message.get("children"))]
     if any(isinstance(child, dict) for child in children) or (children and not parents):
         return False

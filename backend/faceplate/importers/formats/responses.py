@@ -48,8 +48,8 @@ def fits(value: JsonObject) -> int:
     items = _items(value)
     if items and all(map(_is_item, items)):
         kinds = {_kind(item) for item in items}
-        is_own = bool(kinds & _OWN) or (kinds == {"message"} and not value.get("messages"))
-        return 3 if is_own else 0
+        are_plain = kinds == {"message"} and not value.get("messages")
+        return 3 if are_plain or any(map(_is_own, items)) else 0
     return 2 if isinstance(value.get("input"), str) and _is_question(value) else 0
 
 
@@ -68,9 +68,12 @@ def has_output(value: JsonObject) -> bool:
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of an item that is a value of its own."""
-    kind = _kind(value)
-    is_own = kind in _OWN or (kind == "reasoning" and "summary" in value)
-    return openai.joined_chat(value) if is_own else None
+    return openai.joined_chat(value) if _is_own(value) else None
+
+
+def _is_own(item: JsonObject) -> bool:
+    kind = _kind(item)
+    return kind in _OWN or (kind == "reasoning" and "summary" in item)
 
 
 def _is_item(item: Any) -> bool:
@@ -100,7 +103,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         raise Unreadable("neither input nor output")
     if _is_newest_first(items, is_page=isinstance(value.get("data"), list)):
         items.reverse()
-    messages = [_read_group(group, value) for group in _groups(items)]
+    messages = [_read_group(group) for group in _groups(items)]
     if isinstance(question := value.get("input"), str):
         messages.insert(0, Message("user", [Text(question)]))
     if messages and has_output(value):
@@ -139,33 +142,30 @@ def _call_id(item: JsonObject) -> object:
 def _groups(items: Sequence[Any]) -> Iterator[list[JsonObject]]:
     """Yield the items of each message: the reasoning before it, and the calls after it."""
     group: list[JsonObject] = []
+    is_open = False  # whether there is more in the group than reasoning
     for item in map(as_object, items):
         kind = _kind(item)
-        is_open = any(_kind(each) != "reasoning" for each in group)
         begins = kind == "message" or (kind == "reasoning" and is_open)
         follows_user = bool(group) and group[-1].get("role", "assistant") != "assistant"
         if group and ((begins and is_open) or follows_user):
             yield group
-            group = []
+            group, is_open = [], False
         group.append(item)
+        is_open = is_open or kind != "reasoning"
     if group:
         yield group
 
 
-def _read_group(group: Sequence[JsonObject], value: JsonObject) -> Message:
+def _read_group(group: Sequence[JsonObject]) -> Message:
     said = next((item for item in group if _kind(item) == "message"), None)
     message = openai.read_message(said or {"role": "assistant", "id": group[0].get("id")})
     pieces: list[Piece] = []
     for item in group:
         pieces += message.pieces if item is said else _read_item(item)
-    model = (
-        value.get("model") if any(item in as_list(value.get("output")) for item in group) else None
-    )
     details = [found for item in group if (found := _details(item))]
     rest = without(message.rest or {}, "type", *_DETAILS)
     return message._replace(
         pieces=pieces,
-        model=message.model or model,
         rest={**rest, "details": details} if details else rest,
         original=list(group),
     )

@@ -26,12 +26,12 @@ from google.adk.sessions.base_session_service import (
     ListSessionsResponse,
 )
 from google.adk.sessions.session import Session
-from google.adk.sessions.state import State
 
 from faceplate import records
 from faceplate.database import Database
 from faceplate.errors import Conflict, InvalidInput, NotFound
 from faceplate.integrations._subjects import Subjects
+from faceplate.integrations.google_adk import _states as states
 from faceplate.integrations.google_adk import _units as units
 from faceplate.integrations.google_adk._events import (
     dump_json,
@@ -90,7 +90,7 @@ class FaceplateSessionService(BaseSessionService):
 
         Raises AlreadyExistsError if the user has a session with this id in the app; InvalidInput.
         """
-        given = units.ScopedState.of(state or {})
+        given = states.ScopedState.of(state or {})
         name = (session_id or "").strip() or str(uuid4())
         made_at = datetime.now(UTC)
         body = {
@@ -109,7 +109,7 @@ class FaceplateSessionService(BaseSessionService):
         else:
             # The app's user is made by now, so that reads find and remember who it is.
             app_state = await self._app_state(app_name, self._users.ensure)
-        whole = _merged(given.session, user_state, app_state)
+        whole = states.joined(given.session, user_state, app_state)
         return _session(app_name, user_id, name, whole, made_at)
 
     async def get_session(
@@ -133,10 +133,14 @@ class FaceplateSessionService(BaseSessionService):
             )
         except NotFound:
             return None
-        state = _merged(units.state_of(stored.body), units.read_json(stored.user_state), app_state)
+        state = states.joined(
+            states.state_of(stored.body), states.read_json(stored.user_state), app_state
+        )
         session = _session(app_name, user_id, name, state, stored.created_at)
-        if events := to_events(rows, app_name):
-            _mark(session, rows[-1].position, events[-1].timestamp)
+        events = to_events(rows, app_name)
+        if rows:  # they may be no events, and still the next one follows them
+            newest = events[-1].timestamp if events else rows[-1].created_at.timestamp()
+            _mark(session, rows[-1].position, newest)
         session.events = _selected(events, config)
         return session
 
@@ -153,12 +157,14 @@ class FaceplateSessionService(BaseSessionService):
         else:
             listing = self._run(user_id, units.list_sessions, app_name, pattern)
         try:
-            (rows, states), app_state = await asyncio.gather(listing, self._app_state(app_name))
+            (rows, of_users), app_state = await asyncio.gather(listing, self._app_state(app_name))
         except NotFound:
             return ListSessionsResponse()
         sessions = []
         for row in rows:
-            state = _merged(units.state_of(row.body), states.get(row.user_id, {}), app_state)
+            state = states.joined(
+                states.state_of(row.body), of_users.get(row.user_id, {}), app_state
+            )
             name = units.session_id_of(row)
             session = _session(app_name, row.subject_id, name, state, row.updated_at)
             session._storage_update_marker = None  # noqa: SLF001 - it is not known
@@ -174,7 +180,7 @@ class FaceplateSessionService(BaseSessionService):
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Return the state of a user in an app, its keys without ``user:``."""
         try:
-            return await self._run(user_id, units.user_state_of, app_name)
+            return await self._run(user_id, states.user_state_of, app_name)
         except NotFound:
             return {}
 
@@ -194,13 +200,12 @@ class FaceplateSessionService(BaseSessionService):
         event = self._trim_temp_delta_state(event)
         name = (session.app_name, session.user_id, session.id)
         async with self._appending.setdefault(name, asyncio.Lock()):
-            delta = units.ScopedState.of(event.actions.state_delta or {})
-            if any(one.id == event.id and one == event for one in session.events):
-                if delta.app:  # the first attempt may have ended before its second transaction
-                    await self._merge_app_state(session.app_name, delta.app)
-                return event
+            delta = states.ScopedState.of(event.actions.state_delta or {})
+            is_known = any(one.id == event.id and one == event for one in session.events)
             try:
-                stored = await self._append(session, event, delta)
+                user_id, conversation_id = await self._place_of(session)
+                place = (user_id, conversation_id, session, event, delta)
+                stored = None if is_known else await self._append(*place)
             except NotFound as error:
                 if error.record is records.Message:  # the session's last event was removed
                     raise StaleSessionError(_STALE) from None
@@ -209,29 +214,54 @@ class FaceplateSessionService(BaseSessionService):
                 if error.constraint == "pk_messages":
                     raise AlreadyExistsError(f"Event with id {event.id} already exists.") from None
                 raise StaleSessionError(_STALE) from None
-            if delta.app:
-                await self._merge_app_state(session.app_name, delta.app)
-            self._update_session_state(session, event)
-            session.events.append(event)
-            _mark(session, stored.position, event.timestamp)
+            if delta.app:  # an earlier attempt at a known event may have ended before this
+                id_ = message_id(conversation_id, event.id)
+                await self._merge_app_state(session.app_name, delta.app, id_)
+            if stored is not None:
+                self._update_session_state(session, event)
+                session.events.append(event)
+                _mark(session, stored.position, event.timestamp)
         return event
 
-    async def _append(
-        self, session: Session, event: Event, delta: units.ScopedState
-    ) -> records.Message:
-        """Store an event with the state of its session and user; return its message."""
+    async def _place_of(self, session: Session) -> tuple[UUID, UUID]:
+        """Return the ids of a session's user and conversation. Raises NotFound, InvalidInput."""
         user_id = await self._users.find(subject_of(session.user_id))
         key = units.key_of(session.app_name, session.id)
-        conversation_id = conversations.id_of(user_id, source=SOURCE, key=key)
+        return user_id, conversations.id_of(user_id, source=SOURCE, key=key)
+
+    async def _append(
+        self,
+        user_id: UUID,
+        conversation_id: UUID,
+        session: Session,
+        event: Event,
+        delta: states.ScopedState,
+    ) -> records.Message:
+        """Store an event with the state of its session and user; return its message."""
         after = await self._end_of(user_id, conversation_id, session)
         place = units.Place(session.app_name, conversation_id, after, delta)
         message = to_message(conversation_id, event)
+        try:
+            return await self._store_fitting(user_id, place, event, message)
+        except Conflict as error:
+            if error.constraint != "pk_messages":
+                raise
+            # An earlier attempt may have stored it when its calls and results did not fit.
+            run, get = self._db.run, messages.get
+            stored = await run(user_id, get, conversation_id, message_id(conversation_id, event.id))
+            if stored.body != message.body:
+                raise
+            return stored
+
+    async def _store_fitting(
+        self, user_id: UUID, place: units.Place, event: Event, message: NewMessage
+    ) -> records.Message:
+        """Store an event's message; without calls and results that its conversation refuses."""
         try:
             return await self._store(user_id, place, message)
         except InvalidInput as error:
             if error.field not in {tool_calls.CALLS, tool_calls.RESULTS}:
                 raise
-        # Its calls and results do not fit those of the conversation.
         return await self._store(user_id, place, without_tools(event, message))
 
     async def _store(
@@ -278,22 +308,18 @@ class FaceplateSessionService(BaseSessionService):
         """Return the state of an app, which a user of its own keeps."""
         look_up, owner = look_up or self._users.find, APP_SUBJECT + app_name
         try:
-            stored = await self._users.run(look_up, owner, documents.get, units.APP_STATE, app_name)
+            kind = states.APP_STATE
+            stored = await self._users.run(look_up, owner, documents.get, kind, app_name)
         except NotFound:
             return {}
-        return units.read_json(stored.body)
+        return states.state_of(stored.body)
 
-    async def _merge_app_state(self, app_name: str, delta: dict[str, Any]) -> dict[str, Any]:
+    async def _merge_app_state(
+        self, app_name: str, delta: dict[str, Any], event: UUID | None = None
+    ) -> dict[str, Any]:
+        """Change the state of an app, by an event only once; return it."""
         run, ensure, owner = self._users.run, self._users.ensure, APP_SUBJECT + app_name
-        return await run(ensure, owner, units.merge, units.APP_STATE, app_name, delta)
-
-
-def _merged(session: dict[str, Any], user: dict[str, Any], app: dict[str, Any]) -> dict[str, Any]:
-    return (
-        session
-        | {State.APP_PREFIX + key: value for key, value in app.items()}
-        | {State.USER_PREFIX + key: value for key, value in user.items()}
-    )
+        return await run(ensure, owner, states.merge_app, app_name, delta, event=event)
 
 
 def _selected(events: list[Event], config: GetSessionConfig) -> list[Event]:

@@ -1,11 +1,8 @@
 """Units over the sessions of Google ADK: `faceplate.integrations.google_adk` runs them.
 
-A session is a conversation, and its state a part of the conversation's body. The state of a user in
-an app, and of an app, is a document, whose key is the app's name; that of an app belongs to a user
-of its own.
+A session is a conversation, and its state a part of the conversation's body.
 """
 
-import json
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -14,17 +11,24 @@ from uuid import UUID
 import sqlalchemy as sa
 from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.sessions.base_session_service import GetSessionConfig
-from google.adk.sessions.state import State
 from sqlalchemy import bindparam, select  # noqa: TID251 - for Statements, which get the owner
 
 from faceplate import records
-from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.errors import InvalidInput
 from faceplate.importers.chats import derive_title
 from faceplate.integrations import _sessions
 from faceplate.integrations.google_adk._events import dump_json
+from faceplate.integrations.google_adk._states import (
+    USER_STATE,
+    ScopedState,
+    merge,
+    read_json,
+    state_of,
+    user_state_of,
+)
 from faceplate.models import Conversation, Document, Message, User
 from faceplate.scope import Scope, SystemScope
-from faceplate.services import conversations, documents, messages
+from faceplate.services import conversations, messages
 from faceplate.services.conversations import NewConversation
 from faceplate.services.messages import NewMessage
 from faceplate.statement import Statement
@@ -33,10 +37,6 @@ SOURCE: Final = "google-adk"
 """The ``source`` of the conversations."""
 APP_SUBJECT: Final = "google-adk·app·"
 """What the subject of an app's own user begins with. The ``sub`` of an OpenID provider is ASCII."""
-APP_STATE: Final = "google-adk.app-state"
-"""The kind of the document with the state of an app."""
-USER_STATE: Final = "google-adk.user-state"
-"""The kind of the documents with the state of a user."""
 
 _MAX_APP_CHARS: Final = 128
 _MAX_PAGE: Final = 1_000
@@ -110,26 +110,6 @@ LISTED = Statement(
 USER_STATES = Statement(UserState, select(Document.user_id, Document.body).where(_user_state))
 
 
-class ScopedState(NamedTuple):
-    """State by its scope, as JSON has it; keys of app and user without their prefix."""
-
-    app: dict[str, Any]
-    user: dict[str, Any]
-    session: dict[str, Any]
-
-    @classmethod
-    def of(cls, state: dict[str, Any]) -> "ScopedState":
-        scoped = cls({}, {}, {})
-        for key, value in json.loads(dump_json(state)).items():
-            if key.startswith(State.APP_PREFIX):
-                scoped.app[key.removeprefix(State.APP_PREFIX)] = value
-            elif key.startswith(State.USER_PREFIX):
-                scoped.user[key.removeprefix(State.USER_PREFIX)] = value
-            elif not key.startswith(State.TEMP_PREFIX):
-                scoped.session[key] = value
-        return scoped
-
-
 class Place(NamedTuple):
     """Where an event is appended, and what it changes."""
 
@@ -151,7 +131,7 @@ async def create_session(
     if made.body != new.body:
         raise AlreadyExistsError(f"Session with id {session_id_of(made)} already exists.")
     if user_delta:
-        return await merge(scope, USER_STATE, app_name, user_delta)
+        return await merge(scope, app_name, user_delta)
     return await user_state_of(scope, app_name)
 
 
@@ -195,7 +175,7 @@ async def append_with(scope: Scope, place: Place, message: NewMessage) -> record
     if not after and locked.title == _NEW_CHAT and (title := derive_title([message])) != _NEW_CHAT:
         await conversations.rename(scope, conversation_id, title)
     if delta.user:
-        await merge(scope, USER_STATE, app_name, delta.user)
+        await merge(scope, app_name, delta.user)
     return appended
 
 
@@ -217,35 +197,6 @@ async def list_all(
 async def delete_session(scope: Scope, app_name: str, session_id: str) -> None:
     key = key_of(app_name, session_id)
     await conversations.delete(scope, conversations.id_of(scope.user_id, source=SOURCE, key=key))
-
-
-async def user_state_of(scope: Scope, app_name: str) -> dict[str, Any]:
-    try:
-        return read_json((await documents.get(scope, USER_STATE, app_name)).body)
-    except NotFound:
-        return {}
-
-
-async def merge(
-    scope: Scope, kind: str, key: str, delta: dict[str, Any], *, wins: bool = True
-) -> dict[str, Any]:
-    """Set the keys of ``delta`` in a document, in turn with other writers; return all of it.
-
-    Where ``delta`` does not win, a key that is there stays.
-    """
-    try:
-        stored = await documents.lock(scope, kind, key)
-    except NotFound:
-        try:
-            await documents.update(scope, kind, key, dump_json(delta), version=0)
-        except Conflict:  # another writer was faster
-            stored = await documents.lock(scope, kind, key)
-        else:
-            return delta
-    there = read_json(stored.body)
-    merged = there | delta if wins else delta | there
-    await documents.update(scope, kind, key, dump_json(merged), version=stored.version)
-    return merged
 
 
 def subject_of(user_id: str) -> str:
@@ -276,13 +227,3 @@ def session_id_of(row: Listed | records.Conversation) -> str:
     body = read_json(row.body)
     id_ = body.get("id")
     return id_ if isinstance(id_, str) else (row.key or "").partition("/")[2]
-
-
-def read_json(body: str | None) -> dict[str, Any]:
-    read = records.parse_body(body)
-    return read if isinstance(read, dict) else {}
-
-
-def state_of(body: str | None) -> dict[str, Any]:
-    state = read_json(body).get("state")
-    return state if isinstance(state, dict) else {}

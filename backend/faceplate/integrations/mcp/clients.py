@@ -15,7 +15,12 @@ this process fills no placeholder.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from datetime import timedelta
 from importlib import import_module
 from subprocess import DEVNULL
@@ -26,6 +31,7 @@ from uuid import UUID
 from faceplate.column_types import JsonObject
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, Conflict, FaceplateError, UsageError
+from faceplate.integrations.mcp._hidden_urls import hidden
 from faceplate.integrations.mcp.tokens import FaceplateTokenStorage
 from faceplate.scope import Scope, read_only
 from faceplate.services import mcp_configs
@@ -162,17 +168,21 @@ async def _transport(
     method = server.config.get("auth")
     if (method.get("type") if isinstance(method, dict) else method) in {"oauth", "oauth2"}:
         auth = await _signed_in(FaceplateTokenStorage(db, user_id, url), sign_in)
-    shown, client = _client_for(url, server, auth)
-    if server.transport == "sse":
-        factory: Any = lambda **_: client  # noqa: E731 - the SDK closes what it returns
-        return sse_client(shown, httpx_client_factory=factory)
-    return _streamable_http(shown, client)
+    return _over_http(server, auth)
 
 
 @asynccontextmanager
-async def _streamable_http(url: str, client: Any) -> AsyncIterator[Any]:
-    async with client, streamable_http_client(url, http_client=client) as streams:
-        yield streams
+async def _over_http(server: _Server, auth: Any) -> AsyncIterator[Any]:
+    url, client = _client_for(server, auth)
+    factory: Any = lambda **_: client  # noqa: E731 - the SDK closes what it returns
+    hosts = {urlsplit(url).hostname or "", _http.URL(url).raw_host.decode()}
+    with hidden(hosts) if server.is_url_secret else nullcontext():
+        if server.transport == "sse":
+            async with sse_client(url, httpx_client_factory=factory) as streams:
+                yield streams
+        else:
+            async with client, streamable_http_client(url, http_client=client) as streams:
+                yield streams
 
 
 async def _signed_in(storage: FaceplateTokenStorage, sign_in: SignIn | None) -> Any:
@@ -206,58 +216,18 @@ def _filled(value: Any, known: dict[str, str]) -> Any:
     return value
 
 
-def _client_for(url: str, server: _Server, auth: Any) -> tuple[str, Any]:
-    """Return the URL that the SDK is told, and the HTTP client for it.
-
-    The SDK and the HTTP client log the URL. Where it is secret, they get one without path and
-    query, and only what sends the request knows the other.
-    """
-    parts = urlsplit(url)
-    address = parts.netloc.rpartition("@")[2]
+def _client_for(server: _Server, auth: Any) -> tuple[str, Any]:
+    """Return the URL that the SDK is told, which has no password, and the HTTP client for it."""
+    parts = urlsplit(server.config["url"])
     if parts.username is not None and auth is None:
         auth = _http.BasicAuth(unquote(parts.username), unquote(parts.password or ""))
-    shown = url
-    transport = _http.AsyncHTTPTransport()
-    if server.is_url_secret:
-        shown = f"{parts.scheme}://{address}/"
-        transport = _SecretUrl(transport, shown, parts._replace(netloc=address).geturl())
     client = _http.AsyncClient(
         headers=server.headers,
         auth=auth,
         timeout=_http.Timeout(OPEN_TIMEOUT_S, read=STREAM_TIMEOUT_S),
-        transport=transport,
+        transport=_http.AsyncHTTPTransport(),  # else proxies of this process's environment count
     )
-    return shown, client
-
-
-class _SecretUrl:
-    """A transport of the HTTP client that sends requests for one URL to another."""
-
-    def __init__(self, transport: Any, shown: str, real: str) -> None:
-        self._transport = transport
-        self._shown = _http.URL(shown)
-        self._real = _http.URL(real)
-
-    async def handle_async_request(self, request: Any) -> Any:
-        if request.url == self._shown:
-            request = _http.Request(
-                request.method,
-                self._real,
-                headers=request.headers,
-                stream=request.stream,
-                extensions=request.extensions,
-            )
-        return await self._transport.handle_async_request(request)
-
-    async def __aenter__(self) -> "_SecretUrl":
-        await self._transport.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._transport.__aexit__(*error)
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), client
 
 
 def _failure(error: BaseException, open_timeout_s: float) -> Exception:

@@ -20,7 +20,7 @@ from uuid import UUID, uuid5
 
 from faceplate.column_types import JsonObject
 from faceplate.errors import InvalidInput, NotFound
-from faceplate.records import Conversation
+from faceplate.records import Conversation, Message
 from faceplate.services import conversations
 
 SOURCE: Final = "openai"
@@ -53,6 +53,7 @@ _PREFIXES: Final = {
     "mcp_approval_response": "mcpa",
     "compaction": "cmp",
 }
+_CUSTOM_OUTPUT: Final[JsonObject] = {"type": "custom_tool_call_output"}
 
 
 def conversation_id(id: UUID) -> str:  # noqa: A002 - the record's field
@@ -109,6 +110,15 @@ def minted(message: UUID, item: JsonObject, *, part: str | None = None) -> str:
         return f"{prefix}_{message.hex}"
     digest = hashlib.sha256(part.encode(errors="surrogatepass")).hexdigest()
     return f"{prefix}_{message.hex}_{digest[:8]}"
+
+
+def custom_call(message: Message, item_id: str) -> list[str]:
+    """Return the custom tool's call whose output in a message has the id, if there is one.
+
+    Whether an output is that of a custom tool, its call says, which is in another message.
+    """
+    outputs = [str(result["tool_call_id"]) for result in message.tool_results or ()]
+    return [each for each in outputs if minted(message.id, _CUSTOM_OUTPUT, part=each) == item_id]
 
 
 def of_attempt(conversation: UUID, idempotency_key: str, number: int) -> UUID:

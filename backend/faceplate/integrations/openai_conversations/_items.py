@@ -1,10 +1,10 @@
 """Items of a conversation, as the API answers them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.integrations._response_items import items_of_message
+from faceplate.integrations._response_items import item_in_body, items_of_row
 from faceplate.integrations.openai_conversations import _ids
 from faceplate.records import Message
 
@@ -46,17 +46,21 @@ class Item(NamedTuple):
         return resource(stored, self.id)
 
 
-def items_in(messages: Sequence[Message]) -> list[Item]:
-    """Return the items of messages, which are in order."""
-    custom: set[str] = set()
+def items_in(messages: Sequence[Message], custom_calls: Iterable[str] = ()) -> list[Item]:
+    """Return the items of messages, which are in order.
+
+    ``custom_calls`` are ids of calls of custom tools that come before.
+    """
+    custom = set(custom_calls)
     return [item for message in messages for item in _items_of(message, custom)]
 
 
 def _items_of(message: Message, custom_calls: set[str]) -> list[Item]:
-    stored = [item for item in items_of_message(message, custom_calls) if isinstance(item, dict)]
+    whole = item_in_body(message)
+    found = whole or items_of_row(message, custom_calls)
+    stored = [item for item in found if isinstance(item, dict)]
     # An item keeps its id when another one of its message is removed.
-    is_body = message.body is not None and len(stored) == 1
-    parts = [None if is_body else _part(item) for item in stored]
+    parts = [None if whole else _part(item) for item in stored]
     return [
         Item(message, item, _ids.minted(message.id, item, part=part), len(stored) == 1)
         for item, part in zip(stored, parts, strict=True)

@@ -1,7 +1,7 @@
 """The endpoints: each reads a request, runs units for its user, and answers."""
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
@@ -14,8 +14,9 @@ from uuid6 import uuid7
 
 from faceplate.column_types import JsonObject
 from faceplate.database import Database
-from faceplate.errors import NotFound, UsageError
+from faceplate.errors import FaceplateError, UsageError
 from faceplate.integrations._response_items import new_message
+from faceplate.integrations._subjects import Subjects
 from faceplate.integrations._tool_links import append_linked
 from faceplate.integrations.openai_conversations import _ids, _units
 from faceplate.integrations.openai_conversations._errors import MAY_REPEAT, json_response
@@ -32,15 +33,15 @@ from faceplate.integrations.openai_conversations._requests import (
     shown_metadata,
 )
 from faceplate.integrations.web import UserRunner
-from faceplate.records import Conversation, User
-from faceplate.services import conversations, messages, tool_calls, users
+from faceplate.records import Conversation
+from faceplate.services import conversations, messages, tool_calls
 from faceplate.services.messages import NewMessage
 
 SignIn = Callable[[Request], Awaitable[UUID | str | None]]
 Handler = Callable[[UserRunner, Request], Awaitable[JsonObject]]
 
-MOST_REMEMBERED: Final = 10_000
-"""How many subjects are remembered with their user's id."""
+_BODY: Final = "faceplate.body"
+"""In a request's scope: its JSON, once it was read."""
 
 
 class Endpoints:
@@ -49,7 +50,7 @@ class Endpoints:
     def __init__(self, db: Database | None, sign_in: SignIn) -> None:
         self._db = db
         self._sign_in = sign_in
-        self._user_ids: OrderedDict[str, UUID] = OrderedDict()
+        self._subjects: Subjects | None = None
 
     def routes(self) -> list[Route]:
         chats = "/v1/conversations"
@@ -71,34 +72,29 @@ class Endpoints:
 
     def _for_user(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            runner = await self._runner(request)
-            try:
-                return json_response(await handler(runner, request))
-            except NotFound as error:
-                if error.record is User:  # deleted: the next request makes them anew
-                    self._user_ids.clear()
-                raise
+            db = self._db or getattr(request.state, "faceplate", None)
+            if not isinstance(db, Database):
+                raise UsageError(
+                    "no database is open: give the outer application the lifespan as well"
+                )
+            who = await self._sign_in(request)
+            if who is None:
+                raise HTTPException(HTTPStatus.UNAUTHORIZED, "Incorrect API key provided.")
+
+            def answer(user_id: UUID) -> Awaitable[JsonObject]:
+                return handler(UserRunner(db, user_id), request)
+
+            if isinstance(who, UUID):
+                return json_response(await answer(who))
+            subjects = self._subjects_in(db)
+            return json_response(await subjects.call(subjects.ensure, who, answer))
 
         return endpoint
 
-    async def _runner(self, request: Request) -> UserRunner:
-        """Return the runner of the user who sent a request."""
-        db = self._db or getattr(request.state, "faceplate", None)
-        if not isinstance(db, Database):
-            raise UsageError("no database is open: give the outer application the lifespan as well")
-        who = await self._sign_in(request)
-        if who is None:
-            raise HTTPException(HTTPStatus.UNAUTHORIZED, "Incorrect API key provided.")
-        return UserRunner(db, who if isinstance(who, UUID) else await self._user_id(db, who))
-
-    async def _user_id(self, db: Database, subject: str) -> UUID:
-        known = self._user_ids.get(subject)
-        if known is None:
-            known = (await db.run_system(users.ensure, subject)).id
-            self._user_ids[subject] = known
-            if len(self._user_ids) > MOST_REMEMBERED:
-                self._user_ids.popitem(last=False)
-        return known
+    def _subjects_in(self, db: Database) -> Subjects:
+        if self._subjects is None or self._subjects.db is not db:  # the lifespan has opened another
+            self._subjects = Subjects(db)
+        return self._subjects
 
 
 async def _describe(_request: Request) -> Response:
@@ -148,9 +144,8 @@ async def _create_items(runner: UserRunner, request: Request) -> JsonObject:
         return _list([], has_more=False)
     request.scope[MAY_REPEAT] |= all(map(_ids.own_id, items))
     position = await _append(runner, conversation_id, batch)
-    title = _units.title_of(batch)
-    if position in (None, 1) and title != _units.DEFAULT_TITLE:
-        await runner.run(_units.entitle, conversation_id, title)
+    if position in (None, 1):
+        await _entitle(runner, conversation_id, batch)
     answered = [
         resource(item, _ids.own_id(item) or _ids.minted(message.id, item))
         for item, message in zip(items, batch, strict=True)
@@ -184,8 +179,11 @@ async def _delete_item(runner: UserRunner, request: Request) -> JsonObject:
 
 
 async def _body(runner: UserRunner, request: Request, *fields: str) -> JsonObject:
-    max_bytes = runner.db.settings.max_body_mb << 20
-    return await read_body(request, max_bytes=max_bytes, fields=fields)
+    if _BODY not in request.scope:  # a second attempt has no more to read
+        max_bytes = runner.db.settings.max_body_mb << 20
+        request.scope[_BODY] = await read_body(request, max_bytes=max_bytes, fields=fields)
+    body: JsonObject = request.scope[_BODY]
+    return body
 
 
 def _once(request: Request) -> str | None:
@@ -227,6 +225,14 @@ async def _append(
         new: dict[str, Any] = batch[0]._asdict()
         return (await runner.run(messages.append, conversation_id, **new)).position
     return (await runner.run(messages.append_many, conversation_id, batch))[0].position
+
+
+async def _entitle(runner: UserRunner, conversation_id: UUID, batch: Sequence[NewMessage]) -> None:
+    """Set the title by the first items. They are stored, so no error may have them sent again."""
+    title = _units.title_of(batch)
+    if title != _units.DEFAULT_TITLE:
+        with suppress(FaceplateError):  # which is logged
+            await runner.run(_units.entitle, conversation_id, title)
 
 
 def _resource(conversation: Conversation) -> JsonObject:

@@ -117,7 +117,10 @@ async def remove(scope: Scope, conversation_id: UUID, item_id: str) -> Conversat
 
 
 def _without(message: Message, call_id: Any) -> dict[str, Any]:
-    """Return what a message says without its text, or without a call or result."""
+    """Return what a message says without its text, or without a call or result.
+
+    The body of another program, which may say the same, goes.
+    """
     calls = [call for call in message.tool_calls or () if call["id"] != call_id]
     results = [each for each in message.tool_results or () if each["tool_call_id"] != call_id]
     return {
@@ -126,7 +129,6 @@ def _without(message: Message, call_id: Any) -> dict[str, Any]:
         "tool_calls": calls or None,
         "tool_results": results or None,
         "metadata": message.metadata,
-        "body": message.body,
     }
 
 
@@ -158,7 +160,7 @@ async def _search(scope: Scope, conversation_id: UUID, item_id: str) -> tuple[It
 
 def _item_with(item_id: str, rows: Sequence[Message]) -> tuple[Item, list[Item]] | None:
     for message in rows:
-        beside = items_in([message])
+        beside = items_in([message], _ids.custom_call(message, item_id))
         for item in beside:
             if item_id in (item.id, item.alias):
                 return item, beside
