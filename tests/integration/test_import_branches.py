@@ -333,7 +333,7 @@ async def test_whatever_an_author_does_every_version_is_there_once(
 async def test_a_chat_whose_system_prompt_was_changed_is_stored_once(
     db: Database, user: User, tmp_path: Path
 ) -> None:
-    """Else whoever edits the prompt of an assistant gets each of its chats once more."""
+    """Else an edited prompt of an assistant stores each of its chats once more."""
     value = open_webui([reply("q", None, "user", "Hi"), reply("a", "q", "assistant", "Ho")])
     path = tmp_path / "c.json"
     value["chat"]["params"] = {"system": "Be brief."}

@@ -80,7 +80,7 @@ def _beside_contents(chat: Chat) -> Iterator[object]:
 
 
 def _remove_strings(value: object, waiting: set[int]) -> None:
-    """Remove the hashes of the strings in a value from those that are ``waiting``."""
+    """Remove the hashes of a value's strings from ``waiting``."""
     if isinstance(value, str):
         waiting.discard(hash(value))
     elif isinstance(value, dict):

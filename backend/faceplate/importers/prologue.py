@@ -75,7 +75,7 @@ def _take_begin(messages: Iterator[Message]) -> Iterator[Message]:
 
 
 def is_of_prologue(name: str) -> bool:
-    """Return whether a message stands before those that the chat has."""
+    """Return whether a message stands before the messages of the chat."""
     return name.startswith(_ID)
 
 

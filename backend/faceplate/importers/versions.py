@@ -123,7 +123,7 @@ def _message_ids(chat: NewChat, names: Sequence[str] | None) -> list[UUID]:
     """
     ids: list[UUID] = []
     parents: list[UUID | None] = []
-    """For each message, the parent of those that follow it."""
+    """For each message, the parent that its followers get."""
     for index, (message, parent) in enumerate(zip(chat.messages, predecessors(chat), strict=True)):
         before = parents[parent - 1] if parent else None
         name, role, content = names[index] if names else "", message.role, message.content

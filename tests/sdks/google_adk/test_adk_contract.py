@@ -96,7 +96,7 @@ if tuple(map(int, version("google-adk").split(".")[:2])) < (2, 13):
     # Those of earlier versions did not keep all of it yet.
     SERVICES = {"FaceplateSessionService": _in_faceplate}
 KEPT = [name for name in SERVICES if name != "InMemorySessionService"]
-"""Those that other processes write to as well."""
+"""The services whose store other processes write to as well."""
 
 
 @pytest.fixture(params=SERVICES)

@@ -583,7 +583,7 @@ async def test_a_retry_by_the_caller_stores_an_event_once(
     assert again.state == {"k": 2, "user:k": 2}
     with pytest.raises(AlreadyExistsError):
         await service.append_event(again, said("something else", id=event.id))
-    # Whoever appends it again has not seen what came after it.
+    # The caller that appends it again has not seen what came after it.
     with pytest.raises(ValueError, match="modified in storage"):
         await service.append_event(unaware, said("late"))
 

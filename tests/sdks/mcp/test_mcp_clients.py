@@ -150,7 +150,7 @@ async def test_an_sse_server_gets_its_headers(
 async def test_a_url_that_is_secret_shows_in_no_log(
     db: Database, user: User, caplog: pytest.LogCaptureFixture, transport: str
 ) -> None:
-    """The HTTP client logs every URL, and a key in one would be read by whoever reads logs."""
+    """The HTTP client logs every URL, so every reader of the logs would see a key in one."""
     caplog.set_level(logging.INFO)
     server = weather_server()
     app = server.sse_app() if transport == "sse" else server.streamable_http_app()
@@ -278,7 +278,7 @@ async def test_another_users_configuration_is_not_found(
 
 
 async def test_a_service_can_allow_only_remote_servers(db: Database, user: User) -> None:
-    """Else whoever writes a configuration runs commands on the service's machine."""
+    """Else the writer of a configuration runs commands on the service's machine."""
     await put(db, user, STDIO, env={"TOKEN": "canary"})
     with pytest.raises(UsageError, match="stdio is not allowed") as caught:
         async with open_session(db, user.id, "weather", transports={"sse", "streamable_http"}):

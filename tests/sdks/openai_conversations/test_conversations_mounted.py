@@ -63,7 +63,7 @@ async def test_the_api_is_mounted_under_any_path(settings: Settings, serving_api
 async def test_a_mount_without_a_database_says_what_is_missing(
     settings: Settings, serving_api: Any
 ) -> None:
-    """Else whoever forgets the lifespan of the outer application looks for it in ours."""
+    """Else a developer without a lifespan in the outer application looks for it in ours."""
     app = FastAPI()
     app.mount("/openai", application(web.lifespan(settings), sign_in))
     async with serving_api(app) as url, httpx.AsyncClient() as http:

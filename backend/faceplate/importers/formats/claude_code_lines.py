@@ -165,7 +165,7 @@ class _Links:
         self._asked: set[str | None] = set()
         """The messages that a user's question follows."""
         self._written: dict[tuple[str | None, int], str] = {}
-        """The messages, by those that they follow and by the hashes of their texts."""
+        """The messages, by the message before each and by the hash of its text."""
 
     def find_parent(self, line: JsonObject) -> str | None:
         """Return the message that a line names as the one before it, or the last one."""

@@ -178,7 +178,7 @@ def _read_choice(choice: JsonObject) -> JsonObject:
 
 
 def _take_replies(fields: JsonObject, reply: JsonObject) -> list[JsonObject]:
-    """Return the replies to a request, and remove those that are among its fields."""
+    """Return the replies to a request, and remove from its fields what was a reply."""
     header = _pick(reply, _HEADER)
     replies = [{**header, **message} for message in _messages_of(reply)]
     for key in _ALTERNATIVES:
