@@ -28,7 +28,7 @@ from tests.unusable import message as encode
 LAST_WORDS = "terminating connection"
 VERSION = b"server_version\0"
 CHUNK_BYTES = 65_536
-SSL_REQUEST, GSSENC_REQUEST = 80_877_103, 80_877_104
+CANCEL_REQUEST, SSL_REQUEST, GSSENC_REQUEST = 80_877_102, 80_877_103, 80_877_104
 
 
 class Direction(Enum):
@@ -126,7 +126,7 @@ class _Link:
         self.number = number
         self.client = client
         self.server = server
-        self.is_started = False
+        self.is_started = self.is_cancel_request = False
         self.hangs = False
         self.last: Direction | None = None
         self._writing: set[bytes] = set()
@@ -184,6 +184,10 @@ class Proxy:
         """What the server is said to be, where that is set, to a client that logs in."""
         self.is_black_hole = False
         """While True, every connection that has something to say hangs, as of a HANG."""
+        self.cancel_delay_s = 0.0
+        """For how long the end of a cancel request is held back, which only the server may end."""
+        self.hang_ups = 0
+        """How many clients have ended their cancel request before."""
         self.traffic = Traffic()
         self.struck: list[Message] = []
         self.has_struck = asyncio.Event()
@@ -274,6 +278,9 @@ class Proxy:
                     if sink.writer.is_closing():
                         return
                 await sink.writer.drain()
+        if link.is_cancel_request and direction is Direction.TO_CLIENT:
+            await asyncio.sleep(self.cancel_delay_s)
+            self.hang_ups += link.client.reader.at_eof()
         if link.hangs:
             return  # the other side does not hear that this one is gone
         sink.writer.close()
@@ -294,6 +301,7 @@ class Proxy:
                     link.client.writer.write(b"N")
                     continue
                 link.is_started = True
+                link.is_cancel_request = int.from_bytes(raw[4:8]) == CANCEL_REQUEST
             kind = chr(raw[0]) if typed else ""
             payload = raw[int(typed) + 4 :]
             is_final = link.is_final(direction, kind, payload)

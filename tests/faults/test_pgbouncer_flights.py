@@ -1,23 +1,23 @@
 """Through PgBouncer, a unit is one flight, and nothing is prepared for it."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
-from tests.databases import settings_of
+from tests.databases import hurdle, settings_of
 from tests.faults.bouncer import PROGRAM, TRACKING, WHY_NOT, bouncer
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
+from tests.faults.test_pgbouncer import wait_for_sleepers
 from tests.faults.test_round_trips import HOT, PLAIN, Wire
 from tests.units import settle_in
 
-from faceplate import Database, Settings, Statement, encryption, was_committed
-from faceplate.services import conversations, messages, tasks, users
+from faceplate import Database, Scope, Settings, Statement, encryption, was_committed
+from faceplate.services import conversations, messages, tasks
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 
@@ -114,32 +114,48 @@ async def test_without_pipelining_a_pooled_unit_uses_the_drivers_own_means(
 
 
 async def test_an_append_that_waits_for_a_lock_is_cancelled_on_the_server(
-    steady_server: OwnServer, pooled_url: str
+    steady_server: OwnServer, wire: Wire
 ) -> None:
-    """Else the caller waits for as long as the lock is held, and keeps a server connection."""
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    unlimited = {"lock_timeout_s": 0, "statement_timeout_s": 0}
-    settings = settings_of(pooled_url, pgbouncer=True, pipelining=True, **unlimited)
-    watcher = await asyncpg.connect(steady_server.url)
+    """Else the caller waits for as long as the lock is held, and keeps a server connection.
 
-    async with Database(settings) as db:
-        user = await db.run_system(users.create, subject_id=secrets.token_hex(8))
-        chat = await db.run(user.id, conversations.create)
-        await db.run(user.id, messages.append, chat.id, role="user", content="kept")
-        async with watcher.transaction():
-            lock = "SELECT FROM faceplate.conversations WHERE id = $1 FOR UPDATE"
-            await watcher.execute(lock, chat.id)
-            appending = asyncio.create_task(
-                db.run(user.id, messages.append, chat.id, role="user", content="lost")
-            )
-            async with asyncio.timeout(30):
-                while not await watcher.fetchval(waiting):
-                    pass
-                appending.cancel()
-                with pytest.raises(asyncio.CancelledError) as cancelled:
-                    await appending
-            assert not was_committed(cancelled.value)
-            assert await watcher.fetchval(waiting) == 0
-        kept = await db.run(user.id, messages.history, chat.id)
-        assert [message.content for message in kept] == ["kept"]
-    await watcher.close()
+    PgBouncer 1.18 exits when the client of a cancel request ends it, instead of the pooler.
+    """
+    db, own, proxy = wire.db, wire.own, wire.proxy
+    proxy.cancel_delay_s = 0.1
+    append = partial(messages.append, role="user", content="lost")
+    before = await db.run(own.user_id, messages.history, own.conversation_id)
+    lock = f"SELECT FROM faceplate.conversations WHERE id = '{own.conversation_id}' FOR UPDATE"
+    async with hurdle(settings_of(steady_server.url), lock) as is_met:
+        appending = asyncio.create_task(db.run(own.user_id, append, own.conversation_id))
+        await is_met()
+        appending.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await asyncio.wait_for(appending, 5)
+    assert not was_committed(cancelled.value)
+    await asyncio.sleep(2 * proxy.cancel_delay_s)
+    assert proxy.hang_ups == 0
+    assert await db.run(own.user_id, messages.history, own.conversation_id) == before
+
+
+async def sleep_in_a_statement(scope: Scope) -> None:
+    await scope.all(Statement(str, sa.select(sa.cast(sa.func.pg_sleep(60), sa.Text))))
+
+
+async def sleep_in_a_session(scope: Scope) -> None:
+    await scope.session.execute(sa.select(sa.func.pg_sleep(60)))
+
+
+@pytest.mark.parametrize("sleep", [sleep_in_a_statement, sleep_in_a_session])
+async def test_a_unit_that_is_cancelled_waits_for_the_end_of_its_cancel_request(
+    steady_server: OwnServer, wire: Wire, sleep: Callable[[Scope], Awaitable[None]]
+) -> None:
+    """Else PgBouncer 1.18 exits at some of them, for all its clients."""
+    wire.proxy.cancel_delay_s = 0.1
+    sleeping = asyncio.create_task(wire.db.run(wire.own.user_id, sleep))
+    await wait_for_sleepers(steady_server, 1)
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(sleeping, 5)
+    await asyncio.sleep(2 * wire.proxy.cancel_delay_s)
+    assert wire.proxy.hang_ups == 0
+    await wait_for_sleepers(steady_server, 0)

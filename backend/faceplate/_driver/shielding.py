@@ -20,6 +20,8 @@ from faceplate.config import Settings
 T = TypeVar("T")
 
 CANCEL_AFTER_S = 0.1
+_CANCELLING: set["asyncio.Task[None]"] = set()
+"""What asks for cancellations: the event loop alone would not keep it from being collected."""
 
 
 class Shielded(Generic[T]):
@@ -145,10 +147,16 @@ class Autocommit(Shielded[T]):
         super().note(error)
         if self._cancelling is None:
             self._cancelling = asyncio.ensure_future(self._cancel())
+            _CANCELLING.add(self._cancelling)
+            self._cancelling.add_done_callback(_CANCELLING.discard)
 
     def close(self) -> None:
-        """Let a cancel request that is in flight hit no other unit's statement."""
-        if self._cancelling is not None:
+        """Let a cancel request that is in flight hit no other unit's statement.
+
+        A pooler gets it to its end: PgBouncer 1.18 and 1.19.0 exit when the client of a cancel
+        request hangs up (https://github.com/pgbouncer/pgbouncer/pull/846).
+        """
+        if self._cancelling is not None and not (self._was_cancelled and self._driver.limits):
             self._cancelling.cancel()
         if self._was_cancelled:
             self._driver.must_close = True
