@@ -42,7 +42,7 @@ from faceplate.integrations.google_adk._events import (
 )
 from faceplate.integrations.google_adk._units import APP_SUBJECT, SOURCE, subject_of
 from faceplate.scope import Scope
-from faceplate.services import conversations, documents, messages, tool_calls
+from faceplate.services import conversations, messages, tool_calls
 from faceplate.services.conversations import NewConversation
 from faceplate.services.messages import NewMessage
 
@@ -107,8 +107,7 @@ class FaceplateSessionService(BaseSessionService):
         if given.app:
             app_state = await self._merge_app_state(app_name, given.app)
         else:
-            # The app's user is made by now, so that reads find and remember who it is.
-            app_state = await self._app_state(app_name, self._users.ensure)
+            app_state = await self._app_state(app_name)
         whole = states.joined(given.session, user_state, app_state)
         return _session(app_name, user_id, name, whole, made_at)
 
@@ -128,8 +127,7 @@ class FaceplateSessionService(BaseSessionService):
         name, config = session_id.strip(), config or GetSessionConfig()
         try:
             (rows, stored), app_state = await asyncio.gather(
-                self._run(user_id, units.read_session, app_name, name, config),
-                self._app_state(app_name),
+                self._read(app_name, user_id, name, config), self._app_state(app_name)
             )
         except NotFound:
             return None
@@ -291,6 +289,18 @@ class FaceplateSessionService(BaseSessionService):
             raise StaleSessionError(_STALE)
         return stored.position
 
+    async def _read(
+        self, app_name: str, user_id: str, session_id: str, config: GetSessionConfig
+    ) -> tuple[list[records.Message], units.Stored]:
+        """Return the messages of a session, and what is kept beside them.
+
+        The state is read last: newer state than messages does no harm, as the next append is
+        refused.
+        """
+        key = units.key_of(app_name, session_id)
+        rows = await self._run(user_id, units.read_messages, key, config)
+        return rows, await self._run(user_id, units.read_state, app_name, key)
+
     def _run(
         self,
         user_id: str,
@@ -302,17 +312,10 @@ class FaceplateSessionService(BaseSessionService):
         """Run a unit for one of the SDK's users. Raises NotFound for one who is not there."""
         return self._users.run(self._users.find, subject_of(user_id), unit, *args, **kwargs)
 
-    async def _app_state(
-        self, app_name: str, look_up: Callable[[str], Awaitable[UUID]] | None = None
-    ) -> dict[str, Any]:
+    async def _app_state(self, app_name: str) -> dict[str, Any]:
         """Return the state of an app, which a user of its own keeps."""
-        look_up, owner = look_up or self._users.find, APP_SUBJECT + app_name
-        try:
-            kind = states.APP_STATE
-            stored = await self._users.run(look_up, owner, documents.get, kind, app_name)
-        except NotFound:
-            return {}
-        return states.state_of(stored.body)
+        read, owner = states.app_state_of, APP_SUBJECT + app_name
+        return await self._db.run_system(read, owner, app_name)
 
     async def _merge_app_state(
         self, app_name: str, delta: dict[str, Any], event: UUID | None = None

@@ -10,12 +10,15 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from google.adk.sessions.state import State
+from sqlalchemy import bindparam, select  # noqa: TID251 - for Statements, which get the owner
 
 from faceplate import records
 from faceplate.errors import Conflict, NotFound
 from faceplate.integrations.google_adk._events import dump_json
-from faceplate.scope import Scope
+from faceplate.models import Document, User
+from faceplate.scope import Scope, SystemScope
 from faceplate.services import documents
+from faceplate.statement import Statement
 
 APP_STATE: Final = "google-adk.app-state"
 """The kind of the document with the state of an app, and the events that changed it last."""
@@ -23,6 +26,17 @@ USER_STATE: Final = "google-adk.user-state"
 """The kind of the documents with the state of a user."""
 
 _MOST_EVENTS: Final = 1_000
+
+
+STATE_OF_APP = Statement(
+    str,
+    select(Document.body).where(
+        Document.user_id == User.id,
+        User.subject_id == bindparam("subject_id"),
+        Document.kind == bindparam("kind", APP_STATE),
+        Document.key == bindparam("app_name"),
+    ),
+)
 
 
 class ScopedState(NamedTuple):
@@ -43,6 +57,11 @@ class ScopedState(NamedTuple):
             elif not key.startswith(State.TEMP_PREFIX):
                 scoped.session[key] = value
         return scoped
+
+
+async def app_state_of(scope: SystemScope, subject: str, app_name: str) -> dict[str, Any]:
+    """Return the state of an app, which the user with this subject keeps."""
+    return state_of(await scope.first(STATE_OF_APP, subject_id=subject, app_name=app_name))
 
 
 async def user_state_of(scope: Scope, app_name: str) -> dict[str, Any]:

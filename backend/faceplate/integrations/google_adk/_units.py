@@ -27,7 +27,7 @@ from faceplate.integrations.google_adk._states import (
     user_state_of,
 )
 from faceplate.models import Conversation, Document, Message, User
-from faceplate.scope import Scope, SystemScope
+from faceplate.scope import Scope, SystemScope, read_only
 from faceplate.services import conversations, messages
 from faceplate.services.conversations import NewConversation
 from faceplate.services.messages import NewMessage
@@ -135,31 +135,31 @@ async def create_session(
     return await user_state_of(scope, app_name)
 
 
-async def read_session(
-    scope: Scope, app_name: str, session_id: str, config: GetSessionConfig
-) -> tuple[list[records.Message], Stored]:
-    """Return the messages that ``config`` asks for, one at least, and what is kept beside them.
-
-    The state is read last: newer state than messages does no harm, as the next append is refused.
-    """
-    key = key_of(app_name, session_id)
+@read_only
+async def read_messages(scope: Scope, key: str, config: GetSessionConfig) -> list[records.Message]:
+    """Return the messages of a session that ``config`` asks for, one at least."""
     conversation_id = conversations.id_of(scope.user_id, source=SOURCE, key=key)
     recent, since = config.num_recent_events, config.after_timestamp
     if recent is None and since is None:
-        rows = await messages.everything(scope, conversation_id)
-    else:
-        wanted = _MAX_PAGE if recent is None else max(recent, 1)
-        rows = await messages.history(scope, conversation_id, limit=min(wanted, _MAX_PAGE))
-        while rows and (recent is None or len(rows) < recent):
-            if since is not None and rows[0].created_at.timestamp() < since:
-                break
-            limit = _MAX_PAGE if recent is None else min(recent - len(rows), _MAX_PAGE)
-            first = rows[0].position
-            earlier = await messages.before(scope, conversation_id, first, limit=limit)
-            if not earlier:
-                break
-            rows = earlier + rows
-    return rows, await scope.one(SESSION, conversation_id=conversation_id, app_name=app_name)
+        return await messages.everything(scope, conversation_id)
+    wanted = _MAX_PAGE if recent is None else max(recent, 1)
+    rows = await messages.history(scope, conversation_id, limit=min(wanted, _MAX_PAGE))
+    while rows and (recent is None or len(rows) < recent):
+        if since is not None and rows[0].created_at.timestamp() < since:
+            break
+        limit = _MAX_PAGE if recent is None else min(recent - len(rows), _MAX_PAGE)
+        earlier = await messages.before(scope, conversation_id, rows[0].position, limit=limit)
+        if not earlier:
+            break
+        rows = earlier + rows
+    return rows
+
+
+@read_only
+async def read_state(scope: Scope, app_name: str, key: str) -> Stored:
+    """Return what is kept beside the messages of a session. Raises NotFound."""
+    conversation_id = conversations.id_of(scope.user_id, source=SOURCE, key=key)
+    return await scope.one(SESSION, conversation_id=conversation_id, app_name=app_name)
 
 
 async def append_with(scope: Scope, place: Place, message: NewMessage) -> records.Message:
