@@ -28,7 +28,7 @@ USER_STATE: Final = "google-adk.user-state"
 _MOST_EVENTS: Final = 1_000
 
 
-STATE_OF_APP = Statement(
+STATE_OF_APP = Statement[str | None](
     str,
     select(Document.body).where(
         Document.user_id == User.id,
