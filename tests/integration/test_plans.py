@@ -353,27 +353,25 @@ CASES = {
     "mcp_configs.REPLACE_SECRETS": system(
         CONFIG, secrets=b"", replaced=b"", of_user=None, id=uuid7()
     ),
-    "message_statements.APPEND": in_conversation(COUNTED, **SPOKEN),
-    "message_statements.APPEND_ALONE": in_conversation(PK["conversations"], **SPOKEN),
-    "message_statements.APPEND_WHOLE": in_conversation(COUNTED, **SPOKEN, **WRITTEN),
-    "message_statements.APPEND_AFTER": in_conversation(
+    "append_statements.APPEND": in_conversation(COUNTED, **SPOKEN),
+    "append_statements.APPEND_ALONE": in_conversation(PK["conversations"], **SPOKEN),
+    "append_statements.APPEND_WHOLE": in_conversation(COUNTED, **SPOKEN, **WRITTEN),
+    "append_statements.APPEND_AFTER": in_conversation(
         COUNTED | POSITION, **SPOKEN, **WRITTEN, after=LONG
     ),
-    "message_statements.ASK": in_conversation(
+    "append_statements.ASK": in_conversation(
         COUNTED | POSITION | CHILDREN, **SPOKEN, limit=LIMIT, upto=LONG
     )._replace(instead=COUNTED | POSITION | BRANCHES),
-    "message_statements.ASK_ALONE": in_conversation(
+    "append_statements.ASK_ALONE": in_conversation(
         PK["conversations"] | POSITION | CHILDREN, **SPOKEN, limit=LIMIT, upto=LONG
     )._replace(instead=PK["conversations"] | POSITION | BRANCHES),
-    "message_statements.ASK_WHOLE": in_conversation(
+    "append_statements.ASK_WHOLE": in_conversation(
         COUNTED | POSITION | CHILDREN, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT, upto=LONG
     )._replace(instead=COUNTED | POSITION | BRANCHES),
-    "message_statements.ASK_ON_PATH": on_path(
-        COUNTED, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT
-    ),
-    "message_statements.APPEND_MANY": in_conversation(COUNTED, **APPENDED),
-    "message_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),
-    "message_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
+    "append_statements.ASK_ON_PATH": on_path(COUNTED, **SPOKEN, **WRITTEN, after=LONG, limit=LIMIT),
+    "append_statements.APPEND_MANY": in_conversation(COUNTED, **APPENDED),
+    "append_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),
+    "append_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
     "message_statements.GET": in_conversation(PK["messages"], id=uuid7()),
     "message_statements.REPLACE": in_conversation(
         PK["messages"],

@@ -15,7 +15,7 @@ from faceplate.column_types.json_values import json_copy
 from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
 from faceplate.scope import Scope
 from faceplate.services import _path_statements, conversations, tool_calls
-from faceplate.services import message_statements as sql
+from faceplate.services import append_statements as sql
 from faceplate.services._arguments import check_kind
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import (
@@ -230,7 +230,7 @@ async def insert(
 async def _insert_in_steps(
     scope: Scope, appending: Statement[Any], values: dict[str, Any]
 ) -> list[Any]:
-    """Count the conversation up, and insert at its new end: see `message_statements.STEPS`."""
+    """Count the conversation up, and insert at its new end: see `append_statements.STEPS`."""
     scope.begin_with_next()
     count_up, add = sql.STEPS[appending]
     end = await scope.first(count_up, **_taken_by(count_up, values))

@@ -10,7 +10,7 @@ from faceplate import records
 from faceplate.column_types import Count
 from faceplate.scope import Scope
 from faceplate.services import _appending, _path_reading
-from faceplate.services import message_statements as sql
+from faceplate.services import append_statements as sql
 from faceplate.services._new_messages import NewMessage, check_shape
 from faceplate.services.conversations import NewConversation
 

@@ -14,7 +14,7 @@ from faceplate.scope import Scope
 from faceplate.services._activity import active_at, activity, given_or
 from faceplate.services._bodies import body_errors
 from faceplate.services._new_messages import NewMessage
-from faceplate.services.message_statements import unnest
+from faceplate.services._unnest import unnest
 from faceplate.statement import Statement
 
 # The driver sends 128 KB at a time; the server works on one part while the next is encoded.

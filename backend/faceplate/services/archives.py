@@ -24,7 +24,7 @@ from faceplate.services import _mcp_tokens, _row_statements, users
 from faceplate.services._arguments import check_kind, check_repeatable
 from faceplate.services._bodies import body_errors
 from faceplate.services._kinds import Kind, all_kinds, in_order
-from faceplate.services.message_statements import unnest
+from faceplate.services._unnest import unnest
 from faceplate.statement import Statement
 
 LAST_POSITION: Final = 2_000_000_000
