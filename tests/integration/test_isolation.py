@@ -47,7 +47,15 @@ from faceplate import (
     User,
 )
 from faceplate._orm.ownership import OWNER
-from faceplate.services import archives, conversations, messages, retention, tasks, users
+from faceplate.services import (
+    archives,
+    conversation_statements,
+    conversations,
+    messages,
+    retention,
+    tasks,
+    users,
+)
 from faceplate.services.chats import NewChat
 from faceplate.services.messages import NewMessage
 from faceplate.services.retention import EARLIEST, LATEST
@@ -309,7 +317,7 @@ async def test_every_statement_has_an_owner_until_it_is_taken_out(
     without_criterion()
     for statement in statements():
         assert OWNER not in statement.compiled.arguments
-    assert "user_id =" not in conversations.GET.compiled.sql
+    assert "user_id =" not in conversation_statements.GET.compiled.sql
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)

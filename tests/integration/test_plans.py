@@ -304,24 +304,24 @@ CASES = {
     "_chat_rows.PLACES": in_conversation(POSITION)._replace(sorts=True, instead=PK["messages"]),
     "_chat_rows.LOCK_LAST_POSITION": in_conversation(PK["conversations"]),
     "_chat_rows.EXTEND": in_conversation(PK["conversations"], count=1, active_at=None),
-    "conversations.CREATE": by_id(set(), **CONVERSATION),
-    "conversations.OPEN": by_id(PK["conversations"], **CONVERSATION),
-    "conversations.LOCK": by_id(PK["conversations"]),
-    "conversations.REPLACE_BODY": by_id(PK["conversations"], body="{}"),
-    "conversations.GET": by_id(PK["conversations"]),
-    "conversations.FIRST_PAGE": by_hour({"ix_conversations_active_hour"}),
-    "conversations.PAGE": by_hour(
+    "conversation_statements.CREATE": by_id(set(), **CONVERSATION),
+    "conversation_statements.OPEN": by_id(PK["conversations"], **CONVERSATION),
+    "conversation_statements.LOCK": by_id(PK["conversations"]),
+    "conversation_statements.REPLACE_BODY": by_id(PK["conversations"], body="{}"),
+    "conversation_statements.GET": by_id(PK["conversations"]),
+    "conversation_statements.FIRST_PAGE": by_hour({"ix_conversations_active_hour"}),
+    "conversation_statements.PAGE": by_hour(
         {"ix_conversations_active_hour"}, after_time=LATEST, after_id=UUID(int=0)
     ),
-    "conversations.PAGE_OF_SOURCE": by_hour(
+    "conversation_statements.PAGE_OF_SOURCE": by_hour(
         {"ix_conversations_source"}, after_time=LATEST, after_id=UUID(int=0), source="sheep"
     ),
-    "conversations.SEARCH": by_hour(
+    "conversation_statements.SEARCH": by_hour(
         {"ix_conversations_active_hour"}, after_time=LATEST, after_id=UUID(int=0), text="a"
     )._replace(is_page=False, filters=True, sorts=True, instead=PK["conversations"]),
-    "conversations.RENAME": by_id(PK["conversations"], title="a"),
-    "conversations.REPLACE_METADATA": by_id(PK["conversations"], metadata={}),
-    "conversations.DELETE": by_id(PK["conversations"]),
+    "conversation_statements.RENAME": by_id(PK["conversations"], title="a"),
+    "conversation_statements.REPLACE_METADATA": by_id(PK["conversations"], metadata={}),
+    "conversation_statements.DELETE": by_id(PK["conversations"]),
     "documents.PUT": by_id(set(), **DOCUMENT_VALUES),
     "documents.CREATE": by_id(set(), **DOCUMENT_VALUES),
     "documents.UPDATE": Case(DOCUMENT, {**DOCUMENT_VALUES, "expected": 1}),

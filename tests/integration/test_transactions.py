@@ -36,7 +36,7 @@ from faceplate import (
     User,
     models,
 )
-from faceplate.services import conversations, messages, tasks
+from faceplate.services import conversation_statements, conversations, messages, tasks
 from faceplate.services.messages import NewMessage
 
 
@@ -661,7 +661,7 @@ async def test_a_statement_with_the_wrong_values_says_which(
     db: Database, user: User, values: dict[str, Any], problem: str
 ) -> None:
     async def wrong(scope: Scope) -> Any:
-        return await scope.all(conversations.GET, **values)
+        return await scope.all(conversation_statements.GET, **values)
 
     with pytest.raises(UsageError, match=problem):
         await db.run(user.id, wrong)

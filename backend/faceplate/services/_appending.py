@@ -14,7 +14,12 @@ from faceplate import records
 from faceplate.column_types.json_values import json_copy
 from faceplate.errors import Conflict, Contention, InvalidInput, NotFound
 from faceplate.scope import Scope
-from faceplate.services import _path_statements, conversations, tool_calls
+from faceplate.services import (
+    _path_statements,
+    conversation_statements,
+    conversations,
+    tool_calls,
+)
 from faceplate.services import append_statements as sql
 from faceplate.services._arguments import check_kind
 from faceplate.services._bodies import body_errors
@@ -180,7 +185,7 @@ def check_opens(scope: Scope, conversation_id: UUID, opens: NewConversation | No
 async def _make(scope: Scope, conversation_id: UUID, new: NewConversation) -> None:
     """Make a conversation unless it exists."""
     with body_errors(scope, conversations.BODY, new.body):
-        await scope.first(conversations.CREATE, id=conversation_id, **new.values())
+        await scope.first(conversation_statements.CREATE, id=conversation_id, **new.values())
 
 
 async def _parent(tree: Tree, after: int | None, *, branch: bool) -> int:

@@ -1,13 +1,8 @@
 """Conversations of the scope's user."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
-
-import sqlalchemy as sa
-from sqlalchemy import bindparam, func
-from sqlalchemy.dialects.postgresql import insert
 
 from faceplate import records
 from faceplate.column_types import Ruled
@@ -23,16 +18,12 @@ from faceplate.pagination import (
 )
 from faceplate.scope import Scope, one_statement, read_only, replayable, shareable
 from faceplate.services import _forking, _path_changes
-from faceplate.services._activity import active_at, given_or, newest_after, newest_first
+from faceplate.services import conversation_statements as sql
 from faceplate.services._arguments import check_kind, checked_position, optional_position
 from faceplate.services._bodies import body_errors
-from faceplate.statement import Statement
 
 LISTING = "conversations"
 BODY = "conversations.body"
-
-_by_id = Conversation.id == bindparam("id")
-_columns = Conversation.columns()
 
 
 class NewConversation(NamedTuple):
@@ -54,80 +45,6 @@ class NewConversation(NamedTuple):
     def values(self) -> dict[str, Any]:
         """Return the values of its columns, without an id."""
         return self._asdict() | {"metadata": {} if self.metadata is None else self.metadata}
-
-
-def _create() -> Any:
-    created_at: Any = bindparam("created_at", type_=Conversation.created_at.type.optional())
-    moment = given_or(created_at, func.statement_timestamp())
-    return (
-        insert(Conversation)
-        .values(
-            user_id=bindparam("user_id"),
-            id=bindparam("id"),
-            title=bindparam("title"),
-            metadata_=bindparam("metadata"),
-            source=bindparam("source"),
-            key=bindparam("key"),
-            body=bindparam("body"),
-            created_at=moment,
-            **active_at(moment),
-        )
-        .on_conflict_do_nothing(constraint="pk_conversations")
-        .returning(*_columns)
-    )
-
-
-def _open() -> Any:
-    made = _create().cte("made")
-    return sa.union_all(sa.select(*made.c), sa.select(*_columns).where(_by_id))
-
-
-def _page(in_order: Callable[[Any], Any] = newest_after) -> Any:
-    return in_order(sa.select(*_columns)).limit(bindparam("limit", type_=sa.Integer()))
-
-
-CREATE = Statement(records.Conversation, _create())
-OPEN = Statement(records.Conversation, _open())
-GET = Statement(records.Conversation, sa.select(*_columns).where(_by_id))
-# To compare each row with the key before a first page would cost the server a tenth.
-FIRST_PAGE = Statement(records.Conversation, _page(newest_first))
-FIRST_PAGE.may_share = True
-PAGE = Statement(records.Conversation, _page())
-PAGE_OF_SOURCE = Statement(
-    records.Conversation, _page().where(Conversation.source == bindparam("source"))
-)
-SEARCH = Statement(
-    records.Conversation,
-    _page().where(
-        func.strpos(
-            func.lower(Conversation.title),
-            func.lower(bindparam("text", type_=Conversation.title.type.required())),
-        )
-        > 0
-    ),
-)
-RENAME = Statement(
-    records.Conversation,
-    sa.update(Conversation).where(_by_id).values(title=bindparam("title")).returning(*_columns),
-)
-REPLACE_METADATA = Statement(
-    records.Conversation,
-    sa.update(Conversation)
-    .where(_by_id)
-    .values(metadata_=bindparam("metadata"))
-    .returning(*_columns),
-)
-DELETE = Statement(records.Conversation, sa.delete(Conversation).where(_by_id))
-
-
-LOCK = Statement(records.Conversation, sa.select(*_columns).where(_by_id).with_for_update())
-REPLACE_BODY = Statement(
-    records.Conversation,
-    sa.update(Conversation)
-    .where(_by_id)
-    .values(body=bindparam("body"), updated_at=Conversation.updated_at)
-    .returning(*_columns),
-)
 
 
 def id_of(user_id: UUID, *, source: str, key: str) -> UUID:
@@ -166,10 +83,10 @@ async def create(
     new_id = id or scope.new_id()
     new = NewConversation(title=title, metadata=metadata, body=body, created_at=created_at).values()
     with body_errors(scope, BODY, body):
-        created = await scope.first(CREATE, id=new_id, **new)
+        created = await scope.first(sql.CREATE, id=new_id, **new)
     if created is not None:
         return created
-    stored = await scope.one(GET, id=new_id)
+    stored = await scope.one(sql.GET, id=new_id)
     given = (title, new["metadata"], body)
     if id is not None and (stored.title, stored.metadata, stored.body) != given:
         raise Conflict("a conversation with this id exists already", constraint="pk_conversations")
@@ -198,17 +115,17 @@ async def open(  # noqa: A001 - `conversations.open` reads as what it does
     new_id = id_of(scope.user_id, source=source, key=key)
     new = NewConversation(source, key, title, metadata, body, created_at).values()
     with body_errors(scope, BODY, body):
-        found = await scope.first(OPEN, id=new_id, **new)
+        found = await scope.first(sql.OPEN, id=new_id, **new)
     if found is not None:
         return found
     # Another transaction has made it since the statement began.
-    return await scope.one(GET, id=new_id)
+    return await scope.one(sql.GET, id=new_id)
 
 
 @read_only
 async def get(scope: Scope, conversation_id: UUID) -> records.Conversation:
     """Return a conversation. Raises NotFound, InvalidInput."""
-    return await scope.one(GET, id=conversation_id)
+    return await scope.one(sql.GET, id=conversation_id)
 
 
 @read_only
@@ -231,14 +148,14 @@ async def page(
     listing = LISTING if source is None else f"{LISTING} {source}"
     more = check_limit(limit) + 1
     if source is None and cursor is None:
-        rows = await scope.all(FIRST_PAGE, limit=more)
+        rows = await scope.all(sql.FIRST_PAGE, limit=more)
     else:
         after_time, after_id = after_moment(scope, listing, cursor)
         asked = {"after_time": after_time, "after_id": after_id, "limit": more}
         if source is None:
-            rows = await scope.all(PAGE, **asked)
+            rows = await scope.all(sql.PAGE, **asked)
         else:
-            rows = await scope.all(PAGE_OF_SOURCE, source=source, **asked)
+            rows = await scope.all(sql.PAGE_OF_SOURCE, source=source, **asked)
     return page_of(scope, listing, rows, limit, lambda row: moment_key(row.updated_at, row.id))
 
 
@@ -258,7 +175,7 @@ async def search(
     listing = f"{LISTING} with {text}"
     after_time, after_id = after_moment(scope, listing, cursor)
     asked = {"after_time": after_time, "after_id": after_id, "limit": check_limit(limit) + 1}
-    rows = await scope.all(SEARCH, text=text, **asked)
+    rows = await scope.all(sql.SEARCH, text=text, **asked)
     return page_of(scope, listing, rows, limit, lambda row: moment_key(row.updated_at, row.id))
 
 
@@ -268,7 +185,7 @@ async def lock(scope: Scope, conversation_id: UUID) -> records.Conversation:
     Appends, switches and removals wait meanwhile; `messages.replace` and the saves of a draft do
     not. It serves compare-and-swap: lock, compare, write. Raises NotFound, InvalidInput.
     """
-    return await scope.one(LOCK, id=conversation_id)
+    return await scope.one(sql.LOCK, id=conversation_id)
 
 
 async def switch(scope: Scope, conversation_id: UUID, position: int) -> records.Conversation:
@@ -307,7 +224,7 @@ async def fork(
     end = optional_position("at", at)
     new_id = id or scope.new_id()
     made = await _forking.fork(scope, conversation_id, end, title, new_id)
-    return await scope.one(GET, id=new_id) if made is None else made
+    return await scope.one(sql.GET, id=new_id) if made is None else made
 
 
 async def replace_body(
@@ -318,7 +235,7 @@ async def replace_body(
     Raises NotFound, InvalidInput.
     """
     with body_errors(scope, BODY, body):
-        return await scope.one(REPLACE_BODY, id=conversation_id, body=body)
+        return await scope.one(sql.REPLACE_BODY, id=conversation_id, body=body)
 
 
 async def rename(scope: Scope, conversation_id: UUID, title: str) -> records.Conversation:
@@ -326,7 +243,7 @@ async def rename(scope: Scope, conversation_id: UUID, title: str) -> records.Con
 
     Raises NotFound, InvalidInput.
     """
-    return await scope.one(RENAME, id=conversation_id, title=title)
+    return await scope.one(sql.RENAME, id=conversation_id, title=title)
 
 
 async def replace_metadata(
@@ -336,10 +253,10 @@ async def replace_metadata(
 
     Raises NotFound, InvalidInput.
     """
-    return await scope.one(REPLACE_METADATA, id=conversation_id, metadata=metadata)
+    return await scope.one(sql.REPLACE_METADATA, id=conversation_id, metadata=metadata)
 
 
 async def delete(scope: Scope, conversation_id: UUID) -> None:
     """Delete a conversation with all its messages. Raises NotFound, InvalidInput."""
-    if not await scope.execute(DELETE, id=conversation_id):
+    if not await scope.execute(sql.DELETE, id=conversation_id):
         raise NotFound(records.Conversation)

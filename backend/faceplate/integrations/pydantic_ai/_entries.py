@@ -20,7 +20,7 @@ from faceplate.integrations._response_items import from_json, to_json
 from faceplate.integrations._sessions import canonical_uuid, key_of, message_id, opening
 from faceplate.integrations.pydantic_ai import _codec, _shown
 from faceplate.scope import Scope, read_only
-from faceplate.services import _ends, _forking, conversations, messages
+from faceplate.services import _ends, _forking, conversation_statements, conversations, messages
 from faceplate.services.messages import MAX_LIMIT, NewMessage
 
 SOURCE: Final = "pydantic-ai"
@@ -126,7 +126,7 @@ async def _begin(scope: Scope, id_: UUID, new: Written, batch: Sequence[NewMessa
     opens = opening(SOURCE, new.record.conversation_id, batch)
     origin = new.entries[0].parent_id if new.entries else new.record.head_id
     if origin is None:
-        if await scope.first(conversations.CREATE, id=id_, **opens.values()) is None:
+        if await scope.first(conversation_statements.CREATE, id=id_, **opens.values()) is None:
             raise ConversationConflict(new.record.conversation_id)
         return None
     if new.origin is None:
