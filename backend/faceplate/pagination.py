@@ -17,7 +17,7 @@ MAX_LIMIT = 200
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LATEST = (Timestamp.LATEST, UUID(int=2**128 - 1))
+LATEST = (Timestamp.LATEST, UUID(int=2**128 - 1))
 """The key before the first page of a list that begins with the newest row."""
 
 
@@ -70,7 +70,10 @@ def after_moment(scope: Scope, listing: str, cursor: str | None) -> tuple[dateti
 
     The list begins with the newest row.
     """
-    if cursor is None:
-        return _LATEST
-    moment, _, id_ = unseal(scope, listing, cursor).partition(" ")
+    return LATEST if cursor is None else read_moment(unseal(scope, listing, cursor))
+
+
+def read_moment(key: str) -> tuple[datetime, UUID]:
+    """Return the time and id of a `moment_key`."""
+    moment, _, id_ = key.partition(" ")
     return _EPOCH + int(moment) * _MICROSECOND, UUID(id_)

@@ -103,6 +103,23 @@ class Message(NamedTuple):
         )
 
 
+class FoundMessage(NamedTuple):
+    """A message that `messages.search` has found, with the conversation that it is in."""
+
+    conversation_id: UUID
+    title: str
+    conversation_updated_at: datetime
+    id: UUID
+    position: int
+    role: str | None
+    excerpt: str
+    """What the message says around the text, up to 300 characters."""
+    created_at: datetime
+
+    def __repr__(self) -> str:
+        return f"FoundMessage(id={self.id}, position={self.position}, role={self.role!r})"
+
+
 class MessageBody(NamedTuple):
     """What another program reads of a message: its body or, without one, what it says."""
 

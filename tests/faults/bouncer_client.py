@@ -50,6 +50,7 @@ def reads(own: Belongings) -> dict[str, Plan]:
         "conversations.lock": conversation,
         "conversations.page": (),
         "conversations.search": (own.subject_id,),  # their title
+        "messages.search": ("hi",),
         "messages.get": (*conversation, own.message_id),
         "messages.history": conversation,
         "messages.before": (*conversation, 3),

@@ -286,7 +286,7 @@ def plans(own: Belongings) -> dict[str, Plan]:
 READS = {
     *(f"conversations.{name}" for name in ("get", "lock", "page", "search")),
     *(f"messages.{name}" for name in ("get", "history", "before", "after", "page", "walk")),
-    *(f"messages.{name}" for name in ("bodies", "branches", "branches_at", "everything")),
+    *(f"messages.{name}" for name in ("bodies", "branches", "branches_at", "everything", "search")),
     "messages.pending_tool_calls",
     *(f"tasks.{name}" for name in ("get", "page")),
     *(f"mcp_configs.{name}" for name in ("get", "by_name", "get_secrets", "page", "count_secrets")),

@@ -154,6 +154,12 @@ ATTEMPTS = {
         ),
         Message,
     ),
+    "messages.search": Attempt(
+        lambda _: given("a"),
+        own=lambda page, mine: (
+            {row.conversation_id for row in page.items} <= {mine.conversation_id}
+        ),
+    ),
     "messages.get": Attempt(lambda their: given(their.conversation_id, their.message_id), Message),
     "messages.history": in_conversation(),
     "messages.before": in_conversation(2),

@@ -372,6 +372,13 @@ CASES = {
     "append_statements.APPEND_MANY": in_conversation(COUNTED, **APPENDED),
     "append_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),
     "append_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
+    "message_statements.SEARCH": by_hour(
+        {"ix_conversations_active_hour", *POSITION},
+        after_time=LATEST,
+        after_id=UUID(int=0),
+        after_position=2**31 - 1,
+        text="a",
+    )._replace(is_page=False, filters=True, sorts=True),
     "message_statements.GET": in_conversation(PK["messages"], id=uuid7()),
     "message_statements.REPLACE": in_conversation(
         PK["messages"],

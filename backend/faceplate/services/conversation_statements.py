@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from faceplate import records
 from faceplate.models import Conversation
 from faceplate.services._activity import active_at, given_or, newest_after, newest_first
+from faceplate.services._arguments import SEARCHED
 from faceplate.statement import Statement
 
 _by_id = Conversation.id == bindparam("id")
@@ -61,7 +62,7 @@ SEARCH = Statement(
     _page().where(
         func.strpos(
             func.lower(Conversation.title),
-            func.lower(bindparam("text", type_=Conversation.title.type.required())),
+            func.lower(bindparam("text", type_=SEARCHED)),
         )
         > 0
     ),

@@ -26,7 +26,13 @@ from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
 
 pytestmark = WARNINGS_OF_1
-READING = {"list_conversations", "search_conversations", "read_conversation", "read_message"}
+READING = {
+    "list_conversations",
+    "search_conversations",
+    "search_messages",
+    "read_conversation",
+    "read_message",
+}
 WRITING = {"create_conversation", "append_message"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"a": 1}'}}
 
@@ -127,6 +133,9 @@ async def test_an_agent_lists_searches_and_reads(db: Database, user: User, readi
     found = await reading.call("search_conversations", text="oSL")
     [hit] = found["conversations"]
     assert (hit["id"], hit["title"], hit["message_count"]) == (str(oslo), "Oslo", 2)
+    [said_there] = (await reading.call("search_messages", text="UNTIL"))["messages"]
+    assert (said_there["conversation_id"], said_there["title"]) == (str(oslo), "Oslo")
+    assert (said_there["position"], said_there["excerpt"]) == (2, "Until noon.")
     read = await reading.call("read_conversation", conversation_id=str(oslo))
     assert read["conversation"] == hit
     assert [(m["position"], m["role"], m["text"]) for m in read["messages"]] == [
@@ -248,6 +257,7 @@ async def test_another_users_chats_are_out_of_reach(
         assert "user_id" in await writing.refused(tool, **arguments, user_id=str(other_user.id))
     assert (await writing.call("list_conversations"))["conversations"] == []
     assert (await writing.call("search_conversations", text="canary"))["conversations"] == []
+    assert (await writing.call("search_messages", text="canary"))["messages"] == []
     theirs = agent_at(f"{address}/mcp/", other_user)
     page = await theirs.call("list_conversations", limit=1)
     assert [found["id"] for found in page["conversations"]] == [str(chat)]
@@ -349,6 +359,7 @@ def _bad_calls() -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "list_conversations", {"cursor": "canary"}, "cursor"
     yield "list_conversations", {"limit": 101}, "limit"
     yield "search_conversations", {"text": " "}, "must not be blank"
+    yield "search_messages", {"text": "canary" * 100}, "at most 255 characters"
     yield "create_conversation", {"title": "canary" * 100}, "title"
     yield "append_message", {"conversation_id": str(uuid7()), "content": "canary"}, "not found"
     yield "append_message", {"conversation_id": str(uuid7()), "content": "canary\0"}, "content"

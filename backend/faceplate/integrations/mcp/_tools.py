@@ -43,6 +43,10 @@ class SearchArguments(ListArguments):
     text: Annotated[str, Field(description="A part of the title, in any case.")]
 
 
+class SearchMessagesArguments(ListArguments):
+    text: Annotated[str, Field(description="A part of what a message says, in any case.")]
+
+
 class ReadArguments(_Arguments):
     conversation_id: ConversationId
     limit: Annotated[int, Field(ge=1, le=50)] = 20
@@ -110,6 +114,25 @@ async def search_conversations(runner: UserRunner, given: SearchArguments) -> Js
     return _listed(
         await runner.run(conversations.search, given.text, limit=given.limit, cursor=given.cursor)
     )
+
+
+async def search_messages(runner: UserRunner, given: SearchMessagesArguments) -> JsonObject:
+    page = await runner.run(messages.search, given.text, limit=given.limit, cursor=given.cursor)
+    return {
+        "messages": [
+            {
+                "conversation_id": str(found.conversation_id),
+                "title": found.title,
+                "id": str(found.id),
+                "position": found.position,
+                "role": found.role,
+                "excerpt": found.excerpt,
+                "created_at": found.created_at.isoformat(),
+            }
+            for found in page.items
+        ],
+        "next_cursor": page.next_cursor,
+    }
 
 
 async def read_conversation(runner: UserRunner, given: ReadArguments) -> JsonObject:
@@ -212,6 +235,13 @@ ALL: Final = (
         "List the user's conversations whose title has a text, the newest activity first.",
         SearchArguments,
         search_conversations,
+    ),
+    Tool(
+        "search_messages",
+        "List the messages that say a text, those of the conversation with the newest activity"
+        " first. To read on around one, call read_conversation with `before` above its position.",
+        SearchMessagesArguments,
+        search_messages,
     ),
     Tool(
         "read_conversation",

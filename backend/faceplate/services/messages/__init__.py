@@ -23,6 +23,7 @@ from faceplate.services.messages._reading import (
     pending_tool_calls,
     walk,
 )
+from faceplate.services.messages._searching import search
 from faceplate.services.messages._writing import (
     MAX_BATCH,
     MAX_BATCH_CHARS,
@@ -61,6 +62,7 @@ __all__ = [
     "remove_one",
     "replace",
     "save_draft",
+    "search",
     "sweep_drafts",
     "walk",
 ]
