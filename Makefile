@@ -198,7 +198,7 @@ test-container: $(INSTALLED) ## Run some tests on PostgreSQL 18 in a container (
 CITUS_TESTS := $(patsubst %,tests/integration/test_%.py,across_users archive_trees asking chats \
     constraints conversation_paths conversation_races conversations cookbook documents drafts \
     entities export isolation isolation_levels isolation_orm isolation_sql \
-    key_rotation mcp_configs messages purge refused_values session_reads streams tasks \
+    key_rotation mcp_configs message_search messages purge refused_values session_reads streams tasks \
     tool_calls transactions usage users) tests/citus
 test-citus: $(INSTALLED) ## Run the tests on a Citus cluster (FACEPLATE_TEST_CITUS_NODES=host:port,...)
 	@$(BIN)/pytest --database=citus $(or $(ARGS),$(CITUS_TESTS))
