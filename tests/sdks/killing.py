@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 from pydantic import SecretStr
 from tests.campaigns import Campaign
+from tests.ends import end_of
 
 from faceplate import Database, Settings
 
@@ -145,7 +146,7 @@ class Canceller:
         if self._takes_s is not None:
             await asyncio.wait({task}, timeout=self._takes_s * self._dice.random() * 1.2)
             task.cancel()
-        outcome: T | BaseException = (await asyncio.gather(task, return_exceptions=True))[0]
+        outcome = await end_of(task)
         if not isinstance(outcome, BaseException):
             self._takes_s = time.monotonic() - begun_at
         return outcome
