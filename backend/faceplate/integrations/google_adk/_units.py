@@ -142,8 +142,7 @@ async def read_session(
 
     The state is read last: newer state than messages does no harm, as the next append is refused.
     """
-    key = key_of(app_name, session_id)
-    conversation_id = conversations.id_of(scope.user_id, source=SOURCE, key=key)
+    conversation_id = id_of(scope.user_id, app_name, session_id)
     recent, since = config.num_recent_events, config.after_timestamp
     if recent is None and since is None:
         rows = await messages.everything(scope, conversation_id)
@@ -195,8 +194,7 @@ async def list_all(
 
 
 async def delete_session(scope: Scope, app_name: str, session_id: str) -> None:
-    key = key_of(app_name, session_id)
-    await conversations.delete(scope, conversations.id_of(scope.user_id, source=SOURCE, key=key))
+    await conversations.delete(scope, id_of(scope.user_id, app_name, session_id))
 
 
 def subject_of(user_id: str) -> str:
@@ -204,6 +202,11 @@ def subject_of(user_id: str) -> str:
     if user_id.startswith(APP_SUBJECT):
         raise InvalidInput("user_id", f"must not begin with {APP_SUBJECT}")
     return user_id
+
+
+def id_of(user_id: UUID, app_name: str, session_id: str) -> UUID:
+    """Return the id of a session's conversation. Raises InvalidInput."""
+    return conversations.id_of(user_id, source=SOURCE, key=key_of(app_name, session_id))
 
 
 def key_of(app_name: str, session_id: str) -> str:
