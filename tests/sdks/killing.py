@@ -52,7 +52,7 @@ async def kill_writers(
     """Let a process write for each of ``owners`` at the same time, kill all of them, and again."""
     _import_for_all(write.__module__)
     dice, killed = campaign.dice, list[Writer]()
-    for number in range(campaign.size(4, 40)):
+    for number in range(campaign.size(4, 20)):
         lives = [
             Life(owner, f"{number}-{place}", dice.randrange(1, 8), dice.random() * 0.03)
             for place, owner in enumerate(owners)

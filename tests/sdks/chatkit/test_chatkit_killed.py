@@ -24,7 +24,13 @@ class Noting(FaceplateStore[UUID]):
 
 
 async def items_of(store: FaceplateStore[UUID], user: User) -> list[ThreadItem]:
-    return (await store.load_thread_items(THREAD, None, 1_000, "asc", user.id)).data
+    items: list[ThreadItem] = []
+    after = None
+    while True:
+        page = await store.load_thread_items(THREAD, after, 1_000, "asc", user.id)
+        items, after = items + page.data, page.after
+        if after is None:
+            return items
 
 
 def names_of(items: list[ThreadItem]) -> list[str]:
