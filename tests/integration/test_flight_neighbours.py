@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.databases import opened, outside, settings_of
-from tests.integration.test_shared_flights import CALLERS, Place, all_say, end_of, places, said, say
+from tests.ends import end_of
+from tests.integration.test_shared_flights import CALLERS, Place, all_say, places, said, say
 
 from faceplate import Database, PoolExhausted, Settings
 from faceplate.errors import was_committed

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.databases import hurdle, opened, outside
+from tests.ends import end_of
 from tests.faults.writers import Writer
 
 from faceplate import Conflict, Database, InvalidInput, NotFound, Overloaded, Settings, records
@@ -67,14 +68,6 @@ async def said(db: Database, place: Place) -> list[records.Message]:
 
 async def all_say(db: Database, places: Sequence[Place], words: str) -> list[records.Message]:
     return await asyncio.gather(*(say(db, place, words) for place in places))
-
-
-async def end_of(task: "asyncio.Task[records.Message]") -> records.Message | BaseException:
-    """Return the result or the error; `asyncio.gather` leaves out what has caused the error."""
-    try:
-        return await task
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the test judges it
-        return error
 
 
 async def test_each_message_is_stored_once_where_it_belongs(
@@ -247,7 +240,8 @@ async def test_a_list_can_be_cancelled_at_once(
         await asyncio.sleep(0.05)
         for task in looking:
             task.cancel()
-        ends = await asyncio.wait_for(asyncio.gather(*looking, return_exceptions=True), 1)
+        async with asyncio.timeout(1):
+            ends = [await end_of(one) for one in looking]
     assert all(isinstance(end, asyncio.CancelledError) for end in ends)
     assert not any(was_committed(end) for end in ends if isinstance(end, BaseException))
     async with asyncio.timeout(5):

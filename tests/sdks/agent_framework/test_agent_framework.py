@@ -15,6 +15,7 @@ from agent_framework import (
     InMemoryHistoryProvider,
     Message,
 )
+from tests.ends import end_of
 from tests.lossy import LOSSES, lossy_database
 
 from faceplate import Database, Settings, User, export, was_committed
@@ -212,7 +213,7 @@ async def test_a_cancelled_save_is_whole_or_nothing(settings: Settings, user: Us
             for _ in range(number):
                 await asyncio.wait({saving}, timeout=0.002)
             saving.cancel()
-            outcome: object = (await asyncio.gather(saving, return_exceptions=True))[0]
+            outcome = await end_of(saving)
             is_stored = not isinstance(outcome, BaseException) or was_committed(outcome)
             assert len(await provider.get_messages(str(number))) == (2 if is_stored else 0)
 

@@ -96,11 +96,14 @@ async def test_items_come_back_to_the_letter(store: FaceplateStore[UUID], user: 
 async def test_items_and_threads_are_in_the_order_of_their_creation(
     store: FaceplateStore[UUID], user: User
 ) -> None:
-    """Whenever they were stored; items of the same time as they were added. Pages go on."""
+    """Whenever they were stored; items of the same time as they were added. Pages go on.
+
+    A thread that its first item makes is as old as this item.
+    """
     minutes = [5, 1, 3, 3, 0]
     for number, minute in enumerate(minutes):
         await store.add_thread_item("thr", asked("a", id_=f"i{number}", minute=minute), user.id)
-        await store.save_thread(thread_at(minute, id_=f"t{minute}"), user.id)
+        await store.save_thread(thread_at(2 * minute, id_=f"t{minute}"), user.id)
     in_order = ["i4", "i1", "i2", "i3", "i0"]
     for order in ("asc", "desc"):
         found: list[str] = []
@@ -114,9 +117,9 @@ async def test_items_and_threads_are_in_the_order_of_their_creation(
                 break
         assert found == (in_order if order == "asc" else in_order[::-1])
     threads = await store.load_threads(3, None, "asc", user.id)
-    assert [thread.id for thread in threads.data] == ["t0", "t1", "t3"]
+    assert [thread.id for thread in threads.data] == ["t0", "t1", "thr"]
     rest = await store.load_threads(3, threads.after, "asc", user.id)
-    assert [thread.id for thread in rest.data] == ["t5", "thr"]
+    assert [thread.id for thread in rest.data] == ["t3", "t5"]
     assert (rest.has_more, rest.after) == (False, None)
     with pytest.raises(NotFoundError):
         await store.load_threads(3, "nowhere", "asc", user.id)

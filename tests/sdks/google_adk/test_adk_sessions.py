@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import secrets
-import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
@@ -18,11 +16,14 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from google.adk.sessions.session import Session
 from google.genai import types
 from pydantic import SecretStr
+from tests.campaigns import Campaign
 from tests.databases import opened
 from tests.faults.conftest import QUICK
 from tests.faults.plans import TABLES
 from tests.faults.proxy import Action, Fault, Proxy, Traffic, is_commit, is_committed
 from tests.faults.servers import OwnServer, own_server
+from tests.sdks.google_adk.killed import units, write
+from tests.sdks.killing import check_units, kill_writers
 
 from faceplate import Database, InvalidInput, Settings, erasure
 from faceplate.integrations.google_adk import APP_SUBJECT, SOURCE, FaceplateSessionService
@@ -436,67 +437,19 @@ async def test_sessions_of_a_user_change_its_state_at_the_same_time(
         assert json.loads(state.body)["state"] == wanted
 
 
-WORKER = """
-import asyncio, sys
-from google.adk.events.event import Event
-from google.adk.events.event_actions import EventActions
-from faceplate import Database
-from faceplate.integrations.google_adk import FaceplateSessionService
-
-async def main(name, mine):
-    async with Database() as db:
-        service = FaceplateSessionService(db)
-        n = 0
-        while True:
-            session = await service.get_session(app_name="app", user_id=name, session_id="s")
-            delta = {f"{mine} {n}": n, f"user:{mine} {n}": n}
-            event = Event(author="bot", id=f"{mine} {n}", actions=EventActions(state_delta=delta))
-            try:
-                await service.append_event(session, event)
-            except ValueError:
-                continue  # the other process was faster
-            print(n, flush=True)
-            n += 1
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-async def test_a_process_that_is_killed_leaves_whole_events(
-    db: Database, database_url: str, name: str, monkeypatch: pytest.MonkeyPatch
+async def test_killed_processes_leave_whole_events(
+    db: Database, database_url: str, name: str, campaign: Campaign
 ) -> None:
-    """What it has acknowledged is there once, with its state, beside the other process's."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    service = FaceplateSessionService(db)
-    await start(service, name)
-    workers = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", WORKER, name, mine),
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        for mine in ("one", "two")
-    ]
-    acknowledged = {}
-    for mine, worker in zip(("one", "two"), workers, strict=True):
-        assert worker.stdout is not None
-        async with asyncio.timeout(60):
-            for _ in range(5):
-                await worker.stdout.readline()
-        worker.kill()
-        rest = (await worker.stdout.read()).split()
-        await worker.wait()
-        acknowledged[mine] = 5 + len(rest)
-    session = await found(service, name)
-    ids = [event.id for event in session.events]
-    assert len(ids) == len(set(ids))
-    for mine, count in acknowledged.items():
-        stored = [id_ for id_ in ids if id_.startswith(mine)]
-        assert stored == [f"{mine} {n}" for n in range(len(stored))]
-        assert count <= len(stored) <= count + 1
-    keys = {key for key in session.state if not key.startswith("user:")}
-    assert keys == set(ids)
-    assert {key.removeprefix("user:") for key in session.state} == set(ids)
+    """What one has acknowledged is there once, with its state, beside the other process's."""
+    service, other = FaceplateSessionService(db), f"another {name}"
+    for owner in (name, other):
+        await start(service, owner)
+    killed = await kill_writers(write, database_url, [name, name, other], campaign)
+    for owner in (name, other):
+        session = await found(service, owner)
+        ids = [event.id for event in session.events]
+        check_units(ids, owner, killed, units)
+        assert session.state.keys() == {*ids, *(f"user:{id_}" for id_ in ids)}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.ends import end_of
 from tests.lossy import LOSSES, lossy_database
 
 from faceplate import CommitOutcomeUnknown, Database, Settings, User, export, was_committed
@@ -182,7 +183,7 @@ async def test_a_cancelled_save_is_whole_or_nothing(settings: Settings, user: Us
             for _ in range(number):
                 await asyncio.wait({saving}, timeout=0.002)
             saving.cancel()
-            outcome: object = (await asyncio.gather(saving, return_exceptions=True))[0]
+            outcome = await end_of(saving)
             is_stored = not isinstance(outcome, BaseException) or was_committed(outcome)
             assert len(await text_of(store, name)) == (2 if is_stored else 0)
 

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
@@ -29,37 +29,20 @@ from google.adk.sessions.session import Session
 
 from faceplate import records
 from faceplate.database import Database
-from faceplate.errors import Conflict, InvalidInput, NotFound
+from faceplate.errors import Conflict, NotFound
 from faceplate.integrations._subjects import Subjects
+from faceplate.integrations.google_adk import _appends as appends
 from faceplate.integrations.google_adk import _states as states
 from faceplate.integrations.google_adk import _units as units
-from faceplate.integrations.google_adk._events import (
-    dump_json,
-    message_id,
-    to_events,
-    to_message,
-    without_tools,
-)
+from faceplate.integrations.google_adk._events import dump_json, message_id, to_events
 from faceplate.integrations.google_adk._units import APP_SUBJECT, SOURCE, subject_of
 from faceplate.scope import Scope
-from faceplate.services import conversations, messages, tool_calls
 from faceplate.services.conversations import NewConversation
-from faceplate.services.messages import NewMessage
-
-try:
-    from google.adk.errors._stale_session_error import StaleSessionError
-except ImportError:  # before google-adk 2.9
-    StaleSessionError = ValueError  # type: ignore[misc,assignment]  # what the SDK itself raised
 
 __all__ = ["APP_SUBJECT", "SOURCE", "FaceplateSessionService"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_STALE: Final = (
-    "The session has been modified in storage since it was loaded. Please reload the session"
-    " before appending more events."
-)
 
 
 class FaceplateSessionService(BaseSessionService):
@@ -138,7 +121,7 @@ class FaceplateSessionService(BaseSessionService):
         events = to_events(rows, app_name)
         if rows:  # they may be no events, and still the next one follows them
             newest = events[-1].timestamp if events else rows[-1].created_at.timestamp()
-            _mark(session, rows[-1].position, newest)
+            appends.mark(session, rows[-1].position, newest)
         session.events = _selected(events, config)
         return session
 
@@ -201,93 +184,26 @@ class FaceplateSessionService(BaseSessionService):
             delta = states.ScopedState.of(event.actions.state_delta or {})
             is_known = any(one.id == event.id and one == event for one in session.events)
             try:
-                user_id, conversation_id = await self._place_of(session)
-                place = (user_id, conversation_id, session, event, delta)
-                stored = None if is_known else await self._append(*place)
+                user_id = await self._users.find(subject_of(session.user_id))
+                stored = None
+                if not is_known:
+                    stored = await appends.append(self._db, user_id, session, event, delta)
             except NotFound as error:
                 if error.record is records.Message:  # the session's last event was removed
-                    raise StaleSessionError(_STALE) from None
+                    raise appends.stale() from None
                 raise SessionNotFoundError(f"Session {session.id} not found.") from None
             except Conflict as error:
                 if error.constraint == "pk_messages":
                     raise AlreadyExistsError(f"Event with id {event.id} already exists.") from None
-                raise StaleSessionError(_STALE) from None
+                raise appends.stale() from None
             if delta.app:  # an earlier attempt at a known event may have ended before this
-                id_ = message_id(conversation_id, event.id)
+                id_ = message_id(units.id_of(user_id, session.app_name, session.id), event.id)
                 await self._merge_app_state(session.app_name, delta.app, id_)
             if stored is not None:
                 self._update_session_state(session, event)
                 session.events.append(event)
-                _mark(session, stored.position, event.timestamp)
+                appends.mark(session, stored.position, event.timestamp)
         return event
-
-    async def _place_of(self, session: Session) -> tuple[UUID, UUID]:
-        """Return the ids of a session's user and conversation. Raises NotFound, InvalidInput."""
-        user_id = await self._users.find(subject_of(session.user_id))
-        key = units.key_of(session.app_name, session.id)
-        return user_id, conversations.id_of(user_id, source=SOURCE, key=key)
-
-    async def _append(
-        self,
-        user_id: UUID,
-        conversation_id: UUID,
-        session: Session,
-        event: Event,
-        delta: states.ScopedState,
-    ) -> records.Message:
-        """Store an event with the state of its session and user; return its message."""
-        after = await self._end_of(user_id, conversation_id, session)
-        place = units.Place(session.app_name, conversation_id, after, delta)
-        message = to_message(conversation_id, event)
-        try:
-            return await self._store_fitting(user_id, place, event, message)
-        except Conflict as error:
-            if error.constraint != "pk_messages":
-                raise
-            # An earlier attempt may have stored it when its calls and results did not fit.
-            run, get = self._db.run, messages.get
-            stored = await run(user_id, get, conversation_id, message_id(conversation_id, event.id))
-            if stored.body != message.body:
-                raise
-            return stored
-
-    async def _store_fitting(
-        self, user_id: UUID, place: units.Place, event: Event, message: NewMessage
-    ) -> records.Message:
-        """Store an event's message; without calls and results that its conversation refuses."""
-        try:
-            return await self._store(user_id, place, message)
-        except InvalidInput as error:
-            if error.field not in {tool_calls.CALLS, tool_calls.RESULTS}:
-                raise
-        return await self._store(user_id, place, without_tools(event, message))
-
-    async def _store(
-        self, user_id: UUID, place: units.Place, message: NewMessage
-    ) -> records.Message:
-        if not place.after or place.delta.session or place.delta.user:
-            return await self._db.run(user_id, units.append_with, place, message)
-        to, after, new = place.conversation_id, place.after, message._asdict()
-        return await self._db.run(user_id, messages.append, to, after=after, **new)
-
-    async def _end_of(self, user_id: UUID, conversation_id: UUID, session: Session) -> int:
-        """Return the position of the session's last event, 0 without one.
-
-        A session that was listed, or that another service has made, does not know it. Raises
-        StaleSessionError if its last event is not the newest one, and it is older as well.
-        """
-        marker = getattr(session, "_storage_update_marker", None)
-        if marker is not None and marker.isdecimal():
-            return int(marker)
-        newest = await self._db.run(user_id, messages.history, conversation_id, limit=1)
-        if not newest:
-            return 0
-        stored = newest[0]
-        known = session.events[-1].id if session.events else ""
-        is_current = stored.id == message_id(conversation_id, known) or str(stored.id) == known
-        if not is_current and stored.created_at.timestamp() > session.last_update_time:
-            raise StaleSessionError(_STALE)
-        return stored.position
 
     async def _read(
         self, app_name: str, user_id: str, session_id: str, config: GetSessionConfig
@@ -297,9 +213,9 @@ class FaceplateSessionService(BaseSessionService):
         The state is read last: newer state than messages does no harm, as the next append is
         refused.
         """
-        key = units.key_of(app_name, session_id)
-        rows = await self._run(user_id, units.read_messages, key, config)
-        return rows, await self._run(user_id, units.read_state, app_name, key)
+        name = (app_name, session_id)
+        rows = await self._run(user_id, units.read_messages, *name, config)
+        return rows, await self._run(user_id, units.read_state, *name)
 
     def _run(
         self,
@@ -344,11 +260,5 @@ def _session(
     updated_at: datetime,
 ) -> Session:
     session = Session(app_name=app_name, user_id=user_id, id=session_id, state=state)
-    _mark(session, 0, updated_at.timestamp())
+    appends.mark(session, 0, updated_at.timestamp())
     return session
-
-
-def _mark(session: Session, position: int, timestamp: float) -> None:
-    """Note where the session ends: the next event is appended there or refused."""
-    session.last_update_time = timestamp
-    session._storage_update_marker = str(position)  # noqa: SLF001 - what the SDK has it for

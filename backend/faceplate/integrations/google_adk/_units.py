@@ -136,9 +136,11 @@ async def create_session(
 
 
 @read_only
-async def read_messages(scope: Scope, key: str, config: GetSessionConfig) -> list[records.Message]:
+async def read_messages(
+    scope: Scope, app_name: str, session_id: str, config: GetSessionConfig
+) -> list[records.Message]:
     """Return the messages of a session that ``config`` asks for, one at least."""
-    conversation_id = conversations.id_of(scope.user_id, source=SOURCE, key=key)
+    conversation_id = id_of(scope.user_id, app_name, session_id)
     recent, since = config.num_recent_events, config.after_timestamp
     if recent is None and since is None:
         return await messages.everything(scope, conversation_id)
@@ -156,9 +158,9 @@ async def read_messages(scope: Scope, key: str, config: GetSessionConfig) -> lis
 
 
 @read_only
-async def read_state(scope: Scope, app_name: str, key: str) -> Stored:
+async def read_state(scope: Scope, app_name: str, session_id: str) -> Stored:
     """Return what is kept beside the messages of a session. Raises NotFound."""
-    conversation_id = conversations.id_of(scope.user_id, source=SOURCE, key=key)
+    conversation_id = id_of(scope.user_id, app_name, session_id)
     return await scope.one(SESSION, conversation_id=conversation_id, app_name=app_name)
 
 
@@ -195,8 +197,7 @@ async def list_all(
 
 
 async def delete_session(scope: Scope, app_name: str, session_id: str) -> None:
-    key = key_of(app_name, session_id)
-    await conversations.delete(scope, conversations.id_of(scope.user_id, source=SOURCE, key=key))
+    await conversations.delete(scope, id_of(scope.user_id, app_name, session_id))
 
 
 def subject_of(user_id: str) -> str:
@@ -204,6 +205,11 @@ def subject_of(user_id: str) -> str:
     if user_id.startswith(APP_SUBJECT):
         raise InvalidInput("user_id", f"must not begin with {APP_SUBJECT}")
     return user_id
+
+
+def id_of(user_id: UUID, app_name: str, session_id: str) -> UUID:
+    """Return the id of a session's conversation. Raises InvalidInput."""
+    return conversations.id_of(user_id, source=SOURCE, key=key_of(app_name, session_id))
 
 
 def key_of(app_name: str, session_id: str) -> str:

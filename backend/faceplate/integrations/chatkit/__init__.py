@@ -11,54 +11,42 @@ attachment a document.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 from faceplate import records
 from faceplate.database import Database
 from faceplate.errors import ConfigurationError, NotFound
 from faceplate.importers.chats import derive_title
-from faceplate.integrations._response_items import fit_text, from_json, to_json
-from faceplate.integrations._sessions import DEFAULT_TITLE, aware, key_of, message_id, title_of
+from faceplate.integrations._response_items import from_json
+from faceplate.integrations._sessions import DEFAULT_TITLE, key_of, message_id
 from faceplate.integrations._subjects import Subjects
 from faceplate.scope import Scope
 from faceplate.services import _by_creation, conversations, documents, messages
-from faceplate.services.messages import MAX_LIMIT, NewConversation, NewMessage
+from faceplate.services.messages import MAX_LIMIT
 
 try:
     from chatkit.store import NotFoundError, Store
-    from chatkit.types import (
-        AssistantMessageContent,
-        AssistantMessageItem,
-        Attachment,
-        HiddenContextItem,
-        InferenceOptions,
-        Page,
-        ThreadItem,
-        ThreadMetadata,
-        UserMessageItem,
-        UserMessageTextContent,
-        WidgetItem,
-    )
-    from pydantic import TypeAdapter, ValidationError
+    from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
+    from pydantic import TypeAdapter
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
         "the store for ChatKit needs a package: pip install 'faceplate[chatkit]'"
     ) from missing
 
+from faceplate.integrations.chatkit import _items, _units
+from faceplate.integrations.chatkit._items import SOURCE
+
 __all__ = ["ATTACHMENTS", "SOURCE", "FaceplateStore"]
 
 Context = TypeVar("Context")
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R", ThreadMetadata, ThreadItem)
 
-SOURCE: Final = "openai-chatkit"
-"""The source of the conversations; their key is the thread's id."""
 ATTACHMENTS: Final = "openai-chatkit attachment"
 """The kind of the documents that hold the records of attachments, by their ids."""
 
-_THREAD = TypeAdapter(ThreadMetadata)
-_ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
 _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
 
 
@@ -85,11 +73,11 @@ class FaceplateStore(Store[Context], Generic[Context]):
             row = await self._in_thread(
                 thread_id, context, lambda user, id_: self._db.run(user, conversations.get, id_)
             )
-        return _thread_of(row)
+        return _items.to_thread(row)
 
     async def save_thread(self, thread: ThreadMetadata, context: Context) -> None:
         """Store a thread, or replace the one there."""
-        await self._for_user(context, lambda user: self._db.run(user, _save_thread, thread))
+        await self._run(context, _units.save_thread, thread)
 
     async def delete_thread(self, thread_id: str, context: Context) -> None:
         """Delete a thread and its items, if there is one."""
@@ -104,13 +92,13 @@ class FaceplateStore(Store[Context], Generic[Context]):
         """Return up to ``limit`` threads that follow ``after``. Raises NotFoundError."""
 
         def load(user: UUID) -> Awaitable[list[records.Conversation]]:
-            last = _conversation_id(user, after) if after else None
+            last = _units.id_of(user, after) if after else None
             asked = _asked(last, limit, order)
             return self._db.run(user, _by_creation.list_conversations, SOURCE, **asked)
 
         with _found(f"Thread {after}"):
             rows = await self._for_user(context, load)
-        return _page_of([_thread_of(row) for row in rows], limit)
+        return _page_of([_items.to_thread(row) for row in rows], limit)
 
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: Context
@@ -126,7 +114,7 @@ class FaceplateStore(Store[Context], Generic[Context]):
 
         with _found(f"Item {after}"):
             rows = await self._in_thread(thread_id, context, load)
-        return _page_of([_item_of(row, thread_id) for row in rows], limit)
+        return _page_of([_items.to_item(row, thread_id) for row in rows], limit)
 
     async def load_item(self, thread_id: str, item_id: str, context: Context) -> ThreadItem:
         """Return an item. Raises NotFoundError."""
@@ -136,7 +124,7 @@ class FaceplateStore(Store[Context], Generic[Context]):
 
         with _found(f"Item {item_id}"):
             row = await self._in_thread(thread_id, context, load)
-        return _item_of(row, thread_id)
+        return _items.to_item(row, thread_id)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: Context) -> None:
         """Add an item, and make the thread if there is none.
@@ -145,20 +133,17 @@ class FaceplateStore(Store[Context], Generic[Context]):
         """
 
         async def add(user: UUID, id_: UUID) -> None:
-            new, opens = _new_message(id_, item), _opens(thread_id, item)
+            new, opens = _items.new_message(id_, item), _items.opening(thread_id, item)
             stored = await self._db.run(user, messages.append, id_, **new._asdict(), opens=opens)
             title = derive_title([new])
             if stored.position == 1 and title != DEFAULT_TITLE:
-                await self._db.run(user, _name, id_, title)
+                await self._db.run(user, _units.name, id_, title)
 
         await self._in_thread(thread_id, context, add)
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: Context) -> None:
         """Replace an item in its place, or add it."""
-        opens = _opens(thread_id, item)
-        await self._in_thread(
-            thread_id, context, lambda user, id_: self._db.run(user, _save_item, id_, item, opens)
-        )
+        await self._run(context, _units.save_item, thread_id, item)
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: Context) -> None:
         """Remove an item, if there is one; those after it stay."""
@@ -171,23 +156,30 @@ class FaceplateStore(Store[Context], Generic[Context]):
 
     async def save_attachment(self, attachment: Attachment, context: Context) -> None:
         """Store the record of an attachment, or replace the one there."""
-        said = (ATTACHMENTS, key_of(attachment.id), _json(_ATTACHMENT, attachment))
-        await self._for_user(context, lambda user: self._db.run(user, documents.put, *said))
+        body = _items.dump_json(_ATTACHMENT, attachment)
+        await self._run(context, documents.put, ATTACHMENTS, key_of(attachment.id), body)
 
     async def load_attachment(self, attachment_id: str, context: Context) -> Attachment:
         """Return the record of an attachment. Raises NotFoundError."""
-        place = (ATTACHMENTS, key_of(attachment_id))
         with _found(f"Attachment {attachment_id}"):
-            found = await self._for_user(
-                context, lambda user: self._db.run(user, documents.get, *place)
-            )
+            key = key_of(attachment_id)
+            found = await self._run(context, documents.get, ATTACHMENTS, key)
         return _ATTACHMENT.validate_python(from_json(found.body))
 
     async def delete_attachment(self, attachment_id: str, context: Context) -> None:
         """Remove the record of an attachment, if there is one."""
-        place = (ATTACHMENTS, key_of(attachment_id))
         with suppress(NotFound):
-            await self._for_user(context, lambda user: self._db.run(user, documents.remove, *place))
+            await self._run(context, documents.remove, ATTACHMENTS, key_of(attachment_id))
+
+    async def _run(
+        self,
+        context: Context,
+        unit: Callable[Concatenate[Scope, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        return await self._for_user(context, lambda user: self._db.run(user, unit, *args, **kwargs))
 
     async def _for_user(self, context: Context, act: Callable[[UUID], Awaitable[T]]) -> T:
         who = self._user_of(context)
@@ -198,9 +190,7 @@ class FaceplateStore(Store[Context], Generic[Context]):
     async def _in_thread(
         self, thread_id: str, context: Context, act: Callable[[UUID, UUID], Awaitable[T]]
     ) -> T:
-        return await self._for_user(
-            context, lambda user: act(user, _conversation_id(user, thread_id))
-        )
+        return await self._for_user(context, lambda user: act(user, _units.id_of(user, thread_id)))
 
 
 @contextmanager
@@ -209,53 +199,6 @@ def _found(what: str) -> Iterator[None]:
         yield
     except NotFound:
         raise NotFoundError(f"{what} not found") from None
-
-
-async def _save_thread(scope: Scope, thread: ThreadMetadata) -> None:
-    title, body = title_of(thread.title), _json(_THREAD, thread)
-    stored = await conversations.open(
-        scope,
-        source=SOURCE,
-        key=key_of(thread.id),
-        title=title or DEFAULT_TITLE,
-        body=body,
-        created_at=aware(thread.created_at),
-    )
-    if stored.body != body:
-        await conversations.replace_body(scope, stored.id, body)
-    if title and stored.title != title:
-        await conversations.rename(scope, stored.id, title)
-
-
-async def _name(scope: Scope, conversation_id: UUID, title: str) -> None:
-    """Name a conversation by its first message, unless it has a title."""
-    if (await conversations.lock(scope, conversation_id)).title == DEFAULT_TITLE:
-        await conversations.rename(scope, conversation_id, title)
-
-
-async def _save_item(
-    scope: Scope, conversation_id: UUID, item: ThreadItem, opens: NewConversation
-) -> None:
-    new = _new_message(conversation_id, item)
-    id_ = message_id(conversation_id, item.id)
-    try:
-        stored = await messages.get(scope, conversation_id, id_)
-    except NotFound:
-        await messages.append(scope, conversation_id, **new._asdict(), opens=opens)
-        return
-    says: dict[str, Any] = {"role": new.role, "content": new.content}
-    if stored.tool_calls or stored.tool_results:  # of another program: no item has them
-        if new.role is None:
-            says = {"role": stored.role, "content": stored.content}
-        if says["role"] == stored.role:
-            says |= {"tool_calls": stored.tool_calls, "tool_results": stored.tool_results}
-    await messages.replace(
-        scope, conversation_id, id_, **says, metadata=stored.metadata, body=new.body
-    )
-
-
-def _conversation_id(user_id: UUID, thread_id: str) -> UUID:
-    return conversations.id_of(user_id, source=SOURCE, key=key_of(thread_id))
 
 
 def _asked(after: UUID | None, limit: int, order: str) -> Any:
@@ -272,64 +215,3 @@ def _page_of(found: list[R], limit: int) -> Page[R]:
     has_more = len(found) > _size(limit)
     data = found[:-1] if has_more else found
     return Page(data=data, has_more=has_more, after=data[-1].id if has_more else None)
-
-
-def _json(adapter: TypeAdapter[Any], value: object) -> str:
-    return to_json(adapter.dump_python(value, mode="json"))
-
-
-def _thread_of(row: records.Conversation) -> ThreadMetadata:
-    """Return the thread in a body; a title that was changed elsewhere counts."""
-    try:
-        thread = _THREAD.validate_python(from_json(row.body or "null"))
-    except ValidationError:
-        return ThreadMetadata(id=row.key or "", title=row.title, created_at=row.created_at)
-    if title_of(thread.title) not in (None, row.title):
-        thread.title = row.title
-    return thread
-
-
-def _opens(thread_id: str, item: ThreadItem) -> NewConversation:
-    """Return the conversation of a thread that was never saved."""
-    thread = ThreadMetadata(id=thread_id, created_at=item.created_at)
-    return NewConversation(SOURCE, key_of(thread_id), DEFAULT_TITLE, body=_json(_THREAD, thread))
-
-
-def _new_message(conversation_id: UUID, item: ThreadItem) -> NewMessage:
-    role, text = _shown(item)
-    return NewMessage(
-        role,
-        fit_text(text),
-        id=message_id(conversation_id, item.id),
-        body=_json(_ITEM, item),
-        created_at=aware(item.created_at),
-    )
-
-
-def _shown(item: ThreadItem) -> tuple[str | None, str]:
-    """Return the role and the text that show an item to people and other programs."""
-    match item:
-        case UserMessageItem(content=content, attachments=attachments):
-            names = [f"[{attachment.name}]" for attachment in attachments]
-            return "user", "\n".join([*(part.text for part in content), *names])
-        case AssistantMessageItem(content=content):
-            return "assistant", "\n".join(part.text for part in content)
-        case WidgetItem(copy_text=str(text)):
-            return "assistant", text
-    is_hidden = "hidden_context" in item.type or item.type == "end_of_turn"
-    return None, "" if is_hidden else f"[{item.type}]"
-
-
-def _item_of(row: records.Message, thread_id: str) -> ThreadItem:
-    """Return the item in a body, or the item that shows a message from elsewhere."""
-    with suppress(ValidationError):
-        return _ITEM.validate_python(from_json(row.body or "null"))
-    about: Any = {"id": str(row.id), "thread_id": thread_id, "created_at": row.created_at}
-    if row.role == "user":
-        text = UserMessageTextContent(text=row.content)
-        return UserMessageItem(content=[text], inference_options=InferenceOptions(), **about)
-    if row.role == "assistant" and not row.tool_calls:
-        return AssistantMessageItem(content=[AssistantMessageContent(text=row.content)], **about)
-    names = ("role", "content", "tool_calls", "tool_results")
-    content = {name: getattr(row, name) for name in names if getattr(row, name)}
-    return HiddenContextItem(content=content, **about)
