@@ -56,6 +56,23 @@ def items(*payloads: dict[str, Any]) -> list[dict[str, Any]]:
     return [line("session_meta", META), *(line("response_item", item) for item in payloads)]
 
 
+SNAPSHOT = {"type": "ghost_snapshot", "ghost_commit": {"id": "c0ffee"}}
+TURN = line("turn_context", {"model": "gpt-5-codex", "cwd": "/x"})
+
+
+@pytest.mark.parametrize("lines", [[], [TURN], [line("response_item", SNAPSHOT)]])
+def test_a_log_in_which_nobody_speaks_is_no_conversation(tmp_path: Path, lines: list[Any]) -> None:
+    """Else each session that was opened and not used is an empty chat."""
+    chat = read_lines(tmp_path, [line("session_meta", META), *lines])
+    assert (chat.key, chat.has_nothing) == (META["id"], True)
+
+
+def test_reasoning_without_an_answer_is_refused(tmp_path: Path) -> None:
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}]}
+    found, [refusal] = read_all(lines_file(tmp_path, items(SNAPSHOT, thought)))
+    assert (found, refusal.reason) == ([], "none of its 1 messages has text")
+
+
 class TestExample:
     def test_a_session_is_read_whole(self, tmp_path: Path) -> None:
         chat = read_lines(tmp_path, LINES)

@@ -84,11 +84,15 @@ def test_what_a_sentence_refers_to_is_in_it(tmp_path: Path, reference: Any, name
     assert (said, reasons) == ([("assistant", f"Ho`{name}`!")], [])
 
 
-def test_a_session_without_requests_is_an_empty_chat(tmp_path: Path) -> None:
-    """Else a folder of sessions has a refusal for each window that was opened and not used."""
-    value = {"version": 3, "requests": [], "sessionId": "session-2"}
+def test_a_session_without_requests_is_no_conversation(tmp_path: Path) -> None:
+    """Else a folder has a refusal, or an empty chat, for each window that was not used."""
+    value = {"version": 3, "requests": [], "sessionId": "session-2", "responderUsername": "A B"}
     [chat], refusals = read_all(write(tmp_path / "chat.json", value))
-    assert (chat.source, chat.key, chat.messages, refusals) == ("copilot-chat", "session-2", [], [])
+    assert (chat.source, chat.key, chat.has_nothing) == ("copilot-chat", "session-2", True)
+    assert refusals == []
+    typed = {**value, "inputState": {"inputText": "Not sent"}}
+    [chat], [_] = read_all(write(tmp_path / "typed.json", typed))
+    assert not chat.has_nothing
     assert read_all(write(tmp_path / "other.json", {"requests": [], "id": "x"}))[0] == []
 
 

@@ -58,13 +58,14 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     requests = value.get("requests")
     if not isinstance(requests, list) or not all(map(_is_request, requests)):
         raise Unreadable("requests must be a list of objects with message and response")
+    unsent = _unsent(value)
     yield SourceChat(
         (message for request in requests for message in _read_request(request)),
         id=first_text(value.get("sessionId")),
         title=value.get("customTitle"),
         created=value.get("creationDate"),
         updated=value.get("lastMessageDate"),
-        rest={**without(value, *_CHAT_FIELDS), **_unsent(value)},
+        rest={**without(value, *_CHAT_FIELDS), **unsent} if requests or unsent else {},
     )
 
 
