@@ -128,9 +128,13 @@ class TestAges:
         chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), result))
         assert spoken(chat)[-1] == ("tool", "notes.md")
 
-    def test_the_output_of_a_command_is_shown_without_its_wrapping(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["function_call_output", "custom_tool_call_output"])
+    def test_the_output_of_a_command_is_shown_without_its_wrapping(
+        self, tmp_path: Path, kind: str
+    ) -> None:
         told = json.dumps({"output": "a\nb", "metadata": {"exit_code": 0}})
-        chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), output("c1", told)))
+        answered = {**output("c1", told), "type": kind}
+        chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), answered))
         assert spoken(chat)[-1] == ("tool", "a\nb")
         assert "exit_code" in json.dumps(chat.messages[-1].metadata)
 

@@ -229,3 +229,15 @@ def test_a_search_of_qwen_is_beside_the_answer(tmp_path: Path) -> None:
     ]
     [answer] = read_answer(tmp_path, content_list=phases)
     assert answer.content == "Sloes are."
+
+
+def test_messages_with_parents_are_not_yet_its_messages(tmp_path: Path) -> None:
+    """Many programs have such a list; their times have other names, and would be lost."""
+    times = {"createdAt": "2025-01-01T00:00:01Z"}
+    listed = [
+        {"id": "q", "parentId": None, "role": "user", "content": "Hi", **times},
+        {"id": "a", "parentId": "q", "role": "assistant", "content": "Ho", **times},
+    ]
+    [chat], refusals = read_all(write(tmp_path / "chats.json", {"messages": listed}))
+    assert (chat.source, refusals) == ("openai", [])
+    assert chat.messages[1].created_at is not None
