@@ -90,10 +90,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "version": 5,
     "localStorage": {"persist:cherry-studio": json.dumps(STORE)},
     "indexedDB": {
-        "topics": [
-            {"id": "topic-1", "messages": MESSAGES},
-            {"id": "topic-2", "messages": []},
-        ],
+        "topics": [{"id": "topic-1", "messages": MESSAGES}],
         "message_blocks": BLOCKS,
         "files": [],
     },

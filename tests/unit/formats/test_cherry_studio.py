@@ -12,8 +12,8 @@ OPENING = [("system", "You know trees."), ("user", "Which tree is taller?")]
 
 
 def test_all_of_a_topic_is_where_a_reader_finds_it(tmp_path: Path) -> None:
-    [chat, empty], refusals = read_all(write(tmp_path / "data.json", EXAMPLE))
-    assert (refusals, empty.has_nothing) == ([], True)
+    [chat], refusals = read_all(write(tmp_path / "data.json", EXAMPLE))
+    assert refusals == []
     assert (chat.source, chat.key, chat.title) == ("cherry-studio", "topic-1", "Two trees")
     assert chat.updated_at is not None
     assert spoken(chat) == [
@@ -33,9 +33,17 @@ def test_all_of_a_topic_is_where_a_reader_finds_it(tmp_path: Path) -> None:
 
 
 def test_the_answer_of_another_model_is_a_branch(tmp_path: Path) -> None:
-    [chat, _], _ = read_all(write(tmp_path / "data.json", EXAMPLE))
+    [chat], _ = read_all(write(tmp_path / "data.json", EXAMPLE))
     other = next(n for n, each in enumerate(chat.messages, 1) if "ash" in each.content)
     assert spoken(chat, other) == [*OPENING, ("assistant", "The ash, I guess.")]
+
+
+def test_a_topic_without_messages_is_no_conversation(tmp_path: Path) -> None:
+    """Else each assistant that was never asked is an empty chat."""
+    topics = [*EXAMPLE["indexedDB"]["topics"], {"id": "topic-2", "messages": []}]
+    tables = {**EXAMPLE["indexedDB"], "topics": topics}
+    [_, chat], _ = read_all(write(tmp_path / "data.json", {**EXAMPLE, "indexedDB": tables}))
+    assert chat.has_nothing
 
 
 def test_without_a_mark_the_last_answer_is_shown(tmp_path: Path) -> None:
@@ -51,7 +59,7 @@ def test_a_backup_is_an_archive(tmp_path: Path) -> None:
         archive.writestr("data.json", json.dumps(EXAMPLE))
         archive.writestr("Data/Files/f-1.png", b"x")
     found, refusals = read_all(path)
-    assert ([chat.source for chat in found], refusals) == (["cherry-studio"] * 2, [])
+    assert ([chat.source for chat in found], refusals) == (["cherry-studio"], [])
 
 
 def test_older_messages_have_a_text_and_no_blocks(tmp_path: Path) -> None:
