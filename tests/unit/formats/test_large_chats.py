@@ -6,7 +6,15 @@ from typing import Any, ClassVar
 import pytest
 from tests.formats.gemini_cli import ABOUT, PROMPT, said
 
-from faceplate.importers.formats import gemini_cli, librechat, message_trees
+from faceplate.importers.formats import (
+    gemini_cli,
+    jan,
+    librechat,
+    llamacpp,
+    message_trees,
+    pydantic_ai,
+    typingmind,
+)
 from faceplate.importers.formats.description import Format
 
 MESSAGES = 5_000
@@ -54,6 +62,25 @@ def in_log(number: int) -> dict[str, Any]:
     return {**PROMPT, "messageId": number}
 
 
+def in_thread(number: int) -> dict[str, Any]:
+    content = [{"type": "text", "text": {"value": "Hi"}}]
+    return {"id": f"m{number}", "object": "thread.message", "role": "user", "content": content}
+
+
+def in_web_interface(number: int) -> dict[str, Any]:
+    place = {"convId": "c", "parent": f"m{number - 1}" if number else None}
+    return {"id": f"m{number}", "type": "text", "role": "user", "content": "Hi", **place}
+
+
+def in_history(number: int) -> dict[str, Any]:
+    part = {"part_kind": "user-prompt", "content": f"Hi {number}"}
+    return {"kind": "request", "parts": [part]}
+
+
+def in_export(number: int) -> dict[str, Any]:
+    return {"role": "user", "content": f"Hi {number}", "uuid": f"m{number}"}
+
+
 @pytest.mark.parametrize(
     ("format_", "make", "fields"),
     [
@@ -61,6 +88,10 @@ def in_log(number: int) -> dict[str, Any]:
         (message_trees.FORMAT, in_tree, {}),
         (gemini_cli.FORMAT, in_session, ABOUT),
         (gemini_cli.FORMAT, in_log, {}),
+        (jan.FORMAT, in_thread, {}),
+        (llamacpp.FORMAT, in_web_interface, {"conv": {"id": "c"}}),
+        (pydantic_ai.FORMAT, in_history, {}),
+        (typingmind.FORMAT, in_export, {"chatID": "c"}),
     ],
 )
 def test_memory_holds_few_messages_of_a_chat(format_: Format, make: Any, fields: Any) -> None:
