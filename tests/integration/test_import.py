@@ -215,6 +215,17 @@ async def test_a_chat_without_messages_is_a_conversation(
     assert (conversation.title, conversation.message_count, history) == ("Chat 1", 0, [])
 
 
+async def test_a_chat_without_anything_is_counted_and_not_stored(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Else the list of a user is full of the windows that some program opened."""
+    path = write(tmp_path / "chats.jsonl", [{"id": "nothing", "messages": []}])
+    assert await import_file(db, user.id, path) == Report(refused=1, empty=1)
+    assert await stored(db, user) == []
+    preview = await preview_file(path)
+    assert (preview.chats, preview.empty, preview.refused) == ({}, 1, 1)
+
+
 async def test_a_file_of_nothing_but_empty_chats_is_an_error(
     db: Database, user: User, tmp_path: Path
 ) -> None:

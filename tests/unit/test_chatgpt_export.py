@@ -190,6 +190,15 @@ class TestHidden:
         assert (chat.title, chat.messages) == ("New Chat", [])
 
 
+def test_the_role_of_the_first_exports_is_read(tmp_path: Path) -> None:
+    """They have no author; else the user's words are the assistant's."""
+    nodes = [node("q", None, "user", "Hi"), node("a", "q", "assistant", "Ho")]
+    for each in nodes:
+        each["message"]["role"] = each["message"].pop("author")["role"]
+    [chat] = read(tmp_path, chatgpt(nodes))
+    assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho")]
+
+
 class TestContent:
     @pytest.mark.parametrize(
         ("content", "text"),

@@ -62,7 +62,7 @@ def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
     Each child follows its parent, and no subtree is without a shown turn: so what is hidden belongs
     to the next message.
     """
-    answers = Answers({}, set())
+    answers = Answers({}, {})
     if rules.uses_tools:
         answers = find_answers(steps, keeps_open_calls=rules.keeps_open_calls)
     result = Assembly(Shelf(), [], [], [], [], [], Counter())
@@ -77,7 +77,7 @@ def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
         elif turn is not None:
             time = turn.created_at or time
             places = [(index, place) for place in range(len(turn.calls))] if turn.calls else ()
-            kept = [place in answers.kept for place in places]
+            kept = [answers.kept.get(place) for place in places]
             messages = _messages(turn, kept, call_id, result.hidden, time)
             result.hidden.clear()
             if messages[0].metadata or messages[0].body or turn.asides:
@@ -141,16 +141,22 @@ def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:
 
 def _messages(
     turn: Turn,
-    kept: Sequence[bool],
+    kept: Sequence[str | None],
     call_id: str | None,
     hidden: Sequence[object],
     time: datetime | None,
 ) -> list[NewMessage]:
-    """Return the messages of a turn: one, or more if its content is too long."""
+    """Return the messages of a turn: one, or more if its content is too long.
+
+    ``kept`` has the id of each of its calls, None for a call that stays none.
+    """
     calls: list[JsonObject] = []
     lone_calls: list[JsonObject] = []
-    for call, is_kept in zip(turn.calls, kept, strict=True):
-        (calls if is_kept else lone_calls).append(call)
+    for call, id_ in zip(turn.calls, kept, strict=True):
+        if id_ is None:
+            lone_calls.append(call)
+        else:
+            calls.append({**call, "id": id_})
     role = "tool" if call_id else turn.role if turn.role in _SPEAKERS else "assistant"
     content = turn.content
     if lone_calls or turn.attachments:

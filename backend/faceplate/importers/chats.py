@@ -58,6 +58,11 @@ class Chat(NamedTuple):
     asides: Mapping[str, int] = MappingProxyType({})
     """What is kept beside the text of its messages: how many, by the kind."""
 
+    @property
+    def has_nothing(self) -> bool:
+        """Whether it has neither messages nor a title, nor anything else: it is not stored."""
+        return not (self.messages or self.metadata) and self.title == _DEFAULT_TITLE
+
 
 class Refusal(NamedTuple):
     """A chat, or a part of one, that was not imported.

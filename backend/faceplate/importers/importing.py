@@ -38,7 +38,7 @@ class Report(NamedTuple):
     asides: Mapping[str, int] = MappingProxyType({})
     """What the file's chats keep beside their text: how many, by the kind."""
     empty: int = 0
-    """The chats of the file that have no message."""
+    """The chats of the file that have no message; one without anything else is not stored."""
 
 
 class Preview(NamedTuple):
@@ -120,7 +120,8 @@ async def preview_file(
     async with aclosing(read_batches(path, fixed, on_progress)) as batches:
         async for batch in batches:
             for chat in batch.chats:
-                chats[chat.source] += emptiness.note(chat)
+                if emptiness.note(chat):
+                    chats[chat.source] += 1
                 asides.update(chat.asides)
                 messages += len(chat.messages)
             for refusal in batch.refusals:
@@ -139,9 +140,13 @@ class _Emptiness:
 
     def __init__(self) -> None:
         self._has_messages: dict[int, bool] = {}
+        self._have_nothing = 0
 
     def note(self, chat: Chat) -> bool:
         """Remember whether a chat has a message, and return whether the chat is new."""
+        if chat.has_nothing:
+            self._have_nothing += 1
+            return False
         name = hash((chat.source, chat.key))
         is_new = name not in self._has_messages
         self._has_messages[name] = bool(chat.messages) or self._has_messages.get(name, False)
@@ -149,11 +154,12 @@ class _Emptiness:
 
     def count(self) -> int:
         """Return how many chats are empty."""
-        return sum(not has_messages for has_messages in self._has_messages.values())
+        without_messages = sum(not has_messages for has_messages in self._has_messages.values())
+        return without_messages + self._have_nothing
 
     def is_complete(self) -> bool:
         """Return whether there are chats, and all of them are empty."""
-        return 0 < len(self._has_messages) == self.count()
+        return 0 < len(self._has_messages) + self._have_nothing == self.count()
 
 
 class _Storing:
@@ -176,8 +182,10 @@ class _Storing:
 
     async def take(self, batch: Batch) -> None:
         """Store the chats of a batch, and report its refusals."""
-        if batch.chats:
-            await self._store(batch.chats)
+        for chat in (chat for chat in batch.chats if chat.has_nothing):
+            self._emptiness.note(chat)
+        if chats := [chat for chat in batch.chats if not chat.has_nothing]:
+            await self._store(chats)
         for refusal in batch.refusals:
             self._refuse(refusal)
 

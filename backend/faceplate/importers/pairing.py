@@ -25,8 +25,8 @@ class Answers(NamedTuple):
 
     calls: dict[int, str]
     """The id of the call of each result, by the index of its step."""
-    kept: set[Call]
-    """The calls that have a result, or may still get one."""
+    kept: dict[Call, str]
+    """The calls that have a result, or may still get one, with an id for each."""
 
 
 def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
@@ -49,11 +49,11 @@ def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
             pairing_at[index] = dict(pairing.pending)
     has_one_path = branch_points <= {None} and parents.count(None) == 1
     waits = keeps_open_calls and has_one_path
-    waiting = {call for call, _ in pairing.pending.values()} if waits else set()
+    waiting = {call: id_ for id_, (call, _) in pairing.pending.items()} if waits else {}
     pairing.give_up()
     found = {index: each for index, each in pairing.answers.items() if each[0] not in pairing.lone}
     calls = {index: call_id for index, (_, call_id) in found.items()}
-    return Answers(calls, {call for call, _ in found.values()} | waiting)
+    return Answers(calls, dict(found.values()) | waiting)
 
 
 class _Pairing:
@@ -76,8 +76,9 @@ class _Pairing:
             self.give_up()
         elif turn.role == "assistant" and turn.is_shown:
             for place, call in enumerate(turn.calls):
-                if can_be_stored(call):
-                    self._wait(call["id"], (index, place), name_of(call))
+                other = {**call, "id": self._free_id(call["id"])}
+                if can_be_stored(other):
+                    self._wait(other["id"], (index, place), name_of(call))
         elif turn.role == "tool":
             names = {id_: tool for id_, (_, tool) in self.pending.items()}
             call_id = (
@@ -86,9 +87,11 @@ class _Pairing:
             if call_id is not None:
                 self.answers[index] = self.pending.pop(call_id)[0], call_id
 
+    def _free_id(self, call_id: str) -> str:
+        """Return the id, or another one if a call that waits has it."""
+        return next(id_ for id_ in ids_of(call_id) if id_ not in self.pending)
+
     def _wait(self, call_id: str, call: Call, tool: str) -> None:
-        if earlier := self.pending.pop(call_id, None):
-            self.lone.add(earlier[0])
         self.pending[call_id] = call, tool
         if len(self.pending) > _MAX_PENDING:
             self.lone.add(self.pending.pop(next(iter(self.pending)))[0])

@@ -100,6 +100,35 @@ def test_parallel_calls_with_one_id_have_their_results_in_order(tmp_path: Path) 
     assert (len({*ids}), refusals) == (2, [])
 
 
+def test_calls_of_two_messages_with_one_id_have_their_results_in_order(tmp_path: Path) -> None:
+    """Else the first call becomes text, and its result is that of the second one."""
+    called = [
+        {"role": "assistant", "content": None, "tool_calls": [call("c", tool)]} for tool in "fg"
+    ]
+    messages = [ASKED, *called, result("c", "of f"), result("c", "of g"), ANSWERED]
+    chat, refusals = read(tmp_path, {"messages": messages})
+    calls = [each for message in chat.messages for each in message.tool_calls or ()]
+    answers = [each for message in chat.messages for each in message.tool_results or ()]
+    assert [(each["id"], each["function"]["name"]) for each in calls] == [
+        ("c", "f"),
+        ("c (2)", "g"),
+    ]
+    assert answers == [
+        {"tool_call_id": "c", "content": "of f"},
+        {"tool_call_id": "c (2)", "content": "of g"},
+    ]
+    assert refusals == []
+
+
+def test_an_id_that_is_free_again_is_kept(tmp_path: Path) -> None:
+    """Programs that count their calls anew in each answer give the same ids again."""
+    called = {"role": "assistant", "content": None, "tool_calls": [call("c", "f")]}
+    turn = [called, result("c", "of f"), ANSWERED]
+    chat, refusals = read(tmp_path, {"messages": [ASKED, *turn, ASKED, *turn]})
+    calls = [each for message in chat.messages for each in message.tool_calls or ()]
+    assert ([each["id"] for each in calls], refusals) == (["c", "c"], [])
+
+
 def test_one_result_for_two_calls_with_one_id_is_that_of_the_first(tmp_path: Path) -> None:
     called = {"role": "assistant", "content": None, "tool_calls": [call("c", "f"), call("c", "g")]}
     chat, _ = read(tmp_path, {"messages": [ASKED, called, result("c", "of f"), ASKED]})

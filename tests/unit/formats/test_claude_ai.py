@@ -152,3 +152,10 @@ def test_other_lists_of_chat_messages_are_not_taken(tmp_path: Path) -> None:
     value = {"chat_session": {}, "chat_messages": [{"message_id": 1, "role": "USER"}]}
     chats, _ = read_all(write(tmp_path / "c.json", value))
     assert [each.source for each in chats if each.source == "claude"] == []
+
+
+def test_a_spoken_note_is_text(tmp_path: Path) -> None:
+    note = {"type": "voice_note", "title": "Note", "text": "Buy plums", "citations": []}
+    said = {"uuid": "m-1", "sender": "human", "text": "Buy plums", "content": [note]}
+    found = read_one(tmp_path, [chat(chat_messages=[said])])
+    assert spoken(found) == [("user", "Buy plums")]

@@ -252,15 +252,21 @@ class TestForms:
             [{"type": "last-prompt", "lastPrompt": "Fix the build now", "sessionId": SESSION}],
         ],
     )
-    def test_a_log_in_which_nobody_speaks_is_an_empty_chat(
+    def test_a_log_in_which_nobody_speaks_is_no_conversation(
         self, tmp_path: Path, lines: list[dict[str, Any]]
     ) -> None:
-        """Else nearly every import of a folder of sessions has a refusal."""
+        """Else an import of a folder of sessions has a refusal, or an empty chat, for most."""
         [chat] = read_lines(tmp_path, lines)
-        assert (chat.source, chat.messages) == ("claude-code", [])
-        assert chat.metadata["source"]["other_lines"] == lines
-        assert chat.title == lines[0].get("summary", "New Chat")
-        assert chat.key == lines[0].get("sessionId", chat.key)
+        assert (chat.source, chat.has_nothing) == ("claude-code", True)
+
+    def test_what_is_unknown_in_such_a_log_is_kept_and_reported(self, tmp_path: Path) -> None:
+        lines = [{"type": "later", "sessionId": SESSION, "text": "new words"}]
+        lines.append({"type": "mode", "sessionId": SESSION, "mode": "plan"})
+        file = tmp_path / "session.jsonl"
+        file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        [chat], [refusal] = read_all(file)
+        assert not chat.has_nothing
+        assert "other_lines was not understood, with 9 characters" in refusal.reason
 
     def test_what_was_queued_in_such_a_log_is_read(self, tmp_path: Path) -> None:
         queued = {"type": "queue-operation", "content": "Be brief", "sessionId": SESSION}

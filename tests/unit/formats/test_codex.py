@@ -56,6 +56,23 @@ def items(*payloads: dict[str, Any]) -> list[dict[str, Any]]:
     return [line("session_meta", META), *(line("response_item", item) for item in payloads)]
 
 
+SNAPSHOT = {"type": "ghost_snapshot", "ghost_commit": {"id": "c0ffee"}}
+TURN = line("turn_context", {"model": "gpt-5-codex", "cwd": "/x"})
+
+
+@pytest.mark.parametrize("lines", [[], [TURN], [line("response_item", SNAPSHOT)]])
+def test_a_log_in_which_nobody_speaks_is_no_conversation(tmp_path: Path, lines: list[Any]) -> None:
+    """Else each session that was opened and not used is an empty chat."""
+    chat = read_lines(tmp_path, [line("session_meta", META), *lines])
+    assert (chat.key, chat.has_nothing) == (META["id"], True)
+
+
+def test_reasoning_without_an_answer_is_refused(tmp_path: Path) -> None:
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}]}
+    found, [refusal] = read_all(lines_file(tmp_path, items(SNAPSHOT, thought)))
+    assert (found, refusal.reason) == ([], "none of its 1 messages has text")
+
+
 class TestExample:
     def test_a_session_is_read_whole(self, tmp_path: Path) -> None:
         chat = read_lines(tmp_path, LINES)
@@ -111,9 +128,13 @@ class TestAges:
         chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), result))
         assert spoken(chat)[-1] == ("tool", "notes.md")
 
-    def test_the_output_of_a_command_is_shown_without_its_wrapping(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["function_call_output", "custom_tool_call_output"])
+    def test_the_output_of_a_command_is_shown_without_its_wrapping(
+        self, tmp_path: Path, kind: str
+    ) -> None:
         told = json.dumps({"output": "a\nb", "metadata": {"exit_code": 0}})
-        chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), output("c1", told)))
+        answered = {**output("c1", told), "type": kind}
+        chat = read_lines(tmp_path, items(said("user", "Hi"), call("c1", "ls"), answered))
         assert spoken(chat)[-1] == ("tool", "a\nb")
         assert "exit_code" in json.dumps(chat.messages[-1].metadata)
 

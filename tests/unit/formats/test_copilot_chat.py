@@ -1,15 +1,16 @@
 """Chats of GitHub Copilot in Visual Studio Code."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.chat_files import read_all, spoken, write
-from tests.formats.copilot_chat import EXAMPLE
+from tests.formats.copilot_chat import LOG, SESSION, asked
 
 
 def test_all_of_a_chat_is_where_a_reader_finds_it(tmp_path: Path) -> None:
-    [chat], refusals = read_all(write(tmp_path / "chat.json", EXAMPLE))
+    [chat], refusals = read_all(write(tmp_path / "chat.json", SESSION))
     assert refusals == []
     assert (chat.source, chat.key, chat.title) == ("copilot-chat", "session-1", "Two paths")
     assert spoken(chat) == [
@@ -84,11 +85,15 @@ def test_what_a_sentence_refers_to_is_in_it(tmp_path: Path, reference: Any, name
     assert (said, reasons) == ([("assistant", f"Ho`{name}`!")], [])
 
 
-def test_a_session_without_requests_is_an_empty_chat(tmp_path: Path) -> None:
-    """Else a folder of sessions has a refusal for each window that was opened and not used."""
-    value = {"version": 3, "requests": [], "sessionId": "session-2"}
+def test_a_session_without_requests_is_no_conversation(tmp_path: Path) -> None:
+    """Else a folder has a refusal, or an empty chat, for each window that was not used."""
+    value = {"version": 3, "requests": [], "sessionId": "session-2", "responderUsername": "A B"}
     [chat], refusals = read_all(write(tmp_path / "chat.json", value))
-    assert (chat.source, chat.key, chat.messages, refusals) == ("copilot-chat", "session-2", [], [])
+    assert (chat.source, chat.key, chat.has_nothing) == ("copilot-chat", "session-2", True)
+    assert refusals == []
+    typed = {**value, "inputState": {"inputText": "Not sent"}}
+    [chat], [_] = read_all(write(tmp_path / "typed.json", typed))
+    assert not chat.has_nothing
     assert read_all(write(tmp_path / "other.json", {"requests": [], "id": "x"}))[0] == []
 
 
@@ -97,9 +102,54 @@ def test_the_state_of_the_input_is_no_text_but_for_what_is_typed(tmp_path: Path)
     extension = {"value": "GitHub.copilot-chat", "_lower": "github.copilot-chat"}
     model = {"identifier": "copilot/path-1", "metadata": {"extension": extension}}
     state = {"selectedModel": model, "inputText": "", "attachments": []}
-    _, refusals = read_all(write(tmp_path / "chat.json", {**EXAMPLE, "inputState": state}))
+    _, refusals = read_all(write(tmp_path / "chat.json", {**SESSION, "inputState": state}))
     assert refusals == []
-    typed = {**EXAMPLE, "inputState": {**state, "inputText": "And the third?"}}
+    typed = {**SESSION, "inputState": {**state, "inputText": "And the third?"}}
     [chat], [refusal] = read_all(write(tmp_path / "typed.json", typed))
     assert "inputText was not understood, with 14 characters" in refusal.reason
     assert chat.metadata["source"]["inputText"] == {"text": "And the third?"}
+
+
+def read_log(tmp_path: Path, *lines: Any) -> tuple[Any, list[str]]:
+    file = tmp_path / "session-2.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    [chat], refusals = read_all(file)
+    return chat, [refusal.reason for refusal in refusals]
+
+
+def test_a_log_is_the_session_that_it_leads_to(tmp_path: Path) -> None:
+    """Else every chat of a newer version is refused."""
+    chat, reasons = read_log(tmp_path, *LOG)
+    assert reasons == []
+    assert (chat.source, chat.key, chat.title) == ("copilot-chat", "session-2", "Two hills")
+    opening = [("user", "Which hill is higher?"), ("assistant", "I look it up.  The east one.")]
+    assert spoken(chat) == [*opening, ("user", "And steeper?"), ("assistant", "The west one.")]
+    assert spoken(chat, 4) == [*opening, ("user", "And steep?"), ("assistant", "No.")]
+    assert chat.messages[1].output_tokens == 12
+
+
+def test_a_log_of_its_first_line_is_a_session(tmp_path: Path) -> None:
+    chat, reasons = read_log(tmp_path, LOG[0])
+    assert (spoken(chat)[-1], reasons) == (("assistant", "I look it up. "), [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"kind": 2, "k": ["requests", 7, "response"], "v": [{"value": "lost words"}]},
+        {"kind": 2, "k": ["sessionId"], "v": [{"value": "lost words"}]},
+        {"kind": 1, "k": ["requests", 7], "v": {"text": "lost words"}},
+        {"kind": 1, "k": ["requests", "x", "y"], "v": {"text": "lost words"}},
+    ],
+)
+def test_a_line_that_leads_nowhere_is_reported(tmp_path: Path, line: Any) -> None:
+    chat, [reason] = read_log(tmp_path, LOG[0], line)
+    assert "other_lines was not understood" in reason
+    assert "lost words" in json.dumps(chat.metadata)
+
+
+def test_a_request_that_is_written_again_is_no_branch(tmp_path: Path) -> None:
+    again = asked("request-1", "Which hill is higher?", {"value": "The east one."})
+    chat, reasons = read_log(tmp_path, LOG[0], {"kind": 2, "k": ["requests"], "i": 0, "v": [again]})
+    assert (chat.parents, reasons) == (None, [])
+    assert spoken(chat)[-1] == ("assistant", "The east one.")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.chat_files import read_all, spoken, write
 from tests.formats.gemini_cli import ABOUT, ANSWER, LINES, PROMPT, said
 
@@ -98,3 +99,11 @@ def test_a_saved_checkpoint_is_a_list_of_contents(tmp_path: Path) -> None:
     for value in (contents, {"history": contents, "authType": "oauth-personal"}):
         [chat], refusals = read_all(write(tmp_path / "checkpoint-ponds.json", value))
         assert (refusals, chat.source, spoken(chat)) == ([], "gemini", [OPENING[0], OPENING[3]])
+
+
+@pytest.mark.parametrize("lines", [[ABOUT], [{**ABOUT, "messages": []}]])
+def test_a_session_without_messages_is_no_conversation(tmp_path: Path, lines: list[Any]) -> None:
+    """Else each session that was opened and not used is an empty chat."""
+    lines = [{**lines[0], "summary": None, "kind": "main"}]
+    [chat], refusals = read_all(write_lines(tmp_path, lines))
+    assert (chat.key, chat.has_nothing, refusals) == ("session-1", True, [])

@@ -11,6 +11,8 @@ from tests.formats.grok import EXAMPLE, card, chat, export, response
 
 from faceplate.importers import Chat
 
+TIME = "2025-01-01T00:00:01Z"
+
 
 def read_one(tmp_path: Path, value: object) -> Chat:
     [[found], refusals] = read_all(write(tmp_path / "prod-grok-backend.json", value))
@@ -165,3 +167,19 @@ def test_the_model_that_answered_counts_more_than_the_mode(tmp_path: Path) -> No
     [[found], _] = read_all(write(tmp_path / "c.json", [value]))
     assert found.messages[0].model == "grok-4-mini"
     assert '"mode": "build"' in json.dumps(found.messages[0].metadata)
+
+
+def test_the_answers_of_the_web_interface_are_read(tmp_path: Path) -> None:
+    """Else their times and branches are lost, as the fields have other names there."""
+    responses = [
+        {"responseId": "r1", "message": "Far?", "sender": "human", "createTime": TIME},
+        {"responseId": "r2", "message": "No", "sender": "assistant", "parentResponseId": "r1"},
+        {"responseId": "r3", "message": "Yes", "sender": "assistant", "parentResponseId": "r1"},
+    ]
+    about = {"conversationId": "c-1", "title": "Stars", "createTime": TIME, "modifyTime": TIME}
+    whole = {"conversation": about, "responses": responses}
+    for value, name in ((whole, ("c-1", "Stars")), ({"responses": responses}, None)):
+        [chat], refusals = read_all(write(tmp_path / "grok.json", value))
+        assert (chat.source, refusals, chat.parents) == ("grok", [], [None, None, 1])
+        assert chat.messages[0].created_at == chat.created_at is not None
+        assert name is None or (chat.key, chat.title) == name

@@ -1,6 +1,7 @@
 """LangChain's messages: three spellings, and calls that stand in several places."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,27 @@ def test_every_thread_is_read(value: dict[str, Any]) -> None:
     """No shape of a thread may stop the import."""
     [chat] = langchain.read(value)
     assert len([*chat.messages]) == len(value["messages"])
+
+
+@pytest.mark.parametrize(
+    ("session", "column"), [("session_id", "message"), ("SessionId", "History")]
+)
+@pytest.mark.parametrize("hold", [json.dumps, dict])
+def test_the_rows_of_a_history_are_a_chat_for_each_session(
+    tmp_path: Path, session: str, column: str, hold: Callable[[Any], object]
+) -> None:
+    """Else a dump of the table in which a program keeps its chats is refused."""
+    said = [("s-1", "human", "Hi"), ("s-2", "human", "Hello"), ("s-1", "ai", "Ho")]
+    rows: list[Any] = []
+    for number, (id_, kind, text) in enumerate(said):
+        message: Any = {"type": kind, "data": {"content": text, "type": kind}}
+        time = f"2025-01-0{number + 1}T00:00:00Z"
+        rows.append({"id": number, session: id_, column: hold(message), "created_at": time})
+    found, refusals = read_all(write(tmp_path / "message_store.json", rows))
+    assert refusals == []
+    assert [(chat.source, chat.key, spoken(chat)) for chat in found] == [
+        ("langchain", "s-1", [("user", "Hi"), ("assistant", "Ho")]),
+        ("langchain", "s-2", [("user", "Hello")]),
+    ]
+    assert found[0].messages[1].created_at is not None
+    assert found[0].messages[1].created_at.day == 3

@@ -209,3 +209,11 @@ def test_rows_without_a_message_are_kept(tmp_path: Path) -> None:
     assert about["documents"] == tables["documents"]
     assert about["chunks"] == tables["chunks"][:1]
     assert chat.asides["documents"] == 1
+
+
+def test_a_row_without_an_id_belongs_to_no_chat(tmp_path: Path) -> None:
+    """Else its words are lost in silence: it looks like the missing session of a chat."""
+    loose = {"description": "Of nobody", "text": "words of a session"}
+    [chat] = read_rows(tmp_path, *MESSAGES[:1], sessions=[loose], agents=[loose])
+    assert chat.metadata["source"]["sessions"] == [loose]
+    assert chat.metadata["source"]["agents"] == [loose]

@@ -204,3 +204,40 @@ def test_the_files_of_a_chat_are_not_kept_twice(tmp_path: Path) -> None:
     assert refusals == []
     assert chat.messages[0].content == "Hi\n\n[plums.pdf]\n```\nPlums ripen in August.\n```"
     assert chat.metadata["source"]["chat"]["files"] == [other]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"output": [{"type": "open_webui:canvas", "text": "A drawn plum"}]},
+        {"content_list": [{"phase": "canvas", "content": "A drawn plum", "status": "finished"}]},
+    ],
+)
+def test_a_part_of_a_later_version_is_reported(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Else an answer that is only there vanishes, and nobody knows."""
+    answer = reply("a", "q", "assistant", "Here:", **fields)
+    value = open_webui([reply("q", None, "user", "Draw"), answer])
+    [chat], [refusal] = read_all(write(tmp_path / "chats.json", [value]))
+    assert "part 1 was not understood, with" in refusal.reason
+    assert "A drawn plum" in json.dumps(chat.messages[1].metadata)
+
+
+def test_a_search_of_qwen_is_beside_the_answer(tmp_path: Path) -> None:
+    phases = [
+        {"phase": "web_search", "content": "three pages", "extra": {}},
+        {"phase": "answer", "content": "Sloes are."},
+    ]
+    [answer] = read_answer(tmp_path, content_list=phases)
+    assert answer.content == "Sloes are."
+
+
+def test_messages_with_parents_are_not_yet_its_messages(tmp_path: Path) -> None:
+    """Many programs have such a list; their times have other names, and would be lost."""
+    times = {"createdAt": "2025-01-01T00:00:01Z"}
+    listed = [
+        {"id": "q", "parentId": None, "role": "user", "content": "Hi", **times},
+        {"id": "a", "parentId": "q", "role": "assistant", "content": "Ho", **times},
+    ]
+    [chat], refusals = read_all(write(tmp_path / "chats.json", {"messages": listed}))
+    assert (chat.source, refusals) == ("openai", [])
+    assert chat.messages[1].created_at is not None

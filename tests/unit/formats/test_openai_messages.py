@@ -338,3 +338,11 @@ class TestBareLists:
         file.write_text("\n".join(map(json.dumps, [header, HI, HO])))
         [chat], refusals = read_all(file)
         assert (chat.title, spoken(chat), refusals) == ("Greetings", SAID, [])
+
+
+@pytest.mark.parametrize("role", ["User", "USER", " user "])
+def test_a_role_is_read_however_it_is_spelt(tmp_path: Path, role: str) -> None:
+    """Else the user's words become the assistant's."""
+    messages = [{"role": role, "content": "Hi"}, {"role": role, "content": "Ho", "name": "Ada"}]
+    [chat], refusals = read_all(write(tmp_path / "chats.json", {"messages": messages}))
+    assert ([message.role for message in chat.messages], refusals) == (["user", "user"], [])

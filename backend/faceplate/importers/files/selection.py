@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 _JSON: Final = (".json", ".jsonl", ".ndjson")
 _ARCHIVE: Final = ".zip"
 _THREAD: Final = "thread.json"
-_INDEX: Final = "sessions-index.json"  # of Claude Code: the titles of the files beside it
+# The titles of the files beside them, of Claude Code and Continue.
+_INDEXES: Final = ("sessions-index.json", "sessions.json")
 # Large exports of ChatGPT have several files, each with a list.
 _CHATS: Final = re.compile(r"conversations(-\d+)?\.json(\.gz)?", re.IGNORECASE)
 
@@ -53,7 +54,7 @@ def _is_hidden(path: PurePosixPath) -> bool:
 def _is_read(path: PurePosixPath, exports: set[PurePosixPath]) -> bool:
     if path.name.lower().endswith(_ARCHIVE):
         return True
-    if path.name == _INDEX:
+    if path.name in _INDEXES:
         return False
     is_json = path.name.lower().removesuffix(".gz").endswith(_JSON)
     return is_json and (path.parent not in exports or bool(_CHATS.fullmatch(path.name)))

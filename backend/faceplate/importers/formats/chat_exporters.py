@@ -91,7 +91,7 @@ def _spoken_by(message: object) -> str:
 
 
 def _is_turn(kind: object) -> bool:
-    return isinstance(kind, str) and kind.lower() in _TURNS
+    return isinstance(kind, str) and kind.strip().lower() in _TURNS
 
 
 def joins(value: JsonObject) -> str | None:
@@ -142,7 +142,7 @@ def _read_messages(value: object) -> Iterator[Message]:
         yield _read_spoken(fields)
         return
     moment, time = read_time(fields.get("time"), _TIMES), fields.get("time")
-    role = first_text(fields.get("role"), fields.get("type"), "unknown").lower()
+    role = first_text(fields.get("role"), fields.get("type"), "unknown").strip().lower()
     key = next((key for key in ("say", "message", "content") if fields.get(key)), "say")
     said = fields.get(key)
     blocks = said if key == "message" and isinstance(said, list) else None

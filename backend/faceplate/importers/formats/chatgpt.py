@@ -134,7 +134,7 @@ def _place(id_: str, fields: JsonObject) -> dict[str, Any]:
 
 def _read_message(place: JsonObject, message: JsonObject, mapping: Mapping[str, object]) -> Message:
     author, metadata = as_object(message.get("author")), as_object(message.get("metadata"))
-    role, content = author.get("role"), message.get("content")
+    role, content = author.get("role", message.get("role")), message.get("content")
     pieces, rest = _read_content(content)
     call_id = first_text(metadata.get(CALL_ID))
     if role == "assistant" and (tool := _recipient(message)):

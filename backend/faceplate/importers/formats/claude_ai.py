@@ -172,6 +172,8 @@ def _read_block(block: object, beside: JsonObject) -> list[Piece]:
         return [result, *_keep(without(fields, *_RESULT_FIELDS), beside)]
     if kind == "thinking":
         return [Aside("reasoning", _plain(fields))]
+    if kind == "voice_note":
+        return read_part({**_plain(fields), "type": "text"})
     if kind in _NOTES:
         beside.setdefault("platform_notes", []).append(without(fields, *_TIMES))
         return []

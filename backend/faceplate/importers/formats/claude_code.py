@@ -18,7 +18,6 @@ from faceplate.importers.formats.claude_code_lines import (
     Thread,
     find_titles,
     is_line,
-    is_note,
     is_other,
     is_question,
     is_spoken,
@@ -66,7 +65,8 @@ def _lines(value: JsonObject) -> Iterator[JsonObject]:
 def read(value: JsonObject) -> Iterator[SourceChat]:
     """Yield the chat of each session and of each agent in a log.
 
-    A log in which nobody says anything, such as one of titles of other sessions, is an empty chat.
+    A log in which nobody says anything, such as one of titles of other sessions, is a chat without
+    anything.
     """
     titles = find_titles(_lines(value))
     found = threads(_lines(value))
@@ -96,8 +96,7 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
         current = current if message.is_hidden else message.id
     ends = {answer: number for number, (answer, _) in enumerate(answers)}
     are_last = [ends[answer] == number for number, (answer, _) in enumerate(answers)]
-    others = [line for line in thread.lines if is_other(line) or (not common and is_note(line))]
-    given = [] if common else [*titles.values()]
+    others = [line for line in thread.lines if is_other(line)]
     return SourceChat(
         (  # the whole answer has one usage
             _with_usage(message, usage) if is_last else message
@@ -105,7 +104,7 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
         ),
         id="/".join(name for name in (thread.session, thread.agent) if name)
         or digest([*thread.lines]),
-        title=_title(thread, titles) or first_text(*given[-1:]),
+        title=_title(thread, titles) if messages else None,
         is_tree=True,
         current=current,
         rest={

@@ -23,7 +23,6 @@ TYPES: Final = frozenset(
     )
 )
 """The types of lines. What is no message has no words of its own, but for titles."""
-_BESIDE_MESSAGES: Final = ("system", "attachment", "queue-operation", "progress")
 _MARKS: Final = ("sessionId", "session_id", "uuid", "parentUuid", "leafUuid", "messageId")
 PROGRAM_TEXTS: Final = (
     *("<local-command-", "<bash-stdout>", "<bash-stderr>", "<task-notification>"),
@@ -68,11 +67,6 @@ def is_spoken(line: JsonObject) -> bool:
 def is_other(line: JsonObject) -> bool:
     """Return whether a line is of an unknown type."""
     return first_text(line.get("type")) not in TYPES
-
-
-def is_note(line: JsonObject) -> bool:
-    """Return whether a line says something about a session, and has no part in its messages."""
-    return not is_spoken(line) and line.get("type") not in _BESIDE_MESSAGES
 
 
 def opening(line: JsonObject) -> str:

@@ -121,13 +121,11 @@ class _Reader:
         """Return the chat."""
         for number, line in enumerate(self._lines):
             self._take(line, is_first=not number)
-        if self._asides:
-            self._add(
-                Message("assistant", (), original=[aside.value for aside in self._asides]), {}
-            )
+        self._take_last_asides()
         self._put_last()
         header = as_object(self._about.get("session_meta"))
-        rest = {**self._about, **({"other_lines": self._others} if self._others else {})}
+        others: JsonObject = {"other_lines": self._others} if self._others else {}
+        rest = {**self._about, **others} if self._messages or others else {}
         return SourceChat(
             self._messages,
             id=first_text(header.get("id")) or digest([*self._lines]),
@@ -137,6 +135,13 @@ class _Reader:
             current=self._path[-1] if self._path else None,
             rest=rest,
         )
+
+    def _take_last_asides(self) -> None:
+        """Take what no answer follows, unless it is all that the log has: snapshots of files."""
+        has_messages = bool(self._messages or self._last)
+        if any(has_messages or aside.kind != "snapshots" for aside in self._asides):
+            asides = [aside.value for aside in self._asides]
+            self._add(Message("assistant", (), original=asides), {})
 
     def _take(self, line: JsonObject, *, is_first: bool) -> None:
         payload = as_object(line.get("payload"))
@@ -287,6 +292,9 @@ FORMAT: Final = Format(
     "Codex CLI's logs",
     fits,
     read,
-    known=("session_meta", "turn_context", "world_state", "replacement_history"),
+    known=(
+        *("session_meta", "turn_context", "world_state", "replacement_history"),
+        *("instructions", "base_instructions"),
+    ),
     joins=joins,
 )

@@ -18,6 +18,7 @@ ITEMS: Final = frozenset(
         *("context_compaction",),
     )
 )
+_OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
 INJECTED: Final = (
     *("<environment_context>", "<user_instructions>", "<permissions instructions>"),
     *("<collaboration_mode>", "<turn_aborted>", "<INSTRUCTIONS>", "<skill>", "# AGENTS.md"),
@@ -69,10 +70,10 @@ def _pieces(item: JsonObject) -> Iterator[Piece]:
         yield from read_content(item.get("content"))
     elif kind == "reasoning":
         yield Aside("reasoning", without(item, "type", "encrypted_content"))
-    elif kind == "function_call_output" and isinstance(item.get("output"), dict):
+    elif kind in _OUTPUTS and isinstance(item.get("output"), dict):
         output = item["output"]  # the form before its content could have parts
         yield Result(output.get("content", output), call_id)
-    elif kind == "function_call_output" and (fields := _told(item.get("output"))):
+    elif kind in _OUTPUTS and (fields := _told(item.get("output"))):
         yield Result(fields.pop("output"), call_id)
         yield Aside("exit codes", fields)
     elif kind == "tool_search_output":

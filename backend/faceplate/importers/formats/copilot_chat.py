@@ -1,15 +1,17 @@
 """Chats of GitHub Copilot in Visual Studio Code: ``{"requests": [{"message", "response"}]}``.
 
 A request has the user's words and the parts of the answer: Markdown, thoughts, calls of tools and
-references to files, each of a ``kind``; Markdown may have none.
+references to files, each of a ``kind``; Markdown may have none. Newer versions log the changes of
+such an object, a line each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, as_object, first_text, without
+from faceplate.importers.formats.copilot_lines import Replaced, is_line, replay
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
@@ -21,9 +23,11 @@ from faceplate.importers.source import (
     Text,
     Unknown,
 )
+from faceplate.importers.unread import find_text
 
 _CHAT_FIELDS: Final = ("sessionId", "customTitle", "creationDate", "lastMessageDate", "requests")
 _FIELDS: Final = ("requestId", "message", "response", "timestamp", "modelId", "isCanceled")
+_TOKENS: Final = ("promptTokens", "completionTokens")
 _MARKDOWN: Final = ("markdownContent", "markdownVuln", "warning", "info", "systemNotification")
 _STEPS: Final = (
     *("textEditGroup", "textEdit", "notebookEditGroup", "notebookEdit", "workspaceEdit"),
@@ -38,7 +42,13 @@ _TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
 
 
 def fits(value: JsonObject) -> int:
-    """Return 4 for requests that each have a message and a response, or a session without any."""
+    """Return 4 for requests that each have a message and a response, or a session without any.
+
+    Also for the lines of a log.
+    """
+    lines = as_list(value.get("messages"))
+    if lines and all(is_line(as_object(line)) for line in lines):
+        return 4 if lines[0].get("kind") == 0 else 0
     requests = value.get("requests")
     if requests == []:
         is_session = all(isinstance(value.get(key), str | int) for key in ("sessionId", "version"))
@@ -55,17 +65,52 @@ def _is_request(value: object) -> bool:
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
     """Yield the chat of a value."""
+    replaced: list[Replaced] = []
+    if "requests" not in value and as_list(value.get("messages")):
+        value, replaced = replay(map(as_object, value["messages"]))
     requests = value.get("requests")
     if not isinstance(requests, list) or not all(map(_is_request, requests)):
         raise Unreadable("requests must be a list of objects with message and response")
+    unsent = _unsent(value)
     yield SourceChat(
-        (message for request in requests for message in _read_request(request)),
+        _read_requests(requests, replaced),
         id=first_text(value.get("sessionId")),
         title=value.get("customTitle"),
         created=value.get("creationDate"),
         updated=value.get("lastMessageDate"),
-        rest={**without(value, *_CHAT_FIELDS), **_unsent(value)},
+        is_tree=bool(replaced),
+        current=_last_name(requests),
+        rest={**without(value, *_CHAT_FIELDS), **unsent} if requests or unsent else {},
     )
+
+
+def joins(value: JsonObject) -> str | None:
+    """Return "" for a line of a log: a file is one session."""
+    return "" if is_line(value) else None
+
+
+def _read_requests(
+    requests: Iterable[JsonObject], replaced: Iterable[Replaced]
+) -> Iterator[Message]:
+    """Yield the messages of the requests, and of those that were replaced, with their parents."""
+    ends: dict[str, str] = {}
+    before: str | None = None
+    for request in requests:
+        for message in _read_request(request):
+            yield message._replace(parent=before)
+            before = message.id
+        ends[first_text(request.get("requestId"))] = before or ""
+    for each in replaced:
+        before = ends.get(each.before) or None
+        for message in _read_request(each.request):
+            yield message._replace(parent=before)
+            before = message.id
+        ends[first_text(each.request.get("requestId"))] = before or ""
+
+
+def _last_name(requests: list[JsonObject]) -> str | None:
+    """Return the id of the last message."""
+    return [message.id for message in _read_request(requests[-1])][-1] if requests else None
 
 
 def _unsent(value: JsonObject) -> JsonObject:
@@ -75,7 +120,7 @@ def _unsent(value: JsonObject) -> JsonObject:
 
 
 def _read_request(request: JsonObject) -> Iterator[Message]:
-    id_, given = first_text(request.get("requestId")), request["message"]
+    id_, given = first_text(request.get("requestId")), request.get("message")
     said, beside = as_object(given), {}
     if parts := without(said, "text", "parts"):
         beside["message"] = parts
@@ -84,7 +129,7 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
         [Text(first_text(given, said.get("text")))],
         id=id_,
         created=request.get("timestamp"),
-        rest={**without(request, *_FIELDS), **beside},
+        rest={**without(request, *_FIELDS, *_TOKENS), **beside},
         original=request,
     )
     pieces = [piece for part in as_list(request.get("response")) for piece in _read_part(part)]
@@ -101,6 +146,8 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
             id=f"{id_}.answer" if id_ else "",
             created=request.get("timestamp"),
             model=request.get("modelId"),
+            input_tokens=request.get("promptTokens"),
+            output_tokens=request.get("completionTokens"),
             status="interrupted" if is_cut else "failed" if error else None,
             original=request.get("response"),
         )
@@ -130,18 +177,27 @@ def _read_part(part: Any) -> Iterator[Piece]:
         yield Text(part)
     elif not kind and isinstance(value, str):
         yield Text(value)
+        yield from _untold(without(fields, "value"))
     elif kind in _MARKDOWN and isinstance(content, str):
         yield Text(content)
+        yield from _untold({**without(fields, "content"), **without(fields["content"], "value")})
     elif kind == "thinking":
         yield Aside("reasoning", without(fields, "kind"))
     elif kind == "inlineReference" and (reference := _reference(fields)):
         yield Text(reference)
+        yield from _untold(fields)
     elif kind.startswith("toolInvocation"):
         yield from _read_call(fields)
     elif kind in _STEPS:
         yield Aside("steps", part)
     else:
         yield Unknown(part)
+
+
+def _untold(rest: JsonObject) -> Iterator[Unknown]:
+    """Yield the fields beside a text as a part that is unknown, if there is text in them."""
+    if any(find_text(rest)):
+        yield Unknown(rest)
 
 
 def _reference(fields: JsonObject) -> str:
@@ -170,8 +226,9 @@ FORMAT: Final = Format(
     "GitHub Copilot chat of Visual Studio Code",
     fits,
     read,
+    joins=joins,
     known=(
         *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
-        "inputState",
+        *("inputState", "v"),
     ),
 )

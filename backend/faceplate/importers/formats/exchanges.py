@@ -15,6 +15,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats import anthropic, openai, responses
 from faceplate.importers.formats.description import Format
+from faceplate.importers.formats.llm_logs import is_row
 from faceplate.importers.source import SourceChat
 
 _REQUESTS: Final = (
@@ -45,6 +46,8 @@ class _Exchange(NamedTuple):
 
 def fits(value: JsonObject) -> int:
     """Return 4 for a request with replies, 3 for one of them in the shape of a log or a batch."""
+    if is_row(value):
+        return 0
     exchange = _find(value)
     has_replies = exchange.reply is not None or any(_listed(value.get(k)) for k in _PREFERENCES)
     if exchange.has_request and (has_replies or _has_alternatives(value)):

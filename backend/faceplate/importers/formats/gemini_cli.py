@@ -13,6 +13,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import read_content
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.description import Format
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
 _NOTES: Final = ("info", "warning", "error")
@@ -86,7 +87,9 @@ class _Session:
 
     def __init__(self) -> None:
         self.about: JsonObject = {}
-        self._messages: dict[str, Message] = {}
+        self._versions = Shelf[Message]()
+        self._places: dict[str, int] = {}
+        """Where the message of each name is; a version that it has replaced stays unread."""
         self._names: dict[str, str] = {}
         """The newest version of each message; an older one has another text, or another place."""
         self._current: str | None = None
@@ -96,7 +99,7 @@ class _Session:
         back, fields = line.get("$rewindTo"), line.get("$set")
         if isinstance(back, str):
             name = self._names.get(back)
-            self._current = None if name is None else self._messages[name].parent
+            self._current = None if name is None else self._message(name).parent
             self._add_rest(without(line, "$rewindTo"))
         elif isinstance(fields, dict):
             self._take_about(fields)
@@ -107,10 +110,10 @@ class _Session:
             message = _read_message(line)
             name = self._names.get(message.id)
             if name is None or (name == self._current and not self._extends(message, name)):
-                self._current = self._current if name is None else self._messages[name].parent
+                self._current = self._current if name is None else self._message(name).parent
                 self._follow(message)
             else:
-                self._put(name, message, self._messages[name].parent)
+                self._put(name, message, self._message(name).parent)
 
     def _take_about(self, fields: JsonObject) -> None:
         self.about.update(without(fields, "messages"))
@@ -129,41 +132,47 @@ class _Session:
     def _follow(self, message: Message) -> None:
         """Add a message after the current one, unless it stands there already."""
         name = self._names.get(message.id)
-        is_there = name is not None and self._messages[name].parent == self._current
+        is_there = name is not None and self._message(name).parent == self._current
         if name is None or not is_there or not self._extends(message, name):
-            name = message.id or f"message {len(self._messages) + 1}"
-            while name in self._messages:
+            name = message.id or f"message {len(self._places) + 1}"
+            while name in self._places:
                 name += "'"
         self._put(name, message, self._current)
         self._names[message.id or name] = self._current = name
 
     def _put(self, name: str, message: Message, parent: str | None) -> None:
         """Set a message, with what only the version that it replaces has beside its text."""
-        if (known := self._messages.get(name)) is not None:
-            message = message._replace(pieces=[*message.pieces, *_only_in(known, message)])
-        self._messages[name] = message._replace(id=name, parent=parent)
+        if name in self._places:
+            lost = _only_in(self._message(name), message)
+            message = message._replace(pieces=[*message.pieces, *lost])
+        self._places[name] = len(self._versions)
+        self._versions.append(message._replace(id=name, parent=parent))
+
+    def _message(self, name: str) -> Message:
+        return self._versions[self._places[name]]
 
     def _extends(self, message: Message, name: str) -> bool:
         """Return whether a message has what its version of this name has said."""
-        return _said(message).startswith(_said(self._messages[name]))
+        return _said(message).startswith(_said(self._message(name)))
 
     def chat(self) -> SourceChat:
-        """Return the session."""
+        """Return the session; of one without messages only what no field of a session says."""
+        about = without(self.about, *_CHAT_FIELDS)
         return SourceChat(
-            list(self._messages.values()),
+            (self._versions[place] for place in self._places.values()),
             id=first_text(self.about.get("sessionId")),
             title=self.about.get("summary"),
             created=self.about.get("startTime"),
             updated=self.about.get("lastUpdated"),
             is_tree=True,
             current=self._current,
-            rest=without(self.about, *_CHAT_FIELDS),
+            rest=about if self._places else {key: about[key] for key in about if key == "lines"},
         )
 
 
 def _read_prompts(listed: list[Any]) -> Iterator[SourceChat]:
     """Yield a chat for each session of a log; it is not the one that has the answers."""
-    sessions: dict[str, list[Message]] = {}
+    sessions: dict[str, Shelf[Message]] = {}
     for fields in listed:
         message = Message(
             "user",
@@ -172,7 +181,7 @@ def _read_prompts(listed: list[Any]) -> Iterator[SourceChat]:
             rest=without(fields, "sessionId", "messageId", "timestamp", "type", "message"),
             original=fields,
         )
-        sessions.setdefault(fields["sessionId"], []).append(message)
+        sessions.setdefault(fields["sessionId"], Shelf()).append(message)
     for id_, messages in sessions.items():
         yield SourceChat(messages, id=f"prompts of {id_}")
 

@@ -38,7 +38,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not isinstance(value.get("conversation_turns"), list):
         raise Unreadable("conversation_turns must be a list")
     yield SourceChat(
-        [message for turn in _turns(value) for message in _read_turn(turn)],
+        (message for turn in _turns(value) for message in _read_turn(turn)),
         id=first_text(value.get("creation_time")),
         title=value.get("title"),
         created=value.get("creation_time"),

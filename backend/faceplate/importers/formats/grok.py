@@ -1,7 +1,8 @@
 """Grok data exports: ``prod-grok-backend.json``, alone or in the archive of the account's data.
 
 A chat is ``{"conversation", "responses"}``, and each response stands in an object of its own. Each
-response names the one that it follows. Times are ISO 8601 in chats and MongoDB's in responses.
+response names the one that it follows. Times are ISO 8601 in chats and MongoDB's in responses. The
+web interface has other names for the same fields, and may have no conversation around responses.
 """
 
 import json
@@ -35,14 +36,30 @@ _RESPONSE_FIELDS: Final = (
     *("file_attachments", *_IMAGES),
 )
 _CHAT_FIELDS: Final = ("id", "title", "create_time", "modify_time", "leaf_response_id")
+_WEB_NAMES: Final = {
+    "responseId": "_id",
+    "parentResponseId": "parent_response_id",
+    "leafResponseId": "leaf_response_id",
+    "createTime": "create_time",
+    "modifyTime": "modify_time",
+    "thinkingTrace": "thinking_trace",
+    "fileAttachments": "file_attachments",
+    "generatedImageUrls": "generated_image_urls",
+    "imageAttachments": "image_attachments",
+    "imageEditUris": "image_edit_uris",
+    "webSearchResults": "web_search_results",
+}
 
 
 def fits(value: JsonObject) -> int:
     """Return 3 for responses that each have a sender, 2 for a chat with none or with others."""
     conversation, responses = value.get("conversation"), value.get("responses")
-    if not isinstance(conversation, dict) or not isinstance(responses, list):
+    if not isinstance(responses, list):
         return 0
     sent = ["sender" in _response(each) for each in responses]
+    if not isinstance(conversation, dict):
+        are_named = all("responseId" in as_object(each) for each in responses)
+        return 3 if sent and all(sent) and are_named else 0
     if not sent:
         return 2 if "id" in conversation else 0
     return 3 if all(sent) else 2 if any(sent) else 0
@@ -52,7 +69,12 @@ def _response(wrapped: object) -> JsonObject:
     """Return the fields of a response, which stand in an object of their own or not."""
     outer = as_object(wrapped)
     inner = outer.get("response")
-    return {**without(outer, "response"), **inner} if isinstance(inner, dict) else outer
+    return _named({**without(outer, "response"), **inner} if isinstance(inner, dict) else outer)
+
+
+def _named(fields: JsonObject) -> JsonObject:
+    """Return fields by the names that they have in the data export."""
+    return {_WEB_NAMES.get(key, key): field for key, field in fields.items()}
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
@@ -60,6 +82,9 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     conversation, responses = as_object(value.get("conversation")), value.get("responses")
     if not isinstance(responses, list):
         raise Unreadable("responses must be a list")
+    conversation = _named(conversation)
+    if "id" not in conversation and "conversationId" in conversation:
+        conversation["id"] = conversation.pop("conversationId")
     ids = {first_text(_response(each).get("_id")) for each in responses} - {""}
     messages: list[Message] = []
     for number, wrapped in enumerate(responses, start=1):

@@ -12,6 +12,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, first_of, first_text, to_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
+from faceplate.importers.formats.llm_logs import is_row
 from faceplate.importers.formats.rows import MEDIA, place_media, take_media, with_alternatives
 from faceplate.importers.formats.sharegpt import is_turn, read_turns
 from faceplate.importers.source import Aside, Message, SourceChat, Text
@@ -42,6 +43,8 @@ _MIN_ID_CHARS: Final = 8  # a shorter one numbers the rows of its data set
 
 def fits(value: JsonObject) -> int:
     """Return 2 for a question and its answer, 3 if their columns have names of their own."""
+    if is_row(value):
+        return 0
     question, answers = _key(value, _QUESTIONS), _answer_keys(value)
     listed = any(isinstance(value.get(key), list) for key in _LISTS)
     if len(answers) > 1:

@@ -66,7 +66,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         prompts = [prompt for each in assistants for prompt in take_prompts(each)]
         rest |= {"assistants": assistants} if assistants else {}
     yield SourceChat(
-        [_read_message(message) for message in messages],
+        map(_read_message, messages),
         id=first_text(value.get("id")),
         title=first_text(value.get("title"), value.get("summary")),
         created=value.get("created"),

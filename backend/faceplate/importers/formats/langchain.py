@@ -2,7 +2,8 @@
 
 One message has three spellings: ``{"type": "human", "data": {...}}``, the same without ``data``,
 and ``{"lc": 1, "type": "constructor", "id": [..., "HumanMessage"], "kwargs": {...}}``. Calls stand
-in ``tool_calls``, and again in the content or in ``additional_kwargs``.
+in ``tool_calls``, and again in the content or in ``additional_kwargs``. A history in a database has
+a row for each message, with the id of its session.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from faceplate.importers.contents import read_part
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
+from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -24,6 +26,8 @@ from faceplate.importers.source import (
     SourceChat,
 )
 
+_ROWS: Final = (("session_id", "message"), ("SessionId", "History"))
+"""What the columns of a history are called, for its sessions and its messages."""
 _HOLDERS: Final = ("values", "channel_values", "inputs")
 _LISTS: Final = ("messages", "chat_history")
 _ROLES: Final = {
@@ -51,7 +55,7 @@ _CHAT_FIELDS: Final = ("thread_id", "id", "title", "created_at", "ts", "updated_
 
 def fits(value: JsonObject) -> int:
     """Return 4 for a list of messages of which one is a human's or a model's, 3 for most of one."""
-    kinds = [_kind(message) for message in _messages(value)]
+    kinds = [_kind(_of_row(message)[1] or message) for message in _messages(value)]
     if not any(kind in _OWN for kind in kinds):
         return 0
     return 4 if all(kinds) else 3 * (2 * kinds.count("") <= len(kinds))
@@ -59,7 +63,8 @@ def fits(value: JsonObject) -> int:
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a message that is a value of its own."""
-    return "" if _kind(value) else None
+    session, message = _of_row(value)
+    return session if message else "" if _kind(value) else None
 
 
 def _holder(value: JsonObject) -> tuple[str, JsonObject, str]:
@@ -81,6 +86,15 @@ def _messages(value: JsonObject) -> list[JsonObject]:
         for message in (each if isinstance(each, list) else [each])
     ]
     return [as_object(message) for message in (*listed, *_answers(value))]
+
+
+def _of_row(row: JsonObject) -> tuple[str, JsonObject]:
+    """Return the session and the message of a row of a history; empty ones of any other value."""
+    for session, column in _ROWS:
+        message = as_object(row.get(column))
+        if session in row and _kind(message):
+            return openai.read_id(row[session]), message
+    return "", {}
 
 
 def _answers(value: JsonObject) -> list[Any]:
@@ -116,6 +130,9 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     key, inner, name = _holder(value)
     if not name:
         raise Unreadable("messages must be a list of messages")
+    if all(_of_row(as_object(row))[1] for row in inner[name]):
+        yield from _read_rows(inner[name])
+        return
     configured = as_object(as_object(value.get("config")).get("configurable"))
     abouts = (
         value,
@@ -137,6 +154,20 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         updated=value.get("updated_at"),
         rest={field: content for field, content in rest.items() if content},
     )
+
+
+def _read_rows(rows: list[JsonObject]) -> Iterator[SourceChat]:
+    """Yield the chat of each session in the rows of a history."""
+    sessions: dict[str, Shelf[Message]] = {}
+    columns = {column for pair in _ROWS for column in pair}
+    for row in rows:
+        session, message = _of_row(row)
+        found = _read_message(message)
+        rest = {**(found.rest or {}), **without(row, "id", "_id", "created_at", *columns)}
+        found = found._replace(created=found.created or row.get("created_at"), rest=rest)
+        sessions.setdefault(session, Shelf()).append(found)
+    for session, messages in sessions.items():
+        yield SourceChat(messages, id=session)
 
 
 def _read_message(message: JsonObject) -> Message:

@@ -49,7 +49,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     rest = without(value, *_CHAT_FIELDS)
     prompts = take_prompts(rest, _PROMPTS, inside=("options",))
     yield SourceChat(
-        list(_flatten(listed)),
+        _flatten(listed),
         id=first_text(value.get("conversationId"), value.get("id")),
         title=value.get("title"),
         is_tree=True,
@@ -75,29 +75,40 @@ def _is_message(value: object) -> bool:
 
 
 def _flatten(listed: list[Any]) -> Iterator[Message]:
-    """Yield the messages of a list and of their children, each with its parent.
-
-    In a list without children a message follows the one that it names, or else, if the list is in
-    order, the one before it.
-    """
+    """Yield the messages of a list and of their children, each with its parent."""
     is_nested = any(as_list(message.get("children")) for message in listed)
+    return _descend(listed) if is_nested else _follow(listed)
+
+
+def _descend(listed: list[Any]) -> Iterator[Message]:
+    """Yield each message before its children; those that wait for their turn are not read yet."""
+    waiting: list[tuple[str | None, Iterator[Any]]] = [(None, iter(listed))]
+    while waiting:
+        parent, messages = waiting[-1]
+        if (message := next(messages, None)) is None:
+            waiting.pop()
+            continue
+        yield _read_message(message, parent)
+        children = filter(_is_message, as_list(message.get("children")))
+        waiting.append((message["messageId"], children))
+
+
+def _follow(listed: list[Any]) -> Iterator[Message]:
+    """Yield each message after the one that it names, or after the one before it.
+
+    The one before it only counts if the list is in order.
+    """
     ids = {message["messageId"]: number for number, message in enumerate(listed)}
     is_ordered = all(
         ids.get(first_text(message.get("parentMessageId")), -1) < number
         for number, message in enumerate(listed)
     )
     before: str | None = None
-    waiting: list[tuple[str | None, JsonObject]] = [(None, each) for each in reversed(listed)]
-    while waiting:
-        parent, message = waiting.pop()
-        if not is_nested:
-            named = first_text(message.get("parentMessageId"))
-            is_first = named == _NO_PARENT or not is_ordered
-            parent = named if named in ids else None if is_first else before
-        yield _read_message(message, parent)
+    for message in listed:
+        named = first_text(message.get("parentMessageId"))
+        is_first = named == _NO_PARENT or not is_ordered
+        yield _read_message(message, named if named in ids else None if is_first else before)
         before = message["messageId"]
-        children = as_list(message.get("children"))
-        waiting.extend((before, child) for child in reversed(children) if _is_message(child))
 
 
 def _read_message(message: JsonObject, parent: str | None) -> Message:

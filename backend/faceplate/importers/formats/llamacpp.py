@@ -58,7 +58,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         raise Unreadable("messages must be a list of objects")
     rest = without(conv, *_CONV_FIELDS) | without(value, "conv", "messages", "id")
     yield SourceChat(
-        [_read_message(message) for message in messages],
+        map(_read_message, messages),
         id=first_text(conv.get("id"), value.get("id")),
         title=conv.get("name"),
         updated=conv.get("lastModified"),

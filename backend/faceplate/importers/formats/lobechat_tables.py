@@ -92,8 +92,9 @@ def _words(text: str) -> str:
 
 
 def _others(rows: object, ids: Collection[str]) -> list[object]:
-    """Return the rows with other ids."""
-    return [row for row in as_list(rows) if first_text(as_object(row).get("id")) not in ids]
+    """Return the rows with other ids, or without one."""
+    known = {id_ for id_ in ids if id_}
+    return [row for row in as_list(rows) if first_text(as_object(row).get("id")) not in known]
 
 
 def _by_id(rows: object) -> Mapping[str, JsonObject]:

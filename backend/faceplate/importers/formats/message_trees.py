@@ -72,10 +72,13 @@ def _flatten(listed: list[Any]) -> Iterator[Message]:
         for message in listed
         for child in as_list(message.get("children"))
     }
-    waiting: list[tuple[str | None, JsonObject]] = [(None, each) for each in reversed(listed)]
+    waiting: list[tuple[str | None, Iterator[JsonObject]]] = [(None, iter(listed))]
     number = 0
     while waiting:
-        parent, message = waiting.pop()
+        parent, messages = waiting[-1]
+        if (message := next(messages, None)) is None:
+            waiting.pop()
+            continue
         number += 1
         name = _id(message) or f"message {number}"
         before = [id_ for each in as_list(message.get("ancestors")) if (id_ := _known(each, ids))]
@@ -83,8 +86,7 @@ def _flatten(listed: list[Any]) -> Iterator[Message]:
         read_message = _read_message(message)
         named = _known(read_message.parent, ids)  # the word of the message itself counts
         yield read_message._replace(id=name, parent=named or parent)
-        children = as_list(message.get("children"))
-        waiting.extend((name, each) for each in reversed(children) if _is_message(each))
+        waiting.append((name, filter(_is_message, as_list(message.get("children")))))
 
 
 def _known(value: object, ids: set[str]) -> str:

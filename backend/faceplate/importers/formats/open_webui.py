@@ -34,13 +34,13 @@ _OUTPUT_TOKENS: Final = ("completion_tokens", "output_tokens", "eval_count", "pr
 
 
 def fits(value: JsonObject) -> int:
-    """Return 3 for a tree of messages, 2 for a list in a chat or with parents."""
+    """Return 3 for a tree of messages, 2 for a list in a chat or with children."""
     chat = value["chat"] if isinstance(value.get("chat"), dict) else value
     messages = chat.get("messages")
     if isinstance(as_object(chat.get("history")).get("messages"), dict):
         return 3
     first = messages[0] if isinstance(messages, list) and messages else None
-    is_listed = chat is not value or (isinstance(first, dict) and "parentId" in first)
+    is_listed = chat is not value or (isinstance(first, dict) and "childrenIds" in first)
     return 2 if isinstance(messages, list) and is_listed else 0
 
 

@@ -14,7 +14,11 @@ from faceplate.importers.formats.open_webui_markup import output_text, read_mark
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
 
 _LISTS: Final = ("output", "content_list")
+_OWN: Final = "open_webui:"
+"""How the types of the program's own items begin, which other formats do not share."""
+_COMPACTION: Final = "context_compaction"
 _REASONING: Final = ("think", "thinking_summary", "reasoning")
+_SEARCH: Final = "web_search"
 
 
 def read_pieces(message: JsonObject) -> list[Piece]:
@@ -81,9 +85,9 @@ def _read_item(item: object) -> list[Piece]:
         call_id, output = first_text(fields.get("id")), fields.get("output")
         call = Call("code_interpreter", first_text(fields.get("code")), call_id)
         return [call, Result(output_text(output), call_id)] if output else [call]
-    if kind.startswith("open_webui:"):
-        return [Aside(kind.removeprefix("open_webui:"), item)]
-    return read_part(item)
+    if kind == _OWN + _COMPACTION:
+        return [Aside(_COMPACTION, item)]
+    return [Unknown(item)] if kind.startswith(_OWN) else read_part(item)
 
 
 def _read_message(item: JsonObject) -> list[Piece]:
@@ -106,7 +110,7 @@ def _read_phase(item: object) -> list[Piece]:
         return [Text(text), *notes] if isinstance(item, dict) else read_part(item)
     if text.startswith("http"):
         return [Attachment(phase, reference=text, part=item)]
-    return [Aside(phase, item)]
+    return [Aside(phase, item)] if phase == _SEARCH or not text else [Unknown(item)]
 
 
 def read_files(files: object) -> Iterator[Attachment]:

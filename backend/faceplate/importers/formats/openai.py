@@ -88,7 +88,7 @@ def is_message(value: object) -> bool:
     """Return whether a value is a message of a chat."""
     return (
         isinstance(value, dict)
-        and first_text(value.get("role")).lower() in _ROLES
+        and first_text(value.get("role")).strip().lower() in _ROLES
         and any(key in value for key in (*_TEXTS, *_CALLS, "refusal", "audio"))
     )
 
@@ -184,12 +184,12 @@ def _name(value: JsonObject, messages: Sequence[Message]) -> str:
 def read_message(message: JsonObject) -> Message:
     """Return a message with its calls, or with the result that it is."""
     if message.keys() == _PLAIN and isinstance(message["content"], str):  # as most are
-        role = _ROLES.get(first_text(message["role"]).lower())
+        role = _ROLES.get(first_text(message["role"]).strip().lower())
         if role is not None and role != "tool":
             return Message(role, [Text(message["content"])], rest={}, original=message)
     rest = dict(message)
     given = first_text(rest.pop("role", None), "unknown")
-    role = _ROLES.get(given.lower(), given)
+    role = _ROLES.get(given.strip().lower(), given)
     pieces = _take_pieces(role, rest)
     if not rest:  # most messages say nothing else
         return Message(role, pieces, rest={}, original=message)

@@ -4,7 +4,7 @@ A chat is a list of requests and responses, each with parts. A request has the p
 roles: the system's prompt, the user's, and the results of the calls before it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -84,12 +84,13 @@ def _is_message(value: object) -> bool:
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
     """Yield the chat of a value."""
-    messages = [message for message in _messages(value) if isinstance(message, dict)]
-    if not messages:
+    messages = _messages(value)
+    first = next((message for message in messages if isinstance(message, dict)), None)
+    if first is None:
         raise Unreadable("messages must be a list of requests and responses")
     yield SourceChat(
-        list(_read_messages(messages)),
-        id=_read_id(value, messages[0]),
+        _read_messages(message for message in messages if isinstance(message, dict)),
+        id=_read_id(value, first),
         title=value.get("title"),
         created=first_of(value, "created_at", "timestamp"),
         rest=without(value, *_LISTS, *_IDS, "title", "created_at"),
@@ -107,7 +108,7 @@ def _read_id(value: JsonObject, first: JsonObject) -> str:
     return first_text(own, first.get("run_id"), conversation)
 
 
-def _read_messages(messages: list[JsonObject]) -> Iterator[Message]:
+def _read_messages(messages: Iterable[JsonObject]) -> Iterator[Message]:
     instructions = ""
     for message in messages:
         if message.get("kind") == "response":

@@ -43,7 +43,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         del rest["id"]
     prompts = take_prompts(rest, _PROMPTS, inside=("chatParams", "character"))
     yield SourceChat(
-        [_read_message(message, value.get("model")) for message in messages],
+        (_read_message(message, value.get("model")) for message in messages),
         id=chat_id,
         title=value.get("chatTitle"),
         created=value.get("createdAt"),

@@ -1,0 +1,103 @@
+"""A large chat is read message by message, and not held whole."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from tests.formats.gemini_cli import ABOUT, PROMPT, said
+
+from faceplate.importers.formats import (
+    gemini_cli,
+    jan,
+    librechat,
+    llamacpp,
+    message_trees,
+    pydantic_ai,
+    typingmind,
+)
+from faceplate.importers.formats.description import Format
+
+MESSAGES = 5_000
+
+
+class Counted(dict[str, Any]):
+    """A message that counts how many of its kind are in memory."""
+
+    alive: ClassVar = 0
+    most: ClassVar = 0
+
+    def __init__(self, *fields: Any) -> None:
+        super().__init__(*fields)
+        Counted.alive += 1
+        Counted.most = max(Counted.most, Counted.alive)
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+class Stored(list[Any]):
+    """A list that makes its messages when they are read, as a list in a file does."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(Counted, super().__iter__())
+
+    def __reversed__(self) -> Iterator[Any]:
+        return map(Counted, super().__reversed__())
+
+
+def in_libre_chat(number: int) -> dict[str, Any]:
+    return {"messageId": f"m{number}", "isCreatedByUser": number % 2 == 0, "text": "Hi"}
+
+
+def in_tree(number: int) -> dict[str, Any]:
+    ancestors = [f"m{number - 1}"] if number else []
+    return {"id": f"m{number}", "from": "user", "content": "Hi", "ancestors": ancestors}
+
+
+def in_session(number: int) -> Any:
+    return said(f"m{number}", "user", "Hi")
+
+
+def in_log(number: int) -> dict[str, Any]:
+    return {**PROMPT, "messageId": number}
+
+
+def in_thread(number: int) -> dict[str, Any]:
+    content = [{"type": "text", "text": {"value": "Hi"}}]
+    return {"id": f"m{number}", "object": "thread.message", "role": "user", "content": content}
+
+
+def in_web_interface(number: int) -> dict[str, Any]:
+    place = {"convId": "c", "parent": f"m{number - 1}" if number else None}
+    return {"id": f"m{number}", "type": "text", "role": "user", "content": "Hi", **place}
+
+
+def in_history(number: int) -> dict[str, Any]:
+    part = {"part_kind": "user-prompt", "content": f"Hi {number}"}
+    return {"kind": "request", "parts": [part]}
+
+
+def in_export(number: int) -> dict[str, Any]:
+    return {"role": "user", "content": f"Hi {number}", "uuid": f"m{number}"}
+
+
+@pytest.mark.parametrize(
+    ("format_", "make", "fields"),
+    [
+        (librechat.FORMAT, in_libre_chat, {}),
+        (message_trees.FORMAT, in_tree, {}),
+        (gemini_cli.FORMAT, in_session, ABOUT),
+        (gemini_cli.FORMAT, in_log, {}),
+        (jan.FORMAT, in_thread, {}),
+        (llamacpp.FORMAT, in_web_interface, {"conv": {"id": "c"}}),
+        (pydantic_ai.FORMAT, in_history, {}),
+        (typingmind.FORMAT, in_export, {"chatID": "c"}),
+    ],
+)
+def test_memory_holds_few_messages_of_a_chat(format_: Format, make: Any, fields: Any) -> None:
+    """Else the chat of a year takes the memory of the process."""
+    listed = Stored(map(make, range(MESSAGES)))
+    Counted.most = 0
+    chats = format_.read({**fields, "messages": listed})
+    assert sum(1 for chat in chats for _ in chat.messages) == MESSAGES
+    assert Counted.most < MESSAGES / 2
