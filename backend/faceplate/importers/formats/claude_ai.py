@@ -222,4 +222,5 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("tool_details", "platform_notes", "compaction_summary", "citations"),
+    keys=("chat_messages",),
 )

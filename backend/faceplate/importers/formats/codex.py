@@ -289,4 +289,5 @@ FORMAT: Final = Format(
     read,
     known=("session_meta", "turn_context", "world_state", "replacement_history"),
     joins=joins,
+    keys=("type", "instructions", "session", "record_type"),
 )

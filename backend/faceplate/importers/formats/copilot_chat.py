@@ -174,4 +174,5 @@ FORMAT: Final = Format(
         *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
         "inputState",
     ),
+    keys=("requests",),
 )

@@ -124,4 +124,5 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("updates", "routerMetadata"),
+    keys=_LINKS,
 )
