@@ -133,7 +133,8 @@ def _left_out(message: NewMessage) -> list[JsonObject]:
 
 def _explain_rest(result: Assembly, turn: Turn, known: Collection[str]) -> None:
     """Count the known fields that have text, and say which other ones have some."""
-    result.asides.update(count_asides(turn.rest, known))
+    for key in count_asides(turn.rest, known):
+        result.asides[key] += 1
     for key, chars in find_text(turn.rest, known):
         problem = f"{key} was not understood, with {chars:,} characters of text"
         result.problems.append((len(result.messages) + 1, problem))

@@ -108,7 +108,7 @@ def _thread(source: SourceChat) -> _Thread:
     tree = thread.tree
     before: str | None = None
     for number, message in enumerate(source.messages, start=1):
-        is_name = message.id not in tree and bool(message.id or source.is_tree)
+        is_name = bool(message.id or source.is_tree) and message.id not in tree
         name = message.id if is_name else _number(number, tree)
         if message.role or message.pieces or message.original:
             turns = turns_of(name, message, is_exact=source.is_exact)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Final, cast
 
 from faceplate.column_types import Json, JsonObject, Text
+from faceplate.column_types.json_values import text_problem
 from faceplate.errors import InvalidInput
 from faceplate.importers.chats import shorten
 from faceplate.importers.files.spilled import SpilledDict, SpilledList, encode, is_large
@@ -30,8 +31,7 @@ _MAX_PATH_CHARS: Final = 200
 
 _Piece = tuple[Any, Any, str, str]  # the container, the key in it, the path, the text
 
-_MAY_BE_LARGE: Final = re.compile(r"[ \[]-?[0-9]{16}")  # a number beyond 2**53, as `json` writes it
-_ENCODER: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+_MAX_NUMBER: Final = 2**53  # a larger one may be another number when it is read back
 _SORTING_ENCODER: Final = json.JSONEncoder(sort_keys=True)
 _ANY_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)  # Python reads NaN, and files have it
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -42,7 +42,7 @@ _REPLACEMENT: Final = "\ufffd"
 
 def clean_text(text: str) -> tuple[str, int]:
     """Return the text as it can be stored, and how many characters were replaced."""
-    if text.isascii() and "\x00" not in text:
+    if text_problem(text) is None:
         return text, 0
     return _UNSTORABLE.subn(_REPLACEMENT, text)
 
@@ -104,19 +104,26 @@ def leave_out_large(fields: JsonObject, at: str, left_out: list[JsonObject]) -> 
 
 def _is_plain(metadata: JsonObject) -> bool:
     """Return whether a quick test shows that ``metadata`` can be stored."""
-    try:
-        text = _ENCODER.encode(metadata)
-        if not text.isascii():
-            text.encode()
-    except (ValueError, RecursionError):
-        return False
-    return (
-        len(text) < _METADATA.MAX_VALUES - 2  # no value takes less than one
-        and text.count("{") + text.count("[") <= _MAX_LEVELS
-        and "\\u0000" not in text
-        and "e+" not in text
-        and not _MAY_BE_LARGE.search(text)
-    )
+    size = 0
+    level: list[Any] = [metadata]
+    for _ in range(_MAX_LEVELS):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, str):
+                size += len(value)
+                if text_problem(value):
+                    return False
+            elif isinstance(value, dict):
+                below += [*value, *value.values()]
+            elif isinstance(value, list):
+                below += value
+            elif value is not None and not abs(value) <= _MAX_NUMBER:  # also excludes NaN
+                return False
+        size += 2 * len(level)  # a value, and its place in its list or object
+        if size > _METADATA.MAX_VALUES or not below:
+            break
+        level = below
+    return size <= _METADATA.MAX_VALUES and not below
 
 
 def _clean(value: Any, levels: int) -> Any:
@@ -134,7 +141,7 @@ def _clean_scalar(value: Any) -> Any:
     match value:
         case str():
             return clean_text(value)[0]
-        case float() if math.isnan(value) or abs(value) > 2**53:
+        case float() if math.isnan(value) or abs(value) > _MAX_NUMBER:
             return repr(value)
         case int() if not -(2**63) <= value < 2**64:
             return str(value)

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from faceplate.importers.chats import Chat
@@ -15,6 +16,7 @@ from faceplate.importers.fitting import LEFT_OUT, clean_text
 from faceplate.importers.formats import Format
 from faceplate.importers.shelf import Shelf
 from faceplate.importers.unread import each_text, texts
+from faceplate.services.messages import NewMessage
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -23,28 +25,28 @@ def count_lost(value: object, chats: Sequence[Chat], format_: Format) -> int:
     """Return how many characters of text in a value are in none of the chats.
 
     It compares whole texts, then lines, and at last the words of a line that was changed; their
-    hashes, as a chat may be larger than what fits in memory. Text
-    below a key that the format knows, or below a key that does not name a text, does not count, nor
-    do the format's marks.
+    hashes, as a chat may be larger than what fits in memory. Text below a key that the format
+    knows, or below a key that does not name a text, does not count, nor do the format's marks.
     """
-    kept = {hash(message.content) for chat in chats for message in chat.messages}
+    known = frozenset(format_.known)
+    waiting: set[int] = set()
+    each_text(value, known, lambda text: waiting.add(hash(text)))
+    contents = (message.content for chat in chats for message in chat.messages)
+    waiting.difference_update(map(hash, contents))
+    for part in (part for chat in chats for part in _parts(chat)):
+        if not waiting:
+            return 0
+        _remove_strings(part, waiting)
+    if not waiting or any(map(_is_cut, chats)):
+        return 0
     missing = Shelf[str]()
 
     def take(text: str) -> None:
-        if hash(text) not in kept:
+        if hash(text) in waiting:
             missing.append(text)
 
-    each_text(value, format_.known, take)
-    if not missing:
-        return 0
-    waiting = {*map(hash, missing)}
-    for part in (part for chat in chats for part in _beside_contents(chat)):
-        _remove_strings(part, waiting)
-        if not waiting:
-            return 0
-    if any(map(_is_cut, chats)):
-        return 0
-    return _count_lost_lines((text for text in missing if hash(text) in waiting), chats, format_)
+    each_text(value, known, take)
+    return _count_lost_lines(missing, chats, format_)
 
 
 def _is_cut(chat: Chat) -> bool:
@@ -72,17 +74,24 @@ def _count_lost_lines(said: Iterable[str], chats: Sequence[Chat], format_: Forma
     return sum(len(word) * count for word, count in lost.items())
 
 
-def _beside_contents(chat: Chat) -> Iterator[object]:
-    """Yield what a chat has beside the contents of its messages."""
+def _parts(chat: Chat) -> Iterator[object]:
+    """Yield what a chat has beside its messages, and what these have."""
     yield from (chat.title, chat.metadata)
     for message in chat.messages:
-        yield from (message.metadata, message.tool_calls, message.body, message.model)
+        yield message.content
+        yield from _beside_content(message)
+
+
+def _beside_content(message: NewMessage) -> Iterable[object]:
+    return message.metadata, message.tool_calls, message.body, message.model
 
 
 def _remove_strings(value: object, waiting: set[int]) -> None:
-    """Remove the hashes of a value's strings from ``waiting``."""
+    """Remove the hashes of a value's strings, and of those in JSON in them, from ``waiting``."""
     if isinstance(value, str):
         waiting.discard(hash(value))
+        if inner := _parsed(value):
+            _remove_strings(inner, waiting)
     elif isinstance(value, dict):
         for item in value.values():
             if item:
@@ -94,7 +103,8 @@ def _remove_strings(value: object, waiting: set[int]) -> None:
 
 
 def _lines_of(chat: Chat) -> Iterator[str]:
-    for value in _beside_contents(chat):
+    beside = (part for message in chat.messages for part in _beside_content(message))
+    for value in chain((chat.title, chat.metadata), beside):
         yield from _strings(value)
     for content in _contents(chat):
         for line in _lines(content):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from faceplate.importers import files
+from faceplate.importers.asking import joined_id
 from faceplate.importers.chats import Refusal
 from faceplate.importers.files import Value, may_have_chats
-from faceplate.importers.recognition import Found, best_format, find_chats, joined_id
+from faceplate.importers.recognition import Found, best_format, find_chats
 
 _MAX_TRIED_VALUES: Final = 20
 

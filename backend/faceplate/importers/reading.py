@@ -32,7 +32,8 @@ def read_chats(
 
 
 def _read_one(found: Found) -> Iterator[Chat | Refusal]:
-    origin = Origin(found.place, found.format.key, found.format.known, found.value)
+    known = frozenset(found.format.known)
+    origin = Origin(found.place, found.format.key, known, found.value)
     chats: list[Chat] = []
     try:
         for source in found.format.read(found.value):

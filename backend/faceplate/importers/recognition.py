@@ -6,12 +6,13 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
+from faceplate.importers.asking import ask_formats, joined_id
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.fields import first_text
 from faceplate.importers.files import Value
-from faceplate.importers.files.spilled import Spill, SpilledList, encode, is_large, opening
+from faceplate.importers.files.spilled import Spill, SpilledList, encode
 from faceplate.importers.fitting import digest
-from faceplate.importers.formats import FORMATS, Format
+from faceplate.importers.formats import Format
 from faceplate.importers.json_text import decode_fields
 from faceplate.importers.unrecognised import describe, report_beside
 
@@ -33,11 +34,11 @@ def best_format(value: JsonObject) -> Format | None:
     """Return the format that fits a value best, or None if none does."""
     shape = _plain_shape(value)
     if shape is None:
-        return _ask_formats(value)
+        return ask_formats(value)
     if shape not in _remembered:
         if len(_remembered) == _MAX_REMEMBERED_SHAPES:
             _remembered.clear()
-        _remembered[shape] = _ask_formats(value)
+        _remembered[shape] = ask_formats(value)
     return _remembered[shape]
 
 
@@ -77,34 +78,27 @@ _PLAIN_MESSAGE_FIELDS: Final = 2
 _PLAIN_ROLES: Final = ("system", "user", "assistant")
 
 
-def _ask_formats(value: JsonObject) -> Format | None:
-    if is_large(value) and (format_ := _ask_formats(opening(value))):
-        return format_
-    fitting = [(format_.fits(value), format_) for format_ in FORMATS.values()]
-    features, format_ = max(fitting, key=lambda each: each[0])  # the first of equals
-    return format_ if features else None
+class _Fit(NamedTuple):
+    """What a value is: a chat of a format, one message of a chat, or neither."""
+
+    value: JsonObject
+    """With the JSON in its texts decoded, if it is something only so."""
+    format: Format | None
+    joined_id: str | None
 
 
-def _fit(value: JsonObject) -> tuple[JsonObject, Format | None]:
-    """Return a value, with the JSON in its texts if it only so is a chat, and its format."""
-    if not value:
-        return value, None
-    format_ = best_format(value)
-    if format_ is None and joined_id(value) is None and (decoded := decode_fields(value)):
-        format_ = best_format(decoded)
-        return (
-            (value, None) if format_ is None and joined_id(decoded) is None else (decoded, format_)
-        )
-    return value, format_
+def _fit(value: JsonObject) -> _Fit:
+    found = _fit_as_it_is(value)
+    if not value or found.format or found.joined_id is not None:
+        return found
+    decoded = decode_fields(value)
+    inner = _fit_as_it_is(decoded) if decoded else found
+    return found if inner.format is None and inner.joined_id is None else inner
 
 
-def joined_id(value: JsonObject) -> str | None:
-    """Return the id of the chat to which a value belongs that is one message, or None.
-
-    It is "" if no format knows it.
-    """
-    ids = [id_ for format_ in FORMATS.values() if (id_ := format_.joins(value)) is not None]
-    return max(ids, key=bool, default=None)
+def _fit_as_it_is(value: JsonObject) -> _Fit:
+    format_ = best_format(value) if value else None
+    return _Fit(value, format_, None if format_ or not value else joined_id(value))
 
 
 def find_chats(
@@ -150,8 +144,8 @@ class _Finder:
         if not isinstance(value, dict):
             yield Refusal(item.place, "not an object")
             return
-        value, format_ = _fit(value)
-        if value and format_ is None and (id_ := joined_id(value)) is not None:
+        value, format_, id_ = _fit(value)
+        if id_ is not None:
             if id_ not in self._loose:
                 self._loose[id_] = (item.place, SpilledList(self._spill))
             self._loose[id_][1].put(value, "".join(encode(value, _ENCODER)))
@@ -166,9 +160,9 @@ class _Finder:
 
     def _take_beside(self, item: Value) -> Iterator[Found | Refusal]:
         """Yield the chats beside the lists of chats, and a Refusal if other text is there."""
-        value, format_ = (item.value, None) if self._fixed else _fit(item.value)
-        if format_ is not None:
-            yield Found(item.place, value, format_)
+        found = None if self._fixed else _fit(item.value)
+        if found and found.format:
+            yield Found(item.place, found.value, found.format)
             return
         wrapped, rest = ([], item.value) if self._fixed else _unwrap(item.place, item.value)
         yield from wrapped
@@ -249,7 +243,7 @@ def _in_list(place: Place, listed: list[Any], level: int) -> tuple[list[Found], 
         found: list[Found] = []
         beside: object = each
         if isinstance(each, dict):
-            value, format_ = _fit(each)
+            value, format_, _ = _fit(each)
             if format_ is not None:
                 found, beside = [Found(place, value, format_)], None
             else:

@@ -83,33 +83,32 @@ def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Tur
     # The whole message is only kept where nothing of it is shown.
     is_shown = not message.is_hidden and content.strip()
     is_reply = message.role == "assistant"
-    whole = Turn(
-        name,
-        message.role or "unknown",
-        content,
-        is_hidden=message.is_hidden,
-        is_shown_empty=is_exact,
-        created_at=fields.to_time(message.created),
-        model=model_name(message.model) if is_reply else None,
-        input_tokens=token_count(message.input_tokens),
-        output_tokens=token_count(message.output_tokens),
-        status=message.status if is_reply else None,
-        rest=message.rest or None,
-        original=None if is_shown and len(texts) == len(pieces) else message.original,
-    )
+    about: dict[str, Any] = {
+        "id": name,
+        "role": message.role or "unknown",
+        "is_hidden": message.is_hidden,
+        "is_shown_empty": is_exact,
+        "created_at": fields.to_time(message.created),
+        "model": model_name(message.model) if is_reply else None,
+        "input_tokens": token_count(message.input_tokens),
+        "output_tokens": token_count(message.output_tokens),
+        "status": message.status if is_reply else None,
+        "rest": message.rest or None,
+        "original": None if is_shown and len(texts) == len(pieces) else message.original,
+    }
     if len(texts) == len(pieces):  # as in most messages
-        return [whole]
+        return [Turn(**about, content=content)]
     if any(isinstance(piece, Call) for piece in pieces):
         pieces = list(_with_ids(name, pieces))
     if message.role == "user" and len(pieces) > 1:
         pieces = sorted(pieces, key=lambda piece: not isinstance(piece, Result))
     first, *others = _split(pieces)
-    turns = [whole._replace(**_fill(first, 0, is_exact=is_exact))]
+    turns = [Turn(**{**about, **_fill(first, 0, is_exact=is_exact)})]
     at = len(first)
-    rest = whole._replace(rest=None, input_tokens=None, output_tokens=None)
+    about |= {"rest": None, "input_tokens": None, "output_tokens": None}
     for number, group in enumerate(others, start=2):
         filled = _fill(group, at, is_exact=is_exact)
-        turns.append(rest._replace(id=f"{name}\0{number}", **filled))
+        turns.append(Turn(**{**about, "id": f"{name}\0{number}", **filled}))
         at += len(group)
     return turns
 

@@ -76,28 +76,31 @@ def count_asides(fields: JsonObject | None, known: Collection[str]) -> Iterator[
     It is text if it has some words.
     """
     for key, value in (fields or {}).items():
-        if not value or not isinstance(value, _HOLDERS) or key.lower().endswith(_NAMES):
+        if not value or not isinstance(value, _HOLDERS):
             continue
-        if _has_prose(value) or (key in known and any(find_text({key: value}))):
-            if key not in known and isinstance(value, dict):
-                yield from count_asides(value, known)
-            elif key in known or not any(find_text({key: value}, known)):
-                yield key if _PLAIN_KEY.fullmatch(key) else "other fields"
+        has_text = _has_prose(value) or (key in known and any(find_text({key: value})))
+        if not has_text or key.lower().endswith(_NAMES):
+            continue
+        if key not in known and isinstance(value, dict):
+            yield from count_asides(value, known)
+        elif key in known or not any(find_text({key: value}, known)):
+            yield key if _PLAIN_KEY.fullmatch(key) else "other fields"
 
 
 def _has_prose(value: object) -> bool:
     """Return whether a value has a text of some words."""
     if isinstance(value, str):
         return _is_prose(value)
-    if isinstance(value, list):
-        return any(map(_has_prose, value))
-    return isinstance(value, dict) and any(map(_has_prose, value.values()))
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_has_prose(item) for item in items if item and isinstance(item, _HOLDERS))
 
 
 def _is_prose(text: str) -> bool:
     if not text.isascii():
         return sum(not sign.isascii() for sign in text[:100]) >= _MIN_PROSE_SIGNS
-    words = text.split(maxsplit=_MAX_LOOKED_AT) if text.count(" ") + 1 >= _MIN_PROSE_WORDS else []
+    if text.count(" ") + 1 < _MIN_PROSE_WORDS:
+        return False
+    words = text.split(maxsplit=_MAX_LOOKED_AT)
     return sum(word.strip(".,:;!?()'\"").isalpha() for word in words) >= _MIN_PROSE_WORDS
 
 

@@ -170,4 +170,5 @@ FORMAT: Final = Format(
         *("runSettings", "citations", "applets", "grounding", "safetyRatings", "parts"),
         *("branchParent", "branchChildren", "thoughtSignatures", "outcome"),
     ),
+    keys=("chunkedPrompt",),
 )

@@ -68,6 +68,8 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
 
 def _split(message: Message) -> Sequence[Message]:
     """Return a message and the system prompts in it, as messages of their own before it."""
+    if not any(isinstance(piece, Unknown) for piece in message.pieces):
+        return [message]
     pieces: list[Piece] = []
     prompts: list[Message] = []
     for piece in message.pieces:

@@ -162,4 +162,5 @@ FORMAT: Final = Format(
     read,
     known=openai.FORMAT.known,
     joins=joins,
+    keys=("object", "thread_id", "assistant_id", "data"),
 )

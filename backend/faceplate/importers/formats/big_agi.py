@@ -159,4 +159,5 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("generator", "vendorState", "models", "folders"),
+    keys=("fragments", "systemPurposeId"),
 )

@@ -201,4 +201,11 @@ def _data(value: object) -> str:
     return to_text(as_object(value).get("data", value))
 
 
-FORMAT: Final = Format("chat-exporter", "chat of a browser's exporter", fits, read, joins=joins)
+FORMAT: Final = Format(
+    "chat-exporter",
+    "chat of a browser's exporter",
+    fits,
+    read,
+    joins=joins,
+    keys=("say", *_SPEAKERS, *_NAMES),
+)

@@ -250,4 +250,5 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("metadata", "model_editable_context", "user_editable_context"),
+    keys=("mapping",),
 )

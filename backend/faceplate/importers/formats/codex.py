@@ -297,4 +297,5 @@ FORMAT: Final = Format(
         *("instructions", "base_instructions"),
     ),
     joins=joins,
+    keys=("type", "instructions", "session", "record_type"),
 )

@@ -231,4 +231,5 @@ FORMAT: Final = Format(
         *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
         *("inputState", "v"),
     ),
+    keys=("requests",),
 )

@@ -195,5 +195,10 @@ def _file(value: object) -> Attachment:
 
 
 FORMAT: Final = Format(
-    "deepseek", "DeepSeek export", fits, read, known=("search_results", "references")
+    "deepseek",
+    "DeepSeek export",
+    fits,
+    read,
+    known=("search_results", "references"),
+    keys=("mapping", "chat_messages", "inserted_at"),
 )

@@ -240,5 +240,10 @@ def _said(message: Any) -> tuple[object, object]:
 
 
 FORMAT: Final = Format(
-    "exchanges", "requests to models with their replies", fits, read, known=openai.FORMAT.known
+    "exchanges",
+    "requests to models with their replies",
+    fits,
+    read,
+    known=openai.FORMAT.known,
+    keys=(*_REQUESTS, *_REPLIES, *_ALTERNATIVES, "choices", "custom_id"),
 )

@@ -200,4 +200,5 @@ FORMAT: Final = Format(
         *("thoughtSignature", "thought_signature"),
     ),
     joins=joins,
+    keys=("parts", "contents", "candidates", "request", "response"),
 )

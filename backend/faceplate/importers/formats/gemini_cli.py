@@ -261,4 +261,5 @@ FORMAT: Final = Format(
     read,
     known=("toolCalls", "displayContent", "memoryScratchpad", "directories"),
     joins=joins,
+    keys=("projectHash", "messageId", "timestamp", "$set", "$rewindTo"),
 )

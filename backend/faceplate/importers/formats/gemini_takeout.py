@@ -194,4 +194,5 @@ FORMAT: Final = Format(
     read,
     known=("html", "safeHtmlItem", "locationInfos", "activityControls"),
     joins=joins,
+    keys=("header", "products"),
 )

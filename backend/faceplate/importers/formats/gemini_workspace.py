@@ -97,4 +97,6 @@ def _read_block(block: Any) -> Iterator[Piece]:
         yield Unknown(block)
 
 
-FORMAT: Final = Format("gemini-workspace", "Gemini in Google Workspace", fits, read)
+FORMAT: Final = Format(
+    "gemini-workspace", "Gemini in Google Workspace", fits, read, keys=("conversation_turns",)
+)

@@ -5,6 +5,7 @@ The columns have many names. Alpaca's are ``instruction``, ``input`` and ``outpu
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from faceplate.column_types import JsonObject
@@ -169,4 +170,5 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("text",),
+    keys=("input", *_QUESTIONS, *_ANSWERS, *chain(*_CHOICES)),
 )

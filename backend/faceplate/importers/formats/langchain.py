@@ -245,4 +245,5 @@ FORMAT: Final = Format(
     read,
     known=("artifact", "writes", "tasks", "tool_call_chunks"),
     joins=joins,
+    keys=("type", "lc", *_HOLDERS, "outputs"),
 )

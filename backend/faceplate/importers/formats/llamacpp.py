@@ -196,5 +196,11 @@ def unmark(text: str) -> Iterator[str]:
 
 
 FORMAT: Final = Format(
-    "llama-cpp", "llama.cpp web UI export", fits, read, joins=joins, unmark=unmark
+    "llama-cpp",
+    "llama.cpp web UI export",
+    fits,
+    read,
+    joins=joins,
+    unmark=unmark,
+    keys=("convId", "currNode", "conv", "lastModified", "message"),
 )

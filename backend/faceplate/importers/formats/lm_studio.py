@@ -210,4 +210,5 @@ FORMAT: Final = Format(
     read,
     known=_KNOWN,
     unmark=unmark,
+    keys=("versions", "perChatPredictionConfig", "lastUsedModel"),
 )

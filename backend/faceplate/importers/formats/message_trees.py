@@ -126,4 +126,5 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("updates", "routerMetadata"),
+    keys=_LINKS,
 )

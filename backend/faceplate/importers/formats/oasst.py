@@ -138,4 +138,5 @@ FORMAT: Final = Format(
         *("labels", "emojis", "events", "detoxify"),
     ),
     joins=joins,
+    keys=("message_id", "prompt"),
 )

@@ -242,4 +242,5 @@ FORMAT: Final = Format(
     read,
     known=_KNOWN,
     unmark=unmark,
+    keys=("chat", "history", "parentId"),
 )

@@ -257,10 +257,8 @@ def _take_calls(rest: JsonObject) -> Iterator[Piece]:
 
 def _take(fields: JsonObject, *keys: str) -> Any:
     """Remove the first of the keys that has a value, and return it; empty text is the last."""
-    for key in sorted(keys, key=lambda key: fields.get(key) == ""):
-        if fields.get(key) is not None:
-            return fields.pop(key)
-    return fields.pop(keys[0], None)
+    named = [key for key in keys if fields.get(key) is not None] or keys
+    return fields.pop(next((key for key in named if fields.get(key) != ""), named[0]), None)
 
 
 def take_time(fields: JsonObject, *keys: str) -> Any:

@@ -201,4 +201,5 @@ FORMAT: Final = Format(
     read,
     known=openai.FORMAT.known,
     joins=joins,
+    keys=("type", "items", "data", "input", "output"),
 )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
-from faceplate.importers.fields import as_object, first_of, first_text, to_text, without
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
@@ -133,7 +133,7 @@ def _is_of_a_chat(turn: JsonObject) -> bool:
 
 def _is_of_a_tree(turn: JsonObject) -> bool:
     """Return whether a turn has answers of its own, which a list would put in a row."""
-    return any(isinstance(turn.get(key), list) and turn[key] for key in ("children", "ancestors"))
+    return bool(as_list(turn.get("children")) or as_list(turn.get("ancestors")))
 
 
 def _named_text(turn: object) -> JsonObject | None:
@@ -158,8 +158,9 @@ def _has_values(turn: JsonObject) -> bool:
 def _pair_of(turn: object) -> tuple[str, str] | None:
     """Return the keys of a turn that holds a question and its answer."""
     fields = as_object(turn)
-    is_pair = not any(key in fields for key in _SPEAKERS)
-    return next((pair for pair in _PAIRS if is_pair and all(key in fields for key in pair)), None)
+    if not fields.keys().isdisjoint(_SPEAKERS):
+        return None
+    return next((pair for pair in _PAIRS if all(key in fields for key in pair)), None)
 
 
 def read_turns(turns: Sequence[object], first: str = "user") -> Iterator[Message]:

@@ -177,4 +177,5 @@ FORMAT: Final = Format(
     read,
     known=("chat_metadata",),
     joins=joins,
+    keys=("mes", "user_name", "internal"),
 )

@@ -85,4 +85,5 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("chatParams", "preview", "character", "linkedPlugins"),
+    keys=("chatID",),
 )

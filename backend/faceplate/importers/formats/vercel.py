@@ -125,5 +125,11 @@ def _read_part(part: Any) -> list[Piece]:
 
 
 FORMAT: Final = Format(
-    "vercel", "Vercel AI SDK messages", fits, read, known=openai.FORMAT.known, joins=joins
+    "vercel",
+    "Vercel AI SDK messages",
+    fits,
+    read,
+    known=openai.FORMAT.known,
+    joins=joins,
+    keys=("parts", "toolInvocations", "content"),
 )
