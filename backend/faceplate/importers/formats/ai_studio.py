@@ -170,5 +170,4 @@ FORMAT: Final = Format(
         *("runSettings", "citations", "applets", "grounding", "safetyRatings", "parts"),
         *("branchParent", "branchChildren", "thoughtSignatures", "outcome"),
     ),
-    keys=("chunkedPrompt",),
 )

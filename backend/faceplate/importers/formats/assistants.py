@@ -162,5 +162,4 @@ FORMAT: Final = Format(
     read,
     known=openai.FORMAT.known,
     joins=joins,
-    keys=("object", "thread_id", "assistant_id", "data"),
 )

@@ -159,5 +159,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("generator", "vendorState", "models", "folders"),
-    keys=("fragments", "systemPurposeId"),
 )

@@ -207,5 +207,4 @@ FORMAT: Final = Format(
     fits,
     read,
     joins=joins,
-    keys=("say", *_SPEAKERS, *_NAMES),
 )

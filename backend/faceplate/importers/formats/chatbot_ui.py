@@ -66,4 +66,4 @@ def _read_chat(chat: JsonObject, listed: list[JsonObject]) -> SourceChat:
     )
 
 
-FORMAT: Final = Format("chatbot-ui", "Chatbot UI export", fits, read, keys=("name", _DUMPED))
+FORMAT: Final = Format("chatbot-ui", "Chatbot UI export", fits, read)

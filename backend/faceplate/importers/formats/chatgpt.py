@@ -250,5 +250,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("metadata", "model_editable_context", "user_editable_context"),
-    keys=("mapping",),
 )

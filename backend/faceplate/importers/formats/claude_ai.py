@@ -224,5 +224,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("tool_details", "platform_notes", "compaction_summary", "citations"),
-    keys=("chat_messages",),
 )

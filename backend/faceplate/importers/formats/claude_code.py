@@ -12,7 +12,6 @@ from faceplate.importers.contents import read_content
 from faceplate.importers.fields import as_list, as_object, first_text, to_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.claude_code_lines import (
-    MARKS,
     PROGRAM_TEXTS,
     TYPES,
     Line,
@@ -293,5 +292,4 @@ FORMAT: Final = Format(
     read,
     known=("toolUseResult", "api", "data"),
     joins=joins,
-    keys=("message", *MARKS),
 )

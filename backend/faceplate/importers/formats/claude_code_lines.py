@@ -23,7 +23,7 @@ TYPES: Final = frozenset(
     )
 )
 """The types of lines. What is no message has no words of its own, but for titles."""
-MARKS: Final = ("sessionId", "session_id", "uuid", "parentUuid", "leafUuid", "messageId")
+_MARKS: Final = ("sessionId", "session_id", "uuid", "parentUuid", "leafUuid", "messageId")
 PROGRAM_TEXTS: Final = (
     *("<local-command-", "<bash-stdout>", "<bash-stderr>", "<task-notification>"),
     "[Request interrupted by user",
@@ -54,7 +54,7 @@ def is_line(value: JsonObject) -> bool:
     if kind in SPEAKERS:
         return isinstance(value.get("message"), dict)
     is_known = isinstance(kind, str) and kind in TYPES
-    return (is_known and any(mark in value for mark in MARKS)) or (
+    return (is_known and any(mark in value for mark in _MARKS)) or (
         isinstance(kind, str) and isinstance(value.get("sessionId"), str)
     )
 

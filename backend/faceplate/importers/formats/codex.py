@@ -297,5 +297,4 @@ FORMAT: Final = Format(
         *("instructions", "base_instructions"),
     ),
     joins=joins,
-    keys=("type", "instructions", "session", "record_type"),
 )

@@ -231,5 +231,4 @@ FORMAT: Final = Format(
         *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
         *("inputState", "v"),
     ),
-    keys=("requests",),
 )

@@ -200,5 +200,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("search_results", "references"),
-    keys=("mapping", "chat_messages", "inserted_at"),
 )

@@ -44,8 +44,3 @@ class Format(NamedTuple):
     """
     unmark: Callable[[str], Iterable[str]] = has_no_marks
     """Returns the texts in a text in which marks of the format set reasoning or calls apart."""
-    keys: Collection[str] = ()
-    """The keys of which each value that `fits` or `joins` has one, in it or in its messages.
-
-    Only then does the importer ask the format; without keys, it asks about every value.
-    """

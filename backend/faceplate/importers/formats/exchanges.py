@@ -245,5 +245,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=openai.FORMAT.known,
-    keys=(*_REQUESTS, *_REPLIES, *_ALTERNATIVES, "choices", "custom_id"),
 )

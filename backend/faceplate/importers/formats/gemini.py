@@ -200,5 +200,4 @@ FORMAT: Final = Format(
         *("thoughtSignature", "thought_signature"),
     ),
     joins=joins,
-    keys=("parts", "contents", "candidates", "request", "response"),
 )

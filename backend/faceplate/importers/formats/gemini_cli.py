@@ -261,5 +261,4 @@ FORMAT: Final = Format(
     read,
     known=("toolCalls", "displayContent", "memoryScratchpad", "directories"),
     joins=joins,
-    keys=("projectHash", "messageId", "timestamp", "$set", "$rewindTo"),
 )

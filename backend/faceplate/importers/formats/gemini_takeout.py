@@ -194,5 +194,4 @@ FORMAT: Final = Format(
     read,
     known=("html", "safeHtmlItem", "locationInfos", "activityControls"),
     joins=joins,
-    keys=("header", "products"),
 )

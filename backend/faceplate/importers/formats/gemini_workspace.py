@@ -97,6 +97,4 @@ def _read_block(block: Any) -> Iterator[Piece]:
         yield Unknown(block)
 
 
-FORMAT: Final = Format(
-    "gemini-workspace", "Gemini in Google Workspace", fits, read, keys=("conversation_turns",)
-)
+FORMAT: Final = Format("gemini-workspace", "Gemini in Google Workspace", fits, read)

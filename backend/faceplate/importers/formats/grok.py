@@ -279,5 +279,4 @@ FORMAT: Final = Format(
         *("web_search_results", "cited_web_search_results", "card_attachments_json", "steps"),
         *("metadata", "query", "connector_search_results", "collection_search_results"),
     ),
-    keys=("responses",),
 )

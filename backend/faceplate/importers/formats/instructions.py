@@ -5,7 +5,6 @@ The columns have many names. Alpaca's are ``instruction``, ``input`` and ``outpu
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Final
 
 from faceplate.column_types import JsonObject
@@ -170,5 +169,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("text",),
-    keys=("input", *_QUESTIONS, *_ANSWERS, *chain(*_CHOICES)),
 )

@@ -158,5 +158,4 @@ FORMAT: Final = Format(
     known=("assistants",),
     joins=joins,
     unmark=partial(unmark_thoughts, begin=_MARKS[0], end=_MARKS[1]),
-    keys=("thread_id", "assistants"),
 )

@@ -245,5 +245,4 @@ FORMAT: Final = Format(
     read,
     known=("artifact", "writes", "tasks", "tool_call_chunks"),
     joins=joins,
-    keys=("type", "lc", *_HOLDERS, "outputs"),
 )

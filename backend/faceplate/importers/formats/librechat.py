@@ -199,5 +199,4 @@ FORMAT: Final = Format(
     known=("options", "feedback", "summary"),
     joins=joins,
     unmark=partial(unmark_thoughts, begin=_MARKS[0], end=_MARKS[1]),
-    keys=("messageId",),
 )

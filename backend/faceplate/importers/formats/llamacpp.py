@@ -202,5 +202,4 @@ FORMAT: Final = Format(
     read,
     joins=joins,
     unmark=unmark,
-    keys=("convId", "currNode", "conv", "lastModified", "message"),
 )

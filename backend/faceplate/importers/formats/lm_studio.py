@@ -210,5 +210,4 @@ FORMAT: Final = Format(
     read,
     known=_KNOWN,
     unmark=unmark,
-    keys=("versions", "perChatPredictionConfig", "lastUsedModel"),
 )

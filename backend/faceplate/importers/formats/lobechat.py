@@ -273,5 +273,4 @@ FORMAT: Final = Format(
         *("search", "meta", "config", "agents", "sessions", "chunks"),
         *("userInstalledPlugins", "aiModels", "aiProviders", "embeddings", "documents"),
     ),
-    keys=(*_TABLES, *_WRAPPERS),
 )

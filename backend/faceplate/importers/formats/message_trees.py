@@ -126,5 +126,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("updates", "routerMetadata"),
-    keys=_LINKS,
 )

@@ -83,4 +83,4 @@ def _read_tool(tool: object) -> list[Piece]:
     return [*pieces, Result(output, first_text(fields.get("id")), is_error=is_error)]
 
 
-FORMAT: Final = Format("nextchat", "NextChat backup", fits, read, keys=("mask",))
+FORMAT: Final = Format("nextchat", "NextChat backup", fits, read)

@@ -138,5 +138,4 @@ FORMAT: Final = Format(
         *("labels", "emojis", "events", "detoxify"),
     ),
     joins=joins,
-    keys=("message_id", "prompt"),
 )

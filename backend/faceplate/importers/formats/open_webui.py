@@ -242,5 +242,4 @@ FORMAT: Final = Format(
     read,
     known=_KNOWN,
     unmark=unmark,
-    keys=("chat", "history", "parentId"),
 )

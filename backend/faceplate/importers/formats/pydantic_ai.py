@@ -216,5 +216,4 @@ FORMAT: Final = Format(
         *("provider_name", "identifier", "media_type", "speaker"),
     ),
     joins=joins,
-    keys=("part_kind", "kind"),
 )

@@ -201,5 +201,4 @@ FORMAT: Final = Format(
     read,
     known=openai.FORMAT.known,
     joins=joins,
-    keys=("type", "items", "data", "input", "output"),
 )

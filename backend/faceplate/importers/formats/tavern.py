@@ -177,5 +177,4 @@ FORMAT: Final = Format(
     read,
     known=("chat_metadata",),
     joins=joins,
-    keys=("mes", "user_name", "internal"),
 )

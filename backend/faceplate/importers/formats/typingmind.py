@@ -85,5 +85,4 @@ FORMAT: Final = Format(
     fits,
     read,
     known=("chatParams", "preview", "character", "linkedPlugins"),
-    keys=("chatID",),
 )

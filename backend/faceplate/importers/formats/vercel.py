@@ -131,5 +131,4 @@ FORMAT: Final = Format(
     read,
     known=openai.FORMAT.known,
     joins=joins,
-    keys=("parts", "toolInvocations", "content"),
 )
