@@ -91,7 +91,8 @@ async def import_tables(
     refused: nothing new of it is stored, and the import goes on. ``on_refusal`` gets its name and
     the reason, which quotes no content.
 
-    Raises InvalidInput for an unknown SDK or a missing subject, and the errors of `Database.run`.
+    Raises InvalidInput for an unknown SDK, a missing subject, and one that Google ADK's tables do
+    not have; and the errors of `Database.run`.
     What was stored before an error stays, and a second import goes on from there.
     """
     if sdk not in SDKS:
@@ -108,8 +109,13 @@ async def import_tables(
         reading = rows.adk_sessions if sdk == GOOGLE_ADK else rows.agents_sessions
         async for session in reading(connection):
             await importing.take(session)
-        if sdk == GOOGLE_ADK and not is_dry_run:
-            for state in await rows.adk_states(connection):
+        if sdk == GOOGLE_ADK:
+            states = await rows.adk_states(connection)
+            if subject is not None and subject not in importing.seen | {of for _, of, _ in states}:
+                raise InvalidInput(
+                    "subject", "the tables have nothing of this user"
+                )
+            for state in () if is_dry_run else states:
                 await importing.take_state(*state)
         return importing.report
 
@@ -141,6 +147,8 @@ class _Importing:
     ) -> None:
         self.report = Imported()
         self.total = self.done = 0
+        self.seen: set[str] = set()
+        """The subjects of the sessions that were taken."""
         self._db = db
         self._subject = subject
         self._is_dry_run = is_dry_run
@@ -152,6 +160,7 @@ class _Importing:
         """Store a session or refuse it, unless it is another user's than the chosen one."""
         subject = self._subject or "" if session.user is None else session.user
         if self._subject in {None, subject}:
+            self.seen.add(subject)
             try:
                 is_new, count = await self._store(session, subject)
             except (InvalidInput, Conflict) as error:

@@ -236,6 +236,8 @@ async def test_the_command_imports_and_writes_nothing_there(source: str, databas
     )
     assert await written() is None
     await engine.dispose()
+    wrong_user = command(database_url, *asked, "--user", f"nobody {name}")
+    assert (wrong_user.returncode, "nothing of this user" in wrong_user.stderr) == (2, True)
     for wrong in (
         ("import",),
         ("import", "--from-database", source),
