@@ -146,6 +146,14 @@ class OnUvloop:
         return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their size: an archive holds the time at which it was made.
+
+    The workers of a run have to collect the same names.
+    """
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the tests of the SDKs that are not installed: make test-sdk-NAME runs them."""
     if SDKS not in collection_path.parents:
