@@ -128,7 +128,7 @@ test-sdk-%: $(INSTALLED) ## Run the tests of an SDK with its oldest and its newe
 	    $(BIN)/pytest tests/sdks --sdk=$(subst -,_,$*) $(or $(ARGS),$(SDK_COVERAGE)); \
 	done
 	@PYTHONPATH=build/sdks/$*-newest MYPYPATH=backend $(BIN)/mypy --config-file= --strict \
-	  --explicit-package-bases --cache-dir=.mypy_cache/sdks \
+	  --explicit-package-bases --cache-dir=.mypy_cache/sdks/$* \
 	  $(wildcard backend/faceplate/integrations/$(subst -,_,$*)*)
 
 ifneq ($(shell command -v npm),)

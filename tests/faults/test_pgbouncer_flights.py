@@ -17,6 +17,7 @@ from tests.faults.test_round_trips import HOT, PLAIN, Wire
 from tests.units import settle_in
 
 from faceplate import Database, Scope, Settings, Statement, encryption, was_committed
+from faceplate._driver import shielding
 from faceplate.services import conversations, messages, tasks
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
@@ -113,8 +114,9 @@ async def test_without_pipelining_a_pooled_unit_uses_the_drivers_own_means(
         await call(db, own)
 
 
+@pytest.mark.parametrize("closes", [False, True])
 async def test_an_append_that_waits_for_a_lock_is_cancelled_on_the_server(
-    steady_server: OwnServer, wire: Wire
+    steady_server: OwnServer, wire: Wire, *, closes: bool
 ) -> None:
     """Else the caller waits for as long as the lock is held, and keeps a server connection.
 
@@ -132,9 +134,14 @@ async def test_an_append_that_waits_for_a_lock_is_cancelled_on_the_server(
         with pytest.raises(asyncio.CancelledError) as cancelled:
             await asyncio.wait_for(appending, 5)
     assert not was_committed(cancelled.value)
-    await asyncio.sleep(2 * proxy.cancel_delay_s)
+    if closes:
+        await db.dispose()
+        assert not shielding._CANCELLING  # which the end of `asyncio.run` would end
+    else:
+        await asyncio.sleep(2 * proxy.cancel_delay_s)
+        after = await db.run(own.user_id, messages.history, own.conversation_id)
+        assert after == before
     assert proxy.hang_ups == 0
-    assert await db.run(own.user_id, messages.history, own.conversation_id) == before
 
 
 async def sleep_in_a_statement(scope: Scope) -> None:

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
-from faceplate import Database
+from faceplate import Database, Statement
 from faceplate.errors import InvalidInput
 from faceplate.records import FoundMessage, User
-from faceplate.services import conversations, messages
+from faceplate.services import conversations, messages, search_statements
 from faceplate.services.messages import NewConversation, NewMessage
 
 TODAY = datetime.now(UTC)
@@ -70,6 +71,27 @@ async def test_the_newest_conversation_comes_first_and_of_each_the_newest_messag
     ]
 
 
+@pytest.mark.parametrize("change", ["append", "remove"])
+async def test_a_conversation_that_a_page_has_begun_is_shown_to_its_end(
+    db: Database, user: User, change: str
+) -> None:
+    """Else an agent that writes into the chat between two pages misses the rest of it."""
+    await chat_of(db, user, "plum 1", "plum 2", title="old", age_days=9)
+    await chat_of(db, user, *(f"plum {number}" for number in (3, 4, 5, 6)), title="new")
+    new = conversations.id_of(user.id, source="tests", key="new")
+    page = await db.run(user.id, messages.search, "plum", limit=1)
+    shown = [row.excerpt for row in page.items]
+    while page.next_cursor is not None:
+        if change == "append":
+            await db.run(user.id, messages.append, new, role="user", content="thanks")
+        else:
+            await db.run(user.id, messages.append, new, role="user", content="no")
+            await db.run(user.id, messages.remove_last, new)
+        page = await db.run(user.id, messages.search, "plum", limit=1, cursor=page.next_cursor)
+        shown += [row.excerpt for row in page.items]
+    assert shown == ["plum 6", "plum 5", "plum 4", "plum 3", "plum 2", "plum 1"]
+
+
 async def test_a_branch_that_is_not_read_is_searched_too(db: Database, user: User) -> None:
     chat = await db.run(user.id, conversations.create)
     await db.run(user.id, messages.append, chat.id, role="user", content="A plum?")
@@ -90,6 +112,10 @@ async def test_what_is_shown_of_a_long_message_is_short_and_has_the_text(
     assert len(found.excerpt) == 300
     assert " plum " in found.excerpt
     assert "plum" not in repr(found)
+    text = "q" * 255
+    await chat_of(db, user, "x" * 200 + text, title="other")
+    [found] = await find(db, user, text)
+    assert text in found.excerpt
 
 
 @pytest.mark.parametrize(
@@ -117,3 +143,31 @@ async def test_a_cursor_is_of_one_text_and_one_list(db: Database, user: User) ->
     for unit, text in ((messages.search, "fig"), (conversations.search, "plum")):
         with pytest.raises(InvalidInput, match="not a cursor of this list"):
             await db.run(user.id, unit, text, cursor=first.next_cursor)
+
+
+FULL_CASES = "pg_unicode_fast"
+"""A collation whose lower case may be longer, or depend on the place in a word."""
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "shown"),
+    [
+        ("İ" * 400 + " kiwi", "KIWI", " kiwi"),
+        ("ΟΔΟΣΑ", "ΟΔΟΣ", "ΟΔΟΣΑ"),
+        ("ΟΔΟΣ", "οδοσ", "ΟΔΟΣ"),
+        ("Straße", "STRASSE", None),
+    ],
+)
+async def test_a_text_is_found_by_any_locales_lower_case(
+    db: Database, user: User, content: str, text: str, shown: str | None
+) -> None:
+    """Else an excerpt is of another part of the message, or the start of a word is not found."""
+    collations = sa.table("pg_collation", sa.column("collname"))
+    is_known = Statement(int, sa.select(sa.func.count()).where(collations.c.collname == FULL_CASES))
+    if not await db.run(user.id, lambda scope: scope.one(is_known)):
+        pytest.skip("PostgreSQL has this collation since version 18")
+    said = sa.collate(sa.literal(content), FULL_CASES)
+    found = sa.select(search_statements.excerpt_of(said)).where(search_statements.has_text(said))
+    excerpt = Statement(str, found)
+    read = await db.run(user.id, lambda scope: scope.first(excerpt, text=text))
+    assert read is None if shown is None else read is not None and read.endswith(shown)

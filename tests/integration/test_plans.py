@@ -372,13 +372,15 @@ CASES = {
     "append_statements.APPEND_MANY": in_conversation(COUNTED, **APPENDED),
     "append_statements.APPEND_PLACED": in_conversation(PK["conversations"], **APPENDED, parent=1),
     "append_statements.STORED": in_conversation(PK["messages"], ids=[uuid7(), uuid7()]),
-    "message_statements.SEARCH": by_hour(
+    "search_statements.SEARCH": by_hour(
         {"ix_conversations_active_hour", *POSITION},
         after_time=LATEST,
         after_id=UUID(int=0),
-        after_position=2**31 - 1,
         text="a",
-    )._replace(is_page=False, filters=True, sorts=True),
+    )._replace(is_page=False, filters=True, sorts=True, instead=PK["conversations"] | POSITION),
+    "search_statements.SEARCH_REST": in_conversation(
+        PK["conversations"] | POSITION, position=LONG, text="a", limit=LIMIT
+    )._replace(filters=True, sorts=True),
     "message_statements.GET": in_conversation(PK["messages"], id=uuid7()),
     "message_statements.REPLACE": in_conversation(
         PK["messages"],
@@ -528,6 +530,20 @@ async def planned(world: World, name: str, mode: str) -> dict[str, Any]:
 def test_no_statement_is_forgotten() -> None:
     """A new statement is planned before it meets a table of any size."""
     assert CASES.keys() | READS_ALL == named_statements().keys()
+
+
+@pytest.mark.parametrize("mode", ["custom", "generic"])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_search_reads_no_conversation_after_it_has_found_enough(
+    world: World, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first page costs as much as all that the user has said."""
+    name = "search_statements.SEARCH"
+    values = {**CASES[name].values, "text": "x", "limit": LIMIT}
+    monkeypatch.setitem(CASES, name, CASES[name]._replace(values=values))
+    plan = await planned(world, name, mode)
+    (scan,) = (node for node in nodes(plan) if node.get("Index Name") in POSITION)
+    assert (plan["Actual Rows"], scan["Actual Loops"]) == (LIMIT, 1)
 
 
 @pytest.mark.parametrize("mode", ["custom", "generic"])

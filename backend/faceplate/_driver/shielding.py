@@ -24,6 +24,13 @@ _CANCELLING: set["asyncio.Task[None]"] = set()
 """What asks for cancellations: the event loop alone would not keep it from being collected."""
 
 
+async def end_cancel_requests(limit_s: float) -> None:
+    """Wait until a pooler has ended what it was asked to cancel: it may exit at a hang-up."""
+    loop = asyncio.get_running_loop()
+    if asking := [task for task in _CANCELLING if task.get_loop() is loop]:
+        await asyncio.wait(asking, timeout=limit_s)
+
+
 class Shielded(Generic[T]):
     """Await it for the coroutine's result.
 

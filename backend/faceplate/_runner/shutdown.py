@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from faceplate._driver.connection import Connection
+from faceplate._driver.shielding import end_cancel_requests
 from faceplate._runner.calls import InFlight
 from faceplate.errors import ShuttingDown
 
@@ -26,7 +27,7 @@ POLL_S = 0.01
 CUT_OFF_S = 5.0
 """How long units that were cut off may take to roll back, and drafts to be saved."""
 CLOSE_S = 1.0
-"""How long a connection may take to close in an orderly way."""
+"""How long a connection, or a request to cancel, may take to close in an orderly way."""
 
 
 class Shutdown:
@@ -119,6 +120,7 @@ class Shutdown:
         return len(works)
 
     async def _close(self) -> None:
+        await end_cancel_requests(CLOSE_S)
         closing = (driver.close(timeout=CLOSE_S) for driver in self._open())
         # The driver raises where a connection is busy, broken or slow, and has terminated it.
         await asyncio.gather(*closing, return_exceptions=True)

@@ -112,9 +112,7 @@ async def import_tables(
         if sdk == GOOGLE_ADK:
             states = await rows.adk_states(connection)
             if subject is not None and subject not in importing.seen | {of for _, of, _ in states}:
-                raise InvalidInput(
-                    "subject", "the tables have nothing of this user"
-                )
+                raise InvalidInput("subject", "the tables have nothing of this user")
             for state in () if is_dry_run else states:
                 await importing.take_state(*state)
         return importing.report

@@ -57,12 +57,6 @@ def newest_after(selected: Any) -> Any:
     return newest_first(later)
 
 
-def newest_from(selected: Any) -> Any:
-    """Return a SELECT of conversations from ``after_time`` and ``after_id`` on, newest first."""
-    is_there = (_key > _after).is_not(sa.true())
-    return newest_first(selected.where(Conversation.active_hour <= _hour_of(_after_time), is_there))
-
-
 def oldest_first(selected: Any) -> Any:
     """Return a SELECT of conversations after ``after_time`` and ``after_id``, oldest first."""
     return selected.where(

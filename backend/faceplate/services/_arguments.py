@@ -3,12 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from faceplate.column_types import Count, Text
+from faceplate.column_types import Count
 from faceplate.errors import InvalidInput
-
-SEARCHED = Text(255).required()
-"""The rule of the argument ``text`` of a search."""
-SEARCHED.field = "text"
 
 
 def check_kind(name: str, value: object, *kinds: type[Any]) -> None:

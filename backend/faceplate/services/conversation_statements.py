@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from faceplate import records
 from faceplate.models import Conversation
 from faceplate.services._activity import active_at, given_or, newest_after, newest_first
-from faceplate.services._arguments import SEARCHED
+from faceplate.services.search_statements import has_text
 from faceplate.statement import Statement
 
 _by_id = Conversation.id == bindparam("id")
@@ -57,16 +57,7 @@ PAGE = Statement(records.Conversation, _page())
 PAGE_OF_SOURCE = Statement(
     records.Conversation, _page().where(Conversation.source == bindparam("source"))
 )
-SEARCH = Statement(
-    records.Conversation,
-    _page().where(
-        func.strpos(
-            func.lower(Conversation.title),
-            func.lower(bindparam("text", type_=SEARCHED)),
-        )
-        > 0
-    ),
-)
+SEARCH = Statement(records.Conversation, _page().where(has_text(Conversation.title)))
 RENAME = Statement(
     records.Conversation,
     sa.update(Conversation).where(_by_id).values(title=bindparam("title")).returning(*_columns),

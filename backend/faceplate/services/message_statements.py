@@ -8,17 +8,12 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from faceplate import records
-from faceplate.models import Conversation, Message
-from faceplate.services._activity import newest_from
-from faceplate.services._arguments import SEARCHED
+from faceplate.models import Message
 from faceplate.statement import Statement
 
 _columns = Message.columns()
 _is_draft = Message.status == sa.literal_column("'streaming'")  # a literal, to match the index
 _is_stale = Message.updated_at < func.now() - bindparam("older_than", type_=sa.Interval())
-_ZERO: Any = sa.literal_column("0")
-_ONE: Any = sa.literal_column("1")
-EXCERPT_CHARS = 300
 in_conversation = Message.conversation_id == bindparam("conversation_id")
 REPLACEABLE = ("role", "content", "tool_calls", "tool_results", "metadata", "body")
 
@@ -63,43 +58,6 @@ SAVE_DRAFT = Statement(
     )
     .returning(*_columns),
 )
-
-
-def _search() -> Any:
-    """Return the messages with a text: of each conversation as many as are asked for at most.
-
-    So the search reads the conversations in their order until it has found enough.
-    """
-    text = func.lower(bindparam("text", type_=SEARCHED))
-    place = func.strpos(func.lower(Message.content), text)
-    first = func.greatest(place - sa.literal_column(f"{EXCERPT_CHARS // 3}"), _ONE)
-    excerpt = func.substr(Message.content, first, sa.literal_column(f"{EXCERPT_CHARS}"))
-    shown = (Message.id, Message.position, Message.role, excerpt.label("excerpt"))
-    limit = bindparam("limit", type_=sa.Integer())
-    after = bindparam("after_position", type_=Message.position.type)
-    is_later = sa.or_(
-        Conversation.id != bindparam("after_id", type_=Conversation.id.type),
-        Message.position < after,
-    )
-    found = (
-        sa.select(*shown, Message.created_at)
-        .where(
-            Message.user_id == Conversation.user_id,
-            Message.conversation_id == Conversation.id,
-            place > _ZERO,
-            is_later,
-        )
-        .order_by(Message.position.desc())
-        .limit(limit)
-        .correlate(Conversation)
-        .lateral("found")
-    )
-    of_each = (Conversation.id, Conversation.title, Conversation.updated_at)
-    selected = sa.select(*of_each, *found.c).select_from(Conversation).join(found, sa.true())
-    return newest_from(selected).order_by(found.c.position.desc()).limit(limit)
-
-
-SEARCH = Statement(records.FoundMessage, _search())
 # In two steps, since Citus locks no rows for a LIMIT across shards.
 STALE_DRAFTS = Statement(
     UUID,

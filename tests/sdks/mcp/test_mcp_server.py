@@ -136,6 +136,8 @@ async def test_an_agent_lists_searches_and_reads(db: Database, user: User, readi
     [said_there] = (await reading.call("search_messages", text="UNTIL"))["messages"]
     assert (said_there["conversation_id"], said_there["title"]) == (str(oslo), "Oslo")
     assert (said_there["position"], said_there["excerpt"]) == (2, "Until noon.")
+    led = await reading.call("read_conversation", conversation_id=str(oslo), leaf=1)
+    assert [message["text"] for message in led["messages"]] == ["Will it rain?"]
     read = await reading.call("read_conversation", conversation_id=str(oslo))
     assert read["conversation"] == hit
     assert [(m["position"], m["role"], m["text"]) for m in read["messages"]] == [

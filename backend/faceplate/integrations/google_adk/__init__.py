@@ -90,7 +90,7 @@ class FaceplateSessionService(BaseSessionService):
         if given.app:
             app_state = await self._merge_app_state(app_name, given.app)
         else:
-            app_state = await self._app_state(app_name)
+            app_state = await run(ensure, APP_SUBJECT + app_name, states.open_app, app_name)
         whole = states.joined(given.session, user_state, app_state)
         return _session(app_name, user_id, name, whole, made_at)
 
@@ -109,11 +109,10 @@ class FaceplateSessionService(BaseSessionService):
         """
         name, config = session_id.strip(), config or GetSessionConfig()
         try:
-            (rows, stored), app_state = await asyncio.gather(
-                self._read(app_name, user_id, name, config), self._app_state(app_name)
-            )
+            rows, stored = await self._read(app_name, user_id, name, config)
         except NotFound:
             return None
+        app_state = await self._app_state(app_name)
         state = states.joined(
             states.state_of(stored.body), states.read_json(stored.user_state), app_state
         )
@@ -138,9 +137,10 @@ class FaceplateSessionService(BaseSessionService):
         else:
             listing = self._run(user_id, units.list_sessions, app_name, pattern)
         try:
-            (rows, of_users), app_state = await asyncio.gather(listing, self._app_state(app_name))
+            rows, of_users = await listing
         except NotFound:
             return ListSessionsResponse()
+        app_state = await self._app_state(app_name)
         sessions = []
         for row in rows:
             state = states.joined(
@@ -230,8 +230,11 @@ class FaceplateSessionService(BaseSessionService):
 
     async def _app_state(self, app_name: str) -> dict[str, Any]:
         """Return the state of an app, which a user of its own keeps."""
-        read, owner = states.app_state_of, APP_SUBJECT + app_name
-        return await self._db.run_system(read, owner, app_name)
+        owner = APP_SUBJECT + app_name
+        try:
+            return await self._users.run(self._users.find, owner, states.app_state_of, app_name)
+        except NotFound:
+            return {}
 
     async def _merge_app_state(
         self, app_name: str, delta: dict[str, Any], event: UUID | None = None

@@ -10,15 +10,12 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from google.adk.sessions.state import State
-from sqlalchemy import bindparam, select  # noqa: TID251 - for Statements, which get the owner
 
 from faceplate import records
 from faceplate.errors import Conflict, NotFound
 from faceplate.integrations.google_adk._events import dump_json
-from faceplate.models import Document, User
-from faceplate.scope import Scope, SystemScope
+from faceplate.scope import Scope, read_only
 from faceplate.services import documents
-from faceplate.statement import Statement
 
 APP_STATE: Final = "google-adk.app-state"
 """The kind of the document with the state of an app, and the events that changed it last."""
@@ -26,17 +23,6 @@ USER_STATE: Final = "google-adk.user-state"
 """The kind of the documents with the state of a user."""
 
 _MOST_EVENTS: Final = 1_000
-
-
-STATE_OF_APP = Statement[str | None](
-    str,
-    select(Document.body).where(
-        Document.user_id == User.id,
-        User.subject_id == bindparam("subject_id"),
-        Document.kind == bindparam("kind", APP_STATE),
-        Document.key == bindparam("app_name"),
-    ),
-)
 
 
 class ScopedState(NamedTuple):
@@ -59,9 +45,18 @@ class ScopedState(NamedTuple):
         return scoped
 
 
-async def app_state_of(scope: SystemScope, subject: str, app_name: str) -> dict[str, Any]:
-    """Return the state of an app, which the user with this subject keeps."""
-    return state_of(await scope.first(STATE_OF_APP, subject_id=subject, app_name=app_name))
+@read_only
+async def app_state_of(scope: Scope, app_name: str) -> dict[str, Any]:
+    """Return the state of an app. Raises NotFound if it was never opened, or was erased."""
+    return state_of((await documents.get(scope, APP_STATE, app_name)).body)
+
+
+async def open_app(scope: Scope, app_name: str) -> dict[str, Any]:
+    """Return the state of an app, which is kept from now on, so that reads find it."""
+    try:
+        return await app_state_of(scope, app_name)
+    except NotFound:
+        return await merge_app(scope, app_name, {})
 
 
 async def user_state_of(scope: Scope, app_name: str) -> dict[str, Any]:

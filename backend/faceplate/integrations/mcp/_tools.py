@@ -44,7 +44,7 @@ class SearchArguments(ListArguments):
 
 
 class SearchMessagesArguments(ListArguments):
-    text: Annotated[str, Field(description="A part of what a message says, in any case.")]
+    text: Annotated[str, Field(description="A part of a message's content, in any case.")]
 
 
 class ReadArguments(_Arguments):
@@ -52,6 +52,10 @@ class ReadArguments(_Arguments):
     limit: Annotated[int, Field(ge=1, le=50)] = 20
     before: Annotated[
         int | None, Field(ge=1, description="Only messages before this position.")
+    ] = None
+    leaf: Annotated[
+        int | None,
+        Field(ge=1, description="The position of the last message, by default the newest one."),
     ] = None
 
 
@@ -150,9 +154,10 @@ async def read_conversation(runner: UserRunner, given: ReadArguments) -> JsonObj
 async def _read(scope: Scope, given: ReadArguments) -> tuple[Conversation, list[Message]]:
     """Return a conversation, and one message more than was asked for if there is one (a unit)."""
     found = await conversations.get(scope, given.conversation_id)
+    limit, leaf = given.limit + 1, given.leaf
     if given.before is None:
-        return found, await messages.history(scope, found.id, limit=given.limit + 1)
-    return found, await messages.before(scope, found.id, given.before, limit=given.limit + 1)
+        return found, await messages.history(scope, found.id, limit=limit, leaf=leaf)
+    return found, await messages.before(scope, found.id, given.before, limit=limit, leaf=leaf)
 
 
 async def read_message(runner: UserRunner, given: ReadMessageArguments) -> JsonObject:
@@ -238,8 +243,9 @@ ALL: Final = (
     ),
     Tool(
         "search_messages",
-        "List the messages that say a text, those of the conversation with the newest activity"
-        " first. To read on around one, call read_conversation with `before` above its position.",
+        "List the messages whose content has a text, those of the conversation with the newest"
+        " activity first. What tools were asked and answered is not searched. To read what led to a"
+        " message, call read_conversation with its `position` as `leaf`.",
         SearchMessagesArguments,
         search_messages,
     ),

@@ -1,7 +1,6 @@
 """Search what the messages of all conversations say."""
 
 from faceplate import records
-from faceplate.column_types import Count
 from faceplate.pagination import (
     DEFAULT_LIMIT,
     LATEST,
@@ -13,7 +12,7 @@ from faceplate.pagination import (
     unseal,
 )
 from faceplate.scope import Scope, read_only
-from faceplate.services import message_statements as sql
+from faceplate.services import search_statements as sql
 from faceplate.services._arguments import check_kind
 
 
@@ -23,29 +22,32 @@ async def search(
 ) -> Page[records.FoundMessage]:
     """Return up to ``limit`` messages (1 to 200) whose content has ``text``, in any case.
 
-    ``text`` has 1 to 255 characters and is not blank. The messages are of all conversations and
-    branches: the conversation with the newest activity comes first, and of each the newest message.
-    The search reads the conversations in this order until it has found enough. ``cursor`` is the
-    ``next_cursor`` of the page before, of the same text.
+    ``text`` has 1 to 255 characters and is not blank. What tool calls and results say is not
+    searched. The messages are of all conversations and branches, in the order of
+    `conversations.page`, and of each conversation the newest first. The search reads one
+    conversation after the other until it has found enough. ``cursor`` is the ``next_cursor`` of the
+    page before, of the same text. A conversation with new activity moves to the first page: a later
+    page shows what is left of it only where it has begun to.
 
     Raises InvalidInput for an invalid text, limit or cursor.
     """
     check_kind("text", text, str)
     listing = f"messages with {text}"
-    (after_time, after_id), after_position = LATEST, Count.MAXIMUM
+    more = check_limit(limit) + 1
+    rows: list[records.FoundMessage] = []
+    after_time, after_id = LATEST
     if cursor is not None:
         moment, _, position = unseal(scope, listing, cursor).rpartition(" ")
-        (after_time, after_id), after_position = read_moment(moment), int(position)
-    rows = await scope.all(
-        sql.SEARCH,
-        text=text,
-        after_time=after_time,
-        after_id=after_id,
-        after_position=after_position,
-        limit=check_limit(limit) + 1,
-    )
-    return page_of(scope, listing, rows, limit, _key)
+        after_time, after_id = read_moment(moment)
+        begun = {"conversation_id": after_id, "position": int(position)}
+        rows = await scope.all(sql.SEARCH_REST, text=text, limit=more, **begun)
+    if len(rows) < more:
+        after = {"after_time": after_time, "after_id": after_id}
+        rows += await scope.all(sql.SEARCH, text=text, limit=more - len(rows), **after)
 
+    def key(row: records.FoundMessage) -> str:
+        of_page_before = row.conversation_id == after_id
+        moment = after_time if of_page_before else row.conversation_updated_at
+        return f"{moment_key(moment, row.conversation_id)} {row.position}"
 
-def _key(row: records.FoundMessage) -> str:
-    return f"{moment_key(row.conversation_updated_at, row.conversation_id)} {row.position}"
+    return page_of(scope, listing, rows, limit, key)
