@@ -5,13 +5,15 @@ result or results without a call. So a result answers a call between the same tw
 user: the one that it names, or else the oldest open one of its tool.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from faceplate.importers.turns import Step, Turn, can_be_stored, ids_of, name_of
 
 _MAX_PENDING: Final = 100  # calls on a path; an older one is not answered any more
+_NUMBER: Final = re.compile(r"(?: \(\d+\))?")
+"""What `ids_of` puts behind an id."""
 
 Call = tuple[int, int]
 """The index of a step, and the place of the call in its turn."""
@@ -38,7 +40,7 @@ def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
     parents = [parent for _, parent in steps]
     branch_points = {parent for index, parent in enumerate(parents) if parent != index - 1}
     pairing_at: dict[int | None, _Pending] = {None: {}}
-    pairing = _Pairing()
+    pairing = _Pairing(steps)
     for index, (turn, parent) in enumerate(steps):
         if parent is None or parent != index - 1:
             pairing.give_up()
@@ -59,7 +61,8 @@ def find_answers(steps: Sequence[Step], *, keeps_open_calls: bool) -> Answers:
 class _Pairing:
     """The calls of a path that wait for their results, and what was found on all paths."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
         self.pending: _Pending = {}
         self.answers: dict[int, tuple[Call, str]] = {}
         self.lone: set[Call] = set()
@@ -80,12 +83,26 @@ class _Pairing:
                 if can_be_stored(other):
                     self._wait(other["id"], (index, place), name_of(call))
         elif turn.role == "tool":
-            names = {id_: tool for id_, (_, tool) in self.pending.items()}
-            call_id = (
-                _find_named(turn.call_id, names) if turn.call_id else _find_call(turn.tool, names)
-            )
+            if turn.call_id:
+                call_id = self._find_named(turn.call_id, index)
+            else:
+                names = {id_: tool for id_, (_, tool) in self.pending.items()}
+                call_id = _find_call(turn.tool, names)
             if call_id is not None:
                 self.answers[index] = self.pending.pop(call_id)[0], call_id
+
+    def _find_named(self, call_id: str, index: int) -> str | None:
+        """Return the pending call that the result at ``index`` answers, which names this id.
+
+        Of several with the id, the newest are answered, in their order: a call without a result,
+        which the model repeats, has none. Calls of one message are answered from the first on.
+        """
+        same = [id_ for id_ in self.pending if _is_id_of(id_, call_id)]
+        if len(same) <= 1:
+            return next(iter(same), None)
+        count = _count_results(self._steps, index, call_id)
+        message, _ = self.pending[same[max(len(same) - count, 0)]][0]
+        return next(id_ for id_ in same if self.pending[id_][0][0] == message)
 
     def _free_id(self, call_id: str) -> str:
         """Return the id, or another one if a call that waits has it."""
@@ -97,9 +114,20 @@ class _Pairing:
             self.lone.add(self.pending.pop(next(iter(self.pending)))[0])
 
 
-def _find_named(call_id: str, pending: Collection[str]) -> str | None:
-    """Return the oldest pending call that has this id in the source."""
-    return next((id_ for id_ in islice(ids_of(call_id), _MAX_PENDING) if id_ in pending), None)
+def _is_id_of(id_: str, call_id: str) -> bool:
+    """Return whether a call with this id has ``call_id`` in the source."""
+    return id_.startswith(call_id) and _NUMBER.fullmatch(id_, len(call_id)) is not None
+
+
+def _count_results(steps: Sequence[Step], index: int, call_id: str) -> int:
+    """Return how many of the results in a row, from the one at ``index`` on, name this id."""
+    count = 0
+    for place in range(index, min(index + _MAX_PENDING, len(steps))):
+        turn, parent = steps[place]
+        if turn is None or turn.role != "tool" or (place > index and parent != place - 1):
+            break
+        count += turn.call_id == call_id
+    return count
 
 
 def _find_call(tool: str, pending: Mapping[str, str]) -> str | None:

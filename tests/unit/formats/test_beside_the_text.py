@@ -120,6 +120,36 @@ def test_calls_of_two_messages_with_one_id_have_their_results_in_order(tmp_path:
     assert refusals == []
 
 
+def test_a_result_is_that_of_the_latest_message_that_calls_by_its_id(tmp_path: Path) -> None:
+    """Else a call that the model repeats has no result, and the one that was lost has it."""
+    called = [
+        {"role": "assistant", "content": None, "tool_calls": [call("c", tool)]} for tool in "fg"
+    ]
+    chat, _ = read(tmp_path, {"messages": [ASKED, *called, result("c", "of g"), ANSWERED]})
+    assert pairs(chat) == [("g", "of g")]
+
+
+def test_a_call_that_still_waits_takes_no_result_of_a_later_message(tmp_path: Path) -> None:
+    both, one = (
+        {"role": "assistant", "content": None, "tool_calls": [call("c", tool) for tool in tools]}
+        for tools in ("fg", "h")
+    )
+    messages = [ASKED, both, result("c", "of f"), one, result("c", "of h"), ANSWERED]
+    chat, _ = read(tmp_path, {"messages": messages})
+    assert pairs(chat) == [("f", "of f"), ("h", "of h")]
+
+
+def pairs(chat: Chat) -> list[tuple[str, str]]:
+    """Return the tool of each result, and what it returned."""
+    tools: dict[str, str] = {}
+    found = []
+    for message in chat.messages:
+        tools |= {each["id"]: each["function"]["name"] for each in message.tool_calls or ()}
+        answers = message.tool_results or ()
+        found += [(tools[each["tool_call_id"]], each["content"]) for each in answers]
+    return found
+
+
 def test_an_id_that_is_free_again_is_kept(tmp_path: Path) -> None:
     """Programs that count their calls anew in each answer give the same ids again."""
     called = {"role": "assistant", "content": None, "tool_calls": [call("c", "f")]}
