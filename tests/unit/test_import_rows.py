@@ -1,6 +1,7 @@
 """Chats in the rows of databases and data sets: as JSON text, in pairs, and deep in other lists."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,45 @@ def test_lines_of_llama_cpp_are_one_tree(tmp_path: Path, *, has_header: bool) ->
     [read], refusals = read_all(path)
     assert (refusals, read.key, read.messages) == ([], whole.key, whole.messages)
     assert (read.title == whole.title) is has_header
+
+
+@pytest.mark.parametrize("hold", [json.dumps, dict])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda rows: {"select * from message_store": rows},
+        lambda rows: {"data": rows, "count": 3},
+        lambda rows: {"export": {"rows": rows}},
+    ],
+)
+def test_an_object_around_rows_of_json_text_is_opened(
+    tmp_path: Path, wrap: Callable[[Any], Any], hold: Callable[[Any], object]
+) -> None:
+    """Else what a program prints of a query is refused, unless its column is one of JSON."""
+    said = [("s-1", "human", "Hi"), ("s-2", "human", "Hello"), ("s-1", "ai", "Ho")]
+    rows = [
+        {
+            "id": number,
+            "session_id": id_,
+            "message": hold({"type": kind, "data": {"content": text}}),
+        }
+        for number, (id_, kind, text) in enumerate(said)
+    ]
+    found, refusals = read_all(write(tmp_path / "rows.json", wrap(rows)))
+    assert refusals == []
+    assert [(chat.key, spoken(chat)) for chat in found] == [
+        ("s-1", [("user", "Hi"), ("assistant", "Ho")]),
+        ("s-2", [("user", "Hello")]),
+    ]
+
+
+def test_several_lists_of_rows_are_chats_of_their_own(tmp_path: Path) -> None:
+    lists = {
+        name: [{"session_id": name, "message": json.dumps({"type": "human", "content": name})}]
+        for name in ("north", "south")
+    }
+    found, refusals = read_all(write(tmp_path / "rows.json", lists))
+    assert refusals == []
+    assert [(chat.key, spoken(chat)) for chat in found] == [
+        (name, [("user", name)]) for name in lists
+    ]

@@ -11,7 +11,8 @@ from faceplate.importers import files
 from faceplate.importers.asking import joined_id
 from faceplate.importers.chats import Refusal
 from faceplate.importers.files import Value, may_have_chats
-from faceplate.importers.recognition import Found, best_format, find_chats
+from faceplate.importers.recognition import Found, find_chats
+from faceplate.importers.shapes import best_format
 
 _MAX_TRIED_VALUES: Final = 20
 

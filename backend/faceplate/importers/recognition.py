@@ -2,23 +2,21 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.asking import ask_formats, joined_id
+from faceplate.importers.asking import joined_id
 from faceplate.importers.chats import Place, Refusal
-from faceplate.importers.fields import first_text
 from faceplate.importers.files import Value
 from faceplate.importers.files.spilled import Spill, SpilledList, encode
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import Format
 from faceplate.importers.json_text import decode_fields
+from faceplate.importers.shapes import best_format
 from faceplate.importers.unrecognised import describe, report_beside
 
 _MAX_WRAPPING_LEVELS: Final = 3
-_MAX_REMEMBERED_SHAPES: Final = 1_000
-_MAX_SHAPE_MESSAGES: Final = 100
 _ENCODER: Final = json.JSONEncoder()
 
 
@@ -28,54 +26,6 @@ class Found(NamedTuple):
     place: Place
     value: JsonObject
     format: Format
-
-
-def best_format(value: JsonObject) -> Format | None:
-    """Return the format that fits a value best, or None if none does."""
-    shape = _plain_shape(value)
-    if shape is None:
-        return ask_formats(value)
-    if shape not in _remembered:
-        if len(_remembered) == _MAX_REMEMBERED_SHAPES:
-            _remembered.clear()
-        _remembered[shape] = ask_formats(value)
-    return _remembered[shape]
-
-
-_Shape = tuple[object, ...]
-_remembered: Final[dict[_Shape, Format | None]] = {}
-"""The formats of plain chats by their shapes; data sets have thousands of the same shape."""
-
-
-def _plain_shape(value: JsonObject) -> _Shape | None:
-    """Return all that a format goes by in a chat of plain messages; None for any other value.
-
-    A plain message is a role and a text that is not empty. Formats go by keys, roles and types, so
-    two values of one shape are of the same format.
-    """
-    messages = value.get("messages")
-    if not isinstance(messages, list) or not 0 < len(messages) <= _MAX_SHAPE_MESSAGES:
-        return None
-    fields = [key for key in value if key != "messages"]
-    if not all(key in _PLAIN_FIELDS and first_text(value[key]) for key in fields):
-        return None
-    roles = [message["role"] for message in messages if _is_plain(message)]
-    if len(roles) < len(messages):
-        return None
-    # Which roles follow each other, and not how often: else each long chat has its own shape.
-    return *fields, len(roles) > 1, roles[0], roles[-1], frozenset(pairwise(roles))
-
-
-def _is_plain(message: object) -> bool:
-    if not isinstance(message, dict) or len(message) != _PLAIN_MESSAGE_FIELDS:
-        return False
-    content = message.get("content")
-    return isinstance(content, str) and content != "" and message.get("role") in _PLAIN_ROLES
-
-
-_PLAIN_FIELDS: Final = ("id", "title")
-_PLAIN_MESSAGE_FIELDS: Final = 2
-_PLAIN_ROLES: Final = ("system", "user", "assistant")
 
 
 class _Fit(NamedTuple):
@@ -258,9 +208,9 @@ def _join(place: Place, outer: JsonObject, key: str, *, are_named: bool) -> Foun
 
     ``are_named`` says whether others are there as well: then each has only its name.
     """
-    listed = outer[key]
-    if not _are_messages(listed):
+    if not _are_messages(outer[key]):
         return None
+    listed = _decode_messages(outer[key])
     if are_named:
         beside = {"title": key, "id": f"{key} {digest(listed[0])}"}  # others may have the name
     else:
@@ -272,10 +222,24 @@ def _join(place: Place, outer: JsonObject, key: str, *, are_named: bool) -> Foun
 
 def _are_messages(listed: Iterable[Any]) -> bool:
     """Return whether the objects in a list are messages, and no chats."""
-    objects = [each for each in listed if isinstance(each, dict)]
-    return bool(objects) and all(
-        joined_id(each) is not None and best_format(each) is None for each in objects
+    objects = (each for each in listed if isinstance(each, dict))
+    first = next(objects, None)
+    return first is not None and all(
+        _fit(each).joined_id is not None for each in chain((first,), objects)
     )
+
+
+def _decode_messages(listed: list[Any]) -> list[Any]:
+    """Return the messages of a list, with the JSON in their texts decoded where it is one."""
+    first = next(each for each in listed if isinstance(each, dict))
+    if _fit(first).value is first:
+        return listed
+    decoded = SpilledList(Spill())
+    for each in listed:
+        value = _fit(each).value if isinstance(each, dict) else each
+        decoded.put(value, "".join(encode(value, _ENCODER)))
+    decoded.end()
+    return decoded
 
 
 def _is_flat(value: JsonObject) -> bool:
@@ -290,5 +254,6 @@ def _several_hold_messages(values: Iterable[object]) -> bool:
 
 def _holds_messages(value: object) -> bool:
     return isinstance(value, list) and any(
-        isinstance(each, dict) and joined_id(each) is not None for each in value
+        isinstance(each, dict) and joined_id(decode_fields(each) or each) is not None
+        for each in value
     )

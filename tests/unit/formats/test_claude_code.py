@@ -23,7 +23,7 @@ from tests.formats.claude_code import (
 from faceplate.importers import Chat
 from faceplate.importers.formats import claude_code
 from faceplate.importers.opening import left_files
-from faceplate.importers.recognition import best_format
+from faceplate.importers.shapes import best_format
 
 
 def read_lines(tmp_path: Path, lines: list[dict[str, Any]]) -> list[Chat]:

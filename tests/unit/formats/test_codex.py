@@ -27,7 +27,7 @@ from tests.formats.codex import (
 
 from faceplate.importers import Chat
 from faceplate.importers.formats import codex
-from faceplate.importers.recognition import best_format
+from faceplate.importers.shapes import best_format
 
 TALK = [
     ("developer", "Ask before you write."),

@@ -12,7 +12,7 @@ from tests.formats.instructions import EXAMPLE, chats, said
 
 from faceplate.importers import Chat
 from faceplate.importers.formats import instructions
-from faceplate.importers.recognition import best_format
+from faceplate.importers.shapes import best_format
 
 SAID = [("user", "Hi"), ("assistant", "Ho")]
 

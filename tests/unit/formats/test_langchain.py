@@ -12,7 +12,7 @@ from tests.formats.langchain import EXAMPLE, MESSAGES, call, chats, constructor,
 
 from faceplate.importers import Chat
 from faceplate.importers.formats import langchain
-from faceplate.importers.recognition import best_format
+from faceplate.importers.shapes import best_format
 
 TALK = [
     ("system", "You know the weather."),

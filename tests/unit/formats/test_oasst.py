@@ -12,7 +12,7 @@ from tests.formats.oasst import EXAMPLE, chats, node
 
 from faceplate.importers import Chat
 from faceplate.importers.formats import oasst
-from faceplate.importers.recognition import best_format
+from faceplate.importers.shapes import best_format
 
 SHOWN = [
     ("user", "Why is the sea salty?"),

@@ -11,7 +11,7 @@ from tests.formats.pydantic_ai import EXAMPLE, call, chats, part, request, respo
 
 from faceplate.importers import Chat
 from faceplate.importers.formats import pydantic_ai
-from faceplate.importers.recognition import best_format
+from faceplate.importers.shapes import best_format
 
 
 def read_one(tmp_path: Path, value: object) -> Chat:

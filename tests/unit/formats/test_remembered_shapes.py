@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.chat_files import read_all
 
-from faceplate.importers import recognition
+from faceplate.importers import shapes
 from faceplate.importers.formats import FORMATS
 
 TEXTS = (
@@ -36,7 +36,7 @@ def test_a_plain_chat_is_of_the_format_of_its_shape_whatever_it_says() -> None:
     ]
     for order, text in product(orders, TEXTS):
         for value in (chat(order, text), chat(order, text, id=text, title=text)):
-            format_ = recognition.best_format(value)
+            format_ = shapes.best_format(value)
             assert (format_.key if format_ else None) == asked(value)
 
 
@@ -60,8 +60,8 @@ def test_formats_with_the_same_keys_are_told_apart_in_one_file(tmp_path: Path) -
 
 def test_the_memory_of_shapes_is_bounded() -> None:
     for order in product(("system", "user", "assistant"), repeat=7):
-        recognition.best_format(chat(order, "Pears?"))
-    recognition.best_format(chat(("user",) * (recognition._MAX_SHAPE_MESSAGES + 1), "Pears?"))
-    remembered = recognition._remembered
-    assert 0 < len(remembered) <= recognition._MAX_REMEMBERED_SHAPES
-    assert max(map(len, remembered)) <= recognition._MAX_SHAPE_MESSAGES + 1
+        shapes.best_format(chat(order, "Pears?"))
+    shapes.best_format(chat(("user",) * (shapes._MAX_SHAPE_MESSAGES + 1), "Pears?"))
+    remembered = shapes._remembered
+    assert 0 < len(remembered) <= shapes._MAX_REMEMBERED_SHAPES
+    assert max(map(len, remembered)) <= shapes._MAX_SHAPE_MESSAGES + 1

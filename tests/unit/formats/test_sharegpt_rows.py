@@ -12,7 +12,7 @@ from tests.formats.sharegpt import EXAMPLE, chats, named, turn
 
 from faceplate.importers import Chat
 from faceplate.importers.formats import sharegpt
-from faceplate.importers.recognition import best_format
+from faceplate.importers.shapes import best_format
 
 
 def read_one(tmp_path: Path, row: object) -> Chat:
