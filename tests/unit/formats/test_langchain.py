@@ -186,3 +186,32 @@ def test_the_rows_of_a_history_are_a_chat_for_each_session(
     ]
     assert found[0].messages[1].created_at is not None
     assert found[0].messages[1].created_at.day == 3
+
+
+@pytest.mark.parametrize("key", ["SessionId", "sessionId", "session_id"])
+@pytest.mark.parametrize("column", ["History", "messages"])
+def test_the_id_of_a_session_names_its_chat(tmp_path: Path, key: str, column: str) -> None:
+    """Else a second import, of the session with two more messages, makes a second conversation."""
+    history = [dumped("human", "Hi"), dumped("ai", "Ho")]
+    chat = read_one(tmp_path, [{key: "s-1", column: history}])
+    assert (chat.key, spoken(chat)) == ("s-1", [("user", "Hi"), ("assistant", "Ho")])
+
+
+def rows_of(*sessions: str) -> list[dict[str, Any]]:
+    return [{"session_id": id_, "message": dumped("human", "Hi")} for id_ in sessions]
+
+
+def test_what_is_said_about_the_rows_of_a_session_is_kept(tmp_path: Path) -> None:
+    """Else the title of a chat is lost, and so are notes beside it."""
+    value = {"title": "Hills", "notes": "Two hills", "messages": rows_of("s-1", "s-1")}
+    [chat], [refusal] = read_all(write(tmp_path / "rows.json", [value]))
+    assert (chat.key, chat.title) == ("s-1", "Hills")
+    assert "notes was not understood" in refusal.reason
+    assert chat.metadata["source"] == {"notes": "Two hills"}
+
+
+def test_what_is_said_about_rows_of_two_sessions_is_with_the_first(tmp_path: Path) -> None:
+    value = {"title": "Hills", "messages": rows_of("s-1", "s-2")}
+    [first, other], refusals = read_all(write(tmp_path / "rows.json", [value]))
+    assert [chat.title for chat in (first, other)] == ["Hi", "Hi"]
+    assert (first.metadata, other.metadata, refusals) == ({"source": {"title": "Hills"}}, {}, [])

@@ -50,7 +50,8 @@ _MESSAGE_FIELDS: Final = (
     *("type", "content", "id", "tool_calls", "tool_call_id", "additional_kwargs", "role"),
     *("tool_call_chunks", "usage_metadata"),
 )
-_CHAT_FIELDS: Final = ("thread_id", "id", "title", "created_at", "ts", "updated_at")
+_IDS: Final = ("id", "session_id", "SessionId", "sessionId")
+_CHAT_FIELDS: Final = (*_IDS, "thread_id", "title", "created_at", "ts", "updated_at")
 
 
 def fits(value: JsonObject) -> int:
@@ -130,9 +131,6 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     key, inner, name = _holder(value)
     if not name:
         raise Unreadable("messages must be a list of messages")
-    if all(_of_row(as_object(row))[1] for row in inner[name]):
-        yield from _read_rows(inner[name])
-        return
     configured = as_object(as_object(value.get("config")).get("configurable"))
     abouts = (
         value,
@@ -146,18 +144,25 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
         rest |= without(inner, name)
     if _answers(value):
         rest["outputs"] = without(value["outputs"], "generations")
-    yield SourceChat(
-        [_read_message(message) for message in _messages(value)],
-        id=thread or openai.read_id(first_of(value, "id", "session_id")),
+    chat = SourceChat(
+        (),
+        id=thread or openai.read_id(first_of(value, *_IDS)),
         title=value.get("title"),
         created=first_of(value, "created_at", "ts"),
         updated=value.get("updated_at"),
         rest={field: content for field, content in rest.items() if content},
     )
+    if all(_of_row(as_object(row))[1] for row in inner[name]):
+        yield from _read_rows(inner[name], chat)
+    else:
+        yield chat._replace(messages=[_read_message(message) for message in _messages(value)])
 
 
-def _read_rows(rows: list[JsonObject]) -> Iterator[SourceChat]:
-    """Yield the chat of each session in the rows of a history."""
+def _read_rows(rows: list[JsonObject], about: SourceChat) -> Iterator[SourceChat]:
+    """Yield the chat of each session in the rows of a history.
+
+    What the source says about them is of the only session; the first one of several keeps it.
+    """
     sessions: dict[str, Shelf[Message]] = {}
     columns = {column for pair in _ROWS for column in pair}
     for row in rows:
@@ -166,8 +171,12 @@ def _read_rows(rows: list[JsonObject]) -> Iterator[SourceChat]:
         rest = {**(found.rest or {}), **without(row, "id", "_id", "created_at", *columns)}
         found = found._replace(created=found.created or row.get("created_at"), rest=rest)
         sessions.setdefault(session, Shelf()).append(found)
+    if len(sessions) > 1:
+        title = {"title": about.title} if about.title else {}
+        about = SourceChat((), rest={**title, **(about.rest or {})})
     for session, messages in sessions.items():
-        yield SourceChat(messages, id=session)
+        yield about._replace(messages=messages, id=session)
+        about = SourceChat(())
 
 
 def _read_message(message: JsonObject) -> Message:
