@@ -1,11 +1,13 @@
 """A shelf is a list whose items are in a file, and a tree keeps what its source says."""
 
+import tempfile
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import pytest
 
 from faceplate.importers import shelf
-from faceplate.importers.shelf import Shelf
+from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.trees import Tree
 
 
@@ -47,6 +49,38 @@ def test_a_shelf_can_be_read_while_it_grows() -> None:
     for number in range(10, 30):
         kept.append(number)
     assert [*kept] == [*range(30)]
+
+
+def test_many_shelves_have_one_file_and_hold_few_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a file of some thousand sessions needs as many open files, or all of the memory."""
+    file = ShelfFile()
+    monkeypatch.delattr(tempfile, "TemporaryFile")
+    shelves = [Shelf[Counted](file=file) for _ in range(300)]
+    Counted.most = 0
+    for number in range(10_000):
+        shelves[number % len(shelves)].append(Counted(number))
+    assert Counted.most < 1_000
+    for start, kept in enumerate(shelves):
+        assert [item.number for item in kept] == [*range(start, 10_000, len(shelves))]
+        assert kept[-1].number == kept[len(kept) - 1].number
+
+
+class Counted:
+    """An item that counts how many of its kind are in memory."""
+
+    alive: ClassVar = 0
+    most: ClassVar = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        Counted.alive += 1
+        Counted.most = max(Counted.most, Counted.alive)
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Counted, (self.number,)
 
 
 def tree(*nodes: tuple[str, str | None, bool, list[str]]) -> Tree:

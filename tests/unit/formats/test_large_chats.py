@@ -1,5 +1,6 @@
 """A large chat is read message by message, and not held whole."""
 
+import tempfile
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ from tests.formats.gemini_cli import ABOUT, PROMPT, said
 from faceplate.importers.formats import (
     gemini_cli,
     jan,
+    langchain,
     librechat,
     llamacpp,
     message_trees,
@@ -79,6 +81,34 @@ def in_history(number: int) -> dict[str, Any]:
 
 def in_export(number: int) -> dict[str, Any]:
     return {"role": "user", "content": f"Hi {number}", "uuid": f"m{number}"}
+
+
+def in_rows(session: int) -> dict[str, Any]:
+    return {"session_id": f"s{session}", "message": {"type": "human", "content": "Hi"}}
+
+
+def in_log_of(session: int) -> dict[str, Any]:
+    return {**PROMPT, "sessionId": f"s{session}"}
+
+
+@pytest.mark.parametrize(
+    ("format_", "make"), [(langchain.FORMAT, in_rows), (gemini_cli.FORMAT, in_log_of)]
+)
+def test_sessions_of_a_file_have_one_temporary_file(
+    format_: Format, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a file of a thousand sessions is not read: the system limits how many are open."""
+    open_file, opened = tempfile.TemporaryFile, []
+
+    def count(**how: Any) -> Any:
+        opened.append(how)
+        return open_file(**how)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", count)
+    listed = [make(number % 20) for number in range(MESSAGES)]
+    chats = [*format_.read({"messages": listed})]
+    assert [sum(1 for _ in chat.messages) for chat in chats] == [MESSAGES / 20] * 20
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fields import as_list, as_object, first_text
-from faceplate.importers.shelf import Shelf
+from faceplate.importers.shelf import Shelf, ShelfFile
 
 SPEAKERS: Final = ("user", "assistant")
 TYPES: Final = frozenset(
@@ -81,6 +81,7 @@ def opening(line: JsonObject) -> str:
 
 def threads(lines: Iterable[object]) -> list[Thread]:
     """Return the threads of a log, each with its lines in their order and without repeated ones."""
+    file = ShelfFile()
     found: dict[tuple[str, str], Thread] = {}
     roots: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
@@ -94,7 +95,7 @@ def threads(lines: Iterable[object]) -> list[Thread]:
         seen.add((session, uuid))
         is_agents = line.get("isSidechain") is True or line.get("parent_tool_use_id")
         agent = _agent(line, roots) if is_agents else ""
-        thread = found.setdefault((session, agent), Thread(session, agent, Shelf()))
+        thread = found.setdefault((session, agent), Thread(session, agent, Shelf(file=file)))
         thread.lines.append(line)
     return list(found.values())
 

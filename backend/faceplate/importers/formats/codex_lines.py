@@ -5,7 +5,7 @@ from typing import Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fields import as_object, first_text
-from faceplate.importers.shelf import Shelf
+from faceplate.importers.shelf import Shelf, ShelfFile
 
 LINES: Final = frozenset(
     (
@@ -29,13 +29,14 @@ def is_header(value: JsonObject) -> bool:
 
 def sessions_of(lines: Iterable[JsonObject]) -> list[Shelf[JsonObject]]:
     """Return the lines of each session; what a session repeats of its parent is its own."""
+    file = ShelfFile()
     sessions: list[Shelf[JsonObject]] = []
     known: set[str] = set()
     for line in lines:
         header = as_object(line.get("payload")) if line.get("type") == "session_meta" else line
         begins = header is not line or is_header(line)
         if not sessions or (begins and first_text(header.get("id")) not in known):
-            sessions.append(Shelf())
+            sessions.append(Shelf(file=file))
             known = set()
         if begins:
             source = _find(header.get("source"), "parent_thread_id")

@@ -13,7 +13,7 @@ from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import read_content
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.description import Format
-from faceplate.importers.shelf import Shelf
+from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.source import Aside, Call, Message, Piece, Result, SourceChat, Text
 
 _NOTES: Final = ("info", "warning", "error")
@@ -172,6 +172,7 @@ class _Session:
 
 def _read_prompts(listed: list[Any]) -> Iterator[SourceChat]:
     """Yield a chat for each session of a log; it is not the one that has the answers."""
+    file = ShelfFile()
     sessions: dict[str, Shelf[Message]] = {}
     for fields in listed:
         message = Message(
@@ -181,7 +182,7 @@ def _read_prompts(listed: list[Any]) -> Iterator[SourceChat]:
             rest=without(fields, "sessionId", "messageId", "timestamp", "type", "message"),
             original=fields,
         )
-        sessions.setdefault(fields["sessionId"], Shelf()).append(message)
+        sessions.setdefault(fields["sessionId"], Shelf(file=file)).append(message)
     for id_, messages in sessions.items():
         yield SourceChat(messages, id=f"prompts of {id_}")
 

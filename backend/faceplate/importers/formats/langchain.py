@@ -15,7 +15,7 @@ from faceplate.importers.contents import read_part
 from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
-from faceplate.importers.shelf import Shelf
+from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -163,6 +163,7 @@ def _read_rows(rows: list[JsonObject], about: SourceChat) -> Iterator[SourceChat
 
     What the source says about them is of the only session; the first one of several keeps it.
     """
+    file = ShelfFile()
     sessions: dict[str, Shelf[Message]] = {}
     columns = {column for pair in _ROWS for column in pair}
     for row in rows:
@@ -170,7 +171,7 @@ def _read_rows(rows: list[JsonObject], about: SourceChat) -> Iterator[SourceChat
         found = _read_message(message)
         rest = {**(found.rest or {}), **without(row, "id", "_id", "created_at", *columns)}
         found = found._replace(created=found.created or row.get("created_at"), rest=rest)
-        sessions.setdefault(session, Shelf()).append(found)
+        sessions.setdefault(session, Shelf(file=file)).append(found)
     if len(sessions) > 1:
         title = {"title": about.title} if about.title else {}
         about = SourceChat((), rest={**title, **(about.rest or {})})
