@@ -54,11 +54,12 @@ def test_a_shelf_can_be_read_while_it_grows() -> None:
 def test_many_shelves_have_one_file_and_hold_few_items(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a file of some thousand sessions needs as many open files, or all of the memory."""
     file = ShelfFile()
+    file.write(b"opens it")
     monkeypatch.delattr(tempfile, "TemporaryFile")
     shelves = [Shelf[Counted](file=file) for _ in range(300)]
     Counted.most = 0
     for number in range(10_000):
-        shelves[number % len(shelves)].append(Counted(number))
+        file.put(shelves[number % len(shelves)], Counted(number))
     assert Counted.most < 1_000
     for start, kept in enumerate(shelves):
         assert [item.number for item in kept] == [*range(start, 10_000, len(shelves))]

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from faceplate.column_types import JsonObject
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
 from faceplate.importers.pairing import Answers, find_answers
-from faceplate.importers.shelf import Shelf
+from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.source import Attachment
 from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, name_of, text_of
 from faceplate.importers.unread import count_asides, count_text, find_text
@@ -56,8 +56,8 @@ class Rules(NamedTuple):
     """The keys whose text is known to be no part of what was said."""
 
 
-def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
-    """Return the messages of a chat, whose steps are in depth-first order.
+def assemble(steps: Sequence[Step], rules: Rules, file: ShelfFile) -> Assembly:
+    """Return the messages of a chat, whose steps are in depth-first order; they are in ``file``.
 
     Each child follows its parent, and no subtree is without a shown turn: so what is hidden belongs
     to the next message.
@@ -65,7 +65,7 @@ def assemble(steps: Sequence[Step], rules: Rules) -> Assembly:
     answers = Answers({}, {})
     if rules.uses_tools:
         answers = find_answers(steps, keeps_open_calls=rules.keeps_open_calls)
-    result = Assembly(Shelf(), [], [], [], [], [], Counter())
+    result = Assembly(Shelf(file=file), [], [], [], [], [], Counter())
     times: list[datetime | None] = []
     for index, (turn, parent) in enumerate(steps):
         end, time = (

@@ -8,7 +8,7 @@ from faceplate.importers.chats import Chat, Place, Refusal, Unreadable, derive_t
 from faceplate.importers.fields import to_seconds, to_time
 from faceplate.importers.fitting import LEFT_OUT, clean_text, digest, fit, leave_out_large
 from faceplate.importers.prologue import is_of_prologue, with_prologue
-from faceplate.importers.shelf import Shelf
+from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.source import KNOWN_ROLES, SourceChat
 from faceplate.importers.trees import Tree
 from faceplate.importers.turns import Step, Turn, turns_of
@@ -28,6 +28,8 @@ class Origin(NamedTuple):
     """The keys whose text is known to be no part of what was said."""
     value: object
     """What it was read from: it names a chat that has no name."""
+    file: ShelfFile
+    """Where the messages of its chats are."""
 
 
 def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
@@ -41,7 +43,7 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     nodes, parents, removed, visible = thread.tree.arrange(thread.current)
     steps = _Steps(thread.turns, nodes, parents)
     rules = Rules(to_time(source.created), source.is_exact, thread.uses_tools, origin.known)
-    assembly = assemble(steps, rules)
+    assembly = assemble(steps, rules, origin.file)
     for turn in (thread.turns[node] for node in removed):
         if turn is not None:
             hide(assembly, turn, origin.known)

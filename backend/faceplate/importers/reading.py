@@ -10,6 +10,7 @@ from faceplate.importers.formats import Format
 from faceplate.importers.lost import count_lost
 from faceplate.importers.opening import open_values
 from faceplate.importers.recognition import Found, find_chats
+from faceplate.importers.shelf import Shelf, ShelfFile
 
 
 def read_chats(
@@ -33,14 +34,16 @@ def read_chats(
 
 def _read_one(found: Found) -> Iterator[Chat | Refusal]:
     known = frozenset(found.format.known)
-    origin = Origin(found.place, found.format.key, known, found.value)
+    origin = Origin(found.place, found.format.key, known, found.value, ShelfFile())
     chats: list[Chat] = []
     try:
         for source in found.format.read(found.value):
             for item in convert(source, origin):
-                yield item
                 if isinstance(item, Chat):
+                    if chats and isinstance(item.messages, Shelf):
+                        item.messages.write_open()  # of several, all wait for the last look
                     chats.append(item)
+                yield item
         chars = count_lost(found.value, chats, found.format)
     except Unreadable as error:
         yield Refusal(found.place, str(error))

@@ -6,7 +6,7 @@ import tempfile
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeVar, overload
+from typing import IO, Any, Final, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -20,50 +20,56 @@ _MAX_WAITING_ITEMS: Final = 256
 class ShelfFile:
     """A temporary file, in which several shelves have their chunks.
 
-    A reader of some thousand sessions has one: the system limits how many files are open, and the
-    items that wait for the rest of their chunks need memory.
+    The chats of one value share one, because the system limits how many files are open.
     """
 
     def __init__(self) -> None:
-        file = tempfile.TemporaryFile(prefix="faceplate-", buffering=0)  # noqa: SIM115 - held open
-        self._descriptor = file.fileno()
+        self._file: IO[bytes] | None = None
         self._end = 0
-        self._waiting: list[Shelf[Any]] = []
-        """The shelf of each item that was appended since they were written."""
-        weakref.finalize(self, file.close)
+        self._waiting: list[weakref.ref[Shelf[Any]]] = []
+        """The shelf of each item that `put` has appended since it wrote them."""
 
     def write(self, data: bytes) -> tuple[int, int]:
         """Append some bytes, and return their offset and length."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="faceplate-", buffering=0)  # noqa: SIM115 - held open
+            weakref.finalize(self, self._file.close)
         place = self._end, len(data)
         while data:
-            written = os.pwrite(self._descriptor, data, self._end)
+            written = os.pwrite(self._file.fileno(), data, self._end)
             self._end, data = self._end + written, data[written:]
         return place
 
     def read(self, place: tuple[int, int]) -> bytes:
         """Return the bytes at a place."""
+        if self._file is None:
+            raise IndexError(place)
         offset, length = place
-        return os.pread(self._descriptor, length, offset)
+        return os.pread(self._file.fileno(), length, offset)
 
-    def take(self, shelf: "Shelf[Any]") -> None:
-        """Count an item that was appended to a shelf; if many wait, write them all."""
-        self._waiting.append(shelf)
+    def put(self, shelf: "Shelf[T]", item: T) -> None:
+        """Append an item to a shelf of this file; where many items of all shelves wait, write them.
+
+        Nobody may read these shelves at the same time.
+        """
+        shelf.append(item)
+        self._waiting.append(weakref.ref(shelf))
         if len(self._waiting) >= _MAX_WAITING_ITEMS:
             waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.write_open()
+            for waits in waiting:
+                if each := waits():
+                    each.write_open()
 
 
 class Shelf(Sequence[T]):
     """The items that were appended, in chunks of which the last ones read are in memory.
 
-    A sequence of one chunk, as most are, is not written, unless it has its file with others. An
-    item is another copy each time that it is read, so that it must not be changed.
+    A sequence of one chunk, as most are, is never written. An item is another copy each time that
+    it is read, so that it must not be changed.
     """
 
     def __init__(self, items: Iterable[T] = (), *, file: ShelfFile | None = None) -> None:
-        self._file = file
-        self._shares_file = file is not None
+        self._file = file or ShelfFile()
         self._places: list[tuple[int, int]] = []
         """The offset and the length of each chunk in the file, in bytes."""
         self._starts: list[int] = []
@@ -80,15 +86,11 @@ class Shelf(Sequence[T]):
         if len(self._open) >= self._chunk_items:
             self.write_open()
         self._open.append(item)
-        if self._shares_file and self._file is not None:
-            self._file.take(self)
 
     def write_open(self) -> None:
         """Write the items that are not yet in the file, as a chunk."""
         if not self._open:
             return
-        if self._file is None:
-            self._file = ShelfFile()
         self._places.append(self._file.write(pickle.dumps(self._open, pickle.HIGHEST_PROTOCOL)))
         self._starts.append(self._open_start)
         self._open_start += len(self._open)
@@ -106,8 +108,6 @@ class Shelf(Sequence[T]):
         return chunk
 
     def _read(self, number: int) -> list[T]:
-        if self._file is None:
-            raise IndexError(number)
         data = self._file.read(self._places[number])
         chunk: list[T] = pickle.loads(data)  # noqa: S301 - nobody else can open the file
         return chunk

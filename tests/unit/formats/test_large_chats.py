@@ -2,9 +2,11 @@
 
 import tempfile
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import IO, Any, ClassVar
 
 import pytest
+from tests.chat_files import read_all, write
 from tests.formats.gemini_cli import ABOUT, PROMPT, said
 
 from faceplate.importers.formats import (
@@ -91,24 +93,39 @@ def in_log_of(session: int) -> dict[str, Any]:
     return {**PROMPT, "sessionId": f"s{session}"}
 
 
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[IO[bytes]]:
+    """The temporary files that were opened."""
+    open_file = tempfile.TemporaryFile
+    files: list[IO[bytes]] = []
+
+    def keep(**how: Any) -> IO[bytes]:
+        files.append(open_file(**how))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", keep)
+    return files
+
+
 @pytest.mark.parametrize(
     ("format_", "make"), [(langchain.FORMAT, in_rows), (gemini_cli.FORMAT, in_log_of)]
 )
 def test_sessions_of_a_file_have_one_temporary_file(
-    format_: Format, make: Any, monkeypatch: pytest.MonkeyPatch
+    format_: Format, make: Any, opened: list[IO[bytes]]
 ) -> None:
     """Else a file of a thousand sessions is not read: the system limits how many are open."""
-    open_file, opened = tempfile.TemporaryFile, []
-
-    def count(**how: Any) -> Any:
-        opened.append(how)
-        return open_file(**how)
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", count)
     listed = [make(number % 20) for number in range(MESSAGES)]
     chats = [*format_.read({"messages": listed})]
     assert [sum(1 for _ in chat.messages) for chat in chats] == [MESSAGES / 20] * 20
     assert len(opened) == 1
+
+
+def test_chats_of_a_value_have_one_temporary_file(tmp_path: Path, opened: list[IO[bytes]]) -> None:
+    """All of them are kept until the last look, whatever their format is."""
+    rows = [in_rows(number % 20) for number in range(MESSAGES)]
+    chats, refusals = read_all(write(tmp_path / "rows.json", {"data": rows}))
+    assert (sum(len(chat.messages) for chat in chats), refusals) == (MESSAGES, [])
+    assert sum(not file.closed for file in opened) < 5
 
 
 @pytest.mark.parametrize(

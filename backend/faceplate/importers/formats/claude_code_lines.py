@@ -96,7 +96,7 @@ def threads(lines: Iterable[object]) -> list[Thread]:
         is_agents = line.get("isSidechain") is True or line.get("parent_tool_use_id")
         agent = _agent(line, roots) if is_agents else ""
         thread = found.setdefault((session, agent), Thread(session, agent, Shelf(file=file)))
-        thread.lines.append(line)
+        file.put(thread.lines, line)
     return list(found.values())
 
 

@@ -42,7 +42,7 @@ def sessions_of(lines: Iterable[JsonObject]) -> list[Shelf[JsonObject]]:
             source = _find(header.get("source"), "parent_thread_id")
             parents = (header.get(key) for key in ("id", "forked_from_id", "parent_thread_id"))
             known |= {first_text(parent) for parent in (*parents, source)}
-        sessions[-1].append(line)
+        file.put(sessions[-1], line)
     return sessions
 
 

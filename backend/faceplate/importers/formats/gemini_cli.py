@@ -182,7 +182,7 @@ def _read_prompts(listed: list[Any]) -> Iterator[SourceChat]:
             rest=without(fields, "sessionId", "messageId", "timestamp", "type", "message"),
             original=fields,
         )
-        sessions.setdefault(fields["sessionId"], Shelf(file=file)).append(message)
+        file.put(sessions.setdefault(fields["sessionId"], Shelf(file=file)), message)
     for id_, messages in sessions.items():
         yield SourceChat(messages, id=f"prompts of {id_}")
 

@@ -171,7 +171,7 @@ def _read_rows(rows: list[JsonObject], about: SourceChat) -> Iterator[SourceChat
         found = _read_message(message)
         rest = {**(found.rest or {}), **without(row, "id", "_id", "created_at", *columns)}
         found = found._replace(created=found.created or row.get("created_at"), rest=rest)
-        sessions.setdefault(session, Shelf(file=file)).append(found)
+        file.put(sessions.setdefault(session, Shelf(file=file)), found)
     if len(sessions) > 1:
         title = {"title": about.title} if about.title else {}
         about = SourceChat((), rest={**title, **(about.rest or {})})
