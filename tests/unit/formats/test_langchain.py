@@ -215,3 +215,45 @@ def test_what_is_said_about_rows_of_two_sessions_is_with_the_first(tmp_path: Pat
     [first, other], refusals = read_all(write(tmp_path / "rows.json", [value]))
     assert [chat.title for chat in (first, other)] == ["Hi", "Hi"]
     assert (first.metadata, other.metadata, refusals) == ({"source": {"title": "Hills"}}, {}, [])
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        lambda n: {"id": n},
+        lambda n: {"id": str(9 + n), "created_at": "2025-01-02T03:04:05Z"},
+        lambda n: {"id": "abcdef"[n], "created_at": f"2025-01-02T03:04:0{n // 2}Z"},
+        lambda n: {"created_at": f"2025-01-02T03:04:0{n}.5+00:00"},
+    ],
+)
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_rows_that_are_newest_first_are_turned_round(
+    tmp_path: Path, about: Callable[[int], dict[str, Any]], name: str
+) -> None:
+    """Else a query with the newest first becomes chats in which answers have no questions yet."""
+    kinds = ["human", "ai", "human", "ai"]
+    rows = [
+        {**about(n), "session_id": session, "message": flat(kind, f"{kind} {n // 2}")}
+        for n, kind in enumerate(kinds)
+        for session in ("s-1", "s-2")
+    ]
+    for listed in (rows, rows[::-1]):
+        path = tmp_path / name
+        lines = "\n".join(map(json.dumps, listed))
+        path.write_text(lines if name == "rows.jsonl" else json.dumps(listed))
+        found, refusals = read_all(path)
+        assert refusals == []
+        for chat in found:
+            assert [content for _, content in spoken(chat)] == [
+                "human 0",
+                "ai 0",
+                "human 1",
+                "ai 1",
+            ]
+
+
+def test_rows_of_one_time_keep_their_order(tmp_path: Path) -> None:
+    rows = [{**row, "created_at": "2025-01-02T03:04:05Z"} for row in rows_of("s-1", "s-1")]
+    rows[1]["message"] = flat("ai", "Ho")
+    chat = read_one(tmp_path, rows)
+    assert spoken(chat) == [("user", "Hi"), ("assistant", "Ho")]

@@ -6,13 +6,13 @@ in ``tool_calls``, and again in the content or in ``additional_kwargs``. A histo
 a row for each message, with the id of its session.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import read_part
-from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_seconds, without
 from faceplate.importers.formats import openai
 from faceplate.importers.formats.description import Format
 from faceplate.importers.shelf import Shelf, ShelfFile
@@ -164,20 +164,48 @@ def _read_rows(rows: list[JsonObject], about: SourceChat) -> Iterator[SourceChat
     What the source says about them is of the only session; the first one of several keeps it.
     """
     file = ShelfFile()
-    sessions: dict[str, Shelf[Message]] = {}
+    sessions: dict[str, _Session] = {}
     columns = {column for pair in _ROWS for column in pair}
     for row in rows:
         session, message = _of_row(row)
         found = _read_message(message)
         rest = {**(found.rest or {}), **without(row, "id", "_id", "created_at", *columns)}
         found = found._replace(created=found.created or row.get("created_at"), rest=rest)
-        file.put(sessions.setdefault(session, Shelf(file=file)), found)
+        if session not in sessions:
+            sessions[session] = _Session(Shelf(file=file))
+        sessions[session].note(row)
+        file.put(sessions[session].messages, found)
     if len(sessions) > 1:
         title = {"title": about.title} if about.title else {}
         about = SourceChat((), rest={**title, **(about.rest or {})})
-    for session, messages in sessions.items():
-        yield about._replace(messages=messages, id=session)
+    for id_, found_rows in sessions.items():
+        yield about._replace(messages=found_rows.in_order(), id=id_)
         about = SourceChat(())
+
+
+class _Session:
+    """The messages of a session, in the order of its rows, which may be newest first."""
+
+    def __init__(self, messages: Shelf[Message]) -> None:
+        self.messages = messages
+        self._first: float | None = None
+        self._last: float | None = None
+        self._is_falling = True
+
+    def note(self, row: JsonObject) -> None:
+        """Compare the number of the next row, or else its time, with that of the one before."""
+        id_ = openai.read_id(row.get("id"))
+        number = float(id_) if id_.isdecimal() else to_seconds(row.get("created_at"))
+        if not self.messages:
+            self._first = self._last = number
+        if number is None or self._last is None or number > self._last:
+            self._is_falling = False
+        self._last = number
+
+    def in_order(self) -> Iterable[Message]:
+        """Return the messages from the oldest to the newest."""
+        is_newest_first = self._is_falling and self._first != self._last
+        return reversed(self.messages) if is_newest_first else self.messages
 
 
 def _read_message(message: JsonObject) -> Message:
