@@ -11,6 +11,7 @@ import orjson
 import pytest
 from tests.chat_files import read_all
 
+from faceplate.importers import Chat, read_chats, recognition
 from faceplate.importers.files import Value, parser, read_values, text
 from faceplate.importers.files.spilled import Place, Spill, SpilledDict, SpilledList
 
@@ -111,6 +112,26 @@ def test_memory_holds_a_message_and_not_the_chat(tmp_path: Path, name: str, form
         tracemalloc.stop()
     assert count == 20_000
     assert peak_bytes < 8 * parser.LARGE_CHARS < size
+
+
+def test_memory_holds_few_messages_of_chats_that_are_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a table of some thousand chats, oldest row first, takes the memory of the process."""
+    monkeypatch.setattr(recognition, "_MAX_WAITING_CHARS", 100_000)
+    path = tmp_path / "rows.jsonl"
+    said = {"role": "user", "content": "x" * 500}
+    with path.open("w") as file:
+        for number in range(12_000):
+            file.write(json.dumps({**said, "conversation_id": f"c-{number % 500}"}) + "\n")
+    tracemalloc.start()
+    try:
+        count = sum(1 for item in read_chats(path) if isinstance(item, Chat))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 500
+    assert peak_bytes < path.stat().st_size / 2
 
 
 def test_code_that_would_read_places_fails(large: Any) -> None:

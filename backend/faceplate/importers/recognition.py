@@ -17,6 +17,7 @@ from faceplate.importers.shapes import best_format
 from faceplate.importers.unrecognised import describe, report_beside
 
 _MAX_WRAPPING_LEVELS: Final = 3
+_MAX_WAITING_CHARS: Final = 2_000_000
 _ENCODER: Final = json.JSONEncoder()
 
 
@@ -75,6 +76,8 @@ class _Finder:
         self._fixed = fixed
         self._document = 0
         self._loose: dict[str, tuple[Place, SpilledList]] = {}
+        self._waiting_chars = 0
+        """How much was added to the lists since all of them were written."""
         self._spill = Spill()
         self._header: tuple[Place, JsonObject] | None = None
         """The first value, which says something about the messages after it."""
@@ -96,9 +99,7 @@ class _Finder:
             return
         value, format_, id_ = _fit(value)
         if id_ is not None:
-            if id_ not in self._loose:
-                self._loose[id_] = (item.place, SpilledList(self._spill))
-            self._loose[id_][1].put(value, "".join(encode(value, _ENCODER)))
+            self._add_loose(item.place, id_, value)
             return
         if format_ is None and item.place.number == 1 and _is_flat(value):
             self._header = (item.place, value)
@@ -107,6 +108,18 @@ class _Finder:
             yield Refusal(self._header[0], describe(self._header[1]))
             self._header = None
         yield from self._found(item.place, value, format_)
+
+    def _add_loose(self, place: Place, id_: str, value: JsonObject) -> None:
+        """Add a message to those of its chat; if many wait in all chats, write them."""
+        if id_ not in self._loose:
+            self._loose[id_] = (place, SpilledList(self._spill))
+        text = "".join(encode(value, _ENCODER))
+        self._loose[id_][1].put(value, text)
+        self._waiting_chars += len(text)
+        if self._waiting_chars >= _MAX_WAITING_CHARS:
+            self._waiting_chars = 0
+            for _, messages in self._loose.values():
+                messages.end()
 
     def _take_beside(self, item: Value) -> Iterator[Found | Refusal]:
         """Yield the chats beside the lists of chats, and a Refusal if other text is there."""
@@ -127,13 +140,13 @@ class _Finder:
                 yield Refusal(place, describe(header))
                 header = {}
         self._header = None
-        for id_, (place, messages) in self._loose.items():
+        for id_ in [*self._loose]:
+            place, messages = self._loose.pop(id_)  # a list that was read holds its last chunk
             messages.end()
             value: JsonObject = {**header, "messages": messages}
             if id_:
                 value["id"] = id_
             yield from _bounded(place, self._found_joined(place, value))
-        self._loose.clear()
         self._spill = Spill()
 
     def _found_joined(self, place: Place, value: JsonObject) -> Iterator[Found | Refusal]:

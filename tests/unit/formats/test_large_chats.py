@@ -85,6 +85,10 @@ def in_export(number: int) -> dict[str, Any]:
     return {"role": "user", "content": f"Hi {number}", "uuid": f"m{number}"}
 
 
+def in_langchain(number: int) -> dict[str, Any]:
+    return {"type": "human", "data": {"content": f"Hi {number}"}}
+
+
 def in_rows(session: int) -> dict[str, Any]:
     return {"session_id": f"s{session}", "message": {"type": "human", "content": "Hi"}}
 
@@ -138,6 +142,7 @@ def test_chats_of_a_value_have_one_temporary_file(tmp_path: Path, opened: list[I
         (jan.FORMAT, in_thread, {}),
         (llamacpp.FORMAT, in_web_interface, {"conv": {"id": "c"}}),
         (pydantic_ai.FORMAT, in_history, {}),
+        (langchain.FORMAT, in_langchain, {}),
         (typingmind.FORMAT, in_export, {"chatID": "c"}),
     ],
 )

@@ -78,15 +78,12 @@ def _holder(value: JsonObject) -> tuple[str, JsonObject, str]:
     return "", {}, ""
 
 
-def _messages(value: JsonObject) -> list[JsonObject]:
-    """Return the messages of a value; those of a run are followed by its answers."""
+def _messages(value: JsonObject) -> Iterator[JsonObject]:
+    """Yield the messages of a value; those of a run are followed by its answers."""
     _, inner, name = _holder(value)
-    listed: list[Any] = [
-        message
-        for each in as_list(inner.get(name))
-        for message in (each if isinstance(each, list) else [each])
-    ]
-    return [as_object(message) for message in (*listed, *_answers(value))]
+    for each in as_list(inner.get(name)):
+        yield from map(as_object, each if isinstance(each, list) else [each])
+    yield from map(as_object, _answers(value))
 
 
 def _of_row(row: JsonObject) -> tuple[str, JsonObject]:
@@ -155,7 +152,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if all(_of_row(as_object(row))[1] for row in inner[name]):
         yield from _read_rows(inner[name], chat)
     else:
-        yield chat._replace(messages=[_read_message(message) for message in _messages(value)])
+        yield chat._replace(messages=map(_read_message, _messages(value)))
 
 
 def _read_rows(rows: list[JsonObject], about: SourceChat) -> Iterator[SourceChat]:
