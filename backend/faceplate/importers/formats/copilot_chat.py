@@ -5,13 +5,19 @@ references to files, each of a ``kind``; Markdown may have none. Newer versions 
 such an object, a line each.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, as_object, first_text, without
-from faceplate.importers.formats.copilot_lines import Replaced, is_line, replay
+from faceplate.importers.formats.copilot_lines import is_line, replay
+from faceplate.importers.formats.copilot_requests import (
+    EARLIER_VALUES,
+    NAMES_OF_PROGRAMS,
+    Replaced,
+    is_request,
+)
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
@@ -53,39 +59,40 @@ def fits(value: JsonObject) -> int:
     if requests == []:
         is_session = all(isinstance(value.get(key), str | int) for key in ("sessionId", "version"))
         return 4 if is_session else 0
-    return 4 if isinstance(requests, list) and all(map(_is_request, requests)) else 0
-
-
-def _is_request(value: object) -> bool:
-    fields = as_object(value)
-    message, response = fields.get("message"), fields.get("response")
-    is_said = isinstance(message, str) or "text" in as_object(message)
-    return is_said and (response is None or isinstance(response, list))
+    return 4 if isinstance(requests, list) and all(map(is_request, requests)) else 0
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
-    """Yield the chat of a value."""
-    replaced: list[Replaced] = []
+    """Yield the chat of a value, or the chats of a log's lines."""
     if "requests" not in value and as_list(value.get("messages")):
-        value, replaced = replay(map(as_object, value["messages"]))
+        for session in replay(map(as_object, value["messages"])):
+            yield _read_session(session.fields, session.requests, session.replaced)
+        return
     requests = value.get("requests")
-    if not isinstance(requests, list) or not all(map(_is_request, requests)):
+    if not isinstance(requests, list) or not all(map(is_request, requests)):
         raise Unreadable("requests must be a list of objects with message and response")
-    unsent = _unsent(value)
-    yield SourceChat(
+    yield _read_session(value, requests, ())
+
+
+def _read_session(
+    fields: JsonObject, requests: Sequence[JsonObject], replaced: Sequence[Replaced]
+) -> SourceChat:
+    rest = {**without(fields, *_CHAT_FIELDS), **_unsent(fields)}
+    has_rest = bool(requests or replaced) or any(find_text(rest, NAMES_OF_PROGRAMS))
+    return SourceChat(
         _read_requests(requests, replaced),
-        id=first_text(value.get("sessionId")),
-        title=value.get("customTitle"),
-        created=value.get("creationDate"),
-        updated=value.get("lastMessageDate"),
+        id=first_text(fields.get("sessionId")),
+        title=fields.get("customTitle"),
+        created=fields.get("creationDate"),
+        updated=fields.get("lastMessageDate"),
         is_tree=bool(replaced),
-        current=_last_name(requests),
-        rest={**without(value, *_CHAT_FIELDS), **unsent} if requests or unsent else {},
+        current=_end(requests[-1].get("requestId")) if requests else None,
+        rest=rest if has_rest else {},
     )
 
 
 def joins(value: JsonObject) -> str | None:
-    """Return "" for a line of a log: a file is one session."""
+    """Return "" for a line of a log: the lines of a file are read as a whole."""
     return "" if is_line(value) else None
 
 
@@ -93,24 +100,24 @@ def _read_requests(
     requests: Iterable[JsonObject], replaced: Iterable[Replaced]
 ) -> Iterator[Message]:
     """Yield the messages of the requests, and of those that were replaced, with their parents."""
-    ends: dict[str, str] = {}
     before: str | None = None
     for request in requests:
-        for message in _read_request(request):
-            yield message._replace(parent=before)
-            before = message.id
-        ends[first_text(request.get("requestId"))] = before or ""
+        yield from _follow(_read_request(request), before)
+        before = _end(request.get("requestId"))
     for each in replaced:
-        before = ends.get(each.before) or None
-        for message in _read_request(each.request):
-            yield message._replace(parent=before)
-            before = message.id
-        ends[first_text(each.request.get("requestId"))] = before or ""
+        yield from _follow(_read_request(each.request), _end(each.before))
 
 
-def _last_name(requests: list[JsonObject]) -> str | None:
-    """Return the id of the last message."""
-    return [message.id for message in _read_request(requests[-1])][-1] if requests else None
+def _follow(messages: Iterable[Message], before: str | None) -> Iterator[Message]:
+    """Yield the messages, each with the one before it as its parent."""
+    for message in messages:
+        yield message._replace(parent=before)
+        before = message.id
+
+
+def _end(request_id: object) -> str | None:
+    """Return the id of the last message of a request, or None."""
+    return f"{request_id}.answer" if first_text(request_id) else None
 
 
 def _unsent(value: JsonObject) -> JsonObject:
@@ -132,6 +139,7 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
         rest={**without(request, *_FIELDS, *_TOKENS), **beside},
         original=request,
     )
+    answer_id = _end(request.get("requestId")) or ""
     pieces = [piece for part in as_list(request.get("response")) for piece in _read_part(part)]
     error = first_text(
         as_object(as_object(request.get("result")).get("errorDetails")).get("message")
@@ -143,7 +151,7 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
         yield Message(
             "assistant",
             list(_joined(pieces)),
-            id=f"{id_}.answer" if id_ else "",
+            id=answer_id,
             created=request.get("timestamp"),
             model=request.get("modelId"),
             input_tokens=request.get("promptTokens"),
@@ -151,6 +159,8 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
             status="interrupted" if is_cut else "failed" if error else None,
             original=request.get("response"),
         )
+    elif answer_id:
+        yield Message(id=answer_id)  # a place for what follows
 
 
 def _joined(pieces: list[Piece]) -> Iterator[Piece]:
@@ -229,6 +239,6 @@ FORMAT: Final = Format(
     joins=joins,
     known=(
         *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
-        *("inputState", "v"),
+        *("inputState", EARLIER_VALUES, *NAMES_OF_PROGRAMS),
     ),
 )
