@@ -10,7 +10,7 @@ from faceplate.importers.asking import ask_formats, joined_id
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.fields import first_text
 from faceplate.importers.files import Value
-from faceplate.importers.files.spilled import Spill, SpilledList, encode
+from faceplate.importers.files.spilled import Spill, SpilledDict, SpilledList, encode
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import Format
 from faceplate.importers.json_text import decode_fields
@@ -148,7 +148,9 @@ class _Finder:
         if id_ is not None:
             if id_ not in self._loose:
                 self._loose[id_] = (item.place, SpilledList(self._spill))
-            self._loose[id_][1].put(value, "".join(encode(value, _ENCODER)))
+            is_in_file = isinstance(value, SpilledDict | SpilledList)
+            text = "" if is_in_file else "".join(encode(value, _ENCODER))
+            self._loose[id_][1].put(value, text)
             return
         if format_ is None and item.place.number == 1 and _is_flat(value):
             self._header = (item.place, value)
