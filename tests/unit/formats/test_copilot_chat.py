@@ -107,3 +107,37 @@ def test_the_state_of_the_input_is_no_text_but_for_what_is_typed(tmp_path: Path)
     [chat], [refusal] = read_all(write(tmp_path / "typed.json", typed))
     assert "inputText was not understood, with 14 characters" in refusal.reason
     assert chat.metadata["source"]["inputText"] == {"text": "And the third?"}
+
+
+def test_what_the_model_wrote_and_was_told_is_a_call_with_its_result(tmp_path: Path) -> None:
+    """Else the call is a text of the program's words, and its result is only in the metadata."""
+    parts: list[dict[str, Any]] = [
+        {"kind": "toolInvocationSerialized", "toolId": "measure", "toolCallId": id_}
+        for id_ in ("t-1", "t-2")
+    ]
+    parts[1]["resultDetails"] = [{"path": "/maps/south.txt"}]
+    calls = [
+        {"id": f"t-{number}", "name": "measure", "arguments": f'{{"path": "{path}"}}'}
+        for number, path in enumerate(("north", "south"), start=1)
+    ]
+    texts = [{"type": 2, "text": text, "lineBreakBefore": True} for text in ("four", "metres")]
+    tree = {"node": {"type": 1, "children": [{"type": 1, "children": texts}]}}
+    results = {
+        "t-1": {"content": [{"value": "nine metres"}]},
+        "t-2": {"content": [{"value": tree}]},
+    }
+    about = {"toolCallRounds": [{"toolCalls": calls}], "toolCallResults": results}
+    request = {
+        "message": "Hi",
+        "response": [*parts, {"value": "Ho"}],
+        "result": {"metadata": about},
+    }
+    [chat], refusals = read_all(write(tmp_path / "chat.json", {"requests": [request]}))
+    assert refusals == []
+    told = [("tool", "nine metres"), ("assistant", ""), ("tool", "four\nmetres")]
+    assert spoken(chat)[1:] == [("assistant", ""), *told, ("assistant", "Ho")]
+    called = [call for message in chat.messages for call in message.tool_calls or ()]
+    assert [call["function"]["arguments"] for call in called] == [
+        '{"path": "north"}',
+        '{"path": "south"}',
+    ]

@@ -52,6 +52,8 @@ def test_a_log_of_its_first_line_is_a_session(tmp_path: Path) -> None:
         {"kind": 2, "k": ["sessionId"], "v": [{"value": "lost words"}]},
         {"kind": 1, "k": ["requests", 7], "v": {"text": "lost words"}},
         {"kind": 1, "k": ["requests", "x", "y"], "v": {"text": "lost words"}},
+        {"kind": 1, "k": ["requests"], "v": "lost words"},
+        {"kind": 3, "k": ["requests", 0], "v": {"text": "lost words"}},
     ],
 )
 def test_a_line_that_leads_nowhere_is_reported(tmp_path: Path, line: Any) -> None:

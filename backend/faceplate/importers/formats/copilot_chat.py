@@ -18,13 +18,12 @@ from faceplate.importers.formats.copilot_requests import (
     Replaced,
     is_request,
 )
+from faceplate.importers.formats.copilot_tools import read_call
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
-    Call,
     Message,
     Piece,
-    Result,
     SourceChat,
     Text,
     Unknown,
@@ -44,7 +43,6 @@ _STEPS: Final = (
     *("agentDetection", "autoModeResolution", "usage", "voiceProgress", "extensions"),
 )
 """The kinds of parts that show what was done, and say nothing of the answer."""
-_TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
 
 
 def fits(value: JsonObject) -> int:
@@ -129,8 +127,8 @@ def _unsent(value: JsonObject) -> JsonObject:
 def _read_request(request: JsonObject) -> Iterator[Message]:
     id_, given = first_text(request.get("requestId")), request.get("message")
     said, beside = as_object(given), {}
-    if parts := without(said, "text", "parts"):
-        beside["message"] = parts
+    if others := without(said, "text", "parts"):
+        beside["message"] = others
     yield Message(
         "user",
         [Text(first_text(given, said.get("text")))],
@@ -140,7 +138,9 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
         original=request,
     )
     answer_id = _end(request.get("requestId")) or ""
-    pieces = [piece for part in as_list(request.get("response")) for piece in _read_part(part)]
+    about = as_object(as_object(request.get("result")).get("metadata"))
+    parts = as_list(request.get("response"))
+    pieces = [piece for part in parts for piece in _read_part(part, about)]
     error = first_text(
         as_object(as_object(request.get("result")).get("errorDetails")).get("message")
     )
@@ -178,7 +178,7 @@ def _joined(pieces: list[Piece]) -> Iterator[Piece]:
         yield Text(text)
 
 
-def _read_part(part: Any) -> Iterator[Piece]:
+def _read_part(part: Any, about: JsonObject) -> Iterator[Piece]:
     fields = as_object(part)
     kind = first_text(fields.get("kind"))
     value = fields.get("value")
@@ -197,7 +197,7 @@ def _read_part(part: Any) -> Iterator[Piece]:
         yield Text(reference)
         yield from _untold(fields)
     elif kind.startswith("toolInvocation"):
-        yield from _read_call(fields)
+        yield from read_call(fields, about)
     elif kind in _STEPS:
         yield Aside("steps", part)
     else:
@@ -217,18 +217,6 @@ def _reference(fields: JsonObject) -> str:
     path = first_text(inner.get("path"), as_object(uri).get("path"))
     name = first_text(fields.get("name"), inner.get("name"), path.rpartition("/")[2])
     return f"`{name}`" if name else ""
-
-
-def _read_call(fields: JsonObject) -> Iterator[Piece]:
-    id_, tool = first_text(fields.get("toolCallId")), first_text(fields.get("toolId"), "tool")
-    details = fields.get("resultDetails")
-    given = as_object(details).get("input")
-    yield Call(tool, without(fields, *_TOOL_FIELDS) if given is None else given, id_)
-    if details is not None:
-        output = as_object(details).get("output")
-        yield Result(details if output is None else output, id_, tool)
-    if given is not None:
-        yield Aside("steps", without(fields, *_TOOL_FIELDS))
 
 
 FORMAT: Final = Format(

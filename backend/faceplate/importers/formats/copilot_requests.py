@@ -34,7 +34,10 @@ def is_request(value: object) -> bool:
 def keep_lacking(root: JsonObject, path: Sequence[Any], before: object, after: object) -> None:
     """Keep a value in ``root`` if the one after it, at the same path, lacks a text of it."""
     if before and _texts_at(path, before) - _texts_at(path, after):
-        root.setdefault(EARLIER_VALUES, []).append({"path": [*path], "value": before})
+        earlier = root.get(EARLIER_VALUES)
+        if not isinstance(earlier, list):
+            root[EARLIER_VALUES] = earlier = []
+        earlier.append({"path": [*path], "value": before})
 
 
 def _texts_at(path: Sequence[Any], value: object) -> set[str]:
