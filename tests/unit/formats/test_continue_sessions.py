@@ -40,3 +40,55 @@ def test_the_list_of_sessions_is_no_chat(tmp_path: Path) -> None:
 def test_other_histories_are_not_taken(tmp_path: Path, history: list[Any]) -> None:
     found, _ = read_all(write(tmp_path / "other.json", {"history": history}))
     assert [chat.source for chat in found if chat.source == "continue"] == []
+
+
+OUTPUT = {"name": "list", "description": "files", "content": "a bowline\na reef knot"}
+CALL = {"id": "c-1", "type": "function", "function": {"name": "list", "arguments": "{}"}}
+
+
+def listing(*others: Any, **fields: Any) -> dict[str, Any]:
+    """A session that lists its files."""
+    asked = {"message": {"role": "user", "content": "List them"}, "contextItems": []}
+    calling = {"role": "assistant", "content": "I look.", "toolCalls": [CALL]}
+    called = {"message": calling, "contextItems": [], **fields}
+    last = {"message": {"role": "assistant", "content": "Two."}, "contextItems": []}
+    return {"sessionId": "s-1", "title": "T", "history": [asked, called, *others, last]}
+
+
+@pytest.mark.parametrize("is_list", [True, False])
+def test_a_result_beside_its_call_is_a_result(tmp_path: Path, *, is_list: bool) -> None:
+    """Else all that the tools of a session in the terminal found stands in the metadata."""
+    state = {"toolCallId": "c-1", "toolCall": CALL, "status": "done", "output": [OUTPUT]}
+    beside = {"toolCallStates": [state]} if is_list else {"toolCallState": state}
+    [chat], refusals = read_all(write(tmp_path / "session.json", listing(**beside)))
+    assert refusals == []
+    assert spoken(chat) == [
+        ("user", "List them"),
+        ("assistant", "I look."),
+        ("tool", "a bowline\na reef knot"),
+        ("assistant", "Two."),
+    ]
+    assert (chat.messages[1].tool_calls or [])[0]["id"] == "c-1"
+
+
+def test_the_result_of_a_message_is_there_once(tmp_path: Path) -> None:
+    """Else a reader sees what a tool found once as the result, and again as a file of it."""
+    state = {"toolCallId": "c-1", "status": "done", "output": [OUTPUT]}
+    result = {"role": "tool", "content": OUTPUT["content"], "toolCallId": "c-1"}
+    other = {"name": "more", "content": "a hitch"}
+    answer = {"message": result, "contextItems": [OUTPUT, other]}
+    value = listing(answer, toolCallStates=[state])
+    [chat], refusals = read_all(write(tmp_path / "session.json", value))
+    assert refusals == []
+    assert spoken(chat)[2:] == [
+        ("tool", "a bowline\na reef knot"),
+        ("assistant", "[more]\n```\na hitch\n```"),
+        ("assistant", "Two."),
+    ]
+
+
+def test_a_tool_that_failed_is_marked(tmp_path: Path) -> None:
+    state = {"toolCallId": "c-1", "status": "errored", "output": [OUTPUT]}
+    value = listing(toolCallStates=[state])
+    [chat], _ = read_all(write(tmp_path / "session.json", value))
+    assert [(message.metadata or {}).get("status") for message in chat.messages][2] == "failed"
