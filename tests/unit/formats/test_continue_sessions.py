@@ -92,3 +92,42 @@ def test_a_tool_that_failed_is_marked(tmp_path: Path) -> None:
     value = listing(toolCallStates=[state])
     [chat], _ = read_all(write(tmp_path / "session.json", value))
     assert [(message.metadata or {}).get("status") for message in chat.messages][2] == "failed"
+
+
+def typed(said: object, *nodes: Any) -> dict[str, Any]:
+    """A session whose question stands in an editor as well."""
+    state = {"type": "doc", "content": [{"type": "paragraph", "content": [*nodes]}]}
+    message = {"role": "user", "content": said}
+    asked = {"message": message, "contextItems": [], "editorState": state}
+    answer = {"message": {"role": "assistant", "content": "Ho"}, "contextItems": []}
+    return {"sessionId": "s-1", "title": "T", "history": [asked, answer]}
+
+
+def node(kind: str, **about: str) -> dict[str, Any]:
+    """A node of an editor that is no text."""
+    return {"type": kind, "attrs": about}
+
+
+KNOT = {"type": "text", "text": " Tie this knot "}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        node("mention", label="knots.md", itemType="file"),
+        node("codeBlock", content="```knots.md\nbowline\n```"),
+        node("slashcommand", label="/explain"),
+    ],
+)
+def test_what_an_editor_shows_beside_the_text_is_kept(tmp_path: Path, other: Any) -> None:
+    """Else each session with a file in a question is reported, and the exit code says nothing."""
+    [chat], refusals = read_all(write(tmp_path / "s.json", typed("Tie this knot", other, KNOT)))
+    assert refusals == []
+    assert spoken(chat) == [("user", "Tie this knot"), ("assistant", "Ho")]
+    assert chat.asides["editorState"] == 1
+
+
+def test_what_was_typed_and_is_not_in_the_message_is_reported(tmp_path: Path) -> None:
+    [chat], [refusal] = read_all(write(tmp_path / "s.json", typed("Tie", KNOT)))
+    assert "editorState was not understood" in refusal.reason
+    assert "Tie this knot" in json.dumps(chat.messages[0].metadata)

@@ -76,8 +76,11 @@ def _read_item(item: JsonObject, answered: Collection[str]) -> Message:
         pieces.append(Aside("context", file.part) if is_said else file)
     pieces += _results(item, answered)
     rest = {**(message.rest or {}), **without(item, *_ITEM_FIELDS)}
-    if not all(text in said for text in texts({"text": item.get("editorState")})):
-        rest["editorState"] = item["editorState"]
+    state = item.get("editorState")
+    if not _has_all(said, _typed(state)):
+        rest["editorState"] = state
+    elif not _has_all(said, texts({"text": state})):
+        pieces.append(Aside("editorState", state))
     if logs := [
         without(as_object(each), *_PROMPT_FIELDS) for each in as_list(item.get("promptLogs"))
     ]:
@@ -91,6 +94,30 @@ def _said(pieces: Iterable[Piece]) -> Iterator[str]:
             yield piece.text
         elif isinstance(piece, Result):
             yield read_result(piece.content)[0]
+
+
+def _typed(state: object) -> Iterator[str]:
+    """Yield what somebody has typed into the editor, without its mentions, code and commands."""
+    if isinstance(state, str):
+        yield state
+    elif isinstance(state, dict):
+        yield first_text(state.get("text"))
+        for child in as_list(state.get("content")):
+            yield from _typed(child)
+
+
+def _has_all(said: str, parts: Iterable[str]) -> bool:
+    """Return whether a text has these parts, as lines or else in their order."""
+    lines = {line.strip() for line in said.splitlines()}
+    at = 0
+    for text in map(str.strip, parts):
+        if text in lines:
+            continue
+        begin = said.find(text, at)
+        if begin < 0:
+            return False
+        at = begin + len(text)
+    return True
 
 
 def _results(item: JsonObject, answered: Collection[str]) -> Iterator[Result]:
