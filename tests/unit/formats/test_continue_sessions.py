@@ -131,3 +131,12 @@ def test_what_was_typed_and_is_not_in_the_message_is_reported(tmp_path: Path) ->
     [chat], [refusal] = read_all(write(tmp_path / "s.json", typed("Tie", KNOT)))
     assert "editorState was not understood" in refusal.reason
     assert "Tie this knot" in json.dumps(chat.messages[0].metadata)
+
+
+def test_a_picture_is_an_attachment(tmp_path: Path) -> None:
+    picture = {"type": "imageUrl", "imageUrl": {"url": "https://pictures.example/knot.png"}}
+    value = typed([{"type": "text", "text": "Which?"}, picture])
+    [chat], refusals = read_all(write(tmp_path / "s.json", value))
+    assert refusals == []
+    [file] = json.loads(chat.messages[0].body or "")["attachments"]
+    assert (file["kind"], file["reference"]) == ("image", "https://pictures.example/knot.png")
