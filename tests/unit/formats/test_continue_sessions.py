@@ -140,3 +140,19 @@ def test_a_picture_is_an_attachment(tmp_path: Path) -> None:
     assert refusals == []
     [file] = json.loads(chat.messages[0].body or "")["attachments"]
     assert (file["kind"], file["reference"]) == ("image", "https://pictures.example/knot.png")
+
+
+@pytest.mark.parametrize(("title", "is_nothing"), [("New Session", True), ("Two knots", False)])
+def test_a_session_that_was_not_used_is_no_conversation(
+    tmp_path: Path, title: str, *, is_nothing: bool
+) -> None:
+    """Else the import of the folder is refused for each session that was opened and left."""
+    value = {"sessionId": "s-1", "title": title, "workspaceDirectory": "/w", "history": []}
+    [chat], refusals = read_all(write(tmp_path / "session.json", value))
+    assert (chat.has_nothing, chat.key, refusals) == (is_nothing, "s-1", [])
+
+
+def test_text_beside_an_empty_history_is_reported(tmp_path: Path) -> None:
+    about = {"sessionId": "s-1", "title": "", "workspaceDirectory": "/w", "note": "Tie a knot"}
+    [_], [refusal] = read_all(write(tmp_path / "session.json", {**about, "history": []}))
+    assert "8 characters of text were not understood" in refusal.reason

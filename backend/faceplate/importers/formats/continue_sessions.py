@@ -29,13 +29,17 @@ from faceplate.importers.unread import texts
 _CHAT_FIELDS: Final = ("sessionId", "title", "dateCreated", "history")
 _ITEM_FIELDS: Final = ("message", "contextItems", "editorState", "promptLogs", "reasoning")
 _PROMPT_FIELDS: Final = ("prompt", "completion")
+_NO_TITLES: Final = ("", "New Session")
 _RENAMED: Final = {"toolCalls": "tool_calls", "toolCallId": "tool_call_id"}
 
 
 def fits(value: JsonObject) -> int:
-    """Return 4 for a history of messages with items of their context."""
-    history = as_list(value.get("history"))
-    return 4 if history and all(map(_is_item, history)) else 0
+    """Return 4 for a history of messages with items of their context, or a session without any."""
+    history = value.get("history")
+    if history == []:
+        names = (value.get("sessionId"), value.get("workspaceDirectory"))
+        return 4 if all(isinstance(name, str) for name in names) else 0
+    return 4 if as_list(history) and all(map(_is_item, as_list(history))) else 0
 
 
 def _is_item(value: object) -> bool:
@@ -49,6 +53,9 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     history = as_list(value.get("history"))
     if not all(map(_is_item, history)):
         raise Unreadable("history must be a list of objects with message and contextItems")
+    if not history and first_text(value.get("title")) in _NO_TITLES:
+        yield SourceChat((), id=first_text(value.get("sessionId")))
+        return
     answered = {first_text(item["message"].get("toolCallId")) for item in history}
     yield SourceChat(
         map(partial(_read_item, answered=answered), history),
