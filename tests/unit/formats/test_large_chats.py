@@ -7,6 +7,7 @@ import pytest
 from tests.formats.gemini_cli import ABOUT, PROMPT, said
 
 from faceplate.importers.formats import (
+    cherry_studio,
     gemini_cli,
     jan,
     librechat,
@@ -99,5 +100,15 @@ def test_memory_holds_few_messages_of_a_chat(format_: Format, make: Any, fields:
     listed = Stored(map(make, range(MESSAGES)))
     Counted.most = 0
     chats = format_.read({**fields, "messages": listed})
+    assert sum(1 for chat in chats for _ in chat.messages) == MESSAGES
+    assert Counted.most < MESSAGES / 2
+
+
+def test_memory_holds_few_messages_of_a_topic() -> None:
+    """Else an old backup of Cherry Studio takes six times its size."""
+    listed = Stored({"id": f"m{number}", "role": "user"} for number in range(MESSAGES))
+    Counted.most = 0
+    tables = {"topics": [{"id": "t", "messages": listed}]}
+    chats = cherry_studio.FORMAT.read({"indexedDB": tables})
     assert sum(1 for chat in chats for _ in chat.messages) == MESSAGES
     assert Counted.most < MESSAGES / 2

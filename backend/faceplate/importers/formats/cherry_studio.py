@@ -103,14 +103,14 @@ def _decoded(text: object) -> object:
 
 
 def _read_topic(topic: JsonObject, about: _About, blocks: _Blocks) -> SourceChat:
-    listed = [each for each in topic["messages"] if isinstance(each, dict)]
-    if not listed:
+    if not any(_messages(topic)):
         return SourceChat((), id=_id(topic))
     assistant, fields = without(about.assistant, "topics"), without(about.topic, "messages")
     prompts = [*take_prompts(assistant, ("prompt",)), *take_prompts(fields, ("prompt",))]
-    parents, end = _parents(listed)
+    parents, end = _parents(topic)
+    messages = zip(_messages(topic), parents, strict=True)
     return SourceChat(
-        (_read_message(each, parent, blocks) for each, parent in zip(listed, parents, strict=True)),
+        (_read_message(each, parent, blocks) for each, parent in messages),
         id=_id(topic),
         title=fields.get("name"),
         created=fields.get("createdAt"),
@@ -126,18 +126,23 @@ def _read_topic(topic: JsonObject, about: _About, blocks: _Blocks) -> SourceChat
     )
 
 
-def _parents(listed: list[JsonObject]) -> tuple[list[str | None], str | None]:
+def _messages(topic: JsonObject) -> Iterator[JsonObject]:
+    """Yield the messages of a topic: the list may be in a file."""
+    return (each for each in topic["messages"] if isinstance(each, dict))
+
+
+def _parents(topic: JsonObject) -> tuple[list[str | None], str | None]:
     """Return the parent of each message, and the end of the path.
 
     The answers to one question are branches; what follows goes on from the one that was marked as
     useful, or else from the last.
     """
-    ids = {_id(message) for message in listed} - {""}
+    ids = {_id(message) for message in _messages(topic)} - {""}
     parents: list[str | None] = []
     parent: str | None
     end: str | None = None
     question, is_chosen = "", False
-    for message in listed:
+    for message in _messages(topic):
         asked = first_text(message.get("askId"))
         if message.get("role") == "assistant" and asked in ids:
             is_chosen = is_chosen and asked == question
