@@ -1,7 +1,7 @@
 """A large chat is read message by message, and not held whole."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pytest
 from tests.formats.gemini_cli import ABOUT, PROMPT, said
@@ -27,10 +27,10 @@ class Counted(dict[str, Any]):
     alive: ClassVar = 0
     most: ClassVar = 0
 
-    def __init__(self, *fields: Any) -> None:
-        super().__init__(*fields)
+    def __new__(cls, *fields: Any) -> Self:  # a copy that is read from a file calls no __init__
         Counted.alive += 1
         Counted.most = max(Counted.most, Counted.alive)
+        return super().__new__(cls, *fields)
 
     def __del__(self) -> None:
         Counted.alive -= 1
@@ -56,7 +56,7 @@ def in_tree(number: int) -> dict[str, Any]:
 
 
 def in_session(number: int) -> Any:
-    return said(f"m{number}", "user", "Hi")
+    return said(f"m{number}", "user", f"Hi {number} " * 100)  # else a shelf holds them all
 
 
 def in_log(number: int) -> dict[str, Any]:
