@@ -56,6 +56,19 @@ def test_parents_are_branches_where_they_are_there(tmp_path: Path) -> None:
     assert refusals == []
 
 
+def test_a_message_without_a_parent_follows_the_one_before_it(tmp_path: Path) -> None:
+    """Else all that was said before the program wrote parents is in branches nobody sees."""
+    listed = [
+        said("d", 4, "assistant", "Ho again", parentId="c"),
+        said("c", 3, "user", "And now?", parentId=None),
+        said("b", 2, "assistant", "Ho"),
+        said("a", 1, "user", "Hi"),
+    ]
+    [chat], refusals = read_all(write(tmp_path / "chat.json", listed))
+    assert [content for _, content in spoken(chat)] == ["Hi", "Ho", "And now?", "Ho again"]
+    assert (chat.parents, refusals) == (None, [])
+
+
 def test_a_chunk_of_an_unknown_kind_is_reported(tmp_path: Path) -> None:
     element = {"type": "custom_element", "text": "a drawn bridge"}
     listed = [said("a", 1, "user", "Draw"), said("b", 2, "assistant", "", element)]
