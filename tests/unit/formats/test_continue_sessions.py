@@ -71,6 +71,14 @@ def test_a_result_beside_its_call_is_a_result(tmp_path: Path, *, is_list: bool) 
     assert (chat.messages[1].tool_calls or [])[0]["id"] == "c-1"
 
 
+@pytest.mark.parametrize("about", [{"toolCall": CALL}, {}])
+def test_a_result_without_the_id_of_its_call_is_a_result(tmp_path: Path, about: Any) -> None:
+    value = listing(toolCallStates=[{**about, "status": "done", "output": [OUTPUT]}])
+    [chat], refusals = read_all(write(tmp_path / "session.json", value))
+    assert refusals == []
+    assert ("tool", OUTPUT["content"]) in spoken(chat)
+
+
 def test_the_result_of_a_message_is_there_once(tmp_path: Path) -> None:
     """Else a reader sees what a tool found once as the result, and again as a file of it."""
     state = {"toolCallId": "c-1", "status": "done", "output": [OUTPUT]}

@@ -56,7 +56,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     if not history and first_text(value.get("title")) in _NO_TITLES:
         yield SourceChat((), id=first_text(value.get("sessionId")))
         return
-    answered = {first_text(item["message"].get("toolCallId")) for item in history}
+    answered = {first_text(item["message"].get("toolCallId")) for item in history} - {""}
     yield SourceChat(
         map(partial(_read_item, answered=answered), history),
         id=first_text(value.get("sessionId")),
@@ -129,14 +129,18 @@ def _has_all(said: str, parts: Iterable[str]) -> bool:
 
 def _results(item: JsonObject, answered: Collection[str]) -> Iterator[Result]:
     """Yield the results beside the calls of a message that no message of a tool repeats."""
-    states = [item.get("toolCallState"), *as_list(item.get("toolCallStates"))]
-    named = {first_text(as_object(state).get("toolCallId")): state for state in states if state}
-    for id_, state in named.items():
-        outputs = map(as_object, as_list(as_object(state).get("output")))
+    listed = [item.get("toolCallState"), *as_list(item.get("toolCallStates"))]
+    states = {_call_id(state): state for state in map(as_object, listed) if state}
+    for id_, state in states.items():
+        outputs = map(as_object, as_list(state.get("output")))
         said = [text for each in outputs if (text := first_text(each.get("content")))]
         if said and id_ not in answered:
-            failed = as_object(state).get("status") == "errored"
+            failed = state.get("status") == "errored"
             yield Result("\n\n".join(said), id_, is_error=failed)
+
+
+def _call_id(state: JsonObject) -> str:
+    return first_text(state.get("toolCallId"), as_object(state.get("toolCall")).get("id"))
 
 
 def _context(item: object) -> Attachment:
