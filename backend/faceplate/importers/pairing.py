@@ -5,13 +5,14 @@ result or results without a call. So a result answers a call between the same tw
 user: the one that it names, or else the oldest open one of its tool.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from faceplate.importers.turns import Step, Turn, can_be_stored, ids_of, name_of
 
 _MAX_PENDING: Final = 100  # calls on a path; an older one is not answered any more
+_NUMBER: Final = re.compile(r" \(\d+\)\Z")  # what `ids_of` puts behind an id
 
 Call = tuple[int, int]
 """The index of a step, and the place of the call in its turn."""
@@ -80,10 +81,11 @@ class _Pairing:
                 if can_be_stored(other):
                     self._wait(other["id"], (index, place), name_of(call))
         elif turn.role == "tool":
-            names = {id_: tool for id_, (_, tool) in self.pending.items()}
-            call_id = (
-                _find_named(turn.call_id, names) if turn.call_id else _find_call(turn.tool, names)
-            )
+            if turn.call_id:
+                call_id = _find_named(turn.call_id, self.pending)
+            else:
+                names = {id_: tool for id_, (_, tool) in self.pending.items()}
+                call_id = _find_call(turn.tool, names)
             if call_id is not None:
                 self.answers[index] = self.pending.pop(call_id)[0], call_id
 
@@ -97,9 +99,23 @@ class _Pairing:
             self.lone.add(self.pending.pop(next(iter(self.pending)))[0])
 
 
-def _find_named(call_id: str, pending: Collection[str]) -> str | None:
-    """Return the oldest pending call that has this id in the source."""
-    return next((id_ for id_ in islice(ids_of(call_id), _MAX_PENDING) if id_ in pending), None)
+def _find_named(call_id: str, pending: _Pending) -> str | None:
+    """Return the pending call that a result with this id of the source answers.
+
+    It is the oldest one. If a later message calls that tool again with the id, it is the first call
+    of the last message that does.
+    """
+    found = [
+        (call, tool, id_)
+        for id_, (call, tool) in pending.items()
+        if id_ == call_id or _NUMBER.sub("", id_) == call_id
+    ]
+    if not found:
+        return None
+    _, oldest_tool, _ = min(found)
+    same = [(call, id_) for call, tool, id_ in found if tool == oldest_tool]
+    last_message = max(message for (message, _), _ in same)
+    return min(each for each in same if each[0][0] == last_message)[1]
 
 
 def _find_call(tool: str, pending: Mapping[str, str]) -> str | None:

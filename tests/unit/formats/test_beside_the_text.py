@@ -120,6 +120,30 @@ def test_calls_of_two_messages_with_one_id_have_their_results_in_order(tmp_path:
     assert refusals == []
 
 
+def test_a_call_that_was_made_again_has_the_result(tmp_path: Path) -> None:
+    """Else the result of the second attempt stands below the first one, which had none."""
+    attempts = [
+        {"role": "assistant", "content": text, "tool_calls": [call("c", "f")]}
+        for text in ("I try", "Again")
+    ]
+    messages = [ASKED, *attempts, result("c", "of the second"), ASKED]
+    chat, refusals = read(tmp_path, {"messages": messages})
+    first, second = chat.messages[1:3]
+    assert (first.tool_calls, [each["id"] for each in second.tool_calls or ()]) == (None, ["c (2)"])
+    assert chat.messages[3].tool_results == [{"tool_call_id": "c (2)", "content": "of the second"}]
+    assert refusals == []
+
+
+def test_a_call_without_a_result_does_not_take_that_of_a_later_message(tmp_path: Path) -> None:
+    both = {"role": "assistant", "content": None, "tool_calls": [call("c", "f"), call("c", "f")]}
+    third = {"role": "assistant", "content": "Again", "tool_calls": [call("c", "f")]}
+    messages = [ASKED, both, result("c", "one"), third, result("c", "two"), ANSWERED]
+    chat, _ = read(tmp_path, {"messages": messages})
+    calls = [message for message in chat.messages if message.tool_calls]
+    answers = [message.content for message in chat.messages if message.tool_results]
+    assert ([message.content for message in calls][-1], answers) == ("Again", ["one", "two"])
+
+
 def test_an_id_that_is_free_again_is_kept(tmp_path: Path) -> None:
     """Programs that count their calls anew in each answer give the same ids again."""
     called = {"role": "assistant", "content": None, "tool_calls": [call("c", "f")]}
