@@ -75,6 +75,16 @@ def test_a_file_with_chats_is_read_whatever_its_name_is(
     assert left_files(path) == LEFT
 
 
+@pytest.mark.parametrize("empty", ["[]", "\ufeff[\n]\n"])
+def test_a_list_without_chats_is_named(tmp_path: Path, empty: str) -> None:
+    """As a program writes it that has a file for each chat; else the file was not looked at."""
+    write(tmp_path / "a.json", [chat("a")])
+    (tmp_path / "b.json").write_text(empty, encoding="utf-8")
+    assert read(tmp_path) == (["a"], [])
+    assert left_files(tmp_path) == ["b.json"]
+    assert left_files(tmp_path / "b.json") == []
+
+
 def test_two_files_of_one_name_in_an_archive_are_read(tmp_path: Path) -> None:
     """As programs write them that add to an archive, and do not replace."""
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:

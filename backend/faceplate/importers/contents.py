@@ -97,7 +97,7 @@ def _said(content: object) -> str:
 _MEDIA: Final = ("image", "audio", "video")
 _INNER_FILES: Final = (
     *("source", "image_url", "file", "input_audio", "inlineData", "inline_data"),
-    *("fileData", "audio", "video", "image_file", "data", "image"),
+    *("fileData", "audio", "video", "image_file", "data", "image", "imageUrl"),
 )
 _REFERENCES: Final = (
     *("image_url", "url", "uri", "fileUri", "file_uri", "file_url", "path", "src"),
@@ -280,7 +280,9 @@ _READERS: Final[dict[str, Callable[[JsonObject], list[Piece]]]] = {
     **dict.fromkeys(("tool_result", "tool_response", "function_response"), _result),
     **dict.fromkeys(("tool_search_output", "program_output"), _result),
     **dict.fromkeys(("image", "image_url", "input_image", "image_file", "img"), _files("image")),
-    **dict.fromkeys(("image_data", "image_file_id", "computer_screenshot"), _files("image")),
+    **dict.fromkeys(
+        ("image_data", "imageurl", "image_file_id", "computer_screenshot"), _files("image")
+    ),
     **dict.fromkeys(("file", "input_file", "document", "attachment", "media"), _files("file")),
     **dict.fromkeys(("file_data", "file_url", "file_id", "container_upload"), _files("file")),
     **dict.fromkeys(("search_result",), _files("search result")),

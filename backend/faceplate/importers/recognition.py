@@ -9,7 +9,7 @@ from faceplate.column_types import JsonObject
 from faceplate.importers.asking import joined_id
 from faceplate.importers.chats import Place, Refusal
 from faceplate.importers.files import Value
-from faceplate.importers.files.spilled import Spill, SpilledList, encode
+from faceplate.importers.files.spilled import Spill, SpilledDict, SpilledList, encode
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import Format
 from faceplate.importers.json_text import decode_fields
@@ -113,7 +113,8 @@ class _Finder:
         """Add a message to those of its chat; if many wait in all chats, write them."""
         if id_ not in self._loose:
             self._loose[id_] = (place, SpilledList(self._spill))
-        text = "".join(encode(value, _ENCODER))
+        is_in_file = isinstance(value, SpilledDict | SpilledList)
+        text = "" if is_in_file else "".join(encode(value, _ENCODER))
         self._loose[id_][1].put(value, text)
         self._waiting_chars += len(text)
         if self._waiting_chars >= _MAX_WAITING_CHARS:

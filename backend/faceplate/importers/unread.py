@@ -18,6 +18,7 @@ _TEXT_KEYS: Final = frozenset(
         *("reasoning_content", "thinking", "thought", "thoughts", "transcript", "markdown"),
         *("html", "code", "result", "results", "extracted_content", "blocks", "refusal"),
         *("note", "notes", "comment", "comments", "alternative", "alternatives"),
+        *("sourcetext", "targettext"),
         *("instruction", "instructions", "additional_instructions", "preprompt", "promptprefix"),
         *("system", "system_prompt", "systemprompt", "system_message", "systemmessage"),
         *("system_instruction", "systeminstruction", "system_role", "systemrole"),

@@ -120,34 +120,50 @@ def test_calls_of_two_messages_with_one_id_have_their_results_in_order(tmp_path:
     assert refusals == []
 
 
-def test_a_result_is_that_of_the_latest_message_that_calls_by_its_id(tmp_path: Path) -> None:
-    """Else a call that the model repeats has no result, and the one that was lost has it."""
+def test_a_call_that_was_made_again_has_the_result(tmp_path: Path) -> None:
+    """Else the result of the second attempt stands below the first one, which had none."""
+    attempts = [
+        {"role": "assistant", "content": text, "tool_calls": [call("c", "f")]}
+        for text in ("I try", "Again")
+    ]
+    messages = [ASKED, *attempts, result("c", "of the second"), ASKED]
+    chat, refusals = read(tmp_path, {"messages": messages})
+    first, second = chat.messages[1:3]
+    assert (first.tool_calls, [each["id"] for each in second.tool_calls or ()]) == (None, ["c (2)"])
+    assert chat.messages[3].tool_results == [{"tool_call_id": "c (2)", "content": "of the second"}]
+    assert refusals == []
+
+
+def test_the_last_call_of_an_id_has_the_result_whatever_its_tool_is(tmp_path: Path) -> None:
     called = [
         {"role": "assistant", "content": None, "tool_calls": [call("c", tool)]} for tool in "fg"
     ]
-    chat, _ = read(tmp_path, {"messages": [ASKED, *called, result("c", "of g"), ANSWERED]})
-    assert pairs(chat) == [("g", "of g")]
-
-
-def test_a_call_that_still_waits_takes_no_result_of_a_later_message(tmp_path: Path) -> None:
-    both, one = (
-        {"role": "assistant", "content": None, "tool_calls": [call("c", tool) for tool in tools]}
-        for tools in ("fg", "h")
-    )
-    messages = [ASKED, both, result("c", "of f"), one, result("c", "of h"), ANSWERED]
+    messages = [ASKED, *called, result("c", "of g"), ASKED]
     chat, _ = read(tmp_path, {"messages": messages})
-    assert pairs(chat) == [("f", "of f"), ("h", "of h")]
+    [kept] = [each for message in chat.messages for each in message.tool_calls or ()]
+    assert kept["function"]["name"] == "g"
 
 
-def pairs(chat: Chat) -> list[tuple[str, str]]:
-    """Return the tool of each result, and what it returned."""
-    tools: dict[str, str] = {}
-    found = []
-    for message in chat.messages:
-        tools |= {each["id"]: each["function"]["name"] for each in message.tool_calls or ()}
-        answers = message.tool_results or ()
-        found += [(tools[each["tool_call_id"]], each["content"]) for each in answers]
-    return found
+def test_calls_that_are_alike_have_their_results_in_order(tmp_path: Path) -> None:
+    """Else two results of a tool that was called twice with one id are exchanged."""
+    called = {"role": "assistant", "content": None, "tool_calls": [call("c", "f")]}
+    messages = [ASKED, called, called, result("c", "one"), result("c", "two"), ANSWERED]
+    chat, _ = read(tmp_path, {"messages": messages})
+    answers = [each for message in chat.messages for each in message.tool_results or ()]
+    assert [(each["tool_call_id"], each["content"]) for each in answers] == [
+        ("c", "one"),
+        ("c (2)", "two"),
+    ]
+
+
+def test_a_call_without_a_result_does_not_take_that_of_a_later_message(tmp_path: Path) -> None:
+    both = {"role": "assistant", "content": None, "tool_calls": [call("c", "f"), call("c", "f")]}
+    third = {"role": "assistant", "content": "Again", "tool_calls": [call("c", "f")]}
+    messages = [ASKED, both, result("c", "one"), third, result("c", "two"), ANSWERED]
+    chat, _ = read(tmp_path, {"messages": messages})
+    calls = [message for message in chat.messages if message.tool_calls]
+    answers = [message.content for message in chat.messages if message.tool_results]
+    assert ([message.content for message in calls][-1], answers) == ("Again", ["one", "two"])
 
 
 def test_an_id_that_is_free_again_is_kept(tmp_path: Path) -> None:

@@ -82,3 +82,58 @@ def test_a_block_of_an_unknown_kind_is_reported(tmp_path: Path) -> None:
     [chat], [refusal] = read_all(write(tmp_path / "data.json", {"indexedDB": tables}))
     assert "part 1 was not understood" in refusal.reason
     assert "a drawn tree" in json.dumps(chat.messages[0].metadata)
+
+
+def backup(*said: Any, blocks: Any = (), **tables: Any) -> dict[str, Any]:
+    """A backup of one topic with these messages."""
+    topics = [{"id": "t", "name": "Old trees", "messages": [*said]}]
+    return {"indexedDB": {"topics": topics, "message_blocks": [*blocks], **tables}}
+
+
+def test_the_files_of_older_messages_are_attachments(tmp_path: Path) -> None:
+    """Else a question that is only a file is hidden, and the answer has none."""
+    file = {"id": "f", "name": "f-1.pdf", "origin_name": "trees.pdf", "path": "/f-1.pdf"}
+    pictures = ["https://pictures.example/oak.png"]
+    value = backup(
+        {"id": "a", "role": "user", "content": "", "files": [{**file, "type": "document"}]},
+        {"id": "b", "role": "assistant", "content": "An oak"},
+        {"id": "c", "role": "user", "content": "And this?", "images": pictures},
+    )
+    [chat], refusals = read_all(write(tmp_path / "data.json", value))
+    assert refusals == []
+    said = [("user", "[trees.pdf]"), ("assistant", "An oak"), ("user", "And this?")]
+    assert (spoken(chat), chat.title) == (said, "Old trees")
+    files = [json.loads(chat.messages[at].body or "")["attachments"][0] for at in (0, 2)]
+    assert [(each["kind"], each["reference"]) for each in files] == [
+        ("file", "/f-1.pdf"),
+        ("image", pictures[0]),
+    ]
+
+
+def test_a_tool_that_says_that_it_failed_is_marked(tmp_path: Path) -> None:
+    failure = {"isError": True, "content": [{"type": "text", "text": "No such tree"}]}
+    blocks: list[Any] = [
+        {"id": "x", "type": "tool", "toolId": "1", "toolName": "f", "content": failure},
+        {"id": "y", "type": "tool", "toolId": "2", "toolName": "g"},
+        {"id": "z", "type": "tool", "toolId": "3", "toolName": "h", "content": "Fine"},
+    ]
+    blocks[1]["metadata"] = {"rawMcpToolResponse": {"response": failure}}
+    asked = {"id": "a", "role": "user", "content": "Which?"}
+    value = backup(
+        asked, {"id": "b", "role": "assistant", "blocks": ["x", "y", "z"]}, blocks=blocks
+    )
+    [chat], _ = read_all(write(tmp_path / "data.json", value))
+    results = [message for message in chat.messages if message.tool_results]
+    assert [(each.content, (each.metadata or {}).get("status")) for each in results] == [
+        ("No such tree", "failed"),
+        ("No such tree", "failed"),
+        ("Fine", None),
+    ]
+
+
+def test_translations_beside_the_chats_are_reported(tmp_path: Path) -> None:
+    """Else they are in no conversation, and the import says that it understood all."""
+    history = [{"id": "h", "sourceText": "a tall oak", "targetText": "ein hoher Baum"}]
+    value = backup({"id": "a", "role": "user", "content": "Hi"}, translate_history=history)
+    [_], [refusal] = read_all(write(tmp_path / "data.json", value))
+    assert "20 characters of text were not understood" in refusal.reason

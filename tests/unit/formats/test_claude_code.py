@@ -249,7 +249,6 @@ class TestForms:
         [
             [{"type": "summary", "summary": "Fix the build", "leafUuid": "x9"}],
             [{"type": "file-history-snapshot", "messageId": "x9", "snapshot": {"messageId": "x9"}}],
-            [{"type": "last-prompt", "lastPrompt": "Fix the build now", "sessionId": SESSION}],
         ],
     )
     def test_a_log_in_which_nobody_speaks_is_no_conversation(
@@ -267,6 +266,13 @@ class TestForms:
         [chat], [refusal] = read_all(file)
         assert not chat.has_nothing
         assert "other_lines was not understood, with 9 characters" in refusal.reason
+
+    def test_the_last_words_in_such_a_log_are_kept_and_counted(self, tmp_path: Path) -> None:
+        """Else they are nowhere, if the log of the whole session is gone."""
+        prompt = {"type": "last-prompt", "lastPrompt": "Fix it", "sessionId": "s9"}
+        _, chat = read_lines(tmp_path, [user("u1", None, "Hi"), prompt, prompt])
+        assert chat.metadata["source"] == {"lastPrompt": {"text": "Fix it"}}
+        assert (chat.key, chat.title, chat.asides) == ("s9", "Fix it", {"lastPrompt": 1})
 
     def test_what_was_queued_in_such_a_log_is_read(self, tmp_path: Path) -> None:
         queued = {"type": "queue-operation", "content": "Be brief", "sessionId": SESSION}

@@ -1,12 +1,11 @@
 """Chats of GitHub Copilot in Visual Studio Code."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.chat_files import read_all, spoken, write
-from tests.formats.copilot_chat import LOG, SESSION, asked
+from tests.formats.copilot_chat import SESSION
 
 
 def test_all_of_a_chat_is_where_a_reader_finds_it(tmp_path: Path) -> None:
@@ -110,46 +109,35 @@ def test_the_state_of_the_input_is_no_text_but_for_what_is_typed(tmp_path: Path)
     assert chat.metadata["source"]["inputText"] == {"text": "And the third?"}
 
 
-def read_log(tmp_path: Path, *lines: Any) -> tuple[Any, list[str]]:
-    file = tmp_path / "session-2.jsonl"
-    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    [chat], refusals = read_all(file)
-    return chat, [refusal.reason for refusal in refusals]
-
-
-def test_a_log_is_the_session_that_it_leads_to(tmp_path: Path) -> None:
-    """Else every chat of a newer version is refused."""
-    chat, reasons = read_log(tmp_path, *LOG)
-    assert reasons == []
-    assert (chat.source, chat.key, chat.title) == ("copilot-chat", "session-2", "Two hills")
-    opening = [("user", "Which hill is higher?"), ("assistant", "I look it up.  The east one.")]
-    assert spoken(chat) == [*opening, ("user", "And steeper?"), ("assistant", "The west one.")]
-    assert spoken(chat, 4) == [*opening, ("user", "And steep?"), ("assistant", "No.")]
-    assert chat.messages[1].output_tokens == 12
-
-
-def test_a_log_of_its_first_line_is_a_session(tmp_path: Path) -> None:
-    chat, reasons = read_log(tmp_path, LOG[0])
-    assert (spoken(chat)[-1], reasons) == (("assistant", "I look it up. "), [])
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        {"kind": 2, "k": ["requests", 7, "response"], "v": [{"value": "lost words"}]},
-        {"kind": 2, "k": ["sessionId"], "v": [{"value": "lost words"}]},
-        {"kind": 1, "k": ["requests", 7], "v": {"text": "lost words"}},
-        {"kind": 1, "k": ["requests", "x", "y"], "v": {"text": "lost words"}},
-    ],
-)
-def test_a_line_that_leads_nowhere_is_reported(tmp_path: Path, line: Any) -> None:
-    chat, [reason] = read_log(tmp_path, LOG[0], line)
-    assert "other_lines was not understood" in reason
-    assert "lost words" in json.dumps(chat.metadata)
-
-
-def test_a_request_that_is_written_again_is_no_branch(tmp_path: Path) -> None:
-    again = asked("request-1", "Which hill is higher?", {"value": "The east one."})
-    chat, reasons = read_log(tmp_path, LOG[0], {"kind": 2, "k": ["requests"], "i": 0, "v": [again]})
-    assert (chat.parents, reasons) == (None, [])
-    assert spoken(chat)[-1] == ("assistant", "The east one.")
+def test_what_the_model_wrote_and_was_told_is_a_call_with_its_result(tmp_path: Path) -> None:
+    """Else the call is a text of the program's words, and its result is only in the metadata."""
+    parts: list[dict[str, Any]] = [
+        {"kind": "toolInvocationSerialized", "toolId": "measure", "toolCallId": id_}
+        for id_ in ("t-1", "t-2")
+    ]
+    parts[1]["resultDetails"] = [{"path": "/maps/south.txt"}]
+    calls = [
+        {"id": f"t-{number}", "name": "measure", "arguments": f'{{"path": "{path}"}}'}
+        for number, path in enumerate(("north", "south"), start=1)
+    ]
+    texts = [{"type": 2, "text": text, "lineBreakBefore": True} for text in ("four", "metres")]
+    tree = {"node": {"type": 1, "children": [{"type": 1, "children": texts}]}}
+    results = {
+        "t-1": {"content": [{"value": "nine metres"}]},
+        "t-2": {"content": [{"value": tree}]},
+    }
+    about = {"toolCallRounds": [{"toolCalls": calls}], "toolCallResults": results}
+    request = {
+        "message": "Hi",
+        "response": [*parts, {"value": "Ho"}],
+        "result": {"metadata": about},
+    }
+    [chat], refusals = read_all(write(tmp_path / "chat.json", {"requests": [request]}))
+    assert refusals == []
+    told = [("tool", "nine metres"), ("assistant", ""), ("tool", "four\nmetres")]
+    assert spoken(chat)[1:] == [("assistant", ""), *told, ("assistant", "Ho")]
+    called = [call for message in chat.messages for call in message.tool_calls or ()]
+    assert [call["function"]["arguments"] for call in called] == [
+        '{"path": "north"}',
+        '{"path": "south"}',
+    ]

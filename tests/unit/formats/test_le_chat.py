@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.chat_files import read_all, spoken, write
 from tests.formats.le_chat import EXAMPLE, said
 
@@ -55,9 +56,45 @@ def test_parents_are_branches_where_they_are_there(tmp_path: Path) -> None:
     assert refusals == []
 
 
+def test_a_message_without_a_parent_follows_the_one_before_it(tmp_path: Path) -> None:
+    """Else all that was said before the program wrote parents is in branches nobody sees."""
+    listed = [
+        said("d", 4, "assistant", "Ho again", parentId="c"),
+        said("c", 3, "user", "And now?", parentId=None),
+        said("b", 2, "assistant", "Ho"),
+        said("a", 1, "user", "Hi"),
+    ]
+    [chat], refusals = read_all(write(tmp_path / "chat.json", listed))
+    assert [content for _, content in spoken(chat)] == ["Hi", "Ho", "And now?", "Ho again"]
+    assert (chat.parents, refusals) == (None, [])
+
+
 def test_a_chunk_of_an_unknown_kind_is_reported(tmp_path: Path) -> None:
     element = {"type": "custom_element", "text": "a drawn bridge"}
     listed = [said("a", 1, "user", "Draw"), said("b", 2, "assistant", "", element)]
     [chat], [refusal] = read_all(write(tmp_path / "chat.json", listed))
     assert "part 1 was not understood, with" in refusal.reason
     assert "a drawn bridge" in json.dumps(chat.messages[1].metadata)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 250])
+def test_a_message_without_chunks_is_read_by_its_content(tmp_path: Path, missing: int) -> None:
+    """Else one message of another version refuses the whole chat, or gives it another format."""
+    roles = ("user", "assistant")
+    listed = [
+        said(f"m-{n}", 0, roles[n % 2], f"Bridge {n}", createdAt=f"2025-05-01T08:00:00.{n:03}Z")
+        for n in range(300)
+    ]
+    del listed[missing]["contentChunks"]
+    [chat], refusals = read_all(write(tmp_path / "chat.json", listed))
+    assert ((chat.source, chat.key), refusals) == (("le-chat", "chat-1"), [])
+    assert spoken(chat) == [(roles[n % 2], f"Bridge {n}") for n in range(300)]
+
+
+def test_a_message_with_neither_is_reported(tmp_path: Path) -> None:
+    odd = {**said("m-2", 2, "assistant", ""), "blocks": [{"text": "a drawn bridge"}]}
+    del odd["contentChunks"], odd["content"]
+    listed = [said("m-1", 1, "user", "Draw"), odd]
+    [chat], [refusal] = read_all(write(tmp_path / "chat.json", listed))
+    assert spoken(chat) == [("user", "Draw")]
+    assert "of no format" in refusal.reason

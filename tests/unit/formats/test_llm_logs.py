@@ -38,3 +38,19 @@ def test_a_row_without_a_conversation_is_one(tmp_path: Path) -> None:
 def test_a_row_alone_is_a_conversation(tmp_path: Path) -> None:
     [chat], refusals = read_all(write(tmp_path / "log.json", row("r-1", 1, "Q", "A")))
     assert (chat.source, spoken(chat), refusals) == ("llm", [("user", "Q"), ("assistant", "A")], [])
+
+
+def test_a_system_prompt_may_be_of_fragments(tmp_path: Path) -> None:
+    """Else what the model was told is only in the metadata of the answer."""
+    fragment = {"hash": "f1", "content": "You fly kites.", "aliases": ["pilot"]}
+    rows = [
+        row("r-1", 1, "Q1", "A1", system_fragments=[fragment]),
+        row("r-2", 2, "Q2", "A2", system="Briefly", system_fragments=[fragment]),
+        row("r-3", 3, "Q3", "A3", system="Briefly", system_fragments=[fragment]),
+    ]
+    [chat], refusals = read_all(write(tmp_path / "logs.json", rows))
+    assert refusals == []
+    prompts = [content for role, content in spoken(chat) if role == "system"]
+    told = "[pilot]\n```\nYou fly kites.\n```"
+    assert prompts == [told, f"Briefly\n\n{told}"]
+    assert spoken(chat)[0] == ("system", told)

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from codecs import BOM_UTF8
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from io import BufferedIOBase, BufferedReader, BytesIO
@@ -18,6 +19,7 @@ from faceplate.importers.files.text import DAMAGED, check_damage
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")  # the second begins an archive without any file
 _GZIP: Final = b"\x1f\x8b"
 _MAGIC_BYTES: Final = 4
+_MAX_EMPTY_BYTES: Final = 64
 _IS_ENCRYPTED: Final = 1
 
 
@@ -90,7 +92,7 @@ def size_bytes(path: Path) -> int:
 
 
 def left_files(path: Path, has_chats: Callable[[Opened], bool]) -> list[str]:
-    """Return the names of the files in a folder or an archive that are not read.
+    """Return the names of the files in a folder or an archive that are not read, or have nothing.
 
     Hidden files are not among them. Raises OSError.
     """
@@ -102,9 +104,19 @@ def left_files(path: Path, has_chats: Callable[[Opened], bool]) -> list[str]:
             left.append(opened.name)
         return is_read
 
-    for _ in open_files(path, look):
-        pass
-    return left
+    empty = [
+        opened.name
+        for opened in open_files(path, look)
+        if isinstance(opened, Opened) and opened.is_one_of_several and _is_empty_list(opened)
+    ]
+    return [*left, *empty]
+
+
+def _is_empty_list(opened: Opened) -> bool:
+    """Return whether a file is a list without elements, as that of a chat without messages is."""
+    head = _read_head(opened.file, _MAX_EMPTY_BYTES)
+    is_whole = len(head) < _MAX_EMPTY_BYTES
+    return is_whole and head.removeprefix(BOM_UTF8).split() in ([b"[]"], [b"[", b"]"])
 
 
 def _select_in(folder: Path) -> Selection:

@@ -16,6 +16,7 @@ from faceplate.importers.formats.description import Format
 from faceplate.importers.prologue import take_prompts
 from faceplate.importers.source import (
     Aside,
+    Attachment,
     Call,
     Message,
     Piece,
@@ -29,7 +30,7 @@ from faceplate.importers.turns import code_block
 _STORE: Final = "persist:cherry-studio"
 _FIELDS: Final = (
     *("id", "role", "content", "blocks", "createdAt", "model", "modelId", "usage", "askId"),
-    *("topicId", "assistantId"),
+    *("topicId", "assistantId", "files", "images"),
 )
 _BLOCK_FIELDS: Final = ("id", "messageId", "type", "createdAt", "updatedAt", "status", "content")
 _ASIDES: Final = {
@@ -103,16 +104,16 @@ def _decoded(text: object) -> object:
 
 
 def _read_topic(topic: JsonObject, about: _About, blocks: _Blocks) -> SourceChat:
-    listed = [each for each in topic["messages"] if isinstance(each, dict)]
-    if not listed:
+    if not any(_messages(topic)):
         return SourceChat((), id=_id(topic))
     assistant, fields = without(about.assistant, "topics"), without(about.topic, "messages")
     prompts = [*take_prompts(assistant, ("prompt",)), *take_prompts(fields, ("prompt",))]
-    parents, end = _parents(listed)
+    parents, end = _parents(topic)
+    messages = zip(_messages(topic), parents, strict=True)
     return SourceChat(
-        (_read_message(each, parent, blocks) for each, parent in zip(listed, parents, strict=True)),
+        (_read_message(each, parent, blocks) for each, parent in messages),
         id=_id(topic),
-        title=fields.get("name"),
+        title=first_text(fields.get("name"), topic.get("name")),
         created=fields.get("createdAt"),
         updated=fields.get("updatedAt"),
         is_tree=True,
@@ -126,18 +127,23 @@ def _read_topic(topic: JsonObject, about: _About, blocks: _Blocks) -> SourceChat
     )
 
 
-def _parents(listed: list[JsonObject]) -> tuple[list[str | None], str | None]:
+def _messages(topic: JsonObject) -> Iterator[JsonObject]:
+    """Yield the messages of a topic: the list may be in a file."""
+    return (each for each in topic["messages"] if isinstance(each, dict))
+
+
+def _parents(topic: JsonObject) -> tuple[list[str | None], str | None]:
     """Return the parent of each message, and the end of the path.
 
     The answers to one question are branches; what follows goes on from the one that was marked as
     useful, or else from the last.
     """
-    ids = {_id(message) for message in listed} - {""}
+    ids = {_id(message) for message in _messages(topic)} - {""}
     parents: list[str | None] = []
     parent: str | None
     end: str | None = None
     question, is_chosen = "", False
-    for message in listed:
+    for message in _messages(topic):
         asked = first_text(message.get("askId"))
         if message.get("role") == "assistant" and asked in ids:
             is_chosen = is_chosen and asked == question
@@ -156,7 +162,7 @@ def _read_message(message: JsonObject, parent: str | None, blocks: _Blocks) -> M
     pieces = [piece for block in blocks.of(message) for piece in _read_block(block)]
     return Message(
         first_text(message.get("role"), "unknown"),
-        [*read_content(message.get("content")), *pieces],
+        [*read_content(message.get("content")), *_files(message), *pieces],
         id=_id(message),
         parent=parent,
         created=message.get("createdAt"),
@@ -167,6 +173,22 @@ def _read_message(message: JsonObject, parent: str | None, blocks: _Blocks) -> M
         rest=without(message, *_FIELDS),
         original=[message, *blocks.of(message)],
     )
+
+
+def _files(message: JsonObject) -> Iterator[Attachment]:
+    """Yield the files and pictures of a message of the old form."""
+    for key, kind in (("files", "file"), ("images", "image")):
+        for file in as_list(message.get(key)):
+            is_object = isinstance(file, dict)
+            yield _file(file, kind) if is_object else attachment({"url": file}, kind)
+
+
+def _file(fields: JsonObject, kind: str) -> Attachment:
+    file = {**fields, **as_object(fields.get("file"))}
+    name = first_text(file.get("origin_name"), file.get("name"))
+    reference = first_text(file.get("url"), file.get("path"), file.get("filePath"))
+    found = attachment(without(fields, "content"), kind)
+    return found._replace(kind=kind, name=name, reference=reference)
 
 
 def _read_block(block: object) -> Iterator[Piece]:
@@ -184,12 +206,7 @@ def _read_block(block: object) -> Iterator[Piece]:
         yield Aside(_ASIDES[kind], without(fields, "id", "messageId", "type"))
         return
     elif kind in ("image", "file", "video"):
-        file = {**rest, **as_object(rest.get("file"))}
-        name = first_text(file.get("origin_name"), file.get("name"))
-        reference = first_text(file.get("url"), file.get("path"), file.get("filePath"))
-        yield attachment(without(fields, "content"), kind)._replace(
-            kind=kind, name=name, reference=reference
-        )
+        yield _file(fields, kind)
         return
     elif kind == "error":
         yield Text(first_text(as_object(rest.get("error")).get("message")))
@@ -212,7 +229,8 @@ def _read_call(block: JsonObject) -> Iterator[Piece]:
     yield Call(tool, {} if given is None else given, id_)
     if output is not None:
         parts = as_object(output).get("content")
-        failed = block.get("status") == "error"
+        said = (as_object(each).get("isError") for each in (content, raw.get("response")))
+        failed = block.get("status") == "error" or any(each is True for each in said)
         yield Result(parts if isinstance(parts, list) else output, id_, tool, is_error=failed)
     yield Aside("steps", without(block, "toolName", "arguments", "content"))
 

@@ -16,7 +16,9 @@ from faceplate.importers.formats.claude_code_lines import (
     TYPES,
     Line,
     Thread,
+    find_last_prompts,
     find_titles,
+    has_words,
     is_line,
     is_other,
     is_question,
@@ -66,11 +68,11 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     """Yield the chat of each session and of each agent in a log.
 
     A log in which nobody says anything, such as one of titles of other sessions, is a chat without
-    anything.
+    messages, and with the user's last words if the log repeats them.
     """
     titles = find_titles(_lines(value))
     found = threads(_lines(value))
-    spoken = [thread for thread in found if any(map(is_spoken, thread.lines))]
+    spoken = [thread for thread in found if has_words(thread.lines)]
     for thread in spoken or found:
         yield _read_thread(thread, titles)
 
@@ -97,6 +99,7 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
     ends = {answer: number for number, (answer, _) in enumerate(answers)}
     are_last = [ends[answer] == number for number, (answer, _) in enumerate(answers)]
     others = [line for line in thread.lines if is_other(line)]
+    prompts = "" if messages else find_last_prompts(thread.lines)
     return SourceChat(
         (  # the whole answer has one usage
             _with_usage(message, usage) if is_last else message
@@ -104,12 +107,13 @@ def _read_thread(thread: Thread, titles: Mapping[str, str]) -> SourceChat:
         ),
         id="/".join(name for name in (thread.session, thread.agent) if name)
         or digest([*thread.lines]),
-        title=_title(thread, titles) if messages else None,
+        title=_title(thread, titles) if messages else prompts.partition("\n")[0],
         is_tree=True,
         current=current,
         rest={
             **without(common, *_LINE_FIELDS, "toolUseResult", "requestId"),
             **({"other_lines": others} if others else {}),
+            **({"lastPrompt": {"text": prompts}} if prompts else {}),
         },
     )
 
@@ -290,6 +294,6 @@ FORMAT: Final = Format(
     "Claude Code's logs",
     fits,
     read,
-    known=("toolUseResult", "api", "data"),
+    known=("toolUseResult", "api", "data", "lastPrompt"),
     joins=joins,
 )

@@ -22,7 +22,7 @@ TYPES: Final = frozenset(
         *("file-history-snapshot", "mode", "permission-mode", "last-prompt"),
     )
 )
-"""The types of lines. What is no message has no words of its own, but for titles."""
+"""The types of lines. What is no message has no words of its own, but for titles and prompts."""
 _MARKS: Final = ("sessionId", "session_id", "uuid", "parentUuid", "leafUuid", "messageId")
 PROGRAM_TEXTS: Final = (
     *("<local-command-", "<bash-stdout>", "<bash-stderr>", "<task-notification>"),
@@ -132,6 +132,17 @@ def find_titles(lines: Iterable[JsonObject]) -> dict[str, str]:
             case {"type": "summary", "summary": str() as title}:
                 found[f"leaf {line.get('leafUuid')}"] = title
     return found | given
+
+
+def has_words(lines: Iterable[JsonObject]) -> bool:
+    """Return whether anybody says anything in the lines of a thread."""
+    return any(is_spoken(line) or find_last_prompts([line]) for line in lines)
+
+
+def find_last_prompts(lines: Iterable[JsonObject]) -> str:
+    """Return what the lines repeat of the user's last words at their times, or empty text."""
+    prompts = (first_text(line.get("lastPrompt")).strip() for line in lines)
+    return "\n".join(filter(None, dict.fromkeys(prompts)))
 
 
 def link(

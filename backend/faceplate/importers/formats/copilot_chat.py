@@ -5,20 +5,25 @@ references to files, each of a ``kind``; Markdown may have none. Newer versions 
 such an object, a line each.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.fields import as_list, as_object, first_text, without
-from faceplate.importers.formats.copilot_lines import Replaced, is_line, replay
+from faceplate.importers.formats.copilot_lines import is_line, replay
+from faceplate.importers.formats.copilot_requests import (
+    EARLIER_VALUES,
+    NAMES_OF_PROGRAMS,
+    Replaced,
+    is_request,
+)
+from faceplate.importers.formats.copilot_tools import read_call
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
-    Call,
     Message,
     Piece,
-    Result,
     SourceChat,
     Text,
     Unknown,
@@ -38,7 +43,6 @@ _STEPS: Final = (
     *("agentDetection", "autoModeResolution", "usage", "voiceProgress", "extensions"),
 )
 """The kinds of parts that show what was done, and say nothing of the answer."""
-_TOOL_FIELDS: Final = ("kind", "toolId", "toolCallId", "resultDetails")
 
 
 def fits(value: JsonObject) -> int:
@@ -53,39 +57,40 @@ def fits(value: JsonObject) -> int:
     if requests == []:
         is_session = all(isinstance(value.get(key), str | int) for key in ("sessionId", "version"))
         return 4 if is_session else 0
-    return 4 if isinstance(requests, list) and all(map(_is_request, requests)) else 0
-
-
-def _is_request(value: object) -> bool:
-    fields = as_object(value)
-    message, response = fields.get("message"), fields.get("response")
-    is_said = isinstance(message, str) or "text" in as_object(message)
-    return is_said and (response is None or isinstance(response, list))
+    return 4 if isinstance(requests, list) and all(map(is_request, requests)) else 0
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
-    """Yield the chat of a value."""
-    replaced: list[Replaced] = []
+    """Yield the chat of a value, or the chats of a log's lines."""
     if "requests" not in value and as_list(value.get("messages")):
-        value, replaced = replay(map(as_object, value["messages"]))
+        for session in replay(map(as_object, value["messages"])):
+            yield _read_session(session.fields, session.requests, session.replaced)
+        return
     requests = value.get("requests")
-    if not isinstance(requests, list) or not all(map(_is_request, requests)):
+    if not isinstance(requests, list) or not all(map(is_request, requests)):
         raise Unreadable("requests must be a list of objects with message and response")
-    unsent = _unsent(value)
-    yield SourceChat(
+    yield _read_session(value, requests, ())
+
+
+def _read_session(
+    fields: JsonObject, requests: Sequence[JsonObject], replaced: Sequence[Replaced]
+) -> SourceChat:
+    rest = {**without(fields, *_CHAT_FIELDS), **_unsent(fields)}
+    has_rest = bool(requests or replaced) or any(find_text(rest, NAMES_OF_PROGRAMS))
+    return SourceChat(
         _read_requests(requests, replaced),
-        id=first_text(value.get("sessionId")),
-        title=value.get("customTitle"),
-        created=value.get("creationDate"),
-        updated=value.get("lastMessageDate"),
+        id=first_text(fields.get("sessionId")),
+        title=fields.get("customTitle"),
+        created=fields.get("creationDate"),
+        updated=fields.get("lastMessageDate"),
         is_tree=bool(replaced),
-        current=_last_name(requests),
-        rest={**without(value, *_CHAT_FIELDS), **unsent} if requests or unsent else {},
+        current=_end(requests[-1].get("requestId")) if requests else None,
+        rest=rest if has_rest else {},
     )
 
 
 def joins(value: JsonObject) -> str | None:
-    """Return "" for a line of a log: a file is one session."""
+    """Return "" for a line of a log: the lines of a file are read as a whole."""
     return "" if is_line(value) else None
 
 
@@ -93,24 +98,24 @@ def _read_requests(
     requests: Iterable[JsonObject], replaced: Iterable[Replaced]
 ) -> Iterator[Message]:
     """Yield the messages of the requests, and of those that were replaced, with their parents."""
-    ends: dict[str, str] = {}
     before: str | None = None
     for request in requests:
-        for message in _read_request(request):
-            yield message._replace(parent=before)
-            before = message.id
-        ends[first_text(request.get("requestId"))] = before or ""
+        yield from _follow(_read_request(request), before)
+        before = _end(request.get("requestId"))
     for each in replaced:
-        before = ends.get(each.before) or None
-        for message in _read_request(each.request):
-            yield message._replace(parent=before)
-            before = message.id
-        ends[first_text(each.request.get("requestId"))] = before or ""
+        yield from _follow(_read_request(each.request), _end(each.before))
 
 
-def _last_name(requests: list[JsonObject]) -> str | None:
-    """Return the id of the last message."""
-    return [message.id for message in _read_request(requests[-1])][-1] if requests else None
+def _follow(messages: Iterable[Message], before: str | None) -> Iterator[Message]:
+    """Yield the messages, each with the one before it as its parent."""
+    for message in messages:
+        yield message._replace(parent=before)
+        before = message.id
+
+
+def _end(request_id: object) -> str | None:
+    """Return the id of the last message of a request, or None."""
+    return f"{request_id}.answer" if first_text(request_id) else None
 
 
 def _unsent(value: JsonObject) -> JsonObject:
@@ -122,8 +127,8 @@ def _unsent(value: JsonObject) -> JsonObject:
 def _read_request(request: JsonObject) -> Iterator[Message]:
     id_, given = first_text(request.get("requestId")), request.get("message")
     said, beside = as_object(given), {}
-    if parts := without(said, "text", "parts"):
-        beside["message"] = parts
+    if others := without(said, "text", "parts"):
+        beside["message"] = others
     yield Message(
         "user",
         [Text(first_text(given, said.get("text")))],
@@ -132,7 +137,10 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
         rest={**without(request, *_FIELDS, *_TOKENS), **beside},
         original=request,
     )
-    pieces = [piece for part in as_list(request.get("response")) for piece in _read_part(part)]
+    answer_id = _end(request.get("requestId")) or ""
+    about = as_object(as_object(request.get("result")).get("metadata"))
+    parts = as_list(request.get("response"))
+    pieces = [piece for part in parts for piece in _read_part(part, about)]
     error = first_text(
         as_object(as_object(request.get("result")).get("errorDetails")).get("message")
     )
@@ -143,7 +151,7 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
         yield Message(
             "assistant",
             list(_joined(pieces)),
-            id=f"{id_}.answer" if id_ else "",
+            id=answer_id,
             created=request.get("timestamp"),
             model=request.get("modelId"),
             input_tokens=request.get("promptTokens"),
@@ -151,6 +159,8 @@ def _read_request(request: JsonObject) -> Iterator[Message]:
             status="interrupted" if is_cut else "failed" if error else None,
             original=request.get("response"),
         )
+    elif answer_id:
+        yield Message(id=answer_id)  # a place for what follows
 
 
 def _joined(pieces: list[Piece]) -> Iterator[Piece]:
@@ -168,7 +178,7 @@ def _joined(pieces: list[Piece]) -> Iterator[Piece]:
         yield Text(text)
 
 
-def _read_part(part: Any) -> Iterator[Piece]:
+def _read_part(part: Any, about: JsonObject) -> Iterator[Piece]:
     fields = as_object(part)
     kind = first_text(fields.get("kind"))
     value = fields.get("value")
@@ -187,7 +197,7 @@ def _read_part(part: Any) -> Iterator[Piece]:
         yield Text(reference)
         yield from _untold(fields)
     elif kind.startswith("toolInvocation"):
-        yield from _read_call(fields)
+        yield from read_call(fields, about)
     elif kind in _STEPS:
         yield Aside("steps", part)
     else:
@@ -209,18 +219,6 @@ def _reference(fields: JsonObject) -> str:
     return f"`{name}`" if name else ""
 
 
-def _read_call(fields: JsonObject) -> Iterator[Piece]:
-    id_, tool = first_text(fields.get("toolCallId")), first_text(fields.get("toolId"), "tool")
-    details = fields.get("resultDetails")
-    given = as_object(details).get("input")
-    yield Call(tool, without(fields, *_TOOL_FIELDS) if given is None else given, id_)
-    if details is not None:
-        output = as_object(details).get("output")
-        yield Result(details if output is None else output, id_, tool)
-    if given is not None:
-        yield Aside("steps", without(fields, *_TOOL_FIELDS))
-
-
 FORMAT: Final = Format(
     "copilot-chat",
     "GitHub Copilot chat of Visual Studio Code",
@@ -229,6 +227,6 @@ FORMAT: Final = Format(
     joins=joins,
     known=(
         *("variableData", "result", "contentReferences", "codeCitations", "followups", "agent"),
-        *("inputState", "v"),
+        *("inputState", EARLIER_VALUES, *NAMES_OF_PROGRAMS),
     ),
 )

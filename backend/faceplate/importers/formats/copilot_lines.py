@@ -5,12 +5,19 @@ appends to it (2), or removes a field (3). A question that was asked anew or edi
 list of requests; what it replaces is kept, as a branch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.importers.fields import as_list, as_object, first_text
+from faceplate.importers.fields import as_list, as_object, first_text, without
+from faceplate.importers.formats.copilot_requests import (
+    EARLIER_VALUES,
+    Replaced,
+    Requests,
+    keep_lacking,
+)
+from faceplate.importers.shelf import Shelf
 
 _WHOLE: Final = 0
 _SET: Final = 1
@@ -18,19 +25,14 @@ _PUSH: Final = 2
 _REMOVE: Final = 3
 
 
-class Replaced(NamedTuple):
-    """A request that another one has replaced."""
-
-    before: str
-    """The id of the request that it follows, or empty text."""
-    request: JsonObject
-
-
 class Session(NamedTuple):
     """A session after all of its changes."""
 
     fields: JsonObject
-    replaced: list[Replaced]
+    """The fields other than the requests; what led nowhere is in ``other_lines``."""
+    requests: Shelf[JsonObject]
+    """The requests that are shown, each with an id."""
+    replaced: Shelf[Replaced]
 
 
 def is_line(value: JsonObject) -> bool:
@@ -40,77 +42,113 @@ def is_line(value: JsonObject) -> bool:
     return value.get("kind") in (_SET, _PUSH, _REMOVE) and bool(as_list(value.get("k")))
 
 
-def replay(lines: Iterable[JsonObject]) -> Session:
-    """Return the session that the lines of a log lead to.
-
-    What a line has that leads nowhere is kept in ``other_lines``.
-    """
-    fields: JsonObject = {}
-    replaced: dict[str, Replaced] = {}
-    others: list[JsonObject] = []
+def replay(lines: Iterable[JsonObject]) -> Iterator[Session]:
+    """Yield the session that the lines of each log lead to; a whole session begins another one."""
+    log = _Log()
     for line in lines:
         if line.get("kind") == _WHOLE:
-            fields = deepcopy(as_object(line.get("v")))
-            continue
-        before = [*as_list(fields.get("requests"))]
-        if not _apply(fields, line):
-            others.append({"path": line.get("k"), "value": line.get("v")})
-        for each in _replaced(before, as_list(fields.get("requests"))):
-            if _id(each.request):
-                replaced[_id(each.request)] = each
-            else:
-                others.append({"value": each.request})
-    shown = {_id(request) for request in as_list(fields.get("requests"))}
-    if others:
-        fields["other_lines"] = others
-    return Session(fields, [each for id_, each in replaced.items() if id_ not in shown])
+            whole = as_object(line.get("v"))
+            if log.is_begun and not log.is_of(whole):
+                yield log.end()
+                log = _Log()
+            log.write_whole(whole)
+        else:
+            log.write(line)
+    yield log.end()
 
 
-def _apply(fields: JsonObject, line: JsonObject) -> bool:
-    """Change the fields as a line says, and return whether that was possible."""
-    *way, last = as_list(line.get("k")) or [None]
-    holder: Any = fields
+class _Log:
+    """A session as its lines change it."""
+
+    def __init__(self) -> None:
+        self.is_begun = False
+        self._fields: JsonObject = {}
+        self._requests = Requests()
+        self._others: list[JsonObject] = []
+
+    def is_of(self, whole: JsonObject) -> bool:
+        """Return whether a whole session is this one, written again."""
+        id_ = first_text(whole.get("sessionId"))
+        return bool(id_) and id_ == self._fields.get("sessionId")
+
+    def write_whole(self, whole: JsonObject) -> None:
+        """Change everything to a whole session."""
+        self.is_begun = True
+        fields = without(whole, "requests")
+        for key, field in fields.items():
+            self.write({"kind": _SET, "k": [key], "v": field})
+        for key in self._fields.keys() - fields.keys() - {EARLIER_VALUES}:
+            self.write({"kind": _REMOVE, "k": [key]})
+        self._requests.replace_from(0, as_list(whole.get("requests")))
+
+    def write(self, line: JsonObject) -> None:
+        """Make the change that a line says, or keep the line if that is not possible."""
+        self.is_begun = True
+        way = as_list(line.get("k"))
+        is_made = False
+        if way[:1] == ["requests"]:
+            is_made = self._write_requests(line, *way[1:])
+        elif way:
+            is_made = _change(self._fields, line, way)
+        if not is_made:
+            self._others.append({"path": way, "value": line.get("v")})
+
+    def _write_requests(self, line: JsonObject, number: Any = None, *way: Any) -> bool:
+        kind, value, count = line.get("kind"), line.get("v"), len(self._requests)
+        if number is None:
+            begin = line.get("i") if kind == _PUSH else 0
+            if not isinstance(value, list | None):
+                return False
+            self._requests.replace_from(begin if isinstance(begin, int) else count, value or [])
+            return True
+        if not isinstance(number, int) or not 0 <= number < count:
+            return False
+        if not way:
+            if kind == _SET:
+                self._requests.put(number, value)
+            return kind == _SET
+        request = self._requests.open(number)
+        return isinstance(request, dict) and _change(request, line, way)
+
+    def end(self) -> Session:
+        """Return the session after the last line."""
+        requests, replaced = self._requests.shown(), self._requests.replaced()
+        others = [*self._others, *self._requests.others()]
+        fields = {**self._fields, "other_lines": others} if others else self._fields
+        return Session(fields, requests, replaced)
+
+
+def _change(root: JsonObject, line: JsonObject, path: Sequence[Any]) -> bool:
+    """Change an object as a line says, and return whether that was possible."""
+    *way, last = path
+    holder: Any = root
     for step in way:
         if not _has(holder, step):
             return False
         holder = holder[step]
+    kind, value = line.get("kind"), deepcopy(line.get("v"))
     is_field = isinstance(holder, dict) and isinstance(last, str)
-    value = deepcopy(line.get("v"))
-    if line.get("kind") == _PUSH:
-        return is_field and _push(holder.setdefault(last, []), value, line.get("i"))
-    if line.get("kind") == _SET and (is_field or _has(holder, last)):
+    if not is_field and not (kind == _SET and _has(holder, last)):
+        return False
+    before = holder[last] if _has(holder, last) else None
+    if kind == _SET:
         holder[last] = value
-        return True
-    if line.get("kind") == _REMOVE and is_field:
+    elif kind == _REMOVE:
         holder.pop(last, None)
-        return True
-    return False
+        value = None
+    elif kind == _PUSH and isinstance(before, list | None) and isinstance(value, list | None):
+        listed = holder[last] = [] if before is None else before
+        length = line.get("i")
+        before = listed[length:] if isinstance(length, int) else []
+        del listed[len(listed) - len(before) :]
+        listed.extend(value or [])
+    else:
+        return False
+    keep_lacking(root, path, before, value)
+    return True
 
 
 def _has(holder: object, step: object) -> bool:
     if isinstance(holder, list):
         return isinstance(step, int) and 0 <= step < len(holder)
     return isinstance(holder, dict) and isinstance(step, str) and step in holder
-
-
-def _push(listed: object, more: object, length: object) -> bool:
-    if not isinstance(listed, list) or not isinstance(more, list | None):
-        return False
-    if isinstance(length, int):
-        del listed[length:]
-    listed.extend(as_list(more))
-    return True
-
-
-def _replaced(before: list[Any], after: list[Any]) -> Iterator[Replaced]:
-    """Yield the requests that are no longer there, each with the one that it follows."""
-    ids = {_id(request) for request in after}
-    above = ""
-    for request in before:
-        if _id(request) not in ids:
-            yield Replaced(above, request)
-        above = _id(request)
-
-
-def _id(request: object) -> str:
-    return first_text(as_object(request).get("requestId"))

@@ -3,7 +3,7 @@
 ``[{"chatId", "role", "content", "contentChunks", "createdAt", ...}]``. The list has no order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -30,40 +30,54 @@ _CALL_FIELDS: Final = ("type", "id", "name", "publicArguments", "publicResult")
 
 
 def fits(value: JsonObject) -> int:
-    """Return 4 for a list of messages with chunks."""
+    """Return 4 for a list of messages of which any has chunks."""
     listed = as_list(value.get("messages"))
-    return 4 if listed and all(map(_is_message, listed)) else 0
+    return 4 if any(map(_has_chunks, listed)) and all(map(_is_message, listed)) else 0
 
 
 def _is_message(value: object) -> bool:
     fields = as_object(value)
     texts = (fields.get("chatId"), fields.get("role"), fields.get("createdAt"))
-    return "contentChunks" in fields and all(isinstance(text, str) for text in texts)
+    return all(isinstance(text, str) for text in texts)
+
+
+def _has_chunks(value: object) -> bool:
+    return "contentChunks" in as_object(value) and _is_message(value)
 
 
 def joins(value: JsonObject) -> str | None:
     """Return the chat of a message."""
-    return first_text(value.get("chatId")) if _is_message(value) else None
+    return first_text(value.get("chatId")) if _has_chunks(value) else None
 
 
 def read(value: JsonObject) -> Iterator[SourceChat]:
-    """Yield the chat of a value, in the order of time; with parents, these count."""
+    """Yield the chat of a value, in the order of time; where there are parents, these count."""
     listed = as_list(value.get("messages"))
     if not all(map(_is_message, listed)):
-        raise Unreadable("messages must be a list of objects with chatId and contentChunks")
+        raise Unreadable("messages must be a list of objects with chatId, role and createdAt")
     times = [to_seconds(message["createdAt"]) or 0 for message in listed]
     order = sorted(range(len(listed)), key=times.__getitem__)
+    is_tree = any(message.get("parentId") for message in listed)
+    messages = (_read_message(listed[number]) for number in order)
     yield SourceChat(
-        (_read_message(listed[number]) for number in order),
+        _linked(messages) if is_tree else messages,
         id=first_text(value.get("id"), *(message["chatId"] for message in listed[:1])),
         title=value.get("title"),
-        is_tree=any(message.get("parentId") for message in listed),
+        is_tree=is_tree,
         rest=without(value, "messages", "id", "title"),
     )
 
 
+def _linked(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield the messages; one without a parent follows the one before it."""
+    before: str | None = None
+    for message in messages:
+        yield message._replace(parent=message.parent or before)
+        before = message.id or before
+
+
 def _read_message(message: JsonObject) -> Message:
-    chunks = message["contentChunks"]
+    chunks = message.get("contentChunks")
     pieces = list(_read_chunks(chunks)) if chunks else read_content(message.get("content"))
     return Message(
         message["role"],

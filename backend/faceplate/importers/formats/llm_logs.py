@@ -27,6 +27,7 @@ _FIELDS: Final = (
     *_MARKS,
     *("id", "system", "conversation_name", "model", "input_tokens", "output_tokens"),
     *("reasoning", "tool_calls", "tool_results", "attachments", "prompt_fragments"),
+    "system_fragments",
 )
 
 
@@ -65,11 +66,15 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
 
 def _read_rows(rows: Iterator[JsonObject]) -> Iterator[Message]:
     """Yield the messages of the rows; a system prompt only where it is another one."""
-    system: object = None
+    before: list[Piece] = []
     for row in rows:
-        if row.get("system") and row["system"] != system:
-            system = row["system"]
-            yield Message("system", read_content(system))
+        system = [
+            *read_content(row.get("system") or None),
+            *map(_fragment, as_list(row.get("system_fragments"))),
+        ]
+        if system and system != before:
+            yield Message("system", system)
+            before = system
         yield from _read_row(row)
 
 
@@ -82,7 +87,7 @@ def _read_row(row: JsonObject) -> Iterator[Message]:
         yield Message("tool", [output], created=time, rest=rest, original=result)
     asked: list[Piece] = [
         *read_content(row["prompt"] or None),
-        *(_fragment(each) for each in as_list(row.get("prompt_fragments"))),
+        *map(_fragment, as_list(row.get("prompt_fragments"))),
         *map(_file, as_list(row.get("attachments"))),
     ]
     if asked:
