@@ -279,7 +279,7 @@ class Proxy:
                         return
                 await sink.writer.drain()
         if link.is_cancel_request and direction is Direction.TO_CLIENT:
-            await asyncio.sleep(self.cancel_delay_s)
+            await asyncio.sleep(self.cancel_delay_s)  # the client may hang up meanwhile
             self.hang_ups += link.client.reader.at_eof()
         if link.hangs:
             return  # the other side does not hear that this one is gone

@@ -138,7 +138,7 @@ async def test_an_append_that_waits_for_a_lock_is_cancelled_on_the_server(
         await db.dispose()
         assert not shielding._CANCELLING  # which the end of `asyncio.run` would end
     else:
-        await asyncio.sleep(2 * proxy.cancel_delay_s)
+        await asyncio.sleep(2 * proxy.cancel_delay_s)  # until the proxy has ended the request
         after = await db.run(own.user_id, messages.history, own.conversation_id)
         assert after == before
     assert proxy.hang_ups == 0
@@ -163,6 +163,6 @@ async def test_a_unit_that_is_cancelled_waits_for_the_end_of_its_cancel_request(
     sleeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(sleeping, 5)
-    await asyncio.sleep(2 * wire.proxy.cancel_delay_s)
+    await asyncio.sleep(2 * wire.proxy.cancel_delay_s)  # until the proxy has ended the request
     assert wire.proxy.hang_ups == 0
     await wait_for_sleepers(steady_server, 0)

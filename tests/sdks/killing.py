@@ -83,7 +83,7 @@ def _live(write: Write, url: str, life: Life) -> Writer:
             assert told.poll(DEADLINE_S), f"{life} has stored {count}"
             told.recv()
             count += 1
-        time.sleep(life.pause_s)
+        time.sleep(life.pause_s)  # the random moment of the kill
     finally:
         process.kill()
         process.join()

@@ -97,7 +97,7 @@ def joins(value: JsonObject) -> str | None:
 def _read_requests(
     requests: Iterable[JsonObject], replaced: Iterable[Replaced]
 ) -> Iterator[Message]:
-    """Yield the messages of the requests, and of those that were replaced, with their parents."""
+    """Yield the messages of all requests, replaced ones too, with their parents."""
     before: str | None = None
     for request in requests:
         yield from _follow(_read_request(request), before)

@@ -48,7 +48,7 @@ def _texts_at(path: Sequence[Any], value: object) -> set[str]:
 
 
 class Requests:
-    """The last state of each request, in a file, and the ids of those that are shown.
+    """The last state of each request, in a file, and the ids of the shown requests.
 
     A request without an id, or with that of another one which is shown, gets its number as an id.
     """
@@ -68,7 +68,7 @@ class Requests:
         return len(self._shown)
 
     def replace_from(self, begin: int, requests: Sequence[Any]) -> None:
-        """Put requests in place of those that are shown from ``begin`` on."""
+        """Show ``requests`` from ``begin`` on, in place of the requests there."""
         self._are_shown.difference_update(self._shown[begin:])
         del self._shown[begin:]
         for request in requests:

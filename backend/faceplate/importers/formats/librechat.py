@@ -81,7 +81,7 @@ def _flatten(listed: list[Any]) -> Iterator[Message]:
 
 
 def _descend(listed: list[Any]) -> Iterator[Message]:
-    """Yield each message before its children; those that wait for their turn are not read yet."""
+    """Yield each message before its children, and read none before its turn."""
     waiting: list[tuple[str | None, Iterator[Any]]] = [(None, iter(listed))]
     while waiting:
         parent, messages = waiting[-1]
