@@ -25,7 +25,7 @@ from faceplate import (
     User,
     drafts,
 )
-from faceplate.drafts import Draft
+from faceplate.drafts import Draft, _draft
 from faceplate.errors import was_committed
 from faceplate.services import conversations, messages, users
 
@@ -289,7 +289,7 @@ async def test_what_has_arrived_is_saved_beside_the_stream(chat: Chat) -> None:
 
 async def test_a_silent_draft_is_no_dead_one(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a model that thinks for ten minutes loses its reply to a sweep."""
-    monkeypatch.setattr(drafts, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(_draft, "HEARTBEAT_S", 0.01)
     async with chat.draft(save_every_s=0.01) as draft:
         appended_at = draft.message.updated_at
 
