@@ -43,18 +43,30 @@ __all__ = ["SOURCE", "FaceplateHistoryProvider"]
 SOURCE: Final = "agent-framework"
 """The source of the conversations; their key is the session's id."""
 
+_EXCLUDED: Final = "_excluded"
+"""The property by which the framework's compaction excludes a message. Old versions export none."""
+
 
 class FaceplateHistoryProvider(HistoryProvider):
     """The history of a user's sessions. A session that does not exist has no messages.
 
-    ``options`` are the framework's own, such as ``load_messages`` and ``store_inputs``. A session
-    without an id is the one called ``default``. Each method raises the errors of `Database.run`.
+    ``options`` are the framework's own, such as ``load_messages`` and ``store_inputs``. With
+    ``skip_excluded``, the messages that a compaction has excluded are not read, as in the
+    framework's own providers. A session without an id is the one called ``default``. Each method
+    raises the errors of `Database.run`.
     """
 
     def __init__(
-        self, db: Database, user_id: UUID, source_id: str = "faceplate", **options: Any
+        self,
+        db: Database,
+        user_id: UUID,
+        source_id: str = "faceplate",
+        *,
+        skip_excluded: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(source_id, **options)
+        self.skip_excluded = skip_excluded
         self._db = db
         self._user_id = user_id
 
@@ -66,7 +78,7 @@ class FaceplateHistoryProvider(HistoryProvider):
     async def get_messages(
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Message]:
-        """Return all messages of a session, in order."""
+        """Return all messages of a session, in order; without those excluded, where so asked."""
         del state, kwargs
         try:
             rows = await self._db.run(
@@ -74,7 +86,10 @@ class FaceplateHistoryProvider(HistoryProvider):
             )
         except NotFound:
             return []
-        return [message for row in rows if (message := _message_of(row))]
+        found = [message for row in rows if (message := _message_of(row))]
+        if not self.skip_excluded:
+            return found
+        return [one for one in found if not one.additional_properties.get(_EXCLUDED)]
 
     async def save_messages(
         self,

@@ -223,3 +223,16 @@ async def test_more_than_a_batch_is_saved_whole(db: Database, user: User) -> Non
     await provider.save_messages("long", [Message("user", [str(n)]) for n in range(2_300)])
     found = await provider.get_messages("long")
     assert [message.text for message in found] == [str(n) for n in range(2_300)]
+
+
+async def test_what_a_compaction_has_excluded_is_not_read_where_so_asked(
+    db: Database, user: User
+) -> None:
+    """Else a history that was shortened is sent to the model in full again."""
+    excluded = Message("assistant", ["Rain."], additional_properties={"_excluded": True})
+    kept = Message("user", ["And now?"], additional_properties={"_excluded": False})
+    whole = FaceplateHistoryProvider(db, user.id)
+    await whole.save_messages("a", [Message("user", ["Hi"]), excluded, kept])
+    short = FaceplateHistoryProvider(db, user.id, skip_excluded=True)
+    assert [message.text for message in await short.get_messages("a")] == ["Hi", "And now?"]
+    assert len(await whole.get_messages("a")) == 3
