@@ -90,7 +90,11 @@ def items_of_message(message: Message, custom_calls: set[str]) -> list[Any]:
 
     ``custom_calls`` has the ids of the calls of custom tools so far; the function adds to it.
     """
-    return item_in_body(message) or items_of_row(message, custom_calls)
+    whole = item_in_body(message)
+    if not whole:
+        return items_of_row(message, custom_calls)
+    note_calls(message.tool_calls, custom_calls)
+    return whole
 
 
 def item_in_body(message: Message) -> list[Any]:
@@ -117,6 +121,10 @@ def items_of_bodies(rows: Sequence[Message | MessageBody]) -> list[Any] | None:
         item = next(parsed)
         if not is_known(item):
             return None
+        if item.get("type") == "custom_tool_call":
+            custom.add(item["call_id"])
+        elif item.get("type") == "function_call":
+            custom.discard(item["call_id"])
         items.append(item)
     return items
 
@@ -152,14 +160,23 @@ def items_of_row(message: Message | MessageBody, custom_calls: set[str]) -> list
     return list(_said(message, custom_calls))
 
 
+def note_calls(calls: Iterable[JsonObject] | None, custom_calls: set[str]) -> None:
+    """Note which calls are of custom tools; an id may have been another call's before."""
+    for call in calls or ():
+        if call.get("type", "function") == "custom":
+            custom_calls.add(call["id"])
+        else:
+            custom_calls.discard(call["id"])
+
+
 def _said(message: Message | MessageBody, custom_calls: set[str]) -> Iterator[JsonObject]:
+    note_calls(message.tool_calls, custom_calls)
     if message.role != "tool" and message.content and message.content.strip():
         yield {"role": message.role, "content": message.content}
     for call in message.tool_calls or ():
         kind = call.get("type", "function")
         said = {"call_id": call["id"], "name": call[kind]["name"]}
         if kind == "custom":
-            custom_calls.add(call["id"])
             yield {"type": "custom_tool_call", **said, "input": call[kind]["input"]}
         else:
             yield {"type": "function_call", **said, "arguments": call[kind]["arguments"]}

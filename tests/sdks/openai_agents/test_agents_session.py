@@ -484,3 +484,21 @@ async def test_the_title_is_of_what_is_added_first(db: Database, user: User) -> 
 async def test_nothing_that_was_said_is_in_a_repr(db: Database, user: User) -> None:
     session = FaceplateSession(db, user.id, "alice@example.com")
     assert repr(session) == f"FaceplateSession(conversation_id={session.conversation_id})"
+
+
+async def test_another_programs_result_of_a_stored_custom_call_is_that_of_a_custom_tool(
+    db: Database, user: User
+) -> None:
+    """Else the model gets a function's output for a custom tool's call, and refuses the request."""
+    session = FaceplateSession(db, user.id, "a")
+    custom: Any = {"type": "custom_tool_call", "call_id": "c1", "name": "sql", "input": "a"}
+    results = [{"tool_call_id": "c1", "content": "rain"}]
+    for call, kind in ((custom, "custom_tool_call_output"), (CALL, "function_call_output")):
+        await session.add_items([call])
+        await db.run(
+            user.id, messages.append, session.conversation_id, role="tool", tool_results=results
+        )
+        output = (await session.get_items())[-1]
+        assert output == {"type": kind, "call_id": "c1", "output": "rain"}
+        assert await session.pop_item() == output
+        assert await session.pop_item() == call

@@ -301,6 +301,31 @@ async def test_an_output_of_a_custom_tool_keeps_its_id(
     assert (await client.conversations.items.list(id_, order="asc")).data == items[:3] + items[4:]
 
 
+@pytest.mark.parametrize("is_item", [False, True])
+async def test_an_output_of_a_custom_tool_is_the_same_on_every_page(
+    client: Any, db: Database, user: User, *, is_item: bool
+) -> None:
+    """Else a reader of pages takes it for a function's, under an id that leads nowhere."""
+    chat = await db.run(user.id, conversations.create)
+    id_ = conversation_id(chat.id)
+    custom = {"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
+    await db.run(user.id, messages.append, chat.id, role="assistant", tool_calls=calls("c1"))
+    await db.run(user.id, messages.append, chat.id, role="tool", tool_results=results("c1"))
+    if is_item:
+        call: Any = {"type": "custom_tool_call", "call_id": "c1", "name": "sql", "input": "a"}
+        await client.conversations.items.create(id_, items=[call])
+    else:
+        await db.run(user.id, messages.append, chat.id, role="assistant", tool_calls=[custom])
+    turn = [NewMessage("tool", tool_results=results("c1")), NewMessage("user", "And now?")]
+    await db.run(user.id, messages.append_many, chat.id, turn)
+    whole = (await client.conversations.items.list(id_, order="asc")).data
+    assert [item.type for item in whole][3] == "custom_tool_call_output"
+    for order, expected in (("asc", whole), ("desc", whole[::-1])):
+        for limit in (1, 2, 3):
+            listed = client.conversations.items.list(id_, order=order, limit=limit)
+            assert [item async for item in listed] == expected
+
+
 async def test_one_item_of_a_message_with_several_is_deleted(
     client: Any, db: Database, user: User
 ) -> None:

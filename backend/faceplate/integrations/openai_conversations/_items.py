@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
-from faceplate.integrations._response_items import item_in_body, items_of_row
+from faceplate.integrations._response_items import item_in_body, items_of_row, note_calls
 from faceplate.integrations.openai_conversations import _ids
 from faceplate.records import Message
 
@@ -57,6 +57,7 @@ def items_in(messages: Sequence[Message], custom_calls: Iterable[str] = ()) -> l
 
 def _items_of(message: Message, custom_calls: set[str]) -> list[Item]:
     whole = item_in_body(message)
+    note_calls(message.tool_calls, custom_calls)
     found = whole or items_of_row(message, custom_calls)
     stored = [item for item in found if isinstance(item, dict)]
     # An item keeps its id when another one of its message is removed.

@@ -1,11 +1,12 @@
 """The units of the API: what a request does in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from faceplate.column_types import JsonObject
 from faceplate.errors import Conflict, NotFound
+from faceplate.integrations._response_items import item_in_body, note_calls
 from faceplate.integrations._tool_links import append_linked
 from faceplate.integrations.openai_conversations import _ids
 from faceplate.integrations.openai_conversations._items import Item, items_in
@@ -73,7 +74,7 @@ async def page(
     while len(found) <= limit:
         wanted = limit + 1
         rows = await _rows(scope, conversation_id, position, wanted, descending=descending)
-        items = items_in(rows)
+        items = items_in(rows, await _custom_calls_before(scope, conversation_id, rows))
         found += reversed(items) if descending else items
         if len(rows) < wanted:
             break
@@ -90,6 +91,44 @@ async def _rows(
     if position is None:
         return await messages.history(scope, conversation_id, limit=limit)
     return await messages.before(scope, conversation_id, position, limit=limit)
+
+
+async def _custom_calls_before(
+    scope: Scope, conversation_id: UUID, rows: Sequence[Message]
+) -> set[str]:
+    """Return the ids of the custom tools' calls that ``rows`` answer and do not have.
+
+    Only a call says whether an output is that of a custom tool, and it may be on the page before.
+    """
+    custom: set[str] = set()
+    wanted = _answered_before(rows)
+    position = rows[0].position if rows else 0
+    while wanted:
+        earlier = await messages.before(scope, conversation_id, position, limit=MAX_LIMIT)
+        for call in _newest_calls(earlier):
+            if call["id"] in wanted:
+                note_calls([call], custom)
+                wanted.remove(call["id"])
+        if len(earlier) < MAX_LIMIT:
+            break
+        position = earlier[0].position
+    return custom
+
+
+def _answered_before(rows: Sequence[Message]) -> set[str]:
+    """Return the ids of the calls that rows answer without an item, and that come before them."""
+    answered: set[str] = set()
+    called: set[str] = set()
+    for row in rows:
+        called |= {call["id"] for call in row.tool_calls or ()}
+        if row.tool_results and not item_in_body(row):
+            answered |= {result["tool_call_id"] for result in row.tool_results} - called
+    return answered
+
+
+def _newest_calls(rows: Sequence[Message]) -> Iterator[JsonObject]:
+    for row in reversed(rows):
+        yield from row.tool_calls or ()
 
 
 def _following(beside: list[Item], last: Item, *, descending: bool) -> list[Item]:
