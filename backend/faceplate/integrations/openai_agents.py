@@ -25,16 +25,12 @@ from faceplate.column_types import Count
 from faceplate.database import Database
 from faceplate.errors import InvalidInput, NotFound
 from faceplate.importers.turns import model_name
-from faceplate.integrations._response_items import (
-    items_of,
-    items_of_bodies,
-    items_of_message,
-    new_message,
-)
+from faceplate.integrations import _agents_history as history
+from faceplate.integrations._agents_history import Snapshot
+from faceplate.integrations._response_items import items_of, items_of_bodies, new_message
 from faceplate.integrations._sessions import key_of, opening
 from faceplate.integrations._tool_links import store
-from faceplate.records import Message, MessageBody
-from faceplate.scope import Scope, read_only
+from faceplate.scope import Scope
 from faceplate.services import conversations, messages, usage
 from faceplate.services.messages import NewMessage
 
@@ -107,11 +103,11 @@ class FaceplateSession:
             self._run_of(wrapper)
         if limit is not None and limit < 1:
             return []
-        rows = await self._call(_bodies, None if limit is None else min(limit, _MOST_ROWS))
+        rows = await self._call(history.bodies, None if limit is None else min(limit, _MOST_ROWS))
         items = items_of_bodies(rows)
         if items is None or (limit is not None and len(items) < limit == len(rows)):
             # The bodies of other programs, or messages that say nothing, are among the rows.
-            items = items_of(await self._call(_whole))
+            items = items_of(await self._call(history.whole))
         return items if limit is None else items[-limit:]
 
     async def add_items(
@@ -157,7 +153,7 @@ class FaceplateSession:
         their newest message. The SDK gives the ``wrapper``.
         """
         del wrapper
-        return await self._call(_pop)
+        return await self._call(history.pop)
 
     async def clear_session(self, *, wrapper: RunContextWrapper[Any] | None = None) -> None:
         """Remove all items, in all branches. The SDK gives the ``wrapper``.
@@ -165,7 +161,7 @@ class FaceplateSession:
         The conversation stays, with its title and metadata: `conversations.delete` removes it.
         """
         del wrapper
-        await self._call(_clear)
+        await self._call(history.clear)
 
     async def store_run_usage(self, result: RunResultBase, *, model: str | None = None) -> None:
         """Store the model of a run, and its tokens where they are not stored yet.
@@ -179,6 +175,35 @@ class FaceplateSession:
         ids = run.message_ids if run else []
         tokens = _Tokens() if ids else _Tokens.of(result.context_wrapper.usage)
         await self._call(_record, ids, model_name(model or _model_of(result)), tokens)
+
+    async def _get_compaction_snapshot(
+        self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None
+    ) -> Snapshot | None:
+        """Return the last ``limit`` items, and what replaces the last of them at once.
+
+        The SDK's compaction looks for the method by this name. Without it, it clears the session,
+        with what another writer has just added, and leaves a session alone whose runs get the last
+        items only. ``prune_prefix`` tells which of the oldest items go as well.
+
+        It returns None where an item is no message of its own, or a subclass reads or adds items
+        in another way.
+        """
+        kind = type(self)
+        if kind.get_items is not FaceplateSession.get_items:
+            return None
+        if kind.add_items is not FaceplateSession.add_items:
+            return None
+        rows = await self._call(history.tail, limit + 1)
+        kept = rows[-limit:]
+        items = history.item_of_each(kept)
+        if items is None:
+            return None
+
+        async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
+            batch = [new_message(item, id=uuid7()) for item in output]
+            return await self._call(history.replace_tail, kept[start:], batch, prune_prefix)
+
+        return Snapshot(items, len(rows) <= limit, replace_suffix)
 
     async def _call(
         self,
@@ -227,59 +252,6 @@ class _Run:
     """What it had used when its last items were added."""
     message_ids: list[UUID] = field(default_factory=list)
     """The messages that have its tokens."""
-
-
-@read_only
-async def _bodies(scope: Scope, conversation_id: UUID, limit: int | None) -> list[MessageBody]:
-    try:
-        return await messages.bodies(scope, conversation_id, limit=limit)
-    except NotFound:
-        return []
-
-
-@read_only
-async def _whole(scope: Scope, conversation_id: UUID) -> list[Message]:
-    try:
-        return await messages.everything(scope, conversation_id)
-    except NotFound:
-        return []
-
-
-async def _pop(scope: Scope, conversation_id: UUID) -> Any:
-    try:
-        await conversations.lock(scope, conversation_id)
-    except NotFound:
-        return None
-    rows = await messages.history(scope, conversation_id, limit=1)
-    if not all(row.body and items_of_bodies([row]) for row in rows):
-        # What has no item as its body may be several of them, or none, as a draft is.
-        rows = await messages.everything(scope, conversation_id)
-    custom: set[str] = set()
-    said = [(row, items) for row in rows if (items := items_of_message(row, custom))]
-    if not said:
-        return None
-    row, [*others, last] = said[-1]
-    if not others:
-        await messages.remove_one(scope, conversation_id, row.id)
-        return last
-    # The last item is the last call or the last result; no message has both.
-    await messages.replace(
-        scope,
-        conversation_id,
-        row.id,
-        role=row.role,
-        content=row.content,
-        tool_calls=(row.tool_calls or [])[:-1] or None,
-        tool_results=(row.tool_results or [])[:-1] or None,
-        metadata=row.metadata,
-    )
-    return last
-
-
-async def _clear(scope: Scope, conversation_id: UUID) -> None:
-    with suppress(NotFound):
-        while await messages.remove_after(scope, conversation_id, 0):
-            pass  # what begins anew beside the first message
 
 
 async def _record(

@@ -59,7 +59,7 @@ class ScriptedModel(Model):
     ) -> ModelResponse:
         del system_instructions, args, kwargs
         usage = Usage(requests=1, input_tokens=10, output_tokens=5, total_tokens=15)
-        return ModelResponse(output=self._next(input), usage=usage, response_id=None)
+        return ModelResponse(output=self._next(input), usage=usage, response_id="resp_1")
 
     async def stream_response(
         self,
