@@ -29,13 +29,14 @@ from faceplate.integrations._response_items import (
     items_of,
     items_of_bodies,
     items_of_message,
+    items_of_texts,
     new_message,
 )
 from faceplate.integrations._sessions import key_of, opening
 from faceplate.integrations._tool_links import store
 from faceplate.records import Message, MessageBody
 from faceplate.scope import Scope, read_only
-from faceplate.services import conversations, messages, usage
+from faceplate.services import _body_texts, conversations, messages, usage
 from faceplate.services.messages import NewMessage
 
 __all__ = ["SOURCE", "FaceplateSession"]
@@ -107,10 +108,8 @@ class FaceplateSession:
             self._run_of(wrapper)
         if limit is not None and limit < 1:
             return []
-        rows = await self._call(_bodies, None if limit is None else min(limit, _MOST_ROWS))
-        items = items_of_bodies(rows)
-        if items is None or (limit is not None and len(items) < limit == len(rows)):
-            # The bodies of other programs, or messages that say nothing, are among the rows.
+        items = await self._read(None if limit is None else min(limit, _MOST_ROWS))
+        if items is None:
             items = items_of(await self._call(_whole))
         return items if limit is None else items[-limit:]
 
@@ -180,6 +179,18 @@ class FaceplateSession:
         tokens = _Tokens() if ids else _Tokens.of(result.context_wrapper.usage)
         await self._call(_record, ids, model_name(model or _model_of(result)), tokens)
 
+    async def _read(self, limit: int | None) -> list[Any] | None:
+        """Return the items of the last ``limit`` messages, or of all.
+
+        It returns None where the bodies of other programs, or messages that say nothing, are among
+        these: the messages have to be read whole.
+        """
+        texts, rows = await self._call(_bodies, limit)
+        if texts is not None:
+            return items_of_texts(texts)
+        items = items_of_bodies(rows)
+        return None if items is not None and len(items) < len(rows) == limit else items
+
     async def _call(
         self,
         unit: Callable[Concatenate[Scope, UUID, P], Awaitable[T]],
@@ -230,11 +241,16 @@ class _Run:
 
 
 @read_only
-async def _bodies(scope: Scope, conversation_id: UUID, limit: int | None) -> list[MessageBody]:
-    try:
-        return await messages.bodies(scope, conversation_id, limit=limit)
-    except NotFound:
-        return []
+async def _bodies(
+    scope: Scope, conversation_id: UUID, limit: int | None
+) -> tuple[list[str] | None, list[MessageBody]]:
+    """Return the bodies as texts, or None and the rows where these have to be read."""
+    texts = await _body_texts.read(scope, conversation_id, limit)
+    if texts is not None:
+        return texts, []
+    with suppress(NotFound):
+        return None, await messages.bodies(scope, conversation_id, limit=limit)
+    return None, []
 
 
 @read_only
