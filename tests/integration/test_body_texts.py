@@ -97,3 +97,14 @@ async def test_others_conversations_have_no_bodies(
     for limit in (None, 5):
         assert await joined(db, other_user, chat, limit) == ""
         assert await joined(db, user, uuid4(), limit) == ""
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+async def test_what_comes_after_the_end_of_the_path_is_not_read(
+    db: Database, user: User, limit: int | None
+) -> None:
+    """Else the model reads what the user has stepped back from."""
+    chat = await with_bodies(db, user, "1", "2", "3")
+    await db.run(user.id, conversations.switch, chat, 2)
+    assert [row.body for row in await db.run(user.id, messages.bodies, chat)] == ["1", "2"]
+    assert await joined(db, user, chat, limit) is None
