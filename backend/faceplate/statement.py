@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-PURE_FUNCTIONS = {"date_trunc", "greatest", "int4range", "lead", "least", "nullif", "range_agg"}
+PURE_FUNCTIONS = {
+    *("date_trunc", "generate_series", "greatest", "int4range", "lead", "least", "nullif"),
+    *("octet_length", "range_agg", "string_agg"),
+}
 """PostgreSQL functions that only compute, and that SQLAlchemy has no class for."""
 USER_PARAMETERS = (OWNER, "owner", "user_id")
 """The parameters that the scope fills in: the owner criterion's, and two for a statement's use."""

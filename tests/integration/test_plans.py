@@ -205,6 +205,8 @@ CASES = {
     "_path_statements.LINEAR_BODIES_AFTER": in_conversation(
         POSITION | BRANCHES, limit=LIMIT, position=LONG // 2
     ),
+    "_body_texts.NEWEST": page(POSITION, conversation_id=None),
+    "_body_texts.ALL": in_conversation(POSITION)._replace(sorts=True),  # each run
     "_path_statements.AT": in_conversation(POSITION, position=LONG // 2),
     "_path_statements.LAST": in_conversation(POSITION, upto=LONG // 2),
     "_path_statements.POSITION": in_conversation(PK["messages"], id=uuid7()),

@@ -10,7 +10,7 @@ from faceplate.integrations._response_items import items_of_bodies, items_of_mes
 from faceplate.integrations._tool_links import append_linked
 from faceplate.records import Message, MessageBody
 from faceplate.scope import Scope, read_only
-from faceplate.services import conversations, messages
+from faceplate.services import _body_texts, conversations, messages
 from faceplate.services.messages import MAX_LIMIT, NewMessage
 
 
@@ -25,11 +25,16 @@ class Snapshot(NamedTuple):
 
 
 @read_only
-async def bodies(scope: Scope, conversation_id: UUID, limit: int | None) -> list[MessageBody]:
-    try:
-        return await messages.bodies(scope, conversation_id, limit=limit)
-    except NotFound:
-        return []
+async def bodies(
+    scope: Scope, conversation_id: UUID, limit: int | None
+) -> tuple[list[str] | None, list[MessageBody]]:
+    """Return the bodies as texts, or None and the rows where these have to be read."""
+    texts = await _body_texts.read(scope, conversation_id, limit)
+    if texts is not None:
+        return texts, []
+    with suppress(NotFound):
+        return None, await messages.bodies(scope, conversation_id, limit=limit)
+    return None, []
 
 
 @read_only

@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
 from faceplate.column_types import JsonObject
 from faceplate.importers.contents import read_content, read_part, read_result
 from faceplate.importers.fields import as_list, to_text
@@ -35,8 +33,6 @@ _CALL_TEXTS: Final = {"function": "arguments", "custom": "input"}
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
 _MARK: Final = "openai_item"
 _CUT: Final = "…"
-_LONG_NUMBER: Final = b"0" * 19
-_DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
 def to_json(item: Any) -> str:
@@ -129,25 +125,24 @@ def items_of_bodies(rows: Sequence[Message | MessageBody]) -> list[Any] | None:
     return items
 
 
+def items_of_texts(texts: Sequence[str]) -> list[Any] | None:
+    """Return the items that are the bodies of messages; None where one is not, by its shape."""
+    items = _parse_all(texts)
+    return items if all(map(is_known, items)) else None
+
+
 def _parse_all(texts: Sequence[str]) -> list[Any]:
-    """Return what each of many JSON texts says, in about half the time that `from_json` takes."""
-    array = f"[{','.join(texts)}]"
-    # orjson makes a float of an integer beyond 64 bits, which has 19 digits or more.
-    if _LONG_NUMBER not in array.encode().translate(_DIGITS_AS_ZEROS):
-        # JSON has no cycles. The collector would look for them in all that the process holds, once
-        # for each few thousand objects: for long histories that takes twice as long as the rest.
-        is_collecting = gc.isenabled()
-        gc.disable()
-        try:
-            parsed: list[Any] = orjson.loads(array)
-        except ValueError:  # lone surrogates, which it refuses
-            pass
-        else:
-            return parsed
-        finally:
-            if is_collecting:
-                gc.enable()
-    return [from_json(text) for text in texts]
+    """Return what each of many JSON texts says, as `from_json` reads it, in half the time."""
+    # JSON has no cycles. The collector would look for them in all that the process holds, once for
+    # each few thousand objects: for long histories that takes longer than the rest.
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        parsed: list[Any] = from_json(f"[{','.join(texts)}]")
+    finally:
+        if is_collecting:
+            gc.enable()
+    return parsed
 
 
 def items_of_row(message: Message | MessageBody, custom_calls: set[str]) -> list[JsonObject]:

@@ -27,7 +27,12 @@ from faceplate.errors import InvalidInput, NotFound
 from faceplate.importers.turns import model_name
 from faceplate.integrations import _agents_history as history
 from faceplate.integrations._agents_history import Snapshot
-from faceplate.integrations._response_items import items_of, items_of_bodies, new_message
+from faceplate.integrations._response_items import (
+    items_of,
+    items_of_bodies,
+    items_of_texts,
+    new_message,
+)
 from faceplate.integrations._sessions import key_of, opening
 from faceplate.integrations._tool_links import store
 from faceplate.scope import Scope
@@ -103,10 +108,8 @@ class FaceplateSession:
             self._run_of(wrapper)
         if limit is not None and limit < 1:
             return []
-        rows = await self._call(history.bodies, None if limit is None else min(limit, _MOST_ROWS))
-        items = items_of_bodies(rows)
-        if items is None or (limit is not None and len(items) < limit == len(rows)):
-            # The bodies of other programs, or messages that say nothing, are among the rows.
+        items = await self._read(None if limit is None else min(limit, _MOST_ROWS))
+        if items is None:
             items = items_of(await self._call(history.whole))
         return items if limit is None else items[-limit:]
 
@@ -204,6 +207,18 @@ class FaceplateSession:
             return await self._call(history.replace_tail, kept[start:], batch, prune_prefix)
 
         return Snapshot(items, len(rows) <= limit, replace_suffix)
+
+    async def _read(self, limit: int | None) -> list[Any] | None:
+        """Return the items of the last ``limit`` messages, or of all.
+
+        It returns None where the bodies of other programs, or messages that say nothing, are among
+        these: the messages have to be read whole.
+        """
+        texts, rows = await self._call(history.bodies, limit)
+        if texts is not None:
+            return items_of_texts(texts)
+        items = items_of_bodies(rows)
+        return None if items is not None and len(items) < len(rows) == limit else items
 
     async def _call(
         self,

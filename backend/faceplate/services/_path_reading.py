@@ -26,8 +26,11 @@ R = TypeVar("R", records.Message, records.MessageBody)
 
 _parent_position = attrgetter("parent_position")
 
-branched_lately: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
-"""Users with a conversation of which a page took two statements, in order of insertion."""
+Remembered = OrderedDict[tuple[UUID, UUID], None]
+"""Users with a conversation, in order of insertion."""
+
+branched_lately: Remembered = OrderedDict()
+"""The conversations of which a page took two statements."""
 MOST_REMEMBERED = 10_000
 """How many conversations are remembered, at about 300 bytes each."""
 
@@ -150,15 +153,25 @@ async def _completed(
 
 def has_branched(scope: Scope, conversation_id: UUID) -> bool:
     """Return whether the conversation is remembered as one with branches."""
-    # What is no UUID may not be hashable. The statement says what is wrong with it.
-    return isinstance(conversation_id, UUID) and (scope.user_id, conversation_id) in branched_lately
+    return is_among(branched_lately, scope, conversation_id)
 
 
 def remember(scope: Scope, conversation_id: UUID) -> None:
     """Remember the conversation as one with branches."""
-    branched_lately[scope.user_id, conversation_id] = None
-    if len(branched_lately) > MOST_REMEMBERED:
-        branched_lately.popitem(last=False)
+    add(branched_lately, scope, conversation_id)
+
+
+def is_among(remembered: Remembered, scope: Scope, conversation_id: UUID) -> bool:
+    """Return whether a conversation of the user is remembered."""
+    # What is no UUID may not be hashable. The statement says what is wrong with it.
+    return isinstance(conversation_id, UUID) and (scope.user_id, conversation_id) in remembered
+
+
+def add(remembered: Remembered, scope: Scope, conversation_id: UUID) -> None:
+    """Remember a conversation of the user, in place of the first where these are too many."""
+    remembered[scope.user_id, conversation_id] = None
+    if len(remembered) > MOST_REMEMBERED:
+        remembered.popitem(last=False)
 
 
 async def after(

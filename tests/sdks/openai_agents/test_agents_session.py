@@ -12,6 +12,7 @@ from agents import SQLiteSession
 from agents.memory import Session, SessionSettings
 
 from faceplate import Database, InvalidInput, User, export
+from faceplate._driver.wire import Wire
 from faceplate.integrations.openai_agents import SOURCE, FaceplateSession
 from faceplate.services import conversations, messages
 from faceplate.services.messages import NewMessage
@@ -432,6 +433,36 @@ async def test_the_session_reads_the_path(db: Database, user: User) -> None:
     assert await session.get_items() == []
     chat = await db.run(user.id, conversations.get, session.conversation_id)
     assert (chat.message_count, chat.title) == (0, HI["content"])
+
+
+@pytest.mark.pipelined
+@pytest.mark.parametrize("limit", [None, 2])
+async def test_a_history_takes_one_round_trip(
+    db: Database, user: User, limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each turn of an agent waits for the database more than once before it begins."""
+    sent = 0
+    write = Wire.write
+
+    def count(wire: Wire, data: bytes) -> None:
+        nonlocal sent
+        sent += 1
+        write(wire, data)
+
+    said, new = FaceplateSession(db, user.id, "a"), FaceplateSession(db, user.id, "new")
+    await said.add_items(TURN)
+    await said.get_items(limit)  # which prepares the statement
+    monkeypatch.setattr(Wire, "write", count)
+    assert await said.get_items(limit) == (TURN if limit is None else TURN[-limit:])
+    assert sent == 1
+    assert await new.get_items(limit) == []
+    assert sent == 2
+    await db.run(user.id, messages.append, said.conversation_id, role="user", content="And?")
+    for _ in range(2):  # the second time, it is known that another program has a part in it
+        sent = 0
+        items = await said.get_items(limit)
+    assert items[-1] == {"role": "user", "content": "And?"}
+    assert sent == 1
 
 
 async def test_calls_match_their_outputs_in_later_calls(db: Database, user: User) -> None:
