@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
-from faceplate.importers.pairing import Answers, find_answers
+from faceplate.importers.pairing import Answers, find_answers, is_id_of
 from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.source import Attachment
 from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, name_of, text_of
@@ -165,7 +165,7 @@ def _messages(
     content, replaced_chars = clean_text(content)
     first, *others = split_text(content, MAX_TOOL_CHARS if call_id else MAX_CONTENT_CHARS)
     about = _about(turn, role, lone_calls)
-    if turn.call_id and not call_id:
+    if turn.call_id and not (call_id and is_id_of(call_id, turn.call_id)):
         about["tool_call_id"] = turn.call_id
     if replaced_chars:
         about["replaced_chars"] = replaced_chars

@@ -115,15 +115,25 @@ def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Tur
 
 def _with_ids(name: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Yield the pieces, with ids for the calls that have none."""
-    short = name if len(name) <= _MAX_GIVEN_CHARS else digest(name)
+    given_id = _given_id(name)
     number = 0
     for piece in pieces:
         if isinstance(piece, Call) and not piece.id:
             number += 1
-            given = f"call_{short}" if number == 1 else f"call_{short}_{number}"
-            yield piece._replace(id=given)
+            yield piece._replace(id=given_id if number == 1 else f"{given_id}_{number}")
         else:
             yield piece
+
+
+def _given_id(name: str) -> str:
+    """Return how the ids begin that are given to the calls of a message which have none."""
+    return f"call_{name if len(name) <= _MAX_GIVEN_CHARS else digest(name)}"
+
+
+def has_given_id(call: JsonObject, turn: Turn) -> bool:
+    """Return whether a call of a turn has no id in the source."""
+    name, _, _ = turn.id.partition("\0")
+    return str(call["id"]).startswith(_given_id(name))
 
 
 def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:

@@ -79,6 +79,17 @@ def test_an_old_export_without_parents_keeps_the_order_of_the_list(tmp_path: Pat
     assert spoken(read_one(tmp_path, [value])) == [("user", "One"), ("assistant", "Two")]
 
 
+def test_messages_without_ids_keep_the_order_of_the_list(tmp_path: Path) -> None:
+    """Their parents are nowhere; else each of them is a first message, and one is shown."""
+    value = chat(
+        {"sender": "human", "text": "One", "parent_message_uuid": ROOT},
+        {"sender": "assistant", "text": "Two", "parent_message_uuid": "m-1"},
+        {"sender": "human", "text": "Three", "parent_message_uuid": "m-2"},
+    )
+    said = [("user", "One"), ("assistant", "Two"), ("user", "Three")]
+    assert spoken(read_one(tmp_path, [value])) == said
+
+
 @pytest.mark.parametrize(
     ("blocks", "flat", "said"),
     [

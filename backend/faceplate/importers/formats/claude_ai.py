@@ -94,6 +94,8 @@ def _read_message(fields: object, ids: Collection[str], before: str | None) -> M
     """Return a message; one that names no parent follows the message ``before`` it."""
     message = fields if isinstance(fields, dict) else {"content": fields}
     parent, sender = message.get("parent_message_uuid"), first_text(message.get("sender"))
+    named = parent if isinstance(parent, str) and parent in ids else None
+    has_parent = isinstance(parent, str) and bool(ids)  # without ids, no parent can be found
     beside: JsonObject = {}
     pieces = _read_text(message, beside)
     pieces += [
@@ -109,7 +111,7 @@ def _read_message(fields: object, ids: Collection[str], before: str | None) -> M
         _ROLES.get(sender.lower(), sender.lower() or "unknown"),
         pieces,
         id=first_text(message.get("uuid")),
-        parent=before if not isinstance(parent, str) else parent if parent in ids else None,
+        parent=named if has_parent else before,
         created=message.get("created_at"),
         model=message.get("model"),
         status="interrupted" if is_cut else None,
