@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
+from faceplate.importers.missed import count_missed
 from faceplate.importers.pairing import Answers, find_answers, is_id_of
 from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.source import Attachment
@@ -109,6 +110,10 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
         result.asides[aside.kind] += 1
     if turn.attachments:
         result.asides["attachments"] += len(turn.attachments)
+        chars = sum(count_missed(file, known) for file in turn.attachments)
+        if chars:
+            problem = f"its files were not understood, with {chars:,} characters of text"
+            result.problems.append((position, problem))
     if replaced_chars := (message.metadata or {}).get("replaced_chars"):
         result.asides["replaced characters"] += replaced_chars
     for part in turn.unknown:

@@ -42,7 +42,7 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     and none of them has text.
     """
     source = with_prologue(source)
-    thread = _thread(source)
+    thread = _thread(source, origin.known)
     nodes, parents, removed, visible = thread.tree.arrange(thread.current)
     steps = _Steps(thread.turns, nodes, parents)
     created_at = to_time(source.created) or thread.oldest or to_time(source.updated)
@@ -113,7 +113,7 @@ class _Steps(Sequence[Step]):
         return Step(self._turns[self._nodes[index]], None if parent < 0 else parent)
 
 
-def _thread(source: SourceChat) -> _Thread:
+def _thread(source: SourceChat, known: Collection[str]) -> _Thread:
     thread = _Thread()
     tree = thread.tree
     before: str | None = None
@@ -122,7 +122,7 @@ def _thread(source: SourceChat) -> _Thread:
         is_name = bool(message.id or source.is_tree) and message.id not in tree
         name = message.id if is_name else _number(number, tree)
         if message.role or message.pieces or message.original:
-            turns = turns_of(name, message, is_exact=source.is_exact)
+            turns = turns_of(name, message, is_exact=source.is_exact, known=known)
             are_shown = [thread.take(turn) for turn in turns]
         else:
             thread.turns.append(None)
