@@ -90,6 +90,23 @@ def test_messages_without_ids_keep_the_order_of_the_list(tmp_path: Path) -> None
     assert spoken(read_one(tmp_path, [value])) == said
 
 
+def test_what_follows_a_message_without_an_id_stays_behind_it(tmp_path: Path) -> None:
+    """Else it is a first message, and what was before it is out of sight."""
+    value = chat(
+        message("q", ROOT, "human", text("One")),
+        {**message("r", "q", "assistant", text("Two")), "uuid": None},
+        message("s", "r", "human", text("Three")),
+    )
+    said = [("user", "One"), ("assistant", "Two"), ("user", "Three")]
+    assert spoken(read_one(tmp_path, value)) == said
+
+
+def test_the_text_of_an_attachment_is_read_in_camel_case(tmp_path: Path) -> None:
+    file = {"file_name": "a.txt", "extractedContent": "rye"}
+    value = chat(message("q", ROOT, "human", text("See"), attachments=[file]))
+    assert spoken(read_one(tmp_path, value)) == [("user", "See\n\n[a.txt]\n```\nrye\n```")]
+
+
 @pytest.mark.parametrize(
     ("blocks", "flat", "said"),
     [
