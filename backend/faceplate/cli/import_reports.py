@@ -95,13 +95,13 @@ def describe_report(report: Report) -> str:
     """Return the result of an import in one line."""
     parts = [f"{count(report.imported, 'new chat')} with {count(report.messages, 'message')}"]
     if report.continued:
-        parts.append(f"{report.continued} continued")
+        parts.append(f"{report.continued:,} continued")
     if report.skipped:
-        parts.append(f"{report.skipped} already there")
+        parts.append(f"{report.skipped:,} already there")
     if report.empty:
-        parts.append(f"{report.empty} empty")
+        parts.append(f"{report.empty:,} empty")
     if report.refused:
-        parts.append(f"{report.refused} refused")
+        parts.append(f"{report.refused:,} refused")
     return ", ".join(parts) + _describe_asides(report.asides)
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, fit, split_text
-from faceplate.importers.pairing import Answers, find_answers
+from faceplate.importers.missed import count_missed
+from faceplate.importers.pairing import Answers, find_answers, is_id_of
 from faceplate.importers.shelf import Shelf, ShelfFile
 from faceplate.importers.source import Attachment
 from faceplate.importers.turns import MAX_TOOL_CHARS, Step, Turn, code_block, name_of, text_of
@@ -109,6 +110,10 @@ def _explain(result: Assembly, turn: Turn, message: NewMessage, known: Collectio
         result.asides[aside.kind] += 1
     if turn.attachments:
         result.asides["attachments"] += len(turn.attachments)
+        chars = sum(count_missed(file, known) for file in turn.attachments)
+        if chars:
+            problem = f"its files were not understood, with {chars:,} characters of text"
+            result.problems.append((position, problem))
     if replaced_chars := (message.metadata or {}).get("replaced_chars"):
         result.asides["replaced characters"] += replaced_chars
     for part in turn.unknown:
@@ -165,7 +170,7 @@ def _messages(
     content, replaced_chars = clean_text(content)
     first, *others = split_text(content, MAX_TOOL_CHARS if call_id else MAX_CONTENT_CHARS)
     about = _about(turn, role, lone_calls)
-    if turn.call_id and not call_id:
+    if turn.call_id and not (call_id and is_id_of(call_id, turn.call_id)):
         about["tool_call_id"] = turn.call_id
     if replaced_chars:
         about["replaced_chars"] = replaced_chars

@@ -11,7 +11,7 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.fields import as_object, first_text, to_text, without
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
-from faceplate.importers.unread import count_asides, find_text
+from faceplate.importers.unread import count_asides, count_text, find_text
 
 _MAX_REFERENCE_CHARS: Final = 2_000
 
@@ -139,12 +139,15 @@ def _call(part: JsonObject) -> list[Piece]:
     fields = _Fields(part, _INNER_CALLS)
     is_error = _is_error(part)
     call_id = first_text(fields.take(*_CALL_IDS))
-    tool = first_text(fields.take(*_TOOL_NAMES), _name_in_type(part), "function")
+    named, of_type = first_text(fields.take(*_TOOL_NAMES)), _name_in_type(part)
+    tool = first_text(named, of_type, "function")
     given = fields.take(*_INPUTS)
     output = fields.take(*_OUTPUTS)
+    is_answered = output is not None or part.get("state") not in _ANSWERED
+    is_whole = given is not None and bool(named or of_type not in _NAMELESS) and is_answered
     results = [] if output is None else [Result(_value(output), call_id, tool, is_error=is_error)]
     call = Call(tool, {} if given is None else given, call_id, _type_of(part))
-    return [call, *results, *fields.unread()]
+    return [call, *results, *fields.unread(is_whole=is_whole)]
 
 
 def _type_of(part: JsonObject) -> str:
@@ -158,7 +161,8 @@ def _result(part: JsonObject) -> list[Piece]:
     call_id = first_text(fields.take(*_RESULT_IDS))
     tool = first_text(fields.take(*_TOOL_NAMES))
     output = _value(fields.take(*_OUTPUTS, *_CONTENTS))
-    return [Result(output, call_id, tool, is_error=is_error), *fields.unread()]
+    result = Result(output, call_id, tool, is_error=is_error)
+    return [result, *fields.unread(is_whole=output is not None)]
 
 
 def _value(output: Any) -> Any:
@@ -194,10 +198,18 @@ class _Fields:
                     return level.pop(key)
         return None
 
-    def unread(self) -> list[Piece]:
-        """Return what was not taken, if it has text or some other words."""
-        unknown = [Unknown(level) for level in self._levels if any(find_text(level))]
-        notes = [level for level in self._levels if level and not any(find_text(level))]
+    def unread(self, *, is_whole: bool) -> list[Piece]:
+        """Return what was not taken, if it has text or some other words.
+
+        Any word is text if the part is not whole: it may be what could not be found.
+        """
+        are_texts = [
+            any(find_text(level)) or (not is_whole and count_text(level, _STATES) > 0)
+            for level in self._levels
+        ]
+        levels = list(zip(self._levels, are_texts, strict=True))
+        unknown = [Unknown(level) for level, is_text in levels if is_text]
+        notes = [level for level, is_text in levels if level and not is_text]
         return [
             *unknown,
             *(Aside("notes of calls", level) for level in notes if any(count_asides(level, ()))),
@@ -210,6 +222,10 @@ def _name_in_type(part: JsonObject) -> str:
     return kind.removeprefix("tool-") if kind.startswith("tool-") else kind.removesuffix("_call")
 
 
+_ANSWERED: Final = ("output-available", "result")
+_NAMELESS: Final = ("", "tool", "tool_use", "function")
+_STATES: Final = ("caller", "created_by", "execution", "index", "signature", "namespace")
+"""The keys of what is said about a part, and never in it."""
 _INNER_CALLS: Final = (
     *("function", "custom", "toolInvocation", "functionCall", "function_call", "toolUse"),
 )

@@ -1,7 +1,7 @@
 """The conversion of a source's chat, with its branches, into a chat to store."""
 
 from collections.abc import Collection, Container, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from faceplate.importers.assembly import Assembly, Rules, assemble, hide
 from faceplate.importers.chats import Chat, Place, Refusal, Unreadable, derive_title, shorten
@@ -13,6 +13,9 @@ from faceplate.importers.source import KNOWN_ROLES, SourceChat
 from faceplate.importers.trees import Tree
 from faceplate.importers.turns import Step, Turn, turns_of
 from faceplate.importers.unread import count_asides, find_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _MAX_TITLE_CHARS: Final = 255
 _MAX_KEY_CHARS: Final = 2_000
@@ -39,10 +42,11 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     and none of them has text.
     """
     source = with_prologue(source)
-    thread = _thread(source)
+    thread = _thread(source, origin.known)
     nodes, parents, removed, visible = thread.tree.arrange(thread.current)
     steps = _Steps(thread.turns, nodes, parents)
-    rules = Rules(to_time(source.created), source.is_exact, thread.uses_tools, origin.known)
+    created_at = to_time(source.created) or thread.oldest or to_time(source.updated)
+    rules = Rules(created_at, source.is_exact, thread.uses_tools, origin.known)
     assembly = assemble(steps, rules, origin.file)
     for turn in (thread.turns[node] for node in removed):
         if turn is not None:
@@ -69,6 +73,8 @@ class _Thread:
         self.has_calls = False
         self.has_spoken = False
         """Whether there are turns that are not hidden."""
+        self.oldest: datetime | None = None
+        """The time of the oldest turn that is shown."""
 
     def take(self, turn: Turn) -> bool:
         """Take the next turn, and return whether it is shown."""
@@ -78,6 +84,8 @@ class _Thread:
         may_answer = turn.role == "tool" and self.has_calls  # even without content
         is_shown = turn.is_shown or may_answer
         self.turns.append(turn)
+        if is_shown and turn.created_at:
+            self.oldest = min(self.oldest or turn.created_at, turn.created_at)
         return is_shown
 
 
@@ -105,15 +113,16 @@ class _Steps(Sequence[Step]):
         return Step(self._turns[self._nodes[index]], None if parent < 0 else parent)
 
 
-def _thread(source: SourceChat) -> _Thread:
+def _thread(source: SourceChat, known: Collection[str]) -> _Thread:
     thread = _Thread()
     tree = thread.tree
     before: str | None = None
+    has_ids = False
     for number, message in enumerate(source.messages, start=1):
         is_name = bool(message.id or source.is_tree) and message.id not in tree
         name = message.id if is_name else _number(number, tree)
         if message.role or message.pieces or message.original:
-            turns = turns_of(name, message, is_exact=source.is_exact)
+            turns = turns_of(name, message, is_exact=source.is_exact, known=known)
             are_shown = [thread.take(turn) for turn in turns]
         else:
             thread.turns.append(None)
@@ -128,6 +137,10 @@ def _thread(source: SourceChat) -> _Thread:
         before = name
         if is_of_prologue(name):
             tree.trunk = name
+        else:
+            has_ids = has_ids or bool(message.id)
+    if source.is_tree and not has_ids:  # then no parent can be found
+        tree.make_chain()
     thread.current = source.current if source.is_tree else before
     return thread
 
@@ -191,7 +204,7 @@ def _make_chat(
         title=shorten(given or derive_title(assembly.messages), _MAX_TITLE_CHARS),
         messages=assembly.messages,
         metadata=metadata,
-        created_at=to_time(source.created) or min(times, default=None),
+        created_at=to_time(source.created) or min(times, default=to_time(source.updated)),
         updated_at=to_time(source.updated),
         names=assembly.names,
         parents=assembly.parents if has_branches else None,

@@ -1,7 +1,7 @@
 """The fields of a source: text, times, lists and objects, whatever a file has in their places."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -47,6 +47,16 @@ def to_seconds(value: object) -> float | None:
 def _from_iso(value: str) -> float:
     moment = datetime.fromisoformat(value)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def to_moments(values: Iterable[object]) -> list[float]:
+    """Return each of the times in seconds; what is no time has that of the one before it."""
+    moments: list[float] = []
+    for value in values:
+        seconds = to_seconds(value)
+        before = moments[-1] if moments else 0.0
+        moments.append(before if seconds is None else seconds)
+    return moments
 
 
 def to_time(value: object) -> datetime | None:

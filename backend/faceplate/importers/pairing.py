@@ -2,14 +2,22 @@
 
 A tool result must name the id of its call. Few sources have ids, and many have calls without a
 result or results without a call. So a result answers a call between the same two messages of the
-user: the one that it names, or else the oldest open one of its tool.
+user: the one that it names, or else the oldest open one of its tool. One that names a call answers
+no other, but for a call that has no id.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from faceplate.importers.turns import Step, Turn, can_be_stored, ids_of, name_of
+from faceplate.importers.turns import (
+    Step,
+    Turn,
+    can_be_stored,
+    has_given_id,
+    ids_of,
+    name_of,
+)
 
 _MAX_PENDING: Final = 100  # calls on a path; an older one is not answered any more
 _NUMBER: Final = re.compile(r"(?: \(\d+\))?")
@@ -67,6 +75,8 @@ class _Pairing:
         self.answers: dict[int, tuple[Call, str]] = {}
         self.lone: set[Call] = set()
         """The calls that have no result on some path."""
+        self._unnamed: set[Call] = set()
+        """The calls that have no id in the source."""
 
     def give_up(self) -> None:
         """Begin without pending calls; those until now have no result."""
@@ -81,15 +91,23 @@ class _Pairing:
             for place, call in enumerate(turn.calls):
                 other = {**call, "id": self._free_id(call["id"])}
                 if can_be_stored(other):
+                    if has_given_id(call, turn):
+                        self._unnamed.add((index, place))
                     self._wait(other["id"], (index, place), name_of(call))
         elif turn.role == "tool":
-            if turn.call_id:
-                call_id = self._find_named(turn.call_id, index)
-            else:
-                names = {id_: tool for id_, (_, tool) in self.pending.items()}
-                call_id = _find_call(turn.tool, names)
+            call_id = self._find_named(turn.call_id, index) if turn.call_id else None
+            if call_id is None:
+                call_id = _find_call(turn.tool, self._names(are_unnamed=bool(turn.call_id)))
             if call_id is not None:
                 self.answers[index] = self.pending.pop(call_id)[0], call_id
+
+    def _names(self, *, are_unnamed: bool) -> dict[str, str]:
+        """Return the tools of the pending calls, or of those alone that the source gave no id."""
+        return {
+            id_: tool
+            for id_, (call, tool) in self.pending.items()
+            if call in self._unnamed or not are_unnamed
+        }
 
     def _find_named(self, call_id: str, index: int) -> str | None:
         """Return the pending call that the result at ``index`` answers, which names this id.
@@ -97,7 +115,7 @@ class _Pairing:
         Of several with the id, the newest are answered, in their order: a call without a result,
         which the model repeats, has none. Calls of one message are answered from the first on.
         """
-        same = [id_ for id_ in self.pending if _is_id_of(id_, call_id)]
+        same = [id_ for id_ in self.pending if is_id_of(id_, call_id)]
         if len(same) <= 1:
             return next(iter(same), None)
         count = _count_results(self._steps, index, call_id)
@@ -114,7 +132,7 @@ class _Pairing:
             self.lone.add(self.pending.pop(next(iter(self.pending)))[0])
 
 
-def _is_id_of(id_: str, call_id: str) -> bool:
+def is_id_of(id_: str, call_id: str) -> bool:
     """Return whether a call with this id has ``call_id`` in the source."""
     return id_.startswith(call_id) and _NUMBER.fullmatch(id_, len(call_id)) is not None
 

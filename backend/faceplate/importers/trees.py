@@ -96,6 +96,13 @@ class Tree:
         number = self._numbers.get(name, _NONE)
         return self._last_nodes.get(number, number)
 
+    def make_chain(self) -> None:
+        """Let each node follow the one before it, whatever the messages name as their parents."""
+        self._parents = array("i", range(-1, len(self._parents) - 1))
+        self._waiting.clear()
+        self._listed.clear()
+        self._is_chain = True
+
     def arrange(self, current: object) -> Arrangement:
         """Return the nodes in the order of their branches; most chats have none."""
         end = self._find(current) if isinstance(current, str) else _NONE

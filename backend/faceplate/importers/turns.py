@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any, Final, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from faceplate.column_types import JsonObject
 from faceplate.importers import contents, fields
 from faceplate.importers.fitting import MAX_CONTENT_CHARS, clean_text, digest
+from faceplate.importers.missed import find_missed
 from faceplate.importers.source import (
     Aside,
     Attachment,
@@ -25,6 +26,8 @@ MAX_TOOL_CHARS: Final = MAX_CONTENT_CHARS - 1_000  # leaves room for the id of t
 _MAX_NAME_CHARS: Final = 255
 _MAX_GIVEN_CHARS: Final = 200  # leaves room for the rest of a call's id
 _MAX_TOKENS: Final = 2**31 - 1
+_MAY_MISS: Final = ("user", "assistant", "system", "developer", "tool")
+"""The roles of messages that are rarely without text."""
 
 
 class Turn(NamedTuple):
@@ -70,14 +73,20 @@ class Step(NamedTuple):
     """The index of the step before it on its path."""
 
 
-def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Turn]:
+def turns_of(
+    name: str, message: Message, *, is_exact: bool = False, known: Collection[str] = ()
+) -> list[Turn]:
     """Return the turns of a message, at least one; ``name`` is its name in the chat.
 
     Text, calls and attachments are one turn, and each result is another one. What follows a result
     begins a new turn. A user's message has the results first: they answer what was before it. With
-    ``is_exact``, an empty message is a message.
+    ``is_exact``, an empty message is a message. What `find_missed` finds in a message of which the
+    reader has found nothing is a part that nobody knows.
     """
     pieces = message.pieces
+    if message.role in _MAY_MISS and not message.is_hidden and not any(map(_says, pieces)):
+        missed = find_missed(message, known)
+        pieces = [*pieces, Unknown(missed)] if missed else pieces
     texts = [piece.text for piece in pieces if isinstance(piece, Text)]
     content = "\n".join(texts)
     # The whole message is only kept where nothing of it is shown.
@@ -113,17 +122,33 @@ def turns_of(name: str, message: Message, *, is_exact: bool = False) -> list[Tur
     return turns
 
 
+def _says(piece: Piece) -> bool:
+    if isinstance(piece, Text):
+        return bool(piece.text.strip())
+    return bool(piece.content) if isinstance(piece, Result) else not isinstance(piece, Aside)
+
+
 def _with_ids(name: str, pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Yield the pieces, with ids for the calls that have none."""
-    short = name if len(name) <= _MAX_GIVEN_CHARS else digest(name)
+    given_id = _given_id(name)
     number = 0
     for piece in pieces:
         if isinstance(piece, Call) and not piece.id:
             number += 1
-            given = f"call_{short}" if number == 1 else f"call_{short}_{number}"
-            yield piece._replace(id=given)
+            yield piece._replace(id=given_id if number == 1 else f"{given_id}_{number}")
         else:
             yield piece
+
+
+def _given_id(name: str) -> str:
+    """Return how the ids begin that are given to the calls of a message which have none."""
+    return f"call_{name if len(name) <= _MAX_GIVEN_CHARS else digest(name)}"
+
+
+def has_given_id(call: JsonObject, turn: Turn) -> bool:
+    """Return whether a call of a turn has no id in the source."""
+    name, _, _ = turn.id.partition("\0")
+    return str(call["id"]).startswith(_given_id(name))
 
 
 def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:

@@ -17,7 +17,7 @@ _TEXT_KEYS: Final = frozenset(
         *("output_text", "answer", "question", "prompt", "completion", "reasoning"),
         *("reasoning_content", "thinking", "thought", "thoughts", "transcript", "markdown"),
         *("html", "code", "result", "results", "extracted_content", "blocks", "refusal"),
-        *("note", "notes", "comment", "comments", "alternative", "alternatives"),
+        *("arguments", "note", "notes", "comment", "comments", "alternative", "alternatives"),
         *("sourcetext", "targettext"),
         *("instruction", "instructions", "additional_instructions", "preprompt", "promptprefix"),
         *("system", "system_prompt", "systemprompt", "system_message", "systemmessage"),

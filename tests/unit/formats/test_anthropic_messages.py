@@ -189,6 +189,25 @@ def test_chats_without_an_id_are_told_apart(tmp_path: Path) -> None:
     assert (len({chat.key for chat in chats}), refusals) == (2, [])
 
 
+def test_results_answer_calls_without_ids_in_their_order(tmp_path: Path) -> None:
+    """A program that keeps the names of calls alone still has the ids in their results."""
+    calls: list[dict[str, Any]] = [
+        {"type": "tool_use", "name": name, "input": {}} for name in ("wind", "tide")
+    ]
+    results = [
+        {"type": "tool_result", "tool_use_id": id_, "content": said}
+        for id_, said in (("toolu_1", "north"), ("toolu_2", "low"))
+    ]
+    chat = read_one(tmp_path, talk(("user", "Go."), ("assistant", calls), ("user", results)))
+    _, _, asked, *answers = path(chat)
+    assert spoken(chat)[3:] == [("tool", "north"), ("tool", "low")]
+    assert [call["id"] for call in asked.tool_calls or ()] == [
+        (answer.tool_results or [])[0]["tool_call_id"] for answer in answers
+    ]
+    named = [(answer.metadata or {})["tool_call_id"] for answer in answers]
+    assert named == ["toolu_1", "toolu_2"]
+
+
 def test_a_result_whose_call_was_cut_off_is_kept_with_its_name(tmp_path: Path) -> None:
     """A program that shortens its history often keeps a result without the call."""
     result = {"type": "tool_result", "tool_use_id": "toolu_9", "content": "done"}

@@ -35,6 +35,15 @@ def test_words_that_somebody_wrote_beside_the_text_are_reported(tmp_path: Path, 
     assert WORDS in json.dumps(chat.messages[0].metadata)
 
 
+def test_a_call_in_an_unknown_field_is_reported(tmp_path: Path) -> None:
+    """Else a call is no call, its result is an answer, and the import says that all is well."""
+    call = {"function": {"name": "f", "arguments": '{"x": 1}'}}
+    _, refusals = read(tmp_path, {"messages": [ASKED, {**ANSWERED, "made_calls": [call]}]})
+    assert [refusal.reason for refusal in refusals] == [
+        "imported, but message 2: made_calls was not understood, with 8 characters of text"
+    ]
+
+
 @pytest.mark.parametrize("words", [WORDS, "这是一个摘要"])
 def test_other_words_are_counted_by_their_key(tmp_path: Path, words: str) -> None:
     value = {"summary": words, "messages": [ASKED, {**ANSWERED, "details": {"summary": [words]}}]}

@@ -79,6 +79,34 @@ def test_an_old_export_without_parents_keeps_the_order_of_the_list(tmp_path: Pat
     assert spoken(read_one(tmp_path, [value])) == [("user", "One"), ("assistant", "Two")]
 
 
+def test_messages_without_ids_keep_the_order_of_the_list(tmp_path: Path) -> None:
+    """Their parents are nowhere; else each of them is a first message, and one is shown."""
+    value = chat(
+        {"sender": "human", "text": "One", "parent_message_uuid": ROOT},
+        {"sender": "assistant", "text": "Two", "parent_message_uuid": "m-1"},
+        {"sender": "human", "text": "Three", "parent_message_uuid": "m-2"},
+    )
+    said = [("user", "One"), ("assistant", "Two"), ("user", "Three")]
+    assert spoken(read_one(tmp_path, [value])) == said
+
+
+def test_what_follows_a_message_without_an_id_stays_behind_it(tmp_path: Path) -> None:
+    """Else it is a first message, and what was before it is out of sight."""
+    value = chat(
+        message("q", ROOT, "human", text("One")),
+        {**message("r", "q", "assistant", text("Two")), "uuid": None},
+        message("s", "r", "human", text("Three")),
+    )
+    said = [("user", "One"), ("assistant", "Two"), ("user", "Three")]
+    assert spoken(read_one(tmp_path, value)) == said
+
+
+def test_the_text_of_an_attachment_is_read_in_camel_case(tmp_path: Path) -> None:
+    file = {"file_name": "a.txt", "extractedContent": "rye"}
+    value = chat(message("q", ROOT, "human", text("See"), attachments=[file]))
+    assert spoken(read_one(tmp_path, value)) == [("user", "See\n\n[a.txt]\n```\nrye\n```")]
+
+
 @pytest.mark.parametrize(
     ("blocks", "flat", "said"),
     [

@@ -144,6 +144,21 @@ def surround(container: Any, key: Any, chance: random.Random) -> None:
         container["novelty"] = {"text": text}
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_chat_with_a_time_has_one_for_each_message(
+    tmp_path: Path, name: str, campaign: Campaign
+) -> None:
+    """A message with the time of the import puts an old chat on top of the list."""
+    for seed in range(campaign.size(30, 300)):
+        value = json.loads(json.dumps(EXAMPLES[name]))
+        value = changed(value, random.Random(seed)) if seed else value
+        chats, _ = read_all(write(tmp_path / "chats.json", value))
+        for chat in chats:
+            times = [message.created_at for message in chat.messages]
+            if any(times) or chat.created_at or chat.updated_at:
+                assert None not in times, f"seed {seed}"
+
+
 FEATURES: Final = ("titles", "tools", "branches", "times", "models", "tokens", "files", "reasoning")
 
 

@@ -27,6 +27,14 @@ def read_answer(tmp_path: Path, content: str, **fields: Any) -> list[NewMessage]
     return path(read_file(write(tmp_path / "chat.json", value)))[1:]
 
 
+def test_messages_without_ids_keep_the_order_of_the_list(tmp_path: Path) -> None:
+    """Their parents are nowhere; else each of them is a first message, and one is shown."""
+    listed = [said("q", None, "user", "Tea?"), said("a", "q", "assistant", "At 80 degrees.")]
+    value = {"conv": CONV, "messages": [{**each, "id": None} for each in listed]}
+    chat = read_file(write(tmp_path / "chat.json", value))
+    assert spoken(chat) == [("user", "Tea?"), ("assistant", "At 80 degrees.")]
+
+
 def as_lines(lines: list[Any]) -> str:
     return "\n".join(map(json.dumps, lines))
 

@@ -108,6 +108,12 @@ def test_messages_without_parents_follow_each_other(tmp_path: Path) -> None:
     assert [text for _, text in spoken(chat)] == ["Ripe?", "No.", "Now?", "Yes."]
 
 
+def test_a_message_without_a_time_keeps_its_place(tmp_path: Path) -> None:
+    rows = [row("a", "user", "Which bed?"), row("b", "assistant", "That one.", createdAt=None)]
+    [chat] = read_rows(tmp_path, *rows)
+    assert spoken(chat) == [("user", "Which bed?"), ("assistant", "That one.")]
+
+
 def test_a_plugin_of_an_early_version_is_a_call_with_its_result(tmp_path: Path) -> None:
     plugin = {"identifier": "garden", "apiName": "water", "arguments": "{}", "type": "default"}
     rows = [

@@ -39,14 +39,15 @@ def test_all_of_a_backup_is_where_a_reader_finds_it(tmp_path: Path, value: Any) 
         ("2025/1/2 15:04:05", 15),
         ("02/01/2025, 15:04:05", 15),
         ("2.1.2025, 15:04:05", 15),
-        ("yesterday", None),
+        ("yesterday", 3),  # that of the last change of the session
     ],
 )
-def test_times_are_read_as_browsers_show_them(tmp_path: Path, shown: str, hour: int | None) -> None:
+def test_times_are_read_as_browsers_show_them(tmp_path: Path, shown: str, hour: int) -> None:
     messages = [{"id": "a", "date": shown, "role": "user", "content": "Hi"}]
     [chat], _ = read_all(write(tmp_path / "backup.json", [{**SESSION, "messages": messages}]))
     moment = path(chat)[-1].created_at
-    assert (moment and (moment.month, moment.day, moment.hour)) == (hour and (1, 2, hour))
+    assert moment is not None
+    assert (moment.month, moment.day, moment.hour) == (1, 2, hour)
 
 
 @pytest.mark.parametrize(("field", "status"), [("isError", "failed"), ("streaming", "interrupted")])

@@ -130,6 +130,16 @@ def call(argument: object, name: str = "f", **fields: Any) -> dict[str, Any]:
             [('{"x": "b"}', "rb"), ('{"x": "a"}', "ra")],
         ),
         (
+            [call({"x": "a"}, id="1"), call({"x": "b"}, id="2")],
+            [{"toolCallId": "2", "content": "rb"}, {"toolCallId": "1", "content": "ra"}],
+            [('{"x": "b"}', "rb"), ('{"x": "a"}', "ra")],
+        ),
+        (
+            [call({"x": "a"}, "f"), call({"x": "b"}, "g")],
+            [{"toolName": "g", "content": "rb"}, {"toolName": "f", "content": "ra"}],
+            [('{"x": "b"}', "rb"), ('{"x": "a"}', "ra")],
+        ),
+        (
             [call({"x": "a"}, "f"), call({"x": "b"}, "g")],
             [{"tool_name": "g", "content": "rb"}, {"tool_name": "f", "content": "ra"}],
             [('{"x": "b"}', "rb"), ('{"x": "a"}', "ra")],
@@ -155,6 +165,8 @@ def test_results_answer_by_id_or_name_or_order(
         {"tool_calls": {"name": "f", "arguments": {"x": 1}}},
         {"tool_calls": [{"name": "f", "arguments": {"x": 1}}]},
         {"function_call": {"name": "f", "arguments": '{"x": 1}'}},
+        {"toolCalls": [{"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}]},
+        {"functionCall": {"name": "f", "arguments": '{"x": 1}'}},
     ],
 )
 def test_calls_have_older_and_flat_forms(tmp_path: Path, given: dict[str, Any]) -> None:

@@ -12,11 +12,12 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_part
-from faceplate.importers.fields import as_list, as_object, first_text, without
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, without
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
+    Attachment,
     Call,
     Message,
     Piece,
@@ -53,6 +54,9 @@ _CHAT_FIELDS: Final = (
 )
 
 
+_NO_PARENT: Final = "00000000-0000-4000-8000-000000000000"
+
+
 def fits(value: JsonObject) -> int:
     """Return 3 for messages that each have a sender, 2 for a chat with none or with others."""
     messages = value.get("chat_messages")
@@ -83,23 +87,28 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
 
 
 def _read_messages(listed: list[Any], ids: Collection[str], model: object) -> Iterator[Message]:
+    """Yield the messages; the parent of the first one is that of each first question."""
     before: str | None = None
+    roots = {_NO_PARENT, *map(_parent, listed[:1])} - {""} if ids else set[str]()
     for number, fields in enumerate(listed, start=1):
-        message = _read_message(fields, ids, before)
+        message = _read_message(fields, ids, roots, before)
         before = message.id or f"message {number}"
         yield message._replace(id=before, model=message.model or model)
 
 
-def _read_message(fields: object, ids: Collection[str], before: str | None) -> Message:
-    """Return a message; one that names no parent follows the message ``before`` it."""
+def _parent(message: object) -> str:
+    return first_text(as_object(message).get("parent_message_uuid"))
+
+
+def _read_message(
+    fields: object, ids: Collection[str], roots: Collection[str], before: str | None
+) -> Message:
+    """Return a message; one whose parent is not there follows the message ``before`` it."""
     message = fields if isinstance(fields, dict) else {"content": fields}
-    parent, sender = message.get("parent_message_uuid"), first_text(message.get("sender"))
+    parent, sender = _parent(message), first_text(message.get("sender"))
     beside: JsonObject = {}
     pieces = _read_text(message, beside)
-    pieces += [
-        attachment(without(each, "extracted_content"), "file")._replace(text=_said(each))
-        for each in map(_file, as_list(message.get("attachments")))
-    ]
+    pieces += [_read_attachment(each) for each in map(_file, as_list(message.get("attachments")))]
     pieces += [
         attachment(each, first_text(each.get("file_kind"), "file"))
         for each in map(_file, as_list(message.get("files")))
@@ -109,7 +118,7 @@ def _read_message(fields: object, ids: Collection[str], before: str | None) -> M
         _ROLES.get(sender.lower(), sender.lower() or "unknown"),
         pieces,
         id=first_text(message.get("uuid")),
-        parent=before if not isinstance(parent, str) else parent if parent in ids else None,
+        parent=parent if parent in ids else None if parent in roots else before,
         created=message.get("created_at"),
         model=message.get("model"),
         status="interrupted" if is_cut else None,
@@ -122,8 +131,12 @@ def _file(value: object) -> JsonObject:
     return value if isinstance(value, dict) else {"name": value}
 
 
-def _said(file: JsonObject) -> str:
-    return first_text(file.get("extracted_content"))
+def _read_attachment(file: JsonObject) -> Attachment:
+    """Return an attachment; its text is no part of what is said about it."""
+    texts = ("extracted_content", "extractedContent")
+    return attachment(without(file, *texts), "file")._replace(
+        text=first_text(first_of(file, *texts))
+    )
 
 
 def _read_text(message: JsonObject, beside: JsonObject) -> list[Piece]:

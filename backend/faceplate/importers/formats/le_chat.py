@@ -9,7 +9,7 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_content, read_part
-from faceplate.importers.fields import as_list, as_object, first_text, to_seconds, without
+from faceplate.importers.fields import as_list, as_object, first_text, to_moments, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
@@ -55,7 +55,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     listed = as_list(value.get("messages"))
     if not all(map(_is_message, listed)):
         raise Unreadable("messages must be a list of objects with chatId, role and createdAt")
-    times = [to_seconds(message["createdAt"]) or 0 for message in listed]
+    times = to_moments(message["createdAt"] for message in listed)
     order = sorted(range(len(listed)), key=times.__getitem__)
     is_tree = any(message.get("parentId") for message in listed)
     messages = (_read_message(listed[number]) for number in order)

@@ -10,7 +10,7 @@ from typing import Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_content
-from faceplate.importers.fields import as_list, as_object, first_text, to_seconds, without
+from faceplate.importers.fields import as_list, as_object, first_text, to_moments, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.source import (
     Aside,
@@ -53,7 +53,7 @@ def read(value: JsonObject) -> Iterator[SourceChat]:
     rows = as_list(value.get("messages"))
     if not all(map(is_row, rows)):
         raise Unreadable("messages must be a list of objects with prompt and response")
-    times = [to_seconds(row["datetime_utc"]) or 0 for row in rows]
+    times = to_moments(row["datetime_utc"] for row in rows)
     order = sorted(range(len(rows)), key=times.__getitem__)
     titles = [row.get("conversation_name") for row in rows[:1]]
     yield SourceChat(

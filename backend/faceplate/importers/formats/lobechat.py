@@ -10,7 +10,7 @@ from typing import Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.chats import Unreadable
 from faceplate.importers.contents import attachment, read_content
-from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_seconds, without
+from faceplate.importers.fields import as_list, as_object, first_of, first_text, to_moments, without
 from faceplate.importers.formats.description import Format
 from faceplate.importers.formats.lobechat_tables import Tables, without_copies
 from faceplate.importers.prologue import take_prompts
@@ -99,7 +99,8 @@ def _read_chat(place: str, id_: str, listed: list[JsonObject], tables: Tables) -
     title = first_text(topic.get("title"))
     if not topic:
         title = first_text(session.get("title"), as_object(session.get("meta")).get("title"))
-    ordered = sorted(listed, key=lambda message: to_seconds(message.get("createdAt")) or 0)
+    moments = to_moments(message.get("createdAt") for message in listed)
+    ordered = [listed[at] for at in sorted(range(len(listed)), key=moments.__getitem__)]
     parents = _parents(ordered, tables.threads)
     main = [message["id"] for message in ordered if not message.get("threadId")]
     return SourceChat(

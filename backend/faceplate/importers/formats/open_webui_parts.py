@@ -12,6 +12,7 @@ from faceplate.importers.contents import attachment, read_content, read_part
 from faceplate.importers.fields import as_list, as_object, first_text, without
 from faceplate.importers.formats.open_webui_markup import output_text, read_markup, with_files
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
+from faceplate.importers.unread import count_text
 
 _LISTS: Final = ("output", "content_list")
 _OWN: Final = "open_webui:"
@@ -73,11 +74,11 @@ def _read_item(item: object) -> list[Piece]:
     """Return the pieces of an item of ``output``."""
     fields = as_object(item)
     kind = first_text(fields.get("type"))
-    if kind == "message":
+    if kind == "message" and not _is_without(fields, "content"):
         return _read_message(fields)
     if kind == "reasoning":
         return [Aside(kind, without(fields, "type"))]
-    if kind == "function_call_output":
+    if kind == "function_call_output" and not _is_without(fields, "output"):
         result = with_files(fields.get("output"), fields.get("files"))
         pages = [Aside("embedded pages", page) for page in as_list(fields.get("embeds"))]
         return [*pages, Result(result, first_text(fields.get("call_id")))]
@@ -87,7 +88,13 @@ def _read_item(item: object) -> list[Piece]:
         return [call, Result(output_text(output), call_id)] if output else [call]
     if kind == _OWN + _COMPACTION:
         return [Aside(_COMPACTION, item)]
-    return [Unknown(item)] if kind.startswith(_OWN) else read_part(item)
+    is_unknown = kind.startswith(_OWN) or kind in ("message", "function_call_output")
+    return [Unknown(item)] if is_unknown else read_part(item)
+
+
+def _is_without(item: JsonObject, key: str) -> bool:
+    """Return whether an item has text, but none where it should be."""
+    return item.get(key) is None and count_text(without(item, "call_id"), ()) > 0
 
 
 def _read_message(item: JsonObject) -> list[Piece]:

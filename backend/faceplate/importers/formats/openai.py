@@ -48,7 +48,10 @@ _ROLES: Final = {
 _TEXTS: Final = (
     *("content", "parts", "text", "message", "value", "contentParts", "contentChunks"),
 )
-_CALLS: Final = ("tool_calls", "function_call")
+_CALL_LISTS: Final = ("tool_calls", "toolCalls")
+_CALLS: Final = ("function_call", "functionCall")
+_CALL_IDS: Final = ("tool_call_id", "toolCallId")
+_TOOLS: Final = ("name", "tool_name", "toolName")
 _PLAIN: Final = {"role", "content"}
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
@@ -89,7 +92,7 @@ def is_message(value: object) -> bool:
     return (
         isinstance(value, dict)
         and first_text(value.get("role")).strip().lower() in _ROLES
-        and any(key in value for key in (*_TEXTS, *_CALLS, "refusal", "audio"))
+        and any(key in value for key in (*_TEXTS, *_CALL_LISTS, *_CALLS, "refusal", "audio"))
     )
 
 
@@ -218,8 +221,8 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
         pieces = [*pieces, *(piece for piece in read_content(parts) if piece not in pieces)]
         del rest["content_parts"]
     if role == "tool" and not any(isinstance(piece, Result) for piece in pieces):
-        tool = first_text(_take(rest, "name", "tool_name"))
-        pieces = [Result(content, first_text(rest.pop("tool_call_id", None)), tool)]
+        call_id, tool = first_text(_take(rest, *_CALL_IDS)), first_text(_take(rest, *_TOOLS))
+        pieces = [Result(content, call_id, tool)]
     if not rest:
         return pieces
     asides = [Aside("reasoning", rest.pop(key)) for key in _REASONING if rest.get(key)]
@@ -243,16 +246,16 @@ def _take_files(rest: JsonObject) -> Iterator[Attachment]:
 
 
 def _take_calls(rest: JsonObject) -> Iterator[Piece]:
-    listed = rest.get("tool_calls")
-    if isinstance(listed, list | dict):
-        del rest["tool_calls"]
+    given = [key for key in _CALL_LISTS if isinstance(rest.get(key), list | dict)]
+    listed = rest.pop(given[0]) if given else None
     for call in [listed] if isinstance(listed, dict) else as_list(listed):
         if isinstance(call, dict):
             yield from read_part({**call, "type": "tool_call"})
         else:
             yield Unknown(call)
-    if isinstance(rest.get("function_call"), dict):
-        yield from read_part({"type": "function_call", **rest.pop("function_call")})
+    for key in _CALLS:
+        if isinstance(rest.get(key), dict):
+            yield from read_part({"type": "function_call", **rest.pop(key)})
 
 
 def _take(fields: JsonObject, *keys: str) -> Any:

@@ -192,10 +192,11 @@ def _read_turn(turn: object) -> Message:
     if name not in _PLAIN:
         fields["from"] = speaker
     if role == "call":
-        calls = list(_calls(value))
+        calls = [] if value is None else list(_calls(value))
         if isinstance(value, str) and value.lstrip().startswith("<"):
             fields["as_written"] = value
-        return Message("assistant", calls, created=first_of(fields, *_TIMES), rest=fields)
+        created = first_of(fields, *_TIMES)
+        return Message("assistant", calls, created=created, rest=fields, original=original)
     tool = first_text(fields.get("name"))
     pieces = _tagged(role, value, tool) or (_listed(value) if role == "tool" else [])
     content = (
