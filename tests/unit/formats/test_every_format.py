@@ -144,6 +144,44 @@ def surround(container: Any, key: Any, chance: random.Random) -> None:
         container["novelty"] = {"text": text}
 
 
+MESSAGES: Final = {"messages", "history", "requests", "input", "output", "data", "responses"}
+ODD: Final = (
+    {"type": "hologram", "text": "novelty"},
+    {"role": None, "say": "novelty"},
+    "novelty",
+    None,
+)
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_message_that_is_none_costs_no_other(tmp_path: Path, name: str, odd: object) -> None:
+    """Else a chat of years is refused for a line that a newer version has written."""
+    said = shown(write(tmp_path / "chats.json", EXAMPLES[name]))
+    value = json.loads(json.dumps(EXAMPLES[name]))
+    for container, key in list(places(value)):
+        listed = container[key]
+        if key in MESSAGES and isinstance(listed, list) and are_messages(listed):
+            listed.insert(len(listed) // 2, odd)
+            path = write(tmp_path / "chats.json", value)
+            _, refusals = read_all(path)
+            assert said - shown(path) == set()
+            assert refusals or odd is None or "novelty" in shown(path)
+            listed.remove(odd)
+
+
+def are_messages(listed: list[Any]) -> bool:
+    """Return whether a list has so many objects that one is not half of them."""
+    return len(listed) >= 3 and all(isinstance(each, dict) for each in listed)
+
+
+def shown(path: Path) -> set[str]:
+    """Return the words that a reader of the chats sees."""
+    chats, _ = read_all(path)
+    messages = [message for chat in chats for message in chat.messages]
+    return set(stored([(message.content, message.tool_calls) for message in messages]))
+
+
 FEATURES: Final = ("titles", "tools", "branches", "times", "models", "tokens", "files", "reasoning")
 
 
