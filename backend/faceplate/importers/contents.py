@@ -11,7 +11,7 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.fields import as_object, first_text, to_text, without
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
-from faceplate.importers.unread import count_asides, find_text
+from faceplate.importers.unread import find_text, texts
 
 _MAX_REFERENCE_CHARS: Final = 2_000
 
@@ -195,12 +195,12 @@ class _Fields:
         return None
 
     def unread(self) -> list[Piece]:
-        """Return what was not taken, if it has text or some other words."""
+        """Return what was not taken, if it has text, or names such as that of a server."""
         unknown = [Unknown(level) for level in self._levels if any(find_text(level))]
         notes = [level for level in self._levels if level and not any(find_text(level))]
         return [
             *unknown,
-            *(Aside("notes of calls", level) for level in notes if any(count_asides(level, ()))),
+            *(Aside("notes of calls", level) for level in notes if texts(level, is_text=True)),
         ]
 
 
