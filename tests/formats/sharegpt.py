@@ -53,7 +53,11 @@ EXAMPLE: Final[list[dict[str, Any]]] = [
                 ],
                 "loss_weight": 1.0,
             },
-            {"role": "tool", "content": [{"type": "text", "value": "Conference"}]},
+            {
+                "role": "tool",
+                "content": [{"type": "text", "value": "Conference"}],
+                "timestamp": 1_699_999_999,
+            },
             {"role": "assistant", "content": "The Conference.", "timestamp": 1_700_000_000},
         ],
     },

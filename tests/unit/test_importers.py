@@ -338,6 +338,13 @@ class TestMessages:
         assert chat.created_at is None
         assert chat.metadata["source"] == {"time": written}
 
+    def test_a_prompt_without_a_time_has_that_of_what_follows_it(self, tmp_path: Path) -> None:
+        """Else it is years younger than its answers, being as old as the import."""
+        asked = {"role": "user", "content": "x", "created_at": "2025-01-01T00:00:00Z"}
+        chat = read_one(tmp_path, chat_of({"role": "system", "content": "Be brief."}, asked))
+        times = {message.created_at for message in chat.messages}
+        assert times == {datetime(2025, 1, 1, tzinfo=UTC)}
+
     def test_tool_calls_and_results_keep_their_shape(self, tmp_path: Path) -> None:
         parts = [{"type": "text", "text": "3"}]
         made, answered = read_one(

@@ -42,7 +42,8 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     thread = _thread(source)
     nodes, parents, removed, visible = thread.tree.arrange(thread.current)
     steps = _Steps(thread.turns, nodes, parents)
-    rules = Rules(to_time(source.created), source.is_exact, thread.uses_tools, origin.known)
+    begun = to_time(source.created) or thread.first_time
+    rules = Rules(begun, source.is_exact, thread.uses_tools, origin.known)
     assembly = assemble(steps, rules, origin.file)
     for turn in (thread.turns[node] for node in removed):
         if turn is not None:
@@ -69,11 +70,14 @@ class _Thread:
         self.has_calls = False
         self.has_spoken = False
         """Whether there are turns that are not hidden."""
+        self.first_time = to_time(None)
+        """That of the first turn which has one."""
 
     def take(self, turn: Turn) -> bool:
         """Take the next turn, and return whether it is shown."""
         self.uses_tools = self.uses_tools or bool(turn.calls) or turn.role == "tool"
         self.has_spoken = self.has_spoken or not turn.is_hidden
+        self.first_time = self.first_time or turn.created_at
         self.has_calls = self.has_calls or bool(turn.calls)
         may_answer = turn.role == "tool" and self.has_calls  # even without content
         is_shown = turn.is_shown or may_answer
