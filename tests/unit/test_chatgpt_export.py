@@ -329,7 +329,7 @@ class TestContent:
         assert [m.created_at for m in chat.messages] == [began, answered, answered, began]
         [timeless] = read(tmp_path, chatgpt(nodes, create_time=None))
         assert timeless.created_at == answered
-        assert timeless.messages[0].created_at is None
+        assert timeless.messages[0].created_at == answered
 
     def test_developers_are_developers(self, tmp_path: Path) -> None:
         [message] = read_thread(tmp_path, node("d", None, "developer", "Be brief"))

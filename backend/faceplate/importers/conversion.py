@@ -42,7 +42,7 @@ def convert(source: SourceChat, origin: Origin) -> Iterator[Chat | Refusal]:
     thread = _thread(source)
     nodes, parents, removed, visible = thread.tree.arrange(thread.current)
     steps = _Steps(thread.turns, nodes, parents)
-    begun = to_time(source.created) or thread.first_time
+    begun = to_time(source.created) or thread.oldest
     rules = Rules(begun, source.is_exact, thread.uses_tools, origin.known)
     assembly = assemble(steps, rules, origin.file)
     for turn in (thread.turns[node] for node in removed):
@@ -70,14 +70,15 @@ class _Thread:
         self.has_calls = False
         self.has_spoken = False
         """Whether there are turns that are not hidden."""
-        self.first_time = to_time(None)
-        """That of the first turn which has one."""
+        self.oldest = to_time(None)
+        """The time of the oldest turn."""
 
     def take(self, turn: Turn) -> bool:
         """Take the next turn, and return whether it is shown."""
         self.uses_tools = self.uses_tools or bool(turn.calls) or turn.role == "tool"
         self.has_spoken = self.has_spoken or not turn.is_hidden
-        self.first_time = self.first_time or turn.created_at
+        if turn.created_at and (self.oldest is None or turn.created_at < self.oldest):
+            self.oldest = turn.created_at
         self.has_calls = self.has_calls or bool(turn.calls)
         may_answer = turn.role == "tool" and self.has_calls  # even without content
         is_shown = turn.is_shown or may_answer

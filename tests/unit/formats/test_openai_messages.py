@@ -256,6 +256,11 @@ def test_what_a_message_says_as_well_is_no_unread_text(tmp_path: Path) -> None:
     assert spoken(read_messages(tmp_path, HI, HO, prompt="Hi", completion="Ho")) == SAID
 
 
+def test_a_text_that_stands_in_two_fields_is_one(tmp_path: Path) -> None:
+    """Else a chat is reported as not understood, for words that it shows."""
+    assert spoken(read_messages(tmp_path, {**HI, "text": "Hi"}, {**HO, "message": "Ho"})) == SAID
+
+
 def test_stored_completions_have_parts_beside_the_content(tmp_path: Path) -> None:
     parts = [
         {"type": "text", "text": "Hi"},
@@ -282,6 +287,17 @@ class TestTrees:
         )
         assert spoken(chat) == SAID
         assert spoken(chat, 3) == [("user", "Hi"), ("assistant", "Hey")]
+
+    def test_a_root_without_a_message_costs_nobody_a_chat(self, tmp_path: Path) -> None:
+        """Programs begin a thread with a parent that they do not export."""
+        chat = read_messages(
+            tmp_path,
+            {**HI, "id": "q", "parentMessageId": "root-of-all"},
+            {**HO, "id": "a", "parentMessageId": "q"},
+            {**HO, "id": "b", "parentMessageId": "q", "content": "Hey"},
+            current="a",
+        )
+        assert (spoken(chat), len(chat.messages)) == (SAID, 3)
 
     @pytest.mark.parametrize(
         "answers",

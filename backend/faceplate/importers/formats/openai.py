@@ -214,6 +214,8 @@ def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
     """Remove what was said from the fields of a message, and return it."""
     content = _take(rest, *_TEXTS)
     pieces = read_content(content)
+    for key in [key for key in _TEXTS if content and rest.get(key) == content]:
+        del rest[key]
     if isinstance(parts := rest.get("content_parts"), list):  # of a stored completion
         pieces = [*pieces, *(piece for piece in read_content(parts) if piece not in pieces)]
         del rest["content_parts"]
@@ -270,9 +272,10 @@ def take_time(fields: JsonObject, *keys: str) -> Any:
 
 
 def _are_linked(messages: Sequence[JsonObject]) -> bool:
-    """Return whether each parent that a message names is a message, and no message holds others.
+    """Return whether the parents that messages name are messages, and no message holds others.
 
-    Where there are parents, each message has an id of its own.
+    Some may be missing, such as a root that has no message. Where there are parents, each message
+    has an id of its own.
     """
     if all(map(_LINKS.isdisjoint, messages)):
         return True
@@ -281,7 +284,9 @@ def _are_linked(messages: Sequence[JsonObject]) -> bool:
     children = [child for message in messages for child in as_list(message.get("children"))]
     if any(isinstance(child, dict) for child in children) or (children and not parents):
         return False
-    return not parents or (parents <= ids and len(ids) == len(messages))
+    found = len(parents & ids)
+    is_tree = 2 * found >= len(parents) and (found > 0 or len(messages) == 1)
+    return not parents or (is_tree and len(ids) == len(messages))
 
 
 def read_id(value: object) -> str:
