@@ -103,7 +103,8 @@ _REFERENCES: Final = (
     *("image_url", "url", "uri", "fileUri", "file_uri", "file_url", "path", "src"),
     *("file_id", "fileId", "asset_pointer", "image_id", "id", "uuid", "file_uuid", "image"),
 )
-_FILE_DATA: Final = ("data", "file_data", "image_data")
+_NAMED_FILES: Final = ("image", "document", "video")  # of Bedrock
+_FILE_DATA: Final = ("data", "file_data", "image_data", "bytes")
 _MEDIA_TYPES: Final = (
     *("media_type", "mediaType", "mime_type", "mimeType", "contentType", "file_type", "format"),
 )
@@ -230,19 +231,27 @@ _CONTENTS: Final = ("content", "text")
 
 
 def _read_untyped(part: JsonObject) -> list[Piece]:
-    """Return the pieces of a part without a type, as Gemini writes it."""
+    """Return the pieces of a part without a type, as Gemini and Bedrock write it."""
     if any(key in part for key in ("functionCall", "function_call", "toolUse")):
         return _call(part)
     if any(key in part for key in ("functionResponse", "function_response", "toolResult")):
         return _result(part)
-    if any(key in part for key in ("inlineData", "inline_data", "fileData", "file_data")):
-        return [attachment(part, "file")]
+    if file := _untyped_file(part):
+        return [file]
     if part.get("thought") is True or isinstance(part.get("reasoningContent"), dict):
         return _reasoning(part)
     if isinstance(parts := part.get("parts"), list):
         rest = without(part, "parts")
         return [*read_content(parts), *([Unknown(rest)] if any(find_text(rest)) else [])]
     return _text(part)
+
+
+def _untyped_file(part: JsonObject) -> Attachment | None:
+    if any(key in part for key in ("inlineData", "inline_data", "fileData", "file_data")):
+        return attachment(part, "file")
+    kind = next(iter(part)) if len(part) == 1 else ""
+    is_file = kind in _NAMED_FILES and isinstance(part[kind], dict)
+    return attachment(part[kind], kind) if is_file else None
 
 
 def _files(kind: str) -> Callable[[JsonObject], list[Piece]]:
