@@ -221,7 +221,7 @@ _CALL_IDS: Final = (
 _RESULT_IDS: Final = (
     *("tool_use_id", "toolUseId", "call_id", "callId", "tool_call_id", "toolCallId", "id"),
 )
-_TOOL_NAMES: Final = ("name", "toolName", "tool_name")
+_TOOL_NAMES: Final = ("name", "toolName", "tool_name", "function")
 _INPUTS: Final = (
     *("input", "rawInput", "arguments", "args", "parameters", "action", "actions", "operation"),
     *("code", "queries"),

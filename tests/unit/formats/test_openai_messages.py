@@ -163,6 +163,28 @@ def test_calls_have_older_and_flat_forms(tmp_path: Path, given: dict[str, Any]) 
     assert links(chat) == [('{"x": 1}', "one")]
 
 
+def test_calls_and_results_have_the_names_of_javascript(tmp_path: Path) -> None:
+    """Else a call is out of sight in the metadata, its result has none, and nobody is told."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    chat = read_messages(
+        tmp_path,
+        HI,
+        {"role": "assistant", "toolCalls": [call]},
+        {"role": "tool", "toolCallId": "c", "toolName": "f", "content": "seven"},
+        {**HO, "finishReason": "length"},
+    )
+    assert links(chat) == [('{"a": 1}', "seven")]
+    assert (path(chat)[3].metadata or {})["status"] == "interrupted"
+
+
+def test_a_call_may_have_its_tool_under_function(tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": "bash", "arguments": {"command": "ls"}}
+    result = {"role": "tool", "tool_call_id": "c", "content": "a.txt"}
+    chat = read_messages(tmp_path, HI, {"role": "assistant", "tool_calls": [call]}, result, HO)
+    [made] = path(chat)[1].tool_calls or []
+    assert made["function"] == {"name": "bash", "arguments": '{"command": "ls"}'}
+
+
 def test_a_custom_call_keeps_its_input(tmp_path: Path) -> None:
     custom = {"id": "1", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
     chat = read_messages(

@@ -7,7 +7,6 @@ so their modules read theirs by `read_message`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -18,12 +17,12 @@ from faceplate.importers.fields import (
     as_object,
     first_of,
     first_text,
-    to_seconds,
     to_time,
     without,
 )
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
+from faceplate.importers.formats.order import is_newest_first
 from faceplate.importers.prologue import take_prompts
 from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import (
@@ -48,7 +47,15 @@ _ROLES: Final = {
 _TEXTS: Final = (
     *("content", "parts", "text", "message", "value", "contentParts", "contentChunks"),
 )
-_CALLS: Final = ("tool_calls", "function_call")
+_CALLS: Final = ("tool_calls", "function_call", "toolCalls", "functionCall")
+_RENAMED: Final = {
+    "toolCalls": "tool_calls",
+    "functionCall": "function_call",
+    "toolCallId": "tool_call_id",
+    "toolName": "tool_name",
+    "finishReason": "finish_reason",
+}
+"""The names that programs in JavaScript give to the fields of a message."""
 _PLAIN: Final = {"role", "content"}
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
@@ -122,7 +129,7 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     title_key = next((key for key in _TITLES if first_text(value.get(key))), "title")
     prompts = take_prompts(fields)
     is_tree = any(message.parent is not None for message in messages)
-    if not is_tree and _is_newest_first(messages):
+    if not is_tree and is_newest_first(messages):
         messages = Shelf(reversed(messages))
     named: Iterable[Message] = messages
     if model := value.get("model"):
@@ -139,20 +146,6 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         is_exact=True,
         rest=_rest(without(fields, id_key, title_key, *(_CURRENTS if is_tree else ())), messages),
     )
-
-
-def _is_newest_first(messages: Sequence[Message]) -> bool:
-    """Return whether no message is newer than the one before it, by the whole seconds of all.
-
-    A talk that goes from a question to an answer is in order: two clocks may have set its times.
-    """
-    if not messages or messages[0].created is None:
-        return False
-    is_in_order = messages[0].role != "assistant" and messages[-1].role == "assistant"
-    times = [to_seconds(message.created) for message in messages]
-    known = [int(time) for time in times if time is not None]
-    is_falling = all(later <= earlier for earlier, later in pairwise(known))
-    return len(known) == len(times) > 1 and known[0] > known[-1] and is_falling and not is_in_order
 
 
 def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
@@ -187,7 +180,7 @@ def read_message(message: JsonObject) -> Message:
         role = _ROLES.get(first_text(message["role"]).strip().lower())
         if role is not None and role != "tool":
             return Message(role, [Text(message["content"])], rest={}, original=message)
-    rest = dict(message)
+    rest = {_name_of(key, message): field for key, field in message.items()}
     given = first_text(rest.pop("role", None), "unknown")
     role = _ROLES.get(given.strip().lower(), given)
     pieces = _take_pieces(role, rest)
@@ -208,6 +201,11 @@ def read_message(message: JsonObject) -> Message:
         rest={key: field for key, field in rest.items() if key not in _PLACED},
         original=message,
     )
+
+
+def _name_of(key: str, message: JsonObject) -> str:
+    name = _RENAMED.get(key)
+    return key if name is None or name in message else name
 
 
 def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
