@@ -87,6 +87,14 @@ def test_words_beside_a_call_are_kept_and_counted(tmp_path: Path) -> None:
     assert WORDS in json.dumps(chat.messages[1].metadata)
 
 
+@pytest.mark.parametrize("key", ["toolUses", "steps", "made_calls"])
+def test_calls_under_a_name_that_nobody_knows_are_reported(tmp_path: Path, key: str) -> None:
+    """What a model wrote to a tool are words: without this they were out of sight in silence."""
+    noted = {**ANSWERED, key: [{"name": "f", "arguments": '{"tree": "oak"}'}]}
+    _, [refusal] = read(tmp_path, {"messages": [ASKED, noted]})
+    assert refusal.reason.startswith(f"imported, but message 2: {key} was not understood")
+
+
 def test_the_server_of_a_call_is_kept(tmp_path: Path) -> None:
     """A word alone is no prose: without this it was lost, and each such call was reported."""
     called = {"type": "mcp_tool_use", "id": "c", "name": "f", "server_name": "almanac", "input": {}}
