@@ -250,3 +250,63 @@ async def test_a_chat_of_any_length_is_stored_in_order(
     async with db.begin(user.id) as scope:
         walk = messages.walk(scope, page.items[-1].id)
         assert [message.content async for message in walk] == texts
+
+
+def numbered(*contents: str, id_: object = 0, **fields: Any) -> dict[str, Any]:
+    roles = ("user", "assistant")
+    said = [{"role": roles[at % 2], "content": text} for at, text in enumerate(contents)]
+    return {"id": id_, "messages": said, **fields}
+
+
+async def test_two_chats_with_one_number_are_two_conversations(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """The files of a data set each count from 0: else one chat is a branch in the other's."""
+    trees = numbered("Trees?", "Tall.", title="Trees")
+    seas = numbered("Seas?", "Deep.", title="Seas")
+    first = write(tmp_path / "train-0.jsonl", [trees])
+    second = write(tmp_path / "train-1.jsonl", [seas, numbered("Seas?", "Deep.", "How?")])
+    assert await import_file(db, user.id, first) == Report(imported=1, messages=2)
+    report = Report(imported=1, messages=3, continued=1)
+    assert await import_file(db, user.id, second) == report
+    both = write(tmp_path / "both.jsonl", [trees, seas])
+    assert (await preview_file(both)).chats == {"openai": 2}
+    assert await import_file(db, user.id, first) == Report(skipped=1)
+    assert await import_file(db, user.id, second) == Report(skipped=2)
+    assert {
+        conversation.title: [message.content for message in history]
+        for conversation, history in await stored(db, user)
+    } == {"Trees": ["Trees?", "Tall."], "Seas": ["Seas?", "Deep.", "How?"]}
+
+
+async def test_the_same_words_here_make_no_second_copy_of_a_numbered_chat(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """What somebody has added to the other chat of the number must not decide where it belongs."""
+    path = write(tmp_path / "chats.jsonl", [numbered("Trees?"), numbered("Seas?", "Deep.")])
+    await import_file(db, user.id, path)
+    key = conversations.id_of(user.id, source="openai", key="0")
+    await db.run(user.id, messages.append, key, role="assistant", content="Deep.")
+    assert await import_file(db, user.id, path) == Report(skipped=2)
+
+
+async def test_an_edited_question_of_a_numbered_chat_is_a_branch(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """It has the answers of the stored chat, so it is no other one."""
+    path = write(tmp_path / "chats.jsonl", [numbered("Trees?", "Tall.", "And old?", "Very.")])
+    await import_file(db, user.id, path)
+    write(path, [numbered("Which trees?", "Tall.", "And old?", "Very.")])
+    assert await import_file(db, user.id, path) == Report(continued=1, messages=4)
+    assert len(await stored(db, user)) == 1
+
+
+async def test_an_edited_chat_with_an_id_of_its_own_is_a_branch(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Nobody else's chat has such an id, so all of it may have changed."""
+    own = {"id_": "8b1f6a52-6a52-4a52-8a52-8b1f6a526a52"}
+    path = write(tmp_path / "chats.jsonl", [numbered("Trees?", "Tall.", **own)])
+    await import_file(db, user.id, path)
+    write(path, [numbered("Oaks?", "Very tall.", **own)])
+    assert await import_file(db, user.id, path) == Report(continued=1, messages=2)

@@ -15,6 +15,16 @@ from faceplate.importers.chats import Place
 from faceplate.services.messages import NewMessage
 
 EXPORTS = [(DATA / "chatgpt_export.json", [6, 4]), (MORE / "chatgpt_export.json", [10])]
+PAGE = {
+    "content_type": "sonic_webpage",
+    "url": "u",
+    "domain": "example.com",
+    "title": "T",
+    "text": "They said it.",
+    "pub_date": None,
+    "crawl_date": "2025-04-01",
+    "ref_id": "turn0search0",
+}
 
 
 def read(tmp_path: Path, *chats: object) -> list[Chat]:
@@ -218,6 +228,10 @@ class TestContent:
                 {"content_type": "tether_quote", "url": "u", "title": "T", "text": "said"},
                 "T\nu\nsaid",
             ),
+            ({**PAGE, "content_type": "tether_quote"}, "T\nu\nThey said it."),
+            ({**PAGE, "snippet": "said"}, "T\nu\nThey said it."),
+            ({**PAGE, "snippet": "A summary."}, "T\nu\nThey said it.\nA summary."),
+            ({"content_type": "citable_code_output", "output_str": "3"}, "3"),
             ({"content_type": "of_next_year", "text": "new", "more": 1}, "new"),
             ({"parts": ["untyped"]}, "untyped"),
         ],

@@ -130,6 +130,20 @@ async def test_files_and_pictures_stay_with_their_message(key: str, tmp_path: Pa
     assert "f-1" in json.dumps(kept[0])
 
 
+@pytest.mark.parametrize("key", NAMES)
+@pytest.mark.parametrize("type_", ["application/pdf", "web_page", "doc"])
+async def test_a_file_whose_type_is_no_kind_of_part_is_read_back(
+    key: str, type_: str, tmp_path: Path
+) -> None:
+    """Else the importer reports what the exporter wrote as not understood."""
+    part = {"type": type_, "file_id": "f-1", "filename": "pears.pdf"}
+    conversation, messages = chat_of(say("user", "Read it", body=attachments(part)))
+    chat = await read_back(key, conversation, messages, tmp_path)
+    assert [message.content for message in chat.messages] == ["Read it"]
+    [kept] = json.loads(chat.messages[0].body or "")["attachments"]
+    assert (kept["name"], kept["reference"]) == ("pears.pdf", "f-1")
+
+
 async def test_the_text_of_a_file_is_not_there_twice(tmp_path: Path) -> None:
     part = {"file_name": "n.txt", "extracted_content": "Pears", "id": "f-1"}
     content = "Read it\n\n[n.txt]\n```\nPears\n```"

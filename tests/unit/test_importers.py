@@ -310,11 +310,40 @@ class TestMessages:
     def test_times_and_models_have_columns(self, tmp_path: Path) -> None:
         said = {"role": "user", "content": "x"}
         dated = {"role": "assistant", "created_at": "2024-02-29T12:00:00+01:00", "model": "m"}
-        chat = read_one(tmp_path, chat_of({**said, **dated}, created_at=86_400))
-        assert chat.created_at == datetime(1970, 1, 2, tzinfo=UTC)
+        chat = read_one(tmp_path, chat_of({**said, **dated}, created_at=864_000_000))
+        assert chat.created_at == datetime(1997, 5, 19, tzinfo=UTC)
         [message] = chat.messages
         assert message.created_at == datetime(2024, 2, 29, 11, tzinfo=UTC)
         assert (message.model, message.metadata) == ("m", {})
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            *(1_735_693_200.5, "1735693200.5", 1_735_693_200_500, "1735693200500"),
+            *("2025-01-01T01:00:00.5", "2025-01-01 01:00:00.5 UTC", "2025-01-01T02:00:00.5+01:00"),
+            *("Wed, 01 Jan 2025 01:00:00 GMT", "Wed, 1 Jan 2025 02:00:00 +0100"),
+            "Wed Jan 01 2025 02:00:00 GMT+0100 (Central European Standard Time)",
+        ],
+    )
+    def test_a_time_is_read_however_it_is_written(self, tmp_path: Path, written: object) -> None:
+        """Else a message has the time of the one before it, and nobody is told."""
+        chat = read_one(tmp_path, chat_of({"role": "user", "content": "x"}, time=written))
+        assert chat.created_at is not None
+        assert chat.created_at.replace(microsecond=0) == datetime(2025, 1, 1, 1, tzinfo=UTC)
+
+    @pytest.mark.parametrize("written", [0, -1, 12.5, "0", "20250101", "0001-01-01T00:00:00Z"])
+    def test_what_is_no_time_is_not_taken_for_one(self, tmp_path: Path, written: object) -> None:
+        """Zeros of programs and seconds of a recording put chats at the end, in 1970."""
+        chat = read_one(tmp_path, chat_of({"role": "user", "content": "x"}, time=written))
+        assert chat.created_at is None
+        assert chat.metadata["source"] == {"time": written}
+
+    def test_a_prompt_without_a_time_has_that_of_what_follows_it(self, tmp_path: Path) -> None:
+        """Else it is years younger than its answers, being as old as the import."""
+        asked = {"role": "user", "content": "x", "created_at": "2025-01-01T00:00:00Z"}
+        chat = read_one(tmp_path, chat_of({"role": "system", "content": "Be brief."}, asked))
+        times = {message.created_at for message in chat.messages}
+        assert times == {datetime(2025, 1, 1, tzinfo=UTC)}
 
     def test_tool_calls_and_results_keep_their_shape(self, tmp_path: Path) -> None:
         parts = [{"type": "text", "text": "3"}]

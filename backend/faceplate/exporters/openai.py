@@ -16,6 +16,8 @@ from faceplate.exporters.messages import (
     text_beside_results,
     to_json,
 )
+from faceplate.importers.contents import read_part
+from faceplate.importers.source import Unknown
 from faceplate.records import Conversation, Message
 
 
@@ -73,8 +75,14 @@ def _content(message: Message) -> str | list[JsonObject]:
 
 
 def _file(part: JsonObject) -> JsonObject:
-    """Return a part as it is, or what another program says of a file as a part."""
-    return part if isinstance(part.get("type"), str) else {"type": "file", "file": part}
+    """Return a part as it is, or what another program says of a file as a part.
+
+    The type of a part is its kind, where other programs keep the type of the file.
+    """
+    is_part = isinstance(part.get("type"), str) and not any(
+        isinstance(piece, Unknown) for piece in read_part(part)
+    )
+    return part if is_part else {"type": "file", "file": part}
 
 
 def _about(message: Message) -> JsonObject:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from faceplate.column_types import JsonObject
 from faceplate.importers.fields import as_object, first_text, to_text, without
 from faceplate.importers.source import Aside, Attachment, Call, Piece, Result, Text, Unknown
-from faceplate.importers.unread import count_asides, count_text, find_text
+from faceplate.importers.unread import count_text, find_text, texts
 
 _MAX_REFERENCE_CHARS: Final = 2_000
 
@@ -103,7 +103,8 @@ _REFERENCES: Final = (
     *("image_url", "url", "uri", "fileUri", "file_uri", "file_url", "path", "src"),
     *("file_id", "fileId", "asset_pointer", "image_id", "id", "uuid", "file_uuid", "image"),
 )
-_FILE_DATA: Final = ("data", "file_data", "image_data")
+_NAMED_FILES: Final = ("image", "document", "video")  # of Bedrock
+_FILE_DATA: Final = ("data", "file_data", "image_data", "bytes")
 _MEDIA_TYPES: Final = (
     *("media_type", "mediaType", "mime_type", "mimeType", "contentType", "file_type", "format"),
 )
@@ -212,7 +213,7 @@ class _Fields:
         notes = [level for level, is_text in levels if level and not is_text]
         return [
             *unknown,
-            *(Aside("notes of calls", level) for level in notes if any(count_asides(level, ()))),
+            *(Aside("notes of calls", level) for level in notes if texts(level, is_text=True)),
         ]
 
 
@@ -236,7 +237,7 @@ _CALL_IDS: Final = (
 _RESULT_IDS: Final = (
     *("tool_use_id", "toolUseId", "call_id", "callId", "tool_call_id", "toolCallId", "id"),
 )
-_TOOL_NAMES: Final = ("name", "toolName", "tool_name")
+_TOOL_NAMES: Final = ("name", "toolName", "tool_name", "function")
 _INPUTS: Final = (
     *("input", "rawInput", "arguments", "args", "parameters", "action", "actions", "operation"),
     *("code", "queries"),
@@ -246,19 +247,27 @@ _CONTENTS: Final = ("content", "text")
 
 
 def _read_untyped(part: JsonObject) -> list[Piece]:
-    """Return the pieces of a part without a type, as Gemini writes it."""
+    """Return the pieces of a part without a type, as Gemini and Bedrock write it."""
     if any(key in part for key in ("functionCall", "function_call", "toolUse")):
         return _call(part)
     if any(key in part for key in ("functionResponse", "function_response", "toolResult")):
         return _result(part)
-    if any(key in part for key in ("inlineData", "inline_data", "fileData", "file_data")):
-        return [attachment(part, "file")]
+    if file := _untyped_file(part):
+        return [file]
     if part.get("thought") is True or isinstance(part.get("reasoningContent"), dict):
         return _reasoning(part)
     if isinstance(parts := part.get("parts"), list):
         rest = without(part, "parts")
         return [*read_content(parts), *([Unknown(rest)] if any(find_text(rest)) else [])]
     return _text(part)
+
+
+def _untyped_file(part: JsonObject) -> Attachment | None:
+    if any(key in part for key in ("inlineData", "inline_data", "fileData", "file_data")):
+        return attachment(part, "file")
+    kind = next(iter(part)) if len(part) == 1 else ""
+    is_file = kind in _NAMED_FILES and isinstance(part[kind], dict)
+    return attachment(part[kind], kind) if is_file else None
 
 
 def _files(kind: str) -> Callable[[JsonObject], list[Piece]]:

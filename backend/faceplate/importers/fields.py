@@ -1,15 +1,20 @@
 """The fields of a source: text, times, lists and objects, whatever a file has in their places."""
 
 import json
+import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
 
 _MAX_SECONDS: Final = 10**11  # in the year 5138; a larger number counts ms, us or ns
+_MIN_SECONDS: Final = 10**8
 _MAX_NANOSECONDS: Final = _MAX_SECONDS * 10**9
+_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
+_NAMED_DAY: Final = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? ")
 
 REPEATED: Final = " (repeated)"
 """What the key of a value ends with that a file has under a key which comes again."""
@@ -23,15 +28,15 @@ def to_text(value: object) -> str:
 def to_seconds(value: object) -> float | None:
     """Return a time in seconds since 1970.
 
-    ``value`` is a number of s, ms, us or ns, such a number as text, or ISO 8601; also in the object
-    that MongoDB writes around it.
+    ``value`` is a number of s, ms, us or ns, such a number as text, ISO 8601, or a date as mail and
+    browsers write it; also in the object that MongoDB writes around it.
     """
     if isinstance(value, dict) and len(value) == 1:
         inner = value.get("$date", value.get("$numberLong"))
         return None if inner is None else to_seconds(inner)
     if isinstance(value, str):
         try:
-            return to_seconds(float(value)) if value.isdigit() else _from_iso(value)
+            return to_seconds(float(value)) if _NUMBER.fullmatch(value) else _from_text(value)
         except ValueError:
             return None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -44,8 +49,17 @@ def to_seconds(value: object) -> float | None:
     return seconds
 
 
-def _from_iso(value: str) -> float:
-    moment = datetime.fromisoformat(value)
+def _from_text(value: str) -> float:
+    if _NAMED_DAY.match(value):
+        of_browser = value.partition(" (")[0]
+        is_of_browser = "GMT" in of_browser and "," not in of_browser
+        moment = (
+            datetime.strptime(of_browser, "%a %b %d %Y %H:%M:%S GMT%z")
+            if is_of_browser
+            else parsedate_to_datetime(value)
+        )
+    else:
+        moment = datetime.fromisoformat(value.removesuffix(" UTC"))
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -60,11 +74,14 @@ def to_moments(values: Iterable[object]) -> list[float]:
 
 
 def to_time(value: object) -> datetime | None:
-    """Return a time in UTC, or None if ``value`` is no time."""
+    """Return a time in UTC, or None if ``value`` is no time of a chat.
+
+    A time before March 1973 is none: it is the zero of a program, or seconds since a begin.
+    """
     if value is None:
         return None
     seconds = to_seconds(value)
-    if seconds is None:
+    if seconds is None or seconds < _MIN_SECONDS:
         return None
     try:
         return datetime.fromtimestamp(seconds, UTC)

@@ -15,7 +15,7 @@ from faceplate.importers import faceplate_export
 from faceplate.importers.batches import Batch, read_batches
 from faceplate.importers.chats import Chat, Place, Refusal
 from faceplate.importers.formats import FORMATS, Format
-from faceplate.importers.versions import import_chats
+from faceplate.importers.versions import import_chats, with_longer_key
 
 T = TypeVar("T")
 
@@ -140,6 +140,7 @@ class _Emptiness:
 
     def __init__(self) -> None:
         self._has_messages: dict[int, bool] = {}
+        self._seen: set[int] = set()
         self._have_nothing = 0
 
     def note(self, chat: Chat) -> bool:
@@ -148,7 +149,9 @@ class _Emptiness:
             self._have_nothing += 1
             return False
         name = hash((chat.source, chat.key))
-        is_new = name not in self._has_messages
+        told_apart = with_longer_key(chat) or chat
+        is_new = hash((chat.source, told_apart.key)) not in self._seen
+        self._seen.add(hash((chat.source, told_apart.key)))
         self._has_messages[name] = bool(chat.messages) or self._has_messages.get(name, False)
         return is_new
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from faceplate.importers.chats import Chat, Refusal, Unreadable
 from faceplate.importers.conversion import Origin, convert
 from faceplate.importers.formats import Format
+from faceplate.importers.irregular import without_irregular
 from faceplate.importers.lost import count_lost
 from faceplate.importers.opening import open_values
 from faceplate.importers.recognition import Found, find_chats
 from faceplate.importers.shelf import Shelf, ShelfFile
+from faceplate.importers.source import SourceChat
 
 
 def read_chats(
@@ -37,7 +39,7 @@ def _read_one(found: Found) -> Iterator[Chat | Refusal]:
     origin = Origin(found.place, found.format.key, known, found.value, ShelfFile())
     chats: list[Chat] = []
     try:
-        for source in found.format.read(found.value):
+        for source in _sources(found):
             for item in convert(source, origin):
                 if isinstance(item, Chat):
                     if chats and isinstance(item.messages, Shelf):
@@ -53,3 +55,19 @@ def _read_one(found: Found) -> Iterator[Chat | Refusal]:
         if chars:
             reason = f"imported, but {chars:,} characters of text were not understood"
             yield Refusal(found.place, reason)
+
+
+def _sources(found: Found) -> Iterator[SourceChat]:
+    """Yield the chats of a value, without its odd messages if its format cannot read it so."""
+    try:
+        sources = iter(found.format.read(found.value))
+        first = next(sources, None)
+    except Unreadable:
+        regular = without_irregular(found.value)
+        if regular is None:
+            raise
+        yield from found.format.read(regular[0])
+        return
+    if first is not None:
+        yield first
+        yield from sources

@@ -12,6 +12,7 @@ from faceplate.importers.files import Value
 from faceplate.importers.files.spilled import Spill, SpilledDict, SpilledList, encode
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats import Format
+from faceplate.importers.irregular import without_irregular
 from faceplate.importers.json_text import decode_fields
 from faceplate.importers.shapes import best_format
 from faceplate.importers.unrecognised import describe, report_beside
@@ -33,7 +34,7 @@ class _Fit(NamedTuple):
     """What a value is: a chat of a format, one message of a chat, or neither."""
 
     value: JsonObject
-    """With the JSON in its texts decoded, if it is something only so."""
+    """With the JSON in its texts decoded, or without a few messages, if it is something only so."""
     format: Format | None
     joined_id: str | None
 
@@ -44,7 +45,10 @@ def _fit(value: JsonObject) -> _Fit:
         return found
     decoded = decode_fields(value)
     inner = _fit_as_it_is(decoded) if decoded else found
-    return found if inner.format is None and inner.joined_id is None else inner
+    if inner.format or inner.joined_id is not None:
+        return inner
+    regular = without_irregular(value)
+    return _Fit(*regular, None) if regular else found
 
 
 def _fit_as_it_is(value: JsonObject) -> _Fit:

@@ -17,8 +17,8 @@ _TEXT_KEYS: Final = frozenset(
         *("output_text", "answer", "question", "prompt", "completion", "reasoning"),
         *("reasoning_content", "thinking", "thought", "thoughts", "transcript", "markdown"),
         *("html", "code", "result", "results", "extracted_content", "blocks", "refusal"),
-        *("arguments", "note", "notes", "comment", "comments", "alternative", "alternatives"),
-        *("sourcetext", "targettext"),
+        *("note", "notes", "comment", "comments", "alternative", "alternatives"),
+        *("sourcetext", "targettext", "arguments", "tool_input", "toolinput"),
         *("instruction", "instructions", "additional_instructions", "preprompt", "promptprefix"),
         *("system", "system_prompt", "systemprompt", "system_message", "systemmessage"),
         *("system_instruction", "systeminstruction", "system_role", "systemrole"),
@@ -27,7 +27,8 @@ _TEXT_KEYS: Final = frozenset(
 _CONTAINER_KEYS: Final = frozenset(
     (
         *("messages", "message", "history", "fragments", "response", "responses"),
-        *("tool_calls", "function_call", "replies", "children", "feedback", "annotations"),
+        *("tool_calls", "toolcalls", "function_call", "functioncall", "replies", "children"),
+        *("feedback", "annotations"),
     )
 )
 """The keys of text, or of objects whose own keys say what is text in them."""

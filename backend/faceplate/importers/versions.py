@@ -15,7 +15,7 @@ from uuid import UUID
 from faceplate import records
 from faceplate.errors import NotFound
 from faceplate.importers.chats import Chat
-from faceplate.importers.fitting import fit
+from faceplate.importers.fitting import digest, fit
 from faceplate.importers.prologue import is_of_prologue
 from faceplate.scope import Scope
 from faceplate.services import _chat_rows as sql
@@ -35,9 +35,14 @@ class Stored(NamedTuple):
     messages: int
 
 
+_MIN_OWN_KEY_CHARS: Final = 16  # another chat may have a shorter one, such as a number
+_COMPARED_MESSAGES: Final = 50
+
+
 class _Given(NamedTuple):
     """A chat of the file, and the ids of its messages."""
 
+    read: Chat
     chat: NewChat
     ids: list[UUID]
 
@@ -109,7 +114,7 @@ def _give_ids(user_id: UUID, chat: Chat) -> _Given:
         key=chat.key,
     )
     ids = _message_ids(new, chat.names)
-    return _Given(new._replace(ids=ids), ids)
+    return _Given(chat, new._replace(ids=ids), ids)
 
 
 def _message_ids(chat: NewChat, names: Sequence[str] | None) -> list[UUID]:
@@ -141,6 +146,8 @@ def _message_ids(chat: NewChat, names: Sequence[str] | None) -> list[UUID]:
 async def _continue(scope: Scope, given: _Given) -> Stored:
     """Add the messages that a stored chat does not have, and move its path to them."""
     changes = await _compare(scope, given)
+    if changes is not None and (other := await _as_another(scope, given, changes)):
+        return await import_chat(scope, other)
     if changes is None or not changes.is_nothing(given):
         last_position = await scope.first(sql.LOCK_LAST_POSITION, conversation_id=given.chat.id)
         changes = await _compare(scope, given)  # nobody changes it any more
@@ -148,6 +155,41 @@ async def _continue(scope: Scope, given: _Given) -> Stored:
             return await _store_again(scope, given)
         await _add(scope, given, changes, last_position)
     return Stored(is_new=False, messages=len(changes.missing))
+
+
+async def _as_another(scope: Scope, given: _Given, changes: _Changes) -> Chat | None:
+    """Return the chat with a key of its own if the conversation with its key is another chat's.
+
+    The files of a data set, and two programs of one kind, number their chats alike.
+    """
+    is_imported = any(id_.version == 8 for id_ in changes.positions)
+    other = with_longer_key(given.read)
+    if other is None or not is_imported or len(changes.missing) < len(given.ids):
+        return None
+    id_ = conversations.id_of(scope.user_id, source=other.source, key=other.key)
+    is_there = await scope.all(sql.PLACES, conversation_id=id_)
+    if is_there or not await _says_the_same(scope, given):
+        return other
+    return None
+
+
+def with_longer_key(chat: Chat) -> Chat | None:
+    """Return a chat with its first message in its key, None if the key is long or it has none."""
+    if len(chat.key) >= _MIN_OWN_KEY_CHARS or not chat.messages:
+        return None
+    first = next((m for m in chat.messages if m.role != "system"), chat.messages[0])
+    return chat._replace(key=f"{chat.key} {digest([first.role, first.content])}")
+
+
+async def _says_the_same(scope: Scope, given: _Given) -> bool:
+    """Return whether a message is in its conversation at the same position, under another id."""
+    stored = await scope.all(sql.SAID, conversation_id=given.chat.id, last=_COMPARED_MESSAGES)
+    said = {each.position: (each.role, each.content) for each in stored}
+    return any(
+        said.get(position) == (message.role, message.content)
+        for position, message in enumerate(given.chat.messages[:_COMPARED_MESSAGES], start=1)
+        if message.role != "system" and message.content
+    )
 
 
 async def _store_again(scope: Scope, given: _Given) -> Stored:
@@ -181,7 +223,7 @@ async def _compare(scope: Scope, given: _Given) -> _Changes | None:
 
 async def _add(scope: Scope, given: _Given, changes: _Changes, last_position: int) -> None:
     """Store the missing messages of a locked conversation behind ``last_position``."""
-    chat, ids = given
+    _, chat, ids = given
     positions = dict(changes.positions)
     newest = max(positions.values(), default=0)
     follows = list(predecessors(chat))

@@ -36,6 +36,14 @@ class Placed(NamedTuple):
     position: int
 
 
+class Said(NamedTuple):
+    """What a message says, and where it is."""
+
+    position: int
+    role: str
+    content: str
+
+
 def _create() -> Statement[UUID]:
     """Return the statement that inserts each chat that is not stored.
 
@@ -86,6 +94,15 @@ PLACES = Statement(
     Placed,
     sa.select(Message.id, Message.position)
     .where(Message.conversation_id == bindparam("conversation_id"))
+    .order_by(Message.position),
+)
+SAID = Statement(
+    Said,
+    sa.select(Message.position, Message.role, Message.content)
+    .where(
+        Message.conversation_id == bindparam("conversation_id"),
+        Message.position <= bindparam("last", type_=sa.Integer()),
+    )
     .order_by(Message.position),
 )
 # The last position that was given: no other transaction gives the next one until this one ends.

@@ -96,6 +96,26 @@ def test_words_beside_a_call_are_kept_and_counted(tmp_path: Path) -> None:
     assert WORDS in json.dumps(chat.messages[1].metadata)
 
 
+@pytest.mark.parametrize("key", ["toolUses", "steps", "made_calls"])
+def test_calls_under_a_name_that_nobody_knows_are_reported(tmp_path: Path, key: str) -> None:
+    """What a model wrote to a tool are words: without this they were out of sight in silence."""
+    noted = {**ANSWERED, key: [{"name": "f", "arguments": '{"tree": "oak"}'}]}
+    _, [refusal] = read(tmp_path, {"messages": [ASKED, noted]})
+    assert refusal.reason.startswith(f"imported, but message 2: {key} was not understood")
+
+
+def test_the_server_of_a_call_is_kept(tmp_path: Path) -> None:
+    """A word alone is no prose: without this it was lost, and each such call was reported."""
+    called = {"type": "mcp_tool_use", "id": "c", "name": "f", "server_name": "almanac", "input": {}}
+    answer = {"type": "mcp_tool_result", "tool_use_id": "c", "content": "of f", "is_error": False}
+    messages = [ASKED, {"role": "assistant", "content": [called, answer]}, ASKED, ANSWERED]
+    chat, refusals = read(tmp_path, {"messages": messages})
+    assert ((chat.messages[1].metadata or {})["asides"], refusals) == (
+        {"notes of calls": [{"server_name": "almanac"}]},
+        [],
+    )
+
+
 def test_parallel_calls_with_one_id_have_their_results_in_order(tmp_path: Path) -> None:
     called = {"role": "assistant", "content": None, "tool_calls": [call("c", "f"), call("c", "g")]}
     messages = [ASKED, called, result("c", "of f"), result("c", "of g"), ANSWERED]

@@ -149,7 +149,7 @@ def test_a_chat_with_a_time_has_one_for_each_message(
     tmp_path: Path, name: str, campaign: Campaign
 ) -> None:
     """A message with the time of the import puts an old chat on top of the list."""
-    for seed in range(campaign.size(30, 300)):
+    for seed in range(campaign.size(15, 300)):
         value = json.loads(json.dumps(EXAMPLES[name]))
         value = changed(value, random.Random(seed)) if seed else value
         chats, _ = read_all(write(tmp_path / "chats.json", value))
@@ -157,6 +157,44 @@ def test_a_chat_with_a_time_has_one_for_each_message(
             times = [message.created_at for message in chat.messages]
             if any(times) or chat.created_at or chat.updated_at:
                 assert None not in times, f"seed {seed}"
+
+
+MESSAGES: Final = {"messages", "history", "requests", "input", "output", "data", "responses"}
+ODD: Final = (
+    {"type": "hologram", "text": "novelty"},
+    {"role": None, "say": "novelty"},
+    "novelty",
+    None,
+)
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_message_that_is_none_costs_no_other(tmp_path: Path, name: str, odd: object) -> None:
+    """Else a chat of years is refused for a line that a newer version has written."""
+    said = shown(write(tmp_path / "chats.json", EXAMPLES[name]))
+    value = json.loads(json.dumps(EXAMPLES[name]))
+    for container, key in list(places(value)):
+        listed = container[key]
+        if key in MESSAGES and isinstance(listed, list) and are_messages(listed):
+            listed.insert(len(listed) // 2, odd)
+            path = write(tmp_path / "chats.json", value)
+            _, refusals = read_all(path)
+            assert said - shown(path) == set()
+            assert refusals or odd is None or "novelty" in shown(path)
+            listed.remove(odd)
+
+
+def are_messages(listed: list[Any]) -> bool:
+    """Return whether a list has so many objects that one is not half of them."""
+    return len(listed) >= 3 and all(isinstance(each, dict) for each in listed)
+
+
+def shown(path: Path) -> set[str]:
+    """Return the words that a reader of the chats sees."""
+    chats, _ = read_all(path)
+    messages = [message for chat in chats for message in chat.messages]
+    return set(stored([(message.content, message.tool_calls) for message in messages]))
 
 
 FEATURES: Final = ("titles", "tools", "branches", "times", "models", "tokens", "files", "reasoning")

@@ -63,6 +63,12 @@ def test_the_list_stands_in_several_places(tmp_path: Path, value: object) -> Non
     assert spoken(read_one(tmp_path, value)) == SAID
 
 
+def test_the_contents_may_be_a_text(tmp_path: Path) -> None:
+    """The clients of the interface take one for a question."""
+    value = {"contents": "Hi", "systemInstruction": "Be brief."}
+    assert spoken(read_one(tmp_path, value)) == [("system", "Be brief."), ("user", "Hi")]
+
+
 def test_a_content_may_be_a_line(tmp_path: Path) -> None:
     file = tmp_path / "chat.jsonl"
     file.write_text("\n".join(map(json.dumps, TALK)))

@@ -81,6 +81,7 @@ class TestColumns:
             {"prompt": [said("user", "Hi")], "completion": "Ho"},
             {"query": "Hi", "response": "Ho", "history": []},
             {"message_1": "Hi", "message_2": "Ho"},
+            {"instruction": "", "prompt": "Hi", "output": "", "response": "Ho"},
             {"prompt": "Hi", "chosen": "Ho", "rejected": "No"},
             {"instruction": "Hi", "output": "Ho", "text": "Hi Ho"},
             {

@@ -98,6 +98,7 @@ def test_calls_of_every_kind_have_their_results(
     [call] = asked.tool_calls or []
     assert call["function"] == {"name": "f", "arguments": "{}"}
     assert result.tool_results == [{"tool_call_id": call["id"], "content": content}]
+    assert "asides" not in {**(asked.metadata or {}), **(result.metadata or {})}
 
 
 def test_a_reply_that_was_stopped_says_so(tmp_path: Path) -> None:

@@ -78,3 +78,25 @@ def test_a_line_of_another_format_costs_nobody_a_file(tmp_path: Path) -> None:
     chats, refusals = read_all(write(tmp_path / "x.json", {"messages": [said, other]}))
     contents = [message.content for chat in chats for message in chat.messages]
     assert contents == ["hi", "Rain."] or refusals
+
+
+def test_an_odd_message_far_into_a_large_chat_costs_no_other(tmp_path: Path) -> None:
+    """The format of a large chat is told by its begin: only its reader comes upon the odd one."""
+    said = [{"role": ("user", "assistant")[n % 2], "content": f"{n} " * 2_000} for n in range(400)]
+    value = {"id": "chat-of-many-words", "messages": [*said[:300], None, "lost?", *said[300:]]}
+    [chat], refusals = read_all(write(tmp_path / "chats.json", value))
+    assert [message.content for message in chat.messages] == [each["content"] for each in said]
+    reason = "imported, but unread_message_302 was not understood, with 5 characters of text"
+    assert [refusal.reason for refusal in refusals] == [reason]
+
+
+def test_messages_that_follow_an_odd_one_are_not_parted_from_those_before(tmp_path: Path) -> None:
+    """Without it the rest of the thread would look like another branch: so the chat is refused."""
+    chain = [
+        {"id": f"m{n}", "parentId": f"m{n - 1}" if n else None, "role": "user", "content": f"{n}"}
+        for n in range(5)
+    ]
+    del chain[2]["role"]
+    chats, [refusal] = read_all(write(tmp_path / "chats.json", {"messages": chain}))
+    assert chats == []
+    assert refusal.reason.startswith("of no format")

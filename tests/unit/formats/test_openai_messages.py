@@ -175,6 +175,28 @@ def test_calls_have_older_and_flat_forms(tmp_path: Path, given: dict[str, Any]) 
     assert links(chat) == [('{"x": 1}', "one")]
 
 
+def test_calls_and_results_have_the_names_of_javascript(tmp_path: Path) -> None:
+    """Else a call is out of sight in the metadata, its result has none, and nobody is told."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    chat = read_messages(
+        tmp_path,
+        HI,
+        {"role": "assistant", "toolCalls": [call]},
+        {"role": "tool", "toolCallId": "c", "toolName": "f", "content": "seven"},
+        {**HO, "finishReason": "length"},
+    )
+    assert links(chat) == [('{"a": 1}', "seven")]
+    assert (path(chat)[3].metadata or {})["status"] == "interrupted"
+
+
+def test_a_call_may_have_its_tool_under_function(tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": "bash", "arguments": {"command": "ls"}}
+    result = {"role": "tool", "tool_call_id": "c", "content": "a.txt"}
+    chat = read_messages(tmp_path, HI, {"role": "assistant", "tool_calls": [call]}, result, HO)
+    [made] = path(chat)[1].tool_calls or []
+    assert made["function"] == {"name": "bash", "arguments": '{"command": "ls"}'}
+
+
 def test_a_custom_call_keeps_its_input(tmp_path: Path) -> None:
     custom = {"id": "1", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
     chat = read_messages(
@@ -268,6 +290,11 @@ def test_what_a_message_says_as_well_is_no_unread_text(tmp_path: Path) -> None:
     assert spoken(read_messages(tmp_path, HI, HO, prompt="Hi", completion="Ho")) == SAID
 
 
+def test_a_text_that_stands_in_two_fields_is_one(tmp_path: Path) -> None:
+    """Else a chat is reported as not understood, for words that it shows."""
+    assert spoken(read_messages(tmp_path, {**HI, "text": "Hi"}, {**HO, "message": "Ho"})) == SAID
+
+
 def test_stored_completions_have_parts_beside_the_content(tmp_path: Path) -> None:
     parts = [
         {"type": "text", "text": "Hi"},
@@ -294,6 +321,17 @@ class TestTrees:
         )
         assert spoken(chat) == SAID
         assert spoken(chat, 3) == [("user", "Hi"), ("assistant", "Hey")]
+
+    def test_a_root_without_a_message_costs_nobody_a_chat(self, tmp_path: Path) -> None:
+        """Programs begin a thread with a parent that they do not export."""
+        chat = read_messages(
+            tmp_path,
+            {**HI, "id": "q", "parentMessageId": "root-of-all"},
+            {**HO, "id": "a", "parentMessageId": "q"},
+            {**HO, "id": "b", "parentMessageId": "q", "content": "Hey"},
+            current="a",
+        )
+        assert (spoken(chat), len(chat.messages)) == (SAID, 3)
 
     @pytest.mark.parametrize(
         "answers",

@@ -75,8 +75,10 @@ def test_times_as_mongodb_exports_them_are_read(tmp_path: Path) -> None:
 
 
 def test_calls_of_bedrock_are_linked(tmp_path: Path) -> None:
+    picture = {"image": {"format": "png", "source": {"bytes": "iVBORw0K"}}}
+    paper = {"document": {"format": "pdf", "name": "stones", "source": {"s3Location": {}}}}
     said = [
-        {"role": "user", "content": [{"text": "Which stone?"}]},
+        {"role": "user", "content": [{"text": "Which stone?"}, picture, paper]},
         {
             "role": "assistant",
             "content": [
@@ -94,4 +96,4 @@ def test_calls_of_bedrock_are_linked(tmp_path: Path) -> None:
     assert refusals == []
     assert [m.role for m in chat.messages] == ["user", "assistant", "tool", "assistant"]
     assert chat.messages[2].content == "one is grey"
-    assert chat.asides == {"reasoning": 1}
+    assert chat.asides == {"attachments": 2, "reasoning": 1}

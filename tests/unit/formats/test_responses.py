@@ -248,3 +248,25 @@ def test_a_chat_with_reasoning_and_without_calls_is_read(tmp_path: Path, value: 
     assert refusals == []
     assert spoken(chat) == [("user", "How many?"), ("assistant", "Seven.")]
     assert chat.asides["reasoning"] == 1
+
+
+def test_an_item_of_a_newer_kind_costs_no_other(tmp_path: Path) -> None:
+    """OpenAI adds kinds of items: without this, the whole answer is not read for one of them."""
+    newer = {"type": "hologram_call_log", "id": "h_1", "text": "It floats."}
+    value = {
+        "object": "response",
+        "model": "m",
+        "input": "How many?",
+        "output": [*ITEMS[1:], newer],
+    }
+    [chat], [refusal] = read_all(write(tmp_path / "chat.json", value))
+    assert (chat.source, spoken(chat)[:4]) == ("responses", SPOKEN)
+    assert (
+        refusal.reason == "imported, but message 4: part 2 was not understood, with 10 characters"
+    )
+
+
+def test_a_list_of_other_things_is_no_list_of_items(tmp_path: Path) -> None:
+    things = [{"type": "hologram", "text": "a"}, {"type": "statue", "text": "b"}, ITEMS[4]]
+    chats, [refusal] = read_all(write(tmp_path / "chat.json", {"output": things}))
+    assert (chats, refusal.reason.startswith("of no format")) == ([], True)

@@ -44,7 +44,8 @@ _FILES: Final = {
 }
 _EVERYBODY: Final = {"all", "assistant"}
 _INTERRUPTED: Final = {"in_progress", "finished_partial_completion"}
-_TEXT_KEYS: Final = ("text", "result", "content", "summary")
+_TEXT_KEYS: Final = ("text", "result", "content", "summary", "output_str")
+_PAGES: Final = {"tether_quote", "sonic_webpage"}
 _CHAT_FIELDS: Final = ("mapping", "current_node", "title", "id", "conversation_id")
 
 
@@ -217,10 +218,19 @@ def _take_text(kind: str, rest: JsonObject) -> str | None:
         language = rest.get("language")
         is_known = isinstance(language, str) and language.isalnum() and language != "unknown"
         return code_block(rest.pop("text"), str(language) if is_known else "")
-    if kind == "tether_quote":
-        lines = [rest.pop(key) for key in ("title", "url", "text") if _is_text(rest.get(key))]
-        return "\n".join(lines)
+    if kind in _PAGES:
+        return _take_page(rest)
     return next((str(rest.pop(key)) for key in _TEXT_KEYS if _is_text(rest.get(key))), None)
+
+
+def _take_page(rest: JsonObject) -> str:
+    """Remove what a web page says from the fields of a content; its text may have the snippet."""
+    lines = [str(rest.pop(key)) for key in ("title", "url", "text") if _is_text(rest.get(key))]
+    snippet = rest.get("snippet")
+    if _is_text(snippet):
+        del rest["snippet"]
+        lines += [] if any(str(snippet) in line for line in lines) else [str(snippet)]
+    return "\n".join(lines)
 
 
 def _read_part(part: Any) -> list[Piece]:
@@ -249,5 +259,8 @@ FORMAT: Final = Format(
     "ChatGPT export",
     fits,
     read,
-    known=("metadata", "model_editable_context", "user_editable_context"),
+    known=(
+        *("metadata", "model_editable_context", "user_editable_context"),
+        *("domain", "ref_id", "tether_id", "pub_date", "crawl_date"),  # of web pages
+    ),
 )

@@ -73,7 +73,7 @@ def joins(value: JsonObject) -> str | None:
 
 def _contents(value: JsonObject) -> list[Any]:
     listed = first_of(as_object(value.get("request")) or value, "contents", "messages")
-    return [listed] if isinstance(listed, dict) else as_list(listed)
+    return [listed] if isinstance(listed, dict | str) else as_list(listed)
 
 
 def _candidates(value: JsonObject) -> list[JsonObject]:

@@ -58,8 +58,9 @@ def fits(value: JsonObject) -> int:
 
 
 def _key(value: JsonObject, keys: Sequence[str]) -> str | None:
-    """Return the first of the keys that has a text or messages."""
-    return next((key for key in keys if _is_said(value.get(key))), None)
+    """Return the first of the keys that has a text or messages; empty text is the last."""
+    said = [key for key in keys if _is_said(value.get(key))]
+    return next((key for key in said if value[key] != ""), next(iter(said), None))
 
 
 def _is_said(value: object) -> bool:

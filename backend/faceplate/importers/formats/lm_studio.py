@@ -137,7 +137,7 @@ def _read_step(step: object) -> list[Piece]:
     if kind != "contentBlock":
         return read_part(step)
     notes = {key: each for key, each in without(fields, *_BLOCK_FIELDS).items() if _has_more(each)}
-    beside = _notes("generation", notes) if notes else []
+    beside = _notes("generation", notes)
     style = as_object(fields.get("style"))
     if style.get("type") == "thinking":
         thought = {"content": fields.get("content"), "style": style}
@@ -180,6 +180,8 @@ def _read_part(part: object) -> list[Piece]:
 
 def _notes(kind: str, notes: JsonObject) -> list[Piece]:
     """Return what is kept beside a block or a call, which may have text that nobody knows."""
+    if not notes:
+        return []
     return [Unknown(notes)] if any(find_text(notes, _KNOWN)) else [Aside(kind, notes)]
 
 

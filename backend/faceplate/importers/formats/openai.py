@@ -7,7 +7,6 @@ so their modules read theirs by `read_message`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 from faceplate.column_types import JsonObject
@@ -18,12 +17,12 @@ from faceplate.importers.fields import (
     as_object,
     first_of,
     first_text,
-    to_seconds,
     to_time,
     without,
 )
 from faceplate.importers.fitting import digest
 from faceplate.importers.formats.description import Format
+from faceplate.importers.formats.order import is_newest_first
 from faceplate.importers.prologue import take_prompts
 from faceplate.importers.shelf import Shelf
 from faceplate.importers.source import (
@@ -48,10 +47,15 @@ _ROLES: Final = {
 _TEXTS: Final = (
     *("content", "parts", "text", "message", "value", "contentParts", "contentChunks"),
 )
-_CALL_LISTS: Final = ("tool_calls", "toolCalls")
-_CALLS: Final = ("function_call", "functionCall")
-_CALL_IDS: Final = ("tool_call_id", "toolCallId")
-_TOOLS: Final = ("name", "tool_name", "toolName")
+_CALLS: Final = ("tool_calls", "function_call", "toolCalls", "functionCall")
+_RENAMED: Final = {
+    "toolCalls": "tool_calls",
+    "functionCall": "function_call",
+    "toolCallId": "tool_call_id",
+    "toolName": "tool_name",
+    "finishReason": "finish_reason",
+}
+"""The names that programs in JavaScript give to the fields of a message."""
 _PLAIN: Final = {"role", "content"}
 _TIMES: Final = (
     *("created_at", "createdAt", "created", "create_time", "timestamp", "ts", "time", "date"),
@@ -92,7 +96,7 @@ def is_message(value: object) -> bool:
     return (
         isinstance(value, dict)
         and first_text(value.get("role")).strip().lower() in _ROLES
-        and any(key in value for key in (*_TEXTS, *_CALL_LISTS, *_CALLS, "refusal", "audio"))
+        and any(key in value for key in (*_TEXTS, *_CALLS, "refusal", "audio"))
     )
 
 
@@ -125,7 +129,7 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
     title_key = next((key for key in _TITLES if first_text(value.get(key))), "title")
     prompts = take_prompts(fields)
     is_tree = any(message.parent is not None for message in messages)
-    if not is_tree and _is_newest_first(messages):
+    if not is_tree and is_newest_first(messages):
         messages = Shelf(reversed(messages))
     named: Iterable[Message] = messages
     if model := value.get("model"):
@@ -142,20 +146,6 @@ def read_chat(value: JsonObject, messages: Sequence[Message]) -> SourceChat:
         is_exact=True,
         rest=_rest(without(fields, id_key, title_key, *(_CURRENTS if is_tree else ())), messages),
     )
-
-
-def _is_newest_first(messages: Sequence[Message]) -> bool:
-    """Return whether no message is newer than the one before it, by the whole seconds of all.
-
-    A talk that goes from a question to an answer is in order: two clocks may have set its times.
-    """
-    if not messages or messages[0].created is None:
-        return False
-    is_in_order = messages[0].role != "assistant" and messages[-1].role == "assistant"
-    times = [to_seconds(message.created) for message in messages]
-    known = [int(time) for time in times if time is not None]
-    is_falling = all(later <= earlier for earlier, later in pairwise(known))
-    return len(known) == len(times) > 1 and known[0] > known[-1] and is_falling and not is_in_order
 
 
 def _rest(fields: JsonObject, messages: Sequence[Message]) -> JsonObject:
@@ -190,7 +180,7 @@ def read_message(message: JsonObject) -> Message:
         role = _ROLES.get(first_text(message["role"]).strip().lower())
         if role is not None and role != "tool":
             return Message(role, [Text(message["content"])], rest={}, original=message)
-    rest = dict(message)
+    rest = {_name_of(key, message): field for key, field in message.items()}
     given = first_text(rest.pop("role", None), "unknown")
     role = _ROLES.get(given.strip().lower(), given)
     pieces = _take_pieces(role, rest)
@@ -213,16 +203,23 @@ def read_message(message: JsonObject) -> Message:
     )
 
 
+def _name_of(key: str, message: JsonObject) -> str:
+    name = _RENAMED.get(key)
+    return key if name is None or name in message else name
+
+
 def _take_pieces(role: str, rest: JsonObject) -> list[Piece]:
     """Remove what was said from the fields of a message, and return it."""
     content = _take(rest, *_TEXTS)
     pieces = read_content(content)
+    for key in [key for key in _TEXTS if content and rest.get(key) == content]:
+        del rest[key]
     if isinstance(parts := rest.get("content_parts"), list):  # of a stored completion
         pieces = [*pieces, *(piece for piece in read_content(parts) if piece not in pieces)]
         del rest["content_parts"]
     if role == "tool" and not any(isinstance(piece, Result) for piece in pieces):
-        call_id, tool = first_text(_take(rest, *_CALL_IDS)), first_text(_take(rest, *_TOOLS))
-        pieces = [Result(content, call_id, tool)]
+        tool = first_text(_take(rest, "name", "tool_name"))
+        pieces = [Result(content, first_text(rest.pop("tool_call_id", None)), tool)]
     if not rest:
         return pieces
     asides = [Aside("reasoning", rest.pop(key)) for key in _REASONING if rest.get(key)]
@@ -246,16 +243,16 @@ def _take_files(rest: JsonObject) -> Iterator[Attachment]:
 
 
 def _take_calls(rest: JsonObject) -> Iterator[Piece]:
-    given = [key for key in _CALL_LISTS if isinstance(rest.get(key), list | dict)]
-    listed = rest.pop(given[0]) if given else None
+    listed = rest.get("tool_calls")
+    if isinstance(listed, list | dict):
+        del rest["tool_calls"]
     for call in [listed] if isinstance(listed, dict) else as_list(listed):
         if isinstance(call, dict):
             yield from read_part({**call, "type": "tool_call"})
         else:
             yield Unknown(call)
-    for key in _CALLS:
-        if isinstance(rest.get(key), dict):
-            yield from read_part({"type": "function_call", **rest.pop(key)})
+    if isinstance(rest.get("function_call"), dict):
+        yield from read_part({"type": "function_call", **rest.pop("function_call")})
 
 
 def _take(fields: JsonObject, *keys: str) -> Any:
@@ -273,9 +270,10 @@ def take_time(fields: JsonObject, *keys: str) -> Any:
 
 
 def _are_linked(messages: Sequence[JsonObject]) -> bool:
-    """Return whether each parent that a message names is a message, and no message holds others.
+    """Return whether the parents that messages name are messages, and no message holds others.
 
-    Where there are parents, each message has an id of its own.
+    Some may be missing, such as a root that has no message. Where there are parents, each message
+    has an id of its own.
     """
     if all(map(_LINKS.isdisjoint, messages)):
         return True
@@ -284,7 +282,9 @@ def _are_linked(messages: Sequence[JsonObject]) -> bool:
     children = [child for message in messages for child in as_list(message.get("children"))]
     if any(isinstance(child, dict) for child in children) or (children and not parents):
         return False
-    return not parents or (parents <= ids and len(ids) == len(messages))
+    found = len(parents & ids)
+    is_tree = 2 * found >= len(parents) and (found > 0 or len(messages) == 1)
+    return not parents or (is_tree and len(ids) == len(messages))
 
 
 def read_id(value: object) -> str:

@@ -46,7 +46,7 @@ _OWN: Final = {*_CALLS, *_HOSTED, *_OUTPUTS, *_NOTES}
 def fits(value: JsonObject) -> int:
     """Return 3 for items, or for a reply with some; 2 for a question to a model."""
     items = _items(value)
-    if items and all(map(_is_item, items)):
+    if _are_items(items):
         kinds = {_kind(item) for item in items}
         are_plain = kinds == {"message"} and not value.get("messages")
         return 3 if are_plain or any(map(_is_own, items)) else 0
@@ -61,9 +61,7 @@ def has_output(value: JsonObject) -> bool:
     """Return whether a value has a list of items as its output."""
     output = value.get("output")
     is_empty_reply = output == [] and value.get("object") == "response"
-    return is_empty_reply or (
-        isinstance(output, list) and output != [] and all(map(_is_item, output))
-    )
+    return is_empty_reply or (isinstance(output, list) and _are_items(output))
 
 
 def joins(value: JsonObject) -> str | None:
@@ -76,6 +74,14 @@ def _is_own(item: JsonObject) -> bool:
     return kind in _OWN or (kind == "reasoning" and "summary" in item)
 
 
+def _are_items(listed: Sequence[Any]) -> bool:
+    """Return whether most of a list are items, and the others may be of kinds that are newer."""
+    others = [each for each in listed if not _is_item(each)]
+    return 2 * len(others) < len(listed) and all(
+        "role" not in as_object(each) and _kind(each) not in ("", "message") for each in others
+    )
+
+
 def _is_item(item: Any) -> bool:
     if not isinstance(item, dict):
         return False
@@ -86,7 +92,7 @@ def _is_item(item: Any) -> bool:
 
 def _kind(item: Any) -> str:
     """Return the type of an item; a message may have none."""
-    kind = as_object(item).get("type", "message")
+    kind = item.get("type", "message") if isinstance(item, dict) else ""
     return kind if isinstance(kind, str) else ""
 
 
