@@ -205,6 +205,7 @@ def _bound(rota: Rota) -> Callable[[Scope, Any], Awaitable[bool]]:
     return complete
 
 
+@pytest.mark.not_on_citus("a worker finds the conflict at COMMIT, whose outcome is then unknown")
 async def test_of_two_blocks_that_skew_one_is_told(db: Database, user: User, rota: Rota) -> None:
     """Else a block, which cannot be retried, breaks the rule without a word."""
 
