@@ -24,9 +24,9 @@ from tests.units import (
     user_of,
 )
 
-from faceplate import Conflict, Scope, SystemScope
+from faceplate import Conflict, Scope, SystemScope, one_statement
 from faceplate.models import Conversation, Task
-from faceplate.services import conversations
+from faceplate.services import _appending, append_statements, conversations
 from faceplate.services.chats import NewChat
 from faceplate.services.conversations import NewConversation
 from faceplate.services.messages import NewMessage
@@ -115,6 +115,19 @@ async def do_several_things(scope: Scope, conversation_id: UUID) -> int:
     await found["messages.remove_last"](scope, conversation_id)
     await found["tasks.create"](scope, title="composed")
     return await insert_a_note(scope, "composed")
+
+
+@one_statement
+async def append_in_steps(scope: Scope, conversation_id: UUID) -> int:
+    """An append as on Citus, whose second statement takes the COMMIT along."""
+    id_ = scope.new_id()
+    new = {"id": id_, "role": "user", "content": "hi", "metadata": {}}
+    values = new | {"conversation_id": conversation_id}
+    stamps = await _appending.insert_in_steps(scope, append_statements.APPEND, values)
+    stored = stamps or await scope.all(
+        append_statements.STORED, conversation_id=conversation_id, ids=[id_]
+    )
+    return int(stored[0].position)
 
 
 class Plan(NamedTuple):
@@ -279,6 +292,7 @@ def plans(own: Belongings) -> dict[str, Plan]:
         "own, a sum": _plan(count_up, own.user_id),
         "own, after a refusal": _plan(go_on_after_a_refusal, "a note"),
         "own, the ORM": _plan(use_the_orm, own.conversation_id),
+        "own, in steps": _plan(append_in_steps, own.conversation_id),
         "own, composed": _plan(do_several_things, own.conversation_id),
     }
 

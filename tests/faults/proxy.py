@@ -7,7 +7,7 @@
         await db.run(...)
         assert proxy.struck
 
-It listens on a Unix socket or on loopback TCP and speaks to a Unix socket. It declines TLS.
+It listens on a Unix socket or on loopback TCP, and speaks to either. It declines TLS.
 """
 
 import asyncio
@@ -110,6 +110,7 @@ class Traffic:
     connections: int = 0
     round_trips: int = 0
     statements: int = 0
+    notices: int = 0
     messages: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
     bytes: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
 
@@ -139,6 +140,7 @@ class _Link:
             case Direction.TO_SERVER, "P":
                 name, sql, _ = payload.split(b"\0", 2)
                 self._is_in_transaction |= sql.startswith(b"BEGIN")
+                self._is_in_transaction &= sql != b"COMMIT"
                 self._writing.discard(name)  # the unnamed statement is parsed again and again
                 if re.search(rb"\b(INSERT INTO|UPDATE|DELETE FROM) ", sql):
                     self._writing.add(name)
@@ -207,6 +209,8 @@ class Proxy:
             path = Path(host) / f".s.PGSQL.{port}"
             self._listener = await asyncio.start_unix_server(self._accept, path)
         user, database = self._target.username, self._target.database
+        if self._target.password is not None:
+            user = f"{user}:{quote(self._target.password)}"
         self.url = f"postgresql://{user}@/{database}?host={quote(host)}&port={port}"
         return self
 
@@ -237,7 +241,7 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
         client = _Side(reader, writer)
         try:
-            server = _Side(*await asyncio.open_unix_connection(self._socket))
+            server = _Side(*await self._connect())
         except OSError:  # no server there: the client is turned away
             writer.close()
             return
@@ -257,10 +261,13 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     await side.writer.wait_closed()
 
-    @property
-    def _socket(self) -> str:
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._target.host is not None:
+            return await asyncio.open_connection(self._target.host, self._target.port)
         query = self._target.query
-        return f"{query['host']}/.s.PGSQL.{query.get('port', 5432)}"
+        return await asyncio.open_unix_connection(
+            f"{query['host']}/.s.PGSQL.{query.get('port', 5432)}"
+        )
 
     async def _pump(self, link: _Link, direction: Direction) -> None:
         """Carry messages in one direction until its end, or until the connection is dropped."""
@@ -350,6 +357,8 @@ class Proxy:
         self.traffic.round_trips += answers
         if message.direction is Direction.TO_SERVER:
             self.traffic.statements += message.type in {"E", "Q"}
+        else:
+            self.traffic.notices += message.type == "N"
         self.traffic.messages[message.direction] += 1
         self.traffic.bytes[message.direction] += size
         link.last = message.direction

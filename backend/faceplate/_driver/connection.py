@@ -10,7 +10,7 @@ import asyncpg
 
 from faceplate._driver.encoding import Encoded, encode
 from faceplate._driver.error_details import DRIVER_ERRORS
-from faceplate._driver.preamble import BEGIN_FLIGHT, LocalSettings, Preamble
+from faceplate._driver.preamble import BEGIN_FLIGHT, COMMIT, LocalSettings, Preamble
 from faceplate._driver.preamble_row import PreambleRow
 from faceplate._driver.preparing import PreparingConnection
 from faceplate._driver.session_state import RESET_SESSION
@@ -109,6 +109,18 @@ class Connection(PreparingConnection):
             if (elapsed_s := time.monotonic() - started_s) >= self._log_after_s:
                 self.log(sql, elapsed_s, ahead)
         raise failure
+
+    async def run_and_commit(
+        self, ahead: Preamble, sql: str, values: list[Any], *, limit: int = 0
+    ) -> Answer:
+        """Run ``sql`` as `run` does, and commit the open transaction in the same round trip.
+
+        The command tag is that of COMMIT. Raises UsageError where the connection is not pipelined.
+        """
+        if self._wire is None:
+            raise UsageError("nothing goes behind a statement on this connection")
+        with self._wire.ending_with(COMMIT):
+            return await self.run(ahead, sql, values, limit=limit, may_commit=True)
 
     async def run_shared(
         self, sql: str, aheads: Sequence[Preamble], values: Sequence[list[Any]], ending: Preamble

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncpg.protocol.protocol import NO_TIMEOUT
 
+from faceplate._driver.wire import SYNC, Wire
+
 if TYPE_CHECKING:
     from faceplate._driver.prepared import Prepared
-    from faceplate._driver.wire import Wire
 
-SYNC = b"S\0\0\0\4"
 UPDATED = b"UPDATE 1"
 ANSWER = b"2\0\0\0\4" + b"C\0\0\0\rUPDATE 1\0" + b"Z\0\0\0\5T"
 """What the driver is given: bound, run, and still in a transaction."""

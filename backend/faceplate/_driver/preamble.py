@@ -227,6 +227,8 @@ def _parse(sql: str, types: Sequence[int] = ()) -> bytes:
 
 
 _EXECUTE = _message(b"E", _string(""), struct.pack("!i", 0))
+COMMIT = _run("COMMIT")
+"""The messages that commit, for behind the last statement of a transaction."""
 _STEP_UP_ONCE = Preamble(
     _bind("faceplate_step_up") + _EXECUTE,
     "EXECUTE faceplate_step_up",

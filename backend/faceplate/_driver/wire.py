@@ -15,6 +15,7 @@ from faceplate._driver.shared_flight import SharedFlight
 from faceplate._driver.timers import CommandTimer
 
 PARSE = b"P"
+SYNC = b"S\0\0\0\4"
 
 
 class Wire:
@@ -85,6 +86,20 @@ class Wire:
         def write(data: Any) -> None:  # noqa: ARG001 - a transport's signature
             self._write = self.transport.write
             call_soon(self.protocol.data_received, answer)
+
+        self._write = write
+        try:
+            yield
+        finally:
+            self._write = self.transport.write
+
+    @contextmanager
+    def ending_with(self, messages: bytes) -> Iterator[None]:
+        """Send ``messages`` behind the driver's next statement, ahead of its Sync."""
+
+        def write(data: Any) -> None:
+            self._write = self.transport.write
+            self.transport.write(bytes(data).removesuffix(SYNC) + messages + SYNC)
 
         self._write = write
         try:

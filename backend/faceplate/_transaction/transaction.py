@@ -102,6 +102,13 @@ class Transaction(State, ABC):
             self.restart_in_transaction()
         self.autocommits = False
 
+    def commit_with_next(self) -> None:
+        """Commit with the next statement, in a `one_statement` unit that needed several.
+
+        That statement must be the last one, and affect a row.
+        """
+        self.autocommits = True
+
     @property
     def is_carrying(self) -> bool:
         """Whether an UPDATE of a flush waits for another statement."""
@@ -239,13 +246,13 @@ class Transaction(State, ABC):
             raise StaleDataError("an UPDATE of a flush has not found its row")
 
     def _preamble_for(self, effects: Effects) -> tuple[Preamble, bool, bool]:
-        """Return the preamble, whether it has BEGIN, and whether the statement autocommits.
+        """Return the preamble, whether it has BEGIN, and whether the statement commits.
 
-        A statement autocommits if it writes or locks and no BEGIN was sent.
+        A statement commits if it writes or locks and no BEGIN was sent, or by `commit_with_next`.
         """
         mark = self._mark if effects.is_dml else None
         if self.is_open:
-            return mark or preamble.NONE, False, False
+            return mark or preamble.NONE, False, self.autocommits
         if self.autocommits or not (effects.needs_transaction or self._has_snapshot):
             return self._autocommit_preamble(), False, effects.needs_transaction
         return preamble.join(self._begin_preamble(), mark), True, False
@@ -254,7 +261,10 @@ class Transaction(State, ABC):
         self, ahead: Preamble, sql: str, arguments: list[Any], limit: int
     ) -> Answer:
         driver = self._driver
-        running = driver.run(ahead, sql, arguments, limit=limit, may_commit=True)
+        if self.is_open:
+            running = driver.run_and_commit(ahead, sql, arguments, limit=limit)
+        else:
+            running = driver.run(ahead, sql, arguments, limit=limit, may_commit=True)
         self.autocommit = sent = Autocommit(running, self.settings, driver)  # in doubt from now on
         try:
             answer = await sent
@@ -267,6 +277,7 @@ class Transaction(State, ABC):
         finally:
             sent.close()
         rows, tag = answer
+        self.is_open = False
         # A `one_statement` that affects no row has written nothing.
         self.has_committed = bool(rows) or not tag.endswith(b" 0")
         if sent.cancelled is not None:

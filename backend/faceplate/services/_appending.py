@@ -220,7 +220,7 @@ async def insert(
     values["conversation_id"] = conversation_id
     try:
         if scope.is_on_citus:
-            return await _insert_in_steps(scope, appending, values)
+            return await insert_in_steps(scope, appending, values)
         return await scope.all(appending, **values)
     except Conflict as error:
         if error.constraint != "pk_messages":
@@ -232,15 +232,21 @@ async def insert(
         ) from None
 
 
-async def _insert_in_steps(
+async def insert_in_steps(
     scope: Scope, appending: Statement[Any], values: dict[str, Any]
 ) -> list[Any]:
-    """Count the conversation up, and insert at its new end: see `append_statements.STEPS`."""
+    """Count the conversation up, and insert at its new end: see `append_statements.STEPS`.
+
+    In a unit that does no more, the INSERT commits.
+    """
+    is_whole_unit = scope.autocommits
     scope.begin_with_next()
     count_up, add = sql.STEPS[appending]
     end = await scope.first(count_up, **_taken_by(count_up, values))
     if end is None:
         return []
+    if is_whole_unit:
+        scope.commit_with_next()
     return await scope.all(add, end=end, **_taken_by(add, values))
 
 
