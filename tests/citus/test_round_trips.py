@@ -37,27 +37,47 @@ async def wire(cluster: Settings, admin: Operator) -> AsyncIterator[Wire]:
         yield Wire(proxy, db, user.id, chat.id)
 
 
-APPENDS: dict[str, Call] = {
-    "append": lambda db, user_id, chat_id: db.run(
-        user_id, messages.append, chat_id, role="user", content="hi"
+# A worker gets BEGIN, UPDATE, INSERT, COMMIT; with `ask` a SELECT, too.
+COSTS: dict[str, tuple[Call, int, int]] = {
+    "append": (
+        lambda db, user_id, chat_id: db.run(
+            user_id, messages.append, chat_id, role="user", content="hi"
+        ),
+        2,
+        4,
     ),
-    "append_many": lambda db, user_id, chat_id: db.run(
-        user_id, messages.append_many, chat_id, [messages.NewMessage("user", "hi")] * 2
+    "append_many": (
+        lambda db, user_id, chat_id: db.run(
+            user_id, messages.append_many, chat_id, [messages.NewMessage("user", "hi")] * 2
+        ),
+        2,
+        4,
     ),
-    "append_draft": lambda db, user_id, chat_id: db.run(user_id, messages.append_draft, chat_id),
+    "append_draft": (
+        lambda db, user_id, chat_id: db.run(user_id, messages.append_draft, chat_id),
+        2,
+        4,
+    ),
+    "ask": (
+        lambda db, user_id, chat_id: db.run(
+            user_id, messages.ask, chat_id, role="user", content="hi"
+        ),
+        3,
+        5,
+    ),
 }
 
 
-@pytest.mark.parametrize("name", APPENDS)
-async def test_an_append_takes_two_round_trips_and_four_commands_to_a_worker(
+@pytest.mark.parametrize("name", COSTS)
+async def test_a_unit_costs_so_many_round_trips_and_commands_to_a_worker(
     wire: Wire, name: str
 ) -> None:
-    """Else each message waits longer, or for a two-phase commit: BEGIN, UPDATE, INSERT, COMMIT."""
-    call = APPENDS[name]
+    """Else each message waits longer, or for a two-phase commit."""
+    call, round_trips, commands = COSTS[name]
     await call(wire.db, wire.user_id, wire.chat_id)  # prepares its statements
     wire.proxy.traffic = traffic = Traffic()
     await call(wire.db, wire.user_id, wire.chat_id)
-    assert (traffic.round_trips, traffic.notices) == (2, 4)
+    assert (traffic.round_trips, traffic.notices) == (round_trips, commands)
 
 
 async def test_a_message_that_is_stored_already_is_found_by_its_key(wire: Wire) -> None:

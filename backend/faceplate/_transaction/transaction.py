@@ -96,17 +96,18 @@ class Transaction(State, ABC):
         """Whether the server is the coordinator of a Citus cluster."""
         return self._driver.is_citus
 
-    def begin_with_next(self) -> None:
-        """Begin the transaction with the next statement, in a unit that needs several."""
+    def begin_with_next(self) -> bool:
+        """Begin the transaction with the next statement, in a unit that needs several.
+
+        Return whether that is a `one_statement` unit, which may `commit_with_next`.
+        """
         if self.autocommits and self.autocommit is not None:
             self.restart_in_transaction()
-        self.autocommits = False
+        may_commit, self.autocommits = self.autocommits, False
+        return may_commit
 
     def commit_with_next(self) -> None:
-        """Commit with the next statement, in a `one_statement` unit that needed several.
-
-        That statement must be the last one, and affect a row.
-        """
+        """Commit with the next statement, in one round trip: the last one of the unit."""
         self.autocommits = True
 
     @property

@@ -239,13 +239,12 @@ async def insert_in_steps(
 
     In a unit that does no more, the INSERT commits.
     """
-    is_whole_unit = scope.autocommits
-    scope.begin_with_next()
+    may_commit = scope.begin_with_next()
     count_up, add = sql.STEPS[appending]
     end = await scope.first(count_up, **_taken_by(count_up, values))
     if end is None:
         return []
-    if is_whole_unit:
+    if may_commit:
         scope.commit_with_next()
     return await scope.all(add, end=end, **_taken_by(add, values))
 

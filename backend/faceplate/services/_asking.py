@@ -35,10 +35,12 @@ async def ask_one(
     check_shape(message)
     _appending.check_opens(scope, conversation_id, opens)
     if scope.is_on_citus:  # what reads beside a statement that writes would see its result there
-        scope.begin_with_next()
+        may_commit = scope.begin_with_next()
         stored = await _appending.append_one(
             scope, conversation_id, message, after=after, branch=branch, opens=opens
         )
+        if may_commit:
+            scope.commit_with_next()
         return await _path_reading.up_to(scope, conversation_id, stored.position, limit)
     if not (message.uses_tools or branch):
         rows = await _ask_at_end(scope, conversation_id, message, after, limit)
