@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
+from tests.faults.plans import append_in_steps
 from tests.faults.proxy import Direction, Proxy, Traffic
 from tests.faults.servers import OwnServer
 from tests.units import DOCUMENT_KIND, LONG_AGO, Belongings, settle_in
@@ -63,6 +64,10 @@ HOT: dict[str, tuple[Call, Cost]] = {
             own.user_id, messages.append, own.conversation_id, role="user", content=CONTENT
         ),
         Cost(1, 2, 400, 500),
+    ),
+    "append in steps": (  # the user and what counts up, what inserts and commits
+        lambda db, own: db.run(own.user_id, append_in_steps, own.conversation_id),
+        Cost(2, 5, 700, 600),
     ),
     "append_many": (
         lambda db, own: db.run(own.user_id, messages.append_many, own.conversation_id, TURN),

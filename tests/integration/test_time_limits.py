@@ -61,6 +61,15 @@ async def rename(scope: Scope, id_: UUID) -> str:
     return await scope.one(RENAME, id=id_)
 
 
+@one_statement
+async def rename_and_commit(scope: Scope, id_: UUID) -> str:
+    may_commit = scope.begin_with_next()
+    await scope.one(CREATE, id=scope.new_id(), title="before")
+    if may_commit:
+        scope.commit_with_next()
+    return await scope.one(RENAME, id=id_)
+
+
 async def rename_by_session(scope: Scope, id_: UUID) -> None:
     task = await scope.session.get_one(models.Task, (scope.user_id, id_))
     task.title = "renamed"
@@ -99,6 +108,7 @@ def by_run(unit: Callable[..., Awaitable[Any]]) -> Callable[[Database, User, UUI
 WAYS: dict[str, Callable[[Database, User, UUID], Awaitable[Any]]] = {
     "one statement": by_run(rename_alone),
     "a transaction": by_run(rename),
+    "a transaction that the last one commits": by_run(rename_and_commit),
     "the session": by_run(rename_by_session),
     "a stream": by_run(rename_by_stream),
     "many": by_run(rename_many),

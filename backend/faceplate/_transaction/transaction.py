@@ -107,7 +107,10 @@ class Transaction(State, ABC):
         return may_commit
 
     def commit_with_next(self) -> None:
-        """Commit with the next statement, in one round trip: the last one of the unit."""
+        """Commit with the next statement, in one round trip: the last one of the unit.
+
+        The earlier ones are kept even if that one affects no row.
+        """
         self.autocommits = True
 
     @property
