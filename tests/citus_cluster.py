@@ -51,7 +51,7 @@ class Cluster:
 
     def drop(self, name: str) -> None:
         for node in self.nodes:
-            _run(node, lambda c: c.execute(f"DROP DATABASE {name} WITH (FORCE)"))
+            _run(node, lambda connection: _drop(connection, name))
 
     def _empty(self) -> str:
         if _run(
@@ -78,6 +78,15 @@ async def _make_role(connection: "asyncpg.Connection[Any]", role: str, options: 
     with suppress(asyncpg.DuplicateObjectError):  # another owner has made it
         await connection.execute("CREATE ROLE faceplate_app NOLOGIN")
     await connection.execute(f"GRANT faceplate_app TO {role} WITH ADMIN OPTION")
+
+
+async def _drop(connection: "asyncpg.Connection[Any]", name: str) -> None:
+    """Drop a database. Citus's own daemon may be connected to it once more meanwhile."""
+    async with asyncio.timeout(IN_USE_S):
+        while True:
+            with suppress(asyncpg.ObjectInUseError):
+                await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+                return
 
 
 async def _copy(

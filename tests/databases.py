@@ -87,4 +87,4 @@ async def temporary_objects(settings: Settings) -> AsyncIterator[None]:
 
 async def end(operator: Operator, pid: int) -> None:
     """End a connection's process and wait until it is gone."""
-    assert await operator.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
+    assert await operator.fetchval("SELECT pg_terminate_backend($1::integer, 10000)", pid)

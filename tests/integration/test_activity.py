@@ -28,6 +28,7 @@ WRONG = """
 SELECT count(*) FROM faceplate.conversations
 WHERE active_hour IS DISTINCT FROM date_trunc('hour', updated_at, 'UTC')
 """
+NO_TRIGGER = pytest.mark.not_on_citus("it refuses the trigger that sets the hour, which units do")
 STORED_AT = Statement(datetime, sa.select(Conversation.stored_at))
 
 
@@ -68,6 +69,7 @@ async def set_hour(scope: Scope, conversation_id: UUID, moment: datetime) -> Non
     )
 
 
+@NO_TRIGGER
 async def test_a_list_is_in_the_exact_order_of_activity(
     db: Database, user: User, operator: Operator
 ) -> None:
@@ -87,6 +89,7 @@ async def test_a_list_is_in_the_exact_order_of_activity(
     assert await listed(db, user, 3) == [expected[-1], *expected[:-1]]
 
 
+@NO_TRIGGER
 @pytest.mark.parametrize("setting", [set_time, set_time_in_sql, set_hour])
 async def test_whatever_sets_the_time_moves_the_conversation(
     db: Database, user: User, operator: Operator, setting: Any
@@ -127,6 +130,7 @@ async def test_a_conversation_says_when_it_was_stored(db: Database, user: User) 
     assert await db.run(user.id, Scope.all, STORED_AT) == [stored_at]
 
 
+@pytest.mark.not_on_citus("the statistics are those of shards")
 class TestHot:
     """What the statistics of a table say of its updates."""
 

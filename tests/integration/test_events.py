@@ -31,6 +31,7 @@ from faceplate.services import tasks, users
 PID = Statement(int, sa.select(sa.func.pg_backend_pid()))
 CANARY = "what nobody else may read"
 # The connection ends in the middle of COMMIT, before it has taken effect.
+NO_TRIGGER = pytest.mark.not_on_citus("it refuses the trigger that ends a connection at COMMIT")
 END_AT_COMMIT = """
 CREATE FUNCTION end_at_commit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
     'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
@@ -252,6 +253,7 @@ async def test_a_refusal_is_recorded_once(
     assert (level, fields["kind"], fields["unit"]) == (logging.WARNING, "refusal", unit)
 
 
+@NO_TRIGGER
 async def test_an_unknown_outcome_is_an_error_in_the_log(
     own: Settings, operator: Operator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -273,6 +275,7 @@ async def test_an_unknown_outcome_is_an_error_in_the_log(
     assert (level, fields["kind"], fields["attempt"]) == (logging.ERROR, "unknown_outcome", 1)
 
 
+@NO_TRIGGER
 async def test_a_repeat_that_leaves_the_outcome_unknown(own: Settings, operator: Operator) -> None:
     """Else it is taken for a refusal, which it is safe to try again with another id."""
     async with opened(own, retry_delay_s=0) as db:
