@@ -64,7 +64,14 @@ class Row(tuple[Any, ...]):
     _make = tuple
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=REACHED)
+NO_SEAL = pytest.mark.not_on_citus("the workers have neither the seal's function nor its key")
+
+
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=[pytest.param(name, marks=[NO_SEAL] * (name == SEALED)) for name in REACHED],
+)
 async def house(
     request: pytest.FixtureRequest, server_url: str, module_database_url: str
 ) -> AsyncIterator[House]:
