@@ -197,11 +197,13 @@ test-container: $(INSTALLED) ## Run some tests on PostgreSQL 18 in a container (
 	@$(BIN)/pytest --database=container $(or $(ARGS),$(CONTAINER_TESTS))
 
 # What the units promise. The tests of the cluster itself come last, since they crash its nodes.
-CITUS_TESTS := $(patsubst %,tests/integration/test_%.py,across_users archive_trees asking chats \
-    constraints conversation_paths conversation_races conversations cookbook documents drafts \
-    entities export isolation isolation_levels isolation_orm isolation_sql \
-    key_rotation mcp_configs message_search messages purge refused_values session_reads streams tasks \
-    tool_calls transactions usage users) tests/citus
+CITUS_TESTS := $(patsubst %,tests/integration/test_%.py,across_users activity \
+    adapter_statements archive_trees asking bodies carried_updates chats commands concurrency \
+    confidentiality constraints conversation_crowd conversation_paths conversation_races \
+    conversations cookbook documents drafts entities erase events export export_command fairness \
+    isolation isolation_levels isolation_orm isolation_sql key_rotation mcp_configs message_search \
+    messages purge refused_values session_reads streams tasks tool_calls transactions usage users) \
+    tests/citus
 test-citus: $(INSTALLED) ## Run the tests on a Citus cluster (FACEPLATE_TEST_CITUS_NODES=host:port,...)
 	@$(BIN)/pytest --database=citus $(or $(ARGS),$(CITUS_TESTS))
 
