@@ -21,6 +21,9 @@ EMPTY = "faceplate_test_citus"
 """The database from which the empty ones are copied: it has the extension and the workers."""
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 IN_USE_S = 20.0
+ONE_AT_A_TIME = "SELECT pg_advisory_lock(hashtext('the roles of the tests'))"
+"""What a connection runs before it alters roles, until it closes: the workers of a run share them,
+and PostgreSQL refuses two at a time."""
 
 
 def url_of(node: str, database: str = "postgres", role: str = "postgres") -> URL:
@@ -73,6 +76,7 @@ class Cluster:
 
 
 async def _make_role(connection: "asyncpg.Connection[Any]", role: str, options: str) -> None:
+    await connection.execute(ONE_AT_A_TIME)
     known = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role)
     await connection.execute(f"{'ALTER' if known else 'CREATE'} ROLE {role} {options}")
     with suppress(asyncpg.DuplicateObjectError):  # another owner has made it

@@ -127,6 +127,7 @@ async def _prepare_role(admin: URL) -> Server:
             return Server(admin, admin, server_version)
         # Derived, so that several runs may share a server.
         password = hashlib.sha256(f"{ROLE} {dsn(admin)}".encode()).hexdigest()
+        await connection.execute(citus_cluster.ONE_AT_A_TIME)
         known = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", ROLE)
         await connection.execute(
             f"{'ALTER' if known else 'CREATE'} ROLE {ROLE} LOGIN NOSUPERUSER NOBYPASSRLS"
