@@ -208,6 +208,28 @@ async def test_a_unit_that_goes_on_after_its_one_statement_is_run_in_one_transac
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["first", "second"]
 
 
+async def test_a_unit_that_goes_on_over_a_closed_connection_is_told_of_its_loss(
+    narrow: Database, user: User
+) -> None:
+    """Else it gets the driver's AttributeError, and is not run again, as after any other loss.
+
+    The driver closes a connection that answers nothing, after a time limit that the unit catches.
+    """
+    attempts = 0
+
+    async def unit(scope: Scope) -> list[str]:
+        nonlocal attempts
+        attempts += 1
+        await scope.one(CREATE, id=scope.new_id(), title="once")
+        await scope.all(TITLES)
+        if attempts == 1:
+            scope._driver.terminate()
+        return await scope.all(TITLES)
+
+    assert await narrow.run(user.id, unit) == ["once"]
+    assert attempts == 2
+
+
 async def test_a_cancellation_that_was_taken_back_is_forgotten(
     narrow: Database, user: User
 ) -> None:

@@ -100,6 +100,10 @@ class Connection(PreparingConnection):
             )
         except DRIVER_ERRORS as error:
             failure = self.map_error(error, may_commit=may_commit)
+        except AttributeError:
+            if self._protocol is not None:
+                raise
+            failure = self.map_error(asyncpg.InterfaceError("connection is closed"))
         else:
             self.is_preparing = False
             self.last_heard_s = time.monotonic()
