@@ -168,7 +168,19 @@ async def is_reached(house: House, attack: Attack, ada: Belongings, bob: Belongi
     return changed or bob.subject_id in learned
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: "; ".join(attack.statements)[:90])
+UNLIKE_ON_CITUS = {
+    "EXPLAIN ANALYZE EXECUTE faceplate_enter('{bob}')": "no worker is told of that user",
+    "COPY faceplate.messages FROM STDIN": "it waits for rows before it is refused",
+}
+
+
+def _marked(attack: Attack) -> Any:
+    reason = UNLIKE_ON_CITUS.get(attack.statements[0])
+    marks = [] if reason is None else [pytest.mark.not_on_citus(reason)]
+    return pytest.param(attack, id="; ".join(attack.statements)[:90], marks=marks)
+
+
+@pytest.mark.parametrize("attack", [_marked(attack) for attack in ATTACKS])
 async def test_hostile_sql_reaches_what_the_page_says_and_leaves_no_trace(
     house: House, attack: Attack
 ) -> None:
@@ -267,6 +279,7 @@ SELECT array_to_string(setconfig, ',') FROM pg_db_role_setting WHERE setrole = $
 """
 
 
+@pytest.mark.not_on_citus("the role of units has a default there, its lock_timeout")
 async def test_hostile_sql_spoils_the_defaults_of_its_own_login_alone(house: House) -> None:
     """Else security.md promises too much: PostgreSQL lets every login change its own.
 

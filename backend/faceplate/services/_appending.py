@@ -241,12 +241,14 @@ async def insert_in_steps(
     """
     may_commit = scope.begin_with_next()
     count_up, add = sql.STEPS[appending]
+    added = _taken_by(add, values)
+    add.compiled.bind(added | {"end": 0}, scope.user_id)  # refuses a value before anything is sent
     end = await scope.first(count_up, **_taken_by(count_up, values))
     if end is None:
         return []
     if may_commit:
         scope.commit_with_next()
-    return await scope.all(add, end=end, **_taken_by(add, values))
+    return await scope.all(add, end=end, **added)
 
 
 def _taken_by(statement: Statement[Any], values: dict[str, Any]) -> dict[str, Any]:
