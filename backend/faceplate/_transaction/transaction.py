@@ -306,6 +306,18 @@ class Transaction(State, ABC):
             raise
         self._check_in_sync()
 
+    async def _resynchronize(self) -> None:
+        was_unconfirmed = self._begin_is_unconfirmed
+        await super()._resynchronize()
+        if was_unconfirmed and self.is_open and self._driver.is_citus:
+            # There each command of `_open` is sent alone. The user may not have been set.
+            _, *settings = self._begin_preamble().sql.split("; ")
+            try:
+                await self._driver.run_commands(settings)
+            except BaseException as error:
+                self._note_failure(error, begins=True)
+                raise
+
     def _check_only_reads(self, effects: Effects) -> None:
         """Raise UsageError for what writes or locks. The server refuses what text hides."""
         if self._read_only and (effects.is_dml or effects.locks):
