@@ -203,8 +203,9 @@ CITUS_TESTS := $(patsubst %,tests/integration/test_%.py,across_users activity \
     conversation_races conversations cookbook documents drafts entities erase events export \
     export_command fairness hostile_sql import_branches isolation isolation_levels isolation_orm \
     isolation_sql key_rotation logging mcp_configs mcp_token_documents message_search messages \
-    missing_places prompt properties purge refused_values runner scope_life session_reads streams \
-    tasks tool_calls transactions usage users) tests/citus
+    missing_places nothing_before_begin owner_filled_in pages prompt properties purge \
+    refused_values runner scope_life scope_sharing session_reads streams tasks tool_calls \
+    transactions usage users) tests/citus
 test-citus: $(INSTALLED) ## Run the tests on a Citus cluster (FACEPLATE_TEST_CITUS_NODES=host:port,...)
 	@$(BIN)/pytest --database=citus $(or $(ARGS),$(CITUS_TESTS))
 

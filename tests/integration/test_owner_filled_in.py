@@ -137,6 +137,7 @@ def _upsert() -> Any:
 COUNT = Statement(int, sa.select(sa.func.count()).select_from(Task))
 
 
+@pytest.mark.citus_may_refuse("it inserts rows of no table without RETURNING")
 @pytest.mark.parametrize("how", WITHOUT_OWNER)
 async def test_a_row_without_an_owner_gets_the_scopes_user(
     db: Database, user: records.User, how: str
@@ -161,6 +162,7 @@ async def test_across_users_an_owner_has_to_be_named(db: Database) -> None:
             await add(session)
 
 
+@pytest.mark.citus_may_refuse("it sets the column by which rows are distributed")
 async def test_naming_the_own_user_is_fine_in_a_session(db: Database, user: records.User) -> None:
     """Else programs that always gave their rows an owner stop working."""
     mine, id_ = {"user_id": user.id}, uuid7()

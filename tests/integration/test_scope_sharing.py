@@ -154,6 +154,7 @@ async def test_a_connection_that_is_lost_before_the_session_is_asked_for(
         await waiting
 
 
+@pytest.mark.not_on_citus("it locks a row by its id alone")
 async def test_a_loss_that_a_unit_has_caught_is_a_loss(narrow: Database, user: User) -> None:
     """Else what may or may not have been stored is reported as done."""
     id_ = (await narrow.run(user.id, tasks.create, title="a")).id
