@@ -198,14 +198,14 @@ test-container: $(INSTALLED) ## Run some tests on PostgreSQL 18 in a container (
 
 # What the units promise. The tests of the cluster itself come last, since they crash its nodes.
 CITUS_TESTS := $(patsubst %,tests/integration/test_%.py,across_users activity \
-    adapter_statements archive_trees asking bodies carried_updates chats commands commit_with_next \
-    concurrency confidentiality constraints conversation_crowd conversation_paths \
+    adapter_statements archive_trees asking bodies body_texts carried_updates chats commands \
+    commit_with_next concurrency confidentiality constraints conversation_crowd conversation_paths \
     conversation_races conversations cookbook documents drafts entities erase events export \
     export_command fairness hostile_sql import_branches isolation isolation_levels isolation_orm \
     isolation_sql key_rotation logging mcp_configs mcp_token_documents message_search messages \
     missing_places nothing_before_begin owner_filled_in pages prompt properties purge \
-    refused_values runner scope_life scope_sharing session_reads streams tasks tool_calls \
-    transactions usage users) tests/citus
+    refused_values runner scope_life scope_sharing session_reads streams tasks telemetry \
+    time_limits tool_calls transactions transcripts usage users) tests/citus
 test-citus: $(INSTALLED) ## Run the tests on a Citus cluster (FACEPLATE_TEST_CITUS_NODES=host:port,...)
 	@$(BIN)/pytest --database=citus $(or $(ARGS),$(CITUS_TESTS))
 

@@ -41,7 +41,7 @@ RENAME = Statement(
     .where(models.Task.id == bindparam("id"))
     .returning(models.Task.title),
 )
-LOCKED = "SELECT FROM faceplate.tasks WHERE id = '{}' FOR UPDATE"
+LOCKED = "SELECT FROM faceplate.tasks WHERE user_id = '{}' AND id = '{}' FOR UPDATE"
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def test_a_time_limit_around_a_unit_is_a_timeout_that_kept_nothing(
     """Else a caller is told of a cancellation that it did not ask for, and cannot tell what is."""
     id_ = (await narrow.run(user.id, tasks.create, title="as it was")).id
     with pytest.raises(TimeoutError) as raised:
-        async with hurdle(narrow.settings, LOCKED.format(id_)), asyncio.timeout(0.2):
+        async with hurdle(narrow.settings, LOCKED.format(user.id, id_)), asyncio.timeout(0.2):
             await WAYS[name](narrow, user, id_)
     assert not was_committed(raised.value)
     task = asyncio.current_task()
@@ -179,7 +179,7 @@ async def test_a_time_limit_within_a_unit_is_the_units_own(
             return "locked"
 
     running = narrow.run(user.id, mark(unit))
-    async with hurdle(narrow.settings, LOCKED.format(id_)):
+    async with hurdle(narrow.settings, LOCKED.format(user.id, id_)):
         with suppress(DatabaseError):  # a statement that fails takes its transaction along
             assert await running == "locked"
     assert await narrow.run(user.id, lambda scope: scope.all(TITLES)) == ["as it was"]
@@ -264,7 +264,7 @@ async def test_a_cancelled_statement_whose_connection_is_lost_is_not_run_again(
         return await scope.one(RENAME, id=id_)
 
     backends: list[int] = []
-    async with hurdle(narrow.settings, LOCKED.format(id_)) as is_met:
+    async with hurdle(narrow.settings, LOCKED.format(user.id, id_)) as is_met:
         running = asyncio.create_task(narrow.run(user.id, unit))
         await is_met()
         running.cancel()
