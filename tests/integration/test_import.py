@@ -290,6 +290,25 @@ async def test_the_same_words_here_make_no_second_copy_of_a_numbered_chat(
     assert await import_file(db, user.id, path) == Report(skipped=2)
 
 
+async def test_numbered_chats_with_one_prompt_and_one_answer_are_two_conversations(
+    db: Database, user: User, tmp_path: Path
+) -> None:
+    """Else a data set with a common system prompt becomes one conversation."""
+
+    def asking(question: str) -> dict[str, Any]:
+        prompt = {
+            "role": "system",
+            "content": "Answer with yes or no, nothing else.",
+        }
+        chat = numbered(question, "Yes.")
+        return {**chat, "messages": [prompt, *chat["messages"]]}
+
+    path = write(tmp_path / "chats.jsonl", [asking("Is snow white?"), asking("Is coal black?")])
+    assert await import_file(db, user.id, path) == Report(imported=2, messages=6)
+    assert await import_file(db, user.id, path) == Report(skipped=2)
+    assert len(await stored(db, user)) == 2
+
+
 async def test_an_edited_question_of_a_numbered_chat_is_a_branch(
     db: Database, user: User, tmp_path: Path
 ) -> None:

@@ -304,6 +304,7 @@ CASES = {
     ),
     # All of a conversation, by either index of which it is one range.
     "_chat_rows.PLACES": in_conversation(POSITION)._replace(sorts=True, instead=PK["messages"]),
+    "_chat_rows.SAID": in_conversation(POSITION, last=LIMIT)._replace(sorts=True),
     "_chat_rows.LOCK_LAST_POSITION": in_conversation(PK["conversations"]),
     "_chat_rows.EXTEND": in_conversation(PK["conversations"], count=1, active_at=None),
     "conversation_statements.CREATE": by_id(set(), **CONVERSATION),

@@ -36,6 +36,10 @@ LEFT_RUNNING = (
     "a statement of the unit was still running when the unit returned: await every task that uses"
     " the scope; nothing was written"
 )
+COMMIT_FAILED = (
+    "nothing was written: COMMIT, which went behind the last statement, has failed, and the unit"
+    " caught its error"
+)
 WRITES = "a unit that is marked `read_only` neither writes nor locks: take the mark away"
 
 
@@ -275,6 +279,9 @@ class Transaction(State, ABC):
         except FaceplateError as error:
             if isinstance(error, Unavailable):
                 self.connection_error = error
+            elif self.is_open and not driver.is_in_transaction():
+                # Else the runner would send COMMIT once more, which succeeds and commits nothing.
+                self.is_open, self.rollback_reason = False, COMMIT_FAILED
             if sent.cancelled is not None:
                 raise sent.cancelled from None
             raise

@@ -100,7 +100,11 @@ def _name_in_type(part: JsonObject) -> str:
 
 _ANSWERED: Final = ("output-available", "result")
 _NAMELESS: Final = ("", "tool", "tool_use", "function")
-_STATES: Final = ("caller", "created_by", "execution", "index", "signature", "namespace")
+_STATES: Final = (
+    *("caller", "created_by", "execution", "index", "signature", "namespace", "cache_control"),
+    *("container_id", "server_label", "extra_content", "thoughtSignature", "thought_signature"),
+    *("callProviderMetadata", "providerMetadata"),
+)
 """The keys of what is said about a part, and never in it."""
 _INNER_CALLS: Final = (
     *("function", "custom", "toolInvocation", "functionCall", "function_call", "toolUse"),

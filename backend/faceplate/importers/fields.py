@@ -37,7 +37,7 @@ def to_seconds(value: object) -> float | None:
     if isinstance(value, str):
         try:
             return to_seconds(float(value)) if _NUMBER.fullmatch(value) else _from_text(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # of a zone that is no zone
             return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -67,9 +67,9 @@ def to_moments(values: Iterable[object]) -> list[float]:
     """Return each of the times in seconds; what is no time has that of the one before it."""
     moments: list[float] = []
     for value in values:
-        seconds = to_seconds(value)
+        moment = to_time(value)
         before = moments[-1] if moments else 0.0
-        moments.append(before if seconds is None else seconds)
+        moments.append(moment.timestamp() if moment else before)
     return moments
 
 

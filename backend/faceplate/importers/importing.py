@@ -141,6 +141,7 @@ class _Emptiness:
     def __init__(self) -> None:
         self._has_messages: dict[int, bool] = {}
         self._seen: set[int] = set()
+        """Chats with messages, told apart where they have one short key."""
         self._have_nothing = 0
 
     def note(self, chat: Chat) -> bool:
@@ -149,11 +150,15 @@ class _Emptiness:
             self._have_nothing += 1
             return False
         name = hash((chat.source, chat.key))
+        before = self._has_messages.get(name)
+        self._has_messages[name] = bool(chat.messages or before)
+        if not chat.messages:
+            return before is None
         told_apart = with_longer_key(chat) or chat
-        is_new = hash((chat.source, told_apart.key)) not in self._seen
-        self._seen.add(hash((chat.source, told_apart.key)))
-        self._has_messages[name] = bool(chat.messages) or self._has_messages.get(name, False)
-        return is_new
+        own_name = hash((chat.source, told_apart.key))
+        is_seen = own_name in self._seen
+        self._seen.add(own_name)
+        return not is_seen and before is not False  # so far it was empty, and has been counted
 
     def count(self) -> int:
         """Return how many chats are empty."""

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from faceplate.column_types import JsonObject
@@ -11,6 +12,7 @@ from faceplate.importers.formats import Format
 from faceplate.importers.shapes import best_format
 
 _MAX_TRIED_KEYS: Final = 8
+_MAX_TRIED_LISTS: Final = 8  # a chat has few; each try copies the fields of the value
 _ENCODER: Final = json.JSONEncoder()
 
 
@@ -27,7 +29,7 @@ def without_irregular(value: JsonObject) -> tuple[JsonObject, Format] | None:
     The format reads the value that comes back. Each element is in a field of its own, such as
     ``unread_message_3``. None if the value is no chat without a few elements either.
     """
-    for listed in _lists(value):
+    for listed in islice(_lists(value), _MAX_TRIED_LISTS):
         for irregular in _irregular(listed.elements):
             regular = _move(value, listed, irregular)
             if format_ := best_format(regular):
@@ -55,6 +57,8 @@ def _irregular(elements: Sequence[Any]) -> Iterator[Collection[int]]:
     They are no objects, or lack a key that most of the others have.
     """
     odd = {at for at, each in enumerate(elements) if not isinstance(each, dict)}
+    if 2 * len(odd) >= len(elements):
+        return
     if odd:
         yield odd
     kinds = [_kinds(each) for each in elements]

@@ -47,7 +47,7 @@ def find_missed(message: Message, known: Collection[str]) -> JsonObject | None:
     return {
         key: value
         for key, value in message.original.items()
-        if any(text not in thought for text in _texts(key, value, known, is_text=False))
+        if any(text not in thought for text in _texts(key, value, known, certainty=0))
     } or None
 
 
@@ -58,7 +58,7 @@ def count_missed(file: Attachment, known: Collection[str]) -> int:
     """
     if file.text or not isinstance(file.part, dict):
         return 0
-    texts = _texts("", file.part, known, is_text=False, words=_FILE_TEXT)
+    texts = _texts("", file.part, known, certainty=0, words=_FILE_TEXT)
     return sum(len(text) for text in texts if " " in text and not text.startswith("data:"))
 
 
@@ -80,20 +80,26 @@ def _texts(
     value: object,
     known: Collection[str],
     *,
-    is_text: bool,
+    certainty: int,
     words: Collection[str] = _TEXT,
 ) -> Iterator[str]:
-    """Yield the texts in a value; ``is_text`` says that it is in one of a text."""
+    """Yield the texts in a value; ``certainty`` is 2 in one of a text, 1 if it may be one.
+
+    A key that goes on behind the word of a text, such as ``responseStyle``, may be a note's: then
+    a value is a text if it has several words.
+    """
     parts = [word.lower() for word in _KEY_WORD.findall(key)]
     if key in known or (parts and parts[-1] in _NOTES):
         return
-    is_text = is_text or any(part in words for part in parts)
+    if any(part in words for part in parts):
+        certainty = max(certainty, 2 if parts[-1] in words else 1)
     if isinstance(value, str):
-        if is_text and _WORD.search(value):
+        may_be_note = certainty == 1 and value.isascii() and " " not in value.strip()
+        if certainty and not may_be_note and _WORD.search(value):
             yield value
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _texts(name, item, known, is_text=is_text, words=words)
+            yield from _texts(name, item, known, certainty=certainty, words=words)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts("", item, known, is_text=is_text, words=words)
+            yield from _texts("", item, known, certainty=certainty, words=words)

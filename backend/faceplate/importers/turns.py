@@ -148,20 +148,22 @@ def _given_id(name: str) -> str:
 def has_given_id(call: JsonObject, turn: Turn) -> bool:
     """Return whether a call of a turn has no id in the source."""
     name, _, _ = turn.id.partition("\0")
-    return str(call["id"]).startswith(_given_id(name))
+    rest = str(call["id"]).removeprefix(_given_id(name))
+    return rest != call["id"] and (not rest or (rest[0] == "_" and rest[1:].isdecimal()))
 
 
 def _split(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Return the pieces of each turn; asides at the end belong to the result before them."""
+    """Return the pieces of each turn; what is unknown or aside belongs to the result before it."""
     if not any(isinstance(piece, Result) for piece in pieces):
         return [list(pieces)] if pieces else []
     groups: list[list[Piece]] = []
     is_open = False
     for piece in pieces:
-        if isinstance(piece, Result) or not is_open:
+        is_left_of_result = bool(groups) and not is_open and isinstance(piece, Unknown)
+        if isinstance(piece, Result) or not (is_open or is_left_of_result):
             groups.append([])
         groups[-1].append(piece)
-        is_open = not isinstance(piece, Result)
+        is_open = not (isinstance(piece, Result) or is_left_of_result)
     return _without_lone_asides(groups)
 
 
@@ -185,7 +187,8 @@ def _fill(pieces: Sequence[Piece], begin: int, *, is_exact: bool) -> dict[str, A
     """Return the fields of a turn with these pieces, the ``begin``-th of the message and more."""
     others = [piece for piece in pieces if not isinstance(piece, Text)]
     if others and others[0] is pieces[0] and isinstance(others[0], Result):
-        return _fill_result(others[0], others, is_exact=is_exact)
+        left = list(_unknown(pieces, begin))
+        return _fill_result(others[0], others, left, is_exact=is_exact)
     return {
         "content": "\n".join(piece.text for piece in pieces if isinstance(piece, Text)),
         "calls": _calls(others),
@@ -215,7 +218,9 @@ def ids_of(id_: str) -> Iterator[str]:
     yield from (f"{id_} ({number})" for number in count(2))
 
 
-def _fill_result(result: Result, pieces: Sequence[Piece], *, is_exact: bool) -> dict[str, Any]:
+def _fill_result(
+    result: Result, pieces: Sequence[Piece], left: Sequence[JsonObject], *, is_exact: bool
+) -> dict[str, Any]:
     content, attachments, unknown = contents.read_result(result.content)
     return {
         "role": "tool",
@@ -225,7 +230,7 @@ def _fill_result(result: Result, pieces: Sequence[Piece], *, is_exact: bool) -> 
         "is_shown_empty": is_exact or bool(result.call_id),
         "attachments": attachments,
         "asides": [piece for piece in pieces if isinstance(piece, Aside)],
-        "unknown": unknown,
+        "unknown": [*unknown, *left],
         "model": None,
         "status": "failed" if result.is_error else None,
     }

@@ -164,13 +164,20 @@ async def _as_another(scope: Scope, given: _Given, changes: _Changes) -> Chat | 
     """
     is_imported = any(id_.version == 8 for id_ in changes.positions)
     other = with_longer_key(given.read)
-    if other is None or not is_imported or len(changes.missing) < len(given.ids):
+    if other is None or not is_imported or not changes.missing or _has_said(given, changes):
         return None
     id_ = conversations.id_of(scope.user_id, source=other.source, key=other.key)
     is_there = await scope.all(sql.PLACES, conversation_id=id_)
     if is_there or not await _says_the_same(scope, given):
         return other
     return None
+
+
+def _has_said(given: _Given, changes: _Changes) -> bool:
+    """Return whether a message is stored under its id; many chats have one system prompt."""
+    missing = set(changes.missing)
+    messages = enumerate(given.chat.messages)
+    return any(message.role != "system" and at not in missing for at, message in messages)
 
 
 def with_longer_key(chat: Chat) -> Chat | None:
@@ -182,14 +189,20 @@ def with_longer_key(chat: Chat) -> Chat | None:
 
 
 async def _says_the_same(scope: Scope, given: _Given) -> bool:
-    """Return whether a message is in its conversation at the same position, under another id."""
+    """Return whether its conversation says most of it, or some words of it, at the same positions.
+
+    The messages have other ids there, if one before them was edited. Many chats have one answer of
+    a single word, such as "Yes".
+    """
     stored = await scope.all(sql.SAID, conversation_id=given.chat.id, last=_COMPARED_MESSAGES)
     said = {each.position: (each.role, each.content) for each in stored}
-    return any(
-        said.get(position) == (message.role, message.content)
+    compared = {
+        position: (message.role, message.content)
         for position, message in enumerate(given.chat.messages[:_COMPARED_MESSAGES], start=1)
         if message.role != "system" and message.content
-    )
+    }
+    same = [text for at, (role, text) in compared.items() if said.get(at) == (role, text)]
+    return 2 * len(same) > len(compared) or any(" " in text for text in same)
 
 
 async def _store_again(scope: Scope, given: _Given) -> Stored:

@@ -6,11 +6,17 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from faceplate.errors import NotFound
-from faceplate.integrations._response_items import items_of_bodies, items_of_message
+from faceplate.integrations._response_items import (
+    item_in_body,
+    items_of_bodies,
+    items_of_message,
+)
 from faceplate.integrations._tool_links import append_linked
 from faceplate.records import Message, MessageBody
 from faceplate.scope import Scope, read_only
-from faceplate.services import _body_texts, conversations, messages
+from faceplate.services import _body_texts, _path_changes, conversations, messages
+from faceplate.services._path_changes import Tree
+from faceplate.services._paths import Range
 from faceplate.services.messages import MAX_LIMIT, NewMessage
 
 
@@ -94,10 +100,22 @@ async def tail(scope: Scope, conversation_id: UUID, limit: int) -> list[Message]
 
 
 def item_of_each(rows: Sequence[Message]) -> list[Any] | None:
-    """Return the item of each message, or None if one is several items or none."""
+    """Return the item of each message, or None if one is several items or none.
+
+    None is returned as well where a message answers a call that is not among these and has no item
+    as its body: only the call says which kind of output that is.
+    """
     custom: set[str] = set()
-    items = [items_of_message(row, custom) for row in rows]
-    return [found[0] for found in items] if all(len(found) == 1 for found in items) else None
+    items: list[Any] = []
+    called: set[str] = set()
+    for row in rows:
+        found = items_of_message(row, custom)
+        answered = {result["tool_call_id"] for result in row.tool_results or ()}
+        if len(found) != 1 or not (answered <= called or item_in_body(row)):
+            return None
+        called.update(call["id"] for call in row.tool_calls or ())
+        items += found
+    return items
 
 
 async def replace_tail(
@@ -109,17 +127,20 @@ async def replace_tail(
 ) -> bool:
     """Replace the last messages of the path, unless they have changed; return whether it did.
 
-    The oldest messages whose items are expired are removed as well.
+    The oldest messages whose items are expired are removed as well. Nothing is removed that another
+    branch goes on from.
     """
     try:
-        await conversations.lock(scope, conversation_id)
+        tree = await _path_changes.lock(scope, conversation_id)
     except NotFound:
         return False
     current = await tail(scope, conversation_id, len(expected)) if expected else []
     if not current or list(map(_version, current)) != list(map(_version, expected)):
         return False
+    if _are_shared(tree, current[0].position):
+        return False
     if is_expired is not None:
-        await _prune(scope, conversation_id, current[0].position, is_expired)
+        await _prune(scope, tree, conversation_id, current[0].position, is_expired)
     # In this order the path never loses its end, which would put the batch on another branch.
     await append_linked(scope, conversation_id, batch)
     for row in current:
@@ -131,11 +152,26 @@ def _version(row: Message) -> tuple[Any, ...]:
     return row.id, row.body, row.role, row.content, row.tool_calls, row.tool_results
 
 
+def _are_shared(tree: Tree, first: int) -> bool:
+    """Return whether another branch may go on from a message of the path at ``first`` or later."""
+    path = [Range(max(begin, first), end) for begin, end in _path(tree) if end >= first]
+    *others, (begin, end) = tree.ranges.subtree(first)
+    return [*others, Range(begin, min(end, tree.newest))] != path
+
+
+def _path(tree: Tree) -> list[Range]:
+    return tree.ranges.path(tree.end)
+
+
 async def _prune(
-    scope: Scope, conversation_id: UUID, until: int, is_expired: Callable[[Any], bool]
+    scope: Scope,
+    tree: Tree,
+    conversation_id: UUID,
+    until: int,
+    is_expired: Callable[[Any], bool],
 ) -> None:
     """Remove the messages at the beginning of the path whose items are expired."""
-    while True:
+    while not _are_shared(tree, _path(tree)[0].first):
         rows = await messages.after(scope, conversation_id, 0, limit=MAX_LIMIT)
         for row in rows:
             items = items_of_message(row, set())

@@ -105,23 +105,28 @@ def item_in_body(message: Message) -> list[Any]:
 def items_of_bodies(rows: Sequence[Message | MessageBody]) -> list[Any] | None:
     """Return the items of what `messages.bodies` returns, or of messages, in order.
 
-    It returns None where a body has not the shape of an item: the message has to be read whole.
+    It returns None where a body has not the shape of an item, and where a result has no body and
+    its call is not among the rows, which says what kind it is: all has to be read whole.
     """
     parsed = iter(_parse_all([row.body for row in rows if row.body is not None]))
+    called: set[str] = set()
     custom: set[str] = set()
     items: list[Any] = []
     for row in rows:
         if row.body is None:
+            calls = row.tool_calls or []
+            if not {each["tool_call_id"] for each in row.tool_results or ()} <= called:
+                return None
             items += items_of_row(row, custom)
-            continue
-        item = next(parsed)
-        if not is_known(item):
-            return None
-        if item.get("type") == "custom_tool_call":
-            custom.add(item["call_id"])
-        elif item.get("type") == "function_call":
-            custom.discard(item["call_id"])
-        items.append(item)
+        else:
+            item = next(parsed)
+            if not is_known(item):
+                return None
+            call = _call(item, _CALLS[item["type"]]) if item.get("type") in _CALLS else None
+            calls = [call] if call else []
+            note_calls(calls, custom)
+            items.append(item)
+        called.update(call["id"] for call in calls)
     return items
 
 

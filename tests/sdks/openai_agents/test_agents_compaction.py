@@ -1,5 +1,6 @@
 """A compaction of the SDK's shortens a session, and loses nothing of anybody else."""
 
+import json
 from typing import Any
 
 import pytest
@@ -99,6 +100,25 @@ async def test_a_compaction_stays_in_its_branch(db: Database, user: User) -> Non
     assert end[0].body is not None
     await db.run(user.id, conversations.switch, session.conversation_id, 2)
     assert await session.get_items() == OLD[:2]
+
+
+@pytest.mark.parametrize(("start", "is_replaced"), [(0, False), (1, False), (2, True)])
+async def test_a_compaction_removes_nothing_that_another_branch_goes_on_from(
+    db: Database, user: User, start: int, *, is_replaced: bool
+) -> None:
+    """Else an edited question loses what was said before it."""
+    session = FaceplateSession(db, user.id, "a")
+    await session.add_items(OLD)
+    chat = session.conversation_id
+    await db.run(user.id, messages.append, chat, body=json.dumps(SUMMARY), after=2, branch=True)
+    edited = await session.get_items()
+    await db.run(user.id, conversations.switch, chat, 4)
+    snapshot = await session._get_compaction_snapshot(4, prune_prefix=lambda _: True)
+    assert snapshot is not None
+    assert await snapshot.replace_suffix(start, [SUMMARY]) is is_replaced
+    assert await session.get_items() == ([*OLD[:2], SUMMARY] if is_replaced else OLD)
+    await db.run(user.id, conversations.switch, chat, 5)
+    assert await session.get_items() == edited
 
 
 @pytest.mark.parametrize("start", [0, 2])

@@ -533,3 +533,34 @@ async def test_another_programs_result_of_a_stored_custom_call_is_that_of_a_cust
         assert output == {"type": kind, "call_id": "c1", "output": "rain"}
         assert await session.pop_item() == output
         assert await session.pop_item() == call
+
+
+async def test_the_last_items_tell_the_output_of_a_custom_tool_whose_call_is_before_them(
+    db: Database, user: User
+) -> None:
+    """Else a run that gets the last items only has a function's output for a custom tool's call."""
+    session = FaceplateSession(db, user.id, "a")
+    await session.add_items(
+        [HI, {"type": "custom_tool_call", "call_id": "c1", "name": "sql", "input": "a"}]
+    )
+    results = [{"tool_call_id": "c1", "content": "rain"}]
+    chat = session.conversation_id
+    await db.run(user.id, messages.append, chat, role="tool", tool_results=results)
+    whole = await session.get_items()
+    assert whole[-1].get("type") == "custom_tool_call_output"
+    for limit in (1, 2, 3):
+        assert await session.get_items(limit=limit) == whole[-limit:]
+    assert await session._get_compaction_snapshot(1) is None
+    snapshot = await session._get_compaction_snapshot(2)
+    assert snapshot is not None
+    assert snapshot.items == whole[-2:]
+
+
+async def test_a_call_whose_id_is_no_text_can_be_read(db: Database, user: User) -> None:
+    """Else one item that a model has garbled makes the whole session unreadable."""
+    session = FaceplateSession(db, user.id, "a")
+    garbled: Any = {"type": "custom_tool_call", "call_id": ["c1"], "name": "sql", "input": "a"}
+    await session.add_items([garbled])
+    chat = session.conversation_id
+    await db.run(user.id, messages.append, chat, role="user", content="Hi")
+    assert await session.get_items() == [garbled, {"role": "user", "content": "Hi"}]

@@ -326,6 +326,26 @@ async def test_an_output_of_a_custom_tool_is_the_same_on_every_page(
             assert [item async for item in listed] == expected
 
 
+async def test_a_page_that_begins_within_a_message_tells_custom_outputs(
+    client: Any, db: Database, user: User
+) -> None:
+    """Else the second output is a function's, under an id that leads nowhere."""
+    chat = await db.run(user.id, conversations.create)
+    id_ = conversation_id(chat.id)
+    ids = ("c1", "c2", "c3")
+    custom = [
+        {"id": id_, "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}} for id_ in ids
+    ]
+    await db.run(user.id, messages.append, chat.id, role="assistant", tool_calls=custom)
+    found = [result for id_ in ids for result in results(id_)]
+    await db.run(user.id, messages.append, chat.id, role="tool", tool_results=found)
+    whole = (await client.conversations.items.list(id_, order="asc")).data
+    for order, expected in (("asc", whole), ("desc", whole[::-1])):
+        for limit in (1, 2):
+            listed = client.conversations.items.list(id_, order=order, limit=limit)
+            assert [item async for item in listed] == expected
+
+
 async def test_one_item_of_a_message_with_several_is_deleted(
     client: Any, db: Database, user: User
 ) -> None:

@@ -13,6 +13,13 @@ from faceplate.importers import Chat
 
 EXAMPLES: Final = examples()
 KEYS: Final = ("text", "content", "value", "say")
+ASK: Final = {"role": "user", "content": "Where?"}
+
+
+def calls(*ids: str) -> dict[str, Any]:
+    function = {"name": "f", "arguments": "{}"}
+    made = [{"id": id_, "type": "function", "function": function} for id_ in ids]
+    return {"role": "assistant", "content": None, "tool_calls": made}
 
 
 def renamed(value: Any, key: str) -> Any:
@@ -133,3 +140,52 @@ def test_a_reply_that_was_stopped_is_not_reported(tmp_path: Path) -> None:
     }
     chats, refusals = read_all(write(tmp_path / "chats.json", {"messages": [ASKED, stopped]}))
     assert (len(chats), refusals) == (1, [])
+
+
+def test_what_is_said_about_an_empty_reply_is_no_text(tmp_path: Path) -> None:
+    """Else each reply that a filter has stopped is reported, and shown as an empty message."""
+    filtered = {"hate": {"filtered": True, "severity": "high"}}
+    choice = {
+        "index": 0,
+        "finish_reason": "content_filter",
+        "message": {"role": "assistant", "content": ""},
+        "content_filter_results": filtered,
+    }
+    response = {"id": "x", "object": "chat.completion", "choices": [choice]}
+    value: dict[str, Any] = {"messages": [ASK], "response": response}
+    assert read_all(write(tmp_path / "chats.json", value))[1] == []
+    about = {"reply_to": "m1", "responseStyle": "short", "textDirection": "ltr"}
+    value = {"messages": [ASK, {"role": "assistant", "content": "", **about}, ASK]}
+    assert read_all(write(tmp_path / "chats.json", value))[1] == []
+
+
+def test_a_call_whose_code_was_not_exported_is_whole(tmp_path: Path) -> None:
+    """Else each use of a code interpreter is reported as not understood."""
+    call = {
+        "type": "code_interpreter_call",
+        "id": "ci",
+        "status": "completed",
+        "code": None,
+        "container_id": "cntr_1",
+        "outputs": None,
+    }
+    text = {"type": "output_text", "text": "Yes"}
+    said = {"type": "message", "role": "assistant", "content": [text]}
+    value = {"id": "resp_1", "object": "response", "input": "Where?", "output": [call, said]}
+    assert read_all(write(tmp_path / "chats.json", value))[1] == []
+
+
+def test_what_was_missed_in_a_result_takes_no_other_result_away(tmp_path: Path) -> None:
+    """Else the answer of one tool stands under the call of another."""
+    results = [
+        {"role": "tool", "tool_call_id": "a", "content2": "four"},
+        {"role": "tool", "tool_call_id": "b", "content": "five"},
+    ]
+    value = {"messages": [ASK, calls("a", "b"), *results]}
+    [chat], refusals = read_all(write(tmp_path / "chats.json", value))
+    assert refusals
+    assert [
+        (message.content, message.tool_results[0]["tool_call_id"])
+        for message in chat.messages
+        if message.tool_results
+    ] == [("", "a"), ("five", "b")]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.chat_files import path, read_all, spoken, write
 
-from faceplate.importers import Chat
+from faceplate.importers import Chat, irregular
 
 HI = {"role": "user", "content": "Hi"}
 HO = {"role": "assistant", "content": "Ho"}
@@ -396,3 +396,39 @@ def test_a_role_is_read_however_it_is_spelt(tmp_path: Path, role: str) -> None:
     messages = [{"role": role, "content": "Hi"}, {"role": role, "content": "Ho", "name": "Ada"}]
     [chat], refusals = read_all(write(tmp_path / "chats.json", {"messages": messages}))
     assert ([message.role for message in chat.messages], refusals) == (["user", "user"], [])
+
+
+def test_a_zone_that_is_none_costs_one_time_and_no_chat(tmp_path: Path) -> None:
+    """Else one line ends the import of all that follow."""
+    odd = "Mon, 15 Jan 2024 10:00:00 +99999999999999999999"
+    value = {"messages": [{"role": "user", "content": "Where?", "created_at": odd}]}
+    chats, _ = read_all(write(tmp_path / "chats.json", value))
+    assert len(chats) == 1
+
+
+def test_a_result_answers_no_call_whose_own_id_begins_alike(tmp_path: Path) -> None:
+    """Else the answer of a tool stands under a call that somebody else has made."""
+    call = {"id": "call_2abc", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = [
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_other", "content": "of another"},
+    ]
+    [chat], _ = read_all(write(tmp_path / "chats.json", {"messages": said}))
+    assert chat.messages[-1].role == "assistant"
+
+
+def test_a_list_of_lines_with_few_messages_is_no_chat(tmp_path: Path) -> None:
+    said = [{"role": role, "content": "Where?"} for role in ("user", "assistant")]
+    value = {"messages": [*said, *(f"line {number}" for number in range(100))]}
+    chats, refusals = read_all(write(tmp_path / "chats.json", value))
+    assert (len(chats), len(refusals)) == (0, 1)
+
+
+def test_many_lists_take_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each list that may have odd messages is tried in a copy of the value."""
+    tried: list[object] = []
+    monkeypatch.setattr(irregular, "best_format", tried.append)
+    value = {f"list-{n}": [{"a": 1}, {"a": 2}, {"a": 3}, None] for n in range(100)}
+    assert read_all(write(tmp_path / "chats.json", value))[0] == []
+    assert 0 < len(tried) < 50

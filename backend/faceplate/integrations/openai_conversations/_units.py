@@ -70,7 +70,10 @@ async def page(
     if after is not None:
         last, beside = await _find(scope, conversation_id, after)
         position = last.message.position
-        found += _following(beside, last, descending=descending)
+        at = beside.index(last)  # whose message may answer other calls, too
+        before = await _custom_calls_before(scope, conversation_id, [last.message])
+        beside = items_in([last.message], before)
+        found += beside[:at][::-1] if descending else beside[at + 1 :]
     while len(found) <= limit:
         wanted = limit + 1
         rows = await _rows(scope, conversation_id, position, wanted, descending=descending)
@@ -129,12 +132,6 @@ def _answered_before(rows: Sequence[Message]) -> set[str]:
 def _newest_calls(rows: Sequence[Message]) -> Iterator[JsonObject]:
     for row in reversed(rows):
         yield from row.tool_calls or ()
-
-
-def _following(beside: list[Item], last: Item, *, descending: bool) -> list[Item]:
-    """Return the items of a message that come after one of them."""
-    at = beside.index(last)
-    return beside[:at][::-1] if descending else beside[at + 1 :]
 
 
 @read_only
