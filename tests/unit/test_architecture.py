@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 import faceplate
 
@@ -50,6 +53,22 @@ def test_every_extra_is_on_the_page_and_in_the_bill_of_materials() -> None:
     of_sdks = {path.name.replace("_", "-") for path in (ROOT / "tests" / "sdks").iterdir()}
     listed = ",".join(sorted(extras - of_sdks))
     assert f"whl)[{listed}]" in (ROOT / "Makefile").read_text()
+
+
+def test_every_version_that_make_installs_runs_on_the_first_python_3_11() -> None:
+    """Else `make demo` fails where the system's Python is an early one, such as Debian's 3.11.2."""
+    listed = (ROOT / "constraints.txt").read_text().split()
+    names = [each.partition("==")[0] for each in listed if "==" in each]
+    assert len(names) > 100
+    wanted = {name: metadata(name)["Requires-Python"] or "" for name in names if is_there(name)}
+    refused = [name for name, needs in wanted.items() if "3.11.0" not in SpecifierSet(needs)]
+    assert refused == []
+
+
+def is_there(name: str) -> bool:
+    with suppress(PackageNotFoundError):
+        return bool(version(name))
+    return False
 
 
 def test_importing_the_package_loads_nothing_that_a_handler_does_not_need() -> None:
