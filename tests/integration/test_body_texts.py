@@ -1,4 +1,4 @@
-"""The bodies of a path as texts are those that `messages.bodies` returns, or there are none."""
+"""`_body_texts.read` returns the bodies that `messages.bodies` returns, or refuses to."""
 
 from uuid import UUID, uuid4
 

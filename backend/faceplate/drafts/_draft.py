@@ -221,7 +221,7 @@ class Draft:
     async def _keep_saving(self) -> None:
         # Not just until cancelled: a cancelled COMMIT may raise an error instead.
         while not self._has_ended:
-            await asyncio.sleep(self._save_every_s)
+            await asyncio.sleep(self._save_every_s)  # the interval is the caller's
             is_recent = time.monotonic() - self._saved_at_s < HEARTBEAT_S
             if self._text.chars == self._saved_chars and is_recent:
                 continue
